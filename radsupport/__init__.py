@@ -1,0 +1,1 @@
+"""Support package of the CT radiomics prognosis book."""

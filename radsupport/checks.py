@@ -1,0 +1,96 @@
+"""The one place where arrays from outside are checked before a statistic is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from radsupport.errors import InputError, NotEstimableError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def as_finite(values: Any, name: str, n: int | None = None) -> FloatArray:
+    """Return `values` as a 1-D float array without NaN or infinity.
+
+    Parameters
+    ----------
+    values : array-like, shape (n,)
+    name : str
+        What the caller calls the argument; used in the message.
+    n : int, optional
+        Length that is required.
+
+    Raises
+    ------
+    InputError
+        Not numeric, not one-dimensional, empty, wrong length, NaN or infinite.
+    """
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`{name}` must be numeric: {error}") from error
+    if array.ndim != 1:
+        raise InputError(f"`{name}` must be one-dimensional, its shape is {array.shape}.")
+    if array.size == 0:
+        raise InputError(f"`{name}` is empty.")
+    if n is not None and array.size != n:
+        raise InputError(f"`{name}` has {array.size} values where {n} were expected.")
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        rows = ", ".join(str(i) for i in bad[:10])
+        raise InputError(
+            f"`{name}` has {bad.size} missing or infinite value(s), at position(s) {rows}"
+            f"{' …' if bad.size > 10 else ''}. Drop or impute them before calling."
+        )
+    return array
+
+
+def as_binary(values: Any, name: str = "y", n: int | None = None, *, both_classes: bool = True) -> IntArray:
+    """Return `values` as a 0/1 integer array.
+
+    Raises
+    ------
+    InputError
+        Any value other than 0 or 1 (or False / True).
+    NotEstimableError
+        Only one class is present while `both_classes` is asked for.
+    """
+    array = as_finite(values, name, n)
+    wrong = np.unique(array[(array != 0) & (array != 1)])
+    if wrong.size:
+        shown = ", ".join(f"{value:g}" for value in wrong[:5])
+        raise InputError(f"`{name}` must hold 0 and 1 only; found {shown}. Recode it, 1 being the event.")
+    if both_classes and np.unique(array).size < 2:
+        raise NotEstimableError(
+            f"`{name}` holds only {array[0]:.0f} in its {array.size} value(s); both 0 and 1 are needed."
+        )
+    return array.astype(np.int64)
+
+
+def as_survival(time: Any, event: Any, *, any_event: bool = False) -> tuple[FloatArray, IntArray]:
+    """Return follow-up times and event indicators as arrays of one length.
+
+    Parameters
+    ----------
+    time : array-like, shape (n,)
+        Follow-up in one unit, not negative.
+    event : array-like, shape (n,)
+        1 where the event was seen, 0 where follow-up ended without it.
+    any_event : bool
+        Require at least one event.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+    """
+    times = as_finite(time, "time")
+    events = as_binary(event, "event", times.size, both_classes=False)
+    if (times < 0).any():
+        raise InputError(f"`time` has {int((times < 0).sum())} negative value(s); follow-up can not be negative.")
+    if any_event and not events.any():
+        raise NotEstimableError(f"All {times.size} follow-up times are censored; at least one event is needed.")
+    return times, events

@@ -1,0 +1,1 @@
+"""Who is in the study: manifest, clinical table, public data sets, synthetic CT, tables."""

@@ -1,0 +1,103 @@
+"""Every exception the package raises, and the one way to list several problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input, and how to mend it.
+
+    Attributes
+    ----------
+    what : str
+        What is wrong, in one sentence.
+    expected : str
+        What was expected instead.
+    remedy : str
+        What to do about it.
+    file, row, column, value : str
+        Where it was found; empty where it does not apply. ``row`` is the row as a
+        spreadsheet numbers it (the header is row 1).
+    """
+
+    what: str
+    expected: str = ""
+    remedy: str = ""
+    file: str = ""
+    row: str = ""
+    column: str = ""
+    value: str = ""
+
+    def __str__(self) -> str:
+        places = {"file": self.file, "row": self.row, "column": self.column, "value": self.value}
+        where = ", ".join(f"{name} {text}" for name, text in places.items() if text != "")
+        parts = [f"[{where}] {self.what}" if where else self.what]
+        if self.expected:
+            parts.append(f"Expected: {self.expected}.")
+        if self.remedy:
+            parts.append(f"Remedy: {self.remedy}.")
+        return " ".join(parts)
+
+
+class RadsupportError(Exception):
+    """Base of all errors raised on purpose; ``problems`` lists each one found.
+
+    Parameters
+    ----------
+    message : str
+        What was being done when the problems were found.
+    problems : iterable of Problem, optional
+        All of them, not only the first.
+    """
+
+    def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:
+        self.message = message
+        self.problems = tuple(problems)
+        super().__init__(message, self.problems)
+
+    def __str__(self) -> str:
+        lines = [f"  {i}. {problem}" for i, problem in enumerate(self.problems, start=1)]
+        return "\n".join([self.message, *lines])
+
+
+class InputError(RadsupportError, ValueError):
+    """An argument, file or table is not what it has to be."""
+
+
+class StudyError(InputError):
+    """A study YAML has unknown keys, wrong types or values that contradict each other."""
+
+
+class ParameterError(InputError):
+    """A notebook was given an unknown or ill-typed parameter."""
+
+
+class ManifestError(InputError):
+    """The data manifest or a file it names can not be used."""
+
+
+class ClinicalTableError(InputError):
+    """The clinical table has missing columns or impossible values."""
+
+
+class ContractError(InputError):
+    """A table that passes between chapters does not keep its contract."""
+
+
+class GeometryError(InputError):
+    """Image and mask do not describe the same piece of space."""
+
+
+class MaskError(InputError):
+    """A mask is empty, has several labels, or is too small to measure."""
+
+
+class NotEstimableError(RadsupportError, ValueError):
+    """The input is valid, but the quantity asked for does not exist for it."""
+
+
+class FetchError(RadsupportError):
+    """A public data set could not be downloaded or its checksum does not match."""

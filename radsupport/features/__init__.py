@@ -1,0 +1,1 @@
+"""Feature sources: radiomics, deep features, and their agreement between readers."""

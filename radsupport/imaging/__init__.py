@@ -1,0 +1,1 @@
+"""Geometry, preprocessing and regions of CT images."""

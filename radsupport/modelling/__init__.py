@@ -1,0 +1,1 @@
+"""Selection, learners, cross-validation and signatures."""

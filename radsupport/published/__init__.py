@@ -1,0 +1,1 @@
+"""What the four papers printed, recomputed."""

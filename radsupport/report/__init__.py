@@ -1,0 +1,1 @@
+"""Figures, tables and the staging of executed notebooks as a book."""

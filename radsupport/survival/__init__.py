@@ -1,0 +1,1 @@
+"""Survival curves, Cox models and time-dependent measures."""

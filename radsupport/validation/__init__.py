@@ -1,0 +1,1 @@
+"""Discrimination, calibration, decision curves and reclassification."""
