@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,3 +32,16 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def r_values(golden: Path) -> Callable[[str], dict[str, Any]]:
+    """Read one file of R's values by its stem, `<topic>__<case>`."""
+    return lambda stem: json.loads((golden / "statistics" / f"{stem}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def r_table(golden: Path) -> Callable[[str], pd.DataFrame]:
+    """Read one of the CSV tables that R's values were computed from; the level 'None' is a value there."""
+    folder = golden / "statistics"
+    return lambda path: pd.read_csv(folder / path, keep_default_na=False, na_values=[""])
