@@ -1,0 +1,149 @@
+"""Read a study YAML, apply its profile, and report every problem at once."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from radsupport.errors import Problem, StudyError
+from radsupport.study_schema import Study
+
+STUDIES = Path("studies")
+PROFILES = ("demo", "paper")
+
+
+def study_ids(folder: Path = STUDIES) -> list[str]:
+    """Return the ids of all study files in `folder`, sorted."""
+    return sorted(path.stem for path in Path(folder).glob("*.yaml"))
+
+
+def load_study(study: str, profile: str = "demo", folder: Path = STUDIES) -> Study:
+    """Read ``studies/<study>.yaml`` with the values of one profile.
+
+    Parameters
+    ----------
+    study : str
+        Id of the study, the file's name without ``.yaml``.
+    profile : {"demo", "paper"}
+        Which entry of ``profiles:`` overrides the common values.
+    folder : Path
+        Folder of the study files.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    StudyError
+        No such file, not YAML, unknown keys (with the nearest valid one), wrong types, or sections
+        that contradict each other; all problems in one message.
+    """
+    path = Path(folder) / f"{study}.yaml"
+    raw = _read_yaml(path, folder)
+    profiles = raw.pop("profiles", {}) or {}
+    if profile not in PROFILES:
+        raise StudyError(f"Unknown profile {profile!r}.", [Problem("no such profile", " or ".join(PROFILES), value=profile)])
+    merged = merge(raw, profiles.get(profile, {}) or {})
+    merged["profile"] = profile
+    try:
+        loaded = Study.model_validate(merged)
+    except ValidationError as error:
+        raise StudyError(f"{path} can not be used.", [_problem(path, item) for item in error.errors()]) from error
+    problems = list(_contradictions(loaded, path))
+    if problems:
+        raise StudyError(f"{path} contradicts itself.", problems)
+    return loaded
+
+
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `override` put over it, mapping by mapping."""
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def _read_yaml(path: Path, folder: Path) -> dict[str, Any]:
+    if not path.is_file():
+        known = study_ids(folder)
+        near = difflib.get_close_matches(path.stem, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise StudyError(
+            f"There is no study file {path}.",
+            [Problem(f"{hint}studies here: {', '.join(known)}", remedy=f"copy one of them to {path.name}")],
+        )
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise StudyError(f"{path} holds no mapping of keys to values.")
+    return raw
+
+
+def _problem(path: Path, item: Any) -> Problem:
+    """Say one pydantic error in words, with the nearest valid key where a key is unknown."""
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        valid = sorted(_fields_at(item["loc"][:-1]))
+        near = difflib.get_close_matches(str(item["loc"][-1]), valid, n=1, cutoff=0.4)
+        remedy = f"did you mean `{near[0]}`?" if near else "remove it"
+        return Problem("unknown key", f"one of {', '.join(valid)}", remedy, str(path), column=place)
+    if item["type"] == "missing":
+        return Problem("this key is missing", remedy="add it", file=str(path), column=place)
+    value = item.get("input")
+    shown = "" if isinstance(value, dict | list) else repr(value)
+    return Problem(item["msg"], remedy="correct the value", file=str(path), column=place, value=shown)
+
+
+def _fields_at(loc: tuple[Any, ...]) -> set[str]:
+    """Return the valid keys of the section that `loc` leads to."""
+    options: list[Any] = [Study]
+    for part in loc:
+        options = [inner for option in options for inner in _step(option, part)]
+    return {name for option in options for name in option.model_fields}
+
+
+def _step(model: type[BaseModel], part: Any) -> list[type[BaseModel]]:
+    if isinstance(part, str) and part in model.model_fields:
+        return _models_in(model.model_fields[part].annotation)
+    return [model]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]
+
+
+def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
+    """Yield every place where one section names something that another does not have."""
+    file, names = str(path), [signature.name for signature in study.signatures]
+    if "train" not in study.cohorts:
+        yield Problem("there is no cohort `train`", "a cohort the models are fitted on", "add it", file, column="cohorts")
+    if study.is_synthetic and study.synthetic is None:
+        yield Problem("synthetic data without a generator", remedy="add `synthetic:`", file=file, column="data.kind")
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield Problem("two signatures of one name", remedy="rename one", file=file, column="signatures", value=name)
+    for signature in study.signatures:
+        where = f"signatures.{signature.name}"
+        for kind, used, known in (
+            ("phase", signature.phases, list(study.phases)),
+            ("column", signature.columns, list(study.columns)),
+            ("signature", signature.combines, names),
+        ):
+            for value in sorted(set(used) - set(known)):
+                yield Problem(f"unknown {kind}", f"one of {', '.join(known)}", "correct it", file, column=where, value=value)
+    for section, value in (("validation.best", study.validation.best), ("nomogram.signature", study.nomogram.signature)):
+        if value and value not in names:
+            yield Problem("unknown signature", f"one of {', '.join(names)}", "correct it", file, column=section, value=value)
+    for value in sorted(set(study.nomogram.columns) - set(study.columns)):
+        yield Problem("unknown column", f"one of {', '.join(study.columns)}", "correct it", file, column="nomogram", value=value)

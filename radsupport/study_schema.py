@@ -1,0 +1,362 @@
+"""The typed shape of a study YAML: every key, its unit and its allowed values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+CohortName = Literal["train", "internal", "external", "segmentation"]
+SourceName = Literal["ct_findings", "clinical", "radiomics", "deep", "deep_published"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """Base of all parts: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Label(Strict):
+    """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`."""
+
+    column: str
+    name: str
+    positive: str
+    negative: str
+    recode: dict[str, int] = {}
+
+
+class Survival(Strict):
+    """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses."""
+
+    time: str
+    event: str
+    name: str
+    unit: Literal["days", "months"] = "months"
+    event_values: list[str] = ["1"]
+    horizons_months: list[PositiveFloat] = [36.0, 60.0]
+
+
+class Endpoint(Strict):
+    """What is predicted: a label, a time to event, or both; `primary` names the one models are trained on."""
+
+    primary: Literal["label", "survival"]
+    label: Label | None = None
+    survival: Survival | None = None
+
+    @model_validator(mode="after")
+    def primary_is_described(self) -> Endpoint:
+        """Require the endpoint that `primary` names."""
+        if getattr(self, self.primary) is None:
+            raise ValueError(f"`primary: {self.primary}` needs a section `{self.primary}:` beside it")
+        return self
+
+
+class Cohort(Strict):
+    """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint."""
+
+    name: str
+    centers: list[str]
+    share: Share | None = None
+
+
+class Column(Strict):
+    """One clinical variable or CT finding, as the reader's sheet holds it."""
+
+    source: Literal["clinical", "ct_findings"]
+    kind: Literal["number", "category"]
+    label: str
+    definition: str = ""
+    unit: str = ""
+    levels: list[str] = []
+    minimum: float | None = None
+    maximum: float | None = None
+    column: str | None = None
+    recode: dict[str, str] = {}
+    time_of_knowledge: Literal["preoperative", "postoperative"] = "preoperative"
+
+    @model_validator(mode="after")
+    def categories_have_levels(self) -> Column:
+        """Require levels of a category; the first one is the reference."""
+        if self.kind == "category" and len(self.levels) < 2:
+            raise ValueError("a category needs `levels:` with two or more values, the reference first")
+        return self
+
+
+class Data(Strict):
+    """Where the study's tables and images come from."""
+
+    kind: Literal["synthetic", "real"]
+    entry: Literal["images", "features"] = "images"
+    dataset: str = ""
+    local_only: bool = False
+    licence: str = ""
+    clinical: str = ""
+    clinical_sheet: str = ""
+    subject: str = "subject"
+    center: str = "center"
+    missing_values: list[str] = ["", "NA", "--", "n/a"]
+    feature_tables: dict[str, str] = {}
+    feature_columns: dict[SourceName, str] = {}
+
+
+class Window(Strict):
+    """Display and network window in HU."""
+
+    level: float
+    width: PositiveFloat
+
+
+class Phase(Strict):
+    """One contrast phase."""
+
+    name: str
+    short: str
+    window: Window
+
+
+class Preprocessing(Strict):
+    """Resampling of chapter 02."""
+
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    interpolation: Literal["linear", "cubic"] = "cubic"
+    margin_mm: PositiveFloat = 10.0
+
+
+class Radiomics(Strict):
+    """Chapter 03; `settings` is a pyradiomics parameter file under studies/radiomics."""
+
+    settings: str
+    icc_threshold: Share | None = None
+    icc_kind: str = "ICC(2,1)"
+    icc_subjects: PositiveInt = 30
+
+
+class Unet(Strict):
+    """U-Net trained on masks; its pooled bottleneck is the feature vector."""
+
+    network: Literal["unet"]
+    base_channels: PositiveInt = 64
+    input_px: PositiveInt = 256
+    learning_rate: PositiveFloat = 1e-5
+    max_epochs: PositiveInt = 200
+    patience: PositiveInt = 20
+    batch_size: PositiveInt = 8
+    validation_share: Share = 0.1
+    train_phase: str = "arterial"
+    sampled_training_cases: int = 22
+    sampled_cases: Literal["leave_out", "as_published"] = "leave_out"
+    roi: Literal["rough", "accurate"] = "rough"
+    aggregation: str = "kmeans_largest"
+    compare_aggregations: list[str] = ["kmeans_largest", "mean", "max", "median", "largest_slice"]
+
+
+class Resnet(Strict):
+    """ResNet features of the slices around the largest section."""
+
+    network: Literal["resnet"]
+    depth: Literal[18, 34, 50, 101] = 50
+    input_px: PositiveInt = 224
+    slices: Literal[1, 3] = 3
+    box_mm: PositiveFloat = 224.0
+    masked: bool = False
+    pooling: Literal["max", "average"] = "max"
+    weights: str = "random"
+    fine_tune: Literal["no", "out_of_fold", "as_published"] = "no"
+    epochs: PositiveInt = 50
+    learning_rate: PositiveFloat = 0.01
+    batch_size: PositiveInt = 16
+    window: Window | None = None
+
+
+class Cnn3d(Strict):
+    """3-D CNN trained on the label, on patches with and without the background."""
+
+    network: Literal["cnn3d"]
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (10, 150, 150)
+    width: PositiveFloat = 1.0
+    sampling: list[Literal["segmentation", "box"]] = ["segmentation", "box"]
+    window: Window
+    learning_rate: PositiveFloat = 1e-5
+    max_epochs: PositiveInt = 100
+    patience: PositiveInt = 15
+    batch_size: PositiveInt = 8
+    folds: PositiveInt = 5
+    augment: bool = True
+
+
+Deep = Annotated[Unet | Resnet | Cnn3d, Field(discriminator="network")]
+
+
+class Selection(Strict):
+    """Feature selection, fitted on the training part of each fold only."""
+
+    icc: bool = False
+    test: Literal["none", "shapiro", "t", "mann_whitney"] = "none"
+    alpha: Share = 0.05
+    adjust: Literal["none", "bh"] = "none"
+    keep_at_least: PositiveInt = 10
+    max_correlation: Share | None = None
+    lasso: bool = False
+
+
+class Signature(Strict):
+    """A named model: feature sources and phases, selection, learner; or a combination of signatures."""
+
+    name: str
+    sources: list[SourceName] = []
+    phases: list[str] = []
+    columns: list[str] = []
+    combines: list[str] = []
+    selection: Selection = Selection()
+    learner: str = "SVM"
+    harmonise: bool = False
+    description: str = ""
+
+    @model_validator(mode="after")
+    def has_input(self) -> Signature:
+        """Require something to learn from."""
+        if not (self.sources or self.columns or self.combines):
+            raise ValueError("a signature needs `sources:`, `columns:` or `combines:`")
+        return self
+
+
+class Modelling(Strict):
+    """Cross-validation of chapter 05."""
+
+    folds: PositiveInt = 10
+    inner_folds: PositiveInt = 5
+    repeats: PositiveInt = 1
+    grid: Literal["coarse", "full"] = "coarse"
+    external: Literal["mean_of_folds", "refit"] = "mean_of_folds"
+    permutations: int = 20
+    compare_learners: list[str] = []
+    compare_sources: list[SourceName] = []
+
+
+class Validation(Strict):
+    """Resamples and thresholds of chapter 06."""
+
+    bootstrap: PositiveInt = 1000
+    threshold: Literal["youden", "median", "half"] = "youden"
+    decision_thresholds: tuple[Share, Share] = (0.05, 0.6)
+    best: str = ""
+
+
+class SurvivalAnalysis(Strict):
+    """Groups and models of chapter 07."""
+
+    threshold: Literal["youden", "median", "max_logrank"] = "youden"
+    covariates: list[str] = []
+    bootstrap: PositiveInt = 500
+
+
+class Nomogram(Strict):
+    """Predictors of chapter 08: one signature and clinical columns."""
+
+    model: Literal["logistic", "cox"] = "logistic"
+    signature: str = ""
+    columns: list[str] = []
+    horizons_months: list[PositiveFloat] = []
+
+
+class Published(Strict):
+    """One printed value that a chapter shows beside ours; never a target."""
+
+    chapter: str
+    item: str
+    value: str
+    where: str
+    ours: str = ""
+
+
+class Scanner(Strict):
+    """How a center's scanner renders the same patient."""
+
+    thickness_mm: PositiveFloat
+    pixel_mm: PositiveFloat
+    noise_hu: float
+    kernel_mm: float
+    offset_hu: float = 0.0
+
+
+class SyntheticCenter(Strict):
+    """Number of patients and events of one synthetic center."""
+
+    n: PositiveInt
+    events: int
+    scanner: Scanner
+    missing: dict[str, int] = {}
+
+
+class Marginal(Strict):
+    """Distribution of one column, [event-free, event]: counts per level, or a normal by mean and SD."""
+
+    counts: dict[str, tuple[float, float]] = {}
+    mean: tuple[float, float] | None = None
+    sd: tuple[float, float] | None = None
+    from_image: Literal["max_diameter_mm", "ct_ratio", "enhancement", "cystic", "calcification", "size_class"] | None = None
+    phase: str = ""
+
+
+class Anatomy(Strict):
+    """Mean HU of each tissue per phase, and the tumour's size."""
+
+    organ: dict[str, float]
+    tumour: dict[str, float]
+    aorta: dict[str, float]
+    vein: dict[str, float]
+    diameter_mm: tuple[PositiveFloat, PositiveFloat] = (8.0, 45.0)
+    field_mm: PositiveFloat = 90.0
+    distractors: int = 0
+
+
+class Synthetic(Strict):
+    """The generator of a synthetic cohort. `effect`: log-odds (or log-hazard) per SD of the latent; 0 plants nothing."""
+
+    effect: float = 3.0
+    outcome: Literal["label", "survival"] = "label"
+    centers: dict[str, SyntheticCenter]
+    anatomy: Anatomy
+    marginals: dict[str, Marginal] = {}
+    follow_up_months: tuple[float, float] = (12.0, 107.0)
+    label_horizon_months: float = 60.0
+    median_survival_months: float = 40.0
+    second_reader_subjects: int = 30
+
+
+class Study(Strict):
+    """One study: the question, its data, and every setting of every chapter."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    question: str
+    citation: str = ""
+    seed: int
+    profile: str = "demo"
+    data: Data
+    endpoint: Endpoint
+    cohorts: dict[CohortName, Cohort]
+    columns: dict[str, Column] = {}
+    phases: dict[str, Phase] = {}
+    preprocessing: Preprocessing = Preprocessing()
+    radiomics: Radiomics | None = None
+    deep: Deep | None = None
+    signatures: list[Signature]
+    modelling: Modelling = Modelling()
+    validation: Validation = Validation()
+    survival: SurvivalAnalysis = SurvivalAnalysis()
+    nomogram: Nomogram = Nomogram()
+    synthetic: Synthetic | None = None
+    published: list[Published] = []
+    cautions: list[str] = []
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether every case of this study comes from the generator."""
+        return self.data.kind == "synthetic"
+
+    def signature(self, name: str) -> Signature:
+        """Return the signature called `name`."""
+        return next(s for s in self.signatures if s.name == name)
