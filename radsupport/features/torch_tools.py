@@ -1,0 +1,314 @@
+"""Devices, seeds, checkpoints that survive a kill, a cache by content, and the one training loop of all networks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from radsupport.errors import InputError, NotEstimableError
+
+Float32Array = NDArray[np.float32]
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the torch device called `name`; "auto" is the first CUDA device where there is one, else the CPU.
+
+    Raises
+    ------
+    InputError
+        A name torch does not know, or CUDA asked for where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"Unknown device '{name}'. Use 'auto', 'cpu' or 'cuda'.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"Device '{name}' was asked for, but torch sees no CUDA device. Use 'auto' or 'cpu'.")
+    return device
+
+
+def use_one_thread() -> None:
+    """Keep torch to one thread in this process, for workers that run one case each."""
+    torch.set_num_threads(1)
+
+
+def half_precision(device: torch.device, wanted: bool) -> torch.autocast:
+    """Return the bfloat16 context of mixed precision; it does nothing on the CPU and on GPUs without bfloat16."""
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and able)
+
+
+@contextmanager
+def reproducible(seed: int, deterministic: bool = True) -> Iterator[None]:
+    """Seed torch inside the block, use deterministic algorithms only, and restore both afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        Seeds weights, dropout and everything else torch draws in the block.
+    deterministic : bool
+        Forbid algorithms whose result differs from run to run; slower on a GPU.
+    """
+    # cuBLAS reads this once, when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+            torch.backends.cudnn.benchmark = benchmark
+
+
+def content_hash(*parts: Any) -> str:
+    """Return a SHA-256 over arrays, tensors, (state) dictionaries and plain settings, and the torch version."""
+    digest = hashlib.sha256(torch.__version__.encode())
+
+    def add(part: Any) -> None:
+        if isinstance(part, torch.Tensor):
+            part = part.detach().cpu().numpy()
+        if isinstance(part, np.ndarray):
+            digest.update(f"array {part.dtype} {part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, Mapping):
+            for key in sorted(part):
+                digest.update(f"key {key}".encode())
+                add(part[key])
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+
+    for part in parts:
+        add(part)
+    return digest.hexdigest()
+
+
+def save_atomically(path: Path, write: Callable[[Any], None]) -> None:
+    """Write a file so that a kill leaves either the old one or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Store tensors and plain values atomically."""
+    save_atomically(path, lambda stream: torch.save(dict(state), stream))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Return what `save_checkpoint` stored (on the CPU), or None where there is no such file.
+
+    Raises
+    ------
+    InputError
+        The file is there but is no checkpoint.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"`{path}` is not a readable checkpoint ({error}). Delete it to train anew.") from error
+    return state
+
+
+def cached_rows(
+    keys: Sequence[str],
+    compute: Callable[[list[int]], Float32Array],
+    folder: Path | None,
+    *,
+    chunk: int = 16,
+    progress: bool = False,
+    description: str = "features",
+) -> Float32Array:
+    """Return one row per key; rows already in `folder` are read, the others are computed and stored.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Content hash of each row's inputs and settings.
+    compute : callable
+        Gets the positions of at most `chunk` missing rows, returns their rows.
+    folder : Path, optional
+        Where rows are kept; None keeps nothing.
+    """
+    rows: dict[int, Float32Array] = {}
+    files = [None if folder is None else folder / f"{key}.npy" for key in keys]
+    for i, file in enumerate(files):
+        if file is not None and file.exists():
+            rows[i] = np.load(file)
+    missing = [i for i in range(len(keys)) if i not in rows]
+    with tqdm(total=len(missing), disable=not progress, desc=description) as bar:
+        for start in range(0, len(missing), chunk):
+            part = missing[start : start + chunk]
+            for i, row in zip(part, compute(part), strict=True):
+                rows[i] = row
+                file = files[i]
+                if file is not None:
+                    save_atomically(file, lambda stream, row=row: np.save(stream, row))  # type: ignore[misc]
+            bar.update(len(part))
+    return np.stack([rows[i] for i in range(len(keys))]).astype(np.float32)
+
+
+def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """Return a permutation of range(n) cut into batches; the same for one seed and epoch, resumed or not."""
+    order = np.random.default_rng([seed, epoch]).permutation(n)
+    return [order[start : start + batch_size] for start in range(0, n, batch_size)]
+
+
+def predict_batches(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    inputs: NDArray[Any],
+    device: torch.device,
+    *,
+    batch_size: int = 16,
+) -> Float32Array:
+    """Apply `function` to float32 batches of `inputs` on `device`, without gradients; return one array."""
+    outputs = []
+    with torch.inference_mode():
+        for start in range(0, len(inputs), batch_size):
+            batch = torch.as_tensor(inputs[start : start + batch_size], dtype=torch.float32, device=device)
+            outputs.append(function(batch).float().cpu().numpy())
+    return np.concatenate(outputs)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When training ends, and by which column of the history the best epoch is chosen."""
+
+    max_epochs: int
+    monitor: str
+    best: Literal["lowest", "highest"]
+    patience: int | None = None
+
+    def best_epoch(self, history: Sequence[Mapping[str, float]]) -> int:
+        """Return the position of the best epoch so far; the first one of equals."""
+        values = np.array([row[self.monitor] for row in history])
+        return int(np.argmax(values) if self.best == "highest" else np.argmin(values))
+
+    def check(self, row: Mapping[str, float]) -> None:
+        """Raise NotEstimableError where training has diverged."""
+        if not np.isfinite(row[self.monitor]):
+            raise NotEstimableError(
+                f"Training diverged: {self.monitor} is {row[self.monitor]} in epoch {row['epoch']}. "
+                "Lower the learning rate, or look for missing values in the images."
+            )
+
+    def is_over(self, history: Sequence[Mapping[str, float]]) -> bool:
+        """Return whether no further epoch is to be run."""
+        if not history or self.patience is None:
+            return len(history) >= self.max_epochs
+        since_best = len(history) - 1 - self.best_epoch(history)
+        return len(history) >= self.max_epochs or since_best >= self.patience
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run_epoch: Callable[[int], dict[str, float]],
+    stopping: Stopping,
+    *,
+    seed: int,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+    description: str = "training",
+) -> pd.DataFrame:
+    """Run epochs until `stopping` says so, then put the best epoch's weights into `model`.
+
+    After each epoch everything is stored in `checkpoint`; called again after a kill, training
+    goes on where it was, with the very numbers it would have had (each epoch reseeds torch).
+
+    Parameters
+    ----------
+    run_epoch : callable
+        Trains one epoch (numbered from 0) and returns its row of the history.
+
+    Raises
+    ------
+    NotEstimableError
+        The monitored value is not finite.
+
+    Returns
+    -------
+    DataFrame
+        One row per epoch: epoch (from 1), learning_rate, what `run_epoch` returned, best (bool).
+    """
+    history: list[dict[str, float]] = []
+    best_weights = _copy(model)
+    stored = load_checkpoint(checkpoint) if checkpoint else None
+    if stored:
+        history, best_weights = stored["history"], stored["best"]
+        if not stored["finished"]:
+            _restore(stored, model, optimizer, scheduler)
+    with tqdm(total=stopping.max_epochs, initial=len(history), disable=not progress, desc=description) as bar:
+        while not stopping.is_over(history):
+            epoch = len(history)
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            rate = float(optimizer.param_groups[0]["lr"])
+            history.append({"epoch": epoch + 1, "learning_rate": rate, **run_epoch(epoch)})
+            stopping.check(history[-1])
+            if scheduler is not None:
+                scheduler.step()
+            if stopping.best_epoch(history) == epoch:
+                best_weights = _copy(model)
+            if checkpoint:
+                _store(checkpoint, model, optimizer, scheduler, history, best_weights, stopping.is_over(history))
+            bar.update()
+            bar.set_postfix({stopping.monitor: f"{history[-1][stopping.monitor]:.3f}"})
+    model.load_state_dict(best_weights)
+    table = pd.DataFrame(history)
+    return table.assign(best=np.arange(len(table)) == stopping.best_epoch(history))
+
+
+def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _restore(stored: Mapping[str, Any], model: nn.Module, optimizer: Any, scheduler: Any) -> None:
+    model.load_state_dict(stored["model"])
+    optimizer.load_state_dict(stored["optimizer"])
+    if scheduler is not None:
+        scheduler.load_state_dict(stored["scheduler"])
+
+
+def _store(
+    path: Path,
+    model: nn.Module,
+    optimizer: Any,
+    scheduler: Any,
+    history: list[dict[str, float]],
+    best: dict[str, torch.Tensor],
+    finished: bool,
+) -> None:
+    state: dict[str, Any] = {"history": history, "best": best, "finished": finished}
+    if not finished:  # a finished training needs no optimiser any more: a third of the size
+        state |= {"model": _copy(model), "optimizer": optimizer.state_dict()}
+        state["scheduler"] = None if scheduler is None else scheduler.state_dict()
+    save_checkpoint(path, state)
