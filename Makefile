@@ -1,10 +1,57 @@
+# Two commands do everything: `make book` and `make test`. Both make their own environment in .venv.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
+STUDY ?= all
+PROFILE ?= demo
+CORES ?= 2
+MANIFEST ?= data_manifest.csv
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# the python3 kernel calls plain `python`: the environment's must come first
+export PATH := $(BIN):$(PATH)
+export OMP_NUM_THREADS := 1
+export PYTHONHASHSEED := 0
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt pip setuptools wheel versioneer cython numpy torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e ".[dev]"
-	touch $@
+.PHONY: book test lab check clean help lint
+
+help:
+	@echo "make book [STUDY=song2021] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
+	@echo "make test                                                    run the tests"
+	@echo "make lab                                                     open JupyterLab"
+	@echo "make check MANIFEST=my_manifest.csv [STUDY=mine]             check own data"
+	@echo "make lint                                                    ruff and mypy"
+	@echo "make clean                                                   remove everything generated"
+
+# pyradiomics has no wheels for current Pythons and builds against the numpy, setuptools, versioneer and
+# Cython it finds installed: they go in first, then the rest without build isolation.
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (a few minutes, once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt pip setuptools wheel versioneer cython numpy torch 2> >(grep -v "neither a file nor a directory" >&2)
+	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]" 2> >(grep -v "neither a file nor a directory" >&2)
+	@touch $@
+
+book: $(READY)
+	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules --rerun-incomplete \
+	    --config study=$(STUDY) profile=$(PROFILE)
+	@python -c "from radsupport import pipeline; print(pipeline.timings())"
+	@echo "The site is at book/_build/html/index.html"
+
+test: $(READY)
+	@python -m pytest
+
+lint: $(READY)
+	@ruff check . && ruff format --check . && mypy
+
+lab: $(READY)
+	@jupyter lab --notebook-dir=. notebooks
+
+check: $(READY)
+	@radsupport check $(MANIFEST) $(if $(filter-out all,$(STUDY)),--study $(STUDY))
+
+clean:
+	rm -rf results data book/_build book/studies book/_toc.yml .snakemake

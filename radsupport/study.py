@@ -23,7 +23,9 @@ def study_ids(folder: Path = STUDIES) -> list[str]:
     return sorted(path.stem for path in Path(folder).glob("*.yaml"))
 
 
-def load_study(study: str, profile: str = "demo", folder: Path = STUDIES) -> Study:
+def load_study(
+    study: str, profile: str = "demo", folder: Path = STUDIES, overrides: Mapping[str, Any] | None = None
+) -> Study:
     """Read ``studies/<study>.yaml`` with the values of one profile.
 
     Parameters
@@ -34,6 +36,8 @@ def load_study(study: str, profile: str = "demo", folder: Path = STUDIES) -> Stu
         Which entry of ``profiles:`` overrides the common values.
     folder : Path
         Folder of the study files.
+    overrides : mapping, optional
+        Values put over those of the file and its profile, by section.
 
     Returns
     -------
@@ -51,6 +55,7 @@ def load_study(study: str, profile: str = "demo", folder: Path = STUDIES) -> Stu
     if profile not in PROFILES:
         raise StudyError(f"Unknown profile {profile!r}.", [Problem("no such profile", " or ".join(PROFILES), value=profile)])
     merged = merge(raw, profiles.get(profile, {}) or {})
+    merged = merge(merged, {key: value for key, value in (overrides or {}).items() if merged.get(key, {}) is not None})
     merged["profile"] = profile
     try:
         loaded = Study.model_validate(merged)

@@ -114,6 +114,14 @@ class Phase(Strict):
     name: str
     short: str
     window: Window
+    role: Literal["model", "findings"] = "model"
+
+
+class CohortTables(Strict):
+    """Baseline tables of chapter 01."""
+
+    normality_alpha: Share = 0.05
+    adjust: Literal["none", "bh"] = "none"
 
 
 class Preprocessing(Strict):
@@ -291,13 +299,17 @@ class SyntheticCenter(Strict):
 
 
 class Marginal(Strict):
-    """Distribution of one column, [event-free, event]: counts per level, or a normal by mean and SD."""
+    """Distribution of one column, [event-free, event]: counts per level, or a normal by mean and SD.
+
+    `shapes` makes the column steer the tumour that is drawn: its largest axial diameter (classes
+    between `edges`, mm), a fluid core, or calcification.
+    """
 
     counts: dict[str, tuple[float, float]] = {}
     mean: tuple[float, float] | None = None
     sd: tuple[float, float] | None = None
-    from_image: Literal["max_diameter_mm", "ct_ratio", "enhancement", "cystic", "calcification", "size_class"] | None = None
-    phase: str = ""
+    shapes: Literal["", "size_mm", "core", "calcification"] = ""
+    edges: list[float] = []
 
 
 class Anatomy(Strict):
@@ -317,6 +329,7 @@ class Synthetic(Strict):
 
     effect: float = 3.0
     outcome: Literal["label", "survival"] = "label"
+    survival_from: Literal["label", "hazard"] = "label"
     centers: dict[str, SyntheticCenter]
     anatomy: Anatomy
     marginals: dict[str, Marginal] = {}
@@ -340,6 +353,7 @@ class Study(Strict):
     cohorts: dict[CohortName, Cohort]
     columns: dict[str, Column] = {}
     phases: dict[str, Phase] = {}
+    cohort_tables: CohortTables = CohortTables()
     preprocessing: Preprocessing = Preprocessing()
     radiomics: Radiomics | None = None
     deep: Deep | None = None

@@ -1,0 +1,60 @@
+# The DAG of the book: one rule per chapter and study. Snakemake reruns only what changed.
+import os
+
+from radsupport import pipeline
+
+STUDIES, LEFT_OUT = pipeline.choose_studies(config.get("study", "all"))
+PROFILE = config.get("profile", "demo")
+SITE = "book/_build/html/index.html"
+
+
+wildcard_constraints:
+    study="[a-z][a-z0-9_]*",
+    chapter=r"\d\d_\w+",
+
+
+rule site:
+    input:
+        SITE,
+
+
+rule book:
+    input:
+        notebooks=[f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in pipeline.chapters_of(s)],
+        book=pipeline.book_sources(),
+    output:
+        SITE,
+    params:
+        studies=STUDIES,
+        left_out=LEFT_OUT,
+    log:
+        "results/logs/book.log",
+    run:
+        pipeline.build_site(params.studies, params.left_out, log[0])
+
+
+rule data:
+    input:
+        lambda w: pipeline.data_inputs(w.study),
+    output:
+        "data/{study}/.ready",
+    log:
+        "results/{study}/logs/data.log",
+    shell:
+        "radsupport prepare {wildcards.study} --jobs {threads} > {log} 2>&1 || (cat {log}; exit 1)"
+
+
+rule chapter:
+    input:
+        lambda w: pipeline.chapter_inputs(w.study, w.chapter),
+    output:
+        notebook="results/{study}/notebooks/{chapter}.ipynb",
+        numbers="results/{study}/{chapter}.json",
+    params:
+        profile=PROFILE,
+    log:
+        "results/{study}/logs/{chapter}.log",
+    threads: lambda w: pipeline.threads_of(w.chapter)
+    shell:
+        "python -m radsupport.pipeline {wildcards.chapter} {wildcards.study} --profile {params.profile}"
+        " --jobs {threads}"

@@ -1,0 +1,150 @@
+"""Draw the patients of a synthetic cohort: latent aggressiveness, outcome, clinical variables.
+
+The latent z ~ N(0, 1) decides how a tumour looks (`phantom_shapes`, `phantom`). The outcome depends on
+``effect * z`` and on nothing else in the image, so that an effect of 0 leaves images that carry no
+information. Columns follow the published marginals: within the event and the event-free patients at an
+effect of 1 or more, pooled over both at an effect of 0, and between the two otherwise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from radsupport.study_schema import Marginal, Synthetic, SyntheticCenter
+
+Generator = np.random.Generator
+
+
+def draw_subjects(spec: Synthetic, seed: int) -> pd.DataFrame:
+    """Return one row per synthetic patient.
+
+    Parameters
+    ----------
+    spec : Synthetic
+        The study's ``synthetic:`` section.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        subject, center, latent (SD units), label, time (months), event, diameter_mm (wanted largest
+        axial diameter), core and calcification (whether the tumour has them), and one column per
+        marginal. Centers without follow-up (``events: -1``) have an empty outcome.
+    """
+    rng = np.random.default_rng([seed, 1])
+    frames = [_draw_center(spec, name, center, rng) for name, center in spec.centers.items()]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _draw_center(spec: Synthetic, name: str, center: SyntheticCenter, rng: Generator) -> pd.DataFrame:
+    table = pd.DataFrame({"subject": [f"{name}_{i + 1:03d}" for i in range(center.n)], "center": name})
+    table["latent"] = rng.standard_normal(center.n)
+    if spec.outcome == "label" or center.events < 0:
+        table["label"] = _label(spec.effect * table["latent"].to_numpy(), max(center.events, 0), rng)
+        table["time"], table["event"] = _follow_up(spec, table, rng)
+    else:
+        table["time"], table["event"] = _hazard_times(spec, table["latent"].to_numpy(), rng)
+        table["label"] = ((table["event"] == 1) & (table["time"] <= spec.label_horizon_months)).astype(int)
+    group = table["event"] if spec.outcome == "survival" else table["label"]
+    table["diameter_mm"] = _diameters(spec, table["latent"].to_numpy(), rng)
+    table["core"], table["calcification"] = False, False
+    for column, marginal in spec.marginals.items():
+        _add_column(table, column, marginal, group.to_numpy(), spec, rng)
+    if center.events < 0:
+        table[["label", "time", "event"]] = np.nan
+    for column, n_missing in center.missing.items():
+        table.loc[rng.choice(center.n, n_missing, replace=False), column] = None
+    return table
+
+
+def _label(linear_predictor: np.ndarray, n_events: int, rng: Generator) -> np.ndarray:
+    """Give exactly `n_events` patients the event, by a logistic model.
+
+    The logistic model is written as a threshold on linear predictor + logistic noise; the threshold
+    is put where the published number of events lies above it.
+    """
+    propensity = linear_predictor + rng.logistic(size=linear_predictor.size)
+    label = np.zeros(linear_predictor.size, dtype=int)
+    label[np.argsort(propensity)[::-1][:n_events]] = 1
+    return label
+
+
+def _follow_up(spec: Synthetic, table: pd.DataFrame, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return months of follow-up and events that agree with the label, or follow the hazard alone."""
+    if spec.survival_from == "hazard":
+        return _hazard_times(spec, table["latent"].to_numpy(), rng)
+    shortest, longest = spec.follow_up_months
+    n, label = len(table), table["label"].to_numpy()
+    horizon = spec.label_horizon_months
+    rate = np.exp(0.5 * spec.effect * table["latent"].to_numpy()) / horizon
+    until_horizon = -np.log1p(-rng.uniform(size=n) * -np.expm1(-rate * (horizon - 1))) / rate + 1
+    censored = rng.uniform(shortest, longest, size=n)
+    return np.round(np.where(label == 1, until_horizon, censored), 2), label
+
+
+def _hazard_times(spec: Synthetic, latent: np.ndarray, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Exponential times with hazard ratio exp(effect) per SD, censored uniformly over the follow-up."""
+    rate = np.log(2) / spec.median_survival_months * np.exp(spec.effect * latent)
+    event_time = rng.exponential(1 / rate)
+    censored = rng.uniform(*spec.follow_up_months, size=latent.size)
+    time = np.maximum(np.round(np.minimum(event_time, censored), 2), 0.1)
+    return time, (event_time <= censored).astype(int)
+
+
+def _diameters(spec: Synthetic, latent: np.ndarray, rng: Generator) -> np.ndarray:
+    """Log-normal diameters (mm), a little larger with the latent, within the anatomy's range."""
+    low, high = spec.anatomy.diameter_mm
+    middle = np.sqrt(low * high)
+    spread = np.log(high / low) / 5
+    return np.clip(middle * np.exp(spread * (0.5 * latent + 0.9 * rng.standard_normal(latent.size))), low, high)
+
+
+def _add_column(
+    table: pd.DataFrame, column: str, marginal: Marginal, group: np.ndarray, spec: Synthetic, rng: Generator
+) -> None:
+    weight = min(abs(spec.effect), 1.0)
+    if marginal.counts:
+        table[column] = _draw_levels(marginal, group, weight, rng)
+    else:
+        table[column] = _draw_numbers(marginal, group, weight, rng)
+    levels = list(marginal.counts)
+    if marginal.shapes == "size_mm":
+        table["diameter_mm"] = _within_class(table[column], levels, marginal.edges, table["diameter_mm"], rng)
+    elif marginal.shapes:
+        table[marginal.shapes] = (table[column] != levels[-1]).to_numpy()
+
+
+def _draw_levels(marginal: Marginal, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
+    """Return levels in the published proportions of each group (largest remainders, then shuffled)."""
+    counts = np.array(list(marginal.counts.values()), dtype=float)
+    pooled = counts.sum(axis=1) / counts.sum()
+    drawn = np.empty(group.size, dtype=object)
+    for value in (0, 1):
+        rows = np.flatnonzero(group == value)
+        share = weight * counts[:, value] / max(counts[:, value].sum(), 1e-12) + (1 - weight) * pooled
+        exact = share / share.sum() * rows.size
+        whole = np.floor(exact).astype(int)
+        order = np.argsort(exact - whole)[::-1]
+        whole[order[: rows.size - whole.sum()]] += 1
+        drawn[rows] = rng.permutation(np.repeat(list(marginal.counts), whole))
+    return drawn
+
+
+def _draw_numbers(marginal: Marginal, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
+    mean, sd = np.array(marginal.mean), np.array(marginal.sd)
+    pooled = mean.mean()
+    centre = weight * mean[group] + (1 - weight) * pooled
+    return np.round(np.maximum(centre + sd[group] * rng.standard_normal(group.size), 0.05), 2)
+
+
+def _within_class(
+    values: pd.Series, levels: list[str], edges: list[float], diameters: pd.Series, rng: Generator
+) -> np.ndarray:
+    """Move each diameter into the class drawn for it, keeping its order within the class."""
+    moved = diameters.to_numpy(dtype=float).copy()
+    for level, low, high in zip(levels, edges[:-1], edges[1:], strict=True):
+        rows = np.flatnonzero(values.to_numpy() == level)
+        ranks = np.argsort(np.argsort(moved[rows]))
+        moved[rows] = low + (high - low) * (ranks + rng.uniform(0.2, 0.8, rows.size)) / max(rows.size, 1)
+    return moved

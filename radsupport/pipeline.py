@@ -1,0 +1,169 @@
+"""What the Snakefile calls: which studies and chapters run, from which files, and how one chapter is run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from radsupport.cohort import datasets
+from radsupport.errors import StudyError
+from radsupport.paths import StudyPaths
+from radsupport.study import load_study, study_ids
+
+IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
+CHAPTERS = ("01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram")
+PUBLISHED = "published"
+
+#: Chapters that each chapter reads from.
+UPSTREAM = {
+    "01_cohort": (),
+    "02_preprocessing": ("01_cohort",),
+    "03_radiomics": ("02_preprocessing",),
+    "04_deep_features": ("02_preprocessing",),
+    "05_modelling": ("03_radiomics", "04_deep_features"),
+    "06_validation": ("05_modelling",),
+    "07_survival": ("05_modelling", "06_validation"),
+    "08_nomogram": ("05_modelling", "06_validation"),
+    "09_published": (),
+}
+#: Parts of the package whose change makes a chapter out of date.
+CODE = {
+    "01_cohort": ("cohort",),
+    "02_preprocessing": ("imaging",),
+    "03_radiomics": ("features", "imaging"),
+    "04_deep_features": ("features", "imaging"),
+    "05_modelling": ("modelling",),
+    "06_validation": ("validation",),
+    "07_survival": ("survival",),
+    "08_nomogram": ("nomogram", "modelling"),
+    "09_published": ("published",),
+}
+
+
+def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[str, str]]:
+    """Return the studies to build, and those left out with the reason.
+
+    Parameters
+    ----------
+    wanted : str
+        ``all``, or ids separated by commas. A study named by its id must be available.
+
+    Raises
+    ------
+    StudyError
+        An unknown id, or a study asked for by name whose data are not here.
+    """
+    known = study_ids(root / "studies")
+    names = known if wanted == "all" else [name.strip() for name in wanted.split(",") if name.strip()]
+    chosen, left_out = [], {}
+    for name in names:
+        here, reason = datasets.availability(load_study(name, folder=root / "studies"))
+        if here:
+            chosen.append(name)
+        elif wanted == "all":
+            left_out[name] = reason
+        else:
+            raise StudyError(f"Study {name} can not be built: {reason}")
+    if wanted == "all":
+        chosen.append(PUBLISHED)
+    return chosen, left_out
+
+
+def chapters_of(study: str) -> Sequence[str]:
+    """Return the chapters of a study; the recomputation of the papers is a study of one chapter."""
+    return ("09_published",) if study == PUBLISHED else CHAPTERS
+
+
+def data_inputs(study: str) -> list[str]:
+    """Return the files that decide a study's data."""
+    code = sorted(str(path) for path in Path("radsupport/cohort").glob("phantom*.py"))
+    return [f"studies/{study}.yaml", *(code if load_study(study).is_synthetic else ["data_manifest.csv"])]
+
+
+def chapter_inputs(study: str, chapter: str) -> list[str]:
+    """Return the files whose change makes a chapter out of date: notebook, study, code, earlier chapters."""
+    code = [str(p) for part in CODE[chapter] for p in sorted(Path("radsupport").glob(f"{part}/**/*.py"))]
+    own = [f"notebooks/{chapter}.ipynb", "radsupport/chapter.py", *code]
+    if study == PUBLISHED:
+        return own
+    earlier = [f"results/{study}/{name}.json" for name in UPSTREAM[chapter]]
+    return [*own, f"studies/{study}.yaml", f"data/{study}/.ready", *earlier]
+
+
+def threads_of(chapter: str) -> int:
+    """Return how many cores a chapter uses: extraction uses all of them, the others one."""
+    return (os.cpu_count() or 1) if chapter == "03_radiomics" else 1
+
+
+def book_sources() -> list[str]:
+    """Return the written pages and settings of the book."""
+    patterns = ("*.md", "*.yml", "*.bib", "_static/*", "_templates/*")
+    pages = [str(p) for pattern in patterns for p in sorted(Path("book").glob(pattern)) if p.name != "_toc.yml"]
+    return [*pages, *(str(p) for p in sorted(Path("radsupport/report").glob("stage*.py")))]
+
+
+def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> None:
+    """Stage the executed notebooks and compile the book."""
+    from radsupport.report.stage import build
+
+    build(Path("book"), list(studies), dict(left_out), Path(log))
+
+
+def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
+    """Execute one notebook; on failure say where, keep what was computed, and return 1."""
+    paths = StudyPaths(study)
+    log = paths.results / "logs" / f"{chapter}.log"
+    out = paths.results / "notebooks" / f"{chapter}.ipynb"
+    failed = paths.results / "logs" / f"{chapter}.failed.ipynb"
+    for folder in (log.parent, out.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    os.environ.update({"RADSUPPORT_JOBS": str(jobs), "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+    parameters = {"study": study} if study == PUBLISHED else {"study": study, "profile": profile}
+    start = time.perf_counter()
+    try:
+        with log.open("w", encoding="utf-8") as stream:
+            papermill.execute_notebook(
+                f"notebooks/{chapter}.ipynb", failed, parameters=parameters, kernel_name="python3",
+                progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
+            )  # fmt: skip
+    except PapermillExecutionError as error:
+        log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")
+        print(f"Chapter {chapter} of study {study} failed in cell {error.cell_index} ({error.ename}):", file=sys.stderr)
+        print(f"{error.evalue}\nLog: {log}\nNotebook as far as it ran: {failed}", file=sys.stderr)
+        print("What was computed before is kept; the same command resumes at this chapter.", file=sys.stderr)
+        return 1
+    failed.replace(out)
+    seconds = time.perf_counter() - start
+    (log.parent / f"{chapter}.seconds").write_text(f"{seconds:.1f}\n", encoding="utf-8")
+    print(f"{study} {chapter}: {seconds:.0f} s")
+    return 0
+
+
+def timings(root: Path = Path("results")) -> str:
+    """Return a table of how long each chapter took the last time it ran."""
+    lines = ["study        chapter            seconds"]
+    for path in sorted(root.glob("*/logs/*.seconds")):
+        lines.append(f"{path.parts[-3]:<12} {path.stem:<18} {float(path.read_text()):7.1f}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Command line of one chapter, used by the Snakefile."""
+    parser = argparse.ArgumentParser(description="Execute one chapter of one study.")
+    parser.add_argument("chapter", choices=sorted(UPSTREAM))
+    parser.add_argument("study")
+    parser.add_argument("--profile", default="demo", choices=("demo", "paper"))
+    parser.add_argument("--jobs", type=int, default=1, help="processes for work per case")
+    given = parser.parse_args()
+    return run_chapter(given.chapter, given.study, given.profile, given.jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
