@@ -16,11 +16,11 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from radsupport.contracts_json import quote, read_chapter_json, write_chapter_json
+from radsupport.contracts_json import read_chapter_json, write_chapter_json
 from radsupport.errors import ContractError, Problem
 
 __all__ = [
-    "CASES", "COHORT", "COHORTS", "FEATURES", "KINDS", "PREDICTIONS", "quote", "read_chapter_json", "read_table",
+    "CASES", "COHORT", "COHORTS", "FEATURES", "KINDS", "PREDICTIONS", "read_chapter_json", "read_table",
     "schema_of", "validate_table", "write_chapter_json", "write_table",
 ]  # fmt: skip
 

@@ -21,7 +21,7 @@ VERSIONS_OF = (
 
 
 def write_chapter_json(
-    folder: Path, chapter: str, values: Mapping[str, Any], seed: int | None = None, inputs: Iterable[Path] = ()
+    folder: Path, chapter: str, numbers: Mapping[str, Any], seed: int | None = None, inputs: Iterable[Path] = ()
 ) -> Path:
     """Write the numbers of a chapter that other pages quote to ``<folder>/<chapter>.json``.
 
@@ -31,8 +31,8 @@ def write_chapter_json(
         ``results/<study>``.
     chapter : str
         File stem such as ``06_validation``.
-    values : mapping
-        JSON-like; an estimate is a mapping made by `quote` (value, n, low, high, method).
+    numbers : mapping
+        JSON-like; an estimate is a mapping with value, n, ci_low and ci_high.
     seed : int, optional
         The seed behind the numbers.
     inputs : iterable of Path
@@ -50,13 +50,13 @@ def write_chapter_json(
     path = Path(folder) / f"{chapter}.json"
     files = sorted(Path(item) for item in inputs)
     absent = [Problem("no such input file", file=str(item)) for item in files if not item.is_file()]
-    bad = list(_not_json(values, ""))
+    bad = list(_not_json(numbers, ""))
     if absent or bad:
         raise ContractError(f"{path} can not be written.", [*absent, *bad])
     content = {
         "chapter": chapter,
         "seed": seed,
-        "values": _plain(values),
+        "numbers": _plain(numbers),
         "inputs": {item.name: hashlib.sha256(item.read_bytes()).hexdigest() for item in files},
         "versions": _versions(),
     }
@@ -68,7 +68,7 @@ def write_chapter_json(
 
 
 def read_chapter_json(folder: Path, chapter: str) -> dict[str, Any]:
-    """Read what `write_chapter_json` wrote: chapter, seed, values, inputs, versions.
+    """Read what `write_chapter_json` wrote: chapter, seed, numbers, inputs, versions.
 
     Raises
     ------
@@ -83,30 +83,11 @@ def read_chapter_json(folder: Path, chapter: str) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ContractError(message, [Problem(f"no valid JSON: {error}", file=str(path))]) from error
-    expected = {"chapter", "seed", "values", "inputs", "versions"}
+    expected = {"chapter", "seed", "numbers", "inputs", "versions"}
     if not isinstance(content, dict) or not expected <= set(content):
         problem = Problem("keys are missing", ", ".join(sorted(expected)), "run the chapter again", str(path))
         raise ContractError(message, [problem])
     return content
-
-
-def quote(
-    value: float, n: int, low: float | None = None, high: float | None = None, method: str = ""
-) -> dict[str, Any]:
-    """Return one estimate as the chapter files keep it.
-
-    Parameters
-    ----------
-    value : float
-        The estimate, in its own unit.
-    n : int
-        Subjects it is computed from.
-    low, high : float, optional
-        95% confidence limits.
-    method : str
-        What gave the interval or the p-value, such as ``DeLong``.
-    """
-    return {"value": value, "n": n, "low": low, "high": high, "method": method}
 
 
 def _versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.contracts import quote, read_chapter_json, read_table, validate_table, write_chapter_json, write_table
+from radsupport.contracts import read_chapter_json, read_table, validate_table, write_chapter_json, write_table
 from radsupport.errors import ContractError
 
 
@@ -157,11 +157,14 @@ def test_every_complete_outcome_is_a_valid_cohort(outcomes: list[tuple[float, fl
 def test_chapter_file_keeps_numbers_seed_versions_and_hashes(tmp_path: Path) -> None:
     source = tmp_path / "predictions.parquet"
     write_table(predictions(), "predictions", tmp_path)
-    values = {"auc": quote(np.float64(0.81), np.int64(74), 0.7, np.nan, "DeLong"), "names": ("a", np.bool_(True))}
+    values = {
+        "auc": {"value": np.float64(0.81), "n": np.int64(74), "ci_low": 0.7, "ci_high": np.nan},
+        "names": ("a", np.bool_(True)),
+    }
     path = write_chapter_json(tmp_path, "06_validation", values, seed=7, inputs=[source])
     content = read_chapter_json(tmp_path, "06_validation")
-    assert content["values"]["auc"] == {"value": 0.81, "n": 74, "low": 0.7, "high": None, "method": "DeLong"}
-    assert content["values"]["names"] == ["a", True]
+    assert content["numbers"]["auc"] == {"value": 0.81, "n": 74, "ci_low": 0.7, "ci_high": None}
+    assert content["numbers"]["names"] == ["a", True]
     assert (content["seed"], content["chapter"]) == (7, "06_validation")
     assert content["versions"]["numpy"] == np.__version__
     assert len(content["inputs"]["predictions.parquet"]) == 64
