@@ -28,12 +28,16 @@ class Label(Strict):
 
 
 class Survival(Strict):
-    """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses."""
+    """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
+
+    `days_per_month` converts days; the default is a year of 365.25 days over twelve.
+    """
 
     time: str
     event: str
     name: str
     unit: Literal["days", "months"] = "months"
+    days_per_month: PositiveFloat = 30.4375
     event_values: list[str] = ["1"]
     horizons_months: list[PositiveFloat] = [36.0, 60.0]
 
@@ -85,15 +89,21 @@ class Column(Strict):
 
 
 class Data(Strict):
-    """Where the study's tables and images come from."""
+    """Where the study's tables and images come from.
+
+    `clinical` is the path of the sheet as the manifest writes it (unless the manifest has a row of role
+    clinical); several `clinical_sheet` of one workbook are joined by subject. `feature_tables` maps a
+    center to its table, `feature_columns` a feature source to the pattern that its columns match.
+    """
 
     kind: Literal["synthetic", "real"]
     entry: Literal["images", "features"] = "images"
     dataset: str = ""
+    manifest: str = "data_manifest.csv"
     local_only: bool = False
     licence: str = ""
     clinical: str = ""
-    clinical_sheet: str = ""
+    clinical_sheet: str | list[str] = ""
     subject: str = "subject"
     center: str = "center"
     missing_values: list[str] = ["", "NA", "--", "n/a"]
