@@ -1,0 +1,235 @@
+"""Chapter 02: bring every case to one spacing and cut it to the tumour's surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy import ndimage
+
+from radsupport.errors import InputError, RadsupportError
+from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.mask_quality import mask_quality, warnings_of
+from radsupport.imaging.reading import read_image, read_mask
+from radsupport.imaging.regions import bounding_box, crop
+
+Interpolator = Literal["nearest", "linear", "cubic"]
+_INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": sitk.sitkBSpline}
+_EXTRA_MASKS = ("mask_reader2", "roi_rough")
+_SOFT_TISSUE_HU = (0.0, 100.0)
+
+
+class Preprocessing(Protocol):
+    """What `preprocess_case` reads from the study's section `preprocessing`."""
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size (x, y, z) in mm."""
+
+    @property
+    def interpolation(self) -> Literal["linear", "cubic"]:
+        """Interpolation of the image."""
+
+    @property
+    def margin_mm(self) -> float:
+        """Margin around all masks in mm."""
+
+
+def resample(image: sitk.Image, spacing_mm: npt.ArrayLike, interpolator: Interpolator = "cubic") -> sitk.Image:
+    """Resample to a new voxel size on a grid that shares the image's outer corner.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+    spacing_mm : (x, y, z)
+        New voxel size in mm; 0 keeps the image's own along that axis.
+    interpolator : {"nearest", "linear", "cubic"}
+        "cubic" is ITK's third-order B-spline; "nearest" is for masks and keeps the voxel type.
+
+    Returns
+    -------
+    SimpleITK.Image
+        Float32 for "linear" and "cubic": ITK cuts off the fraction where it writes into integers, which
+        would shift HU towards zero, and the overshoot of a spline could overflow. No voxel centre lies
+        outside the image, so nothing has to be invented at the border.
+
+    Raises
+    ------
+    InputError
+        Unknown interpolator, spacing not three non-negative numbers.
+    """
+    if interpolator not in _INTERPOLATORS:
+        raise InputError(f"Unknown interpolator {interpolator!r}; valid are {', '.join(_INTERPOLATORS)}.")
+    wanted = np.asarray(spacing_mm, float)
+    if wanted.shape != (3,) or not np.isfinite(wanted).all() or (wanted < 0).any():
+        raise InputError(f"`spacing_mm` must be three numbers >= 0, it is {spacing_mm!r}.")
+    old = np.asarray(image.GetSpacing())
+    new = np.where(wanted == 0, old, wanted)
+    size = np.maximum(np.floor(np.asarray(image.GetSize()) * old / new + 0.5), 1).astype(int)
+    origin = image.TransformContinuousIndexToPhysicalPoint((0.5 * new / old - 0.5).tolist())
+    voxel_type = image.GetPixelID() if interpolator == "nearest" else sitk.sitkFloat32
+    return sitk.Resample(
+        image,
+        size.tolist(),
+        sitk.Transform(),
+        _INTERPOLATORS[interpolator],
+        origin,
+        new.tolist(),
+        image.GetDirection(),
+        0.0,
+        voxel_type,
+    )
+
+
+def window(array: npt.ArrayLike, level: float, width: float) -> npt.NDArray[np.float32]:
+    """Clip HU to a window and scale it to 0..1.
+
+    Parameters
+    ----------
+    array : array-like
+        HU.
+    level, width : float
+        Centre and width of the window in HU.
+
+    Raises
+    ------
+    InputError
+        The width is not positive.
+    """
+    if not width > 0:
+        raise InputError(f"The width of a window must be positive, it is {width:g} HU.")
+    lower = level - width / 2
+    return np.clip((np.asarray(array, np.float32) - lower) / width, 0.0, 1.0).astype(np.float32)
+
+
+def noise_hu(image: sitk.Image, window_mm: float = 6.0, max_slices: int = 20) -> float:
+    """Return the image noise in HU: the most frequent local SD in soft tissue.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        CT in HU.
+    window_mm : float
+        Side of the square in which the SD is taken.
+    max_slices : int
+        Axial slices looked at, evenly spread.
+
+    Returns
+    -------
+    float
+        NaN where fewer than 100 windows lie wholly in soft tissue (0 to 100 HU).
+
+    Notes
+    -----
+    The global noise level of Christianson et al., AJR 2015;205:W93: SD in 6 mm windows, soft tissue by
+    threshold, mode of the histogram. The threshold is put on the window's mean and on a smoothed image here,
+    as one on single voxels would cut the tails of the noise off.
+    """
+    array = sitk.GetArrayViewFromImage(image)
+    picked = np.unique(np.linspace(0, array.shape[0] - 1, min(max_slices, array.shape[0])).astype(int))
+    sides = [max(3, round(window_mm / s)) for s in image.GetSpacing()[1::-1]]
+    values = array[picked].astype(np.float64)
+    mean = ndimage.uniform_filter(values, [1, *sides], mode="nearest")
+    square = ndimage.uniform_filter(values**2, [1, *sides], mode="nearest")
+    n = sides[0] * sides[1]
+    sd = np.sqrt(np.maximum(square - mean**2, 0) * n / (n - 1))
+    low, high = _SOFT_TISSUE_HU
+    tissue = ndimage.minimum_filter((mean > low) & (mean < high), [1, *sides], mode="constant", cval=0)
+    return _mode(sd[tissue])
+
+
+def _mode(values: npt.NDArray) -> float:
+    """Return the most frequent value: the peak of a smoothed histogram."""
+    if values.size < 100:
+        return float("nan")
+    top = np.quantile(values, 0.99)
+    if top <= 0:
+        return 0.0
+    counts, edges = np.histogram(values, 200, (0, top))
+    peak = int(np.argmax(ndimage.gaussian_filter1d(counts.astype(float), 3)))
+    return float((edges[peak] + edges[peak + 1]) / 2)
+
+
+def preprocess_case(
+    case: Mapping[str, Any], settings: Preprocessing, out_dir: str | Path, *, label: int | None = None
+) -> dict[str, Any]:
+    """Check one case, resample it, cut it to the masks plus a margin, and write it.
+
+    Parameters
+    ----------
+    case : mapping
+        ``subject``, ``phase``, ``image``, ``mask`` (paths) and, where there are any, ``mask_reader2`` (the second
+        reader's mask) and ``roi_rough``. Other keys are carried over into the row.
+    settings : Preprocessing
+        ``spacing_mm`` (x, y, z), ``interpolation`` and ``margin_mm``, as in the study YAML.
+    out_dir : path
+        Gets ``<subject>_<phase>_image.nii.gz`` and ``..._mask.nii.gz`` and so on.
+    label : int, optional
+        Label to measure where masks hold several.
+
+    Returns
+    -------
+    dict
+        One row of the cases table: the case's keys; ``image``, ``mask`` (… of the files written), ``source_image``,
+        ``source_mask`` (… as given), ``spacing_x_mm`` … ``spacing_z_mm`` of the source, ``noise_hu``,
+        ``geometry`` (what was repaired), everything of `mask_quality`, ``warnings`` and ``exclusion`` (the reason
+        where the case can not be used, "" where it can). A case that fails never raises.
+    """
+    row = dict(case)
+    for key in ("image", "mask", *_EXTRA_MASKS):
+        if _given(case, key):
+            row[f"source_{key}"], row[key] = str(case[key]), None
+    try:
+        row |= _preprocess(case, settings, Path(out_dir), label)
+    except (RadsupportError, RuntimeError, OSError) as error:
+        row |= {"exclusion": str(error), "warnings": "", "geometry": ""}
+    return row
+
+
+def _preprocess(case: Mapping[str, Any], settings: Preprocessing, out_dir: Path, label: int | None) -> dict[str, Any]:
+    """Return the measured part of a case's row, the files written."""
+    image = read_image(case["image"])
+    masks, repairs = {}, []
+    for key in ("mask", *_EXTRA_MASKS):
+        if _given(case, key):
+            report = check_geometry(image, read_mask(case[key], label), str(case[key]))
+            masks[key] = report.mask
+            repairs += [problem.what for problem in report.problems]
+    quality = mask_quality(image, masks["mask"])
+    spacing = image.GetSpacing()
+    row: dict[str, Any] = dict(zip(("spacing_x_mm", "spacing_y_mm", "spacing_z_mm"), spacing, strict=True))
+    row |= {"noise_hu": noise_hu(image), "geometry": "; ".join(repairs), **quality}
+    row |= {"warnings": "; ".join(warnings_of(quality)), "exclusion": ""}
+    stem = f"{case['subject']}_{case['phase']}"
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for key, prepared in _prepared(image, masks, settings).items():
+        target = out_dir / f"{stem}_{key}.nii.gz"
+        sitk.WriteImage(prepared, str(target), useCompression=True)
+        row[key] = str(target)
+    return row
+
+
+def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Preprocessing) -> dict[str, sitk.Image]:
+    """Return image and masks resampled and cut to the box of all masks plus the margin."""
+    together = sitk.GetImageFromArray(np.any([sitk.GetArrayViewFromImage(m) for m in masks.values()], axis=0) * 1)
+    together.CopyInformation(image)
+    kernel = 12 * np.maximum(image.GetSpacing(), settings.spacing_mm)  # a B-spline's reach, in mm
+    wide = bounding_box(together, (settings.margin_mm + kernel).tolist())
+    spacing = settings.spacing_mm
+    small = {key: resample(crop(mask, wide, 0), spacing, "nearest") for key, mask in masks.items()}
+    if not sitk.GetArrayViewFromImage(small["mask"]).any():
+        raise InputError(f"No voxel of the mask is left at a spacing of {spacing} mm.")
+    around = resample(crop(sitk.Cast(together, sitk.sitkUInt8), wide, 0), spacing, "nearest")
+    box = bounding_box(around, settings.margin_mm)
+    prepared = {"image": crop(resample(crop(image, wide), spacing, settings.interpolation), box)}
+    return prepared | {key: crop(mask, box, 0) for key, mask in small.items()}
+
+
+def _given(case: Mapping[str, Any], key: str) -> bool:
+    """Return whether a case has a path under a key (None, NaN and "" are none)."""
+    value = case.get(key)
+    return isinstance(value, str | Path) and str(value) != ""

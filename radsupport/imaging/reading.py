@@ -1,0 +1,168 @@
+"""Read images and masks, refusing files that ITK would read without complaint into wrong voxels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from radsupport.errors import MaskError, Problem
+from radsupport.imaging.nifti import parse_nifti, read_bytes, refused
+
+LABEL_TOLERANCE = 1e-3
+
+
+def read_image(path: str | Path) -> sitk.Image:
+    """Read a 3-D image with finite voxels.
+
+    Parameters
+    ----------
+    path : path
+        NIfTI (``.nii``, ``.nii.gz``), NRRD, MHA or any other format of ITK.
+
+    Returns
+    -------
+    SimpleITK.Image
+        Three dimensions, one component, the file's own voxel type (HU for CT). A rescale slope of the
+        header is applied by ITK, in floating point, so stored integers can not overflow.
+
+    Raises
+    ------
+    InputError
+        No such file, not an image, gzip stream truncated or damaged, not 3-D, several components, spacing
+        zero or negative, axes that are not orthogonal, NaN or infinite voxels.
+    """
+    return _read(Path(path))
+
+
+def read_label_map(path: str | Path) -> sitk.Image:
+    """Read a mask file as it is drawn, every label kept.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    SimpleITK.Image
+        Voxel type UInt16, 0 is background.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    MaskError
+        Values that are no labels: fractions (a probability map), negative, or above 65535.
+    """
+    image = read_image(path)
+    array = sitk.GetArrayViewFromImage(image)
+    drawn = array[array != 0]
+    rounded = np.round(drawn)
+    if drawn.size and np.abs(drawn - rounded).max() > LABEL_TOLERANCE:
+        odd = drawn[np.abs(drawn - rounded) > LABEL_TOLERANCE][0]
+        raise MaskError(
+            f"{path} is not a mask.",
+            [Problem("voxels between two labels", "whole numbers", "threshold it", str(path), value=f"{odd:g}")],
+        )
+    if drawn.size and (rounded.min() < 0 or rounded.max() > np.iinfo(np.uint16).max):
+        low, high = rounded.min(), rounded.max()
+        raise MaskError(f"{path} is not a mask: its values reach from {low:g} to {high:g}; labels are 0 to 65535.")
+    labels = np.zeros(array.shape, np.uint16)
+    labels[array != 0] = rounded.astype(np.uint16)
+    return like(labels, image)
+
+
+def read_mask(path: str | Path, label: int | None = None) -> sitk.Image:
+    """Read one region as a binary mask.
+
+    Parameters
+    ----------
+    path : path
+    label : int, optional
+        The label to take; may be left out where the file holds one label only, whatever its value.
+
+    Returns
+    -------
+    SimpleITK.Image
+        UInt8, 1 inside the region.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    MaskError
+        Empty, several labels and none chosen, or the label is not there.
+    """
+    return select_label(read_label_map(path), label, str(path))
+
+
+def select_label(labels: sitk.Image, label: int | None = None, name: str = "mask") -> sitk.Image:
+    """Return one label of a label map as a UInt8 mask of 0 and 1; see `read_mask`."""
+    array = sitk.GetArrayViewFromImage(labels)
+    present = label_values(array)
+    if not present:
+        raise MaskError(f"{name} is empty: no voxel is labelled.")
+    if label is None and len(present) > 1:
+        raise MaskError(f"{name} holds the labels {present}. Remedy: name the one to measure (`label=`).")
+    chosen = present[0] if label is None else label
+    if chosen not in present:
+        raise MaskError(f"{name} has no label {chosen}; it holds {present}.")
+    return like((array == chosen).astype(np.uint8), labels)
+
+
+def label_values(array: npt.NDArray) -> list[int]:
+    """Return the labels other than 0 that occur in an array, sorted."""
+    return [int(value) for value in np.unique(array[array != 0])]
+
+
+def like(array: npt.NDArray, reference: sitk.Image) -> sitk.Image:
+    """Return an array (z, y, x) as an image with the geometry of `reference`."""
+    image = sitk.GetImageFromArray(array)
+    image.CopyInformation(reference)
+    return image
+
+
+def _read(path: Path) -> sitk.Image:
+    """Read any file as a scalar 3-D image with finite voxels, or say why it is none."""
+    if not path.is_file():
+        raise refused(path, "there is no such file", "an image file", "correct the path or fetch the file")
+    stored = parse_nifti(read_bytes(path), path) if path.name.endswith((".nii", ".nii.gz")) else None
+    if stored is not None:
+        _refuse_non_finite(stored[0], path)
+    try:
+        image = sitk.ReadImage(str(path)) if stored is None or stored[1] else _with_geometry(stored[0], path)
+    except RuntimeError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise refused(path, f"it can not be read ({why})", "a 3-D image", "export it again") from error
+    if image.GetDimension() != 3:
+        size = " x ".join(str(n) for n in image.GetSize())
+        raise refused(path, f"it has {image.GetDimension()} dimensions ({size})", "3", "split it into 3-D volumes")
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        components = image.GetNumberOfComponentsPerPixel()
+        raise refused(path, f"each voxel has {components} components", "1", "export the grey values")
+    if stored is None or stored[1]:
+        _refuse_non_finite(sitk.GetArrayViewFromImage(image), path)
+    return image
+
+
+def _with_geometry(voxels: npt.NDArray, path: Path) -> sitk.Image:
+    """Return voxels as an image with the geometry that ITK reads from the file's header."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(reader.GetSpacing()[:3])
+    image.SetOrigin(reader.GetOrigin()[:3])
+    side = round(len(reader.GetDirection()) ** 0.5)
+    image.SetDirection(np.reshape(reader.GetDirection(), (side, side))[:3, :3].ravel().tolist())
+    return image
+
+
+def _refuse_non_finite(array: npt.NDArray, path: Path) -> None:
+    if array.dtype.kind != "f":
+        return
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if bad:
+        raise refused(path, f"{bad} voxel(s) are NaN or infinite", "finite values", "fill or mend them first")

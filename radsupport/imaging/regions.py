@@ -1,0 +1,240 @@
+"""Boxes and slices around a region: what the networks see, and how a less careful reader would have drawn it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy import ndimage
+
+from radsupport.errors import InputError, MaskError
+from radsupport.imaging.reading import like
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of voxels: first index and number of voxels along x, y and z.
+
+    `start` may be negative and `start + size` may pass the end of the image; `crop` pads there.
+    """
+
+    start: tuple[int, int, int]
+    size: tuple[int, int, int]
+
+    @property
+    def stop(self) -> tuple[int, int, int]:
+        """First index behind the box along x, y and z."""
+        x, y, z = (a + n for a, n in zip(self.start, self.size, strict=True))
+        return x, y, z
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """The box as slices of an array (z, y, x); only for boxes inside the image."""
+        x, y, z = (slice(a, a + n) for a, n in zip(self.start, self.size, strict=True))
+        return z, y, x
+
+
+def bounding_box(mask: sitk.Image, margin_mm: float | Sequence[float] = 0.0, *, clip: bool = True) -> Box:
+    """Return the smallest box around a region, widened by a margin.
+
+    Parameters
+    ----------
+    mask : SimpleITK.Image
+        Non-zero inside.
+    margin_mm : float or (x, y, z)
+        Added on every side, rounded up to whole voxels.
+    clip : bool
+        Keep the box inside the image.
+
+    Raises
+    ------
+    MaskError
+        The mask is empty.
+    """
+    array = sitk.GetArrayViewFromImage(mask) != 0
+    occupied = [np.flatnonzero(array.any(axis=tuple(a for a in range(3) if a != axis))) for axis in (2, 1, 0)]
+    if not occupied[0].size:
+        raise MaskError("The mask is empty: there is no box around it.")
+    margin = np.ceil(np.broadcast_to(margin_mm, 3) / np.asarray(mask.GetSpacing()) - 1e-9).astype(int)
+    lower = np.array([index[0] for index in occupied]) - margin
+    upper = np.array([index[-1] + 1 for index in occupied]) + margin
+    if clip:
+        lower, upper = np.maximum(lower, 0), np.minimum(upper, mask.GetSize())
+    return _box(lower, upper - lower)
+
+
+def centred_box(mask: sitk.Image, size: Sequence[int]) -> Box:
+    """Return a box of `size` voxels (x, y, z) centred on the region's own box; it may leave the image."""
+    tight = bounding_box(mask)
+    lower = [a + (n - wanted) // 2 for a, n, wanted in zip(tight.start, tight.size, size, strict=True)]
+    return _box(lower, size)
+
+
+def crop(image: sitk.Image, box: Box, fill: float = -1024.0) -> sitk.Image:
+    """Cut an image to a box; what lies beyond the image gets the value `fill` (HU; 0 for masks).
+
+    Raises
+    ------
+    InputError
+        The box has no voxel in common with the image.
+    """
+    size = image.GetSize()
+    lower = [max(a, 0) for a in box.start]
+    upper = [min(b, n) for b, n in zip(box.stop, size, strict=True)]
+    if any(a >= b for a, b in zip(lower, upper, strict=True)):
+        raise InputError(f"The box from {box.start} to {box.stop} lies outside the image of {size} voxels.")
+    inside = sitk.RegionOfInterest(image, [b - a for a, b in zip(lower, upper, strict=True)], lower)
+    before = [a - b for a, b in zip(lower, box.start, strict=True)]
+    after = [a - b for a, b in zip(box.stop, upper, strict=True)]
+    return sitk.ConstantPad(inside, before, after, fill) if any(before) or any(after) else inside
+
+
+def crop_box(
+    image: sitk.Image,
+    mask: sitk.Image,
+    *,
+    size: Sequence[int] | None = None,
+    margin_mm: float = 0.0,
+    fill: float = -1024.0,
+) -> tuple[sitk.Image, sitk.Image]:
+    """Cut image and mask to the region: a box of fixed size centred on it, or its own box plus a margin.
+
+    Parameters
+    ----------
+    image, mask : SimpleITK.Image
+        On one grid.
+    size : (x, y, z), optional
+        Voxels of the box; parts beyond the image are filled.
+    margin_mm : float
+        Used where no size is given.
+    fill : float
+        Value of image voxels beyond the image (HU).
+
+    Returns
+    -------
+    image, mask : SimpleITK.Image
+    """
+    box = bounding_box(mask, margin_mm) if size is None else centred_box(mask, size)
+    return crop(image, box, fill), crop(mask, box, 0)
+
+
+def slice_areas(mask: sitk.Image) -> npt.NDArray[np.float64]:
+    """Return the region's area in each axial slice, in mm^2."""
+    voxels = (sitk.GetArrayViewFromImage(mask) != 0).sum(axis=(1, 2))
+    return voxels * float(np.prod(mask.GetSpacing()[:2]))
+
+
+def largest_slice(mask: sitk.Image) -> int:
+    """Return the index (z) of the axial slice with the largest area; the middle one of several equal ones.
+
+    Raises
+    ------
+    MaskError
+        The mask is empty.
+    """
+    areas = slice_areas(mask)
+    if not areas.any():
+        raise MaskError("The mask is empty: it has no largest slice.")
+    ties = np.flatnonzero(areas == areas.max())
+    return int(ties[(len(ties) - 1) // 2])
+
+
+def slices_around_largest(mask: sitk.Image, n: int) -> list[int]:
+    """Return `n` consecutive axial slices centred on the largest one, moved as a block to stay in the image.
+
+    Raises
+    ------
+    InputError
+        The image has fewer than `n` slices.
+    """
+    depth = mask.GetSize()[2]
+    if not 1 <= n <= depth:
+        raise InputError(f"{n} slices were asked for; the image has {depth}.")
+    first = min(max(largest_slice(mask) - n // 2, 0), depth - n)
+    return list(range(first, first + n))
+
+
+def rough_roi_box(rough: sitk.Image) -> sitk.Image:
+    """Return the smallest cuboid around a rough region drawn on a few slices (top, largest, bottom).
+
+    Parameters
+    ----------
+    rough : SimpleITK.Image
+        Non-zero inside the quadrilaterals.
+
+    Returns
+    -------
+    SimpleITK.Image
+        UInt8 mask, 1 in the cuboid, every slice from the top to the bottom one filled.
+
+    Notes
+    -----
+    Song et al. 2021, supplement: "the smallest externalized cube of the region of interest roughly annotated
+    by the radiologists in 3D space". A cuboid along the image's axes.
+    """
+    filled = np.zeros(rough.GetSize()[::-1], np.uint8)
+    filled[bounding_box(rough).slices] = 1
+    return like(filled, rough)
+
+
+def shift_roi(mask: sitk.Image, shift_mm: Sequence[float]) -> sitk.Image:
+    """Move a region by whole voxels nearest to a shift in mm along x, y and z of the image.
+
+    Raises
+    ------
+    MaskError
+        Part of the region would leave the image.
+    """
+    steps = np.rint(np.asarray(shift_mm, float) / np.asarray(mask.GetSpacing())).astype(int)
+    array = sitk.GetArrayViewFromImage(mask)
+    there = np.argwhere(array) + steps[::-1]
+    if ((there < 0) | (there >= array.shape)).any():
+        raise MaskError(f"A shift by {list(map(float, shift_mm))} mm moves the region out of the image.")
+    moved = np.zeros(array.shape, array.dtype)
+    moved[tuple(there.T)] = array[array != 0]
+    return like(moved, mask)
+
+
+def enlarge_roi(mask: sitk.Image, margin_mm: float) -> sitk.Image:
+    """Grow (positive) or shrink (negative) a region by a margin in mm, in three dimensions.
+
+    Parameters
+    ----------
+    mask : SimpleITK.Image
+        Non-zero inside.
+    margin_mm : float
+        Voxels whose centre lies within this distance of the region's nearest voxel centre are added;
+        a negative margin removes voxels within that distance of the background.
+
+    Returns
+    -------
+    SimpleITK.Image
+        UInt8 mask of 0 and 1.
+
+    Raises
+    ------
+    MaskError
+        Nothing would be left, or the mask is empty.
+    """
+    array = sitk.GetArrayViewFromImage(mask) != 0
+    reach = bounding_box(mask, abs(margin_mm) + max(mask.GetSpacing())).slices
+    spacing = mask.GetSpacing()[::-1]
+    local = array[reach]
+    if margin_mm >= 0:
+        grown = ndimage.distance_transform_edt(~local, spacing) <= margin_mm + 1e-9
+    else:
+        grown = ndimage.distance_transform_edt(local, spacing) > -margin_mm + 1e-9
+    if not grown.any():
+        raise MaskError(f"Shrinking by {-margin_mm:g} mm leaves no voxel of the region.")
+    result = np.zeros(array.shape, np.uint8)
+    result[reach] = grown
+    return like(result, mask)
+
+
+def _box(start: Sequence[int] | npt.NDArray, size: Sequence[int] | npt.NDArray) -> Box:
+    x, y, z = (int(value) for value in start)
+    width, height, depth = (int(value) for value in size)
+    return Box((x, y, z), (width, height, depth))
