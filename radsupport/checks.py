@@ -71,6 +71,24 @@ def as_binary(values: Any, name: str = "y", n: int | None = None, *, both_classe
     return array.astype(np.int64)
 
 
+def as_probability(values: Any, name: str, n: int | None = None) -> FloatArray:
+    """Return `values` as a 1-D array of probabilities, 0 and 1 allowed.
+
+    Raises
+    ------
+    InputError
+        As `as_finite`, or a value below 0 or above 1.
+    """
+    array = as_finite(values, name, n)
+    outside = array[(array < 0) | (array > 1)]
+    if outside.size:
+        raise InputError(
+            f"`{name}` must hold probabilities between 0 and 1; {outside.size} value(s) lie outside, "
+            f"the first is {outside[0]:g}. Turn scores into probabilities first."
+        )
+    return array
+
+
 def as_survival(time: Any, event: Any, *, any_event: bool = False) -> tuple[FloatArray, IntArray]:
     """Return follow-up times and event indicators as arrays of one length.
 
