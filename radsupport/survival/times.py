@@ -1,0 +1,37 @@
+"""Follow-up times as every module here reads them: checked, and equal where they differ only by rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from radsupport.checks import FloatArray, IntArray, as_survival
+
+_TOLERANCE = float(np.sqrt(np.finfo(float).eps))
+
+
+def survival_times(time: Any, event: Any, *, any_event: bool = False) -> tuple[FloatArray, IntArray]:
+    """Return checked times and events; times that differ by rounding only become ties.
+
+    Two neighbouring distinct times are one where they differ by no more than 1.5e-8, absolutely or relative to the mean
+    absolute time (survival::aeqSurv, on by default in every function of R's survival package).
+
+    Parameters
+    ----------
+    time, event : array-like, shape (n,)
+    any_event : bool
+        Require at least one event.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+    """
+    times, events = as_survival(time, event, any_event=any_event)
+    distinct = np.unique(times)
+    gaps = np.diff(distinct)
+    tied = (gaps <= _TOLERANCE) | (gaps <= _TOLERANCE * np.abs(distinct).mean())
+    if tied.any():
+        starts = distinct[np.concatenate([[True], ~tied])]
+        times = starts[np.searchsorted(starts, times, side="right") - 1]
+    return times, events
