@@ -1,0 +1,52 @@
+"""The figures of the book: each takes a tidy table and an axes, draws, and carries its alt text; none computes.
+
+Every function is called ``name(table, ax=None, *, title="", ...)`` and returns the axes (`sankey` a plotly
+figure). `alt_text(name, table, ...)` gives the words for a figure, `description(fig)` those of all its axes.
+"""
+
+from radsupport.report.figures.base import alt_text, description
+from radsupport.report.figures.discrimination import confusion_matrix, delong_heatmap, radar, roc_curve
+from radsupport.report.figures.effects import coefficient_bars, coefficient_path, forest
+from radsupport.report.figures.features import (
+    correlation_blocks,
+    correlation_triangle,
+    histogram,
+    icc_survival,
+    selection_funnel,
+)
+from radsupport.report.figures.flow import cohort_flow, sankey
+from radsupport.report.figures.learning import training_curve
+from radsupport.report.figures.nomogram_axes import nomogram
+from radsupport.report.figures.probability import calibration, decision_curve
+from radsupport.report.figures.risks import risk_boxplot, waterfall
+from radsupport.report.figures.slices import contact_sheet
+from radsupport.report.figures.time_to_event import auc_over_time, kaplan_meier, schoenfeld
+
+__all__ = [
+    "alt_text",
+    "auc_over_time",
+    "calibration",
+    "coefficient_bars",
+    "coefficient_path",
+    "cohort_flow",
+    "confusion_matrix",
+    "contact_sheet",
+    "correlation_blocks",
+    "correlation_triangle",
+    "decision_curve",
+    "delong_heatmap",
+    "description",
+    "forest",
+    "histogram",
+    "icc_survival",
+    "kaplan_meier",
+    "nomogram",
+    "radar",
+    "risk_boxplot",
+    "roc_curve",
+    "sankey",
+    "schoenfeld",
+    "selection_funnel",
+    "training_curve",
+    "waterfall",
+]

@@ -1,0 +1,88 @@
+"""Contact sheet: CT slices with the outline of their masks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from radsupport.errors import InputError
+from radsupport.report import style
+from radsupport.report.figures.base import figure
+from radsupport.report.wording import counted, listed
+
+
+def _sheet_alt(table: pd.DataFrame, *, centre: float = 40.0, width: float = 400.0, **_: Any) -> str:
+    empty = [str(row.subject) for row in table.itertuples() if not np.any(row.mask)]
+    text = f"Contact sheet of {counted(len(table), 'CT slice')} ({listed(list(table['subject']))}) with the mask "
+    text += f"outlined, window {centre:g}/{width:g} HU"
+    return text + (f"; no mask in {listed(empty)}." if empty else ".")
+
+
+@figure("subject", "image", "mask", alt=_sheet_alt, size=(7.5, 6.0))
+def contact_sheet(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    columns: int = 4,
+    centre: float = 40.0,
+    width: float = 400.0,
+    colours: dict[int, str] | None = None,
+) -> None:
+    """Draw slices side by side, each with the outline of its mask and the subject's name.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per slice: ``subject``, ``image`` (2-D array in HU), ``mask`` (2-D array of the same shape; 0 is
+        background, each other value a region) and optionally ``spacing`` ((row, column) in mm).
+    ax : matplotlib.axes.Axes
+    columns : int
+        Slices per row.
+    centre, width : float
+        Display window in HU.
+    colours : dict, optional
+        Outline colour of each mask value.
+
+    Raises
+    ------
+    InputError
+        An image is not two-dimensional or its mask has another shape.
+    """
+    columns = min(columns, len(table))
+    sizes = [_size(row) for row in table.to_dict("records")]
+    cell_height, cell_width = (1.04 * max(values) for values in zip(*sizes, strict=True))
+    caption = 0.11 * cell_height
+    for i, (row, (height, wide)) in enumerate(zip(table.to_dict("records"), sizes, strict=True)):
+        left, top = (i % columns) * cell_width, (i // columns) * (cell_height + caption)
+        extent = (left, left + wide, top + caption + height, top + caption)
+        window = {"vmin": centre - width / 2, "vmax": centre + width / 2}
+        ax.imshow(row["image"], cmap="gray", extent=extent, interpolation="bilinear", **window)
+        _outline(ax, np.asarray(row["mask"]), extent, colours or {})
+        ax.text(left, top + 0.8 * caption, str(row["subject"]), fontsize=8, va="baseline", ha="left")
+    rows = math.ceil(len(table) / columns)
+    ax.set(xlim=(0, columns * cell_width), ylim=(rows * (cell_height + caption), 0), aspect="equal")
+    ax.axis("off")
+
+
+def _size(row: dict[Any, Any]) -> tuple[float, float]:
+    image, mask = np.asarray(row["image"]), np.asarray(row["mask"])
+    if image.ndim != 2 or image.shape != mask.shape:
+        raise InputError(
+            f"Subject {row['subject']}: image {image.shape} and mask {mask.shape} must be 2-D and of one shape."
+        )
+    spacing = row.get("spacing", (1.0, 1.0))
+    return float(image.shape[0] * spacing[0]), float(image.shape[1] * spacing[1])
+
+
+def _outline(ax: Axes, mask: Any, extent: tuple[float, float, float, float], colours: dict[int, str]) -> None:
+    left, right, bottom, top = extent
+    rows, columns = mask.shape
+    x = left + (np.arange(columns) + 0.5) * (right - left) / columns
+    y = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
+    for i, value in enumerate(v for v in np.unique(mask) if v != 0):
+        line = colours.get(int(value), (style.ORANGE, style.SKY, style.VERMILLION)[i % 3])
+        ax.contour(x, y, (mask == value).astype(float), levels=[0.5], colors=[line], linewidths=1.3)

@@ -1,0 +1,212 @@
+"""Figures of survival: Kaplan-Meier with risk table, AUC over time, Schoenfeld residuals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from radsupport.errors import InputError
+from radsupport.report import style
+from radsupport.report.figures.base import figure
+from radsupport.report.wording import counted, fixed, number, p_value
+
+
+def _km_alt(table: pd.DataFrame, *, p: float | None = None, time_unit: str = "months", **_: Any) -> str:
+    words = []
+    for name, part in table.groupby("group", sort=False):
+        last, below = part.iloc[-1], part[part["survival"] <= 0.5]
+        median = f"median {number(below['time'].iloc[0])} {time_unit}" if len(below) else "median not reached"
+        words.append(
+            f"{name}: {part['at_risk'].max():.0f} patients, {median}, survival {fixed(last['survival'])} "
+            f"at {number(last['time'])} {time_unit}"
+        )
+    test = "" if p is None else f" Log-rank {p_value(p)}."
+    return f"Kaplan-Meier curves of {counted(len(words), 'group')} with numbers at risk. {'; '.join(words)}.{test}"
+
+
+@figure("group", "time", "survival", "at_risk", alt=_km_alt, size=(6.4, 5.0))
+def kaplan_meier(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    p: float | None = None,
+    test: str = "Log-rank",
+    time_unit: str = "months",
+    outcome: str = "Survival probability",
+    at: Any = None,
+    max_time: float | None = None,
+) -> None:
+    """Draw Kaplan-Meier curves with bands, censoring ticks, p-value and a risk table aligned with the time axis.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per group and time at which someone had an event or was censored, in order of time: ``group, time,
+        survival`` (just after the time), ``at_risk`` (just before it), and optionally ``ci_low, ci_high`` and
+        ``censored`` (number censored at that time).
+    ax : matplotlib.axes.Axes
+    p : float, optional
+        p-value of the comparison, and `test`, its name.
+    time_unit, outcome : str
+        Words for the axes.
+    at : array-like, optional
+        Times at which the numbers at risk are printed; by default those of the time axis's ticks.
+    max_time : float, optional
+        Right end of the time axis; by default the last time of the table.
+    """
+    groups = list(table["group"].unique())
+    parts = [_from_time_zero(table[table["group"] == name]) for name in groups]
+    for i, (name, part) in enumerate(zip(groups, parts, strict=True)):
+        _km_curve(ax, part, str(name), i)
+    end = float(max_time if max_time is not None else table["time"].max())
+    ax.set(xlim=(0, end), ylim=(0, 1.03), ylabel=outcome)
+    ticks = np.asarray(at, dtype=float) if at is not None else _ticks_within(ax, end)
+    ax.set_xticks(ticks, [number(tick, 4) for tick in ticks])
+    if p is not None:
+        ax.text(0.03, 0.05, f"{test} {p_value(p)}", transform=ax.transAxes, va="bottom")
+    ax.legend(loc="best" if p is None else "upper right")
+    _risk_table(ax, [str(name) for name in groups], parts, ticks, time_unit)
+
+
+def _from_time_zero(part: pd.DataFrame) -> pd.DataFrame:
+    """Start a curve at time 0 with survival 1."""
+    if float(part["time"].iloc[0]) <= 0:
+        return part
+    first = part.iloc[[0]].assign(time=0.0, survival=1.0)
+    for column in {"ci_low", "ci_high", "censored"} & set(part.columns):
+        first[column] = 0 if column == "censored" else 1.0
+    return pd.concat([first, part], ignore_index=True)
+
+
+def _km_curve(ax: Axes, part: pd.DataFrame, name: str, i: int) -> None:
+    colour = style.colour(i)
+    ax.step(part["time"], part["survival"], where="post", color=colour, linestyle=style.dash(i), label=name)
+    if {"ci_low", "ci_high"} <= set(part.columns):
+        low, high = part["ci_low"].ffill(), part["ci_high"].ffill()
+        ax.fill_between(part["time"], low, high, step="post", color=colour, alpha=0.14, linewidth=0)
+    if "censored" in part:
+        gone = part[part["censored"] > 0]
+        ax.plot(gone["time"], gone["survival"], "|", color=colour, ms=7, mew=1.1)
+
+
+def _ticks_within(ax: Axes, end: float) -> np.ndarray[Any, Any]:
+    ticks = np.asarray(ax.get_xticks(), dtype=float)
+    return ticks[(ticks >= 0) & (ticks <= end * (1 + 1e-9))]
+
+
+def at_risk(part: pd.DataFrame, times: Any) -> list[int]:
+    """Look up the number at risk just before each time: that of the first row at or after it, 0 past the last row."""
+    rows = np.searchsorted(part["time"].to_numpy(dtype=float), np.asarray(times, dtype=float), side="left")
+    numbers = np.append(part["at_risk"].to_numpy(dtype=float), 0.0)
+    return [int(value) for value in numbers[rows]]
+
+
+def _risk_table(ax: Axes, names: list[str], parts: list[pd.DataFrame], ticks: Any, time_unit: str) -> None:
+    """Print the numbers at risk under the axes, each number under its tick."""
+    size = ax.get_window_extent()
+    dpi = ax.figure.dpi
+    line = 15 / (size.height * 72 / dpi)
+    height = line * (len(names) + 1)
+    below = ax.inset_axes((0.0, -height - 2.9 * line, 1.0, height), sharex=ax)
+    below.set_ylim(len(names) - 0.4, -1.4)
+    below.axis("off")
+    below.text(0, -1, "Number at risk", fontsize=9, ha="left", va="center", fontweight="bold")
+    for i, (name, part) in enumerate(zip(names, parts, strict=True)):
+        below.annotate(
+            name, (0, i), (-18, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            ha="right", va="center", fontsize=9, color=style.colour(i), annotation_clip=False,
+        )  # fmt: skip
+        for tick, value in zip(ticks, at_risk(part, ticks), strict=True):
+            below.text(tick, i, str(value), ha="center", va="center", fontsize=9, clip_on=False)
+    ax.set_xlabel(f"Time ({time_unit})")
+
+
+def _over_time_alt(table: pd.DataFrame, *, time_unit: str = "months", **_: Any) -> str:
+    words = []
+    for name, part in _by_signature(table):
+        first, last = part.iloc[0], part.iloc[-1]
+        words.append(
+            f"{name} {fixed(first['auc'])} at {number(first['time'])} to {fixed(last['auc'])} "
+            f"at {number(last['time'])} {time_unit}"
+        )
+    return f"Time-dependent AUC over time: {'; '.join(words)}."
+
+
+def _by_signature(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    if "signature" not in table:
+        return [("AUC", table)]
+    return [(str(name), part) for name, part in table.groupby("signature", sort=False)]
+
+
+@figure("time", "auc", alt=_over_time_alt)
+def auc_over_time(table: pd.DataFrame, ax: Axes, *, time_unit: str = "months") -> None:
+    """Draw the time-dependent AUC over the prediction horizon.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per time and signature, in order of time: ``time, auc``, optionally ``signature, ci_low, ci_high``.
+    ax : matplotlib.axes.Axes
+    time_unit : str
+    """
+    ax.axhline(0.5, color=style.GREY, linestyle=":", linewidth=1)
+    for i, (name, part) in enumerate(_by_signature(table)):
+        colour = style.colour(i)
+        ax.plot(
+            part["time"], part["auc"], color=colour, linestyle=style.dash(i), marker=style.marker(i), ms=4, label=name
+        )
+        if {"ci_low", "ci_high"} <= set(part.columns):
+            ax.fill_between(part["time"], part["ci_low"], part["ci_high"], color=colour, alpha=0.13, linewidth=0)
+    lowest = float(table.get("ci_low", table["auc"]).min())
+    ax.set(ylim=(min(0.4, max(0.0, lowest - 0.03)), 1.01), xlabel=f"Time ({time_unit})", ylabel="AUC(t)")
+    if "signature" in table:
+        ax.legend(loc="lower right", ncols=2 if table["signature"].nunique() > 3 else 1)
+
+
+def _schoenfeld_alt(table: pd.DataFrame, *, p: float | None = None, **_: Any) -> str:
+    name = table["covariate"].iloc[0]
+    test = "" if p is None else f"; test of proportional hazards {p_value(p)}"
+    return f"Scaled Schoenfeld residuals of {name} at {counted(len(table), 'event')} over time{test}."
+
+
+@figure("covariate", "time", "residual", alt=_schoenfeld_alt)
+def schoenfeld(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    p: float | None = None,
+    coefficient: float | None = None,
+    time_unit: str = "months",
+) -> None:
+    """Draw scaled Schoenfeld residuals of one covariate over time with their smooth curve.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per event of one covariate, in order of time: ``covariate, time, residual`` and optionally
+        ``smooth, ci_low, ci_high`` (curve and band at the same times).
+    ax : matplotlib.axes.Axes
+    p : float, optional
+        p-value of the test of proportional hazards.
+    coefficient : float, optional
+        Fitted coefficient; drawn as the level that proportional hazards imply.
+    time_unit : str
+    """
+    names = table["covariate"].unique()
+    if len(names) != 1:
+        raise InputError(f"One axes shows the residuals of one covariate; the table has {len(names)}. Filter it.")
+    ax.plot(table["time"], table["residual"], "o", ms=4, color=style.GREY, alpha=0.7, mew=0)
+    if coefficient is not None:
+        ax.axhline(coefficient, color=style.VERMILLION, linestyle="--", linewidth=1.2, label="Constant effect")
+    if "smooth" in table:
+        ax.plot(table["time"], table["smooth"], color=style.BLUE, label="Smoothed effect")
+        if {"ci_low", "ci_high"} <= set(table.columns):
+            ax.fill_between(table["time"], table["ci_low"], table["ci_high"], color=style.BLUE, alpha=0.15, linewidth=0)
+    if p is not None:
+        ax.text(0.98, 0.03, p_value(p), transform=ax.transAxes, ha="right", va="bottom")
+    ax.set(xlabel=f"Time ({time_unit})", ylabel=f"Effect of {names[0]} over time, β(t)")
+    if coefficient is not None or "smooth" in table:
+        ax.legend(loc="upper right")

@@ -1,0 +1,151 @@
+"""The one look of all figures: colours, type, sizes, and how a figure is saved.
+
+The colours are those of Okabe and Ito (Color Universal Design, 2008), told apart under the
+three common colour-vision deficiencies; lines also differ in dash, so that no figure depends
+on colour alone. Figures keep an opaque white ground: they read the same on a light and a
+dark page, in JupyterLab and in print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from radsupport.errors import InputError
+
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
+ORANGE, SKY, INK, GREY, PALE = "#E69F00", "#56B4E9", "#1A1A1A", "#6B6B6B", "#D9D9D9"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 3)), "-")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+DIVERGING = LinearSegmentedColormap.from_list("blue_white_vermillion", [BLUE, "#FFFFFF", VERMILLION])
+SEQUENTIAL = LinearSegmentedColormap.from_list("white_blue", ["#FFFFFF", "#9CC9E3", BLUE, "#003A5D"])
+
+_RC: dict[str, Any] = {
+    "figure.facecolor": "white",
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",
+    "savefig.bbox": "tight",
+    "axes.facecolor": "white",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "font.size": 10,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "lines.linewidth": 1.8,
+    "patch.linewidth": 0.8,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "radsupport",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    """Draw with this look inside the ``with`` block, whatever the settings outside of it are."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def apply() -> None:
+    """Make this look the default of the running session (for figures an analyst draws by hand)."""
+    mpl.rcParams.update(_RC)
+
+
+def colour(position: int) -> str:
+    """Colour of the series at `position` (0, 1, …); the palette repeats after seven."""
+    return PALETTE[position % len(PALETTE)]
+
+
+def dash(position: int) -> Any:
+    """Dash pattern of the series at `position`, so that lines are told apart without colour."""
+    return DASHES[position % len(DASHES)]
+
+
+def marker(position: int) -> str:
+    """Marker of the series at `position`."""
+    return MARKERS[position % len(MARKERS)]
+
+
+def new_figure(
+    rows: int = 1, columns: int = 1, *, width: float = 6.0, height: float = 4.2, projection: str | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure outside pyplot, so that a notebook shows it once, where `show_figure` is called.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Grid of axes.
+    width, height : float
+        Size of one axes in inches.
+    projection : str, optional
+        ``"polar"`` for a radar.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    axes : list of Axes
+        Row by row.
+    """
+    with context():
+        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": projection})
+    return figure, list(grid.ravel())
+
+
+def save(fig: Figure, path: str | Path) -> list[Path]:
+    """Save a figure as SVG and PDF for print; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+    path : str or pathlib.Path
+        Where to; a suffix is replaced, parent folders are made.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The SVG and the PDF.
+
+    Raises
+    ------
+    InputError
+        `fig` is no matplotlib figure or holds no axes.
+    """
+    if not isinstance(fig, Figure) or not fig.axes:
+        raise InputError("`fig` must be a matplotlib figure with at least one axes; nothing was saved.")
+    target = Path(path)
+    base = target.with_suffix("") if target.suffix.lower() in {".svg", ".pdf", ".png"} else target
+    base.parent.mkdir(parents=True, exist_ok=True)
+    svg, pdf = (base.parent / f"{base.name}.{kind}" for kind in ("svg", "pdf"))
+    with context():
+        fig.savefig(svg, metadata={"Date": None})
+        fig.savefig(pdf, metadata={"CreationDate": None, "ModDate": None})
+    return [svg, pdf]
