@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from radsupport.errors import InputError, NotEstimableError
 
 Float32Array = NDArray[np.float32]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -52,6 +53,12 @@ def half_precision(device: torch.device, wanted: bool) -> torch.autocast:
     """Return the bfloat16 context of mixed precision; it does nothing on the CPU and on GPUs without bfloat16."""
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and able)
+
+
+def channels_last(model: Model) -> Model:
+    """Lay the weights of a 2-D network out by channel, which convolutions on CPUs are a third faster with."""
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 @contextmanager
