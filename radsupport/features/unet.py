@@ -26,6 +26,7 @@ from radsupport.features.torch_tools import (
     cached_rows,
     choose_device,
     content_hash,
+    feature_table,
     predict_batches,
     reproducible,
 )
@@ -157,18 +158,13 @@ def aggregate_slices(
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or len(features) != len(table):
         raise InputError(f"{len(table)} slices are described, but the features' shape is {features.shape}.")
-    names = feature_names(features.shape[1])
     rows, heads = [], []
     for subject, positions in table.groupby("subject", sort=False).indices.items():
         kept = reduce(features[positions], table["area"].to_numpy()[positions])
         heads.append({"subject": subject, "n_slices": len(positions), "n_kept": kept[1]})
         rows.append(kept[0])
-    return pd.concat([pd.DataFrame(heads), pd.DataFrame(np.array(rows), columns=names)], axis=1)
-
-
-def feature_names(n: int, stem: str = "deep") -> list[str]:
-    """Return the names of n deep features: deep_0000, deep_0001, ..."""
-    return [f"{stem}_{i:04d}" for i in range(n)]
+    heading = pd.DataFrame(heads)
+    return heading.merge(feature_table(heading["subject"].tolist(), np.array(rows)), on="subject")
 
 
 Reducer = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], int]]

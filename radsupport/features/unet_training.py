@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from radsupport.errors import InputError
+from radsupport.features.network_training import Stopping, train
 from radsupport.features.torch_tools import (
-    Stopping,
     channels_last,
     choose_device,
     content_hash,
@@ -22,7 +22,6 @@ from radsupport.features.torch_tools import (
     predict_batches,
     reproducible,
     shuffled_batches,
-    train,
 )
 from radsupport.features.unet import UNet2D, build_unet, check_planes
 

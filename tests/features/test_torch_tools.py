@@ -11,18 +11,16 @@ import torch
 from torch import nn
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.features import torch_tools
+from radsupport.features import network_training
+from radsupport.features.network_training import Stopping, load_checkpoint, save_checkpoint, train
 from radsupport.features.torch_tools import (
-    Stopping,
     cached_rows,
     choose_device,
     content_hash,
-    load_checkpoint,
+    feature_table,
     reproducible,
     save_atomically,
-    save_checkpoint,
     shuffled_batches,
-    train,
 )
 
 
@@ -112,6 +110,16 @@ def test_batches_hold_each_case_once_and_depend_on_the_epoch() -> None:
     assert np.concatenate(batches).tolist() == np.concatenate(shuffled_batches(10, 4, 1, 0)).tolist()
 
 
+def test_feature_table_names_its_columns_and_refuses_doubles() -> None:
+    table = feature_table(["A", "B"], np.array([[1.0, 2], [3, 4]]))
+    assert table.columns.tolist() == ["subject", "deep_0000", "deep_0001"]
+    assert table.loc[1].tolist() == ["B", 3, 4]
+    with pytest.raises(InputError, match="twice: A"):
+        feature_table(["A", "A"], np.zeros((2, 1)))
+    with pytest.raises(InputError, match="2 subjects, but features of 3"):
+        feature_table(["A", "B"], np.zeros((3, 1)))
+
+
 class Scripted:
     """A network whose one weight counts epochs and whose monitored value is given."""
 
@@ -179,7 +187,7 @@ def test_killed_training_resumes_with_the_same_numbers(
 
     path = tmp_path / "training.pt"
     with monkeypatch.context() as patch:
-        patch.setattr(torch_tools, "save_checkpoint", save_then_die)
+        patch.setattr(network_training, "save_checkpoint", save_then_die)
         with pytest.raises(KeyboardInterrupt):
             Scripted(values).run(stopping, path)
     resumed = Scripted(values)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from radsupport.errors import InputError
-from radsupport.features import torch_tools
+from radsupport.features import network_training
 from radsupport.features.unet import AGGREGATIONS, aggregate_slices, bottleneck_features, build_unet
 from radsupport.features.unet_training import (
     UNetSettings,
@@ -101,7 +101,7 @@ def test_killed_training_resumes_and_equals_an_uninterrupted_one(
     images, masks = discs(20)
     data = (images[:16], masks[:16], images[16:], masks[16:])
     expected = train_unet(*data, QUICK)
-    save = torch_tools.save_checkpoint
+    save = network_training.save_checkpoint
 
     def save_then_die(path: Path, state: dict[str, Any]) -> None:
         save(path, state)
@@ -109,7 +109,7 @@ def test_killed_training_resumes_and_equals_an_uninterrupted_one(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch_tools, "save_checkpoint", save_then_die)
+        patch.setattr(network_training, "save_checkpoint", save_then_die)
         with pytest.raises(KeyboardInterrupt):
             train_unet(*data, QUICK, checkpoints=tmp_path)
     resumed = train_unet(*data, QUICK, checkpoints=tmp_path)

@@ -1,0 +1,156 @@
+"""The one training loop of all networks: early stopping, best weights, and checkpoints that survive a kill."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.features.torch_tools import save_atomically
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Store tensors and plain values atomically."""
+    save_atomically(path, lambda stream: torch.save(dict(state), stream))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Return what `save_checkpoint` stored (on the CPU), or None where there is no such file.
+
+    Raises
+    ------
+    InputError
+        The file is there but is no checkpoint.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"`{path}` is not a readable checkpoint ({error}). Delete it to train anew.") from error
+    return state
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When training ends, and by which column of the history the best epoch is chosen."""
+
+    max_epochs: int
+    monitor: str
+    best: Literal["lowest", "highest"]
+    patience: int | None = None
+
+    def best_epoch(self, history: Sequence[Mapping[str, float]]) -> int:
+        """Return the position of the best epoch so far; the first one of equals."""
+        values = np.array([row[self.monitor] for row in history])
+        return int(np.argmax(values) if self.best == "highest" else np.argmin(values))
+
+    def check(self, row: Mapping[str, float]) -> None:
+        """Raise NotEstimableError where training has diverged."""
+        if not np.isfinite(row[self.monitor]):
+            raise NotEstimableError(
+                f"Training diverged: {self.monitor} is {row[self.monitor]} in epoch {row['epoch']}. "
+                "Lower the learning rate, or look for missing values in the images."
+            )
+
+    def is_over(self, history: Sequence[Mapping[str, float]]) -> bool:
+        """Return whether no further epoch is to be run."""
+        if not history or self.patience is None:
+            return len(history) >= self.max_epochs
+        since_best = len(history) - 1 - self.best_epoch(history)
+        return len(history) >= self.max_epochs or since_best >= self.patience
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run_epoch: Callable[[int], dict[str, float]],
+    stopping: Stopping,
+    *,
+    seed: int,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+    description: str = "training",
+) -> pd.DataFrame:
+    """Run epochs until `stopping` says so, then put the best epoch's weights into `model`.
+
+    After each epoch everything is stored in `checkpoint`; called again after a kill, training
+    goes on where it was, with the very numbers it would have had (each epoch reseeds torch).
+
+    Parameters
+    ----------
+    run_epoch : callable
+        Trains one epoch (numbered from 0) and returns its row of the history.
+
+    Raises
+    ------
+    NotEstimableError
+        The monitored value is not finite.
+
+    Returns
+    -------
+    DataFrame
+        One row per epoch: epoch (from 1), learning_rate, what `run_epoch` returned, best (bool).
+    """
+    history: list[dict[str, float]] = []
+    best_weights = _copy(model)
+    stored = load_checkpoint(checkpoint) if checkpoint else None
+    if stored:
+        history, best_weights = stored["history"], stored["best"]
+        if not stored["finished"]:
+            _restore(stored, model, optimizer, scheduler)
+    with tqdm(total=stopping.max_epochs, initial=len(history), disable=not progress, desc=description) as bar:
+        while not stopping.is_over(history):
+            epoch = len(history)
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            rate = float(optimizer.param_groups[0]["lr"])
+            history.append({"epoch": epoch + 1, "learning_rate": rate, **run_epoch(epoch)})
+            stopping.check(history[-1])
+            if scheduler is not None:
+                scheduler.step()
+            if stopping.best_epoch(history) == epoch:
+                best_weights = _copy(model)
+            if checkpoint:
+                _store(checkpoint, model, optimizer, scheduler, history, best_weights, stopping.is_over(history))
+            bar.update()
+            bar.set_postfix({stopping.monitor: f"{history[-1][stopping.monitor]:.3f}"})
+    model.load_state_dict(best_weights)
+    table = pd.DataFrame(history)
+    return table.assign(best=np.arange(len(table)) == stopping.best_epoch(history))
+
+
+def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _restore(stored: Mapping[str, Any], model: nn.Module, optimizer: Any, scheduler: Any) -> None:
+    model.load_state_dict(stored["model"])
+    optimizer.load_state_dict(stored["optimizer"])
+    if scheduler is not None:
+        scheduler.load_state_dict(stored["scheduler"])
+
+
+def _store(
+    path: Path,
+    model: nn.Module,
+    optimizer: Any,
+    scheduler: Any,
+    history: list[dict[str, float]],
+    best: dict[str, torch.Tensor],
+    finished: bool,
+) -> None:
+    state: dict[str, Any] = {"history": history, "best": best, "finished": finished}
+    if not finished:  # a finished training needs no optimiser any more: a third of the size
+        state |= {"model": _copy(model), "optimizer": optimizer.state_dict()}
+        state["scheduler"] = None if scheduler is None else scheduler.state_dict()
+    save_checkpoint(path, state)
