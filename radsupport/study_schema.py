@@ -311,13 +311,19 @@ class SyntheticCenter(Strict):
 class Marginal(Strict):
     """Distribution of one column, [event-free, event]: counts per level, or a normal by mean and SD.
 
-    `shapes` makes the column steer the tumour that is drawn: its largest axial diameter (classes
+    `center_counts` (center to level to count) replaces the counts where a center's own are published.
+    `log_hazard` (per level) and `log_hazard_per_sd` let the column act on survival where the outcome
+    is drawn from the hazard. `reads_diameter` is a reader's measurement of the drawn tumour, off by 1 mm SD. `shapes` makes the column steer the tumour that is drawn: its largest axial diameter (classes
     between `edges`, mm), a fluid core, or calcification.
     """
 
     counts: dict[str, tuple[float, float]] = {}
+    center_counts: dict[str, dict[str, float]] = {}
     mean: tuple[float, float] | None = None
     sd: tuple[float, float] | None = None
+    log_hazard: dict[str, float] = {}
+    log_hazard_per_sd: float = 0.0
+    reads_diameter: bool = False
     shapes: Literal["", "size_mm", "core", "calcification"] = ""
     edges: list[float] = []
 
@@ -335,7 +341,12 @@ class Anatomy(Strict):
 
 
 class Synthetic(Strict):
-    """The generator of a synthetic cohort. `effect`: log-odds (or log-hazard) per SD of the latent; 0 plants nothing."""
+    """The generator of a synthetic cohort.
+
+    `effect`: log-odds of the label (or log-hazard) per SD of the latent; 0 plants nothing.
+    `survival_effect`: log-hazard per SD, where it differs. `late_event_share`: share of the patients without the
+    label whose event comes after the label's horizon.
+    """
 
     effect: float = 3.0
     outcome: Literal["label", "survival"] = "label"
@@ -343,6 +354,8 @@ class Synthetic(Strict):
     centers: dict[str, SyntheticCenter]
     anatomy: Anatomy
     marginals: dict[str, Marginal] = {}
+    survival_effect: float | None = None
+    late_event_share: Share = 0.0
     follow_up_months: tuple[float, float] = (12.0, 107.0)
     label_horizon_months: float = 60.0
     median_survival_months: float = 40.0

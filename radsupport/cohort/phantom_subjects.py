@@ -3,7 +3,8 @@
 The latent z ~ N(0, 1) decides how a tumour looks (`phantom_shapes`, `phantom`). The outcome depends on
 ``effect * z`` and on nothing else in the image, so that an effect of 0 leaves images that carry no
 information. Columns follow the published marginals: within the event and the event-free patients at an
-effect of 1 or more, pooled over both at an effect of 0, and between the two otherwise.
+effect of 1 or more, pooled over both at an effect of 0, and between the two otherwise. Where only survival is
+drawn, columns come first and act on the hazard.
 """
 
 from __future__ import annotations
@@ -40,17 +41,18 @@ def draw_subjects(spec: Synthetic, seed: int) -> pd.DataFrame:
 def _draw_center(spec: Synthetic, name: str, center: SyntheticCenter, rng: Generator) -> pd.DataFrame:
     table = pd.DataFrame({"subject": [f"{name}_{i + 1:03d}" for i in range(center.n)], "center": name})
     table["latent"] = rng.standard_normal(center.n)
-    if spec.outcome == "label" or center.events < 0:
-        table["label"] = _label(spec.effect * table["latent"].to_numpy(), max(center.events, 0), rng)
-        table["time"], table["event"] = _follow_up(spec, table, rng)
-    else:
-        table["time"], table["event"] = _hazard_times(spec, table["latent"].to_numpy(), rng)
-        table["label"] = ((table["event"] == 1) & (table["time"] <= spec.label_horizon_months)).astype(int)
-    group = table["event"] if spec.outcome == "survival" else table["label"]
     table["diameter_mm"] = _diameters(spec, table["latent"].to_numpy(), rng)
     table["core"], table["calcification"] = False, False
-    for column, marginal in spec.marginals.items():
-        _add_column(table, column, marginal, group.to_numpy(), spec, rng)
+    by_label = spec.outcome == "label" or center.events < 0
+    if by_label:
+        table["label"] = _label(spec.effect * table["latent"].to_numpy(), max(center.events, 0), rng)
+    group = table["label"].to_numpy() if by_label else np.zeros(center.n, dtype=int)
+    # columns that read the tumour come after those that shape it
+    for column, marginal in sorted(spec.marginals.items(), key=lambda item: item[1].reads_diameter):
+        _add_column(table, column, marginal, group, spec, rng)
+    table["time"], table["event"] = _follow_up(spec, table, rng) if by_label else _hazard_times(spec, table, rng)
+    if not by_label:
+        table["label"] = ((table["event"] == 1) & (table["time"] <= spec.label_horizon_months)).astype(int)
     if center.events < 0:
         table[["label", "time", "event"]] = np.nan
     for column, n_missing in center.missing.items():
@@ -73,21 +75,31 @@ def _label(linear_predictor: np.ndarray, n_events: int, rng: Generator) -> np.nd
 def _follow_up(spec: Synthetic, table: pd.DataFrame, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return months of follow-up and events that agree with the label, or follow the hazard alone."""
     if spec.survival_from == "hazard":
-        return _hazard_times(spec, table["latent"].to_numpy(), rng)
+        return _hazard_times(spec, table, rng)
     shortest, longest = spec.follow_up_months
     n, label = len(table), table["label"].to_numpy()
     horizon = spec.label_horizon_months
     rate = np.exp(0.5 * spec.effect * table["latent"].to_numpy()) / horizon
     until_horizon = -np.log1p(-rng.uniform(size=n) * -np.expm1(-rate * (horizon - 1))) / rate + 1
     censored = rng.uniform(shortest, longest, size=n)
-    return np.round(np.where(label == 1, until_horizon, censored), 2), label
+    late = (label == 0) & (censored > horizon) & (rng.uniform(size=n) < spec.late_event_share)
+    later = np.where(late, rng.uniform(np.minimum(horizon, censored), censored), censored)
+    return np.round(np.where(label == 1, until_horizon, later), 2), np.where(late, 1, label)
 
 
-def _hazard_times(spec: Synthetic, latent: np.ndarray, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Exponential times with hazard ratio exp(effect) per SD, censored uniformly over the follow-up."""
-    rate = np.log(2) / spec.median_survival_months * np.exp(spec.effect * latent)
+def _hazard_times(spec: Synthetic, table: pd.DataFrame, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Exponential times with log-hazard `effect` per SD of the latent plus that of the columns, censored uniformly."""
+    per_sd = spec.effect if spec.survival_effect is None else spec.survival_effect
+    log_hazard = per_sd * table["latent"].to_numpy()
+    for column, marginal in spec.marginals.items():
+        if marginal.log_hazard:
+            log_hazard = log_hazard + table[column].map(lambda level, m=marginal: m.log_hazard.get(level, 0.0)).to_numpy()
+        if marginal.log_hazard_per_sd and marginal.mean and marginal.sd:
+            standardised = (table[column].to_numpy(dtype=float) - np.mean(marginal.mean)) / np.mean(marginal.sd)
+            log_hazard = log_hazard + marginal.log_hazard_per_sd * standardised
+    rate = np.log(2) / spec.median_survival_months * np.exp(log_hazard)
     event_time = rng.exponential(1 / rate)
-    censored = rng.uniform(*spec.follow_up_months, size=latent.size)
+    censored = rng.uniform(*spec.follow_up_months, size=len(table))
     time = np.maximum(np.round(np.minimum(event_time, censored), 2), 0.1)
     return time, (event_time <= censored).astype(int)
 
@@ -104,20 +116,34 @@ def _add_column(
     table: pd.DataFrame, column: str, marginal: Marginal, group: np.ndarray, spec: Synthetic, rng: Generator
 ) -> None:
     weight = min(abs(spec.effect), 1.0)
-    if marginal.counts:
-        table[column] = _draw_levels(marginal, group, weight, rng)
+    if marginal.reads_diameter:
+        table[column] = np.round(table["diameter_mm"] + rng.standard_normal(len(table)), 1)
+        return
+    if marginal.counts or marginal.center_counts:
+        table[column] = _draw_levels(marginal, str(table["center"].iloc[0]), group, weight, rng)
     else:
         table[column] = _draw_numbers(marginal, group, weight, rng)
-    levels = list(marginal.counts)
+    levels = list(marginal.counts or next(iter(marginal.center_counts.values()), {}))
     if marginal.shapes == "size_mm":
         table["diameter_mm"] = _within_class(table[column], levels, marginal.edges, table["diameter_mm"], rng)
     elif marginal.shapes:
         table[marginal.shapes] = (table[column] != levels[-1]).to_numpy()
 
 
-def _draw_levels(marginal: Marginal, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
-    """Return levels in the published proportions of each group (largest remainders, then shuffled)."""
-    counts = np.array(list(marginal.counts.values()), dtype=float)
+def _draw_levels(
+    marginal: Marginal, center: str, group: np.ndarray, weight: float, rng: Generator
+) -> np.ndarray:
+    """Return levels in the published proportions of each group (largest remainders, then shuffled).
+
+    A center with counts of its own gets them; where the counts by outcome are published too, their
+    ratio between the groups is kept.
+    """
+    own = marginal.center_counts.get(center, {})
+    names = list(own or marginal.counts)
+    counts = np.array([marginal.counts.get(name, (1.0, 1.0)) for name in names], dtype=float)
+    if own:
+        total = counts.sum(axis=1, keepdims=True)
+        counts = counts / np.where(total > 0, total, 1) * np.array([[own[name]] for name in names])
     pooled = counts.sum(axis=1) / counts.sum()
     drawn = np.empty(group.size, dtype=object)
     for value in (0, 1):
@@ -127,7 +153,7 @@ def _draw_levels(marginal: Marginal, group: np.ndarray, weight: float, rng: Gene
         whole = np.floor(exact).astype(int)
         order = np.argsort(exact - whole)[::-1]
         whole[order[: rows.size - whole.sum()]] += 1
-        drawn[rows] = rng.permutation(np.repeat(list(marginal.counts), whole))
+        drawn[rows] = rng.permutation(np.repeat(names, whole))
     return drawn
 
 

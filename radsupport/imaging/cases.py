@@ -1,0 +1,132 @@
+"""Chapter 02, step by step: find each case's files, preprocess them, and tabulate what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from radsupport.cohort.manifest import study_files
+from radsupport.errors import ManifestError
+from radsupport.features.parallel import map_cases
+from radsupport.imaging.preprocessing import preprocess_case
+from radsupport.imaging.reading import read_image, read_mask
+from radsupport.imaging.regions import largest_slice
+from radsupport.study_schema import Preprocessing, Study
+
+ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
+
+
+def case_files(study: Study, root: Path = Path()) -> pd.DataFrame:
+    """Return one row per subject and phase with the path of each of its files.
+
+    Returns
+    -------
+    pandas.DataFrame
+        subject, center, phase and a column per role of `ROLES` (path as text, "" where there is none).
+
+    Raises
+    ------
+    ManifestError
+        The manifest names no image of this study.
+    """
+    files = study_files(study, root)
+    files = files[files["role"].isin(ROLES) & (files["exclusion"] == "")]
+    if files.empty:
+        raise ManifestError(f"The manifest names no image of study {study.id}; see README, Bring your own scans.")
+    wide = files.assign(file=files["file"].astype(str)).pivot_table(
+        index=["subject", "center", "phase"], columns="role", values="file", aggfunc="first", fill_value=""
+    )
+    return wide.reindex(columns=list(ROLES), fill_value="").reset_index().rename_axis(columns=None)
+
+
+def _one_case(item: tuple[dict[str, Any], Preprocessing, Path]) -> dict[str, Any]:
+    case, settings, out = item
+    return preprocess_case(case, settings, out)
+
+
+def preprocess_cases(
+    study: Study, cohort: pd.DataFrame, out: Path, root: Path = Path(), n_jobs: int = 1, progress: bool = True
+) -> pd.DataFrame:
+    """Preprocess every case of the cohort's subjects and return the cases table.
+
+    Parameters
+    ----------
+    study : Study
+    cohort : pandas.DataFrame
+        Table `cohort`; cases of other subjects are left alone.
+    out : Path
+        Folder for the preprocessed images and masks.
+    root : Path
+        Project root.
+    n_jobs : int
+        Cases at once.
+    progress : bool
+
+    Returns
+    -------
+    pandas.DataFrame
+        Table `cases`: one row per subject and phase; a case that can not be used has its reason in
+        ``exclusion``. A subject of the cohort without files for a phase is such a case.
+    """
+    files = case_files(study, root)
+    phases = [name for name, phase in study.phases.items()]
+    wanted = cohort.loc[cohort["cohort"] != "segmentation", ["subject"]].merge(pd.Series(phases, name="phase"), how="cross")
+    extra = files.loc[files["subject"].isin(cohort.loc[cohort["cohort"] == "segmentation", "subject"]), ["subject", "phase"]]
+    wanted = pd.concat([wanted, extra], ignore_index=True)
+    found = wanted.merge(files, on=["subject", "phase"], how="left")
+    given = found[found["image"].fillna("") != ""]
+    items = [(dict(row), study.preprocessing, out) for row in given.to_dict("records")]
+    done = pd.DataFrame(map_cases(_one_case, items, n_jobs=n_jobs, progress=progress, description="preprocessing"))
+    absent = found.loc[found["image"].fillna("") == "", ["subject", "phase"]].assign(exclusion="no image in the manifest")
+    cases = pd.concat([done, absent], ignore_index=True)
+    for column in ("image", "mask", "mask_reader2", "roi_rough"):
+        cases[column] = cases[column].where(cases[column].notna() & (cases[column] != ""), None).astype(object)
+    return cases.merge(cohort[["subject", "cohort"]], on="subject", how="left")
+
+
+def center_table(cases: pd.DataFrame) -> pd.DataFrame:
+    """Summarise per center and phase how the scans were made: cases, voxel size (mm), noise (HU)."""
+    used = cases[cases["exclusion"] == ""]
+    grouped = used.groupby(["center", "phase"])
+    return grouped.agg(
+        cases=("subject", "size"),
+        slice_thickness_mm=("spacing_z_mm", "median"),
+        pixel_mm=("spacing_x_mm", "median"),
+        noise_hu=("noise_hu", "median"),
+        tumour_hu=("hu_mean", "median"),
+        max_axial_diameter_mm=("max_axial_diameter_mm", "median"),
+    ).reset_index()
+
+
+def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
+    """Count each warning, repair and reason for exclusion, with the subjects it concerns."""
+    rows = []
+    for kind in ("warnings", "geometry", "exclusion"):
+        text = cases[kind].fillna("").astype(str)
+        for reason in sorted({part for value in text for part in value.split("; ") if part}):
+            hit = cases[text.str.split("; ").map(lambda parts, reason=reason: reason in parts)]
+            rows.append({"kind": kind, "reason": reason, "cases": len(hit), "subjects": ", ".join(sorted(set(hit["subject"]))[:6])})
+    return pd.DataFrame(rows, columns=["kind", "reason", "cases", "subjects"])
+
+
+def largest_slices(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the largest axial section of each usable case, for a contact sheet.
+
+    Returns
+    -------
+    pandas.DataFrame
+        subject, phase, image (2-D, HU), mask (2-D), spacing (row, column; mm).
+    """
+    rows = []
+    for case in cases[cases["exclusion"] == ""].itertuples():
+        image, mask = read_image(case.image), read_mask(case.mask)
+        z = largest_slice(mask)
+        planes = [sitk.GetArrayViewFromImage(volume)[z] for volume in (image, mask)]
+        spacing = image.GetSpacing()
+        row = {"subject": case.subject, "phase": case.phase, "image": np.asarray(planes[0]), "mask": np.asarray(planes[1])}
+        rows.append(row | {"spacing": (spacing[1], spacing[0])})
+    return pd.DataFrame(rows)
