@@ -1,0 +1,198 @@
+"""Calibration curves: grouped or smoothed for a binary outcome, grouped Kaplan-Meier at a horizon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+from statsmodels.stats.proportion import proportion_confint
+
+from radsupport.checks import FloatArray, IntArray, as_binary, as_finite, as_probability, as_survival
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.survival.product_limit import at_times, steps
+from radsupport.validation.calibration_summary import quantile_groups
+from radsupport.validation.smoothing import loess
+
+
+def calibration_curve(
+    y: Any, p: Any, method: str = "grouped", groups: int = 10, span: float = 0.75, level: float = 0.95
+) -> pd.DataFrame:
+    """Observed against predicted probability.
+
+    Parameters
+    ----------
+    y : array-like of 0/1, shape (n,)
+    p : array-like of probabilities, shape (n,)
+    method : {"grouped", "loess"}
+        Shares in quantile groups of `p`, or a smooth curve.
+    groups : int
+        Groups asked for (ties may leave fewer).
+    span : float
+        Share of the subjects in each window of the smooth curve.
+    level : float
+        Confidence level of the limits at each point.
+
+    Returns
+    -------
+    DataFrame
+        grouped: `group, n, events, predicted` (mean), `observed` (share), `ci_low, ci_high` (Clopper-Pearson).
+        loess: `predicted` (100 points over the range of `p`), `observed`, `ci_low, ci_high`.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+        Invalid input or unknown method; only one class; a constant `p` with the smooth curve.
+
+    Notes
+    -----
+    The smooth curve is R's loess(y ~ p, degree=2, surface="direct"), as in CalibrationCurves::val.prob.ci.2. Its
+    band is not R's: the variance at a point is that of a weighted sum of binary outcomes, sum l_i^2 f_i (1 - f_i)
+    with f the curve, instead of one residual variance for all, and the limits are set on the logit scale where the
+    curve lies inside 0-1, so that they stay there.
+    """
+    labels = as_binary(y)
+    risk = as_probability(p, "p", labels.size)
+    if method == "grouped":
+        return _grouped(labels, risk, groups, level)
+    if method == "loess":
+        return _smooth(labels, risk, span, level)
+    raise InputError(f"`method` is {method!r}; expected 'grouped' or 'loess'.")
+
+
+def _grouped(labels: IntArray, risk: FloatArray, groups: int, level: float) -> pd.DataFrame:
+    place = quantile_groups(risk, groups)
+    n = np.bincount(place)
+    events = np.bincount(place, weights=labels).astype(np.int64)
+    low, high = proportion_confint(events, n, alpha=1 - level, method="beta")
+    return pd.DataFrame(
+        {
+            "group": np.arange(1, n.size + 1),
+            "n": n,
+            "events": events,
+            "predicted": np.bincount(place, weights=risk) / n,
+            "observed": events / n,
+            "ci_low": low,
+            "ci_high": high,
+        }
+    )
+
+
+def _smooth(labels: IntArray, risk: FloatArray, span: float, level: float) -> pd.DataFrame:
+    if np.ptp(risk) == 0:
+        raise NotEstimableError(
+            f"All {risk.size} predictions equal {risk[0]:g}; a smooth calibration curve needs predictions that vary."
+        )
+    at = np.linspace(risk.min(), risk.max(), 100)
+    fitted, operator = loess(risk, labels.astype(float), at, span)
+    share = np.clip(np.interp(risk, at, fitted), 0, 1)
+    se = np.sqrt((operator**2) @ (share * (1 - share)))
+    low, high = _logit_limits(np.clip(fitted, 0, 1), se, level)
+    return pd.DataFrame({"predicted": at, "observed": fitted, "ci_low": low, "ci_high": high})
+
+
+def _logit_limits(share: FloatArray, se: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Limits of a share on the logit scale; a share of 0 or 1 keeps the plain limits, cut at 0 and 1."""
+    half = stats.norm.ppf(0.5 + level / 2) * se
+    inside = (share > 0) & (share < 1)
+    variance = np.where(inside, share * (1 - share), 1.0)
+    centre = special.logit(np.where(inside, share, 0.5))
+    low = np.where(inside, special.expit(centre - half / variance), np.clip(share - half, 0, 1))
+    high = np.where(inside, special.expit(centre + half / variance), np.clip(share + half, 0, 1))
+    return low, high
+
+
+def calibration_curve_survival(
+    time: Any, event: Any, risk: Any, horizon: float, groups: int = 5, level: float = 0.95
+) -> pd.DataFrame:
+    """Kaplan-Meier risk at a horizon against predicted risk, in quantile groups.
+
+    Parameters
+    ----------
+    time, event : array-like, shape (n,)
+        Follow-up and event indicator (0/1).
+    risk : array-like of probabilities, shape (n,)
+        Predicted probability of the event by the horizon.
+    horizon : float
+        In the unit of `time`.
+    groups : int
+        Groups asked for, by quantiles of `risk`.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    DataFrame
+        `group, n, events` (by the horizon), `predicted` (mean risk), `observed` (1 - Kaplan-Meier),
+        `ci_low, ci_high` (Greenwood on the log scale, R's default). NaN where a group is not followed to the horizon.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+        Invalid input; nobody is followed to the horizon.
+    """
+    times, events = as_survival(time, event)
+    predicted = as_probability(risk, "risk", times.size)
+    as_horizon(times, horizon)
+    place = quantile_groups(predicted, groups)
+    member = place[None, :] == np.arange(place.max() + 1)[:, None]
+    survival, log_se = survival_at(times, events, member, horizon)
+    half = stats.norm.ppf(0.5 + level / 2) * log_se
+    return pd.DataFrame(
+        {
+            "group": np.arange(1, len(member) + 1),
+            "n": member.sum(axis=1),
+            "events": member @ (events * (times <= horizon)),
+            "predicted": member @ predicted / member.sum(axis=1),
+            "observed": 1 - survival,
+            "ci_low": 1 - np.minimum(survival * np.exp(half), 1),
+            "ci_high": 1 - survival * np.exp(-half),
+        }
+    )
+
+
+def as_horizon(times: FloatArray, horizon: float) -> float:
+    """Return the horizon if somebody is followed that long.
+
+    Raises
+    ------
+    InputError
+        Not a positive number.
+    NotEstimableError
+        All follow-up ends before it.
+    """
+    value = float(as_finite([horizon], "horizon")[0])
+    if value <= 0:
+        raise InputError(f"`horizon` must be positive, it is {value:g}.")
+    if times.max() < value:
+        raise NotEstimableError(
+            f"Nobody is followed to the horizon {value:g}; the longest follow-up is {times.max():g}. "
+            "Choose an earlier horizon, in the unit of `time`."
+        )
+    return value
+
+
+def survival_at(times: FloatArray, events: IntArray, member: Any, horizon: float) -> tuple[FloatArray, FloatArray]:
+    """Kaplan-Meier survival of several groups at a horizon, and Greenwood's SE of its logarithm.
+
+    Parameters
+    ----------
+    times, events : ndarray, shape (n,)
+    member : bool ndarray, shape (groups, n)
+        Groups may overlap.
+    horizon : float
+
+    Returns
+    -------
+    survival, log_se : ndarray, shape (groups,)
+        NaN for a group of which nobody is followed to the horizon. `log_se` is infinite where survival is 0.
+    """
+    found = steps(times, events, member.astype(float))
+    survival = at_times(found.time, found.survival, np.array([horizon]))[:, 0]
+    until = found.time <= horizon
+    lost, at_risk = found.n_event[:, until], found.n_risk[:, until]
+    left = at_risk * (at_risk - lost)
+    term = np.divide(lost, left, out=np.where(lost > 0, np.inf, 0.0), where=left > 0)
+    followed = (member & (times >= horizon)).any(axis=1)
+    return np.where(followed, survival, np.nan), np.where(followed, np.sqrt(term.sum(axis=1)), np.nan)
