@@ -30,7 +30,8 @@ class Label(Strict):
 class Survival(Strict):
     """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
 
-    `days_per_month` converts days; the default is a year of 365.25 days over twelve.
+    `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
+    neither among `event_values` nor among `censored_values` is an error.
     """
 
     time: str
@@ -39,6 +40,7 @@ class Survival(Strict):
     unit: Literal["days", "months"] = "months"
     days_per_month: PositiveFloat = 30.4375
     event_values: list[str] = ["1"]
+    censored_values: list[str] = ["0"]
     horizons_months: list[PositiveFloat] = [36.0, 60.0]
 
 
