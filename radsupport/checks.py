@@ -89,6 +89,19 @@ def as_probability(values: Any, name: str, n: int | None = None) -> FloatArray:
     return array
 
 
+def as_level(level: float) -> float:
+    """Return a confidence level strictly between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        Anything else, such as 95 for 0.95.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"`level` must lie between 0 and 1, it is {level}; 0.95 asks for a 95% interval.")
+    return float(level)
+
+
 def as_survival(time: Any, event: Any, *, any_event: bool = False) -> tuple[FloatArray, IntArray]:
     """Return follow-up times and event indicators as arrays of one length.
 

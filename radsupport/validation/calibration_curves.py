@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import special, stats
 from statsmodels.stats.proportion import proportion_confint
 
-from radsupport.checks import FloatArray, IntArray, as_binary, as_finite, as_probability, as_survival
+from radsupport.checks import FloatArray, IntArray, as_binary, as_finite, as_level, as_probability, as_survival
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.survival.product_limit import at_times, steps
 from radsupport.validation.calibration_summary import quantile_groups
@@ -65,7 +65,7 @@ def _grouped(labels: IntArray, risk: FloatArray, groups: int, level: float) -> p
     place = quantile_groups(risk, groups)
     n = np.bincount(place)
     events = np.bincount(place, weights=labels).astype(np.int64)
-    low, high = proportion_confint(events, n, alpha=1 - level, method="beta")
+    low, high = proportion_confint(events, n, alpha=1 - as_level(level), method="beta")
     return pd.DataFrame(
         {
             "group": np.arange(1, n.size + 1),
@@ -94,7 +94,7 @@ def _smooth(labels: IntArray, risk: FloatArray, span: float, level: float) -> pd
 
 def _logit_limits(share: FloatArray, se: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
     """Limits of a share on the logit scale; a share of 0 or 1 keeps the plain limits, cut at 0 and 1."""
-    half = stats.norm.ppf(0.5 + level / 2) * se
+    half = stats.norm.ppf(0.5 + as_level(level) / 2) * se
     inside = (share > 0) & (share < 1)
     variance = np.where(inside, share * (1 - share), 1.0)
     centre = special.logit(np.where(inside, share, 0.5))
@@ -138,7 +138,7 @@ def calibration_curve_survival(
     place = quantile_groups(predicted, groups)
     member = place[None, :] == np.arange(place.max() + 1)[:, None]
     survival, log_se = survival_at(times, events, member, horizon)
-    half = stats.norm.ppf(0.5 + level / 2) * log_se
+    half = stats.norm.ppf(0.5 + as_level(level) / 2) * log_se
     return pd.DataFrame(
         {
             "group": np.arange(1, len(member) + 1),

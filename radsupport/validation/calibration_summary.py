@@ -9,7 +9,7 @@ import numpy as np
 import statsmodels.api as sm
 from scipy import special, stats
 
-from radsupport.checks import FloatArray, IntArray, as_binary, as_probability
+from radsupport.checks import FloatArray, IntArray, as_binary, as_level, as_probability
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.validation.smoothing import lowess
 
@@ -83,10 +83,11 @@ def quantile_groups(p: FloatArray, groups: int) -> IntArray:
 def _quantiles(values: FloatArray, shares: FloatArray) -> FloatArray:
     """Quantiles of type 7 with R's rounding; numpy's differ in the last digit, which moves a value equal to a cut."""
     ordered = np.sort(values)
-    index = (values.size - 1) * shares
-    low, high = ordered[np.floor(index).astype(int)], ordered[np.ceil(index).astype(int)]
-    # R counts from 1, and the weight carries the rounding of that sum.
-    weight = (1 + index) - np.floor(1 + index)
+    # Counting from 1, as R does: the weight carries the rounding of this sum.
+    position = 1 + (values.size - 1) * shares
+    below = np.floor(position)
+    low, high = ordered[below.astype(int) - 1], ordered[np.ceil(position).astype(int) - 1]
+    weight = position - below
     return np.where((weight > 0) & (low != high), (1 - weight) * low + weight * high, low)
 
 
@@ -201,7 +202,7 @@ def calibration_summary(y: Any, p: Any, level: float = 0.95) -> CalibrationSumma
     logit = special.logit(risk[inside])
     intercept, slope, intercept_se, slope_se = _recalibration(labels[inside], logit)
     shift, shift_se = _in_the_large(labels[inside], logit)
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(stats.norm.ppf(0.5 + as_level(level) / 2))
     prevalence, brier = float(labels.mean()), float(np.mean((labels - risk) ** 2))
     error = np.abs(risk - lowess(risk, labels.astype(float)))
     loss = -(special.xlogy(labels, risk) + special.xlog1py(1 - labels, -risk))

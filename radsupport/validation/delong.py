@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from radsupport.checks import FloatArray, as_binary, as_finite
-from radsupport.errors import InputError
+from radsupport.checks import FloatArray, as_binary, as_finite, as_level
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,7 @@ def _ratio(numerator: float, se: float) -> float:
 
 
 def _half_width(level: float, distribution: Any = stats.norm) -> float:
-    if not 0 < level < 1:
-        raise InputError(f"`level` must lie between 0 and 1, it is {level}; 0.95 asks for a 95% interval.")
-    return float(distribution.ppf(0.5 + level / 2))
+    return float(distribution.ppf(0.5 + as_level(level) / 2))
 
 
 def auc(y: Any, risk: Any, level: float = 0.95) -> AUC:

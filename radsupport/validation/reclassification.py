@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from radsupport.checks import FloatArray, IntArray, as_binary, as_finite, as_probability
+from radsupport.checks import FloatArray, IntArray, as_binary, as_finite, as_level, as_probability
 from radsupport.errors import InputError
 
 
@@ -129,7 +129,7 @@ def nri_idi(y: Any, p_old: Any, p_new: Any, cut_offs: Any = None, level: float =
     se_idi = float(np.sqrt(_variance_of_mean(change[event]) + _variance_of_mean(change[~event])))
     z_nri, p_nri = _z_and_p(nri, se_nri)
     z_idi, p_idi = _z_and_p(idi, se_idi)
-    half = float(stats.norm.ppf(0.5 + level / 2))
+    half = float(stats.norm.ppf(0.5 + as_level(level) / 2))
     return Reclassification(
         nri=nri,
         nri_events=up_events,

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from radsupport.checks import FloatArray, as_binary, as_finite
+from radsupport.checks import FloatArray, as_binary, as_finite, as_level
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ def confusion(y: Any, predicted: Any, level: float = 0.95) -> Confusion:
     """
     labels = as_binary(y, both_classes=False)
     calls = as_binary(predicted, "predicted", labels.size, both_classes=False)
+    as_level(level)
     tn, fp, fn, tp = (int(k) for k in np.bincount(2 * labels + calls, minlength=4))
     n, right = labels.size, tp + tn
     information = max(tp + fn, tn + fp) / n
