@@ -1,0 +1,168 @@
+"""Local binary patterns in two and three dimensions, as pyradiomics defines them.
+
+Own code because neither of pyradiomics' two filters runs here: LBP2D wants scikit-image, LBP3D wants trimesh and
+`scipy.special.sph_harm`, which scipy has removed; without them pyradiomics leaves the images out and only logs a
+warning. The values are those of pyradiomics 3.0.1 with scikit-image, down to the order of the floating-point
+operations that decide ties: both filters compare an interpolated neighbour with the centre, and in flat parts of
+an integer image the comparison is decided by rounding. For the same reason both take the index of the crop's
+first voxel: positions are computed in the coordinates of the whole image, so cropping changes no bit.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import map_coordinates
+from scipy.special import sph_harm_y
+from scipy.stats import kurtosis
+
+from radsupport.errors import InputError
+
+LBP2D_METHODS = ("default", "uniform")
+
+
+def lbp_2d(
+    planes: npt.NDArray, radius: float = 1.0, samples: int = 8, method: str = "uniform", start: Sequence[int] = (0, 0)
+) -> npt.NDArray[np.float64]:
+    """Return the local binary pattern of every pixel, plane by plane.
+
+    Parameters
+    ----------
+    planes : array, shape (n, rows, columns)
+    radius : float
+        Radius of the circle of neighbours, in pixels.
+    samples : int
+        Neighbours on the circle, bilinearly interpolated; what lies beyond the plane counts as 0.
+    method : {"uniform", "default"}
+        "uniform": number of neighbours >= centre where the circle changes at most twice between below and not
+        below, else `samples` + 1; "default": the bit pattern itself.
+    start : (row, column)
+        Index of the first pixel in the whole image.
+
+    Raises
+    ------
+    InputError
+        Another method.
+
+    Notes
+    -----
+    Ojala, Pietikainen & Harwood, Pattern Recognition 1996;29:51; the variant of
+    `skimage.feature.local_binary_pattern`, which counts changes between consecutive samples without closing
+    the circle and rounds sample positions to five decimals.
+    """
+    if method not in LBP2D_METHODS:
+        raise InputError(f"LBP2D knows the methods {', '.join(LBP2D_METHODS)}, not {method!r}.")
+    values = np.asarray(planes, np.float64)
+    angles = 2 * np.pi * np.arange(samples, dtype=np.float64) / samples
+    steps = zip(np.round(-radius * np.sin(angles), 5), np.round(radius * np.cos(angles), 5), strict=True)
+    above = np.stack([_bilinear(values, row, column, start) - values >= 0 for row, column in steps])
+    if method == "default":
+        return np.tensordot(2.0 ** np.arange(samples), above, axes=1)
+    changes = np.count_nonzero(above[1:] != above[:-1], axis=0)
+    return np.where(changes <= 2, above.sum(axis=0), samples + 1).astype(np.float64)
+
+
+def _bilinear(values: npt.NDArray, row: float, column: float, start: Sequence[int]) -> npt.NDArray:
+    """Interpolate at a fixed step from every pixel; 0 beyond the plane."""
+    low_r, high_r, part_r = _neighbours(values.shape[1], row, start[0])
+    low_c, high_c, part_c = _neighbours(values.shape[2], column, start[1])
+    pad = int(max(abs(row), abs(column))) + 2
+    padded = np.pad(values, ((0, 0), (pad, pad), (pad, pad)))
+    above, below = padded[:, low_r + pad], padded[:, high_r + pad]
+    part_r = part_r[:, None]
+    top = (1 - part_c) * above[..., low_c + pad] + part_c * above[..., high_c + pad]
+    bottom = (1 - part_c) * below[..., low_c + pad] + part_c * below[..., high_c + pad]
+    return (1 - part_r) * top + part_r * bottom
+
+
+def _neighbours(n: int, step: float, start: int) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+    """Return lower and upper index and the weight of the upper one, positions rounded as in the whole image."""
+    position = np.arange(start, start + n) + step
+    low = np.floor(position)
+    return low.astype(int) - start, np.ceil(position).astype(int) - start, position - low
+
+
+def lbp_3d(
+    volume: npt.NDArray,
+    mask: npt.NDArray,
+    levels: int = 2,
+    radius: float = 1.0,
+    subdivision: int = 1,
+    start: Sequence[int] = (0, 0, 0),
+) -> list[npt.NDArray[np.float64]]:
+    """Return the rotation-invariant 3-D local binary patterns of a region, one map per level, and the kurtosis.
+
+    Parameters
+    ----------
+    volume, mask : array, shape (z, y, x)
+        Values are computed where the mask is not 0; other voxels are 0.
+    levels : int
+        Levels of the spherical harmonics.
+    radius : float
+        Radius of the sphere of neighbours, in voxels.
+    subdivision : int
+        How often the icosahedron that samples the sphere is subdivided.
+    start : (z, y, x)
+        Index of the first voxel in the whole image.
+
+    Returns
+    -------
+    list of array
+        `levels` maps, then the map of the kurtosis of the neighbours.
+
+    Notes
+    -----
+    Banerjee et al. 2013, doi:10.1007/978-3-642-37410-4_3, as pyradiomics computes it: it hands polar angle and
+    azimuth to the spherical harmonics in exchanged order and interpolates in the image's own voxel type (integers
+    are cut off); both are kept, so that values compare with published ones.
+    """
+    vertices = icosphere(subdivision, radius)
+    where = np.nonzero(mask)
+    centres = np.array(where).T + np.asarray(start)
+    positions = centres[None] + vertices[:, None] - np.asarray(start)
+    samples = map_coordinates(volume, positions.T, order=3)
+    spread = kurtosis(samples, axis=1)
+    above = np.greater_equal(samples, volume[where][:, None]).astype(int)
+    maps = [*_harmonic_norms(above, vertices, radius, levels), np.real(spread)]
+    images = []
+    for values in maps:
+        image = np.zeros(volume.shape)
+        image[where] = values
+        images.append(image)
+    return images
+
+
+def _harmonic_norms(above: npt.NDArray, vertices: npt.NDArray, radius: float, levels: int) -> list[npt.NDArray]:
+    """Return the norm of every level's part of the thresholded sphere; shape (voxels,) each."""
+    polar = np.arccos(vertices[:, 2] / radius)
+    azimuth = np.arctan2(vertices[:, 1], vertices[:, 0])
+    norms = []
+    for n in range(levels):
+        # sph_harm_y(n, m, polar, azimuth); pyradiomics passes them the other way round
+        basis = np.column_stack([sph_harm_y(n, m, azimuth, polar) for m in range(-n, n + 1)])
+        part = (above @ basis) @ basis.T
+        norms.append(np.real(np.sqrt(np.sum(part**2, axis=1))))
+    return norms
+
+
+def icosphere(subdivision: int, radius: float) -> npt.NDArray[np.float64]:
+    """Return the vertices of an icosahedron whose triangles are split in four `subdivision` times, on a sphere."""
+    golden = (1 + 5**0.5) / 2
+    signs = itertools.product((-1.0, 1.0), (-golden, golden))
+    points = np.array([np.roll((a, b, 0.0), turn) for a, b in signs for turn in range(3)])
+    for _ in range(subdivision):
+        points = _on_sphere(points, 1.0)
+        gaps = np.linalg.norm(points[:, None] - points[None], axis=2)
+        nearest = np.sort(gaps, axis=1)[:, 1:6].max()
+        first, second = np.nonzero(np.triu(gaps <= nearest * 1.01, 1))
+        points = np.concatenate([points, (points[first] + points[second]) / 2])
+    return _on_sphere(points, radius)
+
+
+def _on_sphere(points: npt.NDArray, radius: float) -> npt.NDArray:
+    """Move points along their direction onto a sphere, in trimesh's order of operations."""
+    lengths = np.sqrt((points**2).sum(axis=1))[:, None]
+    return points + points / lengths * (radius - lengths)

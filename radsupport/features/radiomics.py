@@ -1,0 +1,189 @@
+"""Chapter 03: radiomics features of a cohort, one row per subject, and a log that loses no case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.errors import InputError, Problem, RadsupportError
+from radsupport.features import radiomics_cache
+from radsupport.features.memory import peak_mb, reset_peak
+from radsupport.features.parallel import map_cases
+from radsupport.features.radiomics_case import CaseFeatures, extract_case, feature_names
+from radsupport.features.radiomics_settings import RadiomicsSettings, load_settings
+
+CASE_ERRORS = (RadsupportError, ValueError, RuntimeError, OSError, MemoryError, ArithmeticError, AssertionError)
+"""What a bad case can raise in this package, pyradiomics, ITK and numpy; anything else is a mistake in the code."""
+
+LOG_COLUMNS = ["subject", "phase", "status", "reason", "seconds", "voxels", "peak_memory_mb", "cached"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to extract; small enough to be sent to any worker."""
+
+    subject: str
+    phase: str
+    image: str
+    mask: str
+    settings: RadiomicsSettings
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the log, and the features where there are any."""
+
+    subject: str
+    phase: str
+    status: str
+    reason: str
+    seconds: float
+    voxels: float
+    peak_memory_mb: float
+    cached: bool
+    values: dict[str, float] | None = None
+
+
+def extract(
+    cases: pd.DataFrame,
+    settings: str | Path | Mapping[str, Any] | RadiomicsSettings,
+    *,
+    n_jobs: int = 1,
+    cache: str | Path | None = None,
+    scheduler: str | None = None,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Extract radiomics features of every case.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        One row per subject and phase: ``subject``, ``phase``, ``image``, ``mask`` (paths; a missing path is a case
+        that fails). Other columns are ignored.
+    settings : path or mapping
+        pyradiomics parameter file; see `load_settings`.
+    n_jobs : int
+        Processes; each holds one case and uses one thread.
+    cache : path, optional
+        Folder in which each case's features are kept under the hash of its image, mask, settings and library
+        versions. A run that was killed at any moment goes on from there.
+    scheduler : str, optional
+        Address of a Dask scheduler to work on instead of this machine.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    features : DataFrame
+        One row per subject in the order of `cases`: ``subject``, then ``<phase>__<feature>`` (float) phase by phase
+        in order of appearance, features in the order of the settings. A case that failed is NaN.
+    log : DataFrame
+        One row per case: ``subject``, ``phase``, ``status`` (ok, warning, failed), ``reason``, ``seconds``,
+        ``voxels``, ``peak_memory_mb``, ``cached``.
+
+    Raises
+    ------
+    InputError
+        Missing columns, the same subject and phase twice, no case at all, or unusable settings.
+
+    Notes
+    -----
+    Values equal plain pyradiomics on the whole image; see `radsupport.features.radiomics_case.features_of`.
+    """
+    loaded = load_settings(settings)
+    _check_cases(cases)
+    folder = None if cache is None else Path(cache)
+    jobs = [
+        Job(str(row.subject), str(row.phase), _text(row.image), _text(row.mask), loaded, folder)
+        for row in cases.itertuples(index=False)
+    ]
+    outcomes = map_cases(run_job, jobs, n_jobs, scheduler, progress, description="radiomics", on_lost=_lost)
+    return _table(outcomes, loaded), _log(outcomes)
+
+
+def run_job(job: Job) -> Outcome:
+    """Extract one case, from the cache where it is there; what goes wrong with the case becomes its reason."""
+    reset_peak()
+    start = time.perf_counter()
+    try:
+        _require_paths(job)
+        key = "" if job.cache is None else radiomics_cache.case_key(job.image, job.mask, job.settings.digest())
+        kept = None if job.cache is None else radiomics_cache.load(job.cache, key)
+        if kept is not None:
+            return Outcome(job.subject, job.phase, **{**kept, "cached": True})
+        outcome = _outcome(job, extract_case(job.image, job.mask, job.settings), start)
+    except CASE_ERRORS as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        seconds = time.perf_counter() - start
+        return Outcome(job.subject, job.phase, "failed", reason, seconds, np.nan, peak_mb(), False)
+    if job.cache is not None:
+        content = {k: v for k, v in asdict(outcome).items() if k not in ("subject", "phase")}
+        radiomics_cache.store(job.cache, key, content)
+    return outcome
+
+
+def _outcome(job: Job, found: CaseFeatures, start: float) -> Outcome:
+    """Return a finished case; infinite values become NaN with a message."""
+    infinite = [name for name, value in found.values.items() if np.isinf(value)]
+    values = {name: (np.nan if np.isinf(value) else value) for name, value in found.values.items()}
+    messages = [*found.messages, *(f"{name} is infinite, set to NaN" for name in infinite)]
+    status = "warning" if messages else "ok"
+    seconds = time.perf_counter() - start
+    return Outcome(job.subject, job.phase, status, "; ".join(messages), seconds, found.voxels, peak_mb(), False, values)
+
+
+def _lost(job: Job, reason: str) -> Outcome:
+    return Outcome(job.subject, job.phase, "failed", reason, np.nan, np.nan, np.nan, False)
+
+
+def _require_paths(job: Job) -> None:
+    missing = [key for key in ("image", "mask") if not getattr(job, key)]
+    if missing:
+        raise InputError(f"The case has no {' and no '.join(missing)}.")
+
+
+def _text(path: Any) -> str:
+    """Return a path as text, "" for None, NaN and NA."""
+    return str(path) if isinstance(path, str | Path) else ""
+
+
+def _check_cases(cases: pd.DataFrame) -> None:
+    """Refuse a table that is no list of cases."""
+    missing = [name for name in ("subject", "phase", "image", "mask") if name not in cases]
+    if missing:
+        raise InputError(
+            "The table of cases has columns missing.",
+            [Problem("missing column", remedy="add it", column=name) for name in missing],
+        )
+    if cases.empty:
+        raise InputError("The table of cases is empty.")
+    twice = cases[cases.duplicated(["subject", "phase"], keep=False)]
+    if len(twice):
+        pairs = sorted({f"{row.subject} {row.phase}" for row in twice.itertuples()})
+        raise InputError("The table of cases has a subject twice in one phase.", [Problem(pair) for pair in pairs])
+
+
+def _table(outcomes: Sequence[Outcome], settings: RadiomicsSettings) -> pd.DataFrame:
+    """Return one row per subject, every expected column, NaN where a case failed."""
+    names = feature_names(settings)
+    subjects = list(dict.fromkeys(outcome.subject for outcome in outcomes))
+    phases = list(dict.fromkeys(outcome.phase for outcome in outcomes))
+    found = {(outcome.subject, outcome.phase): outcome.values or {} for outcome in outcomes}
+    rows = [
+        [value for phase in phases for value in map(found.get((subject, phase), {}).get, names)] for subject in subjects
+    ]
+    columns = [f"{phase}__{name}" for phase in phases for name in names]
+    table = pd.DataFrame(np.array(rows, dtype=float), columns=columns)
+    table.insert(0, "subject", subjects)
+    return table
+
+
+def _log(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    return pd.DataFrame([{name: getattr(outcome, name) for name in LOG_COLUMNS} for outcome in outcomes])

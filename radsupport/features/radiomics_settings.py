@@ -1,0 +1,195 @@
+"""Settings of a radiomics extraction: a pyradiomics parameter file, checked, with defaults filled in."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import radiomics
+import yaml
+from pykwalify.errors import PyKwalifyException
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+from radsupport.errors import InputError, Problem
+
+SECTIONS = ("setting", "imageType", "featureClass")
+UNSUPPORTED = ("voxelSetting",)
+ROUTINE_MESSAGES = ("GLCM is symmetrical", "Fixed bin Count enabled", "Calculating Local Binary Pattern in 2D")
+"""What pyradiomics logs as a warning for every case, by the settings alone."""
+
+
+@dataclass(frozen=True)
+class RadiomicsSettings:
+    """A checked pyradiomics parameter file.
+
+    Attributes
+    ----------
+    setting : dict
+        pyradiomics' settings, its defaults filled in.
+    image_types : dict
+        Filter -> its own settings, in the order of the file.
+    feature_classes : dict
+        Class -> names of its features, in the order of the file; pyradiomics' order where none are listed.
+    cut : int or None
+        Voxels left around the region before filtering where the file asks for pyradiomics' own cut
+        (`padDistance` beside `resampledPixelSpacing`, or `preCrop: true`); None where filters see the whole image.
+    """
+
+    setting: dict[str, Any]
+    image_types: dict[str, dict[str, Any]]
+    feature_classes: dict[str, list[str]]
+    cut: int | None = None
+    name: str = field(default="", compare=False)
+
+    @property
+    def label(self) -> int | None:
+        """Label to measure; None where the file names none (masks then hold one label, whatever its value)."""
+        label = self.setting.get("label")
+        return None if label is None else int(label)
+
+    @property
+    def resampled_spacing(self) -> list[float] | None:
+        """Voxel size (x, y, z) in mm that is asked for, None for the image's own."""
+        spacing = self.setting.get("resampledPixelSpacing")
+        return None if spacing is None or self.setting.get("interpolator") is None else list(spacing)
+
+    def digest(self) -> str:
+        """Return a hash of everything that decides about values."""
+        parts = [self.setting, self.image_types, self.feature_classes, self.cut]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def load_settings(settings: str | Path | Mapping[str, Any] | RadiomicsSettings) -> RadiomicsSettings:
+    """Check a pyradiomics parameter file (or the same as a mapping) and fill in the defaults.
+
+    Parameters
+    ----------
+    settings : path, mapping or RadiomicsSettings
+        Keys ``setting``, ``imageType``, ``featureClass`` as pyradiomics documents them.
+
+    Returns
+    -------
+    RadiomicsSettings
+
+    Raises
+    ------
+    InputError
+        No such file, not YAML, unknown or ill-typed keys (all of them), an unknown wavelet or interpolator,
+        LoG without sigma, or voxel-based settings, which this package does not use.
+    """
+    if isinstance(settings, RadiomicsSettings):
+        return settings
+    name = "" if isinstance(settings, Mapping) else str(settings)
+    raw = dict(settings) if isinstance(settings, Mapping) else _read(Path(settings))
+    problems = list(_problems(raw, name))
+    if problems:
+        raise InputError(f"The radiomics settings {name} can not be used.", problems)
+    given = dict(raw.get("setting") or {})
+    with quiet_pyradiomics():
+        try:
+            checked = RadiomicsFeatureExtractor(copy.deepcopy(raw))
+        except (PyKwalifyException, ValueError, TypeError) as error:
+            lines = [line.strip(" -.") for line in str(getattr(error, "msg", error)).split("\n")]
+            why = [Problem(line, file=name) for line in lines if "Path:" in line] or [Problem(str(error), file=name)]
+            raise InputError(f"pyradiomics refuses the radiomics settings {name}.", why) from error
+    setting = {key: value for key, value in checked.settings.items() if key not in ("additionalInfo", "label")}
+    if "label" in given:
+        setting["label"] = given["label"]
+    return RadiomicsSettings(
+        setting=setting,
+        image_types={key: dict(value or {}) for key, value in checked.enabledImagetypes.items()},
+        feature_classes=_features(checked.enabledFeatures, bool(setting.get("force2D"))),
+        cut=_cut(given),
+        name=name,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"There is no file {path} of radiomics settings.")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path} holds no mapping; expected are the keys {', '.join(SECTIONS)}.")
+    return raw
+
+
+def _problems(raw: Mapping[str, Any], name: str) -> Iterator[Problem]:
+    """Yield what pyradiomics would accept and then leave out in silence."""
+    for key in raw:
+        if key not in SECTIONS:
+            what = "voxel-based extraction is not offered" if key in UNSUPPORTED else "unknown section"
+            yield Problem(what, ", ".join(SECTIONS), "remove it", name, column=str(key))
+    types = raw.get("imageType") or {}
+    if "LoG" in types and not (types["LoG"] or {}).get("sigma"):
+        yield Problem("LoG without sigma gives no image", "sigma: [mm, …]", "add it", name, column="imageType.LoG")
+
+
+def _cut(given: Mapping[str, Any]) -> int | None:
+    """Return the voxels that pyradiomics itself would leave around the region, if the file asks for that."""
+    resampled = given.get("resampledPixelSpacing") is not None
+    if (resampled and "padDistance" in given) or given.get("preCrop"):
+        return int(given.get("padDistance", 5))
+    return None
+
+
+def _features(enabled: Mapping[str, Any], two_dimensional: bool) -> dict[str, list[str]]:
+    """Return the features of every class, named one by one."""
+    classes = radiomics.getFeatureClasses()
+    names: dict[str, list[str]] = {}
+    for key, listed in enabled.items():
+        if key == "shape2D" and not two_dimensional:
+            continue  # pyradiomics gives none without force2D
+        known = classes[key].getFeatureNames()
+        names[key] = list(listed) if listed else [name for name, deprecated in known.items() if not deprecated]
+    return names
+
+
+class _Messages(logging.Handler):
+    """Keeps the text of what pyradiomics logs."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().strip().splitlines()[-1]
+        if not text.startswith(ROUTINE_MESSAGES):
+            self.texts.append(text)
+
+
+@contextmanager
+def quiet_pyradiomics() -> Iterator[list[str]]:
+    """Collect what pyradiomics logs as warning or error instead of printing it.
+
+    Yields
+    ------
+    list of str
+        Filled while the block runs; also silences numpy's RuntimeWarning (0/0 in a feature that is not defined
+        for a region, which becomes NaN), but only where pyradiomics raises it.
+    """
+    loggers = [logging.getLogger("radiomics"), logging.getLogger("pykwalify.core")]
+    messages = _Messages(logging.WARNING)
+    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [messages], False
+    try:
+        with warnings.catch_warnings():
+            # pyradiomics divides by zero on purpose where a feature has no value; the value becomes NaN or inf
+            warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"radiomics\.")
+            # pykwalify, which pyradiomics checks its settings with, loads its schema's functions in an old way
+            warnings.filterwarnings("ignore", r"the load_module\(\) method is deprecated", DeprecationWarning)
+            yield messages.texts
+    finally:
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
