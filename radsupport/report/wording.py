@@ -53,6 +53,11 @@ def number(value: float, digits: int = 3) -> str:
     return text.replace("-", _MINUS)
 
 
+def tick(value: float) -> str:
+    """Word a value on an axis, without trailing zeros: ``0.5``, ``−2``, ``1200``."""
+    return f"{value:.6g}".replace("-", _MINUS)
+
+
 def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:
     """Word an estimate with its interval, ``0.80 (0.70–0.90)``."""
     value_text, low_text, high_text = (fixed(x, decimals) for x in (value, low, high))

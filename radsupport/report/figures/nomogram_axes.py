@@ -16,6 +16,7 @@ from radsupport.report.wording import counted, listed
 _TICK = 0.1  # length of a tick, in units of the distance between axes
 _FONT = 8.5
 _CHARACTER = 0.62 * _FONT  # width of a digit in points, generous
+_NAME = 5.9  # width of a letter of an axis name in points, generous
 
 
 def _nomogram_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -39,11 +40,16 @@ def nomogram(table: pd.DataFrame, ax: Axes) -> None:
     ax : matplotlib.axes.Axes
     """
     names = list(table["axis"].unique())
-    width = ax.get_window_extent().width * 72 / ax.figure.dpi * 0.8
-    ax.set(xlim=(-0.24, 1.02), ylim=(-len(names) + 0.35, 0.7))
+    full = ax.get_window_extent().width * 72 / ax.figure.dpi
+    width = full - max(len(name) for name in names) * _NAME - 26
+    left = -(full - width) / width
+    ax.set(xlim=(left, 1.02), ylim=(-len(names) + 0.35, 0.7))
     ax.axis("off")
     for line, name in enumerate(names):
-        part = table[table["axis"] == name].sort_values("position", kind="stable")
+        part = table[(table["axis"] == name) & table["position"].between(-1e-9, 1 + 1e-9)]
+        part = part.sort_values("position", kind="stable")
+        if part.empty:
+            continue
         y, x = -float(line), part["position"].to_numpy(dtype=float)
         kind = str(part["kind"].iloc[0])
         colour = {"points": style.INK, "predictor": style.BLUE}.get(
@@ -51,7 +57,7 @@ def nomogram(table: pd.DataFrame, ax: Axes) -> None:
         )
         ax.plot([x.min(), x.max()], [y, y], color=colour, linewidth=1.3, solid_capstyle="butt")
         ax.vlines(x, y, y - _TICK, color=colour, linewidth=1)
-        ax.text(-0.24, y, name, ha="left", va="center", fontweight="bold" if kind != "predictor" else "normal")
+        ax.text(left, y, name, ha="left", va="center", fontweight="bold" if kind != "predictor" else "normal")
         rows = ("below",) if kind in {"points", "total"} or len(x) > 10 else ("below", "above")
         places = label_rows(x * width, [str(label) for label in part["label"]], rows)
         for position, label, place in zip(x, part["label"], places, strict=True):

@@ -12,6 +12,7 @@ from radsupport.errors import InputError
 from radsupport.report import style
 from radsupport.report.figures.base import figure
 from radsupport.report.wording import counted, fixed, number, p_value
+from radsupport.report.wording import tick as tick_text
 
 
 def _km_alt(table: pd.DataFrame, *, p: float | None = None, time_unit: str = "months", **_: Any) -> str:
@@ -64,7 +65,7 @@ def kaplan_meier(
     end = float(max_time if max_time is not None else table["time"].max())
     ax.set(xlim=(0, end), ylim=(0, 1.03), ylabel=outcome)
     ticks = np.asarray(at, dtype=float) if at is not None else _ticks_within(ax, end)
-    ax.set_xticks(ticks, [number(tick, 4) for tick in ticks])
+    ax.set_xticks(ticks, [tick_text(tick) for tick in ticks])
     if p is not None:
         ax.text(0.03, 0.05, f"{test} {p_value(p)}", transform=ax.transAxes, va="bottom")
     ax.legend(loc="best" if p is None else "upper right")
