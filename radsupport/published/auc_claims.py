@@ -1,0 +1,285 @@
+"""Claims about AUCs: attainable values, intervals, P against 0.5, differences between two AUCs."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import numpy as np
+from scipy import stats
+
+from radsupport.errors import InputError
+from radsupport.published.discrimination import (
+    SCATTER,
+    attainable,
+    bounds_through,
+    hanley_mcneil_se,
+    implied_correlation,
+    se_range,
+    tests_against_half,
+)
+from radsupport.published.inputs import as_count, as_interval, as_printed, as_share
+from radsupport.published.intervals import Z
+from radsupport.published.p_values import p_verdict, printed_p
+from radsupport.published.rounding import Printed, numbers_in, read_number, show, show_range
+from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, Claim, Verdict, decide, form
+
+
+def _sizes(claim: Claim) -> tuple[int, int]:
+    return as_count(claim.inputs["n_pos"], "n_pos", 1), as_count(claim.inputs["n_neg"], "n_neg", 1)
+
+
+def _auc(value: object, name: str = "auc") -> Printed:
+    printed = read_number(value, name)
+    if not 0 <= printed.value <= 1:
+        raise InputError(f"`{name}` must lie between 0 and 1, it is {value!r}.")
+    return printed
+
+
+@form("auc", "sen", "spc")
+def auc_through_point(claim: Claim) -> Verdict:
+    """Ask whether a curve through the operating point can have the printed area."""
+    (a, b), (c, d) = as_share(claim.inputs["sen"], "sen"), as_share(claim.inputs["spc"], "spc")
+    least, most = bounds_through(a / b, c / d)
+    shown = show_range(least, most, 3)
+    reason = (
+        f"A curve through sensitivity {a}/{b} and specificity {c}/{d} has an area of {shown}; printed {claim.number()}."
+    )
+    return Verdict(
+        decide(claim.number().meets(least, most)), reason, shown, "area bounds", {"low": least, "high": most}
+    )
+
+
+@form("auc", "ci")
+def auc_is_midpoint(claim: Claim) -> Verdict:
+    """Compare an AUC with the midpoint of its (DeLong) interval."""
+    low, high = as_interval(claim.inputs["ci"])
+    least, most = (low.low + high.low) / 2, (low.high + high.high) / 2
+    shown = show_range(least, most, claim.number().decimals + 1)
+    reason = f"The midpoint of {low} to {high} is {shown}; printed {claim.number()}."
+    return Verdict(decide(claim.number().meets(least, most)), reason, shown, "AUC ± 1.96 SE")
+
+
+@form("auc", "pairs")
+def auc_of_pairs(claim: Claim) -> Verdict:
+    """Ask whether a whole or half number of pairs gives the printed AUC."""
+    pairs = as_count(claim.inputs["pairs"], "pairs", 1)
+    found = attainable(claim.number(), 1, pairs)
+    shown = ", ".join(f"{auc * pairs:g}/{pairs} = {auc:.4f}" for auc in found[:3])
+    below = math.floor(claim.number().value * pairs)
+    reason = f"{shown}." if found else f"{below}/{pairs} and {below + 1}/{pairs} round to other values."
+    return Verdict(decide(bool(found)), reason, shown, "counting of pairs")
+
+
+@form("auc", "between")
+def auc_between_parts(claim: Claim) -> Verdict:
+    """Ask whether the AUC of a pooled group lies between those of its parts, `[[pooled, part, part], …]`.
+
+    It nearly always does; pairs of patients from different parts can carry it outside.
+    """
+    shown, outside = [], []
+    for row in claim.inputs["between"]:
+        pooled, *parts = as_printed(row, "between")
+        low, high = min(p.low for p in parts), max(p.high for p in parts)
+        shown.append(f"{pooled} between {' and '.join(map(str, parts))}")
+        if not pooled.meets(low, high):
+            outside.append(shown[-1])
+    if outside:
+        reason = f"Outside its parts: {'; '.join(outside)}. Pairs from different parts could explain that."
+        return Verdict(UNDECIDED, reason, "; ".join(outside))
+    return Verdict(HOLDS, f"{'; '.join(shown)}.", "; ".join(shown), "pooled AUC lies between its parts")
+
+
+@form("p_value", "auc", "n_pos", "n_neg")
+def p_of_auc(claim: Claim) -> Verdict:
+    """Compare a printed P with tests of one AUC against 0.5, or bound the DeLong P of two AUCs."""
+    n_pos, n_neg = _sizes(claim)
+    if isinstance(claim.inputs["auc"], list):
+        first, second = (_auc(f"{value:.2f}" if isinstance(value, float) else value) for value in claim.inputs["auc"])
+        return _two_on_the_same_patients(claim, first, second, n_pos, n_neg)
+    printed = _auc(claim.inputs["auc"])
+    verdict = p_verdict(claim, tests_against_half(attainable(printed, n_pos, n_neg), n_pos, n_neg))
+    if verdict.verdict == FAILS:
+        z = float(stats.norm.isf(printed_p(claim).value / 2))
+        gap = z * math.sqrt((n_pos + n_neg + 1) / (12 * n_pos * n_neg))
+        reason = f"{verdict.reason} A P of {claim.number()} belongs to an AUC of {0.5 - gap:.3f} or {0.5 + gap:.3f}."
+        return Verdict(FAILS, reason, verdict.recomputed, verdict.test, {**verdict.values, "gap": gap})
+    return verdict
+
+
+def _two_on_the_same_patients(claim: Claim, a: Printed, b: Printed, n_pos: int, n_neg: int) -> Verdict:
+    """State the correlation between two scores that a printed DeLong P implies; above 1 is impossible."""
+    se_a, se_b = hanley_mcneil_se(a.value, n_pos, n_neg), hanley_mcneil_se(b.value, n_pos, n_neg)
+    least, most = max(abs(a.value - b.value) - a.unit / 2 - b.unit / 2, 0.0), abs(a.value - b.value) + a.unit
+    p = printed_p(claim)
+    r_high = implied_correlation(least, se_a, se_b, p.value)
+    r_low = implied_correlation(most, se_a, se_b, p.value)
+    shown = f"correlation {max(r_low, -1):.2f} to {min(r_high, 1):.2f}"
+    if r_low > 1 or r_high < -1:
+        reason = f"P {p} would need a correlation of {r_low:.2f} between the two AUCs of {a} and {b}."
+        return Verdict(FAILS, reason, shown, "DeLong's test")
+    unusual = ", where models of the same patients usually correlate positively" if r_high < 0 else ""
+    reason = (
+        f"DeLong's test needs the paired scores. AUCs of {a} and {b} give P {p} if they correlate by "
+        f"{max(r_low, -1):.2f} to {min(r_high, 1):.2f}{unusual}."
+    )
+    return Verdict(UNDECIDED, reason, shown, "", {"r_low": r_low, "r_high": r_high})
+
+
+def _se(triple: list[Printed]) -> tuple[float, float]:
+    """Return the range of standard errors that a printed 95% interval allows."""
+    _, low, high = triple
+    return max(high.low - low.high, 1e-9) / (2 * Z), (high.high - low.low) / (2 * Z)
+
+
+def _difference_p(a: list[Printed], b: list[Printed]) -> tuple[float, float]:
+    """Return the P range of two independent estimates, each `[estimate, low, high]`."""
+    gap = abs(a[0].value - b[0].value)
+    slack = a[0].unit / 2 + b[0].unit / 2
+    (a1, a2), (b1, b2) = _se(a), _se(b)
+    z_high, z_low = (gap + slack) / math.hypot(a1, b1), max(gap - slack, 0.0) / math.hypot(a2, b2)
+    return float(2 * stats.norm.sf(z_high)), float(2 * stats.norm.sf(z_low))
+
+
+@form("p_value", "a", "b")
+def p_of_independent_aucs(claim: Claim) -> Verdict:
+    """Compare a printed P with the z test of two AUCs from different patients, from their intervals."""
+    a, b = (as_printed(claim.inputs[name], name, 3) for name in ("a", "b"))
+    return p_verdict(claim, {"z test of two independent AUCs": _difference_p(a, b)})
+
+
+def _joint_p(triples: list[list[Printed]], steps: int = 21) -> np.ndarray:
+    """Return P of every pair (12, 13, 23) over a grid of all AUCs that round to what is printed, shape (points, 3)."""
+    grids = [np.linspace(t[0].low, t[0].high, steps) for t in triples]
+    points = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, 3)
+    ses = np.stack(np.meshgrid(*[np.linspace(*_se(t), 3) for t in triples], indexing="ij"), axis=-1).reshape(-1, 3)
+    found = []
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        z = np.abs(points[:, None, i] - points[:, None, j]) / np.hypot(ses[None, :, i], ses[None, :, j])
+        found.append(2 * stats.norm.sf(z).ravel())
+    return np.stack(found, axis=-1)
+
+
+def _any_point(made: np.ndarray, printed: list[Printed]) -> bool:
+    """Say whether one grid point gives all three P values."""
+    fits = [(made[:, k] >= each.low) & (made[:, k] <= each.high) for k, each in enumerate(printed)]
+    return bool(np.all(fits, axis=0).any())
+
+
+@form("p_value", "aucs")
+def p_of_three_aucs(claim: Claim) -> Verdict:
+    """Ask whether three printed P values (1 v 2, 1 v 3, 2 v 3) can all come from one set of three AUCs."""
+    named = claim.inputs["aucs"]
+    if not isinstance(named, dict) or len(named) != 3:
+        raise InputError(f"`aucs` must map three cohort names to [AUC, low, high], it is {named!r}.")
+    triples = [as_printed(value, name, 3) for name, value in named.items()]
+    printed = numbers_in(claim.published_value)
+    if len(printed) != 3:
+        raise InputError(f"published_value must hold three P values, it is {claim.published_value!r}.")
+    made = _joint_p(triples)
+    fits = [order for order in permutations(range(3)) if _any_point(made, [printed[i] for i in order])]
+    text = ["/".join(str(printed[i]) for i in order) for order in fits]
+    if (0, 1, 2) in fits:
+        return Verdict(HOLDS, f"One set of AUCs gives all three P values as printed ({text[0]}).", text[0], "z tests")
+    note = f" They fit in the order {' or '.join(text)}." if fits else " No other order fits either."
+    reason = f"No set of AUCs that round to what is printed gives {claim.published_value} in this order.{note}"
+    return Verdict(FAILS, reason, " or ".join(text) or "none", "z tests", {"orders": len(fits)})
+
+
+@form("p_value", "c")
+def p_of_concordance(claim: Claim) -> Verdict:
+    """Test a concordance index against 0.5 by its printed interval."""
+    triple = as_printed(claim.inputs["c"], "c", 3)
+    least, most = _se(triple)
+    high_z, low_z = (triple[0].high - 0.5) / least, max(triple[0].low - 0.5, 0.0) / most
+    found = (float(2 * stats.norm.sf(high_z)), float(2 * stats.norm.sf(low_z)))
+    return p_verdict(claim, {"z test of the index against 0.5": found})
+
+
+@form("p_value", "paired")
+def p_of_paired_estimates(claim: Claim) -> Verdict:
+    """State the correlation that a printed P needs between two estimates from the same patients.
+
+    `paired` is [[estimate, low, high], [estimate, low, high]] of the two models.
+    """
+    rows = claim.inputs["paired"]
+    if not isinstance(rows, list) or len(rows) != 2:
+        raise InputError(f"`paired` must hold two [estimate, low, high], it is {rows!r}.")
+    a, b = (as_printed(row, "paired", 3) for row in rows)
+    se_a, se_b = ((high.value - low.value) / (2 * Z) for _, low, high in (a, b))
+    p = printed_p(claim)
+    gap, slack = abs(a[0].value - b[0].value), a[0].unit / 2 + b[0].unit / 2
+    low_r, high_r = sorted(implied_correlation(max(g, 0.0), se_a, se_b, p.value) for g in (gap - slack, gap + slack))
+    middle = implied_correlation(gap, se_a, se_b, p.value)
+    side = "below" if p.relation.startswith(">") else "above"
+    shown = f"correlation {side} {show(middle, 2)} ({show(low_r, 2)} to {show(min(high_r, 1), 2)} with rounding)"
+    reason = (
+        f"Both estimates come from the same patients, so P depends on how closely they agree, which is not printed. "
+        f"{a[0]} against {b[0]} gives P {p} only with a {shown}."
+    )
+    values = {"correlation": middle, "low": low_r, "high": high_r}
+    if (side == "above" and low_r > 1) or (side == "below" and high_r < -1):
+        return Verdict(FAILS, reason + " No correlation is that high or low.", shown, "z test", values)
+    return Verdict(UNDECIDED, reason, shown, "", values)
+
+
+@form("auc", "aucs", "n_pos", "n_neg")
+def two_aucs_without_p(claim: Claim) -> Verdict:
+    """Two AUCs of the same patients are printed without a test: say what correlation would make them differ."""
+    n_pos, n_neg = _sizes(claim)
+    a, b = (_auc(value, "aucs") for value in as_list(claim.inputs["aucs"]))
+    se_a, se_b = hanley_mcneil_se(a.value, n_pos, n_neg), hanley_mcneil_se(b.value, n_pos, n_neg)
+    independent = float(2 * stats.norm.sf(abs(a.value - b.value) / math.hypot(se_a, se_b)))
+    needed = implied_correlation(a.value - b.value, se_a, se_b, 0.05)
+    reason = (
+        f"No test of {a} against {b} is printed, and it needs the paired scores. Were they independent, P would be "
+        f"{independent:.3f}; it is below 0.05 from a correlation of {needed:.2f} on."
+    )
+    return Verdict(UNDECIDED, reason, f"P {independent:.3f} if independent", "", {"p": independent, "r": needed})
+
+
+def as_list(value: object) -> list[object]:
+    """Return a list of exactly two entries.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError(f"two values are needed, found {value!r}.")
+    return value
+
+
+@form("ci", "auc", "ci")
+def auc_interval_without_sizes(claim: Claim) -> Verdict:
+    """An interval's width can not be judged without the numbers with and without the event."""
+    low, high = as_interval(claim.inputs["ci"])
+    reason = f"The numbers with and without the event behind {low} to {high} are not printed."
+    return Verdict(UNDECIDED, reason)
+
+
+@form("ci", "auc", "ci", "n_pos", "n_neg")
+def width_of_auc_interval(claim: Claim) -> Verdict:
+    """Compare the printed interval with the standard errors possible for this AUC and these numbers.
+
+    The lower half is used where the upper limit is printed as 1.
+    """
+    n_pos, n_neg = _sizes(claim)
+    auc, (low, high) = _auc(claim.inputs["auc"]), as_interval(claim.inputs["ci"])
+    if not low.value <= auc.value <= high.value:
+        return Verdict(FAILS, f"{auc} lies outside {low} to {high}.", f"{low} to {high}", "contained")
+    if high.value >= 1:
+        least, most = (auc.low - low.high) / Z, (auc.high - low.low) / Z
+    else:
+        least, most = (high.low - low.high) / (2 * Z), (high.high - low.low) / (2 * Z)
+    ses = [se_range(value, n_pos, n_neg) for value in (auc.low, auc.value, min(auc.high, 1.0))]
+    smallest, largest = min(s for s, _ in ses) * (1 - SCATTER), max(s for _, s in ses) * (1 + SCATTER)
+    ok = least <= largest and most >= smallest
+    expected = hanley_mcneil_se(auc.value, n_pos, n_neg)
+    shown = f"{auc.value - Z * expected:.3f} to {min(auc.value + Z * expected, 1):.3f}"
+    reason = (
+        f"With {n_pos} and {n_neg} patients the standard error of an AUC of {auc} is {smallest:.3f} to {largest:.3f} "
+        f"depending on the scores; the printed interval implies {show_range(least, most)}."
+    )
+    values = {"se_low": smallest, "se_high": largest, "printed_low": least, "printed_high": most}
+    return Verdict(decide(ok), reason, shown, "Hanley and McNeil", values)

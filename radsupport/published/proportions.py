@@ -1,0 +1,108 @@
+"""Claims about proportions and percentages of counted patients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from radsupport.errors import InputError
+from radsupport.published.inputs import as_count, as_counts
+from radsupport.published.rounding import Printed, agreement, numbers_in, read_number
+from radsupport.published.verdicts import FAILS, HOLDS, Claim, Verdict, decide, form
+
+
+def printed_share(claim: Claim) -> tuple[Printed, float]:
+    """Return the printed proportion or percentage and its scale (1 or 100).
+
+    A number before a percent sign is a percentage; else the only decimal number is taken,
+    as a percentage where it exceeds 1.
+    """
+    text = claim.published_value
+    if "%" in text:
+        return numbers_in(text[: text.index("%")])[-1], 100.0
+    decimals = [each for each in claim.numbers() if each.decimals]
+    number = decimals[-1] if decimals else claim.number()
+    return number, 100.0 if number.value > 1 else 1.0
+
+
+def reachable(printed: Printed, n: int, scale: float = 1.0) -> list[int]:
+    """Return every count k of n whose proportion rounds to what is printed (the GRIM test for a proportion)."""
+    counts = np.arange(n + 1)
+    return [int(k) for k in counts if printed.meets(scale * k / n)]
+
+
+def near(printed: Printed, n: int, scale: float = 1.0) -> list[int]:
+    """Return the reachable counts, or, where there is none, the two counts next to the printed proportion."""
+    found = reachable(printed, n, scale)
+    below = int(np.clip(np.floor(printed.value / scale * n), 0, n))
+    return found or sorted({below, min(below + 1, n)})
+
+
+def share_verdict(k: int, n: int, printed: Printed, scale: float) -> Verdict:
+    """Compare k/n with the printed proportion."""
+    if n == 0:
+        raise InputError("a proportion of 0 patients does not exist; `n` must be at least 1.")
+    value = scale * k / n
+    how = agreement(value, printed)
+    shown = f"{value:.{printed.decimals + 2}f}{'%' if scale == 100 else ''}"
+    note = {"rounded twice": " (rounded twice)", "cut off": " (cut off instead of rounded)"}.get(how, "")
+    reason = f"{k}/{n} is {shown}; printed {printed}{note}."
+    return Verdict(decide(how in {"rounded", "rounded twice"}), reason, shown, how or "rounded", {"share": value})
+
+
+@form("proportion", "k", "n", optional=("claimed",))
+def one_share(claim: Claim) -> Verdict:
+    """Compare k/n with the printed proportion, or with a claimed `majority`."""
+    k, n = as_count(claim.inputs["k"], "k"), as_count(claim.inputs["n"], "n", 1)
+    if k > n:
+        raise InputError(f"`k` ({k}) exceeds `n` ({n}).")
+    if claim.inputs.get("claimed") == "majority":
+        reason = f"{k} of {n} is {100 * k / n:.1f}%, {'more' if 2 * k > n else 'not more'} than half."
+        return Verdict(decide(2 * k > n), reason, f"{100 * k / n:.1f}%", "more than half", {"share": 100 * k / n})
+    counts = [int(each.value) for each in claim.numbers() if not each.decimals]
+    if "%" not in claim.published_value and not any(each.decimals for each in claim.numbers()):
+        shown = f"{k} of {n}"
+        return Verdict(decide(counts == [k, n]), f"The table gives {shown}.", shown, "count", {"share": k / n})
+    printed, scale = printed_share(claim)
+    return share_verdict(k, n, printed, scale)
+
+
+def _pairs(levels: Any) -> list[tuple[str, list[tuple[int, Printed]]]]:
+    """Read `[["Female", [["23", "30.3"], …]], …]`."""
+    rows = []
+    for each in levels if isinstance(levels, list) else []:
+        if not isinstance(each, list) or len(each) < 2:
+            raise InputError(f"`levels` must be a list of [level, [count, percentage], …], found {each!r}.")
+        cells = each[1] if len(each) == 2 and isinstance(each[1][0], list) else each[1:]
+        rows.append((str(each[0]), [(as_count(k, "levels"), read_number(p, "levels")) for k, p in cells]))
+    if not rows or len({len(cells) for _, cells in rows}) != 1:
+        raise InputError("`levels` must have the same number of [count, percentage] pairs in every level.")
+    return rows
+
+
+@form("proportion", "levels", optional=("denominators",))
+def percentages_of_levels(claim: Claim) -> Verdict:
+    """Compare every count/total with the percentage beside it, column by column."""
+    rows = _pairs(claim.inputs["levels"])
+    columns = len(rows[0][1])
+    totals = [sum(cells[i][0] for _, cells in rows) for i in range(columns)]
+    if "denominators" in claim.inputs:
+        totals = as_counts(claim.inputs["denominators"], "denominators", columns, minimum=1)
+    wrong, forced = [], []
+    for i, n in enumerate(totals):
+        bad = [
+            f"{name} {k}/{n} is {100 * k / n:.2f}%, printed {printed}"
+            for name, cells in rows
+            for k, printed in [cells[i]]
+            if n and not printed.meets(100 * k / n)
+        ]
+        wrong += bad
+        if bad and abs(sum(cells[i][1].value for _, cells in rows) - 100) < 1e-6:
+            forced.append(i + 1)
+    checked = f"{columns * len(rows)} percentages of {'/'.join(map(str, totals))} patients"
+    if not wrong:
+        return Verdict(HOLDS, f"All {checked} agree.", "all agree", "rounded")
+    note = f" Column {', '.join(map(str, forced))} adds up to exactly 100 as printed." if forced else ""
+    reason = f"{len(wrong)} of {checked} differ: {'; '.join(wrong)}.{note}"
+    return Verdict(FAILS, reason, f"{len(wrong)} differ", "rounded", {"wrong": len(wrong)})

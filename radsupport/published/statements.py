@@ -1,0 +1,200 @@
+"""Claims of the text against the tables: the relation that has to hold is named in the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from radsupport.errors import InputError
+from radsupport.published.inputs import as_counts, as_interval, as_printed, as_share
+from radsupport.published.rounding import Printed, numbers_in, read_number
+from radsupport.published.verdicts import Claim, Verdict, decide, form
+
+WORDS = {
+    "member": ("is one of", "is none of"),
+    "contained": ("appear among", "do not all appear among"),
+    "implies": ("follows from", "does not follow from"),
+}
+
+
+def _flatten(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{name} {text}" for name, each in value.items() for text in _flatten(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in _flatten(each)]
+    return [str(value)]
+
+
+@form("text_vs_table", "relation", "first", "second", optional=("scale",))
+def two_passages(claim: Claim) -> Verdict:
+    """Compare two passages.
+
+    `relation` is ``equal`` (same texts or numbers in the same order; `scale` multiplies the second),
+    ``contained`` (all numbers of the first occur in the second), ``implies`` (a bound on P in the
+    second implies the bound in the first) or ``member`` (the first is one of the second).
+    """
+    relation = claim.inputs["relation"]
+    first, second = _flatten(claim.inputs["first"]), _flatten(claim.inputs["second"])
+    shown = f"{', '.join(first)} | {', '.join(second)}"
+    if relation == "equal":
+        return _equal(claim, first, second, shown)
+    if relation == "member":
+        ok = all(each in second for each in first)
+    elif relation == "contained":
+        pool = {(n.value, n.decimals) for text in second for n in numbers_in(text)}
+        ok = all((n.value, n.decimals) in pool for text in first for n in numbers_in(text))
+    elif relation == "implies":
+        ok = read_number(second[0], "second").high <= read_number(first[0], "first").high
+    else:
+        raise InputError(f"`relation` must be equal, contained, implies or member here, it is {relation!r}.")
+    reason = f"“{', '.join(first)}” {WORDS[relation][0 if ok else 1]} “{', '.join(second)}”."
+    return Verdict(decide(ok), reason, shown, relation)
+
+
+def _equal(claim: Claim, first: list[str], second: list[str], shown: str) -> Verdict:
+    scale = float(claim.inputs.get("scale", 1))
+    if scale != 1:
+        a = [n.value for text in first for n in numbers_in(text)]
+        b = [n.value * scale for text in second for n in numbers_in(text)]
+        ok = len(a) == len(b) and all(abs(x - y) < 1e-9 for x, y in zip(a, b, strict=True))
+    else:
+        ok = first == second
+    differ = [f"{x} / {y}" for x, y in zip(first, second, strict=False) if x != y]
+    if ok:
+        return Verdict(decide(ok), f"Both places print the same: {', '.join(first)}.", shown, "equal")
+    return Verdict(decide(ok), f"The two places differ: {'; '.join(differ) or shown}.", shown, "equal")
+
+
+def _all_below(claim: Claim) -> Verdict:
+    limit = float(claim.inputs["limit"])
+    values = as_printed(claim.inputs["values"], "values")
+    over = [str(each) for each in values if each.value >= limit]
+    shown = ", ".join(map(str, values))
+    reason = f"{len(values) - len(over)} of {len(values)} values are below {limit:g} ({shown})."
+    return Verdict(decide(not over), reason, shown, f"below {limit:g}", {"over": len(over), "n": len(values)})
+
+
+def _increasing(claim: Claim) -> Verdict:
+    values = as_printed(claim.inputs["values"], "values")
+    ok = all(a.value < b.value for a, b in pairwise(values))
+    shown = " and ".join(map(str, values))
+    reason = f"The statement needs the first value to be the smaller; the table prints {shown}."
+    return Verdict(decide(ok), reason, shown, "order")
+
+
+def _none(claim: Claim) -> Verdict:
+    values = as_counts(claim.inputs["values"], "values")
+    shown = f"{' + '.join(map(str, values))} = {sum(values)}"
+    reason = f"The statement needs none; the table lists {shown}."
+    return Verdict(decide(sum(values) == 0), reason, shown, "count", {"count": sum(values)})
+
+
+def _same_direction(claim: Claim) -> Verdict:
+    """Compare the side of 1 of ratios and of the odds ratios of two shares."""
+    ratios = [p.value for p in as_printed(claim.inputs["values"], "values")]
+    (a, n), (c, m) = (as_share(each, "odds") for each in claim.inputs["odds"])
+    if c == 0 or a == n:
+        raise InputError("`odds` must not hold 0 of n second, or n of n first: the odds ratio does not exist.")
+    odds = a * (m - c) / ((n - a) * c)
+    ok = len({value > 1 for value in [*ratios, odds]}) == 1
+    shown = f"{', '.join(f'{r:g}' for r in ratios)} against an odds ratio of {odds:.2f}"
+    side = "the same side" if ok else "different sides"
+    return Verdict(decide(ok), f"{shown}: {side} of 1.", shown, "direction", {"odds": odds})
+
+
+def _highest(claim: Claim) -> Verdict:
+    which, rows = claim.inputs["which"], claim.inputs["rows"]
+    if not isinstance(rows, dict) or which not in rows:
+        raise InputError("`rows` must map names to values, `which` must be one of the names.")
+    numbers: dict[str, list[Printed]] = {name: as_printed(values, "rows") for name, values in rows.items()}
+    ok = all(
+        own.value >= other.value
+        for values in numbers.values()
+        for own, other in zip(numbers[which], values, strict=True)
+    )
+    reason = f"“{which}” {'has' if ok else 'does not have'} the highest value in each of {len(numbers[which])} columns."
+    return Verdict(decide(ok), reason, ", ".join(map(str, numbers[which])), "largest")
+
+
+def _change(claim: Claim) -> Verdict:
+    before, after = (as_printed(claim.inputs[name], name) for name in ("before", "after"))
+    printed = as_printed(claim.inputs["values"], "values", len(before))
+    made = [b.value - a.value for a, b in zip(before, after, strict=True)]
+    ok = all(p.meets(value) for p, value in zip(printed, made, strict=True))
+    shown = ", ".join(f"{a} to {b} ({value:+.2f})" for a, b, value in zip(before, after, made, strict=True))
+    same, table = (_flatten(claim.inputs.get(name, [])) for name in ("first", "second"))
+    also = f"; the text prints {', '.join(same)}, the table {', '.join(table)}" if same else ""
+    reason = f"{shown}; printed {', '.join(map(str, printed))}{also}."
+    return Verdict(decide(ok and same == table), reason, shown, "difference")
+
+
+def _range_of_estimates(claim: Claim) -> Verdict:
+    """Compare ranges given for several estimates with the estimates, and with their confidence intervals."""
+    ranges = [as_interval(each, "values") for each in claim.inputs["values"]]
+    rows = [as_printed(each, "estimates", 3) for each in claim.inputs["estimates"]]
+    if len(ranges) != len(rows):
+        raise InputError("`values` and `estimates` must have the same length.")
+    points = [
+        (low.value, high.value) == (row[0].value, row[0].value) for (low, high), row in zip(ranges, rows, strict=True)
+    ]
+    limits = [
+        (low.value, high.value) == (row[1].value, row[2].value) for (low, high), row in zip(ranges, rows, strict=True)
+    ]
+    shown = "; ".join(f"{row[0]} ({row[1]}-{row[2]})" for row in rows)
+    ok = all(points)
+    same = f" {sum(limits)} of {len(limits)} ranges are the 95% limits of one model." if any(limits) else ""
+    reason = f"The table prints {shown}.{same}"
+    return Verdict(decide(ok), reason, shown, "range of estimates", {"limits": sum(limits), "n": len(limits)})
+
+
+def _overlap(claim: Claim) -> Verdict:
+    """Ask whether two printed ranges of one quantity are the same range."""
+    (a, b), (c, d) = (as_interval(each, "values") for each in claim.inputs["values"])
+    ok = (a.value, b.value) == (c.value, d.value)
+    shown = f"{a} to {b} | {c} to {d}"
+    return Verdict(decide(ok), f"One place prints {a} to {b}, the other {c} to {d}.", shown, "equal")
+
+
+def _count(claim: Claim) -> Verdict:
+    listed = claim.inputs["values"]
+    if not isinstance(listed, list):
+        raise InputError(f"`values` must be a list, it is {listed!r}.")
+    ok = claim.number().value == len(listed)
+    reason = f"{len(listed)} are named ({', '.join(map(str, listed))}); printed {claim.number()}."
+    return Verdict(decide(ok), reason, str(len(listed)), "count", {"count": len(listed)})
+
+
+SIMPLE: dict[str, tuple[Callable[[Claim], Verdict], tuple[str, ...]]] = {
+    "all_below": (_all_below, ("limit",)),
+    "increasing": (_increasing, ()),
+    "none": (_none, ()),
+    "same_direction": (_same_direction, ("odds",)),
+    "change": (_change, ("before", "after")),
+    "range_of_estimates": (_range_of_estimates, ("estimates",)),
+    "same_range": (_overlap, ()),
+    "count": (_count, ()),
+}
+
+
+@form(
+    "text_vs_table", "relation", "values", optional=("limit", "odds", "before", "after", "first", "second", "estimates")
+)
+def relation_of_values(claim: Claim) -> Verdict:
+    """Check the relation that is named between the printed values; see `SIMPLE` for the names."""
+    relation = claim.inputs["relation"]
+    if relation not in SIMPLE:
+        raise InputError(f"`relation` must be one of {', '.join(SIMPLE)} here, it is {relation!r}.")
+    checker, needed = SIMPLE[relation]
+    missing = [name for name in needed if name not in claim.inputs]
+    if missing:
+        raise InputError(f"relation {relation} also needs {', '.join(missing)}.")
+    return checker(claim)
+
+
+@form("text_vs_table", "relation", "rows", "which")
+def highest(claim: Claim) -> Verdict:
+    """Ask whether one named row has the highest value in every column (relation `highest`)."""
+    if claim.inputs["relation"] != "highest":
+        raise InputError(f"`relation` must be highest here, it is {claim.inputs['relation']!r}.")
+    return _highest(claim)
