@@ -42,8 +42,7 @@ class Sheet:
         """Return the header as the sheet writes it; dashes, spaces and case do not matter."""
         wanted = normalise(header)
         found = [name for name in self.table.columns if normalise(name) == wanted]
-        exact = [name for name in found if name == header]
-        return (exact or found or [None])[0]
+        return header if header in found else next(iter(found), None)
 
     def missing(self, header: str) -> Problem:
         """Return the problem that a header is not there, with the nearest one that is."""
@@ -107,7 +106,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except ValueError as error:  # pandas' parser and decoding errors are ValueErrors
         problem = Problem(f"no comma-separated table in UTF-8: {error}", remedy="save it as CSV UTF-8", file=str(path))
         raise ClinicalTableError("The clinical table can not be read.", [problem]) from error
-    if frame.shape[1] == 1 and frame.iloc[0, 0].count(";") > 0:
+    if frame.shape[1] == 1 and ";" in str(frame.iloc[0, 0]):
         problem = Problem("the columns are separated by ;", "commas", "save it with commas", str(path))
         raise ClinicalTableError("The clinical table can not be read.", [problem])
     return frame
@@ -140,7 +139,7 @@ def _sheet(frame: pd.DataFrame, file: str) -> Sheet:
     named = [i for i, name in enumerate(header) if name]
     body = body.iloc[:, named]
     body.columns = [header[i] for i in named]
-    filled = body.ne("").sum(axis=1)
+    filled = (body != "").sum(axis=1)
     note = (filled == 1) & body.iloc[:, 0].ne("") if body.shape[1] > 1 else filled < 0
     kept = body[(filled > 0) & ~note]
     rows = [int(str(i)) + 1 for i in kept.index]

@@ -1,0 +1,153 @@
+"""From subjects to cohorts: who is in, who is left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from radsupport.errors import Problem, StudyError
+from radsupport.study_schema import CohortName, Study
+
+EXCLUDED = ("subject", "center", "reason")
+
+
+@dataclass(frozen=True)
+class CohortTables:
+    """What chapter 01 starts from.
+
+    Attributes
+    ----------
+    cohort : DataFrame
+        The contract table `cohort`.
+    excluded : DataFrame
+        subject, center, reason; everybody the sources name who is not in the cohort.
+    features : dict of str to DataFrame
+        Contract tables by feature source, for studies that start from feature tables.
+    log : DataFrame
+        Cleaning steps in order: source, step, count, detail.
+    """
+
+    cohort: pd.DataFrame
+    excluded: pd.DataFrame
+    features: dict[str, pd.DataFrame] = field(default_factory=dict)
+    log: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["source", "step", "count", "detail"]))
+
+
+def build_cohort(study: Study, clinical: pd.DataFrame, files: pd.DataFrame | None = None) -> CohortTables:
+    """Assign every subject to a cohort or say why not.
+
+    Parameters
+    ----------
+    study : Study
+    clinical : DataFrame
+        As `radsupport.cohort.clinical.read_clinical` returns it.
+    files : DataFrame, optional
+        Rows of the manifest (`radsupport.cohort.manifest.study_files`). Subjects, centers and
+        exclusions come from it; without it from the clinical table.
+
+    Returns
+    -------
+    CohortTables
+        The cohort sorted by subject. A cohort with a `share` is drawn at random within its center,
+        stratified by the primary outcome, from the study's seed.
+
+    Raises
+    ------
+    StudyError
+        A center in two cohorts without shares, or shares that do not sum to 1.
+    """
+    merged = _everybody(clinical, files)
+    claims = _claims(study)
+    reason = _reasons(study, merged, set(claims))
+    kept = merged[reason == ""].sort_values("subject", ignore_index=True)
+    kept["cohort"] = _assign(study, kept, claims)
+    lead = ["subject", "center", "cohort"]
+    inner = [c for c in kept.columns if c not in [*lead, "exclusion", "imaged", "listed"]]
+    out = merged.assign(reason=reason)[reason != ""].sort_values("subject", ignore_index=True)
+    return CohortTables(kept[[*lead, *inner]], out[list(EXCLUDED)])
+
+
+def _everybody(clinical: pd.DataFrame, files: pd.DataFrame | None) -> pd.DataFrame:
+    """Join the clinical table with the subjects of the manifest; nobody is lost."""
+    table = clinical.assign(listed=True)
+    if files is None:
+        return table.assign(imaged=True, exclusion="")
+    cases = files[files["subject"] != ""]
+    subjects = cases.groupby("subject", sort=False).agg(
+        center=("center", "first"),
+        imaged=("role", lambda r: r.isin(["image", "dicom"]).any()),
+        exclusion=("exclusion", "max"),
+    )
+    merged = table.merge(
+        subjects, left_on="subject", right_index=True, how="outer", suffixes=("_sheet", ""), sort=False
+    )
+    merged["center"] = merged["center"].fillna(merged["center_sheet"]).fillna("")
+    merged["exclusion"] = merged["exclusion"].fillna("")
+    merged["imaged"] = merged["imaged"].eq(True)
+    merged["listed"] = merged["listed"].eq(True)
+    return merged.drop(columns="center_sheet")
+
+
+def _reasons(study: Study, table: pd.DataFrame, centers: set[str]) -> pd.Series:
+    """Return for each subject why it is left out, the first reason that holds, or the empty text."""
+    unlabelled = set(study.cohorts["segmentation"].centers) if "segmentation" in study.cohorts else set()
+    needed = ["label"] if study.endpoint.primary == "label" else ["time", "event"]
+    outcome = table.reindex(columns=needed).notna().all(axis=1) | table["center"].isin(unlabelled)
+    rules: list[tuple[pd.Series, pd.Series | str]] = [
+        (table["exclusion"] != "", table["exclusion"]),
+        (~table["imaged"], "no image in the manifest"),
+        (~table["center"].isin(centers), "center " + table["center"].replace("", "unknown") + " belongs to no cohort"),
+        (~table["listed"] & ~table["center"].isin(unlabelled), "not in the clinical table"),
+        (~outcome, "no " + ("label" if needed == ["label"] else "follow-up")),
+    ]
+    reason = pd.Series("", table.index, dtype=object)
+    for holds, text in rules:
+        first = holds & (reason == "")
+        reason[first] = text[first] if isinstance(text, pd.Series) else text
+    return reason
+
+
+def _claims(study: Study) -> dict[str, list[tuple[CohortName, float]]]:
+    """Return for each center the cohorts that take it and their shares."""
+    claims: dict[str, list[tuple[CohortName, float]]] = {}
+    for name, cohort in study.cohorts.items():
+        for center in cohort.centers:
+            claims.setdefault(center, []).append((name, 1.0 if cohort.share is None else cohort.share))
+    problems = list(_share_problems(claims))
+    if problems:
+        raise StudyError(f"The cohorts of study {study.id} contradict each other.", problems)
+    return claims
+
+
+def _share_problems(claims: dict[str, list[tuple[CohortName, float]]]) -> Iterator[Problem]:
+    for center, parts in claims.items():
+        total = sum(share for _, share in parts)
+        if abs(total - 1) > 1e-6:
+            shown = ", ".join(f"{name} {share:g}" for name, share in parts)
+            yield Problem(
+                f"the shares of center {center} sum to {total:g}",
+                "1",
+                "correct `share:`",
+                column="cohorts",
+                value=shown,
+            )
+
+
+def _assign(study: Study, table: pd.DataFrame, claims: dict[str, list[tuple[CohortName, float]]]) -> list[str]:
+    rng = np.random.default_rng(study.seed)
+    stratum = table["label" if study.endpoint.primary == "label" else "event"]
+    cohort = pd.Series("", table.index, dtype=object)
+    for center, parts in claims.items():
+        here = table["center"] == center
+        if len(parts) == 1:
+            cohort[here] = parts[0][0]
+            continue
+        for value in sorted(stratum[here].unique()):
+            rows = rng.permutation(table.index[here & (stratum == value)].to_numpy())
+            ends = np.round(np.cumsum([share for _, share in parts]) * len(rows)).astype(int)
+            for (name, _), part in zip(parts, np.split(rows, ends[:-1]), strict=True):
+                cohort[part] = name
+    return cohort.tolist()
