@@ -53,7 +53,9 @@ def landing_page(studies: Sequence[str], left_out: Mapping[str, str], published:
         parts.append("")
     if published:
         parts.append("## The four papers\n\nWhat they printed, recomputed: {ref}`published-09_published`.\n")
-    parts.append("## How to read on\n\nStart with a study's first page, or with {ref}`methods`. Terms are explained in the {ref}`glossary`.\n")
+    parts.append(
+        "## How to read on\n\nStart with a study's first page, or with {ref}`methods`. Terms are explained in the {ref}`glossary`.\n"
+    )
     return "\n".join(parts)
 
 
@@ -77,7 +79,12 @@ def study_page(study_id: str) -> str:
         else f"**Real data** ({study.data.licence})."
     )
     cite = f" The protocol follows {{cite:t}}`{study.citation}`." if study.citation else ""
-    lines = [f"({study.id})=\n# {study.id}: {study.title}\n", f"{kind}{cite}\n", f"## The question\n\n{study.question}\n", "## In numbers\n"]
+    lines = [
+        f"({study.id})=\n# {study.id}: {study.title}\n",
+        f"{kind}{cite}\n",
+        f"## The question\n\n{study.question}\n",
+        "## In numbers\n",
+    ]
     lines += ["| What | Value |", "|---|---|"]
     lines += [f"| {entry['label']} | {entry['text']} |" for entry in _facts(study, numbers)]
     if study.cautions:
@@ -92,7 +99,9 @@ def _facts(study: Study, numbers: Mapping[str, Any]) -> list[dict[str, str]]:
             measure, cohort, signature = key.replace("c_index", "c-index").split("_", 2)
             words = {"auc": "AUC", "c-index": "C-index"}[measure]
             n = f", n = {entry['n']}" if entry.get("n") else ""
-            facts.append({"label": f"{words}, {signature}, {_cohort(study, cohort)}{n}", "text": estimate(numbers, key)})
+            facts.append(
+                {"label": f"{words}, {signature}, {_cohort(study, cohort)}{n}", "text": estimate(numbers, key)}
+            )
     return facts
 
 

@@ -99,7 +99,9 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
     parts: list[dict[str, Any]] = []
     for study in studies:
         pages = [{"file": f"studies/{study}/{name}"} for name in chapters[study]]
-        parts.append({"caption": load_study(study).title, "chapters": [{"file": f"studies/{study}/index", "sections": pages}]})
+        parts.append(
+            {"caption": load_study(study).title, "chapters": [{"file": f"studies/{study}/index", "sections": pages}]}
+        )
     if PUBLISHED in chapters:
         pages = [{"file": f"studies/{PUBLISHED}/{name}"} for name in chapters[PUBLISHED]]
         parts.append({"caption": "The four papers", "chapters": pages})
@@ -111,9 +113,11 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
 def _compile(book: Path, log: Path) -> None:
     """Run Jupyter Book with warnings as errors and without network."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(book), "-n", "-W", "--keep-going", "--all", "-q"]
+    program = str(Path(sys.executable).with_name("jupyter-book"))
+    command = [program, "build", str(book), "-n", "-W", "--keep-going", "--all", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode:
-        problems = [line for line in (done.stdout + done.stderr).splitlines() if re.search("WARNING|ERROR", line)]
+        lines = (done.stdout + done.stderr).splitlines()
+        problems = [line for line in lines if re.search("WARNING|ERROR", line)] or lines[-15:]
         raise BookError("The book could not be compiled.\n" + "\n".join(problems[:30]) + f"\nLog: {log}")
