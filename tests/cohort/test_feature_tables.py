@@ -43,17 +43,9 @@ MINIMAL: dict[str, Any] = {
     "cohorts": {"train": {"name": "A", "centers": ["A"]}, "external": {"name": "B", "centers": ["B"]}},
     "signatures": [{"name": "Radiomics", "sources": ["radiomics"]}],
 }
-COLUMNS = "id,alive,logit,general_info_Version,original_x,original_y,original_z
-"
-A = COLUMNS + "1,1,0.1,v,1,nan,5
-2,0,0.9,v,inf,,6
-3,0,0.8,v,3,7,#DIV/0!
-4,1,0.2,v,,,
-"
-B = COLUMNS + " L-1,1,0.3,v,4,8,9
-,0,0.7,v,5,9,1
-3,,0.7,v,5,9,1
-"
+COLUMNS = "id,alive,logit,general_info_Version,original_x,original_y,original_z\n"
+A = COLUMNS + "1,1,0.1,v,1,nan,5\n2,0,0.9,v,inf,,6\n3,0,0.8,v,3,7,#DIV/0!\n4,1,0.2,v,,,\n"
+B = COLUMNS + " L-1,1,0.3,v,4,8,9\n,0,0.7,v,5,9,1\n3,,0.7,v,5,9,1\n"
 
 
 def write(folder: Path, a: str = A, b: str = B) -> None:
