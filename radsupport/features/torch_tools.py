@@ -53,9 +53,10 @@ def half_precision(device: torch.device, wanted: bool) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and able)
 
 
-def channels_last(model: Model) -> Model:
-    """Lay the weights of a 2-D network out by channel, which convolutions on CPUs are a third faster with."""
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def channels_last(model: Model, dimensions: int = 2) -> Model:
+    """Lay the weights of a 2-D or 3-D network out by channel: convolutions on CPUs run a third faster so."""
+    layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
+    model.to(memory_format=layout)  # type: ignore[call-overload]
     return model
 
 
@@ -181,18 +182,19 @@ def predict_batches(
     return np.concatenate(outputs)
 
 
-def feature_table(subjects: Sequence[str], features: NDArray[Any], stem: str = "deep") -> pd.DataFrame:
-    """Return subject, then deep_0000, deep_0001, ... from features of shape (subjects, c).
+def check_subjects(subjects: Sequence[Any], n: int) -> list[str]:
+    """Return the subjects of n cases as strings, or raise InputError: another number, or one of them twice."""
+    names = pd.Series(list(subjects), dtype=object).astype(str)
+    if len(names) != n:
+        raise InputError(f"There are {len(names)} subjects for {n} cases.")
+    twice = names[names.duplicated()].unique()
+    if len(twice):
+        raise InputError(f"Subjects must be unique; more than once: {', '.join(twice[:10])}.")
+    return names.tolist()
 
-    Raises
-    ------
-    InputError
-        Another number of rows than subjects, or a subject twice.
-    """
-    names = pd.Series(list(subjects), name="subject", dtype=object)
-    if len(names) != len(features):
-        raise InputError(f"There are {len(names)} subjects, but features of {len(features)}.")
-    if names.duplicated().any():
-        raise InputError(f"Subjects must be unique; twice: {', '.join(map(str, names[names.duplicated()].unique()))}.")
+
+def feature_table(subjects: Sequence[Any], features: NDArray[Any], stem: str = "deep") -> pd.DataFrame:
+    """Return subject, then deep_0000, deep_0001, ... from features of shape (subjects, c)."""
+    names = pd.Series(check_subjects(subjects, len(features)), name="subject", dtype=object)
     columns = [f"{stem}_{i:04d}" for i in range(features.shape[1])]
     return pd.concat([names, pd.DataFrame(features, columns=columns)], axis=1)

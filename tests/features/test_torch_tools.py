@@ -114,9 +114,9 @@ def test_feature_table_names_its_columns_and_refuses_doubles() -> None:
     table = feature_table(["A", "B"], np.array([[1.0, 2], [3, 4]]))
     assert table.columns.tolist() == ["subject", "deep_0000", "deep_0001"]
     assert table.loc[1].tolist() == ["B", 3, 4]
-    with pytest.raises(InputError, match="twice: A"):
+    with pytest.raises(InputError, match="more than once: A"):
         feature_table(["A", "A"], np.zeros((2, 1)))
-    with pytest.raises(InputError, match="2 subjects, but features of 3"):
+    with pytest.raises(InputError, match="2 subjects for 3 cases"):
         feature_table(["A", "B"], np.zeros((3, 1)))
 
 

@@ -1,0 +1,279 @@
+"""Features of a 2-D ResNet without its last layer (Yang 2023, Appendix 1; Gu 2023, Deep learning features).
+
+The network is MONAI's, built so that it equals torchvision's layer by layer; weights in
+torchvision's format fit without renaming. Yang 2023 used the ImageNet weights that Keras ships;
+those of torchvision are another training of the same architecture.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pooch
+import torch
+from monai.networks.nets import resnet18, resnet34, resnet50, resnet101
+from numpy.typing import NDArray
+from torch import nn
+
+from radsupport.errors import FetchError, InputError, Problem
+from radsupport.features.torch_tools import (
+    Float32Array,
+    cached_rows,
+    channels_last,
+    check_subjects,
+    choose_device,
+    content_hash,
+    feature_table,
+    predict_batches,
+    reproducible,
+)
+
+Pooling = Literal["max", "average"]
+Normalisation = Literal["imagenet", "image", "none"]
+BUILDERS = {18: resnet18, 34: resnet34, 50: resnet50, 101: resnet101}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published file of weights; the name carries the first 8 digits of the checksum."""
+
+    url: str
+    sha256: str
+
+
+IMAGENET_WEIGHTS = {
+    18: WeightsFile(
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    ),
+    50: WeightsFile(
+        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
+    101: WeightsFile(
+        "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+        "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+    ),
+}
+
+
+class ResNetFeatures(nn.Module):
+    """A ResNet up to its last convolution, and a sentence on where its weights come from.
+
+    Attributes
+    ----------
+    weights_description : str
+        To be shown wherever results of this network are shown.
+    n_features : int
+        512 for ResNet-18 and 34, 2 048 for ResNet-50 and 101.
+    """
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        if depth not in BUILDERS:
+            raise InputError(f"There is no ResNet-{depth} here. Use one of {', '.join(map(str, BUILDERS))}.")
+        self.backbone = BUILDERS[depth](
+            spatial_dims=2, n_input_channels=3, feed_forward=False, conv1_t_stride=2, bias_downsample=False
+        )
+        self.depth = depth
+        self.n_features = 512 if depth < 50 else 2048
+        self.weights_description = f"ResNet-{depth} with unnamed weights"
+
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the last feature maps, shape (n, n_features, rows/32, columns/32)."""
+        net = self.backbone
+        for part in (net.conv1, net.bn1, net.act, net.maxpool, net.layer1, net.layer2, net.layer3, net.layer4):
+            images = part(images)
+        return images
+
+    def forward(self, images: torch.Tensor, pooling: Pooling = "average") -> torch.Tensor:
+        """Return pooled features, shape (n, n_features)."""
+        maps = self.maps(images)
+        return maps.amax(dim=(2, 3)) if pooling == "max" else maps.mean(dim=(2, 3))
+
+
+def build_resnet(
+    depth: int = 50, weights: str = "random", *, seed: int = 0, folder: Path | None = None, progress: bool = False
+) -> ResNetFeatures:
+    """Return a ResNet with the weights asked for.
+
+    Parameters
+    ----------
+    depth : int
+        18, 34, 50 or 101.
+    weights : str
+        "random": He-normal weights of `seed`, trained on nothing. "imagenet": torchvision's file,
+        taken from `folder` or downloaded to it, its SHA-256 verified. Anything else is the path of a
+        local file in torchvision's format.
+    folder : Path, optional
+        Where downloaded weights are kept; the user's cache folder by default.
+
+    Raises
+    ------
+    InputError, FetchError
+    """
+    with reproducible(seed):
+        net = ResNetFeatures(depth)
+    if weights == "random":
+        net.weights_description = f"ResNet-{depth} with random weights (seed {seed}), not trained on any image"
+        return net.eval()
+    path = fetch_imagenet(depth, folder, progress) if weights == "imagenet" else Path(weights)
+    load_torchvision_weights(net, path)
+    net.weights_description = describe_file(depth, path)
+    return net.eval()
+
+
+def fetch_imagenet(depth: int, folder: Path | None = None, progress: bool = False) -> Path:
+    """Return torchvision's ImageNet weights of one depth, downloaded once, with its SHA-256 verified.
+
+    Raises
+    ------
+    FetchError
+        No connection, or another checksum.
+    """
+    if depth not in IMAGENET_WEIGHTS:
+        raise InputError(f"No checksum is known for ImageNet weights of ResNet-{depth}. Give the path of a file.")
+    source = IMAGENET_WEIGHTS[depth]
+    name = source.url.rsplit("/", 1)[1]
+    known = f"sha256:{source.sha256}"
+    try:
+        return Path(pooch.retrieve(source.url, known, fname=name, path=folder, progressbar=progress))
+    except (OSError, ValueError) as error:
+        raise FetchError(
+            f"ImageNet weights of ResNet-{depth} could not be fetched from {source.url} ({error}). "
+            f"Put a copy of {name} into {folder or pooch.os_cache('pooch')}, or use `weights: random`."
+        ) from error
+
+
+def describe_file(depth: int, path: Path) -> str:
+    """Say which weights a file holds, by its checksum rather than its name."""
+    digest = pooch.file_hash(str(path), alg="sha256")
+    known = IMAGENET_WEIGHTS.get(depth)
+    if known is not None and digest == known.sha256:
+        return f"ResNet-{depth} with ImageNet weights of torchvision ({known.url.rsplit('/', 1)[1]}, SHA-256 verified)"
+    return f"ResNet-{depth} with weights of the file {path.name} (SHA-256 {digest[:12]}…)"
+
+
+def load_torchvision_weights(net: ResNetFeatures, path: Path) -> None:
+    """Load a state dictionary of torchvision's layout from a local file.
+
+    The classifier (`fc.`) is dropped; a prefix `module.` and a wrapping `state_dict` are taken off.
+
+    Raises
+    ------
+    InputError
+        No such file, no state dictionary, or one of another network: all differences are listed.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file of weights at `{path}`. Use a path, 'imagenet' or 'random'.")
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"`{path}` is not a file of torch weights ({error}).") from error
+    if not isinstance(stored, Mapping):
+        raise InputError(f"`{path}` holds a {type(stored).__name__}, not a state dictionary.")
+    stored = stored.get("state_dict", stored)
+    weights = {str(name).removeprefix("module."): value for name, value in stored.items()}
+    weights = {name: value for name, value in weights.items() if not name.startswith("fc.")}
+    problems = _differences(net.backbone.state_dict(), weights, str(path))
+    if problems:
+        raise InputError(f"`{path}` does not hold weights of ResNet-{net.depth}.", problems)
+    # files of torchvision before 0.5 have no counters of batches; inference does not use them
+    net.backbone.load_state_dict(weights, strict=False)
+
+
+def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any], file: str) -> list[Problem]:
+    needed = {name for name in wanted if not name.endswith("num_batches_tracked")}
+    problems = [Problem("Missing.", file=file, column=name) for name in sorted(needed - set(found))]
+    problems += [Problem("Not in this network.", file=file, column=name) for name in sorted(set(found) - set(wanted))]
+    for name in sorted(needed & set(found)):
+        shape = tuple(getattr(found[name], "shape", ()))
+        if shape != tuple(wanted[name].shape):
+            problems.append(Problem(f"Shape {shape}.", expected=str(tuple(wanted[name].shape)), file=file, column=name))
+    return problems
+
+
+def normalise_images(images: NDArray[Any], how: Normalisation = "imagenet") -> Float32Array:
+    """Scale images (n, 3, rows, columns) of range 0-1 to what the network expects.
+
+    Parameters
+    ----------
+    how : str
+        "imagenet": subtract ImageNet's channel means and divide by its SDs, as torchvision's weights
+        were trained. "image": mean 0 and SD 1 of each image (Gu 2023). "none": as it is.
+    """
+    images = check_images(images)
+    if how == "none":
+        return images
+    if how == "image":
+        mean = images.mean(axis=(1, 2, 3), keepdims=True)
+        sd = images.std(axis=(1, 2, 3), keepdims=True)
+        return (images - mean) / np.where(sd > 0, sd, 1)
+    if how != "imagenet":
+        raise InputError(f"Unknown normalisation '{how}'. Use 'imagenet', 'image' or 'none'.")
+    shape = (1, 3, 1, 1)
+    mean, sd = (np.array(values, dtype=np.float32).reshape(shape) for values in (IMAGENET_MEAN, IMAGENET_SD))
+    return (images - mean) / sd
+
+
+def check_images(images: NDArray[Any]) -> Float32Array:
+    """Return images as a float32 array of shape (n, 3, rows, columns), or say what is wrong with them."""
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim != 4 or images.shape[1] != 3 or len(images) == 0:
+        raise InputError(f"Images must have the shape (n, 3, rows, columns), theirs is {images.shape}.")
+    if not np.isfinite(images).all():
+        bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+        raise InputError(f"Images {bad[:10].tolist()} hold missing or infinite values; exclude these cases.")
+    return images
+
+
+def resnet_features(
+    net: ResNetFeatures,
+    images: NDArray[Any],
+    subjects: Sequence[str],
+    *,
+    pooling: Pooling = "max",
+    normalisation: Normalisation = "imagenet",
+    batch_size: int = 16,
+    device: str = "auto",
+    cache: Path | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return the pooled features of one image per subject.
+
+    Parameters
+    ----------
+    images : array, shape (n, 3, rows, columns)
+        Windowed slices as channels, 0-1.
+    pooling : "max" or "average"
+        Global maximum (Yang 2023) or global average.
+    cache : Path, optional
+        Folder that keeps each image's features under the hash of image, weights and settings.
+
+    Returns
+    -------
+    DataFrame
+        subject, deep_0000 ... deep_2047 (deep_0511 for ResNet-18 and 34).
+    """
+    if pooling not in ("max", "average"):
+        raise InputError(f"Unknown pooling '{pooling}'. Use 'max' or 'average'.")
+    inputs = normalise_images(images, normalisation)
+    subjects = check_subjects(subjects, len(inputs))
+    place = choose_device(device)
+    net = channels_last(net.to(place).eval())
+    weights = content_hash(net.state_dict()) if cache else ""
+    keys = [content_hash("resnet", pooling, weights, image) if cache else str(i) for i, image in enumerate(inputs)]
+
+    def compute(positions: list[int]) -> Float32Array:
+        return predict_batches(lambda batch: net(batch, pooling), inputs[positions], place, batch_size=batch_size)
+
+    rows = cached_rows(keys, compute, cache, chunk=batch_size, progress=progress, description=f"ResNet-{net.depth}")
+    return feature_table(subjects, rows)
