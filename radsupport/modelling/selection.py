@@ -1,0 +1,192 @@
+"""Feature selection steps: fitted on the training part they are given, and each says what it dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from radsupport.checks import FloatArray
+from radsupport.errors import InputError
+from radsupport.modelling.preparation import as_table, count_row
+from radsupport.modelling.screening import Rule, screen_features
+
+
+class FeatureFilter(TransformerMixin, BaseEstimator):
+    """Base of the selection steps: a subclass says which columns to keep.
+
+    Attributes
+    ----------
+    selected_ : list of str
+        Columns kept, in the order of the table.
+    counts_ : DataFrame
+        One row: step, n_in, n_out, reasons.
+    """
+
+    step = "selection"
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> FeatureFilter:
+        """Choose among the columns of `X`, by `y` where the step looks at the outcome."""
+        table = as_table(X)
+        keep, reasons = self._choose(table, y)
+        self.selected_ = [name for name, kept in zip(table.columns, keep, strict=True) if kept]
+        if not self.selected_:
+            raise InputError(f"The step `{self.step}` kept none of {len(keep)} features ({reasons}). Relax it.")
+        self.counts_ = count_row(self.step, len(keep), len(self.selected_), reasons)
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the chosen columns of `X`."""
+        check_is_fitted(self)
+        return as_table(X, self.selected_)[self.selected_]
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Return the chosen columns, as scikit-learn asks for them."""
+        return np.asarray(self.selected_, dtype=object)
+
+    def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        raise NotImplementedError
+
+
+class VarianceFilter(FeatureFilter):
+    """Drop columns that hardly vary in the training part.
+
+    Parameters
+    ----------
+    threshold : float
+        Columns with a variance at or below it are dropped (in the squared unit of the column); 0 drops
+        constant columns, told from rounding noise by their size.
+    """
+
+    step = "variance"
+
+    def __init__(self, threshold: float = 0.0) -> None:
+        self.threshold = threshold
+
+    def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        values = X.to_numpy(float)
+        noise = 1e-12 * np.abs(values).max(axis=0)
+        keep = (np.ptp(values, axis=0) > noise) & (values.var(axis=0) > self.threshold)
+        dropped = int((~keep).sum())
+        return keep, f"{dropped} constant" if dropped else ""
+
+
+class ReproducibilityFilter(FeatureFilter):
+    """Keep features whose agreement between readers was above a threshold (Gu 2023, Yang 2023: ICC > 0.8).
+
+    The ICCs come from re-segmented cases and use no outcome; they are given, not fitted.
+
+    Parameters
+    ----------
+    icc : Mapping or Series
+        ICC per feature.
+    threshold : float
+        Kept where ICC > threshold. A feature without an ICC (absent, or NaN) is dropped and counted.
+    """
+
+    step = "reproducibility"
+
+    def __init__(self, icc: Mapping[str, float] | pd.Series, threshold: float = 0.8) -> None:
+        self.icc = icc
+        self.threshold = threshold
+
+    def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        icc = pd.Series(self.icc, dtype=float).reindex(X.columns)
+        if icc.isna().all():
+            raise InputError("No feature has an ICC; the names of the ICC table do not match the features'.")
+        low, unknown = int((icc <= self.threshold).sum()), int(icc.isna().sum())
+        reasons = f"{low} with ICC <= {self.threshold:g}" + (f", {unknown} without ICC" if unknown else "")
+        return (icc > self.threshold).to_numpy(), reasons
+
+
+class UnivariateSelector(FeatureFilter):
+    """Keep the features that differ between the classes of the training part.
+
+    Parameters
+    ----------
+    rule : {"shapiro", "t", "mann_whitney"}
+        Which test; see `radsupport.modelling.screening.screen_features`.
+    alpha : float
+        Kept where P < alpha.
+    adjust : {"bh"}, optional
+        Compare the Benjamini-Hochberg P with `alpha`.
+    keep_at_least : int
+        Where fewer pass, this many with the smallest P are kept (all, where there are fewer).
+
+    Attributes
+    ----------
+    table_ : DataFrame
+        feature, test, statistic, p, p_adjusted.
+    """
+
+    step = "univariate"
+
+    def __init__(
+        self,
+        rule: Rule = "shapiro",
+        alpha: float = 0.05,
+        adjust: Literal["bh"] | None = None,
+        keep_at_least: int = 10,
+    ) -> None:
+        self.rule = rule
+        self.alpha = alpha
+        self.adjust = adjust
+        self.keep_at_least = keep_at_least
+
+    def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        self.table_ = screen_features(X, y, self.rule, self.adjust)
+        p = self.table_["p_adjusted"].to_numpy()
+        keep = p < self.alpha
+        passed, name = int(keep.sum()), "adjusted P" if self.adjust else "P"
+        if passed >= self.keep_at_least:
+            return keep, f"{len(p) - passed} with {name} >= {self.alpha:g}"
+        # By the unadjusted P: adjustment ties many features at one value.
+        order = np.lexsort((self.table_["p"].to_numpy(), p))
+        keep[order[: self.keep_at_least]] = True
+        return keep, f"{passed} with {name} < {self.alpha:g}; the {int(keep.sum())} smallest kept"
+
+
+class CorrelationFilter(FeatureFilter):
+    """Drop features that are nearly the same as one already kept.
+
+    Features are visited from the least to the most redundant (mean |r| with all others); one is kept if
+    its |r| with every kept one is at most the threshold. The outcome is not looked at.
+
+    Parameters
+    ----------
+    threshold : float
+        Largest |r| that two kept features may have.
+    method : {"pearson", "spearman"}
+    """
+
+    step = "correlation"
+
+    def __init__(self, threshold: float = 0.9, method: Literal["pearson", "spearman"] = "pearson") -> None:
+        self.threshold = threshold
+        self.method = method
+
+    def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        r = absolute_correlation(X, self.method)
+        keep = np.zeros(len(r), dtype=bool)
+        blocked = np.zeros(len(r), dtype=bool)
+        for j in np.argsort(r.mean(axis=1), kind="stable"):
+            if not blocked[j]:
+                keep[j] = True
+                blocked |= r[j] > self.threshold
+        return keep, f"{int((~keep).sum())} with |r| > {self.threshold:g}"
+
+
+def absolute_correlation(X: pd.DataFrame, method: Literal["pearson", "spearman"] = "pearson") -> FloatArray:
+    """Return |r| between all columns, 0 where one of them is constant, 1 on the diagonal."""
+    values = (X.rank() if method == "spearman" else X).to_numpy(float)
+    centred = values - values.mean(axis=0)
+    length = np.sqrt((centred**2).sum(axis=0))
+    varies = length > 1e-12 * np.abs(values).max(axis=0)
+    unit = np.where(varies, centred / np.where(varies, length, 1.0), 0.0)
+    r = np.minimum(np.abs(unit.T @ unit), 1.0)
+    np.fill_diagonal(r, 1.0)
+    return r
