@@ -30,7 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DIVERGING = LinearSegmentedColormap.from_list("blue_white_vermillion", [BLUE, "#FFFFFF", VERMILLION])
 SEQUENTIAL = LinearSegmentedColormap.from_list("white_blue", ["#FFFFFF", "#9CC9E3", BLUE, "#003A5D"])
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "figure.facecolor": "white",
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,

@@ -17,7 +17,9 @@ from radsupport.report.wording import counted, estimate, fixed, listed, p_number
 
 def _roc_alt(table: pd.DataFrame, **_: Any) -> str:
     curves = table.drop_duplicates("signature")
-    words = [f"{row.signature} {estimate(row.auc, row.ci_low, row.ci_high)}" for row in curves.itertuples()]
+    words = [
+        f"{row['signature']} {estimate(row['auc'], row['ci_low'], row['ci_high'])}" for row in curves.to_dict("records")
+    ]
     patients = f" in {curves['n'].iloc[0]:.0f} patients" if "n" in curves else ""
     return f"ROC curves of {counted(len(curves), 'signature')}{patients}; AUC (95% CI): {'; '.join(words)}."
 
@@ -43,9 +45,11 @@ def roc_curve(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame |
         auc = estimate(*part[["auc", "ci_low", "ci_high"]].iloc[0].to_numpy(dtype=float))
         x, y = 1 - part["specificity"].to_numpy(dtype=float), part["sensitivity"].to_numpy(dtype=float)
         ax.plot(x, y, color=style.colour(i), linestyle=style.dash(i), label=f"{name}: {auc}")
-    for row in () if operating_points is None else operating_points.itertuples():
-        i = names.index(row.signature)
-        ax.plot(1 - row.specificity, row.sensitivity, style.marker(i), color=style.colour(i), markeredgecolor="white")
+    for row in [] if operating_points is None else operating_points.to_dict("records"):
+        i = names.index(row["signature"])
+        ax.plot(
+            1 - row["specificity"], row["sensitivity"], style.marker(i), color=style.colour(i), markeredgecolor="white"
+        )
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set(xlabel="1 \u2212 specificity", ylabel="Sensitivity")
     ax.legend(loc="lower right", title="AUC (95% CI)", title_fontsize=9, alignment="left")
@@ -55,7 +59,7 @@ def _delong_alt(table: pd.DataFrame, **_: Any) -> str:
     pairs = table[table["signature_a"] != table["signature_b"]]
     key = [" ".join(sorted(map(str, pair))) for pair in zip(pairs["signature_a"], pairs["signature_b"], strict=True)]
     pairs = pairs[~pd.Series(key, index=pairs.index).duplicated()]
-    least = pairs.loc[pairs["p"].idxmin()] if pairs["p"].notna().any() else None
+    least = pairs.sort_values("p").iloc[0] if pairs["p"].notna().any() else None
     names = pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel())
     text = f"Heat map of DeLong p-values between {counted(len(names), 'signature')}; "
     text += f"{int((pairs['p'] < 0.05).sum())} of {counted(len(pairs), 'pair')} below 0.05"
@@ -77,13 +81,13 @@ def delong_heatmap(table: pd.DataFrame, ax: Axes) -> None:
     """
     names = list(pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel()))
     values, labels = np.full((len(names), len(names)), np.nan), np.full((len(names), len(names)), "", dtype=object)
-    for row in table.itertuples():
-        i, j = names.index(row.signature_a), names.index(row.signature_b)
+    for row in table.to_dict("records"):
+        i, j = names.index(row["signature_a"]), names.index(row["signature_b"])
         if "auc_a" in table:
-            labels[i, i], labels[j, j] = f"AUC\n{fixed(row.auc_a)}", f"AUC\n{fixed(row.auc_b)}"
+            labels[i, i], labels[j, j] = f"AUC\n{fixed(row['auc_a'])}", f"AUC\n{fixed(row['auc_b'])}"
         if i != j:
-            values[i, j] = values[j, i] = row.p
-            labels[i, j] = labels[j, i] = p_number(row.p)
+            values[i, j] = values[j, i] = row["p"]
+            labels[i, j] = labels[j, i] = p_number(row["p"])
     shown = np.where(np.isnan(values), np.nan, -np.log10(np.clip(values, 1e-4, 1.0)))
     image = heat_map(ax, shown, names, names, labels, style.SEQUENTIAL, (0.0, 4.0))
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.03, ticks=[0, -np.log10(0.05), 2, 3, 4])
@@ -130,7 +134,7 @@ def confusion_matrix(table: pd.DataFrame, ax: Axes, *, classes: tuple[str, str] 
 
 def _radar_alt(table: pd.DataFrame, **_: Any) -> str:
     metrics, learners = table["metric"].unique(), table["learner"].unique()
-    best = [table.loc[part["value"].idxmax()] for _, part in table.groupby("metric", sort=False)]
+    best = [part.sort_values("value").iloc[-1] for _, part in table.groupby("metric", sort=False)]
     words = [f"{row['metric']} {row['learner']} ({fixed(row['value'])})" for row in best]
     text = f"Radar chart of {counted(len(learners), 'learner')} ({listed(list(learners))}) on {len(metrics)} metrics"
     return f"{text}; highest by metric: {'; '.join(words)}."
@@ -162,7 +166,7 @@ def radar(table: pd.DataFrame, ax: Axes, *, low: float = 0.0, high: float = 1.0)
     ax.tick_params(axis="x", pad=10)
     ax.set_ylim(low, high)
     ax.set_yticks(np.linspace(low, high, 6)[1:-1])
-    ax.set_rlabel_position(180 / grid.shape[1])
+    ax.set_rlabel_position(180 / grid.shape[1])  # type: ignore[attr-defined]  # a polar axes
     ax.tick_params(axis="y", labelsize=8, labelcolor=style.GREY)
     ax.grid(color=style.PALE, linewidth=0.8)
     ax.spines["polar"].set_color(style.PALE)

@@ -91,7 +91,7 @@ def _plain_log_ticks(ax: Axes, low: float, high: float) -> None:
 
 def _bars_alt(table: pd.DataFrame, **_: Any) -> str:
     order = table.loc[table["coefficient"].abs().sort_values(ascending=False).index]
-    words = [f"{row.feature} {number(row.coefficient, 2)}" for row in order.head(6).itertuples()]
+    words = [f"{row['feature']} {number(row['coefficient'], 2)}" for row in order.head(6).to_dict("records")]
     return f"Bar chart of {counted(len(table), 'coefficient')}; the largest: {', '.join(words)}."
 
 
@@ -153,7 +153,7 @@ def coefficient_path(
     named = wide.iloc[0].abs().sort_values(ascending=False).head(label_largest)
     for name in wide.columns:
         known = list(named.index).index(name) if name in named.index and named[name] > 0 else None
-        look = {"color": style.PALE, "linewidth": 1, "zorder": 1}
+        look: Any = {"color": style.PALE, "linewidth": 1, "zorder": 1}
         if known is not None:
             look = {"color": style.colour(known), "linestyle": style.dash(known), "zorder": 2, "label": str(name)}
         ax.plot(wide.index, wide[name], **look)

@@ -27,7 +27,7 @@ def _square(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 def _triangle_alt(table: pd.DataFrame, **_: Any) -> str:
     pairs = table[table["feature_a"] != table["feature_b"]]
-    top = pairs.loc[pairs["r"].abs().idxmax()]
+    top = pairs.iloc[int(np.argmax(pairs["r"].abs().to_numpy()))]
     n = len(pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel()))
     text = f"Triangle of correlations between {counted(n, 'feature')}; r from {fixed(pairs['r'].min())} to "
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,15 +51,19 @@ def heat_map(
     ax.set_yticks(range(len(rows)), [str(name) for name in rows])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    for i, j in np.ndindex(values.shape) if labels is not None else ():
-        ax.text(j, i, labels[i, j], ha="center", va="center", fontsize=fontsize, color=_ink(image, values[i, j]))
+    texts = np.full(values.shape, "", dtype=object) if labels is None else labels
+    for i, j in np.ndindex(*values.shape):
+        ink = _ink(image, float(values[i, j]))
+        ax.text(j, i, str(texts[i, j]), ha="center", va="center", fontsize=fontsize, color=ink)
     return image
 
 
 def _ink(image: AxesImage, value: float) -> str:
-    """Return the text colour that is read on the cell's colour (WCAG relative luminance)."""
+    """Return black or white, whichever contrasts more with the cell (WCAG relative luminance; at least 4.58 to 1)."""
     if np.isnan(value):
         return style.INK
-    channels = np.array(to_rgb(image.cmap(image.norm(value))))
+    norm: Any = image.norm
+    channels: Any = np.array(to_rgb(image.cmap(float(norm(value)))), dtype=float)
     linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return style.INK if linear @ [0.2126, 0.7152, 0.0722] > 0.3 else "white"
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
 from radsupport.report import style
@@ -49,5 +50,5 @@ def training_curve(table: pd.DataFrame, ax: Axes, *, metric: str = "loss", chose
     if chosen_epoch is not None:
         ax.axvline(chosen_epoch, color=style.GREY, linestyle="--", linewidth=1, label=f"Kept epoch {chosen_epoch}")
     ax.set(xlabel="Epoch", ylabel=metric[:1].upper() + metric[1:])
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="best")

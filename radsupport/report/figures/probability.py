@@ -18,7 +18,8 @@ _CALIBRATION = {"apparent": "Apparent", "corrected": "Bias-corrected", "grouped"
 def _calibration_alt(table: pd.DataFrame, *, summary: dict[str, float] | None = None, **_: Any) -> str:
     gaps = []
     for kind, part in table.groupby("kind", sort=False):
-        widest = part.loc[(part["observed"] - part["predicted"]).abs().idxmax()]
+        gap = (part["observed"] - part["predicted"]).abs().to_numpy()
+        widest = part.iloc[int(np.argmax(gap))]
         gaps.append(
             f"{_CALIBRATION.get(str(kind), str(kind))}: widest gap from the ideal line at predicted "
             f"{fixed(widest['predicted'])} (observed {fixed(widest['observed'])})"

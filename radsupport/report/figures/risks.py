@@ -21,7 +21,8 @@ def _waterfall_alt(
         f"{name}: {int((above & (table['label'] == value)).sum())} of {int((table['label'] == value).sum())} above"
         for value, name in enumerate(classes)
     ]
-    return f"Waterfall of the risk of {counted(len(table), 'patient')} around the cut-off {fixed(cut_off)}; {', '.join(words)}."
+    text = f"Waterfall of the risk of {counted(len(table), 'patient')} around the cut-off {fixed(cut_off)}"
+    return f"{text}; {', '.join(words)}."
 
 
 @figure("risk", "label", alt=_waterfall_alt, size=(7.0, 3.6))
@@ -50,7 +51,7 @@ def waterfall(
     heights = ordered["risk"].to_numpy(dtype=float) - cut_off
     for value, name in enumerate(classes):
         own = np.flatnonzero(ordered["label"].to_numpy() == value)
-        look = {"color": style.BLUE} if value == 0 else {"color": style.VERMILLION, "hatch": "////"}
+        look: Any = {"color": style.BLUE} if value == 0 else {"color": style.VERMILLION, "hatch": "////"}
         ax.bar(
             own, heights[own], width=0.85, edgecolor="white", linewidth=0.2, label=f"{name} (n = {len(own)})", **look
         )

@@ -16,7 +16,7 @@ from radsupport.report.wording import counted, listed
 
 
 def _sheet_alt(table: pd.DataFrame, *, centre: float = 40.0, width: float = 400.0, **_: Any) -> str:
-    empty = [str(row.subject) for row in table.itertuples() if not np.any(row.mask)]
+    empty = [str(row["subject"]) for row in table.to_dict("records") if not np.any(row["mask"])]
     text = f"Contact sheet of {counted(len(table), 'CT slice')} ({listed(list(table['subject']))}) with the mask "
     text += f"outlined, window {centre:g}/{width:g} HU"
     return text + (f"; no mask in {listed(empty)}." if empty else ".")
@@ -59,7 +59,7 @@ def contact_sheet(
     for i, (row, (height, wide)) in enumerate(zip(table.to_dict("records"), sizes, strict=True)):
         left, top = (i % columns) * cell_width, (i // columns) * (cell_height + caption)
         extent = (left, left + wide, top + caption + height, top + caption)
-        window = {"vmin": centre - width / 2, "vmax": centre + width / 2}
+        window: Any = {"vmin": centre - width / 2, "vmax": centre + width / 2}
         ax.imshow(row["image"], cmap="gray", extent=extent, interpolation="bilinear", **window)
         _outline(ax, np.asarray(row["mask"]), extent, colours or {})
         ax.text(left, top + 0.8 * caption, str(row["subject"]), fontsize=8, va="baseline", ha="left")

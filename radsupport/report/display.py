@@ -1,0 +1,211 @@
+"""What the notebooks call to show a figure, a table or a sentence: the same in JupyterLab and in the book.
+
+Figures are shown as HTML with the image inside. MyST-NB passes only width and height from an output's metadata to
+the image it makes, and takes alt text from the cell's metadata alone, which can not be computed; an ``<img alt>``
+of our own is rendered by both. Nothing shown here asks anything of the network.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+from IPython.display import HTML, Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from plotly.offline import get_plotlyjs
+
+from radsupport.errors import InputError
+from radsupport.report import style
+from radsupport.report.figures.base import description
+from radsupport.report.table_html import table_html
+
+PLOTLY_FILE = "plotly.min.js"
+_DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
+
+_PLOTLY_SCRIPT = r"""
+(function () {
+  "use strict";
+  if (typeof document === "undefined") { return; }
+  const waiting = Array.from(document.querySelectorAll("[data-plotly]"))
+    .filter((element) => element.getAttribute("data-ready") === null);
+  waiting.forEach((element) => element.setAttribute("data-ready", ""));
+  const draw = () => waiting.forEach((element) => {
+    const figure = JSON.parse(element.getAttribute("data-plotly"));
+    element.textContent = "";
+    window.Plotly.newPlot(element, figure.data, figure.layout, { displaylogo: false, responsive: true });
+  });
+  if (window.Plotly) { draw(); return; }
+  const page = document.documentElement.getAttribute("data-content_root");
+  const options = window.DOCUMENTATION_OPTIONS || {};
+  const root = page !== null ? page : options.URL_ROOT || "";
+  let script = document.querySelector("script[data-plotly-bundle]");
+  if (!script) {
+    script = document.createElement("script");
+    script.setAttribute("data-plotly-bundle", "");
+    script.src = root + "_static/plotly.min.js";
+    document.head.appendChild(script);
+  }
+  script.addEventListener("load", draw);
+})();
+"""
+
+
+def show_figure(fig: Figure | Axes, alt: str = "", caption: str = "") -> None:
+    """Show a figure with its alt text.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure or Axes
+    alt : str
+        Words for those who do not see it; by default what the figure functions attached (`figures.description`).
+    caption : str
+        Shown below; plain text.
+
+    Raises
+    ------
+    InputError
+        Nothing describes the figure, or it is no figure.
+    """
+    display(HTML(figure_html(fig, alt, caption)))
+
+
+def figure_html(fig: Figure | Axes, alt: str = "", caption: str = "") -> str:
+    """Return what `show_figure` shows: a ``figure`` element with the image inside."""
+    found = fig.get_figure(root=True) if isinstance(fig, Axes) else fig
+    if not isinstance(found, Figure):
+        raise InputError(f"`fig` must be a matplotlib figure or axes, not {type(fig).__name__}.")
+    words = alt.strip() or description(found)
+    if not words:
+        raise InputError("The figure has no alt text. Draw it with radsupport.report.figures, or give `alt`.")
+    buffer = io.BytesIO()
+    with style.context():
+        found.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    png = buffer.getvalue()
+    width = int.from_bytes(png[16:20], "big") * 96 / _DPI
+    source = base64.b64encode(png).decode("ascii")
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure class="rad-figure" style="margin:0 0 1rem"><img alt="{escape(words, quote=True)}" '
+        f'src="data:image/png;base64,{source}" style="width:{width:.0f}px;max-width:100%;height:auto;background:#fff">'
+        f"{note}</figure>"
+    )
+
+
+def show_table(
+    table: pd.DataFrame,
+    caption: str,
+    sortable: bool = False,
+    *,
+    headers: Mapping[str, str] | None = None,
+    max_rows: int = 200,
+) -> None:
+    """Show a table with sensible rounding, p-values as ``<0.001``, and a caption.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Its index is not shown.
+    caption : str
+    sortable : bool
+        Whether a click (or Enter) on a header sorts.
+    headers : mapping, optional
+        Words for columns.
+    max_rows : int
+        Longer tables are cut, and say so.
+
+    Raises
+    ------
+    InputError
+        Not a DataFrame, or no caption.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"`table` must be a DataFrame, not {type(table).__name__}.")
+    if not caption.strip():
+        raise InputError("A table needs a caption that says what it shows, of which cohort and signature.")
+    display(HTML(table_html(table, caption, sortable=sortable, headers=headers, max_rows=max_rows)))
+
+
+def show_text(markdown: str) -> None:
+    """Show Markdown whose numbers were computed, so that no number is typed by hand."""
+    display(Markdown(markdown))
+
+
+def show_html(html: str) -> None:
+    """Show HTML as it is, such as a nomogram's calculator."""
+    display(HTML(html))
+
+
+def show_plotly(fig: go.Figure, alt: str = "", caption: str = "") -> None:
+    """Show an interactive figure that works offline.
+
+    The output has two forms. JupyterLab takes the plotly one, which the extension that comes with plotly draws. The
+    book takes the HTML one: it loads plotly.js, once per page, from ``_static`` beside the page (also from
+    ``file://``), where `write_plotly_bundle` puts it at build time; so no notebook carries the 5 MB library.
+
+    Parameters
+    ----------
+    fig : plotly.graph_objects.Figure
+    alt : str
+        By default ``fig.layout.meta["alt_text"]``, which `figures.sankey` fills.
+    caption : str
+
+    Raises
+    ------
+    InputError
+        Nothing describes the figure, or it is no plotly figure.
+    """
+    html = plotly_html(fig, alt, caption)
+    plain = json.loads(fig.to_json())
+    bundle = {"text/html": html, "application/vnd.plotly.v1+json": plain, "text/plain": _plotly_alt(fig, alt)}
+    display(bundle, raw=True)
+
+
+def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
+    """Return the HTML form of a plotly figure: an empty box, the figure's data, and the script that draws it."""
+    words = escape(_plotly_alt(fig, alt), quote=True)
+    data = escape(fig.to_json(), quote=True)
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    height = int(fig.layout.height or 450)
+    return (
+        f'<figure class="rad-figure" style="margin:0 0 1rem"><div role="img" aria-label="{words}" '
+        f'style="min-height:{height}px;background:#fff;color:#1a1a1a" data-plotly="{data}">{words}</div>{note}'
+        f"<script>{_PLOTLY_SCRIPT}</script></figure>"
+    )
+
+
+def _plotly_alt(fig: go.Figure, alt: str) -> str:
+    if not isinstance(fig, go.Figure):
+        raise InputError(f"`fig` must be a plotly figure, not {type(fig).__name__}.")
+    meta = fig.layout.meta or {}
+    words = alt.strip() or (meta.get("alt_text", "") if isinstance(meta, Mapping) else "")
+    if not words:
+        raise InputError("The figure has no alt text. Give `alt`, or put it into fig.layout.meta['alt_text'].")
+    return str(words)
+
+
+def write_plotly_bundle(static: str | Path) -> Path:
+    """Write plotly.js from the installed package into the book's static folder.
+
+    Parameters
+    ----------
+    static : str or pathlib.Path
+        A folder that Sphinx copies to ``_static`` (``html_static_path``).
+
+    Returns
+    -------
+    pathlib.Path
+        The file written; left alone where it is already the same.
+    """
+    target = Path(static) / PLOTLY_FILE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = get_plotlyjs()
+    if not target.is_file() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")
+    return target
