@@ -12,8 +12,7 @@ column for each level but the reference. The design column of a level is named a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,18 +21,8 @@ import pandas as pd
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, Problem
+from radsupport.modelling.terms import TRANSFORMS, is_numeric, level_label, ordered_levels, source_column
 
-Covariates = str | Sequence[str]
-
-TRANSFORMS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "log": np.log,
-    "log2": np.log2,
-    "log10": np.log10,
-    "log1p": np.log1p,
-    "sqrt": np.sqrt,
-    "exp": np.exp,
-}
-_CALL = re.compile(r"^(\w+)\((.+)\)$")
 _MAX_VALUES = 10  # rms::datadist's n.unique: up to this many distinct values are kept one by one
 
 
@@ -101,7 +90,7 @@ class Predictor:
             return (
                 [_problem(values, unknown, "a level the model does not know", remedy, known)] if unknown.any() else []
             )
-        if not _is_numeric(values):
+        if not is_numeric(values):
             return [Problem("The column is not numeric", "numbers", "Recode the column", column=self.source)]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             bad = ~np.isfinite(self.encode(values)[:, 0])
@@ -165,66 +154,6 @@ class Design:
         return np.hstack(blocks) if blocks else np.empty((len(rows), 0))
 
 
-def level_label(value: Any) -> str:
-    """Write a factor level as text: 2.0 and 2 are both ``2``."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def split_terms(covariates: Covariates, columns: Iterable[str]) -> list[str]:
-    """Return the terms as a list; one text such as ``age + log(thickness)`` is split at its plus signs."""
-    if not isinstance(covariates, str):
-        return [str(term) for term in covariates]
-    return [covariates] if covariates in set(columns) else [term.strip() for term in covariates.split("+")]
-
-
-def source_column(term: str, columns: Iterable[str]) -> tuple[str, str]:
-    """Return a term's function (empty for none) and its source column; a column of that very name comes first."""
-    match = _CALL.match(term)
-    if term in set(columns) or match is None:
-        return "", term
-    return match.group(1), match.group(2).strip()
-
-
-def complete_cases(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the rows without a missing value in `columns`, and these columns only (R's na.omit)."""
-    return table.loc[:, list(dict.fromkeys(columns))].dropna()
-
-
-def needed_columns(table: pd.DataFrame, covariates: Covariates, outcomes: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the terms and all table columns that a model needs.
-
-    Raises
-    ------
-    InputError
-        A column does not exist, a function is unknown, a term is named twice or is the outcome; all at once.
-    """
-    columns = [str(column) for column in table.columns]
-    terms = split_terms(covariates, columns)
-    problems = [
-        Problem("The outcome is no column of the table", column=name, remedy="Check the spelling")
-        for name in outcomes
-        if name not in columns
-    ]
-    sources = []
-    for term in terms:
-        function, source = source_column(term, columns)
-        known = not function or function == "factor" or function in TRANSFORMS
-        sources.append(source)
-        if not known:
-            problems.append(Problem(f"Unknown function in `{term}`", f"factor, {', '.join(TRANSFORMS)}", column=source))
-        elif source not in columns:
-            problems.append(Problem("No such column in the table", column=source, remedy="Check the spelling"))
-        elif source in outcomes:
-            problems.append(Problem("The outcome is among the covariates", column=source, remedy="Take it out"))
-    twice = sorted({term for term in terms if terms.count(term) > 1})
-    problems += [Problem("The covariate is named more than once", column=term, remedy="Name it once") for term in twice]
-    if problems:
-        raise InputError("The model can not be built from this table:", problems)
-    return terms, list(dict.fromkeys([*outcomes, *sources]))
-
-
 def build_design(
     data: pd.DataFrame,
     terms: Sequence[str],
@@ -267,13 +196,13 @@ def build_design(
 def _learn(data: pd.DataFrame, term: str, factors: Sequence[str], reference: Mapping[str, Any]) -> Predictor:
     function, source = source_column(term, data.columns)
     values = data[source]
-    if function == "factor" or term in factors or source in factors or (not function and not _is_numeric(values)):
-        levels = _levels(values)
+    if function == "factor" or term in factors or source in factors or (not function and not is_numeric(values)):
+        levels = ordered_levels(values)
         wanted = reference.get(term, reference.get(source, levels[0] if levels else ""))
         first = level_label(wanted)
         columns = tuple(f"{term}{level}" for level in levels if level != first)
         return Predictor(term, source, "factor", levels=levels, reference=first, columns=columns)
-    if not _is_numeric(values) or values.empty:
+    if not is_numeric(values) or values.empty:
         return Predictor(term, source, "numeric", function, columns=(term,))
     numbers = values.to_numpy(dtype=float)
     distinct = np.unique(numbers)
@@ -288,24 +217,6 @@ def _learn(data: pd.DataFrame, term: str, factors: Sequence[str], reference: Map
         values=kept,
         columns=(term,),
     )
-
-
-def _levels(values: pd.Series) -> tuple[str, ...]:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        seen = set(values.dropna())
-        return tuple(level_label(level) for level in values.cat.categories if level in seen)
-    distinct = list(values.dropna().unique())
-    numeric = all(isinstance(value, int | float | np.integer | np.floating) for value in distinct)
-    return tuple(level_label(value) for value in sorted(distinct, key=None if numeric else str))
-
-
-def _is_numeric(values: pd.Series) -> bool:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return False
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        return True
-    kind = pd.api.types.infer_dtype(values, skipna=True)
-    return kind in {"integer", "floating", "mixed-integer-float", "boolean", "decimal"}
 
 
 def _problem(values: pd.Series, bad: Any, what: str, remedy: str, expected: str = "") -> Problem:

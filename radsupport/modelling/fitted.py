@@ -1,12 +1,12 @@
 """What Cox and logistic fits have in common: the fitted model, its tidy table, and the checks before fitting.
 
 statsmodels and lifelines fit both models, but neither offers Firth's penalty, profile limits, R's Efron baseline or an
-error for separated data, and lifelines stops at a relative precision of 5e-7; hence one small Newton routine here.
+error for separated data, and lifelines stops at a relative precision of 5e-7; hence own fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.checks import FloatArray
+from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError, Problem
 from radsupport.modelling.design import Design
 
-Evaluate = Callable[[FloatArray], tuple[float, FloatArray, FloatArray]]
-
 _ALIAS_TOLERANCE = 1e-7  # R's tolerance of `qr` in lm and glm
-_MAX_ITERATIONS = 100
-_MAX_STEP = 5.0  # per standardised coefficient; only ever reached far from the solution
 INTERCEPT = "(Intercept)"
 
 
@@ -48,8 +44,6 @@ class FittedModel:
         Likelihood-ratio test of all slopes.
     aic : float
         -2 log_likelihood + 2 (number of coefficients).
-    concordance : float
-        Harrell's C, or the AUC of the fitted probabilities.
     n, n_events, n_missing : int
         Rows used, events among them, rows left out for missing values (R's na.omit).
     data : DataFrame
@@ -70,7 +64,6 @@ class FittedModel:
     lr_df: int
     lr_p: float
     aic: float
-    concordance: float
     n: int
     n_events: int
     n_missing: int
@@ -82,6 +75,11 @@ class FittedModel:
         if column not in self.table.columns:
             raise InputError(f"The table has no column `{column}`; it has {', '.join(self.table.columns)}.")
         return self.table.set_index("covariate")[column]
+
+    @property
+    def concordance(self) -> float:
+        """Harrell's C of the linear predictor, or the AUC of the fitted probabilities."""
+        raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits with a concordance.")
 
     @property
     def se(self) -> pd.Series:
@@ -108,77 +106,13 @@ class FittedModel:
         """Upper limits of the ratios by covariate."""
         return self["ci_high"]
 
+    def events(self) -> IntArray:
+        """Outcome of the rows used, 0/1."""
+        raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits with an outcome.")
+
     def refit(self, design: Design) -> FittedModel:
         """Fit the same rows and outcome with another design."""
         raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits that can be refitted.")
-
-
-@dataclass(frozen=True)
-class Optimum:
-    """Where `maximise` stopped."""
-
-    beta: FloatArray
-    value: float
-    score: FloatArray
-    information: FloatArray
-    iterations: int
-    converged: bool
-
-
-def maximise(evaluate: Evaluate, start: FloatArray, tolerance: float = 1e-20) -> Optimum:
-    """Newton's method with step halving for a log-likelihood of standardised covariates.
-
-    Parameters
-    ----------
-    evaluate : callable
-        beta -> (log-likelihood, score, information).
-    start : array, shape (p,)
-    tolerance : float
-        Stop when the expected gain (half the Newton decrement), relative to the log-likelihood, is below it. Convergence
-        is quadratic, so the default costs one more step than 1e-9 and leaves nothing but rounding.
-
-    Returns
-    -------
-    Optimum
-        ``converged`` is False where 100 steps did not suffice or the information is singular.
-    """
-    beta = start
-    value, score, information = evaluate(beta)
-    for iteration in range(1, _MAX_ITERATIONS + 1):
-        step = _solve(information, score)
-        if step is None:
-            return Optimum(beta, value, score, information, iteration, False)
-        gain = float(score @ step)
-        if gain <= tolerance * (abs(value) + 1.0) or not beta.size:
-            return Optimum(beta, value, score, information, iteration, True)
-        step = step * min(1.0, _MAX_STEP / float(np.abs(step).max()))
-        moved = _line_search(evaluate, beta, value, step)
-        if moved is None:  # no step improves: rounding is all that is left, or the fit failed
-            return Optimum(beta, value, score, information, iteration, gain < 1e-9 * (abs(value) + 1.0))
-        beta, (value, score, information) = moved
-    return Optimum(beta, value, score, information, _MAX_ITERATIONS, False)
-
-
-def _solve(information: FloatArray, score: FloatArray) -> FloatArray | None:
-    try:
-        factor = np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        return None
-    return np.linalg.solve(factor.T, np.linalg.solve(factor, score))
-
-
-def _line_search(
-    evaluate: Evaluate, beta: FloatArray, value: float, step: FloatArray
-) -> tuple[FloatArray, tuple[float, FloatArray, FloatArray]] | None:
-    """Halve the step until the log-likelihood does not fall; None where even a tiny step makes it fall."""
-    slack = 1e-13 * (abs(value) + 1.0)  # rounding of the log-likelihood
-    for _ in range(30):
-        candidate = beta + step
-        result = evaluate(candidate)
-        if np.isfinite(result[0]) and result[0] >= value - slack:
-            return candidate, result
-        step = step / 2
-    return None
 
 
 def standardise(matrix: FloatArray, columns: Sequence[str]) -> tuple[FloatArray, FloatArray]:

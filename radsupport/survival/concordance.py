@@ -87,7 +87,7 @@ def concordance(
     Harrell et al. 1996; Uno et al. 2011. SE: infinitesimal jackknife with the weights held fixed (Therneau & Atkinson,
     vignette "concordance" of survival 3.5).
     """
-    pairs = _Pairs.of(time, event, tau, weight)
+    pairs = Pairs.of(time, event, tau, weight)
     scores = as_finite(risk, "risk", pairs.n)
     return _summarise(pairs, scores, check_level(level))
 
@@ -103,7 +103,7 @@ def uno_concordance(time: Any, event: Any, risk: Any, tau: float | None = None, 
 
 
 @dataclass(frozen=True, eq=False)
-class _Pairs:
+class Pairs:
     """Comparable pairs: for each event (sorted by time), everyone later, and the weight of its pairs."""
 
     time: FloatArray
@@ -112,10 +112,12 @@ class _Pairs:
 
     @property
     def n(self) -> int:
+        """Number of subjects."""
         return int(self.time.size)
 
     @classmethod
-    def of(cls, time: Any, event: Any, tau: float | None, weight: str) -> _Pairs:
+    def of(cls, time: Any, event: Any, tau: float | None, weight: str) -> Pairs:
+        """Check the outcome and weight its pairs; arguments as `concordance`."""
         check_choice(weight, "weight", ("n", "n/G2", "S"))
         times, events = survival_times(time, event)
         weights = _event_weights(times, events, weight)
@@ -147,11 +149,11 @@ def _event_weights(time: FloatArray, event: IntArray, weight: str) -> FloatArray
     return np.divide(1.0, left**2, out=np.zeros_like(left), where=left > 0)
 
 
-def _influence(pairs: _Pairs, risk: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _influence(pairs: Pairs, risk: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Per subject, the weight of its pairs that are concordant (ties half), and of all its pairs."""
     good, total = np.zeros(pairs.n), np.zeros(pairs.n)
     for rows, weight in pairs.blocks():
-        share = weight * _agreement(risk, rows)
+        share = weight * agreement(risk, rows)
         good[rows] += share.sum(axis=1)
         good += share.sum(axis=0)
         total[rows] += weight.sum(axis=1)
@@ -164,27 +166,27 @@ def _influence(pairs: _Pairs, risk: FloatArray) -> tuple[FloatArray, FloatArray]
     return good, total
 
 
-def _agreement(risk: FloatArray, rows: IntArray) -> FloatArray:
+def agreement(risk: FloatArray, rows: IntArray) -> FloatArray:
     """1 where the event subject (row) has the higher risk, 0.5 where the risks are equal."""
     own = risk[rows, None]
     return (own > risk[None, :]) + 0.5 * (own == risk[None, :])
 
 
-def _jackknife(pairs: _Pairs, risk: FloatArray) -> tuple[float, FloatArray]:
+def jackknife(pairs: Pairs, risk: FloatArray) -> tuple[float, FloatArray]:
     """Concordance and its infinitesimal-jackknife residual of each subject."""
     good, total = _influence(pairs, risk)
     c = float(good.sum() / total.sum())
     return c, (good - c * total) / (total.sum() / 2)
 
 
-def _counts(pairs: _Pairs, risk: FloatArray) -> dict[str, float]:
+def _counts(pairs: Pairs, risk: FloatArray) -> dict[str, float]:
     """Unweighted numbers of pairs, as R's `count`."""
-    unit = _Pairs(pairs.time, pairs.event, pairs.event.astype(float))
+    unit = Pairs(pairs.time, pairs.event, pairs.event.astype(float))
     concordant = tied = comparable = 0.0
     for rows, weight in unit.blocks():
-        agreement = _agreement(risk, rows)
-        concordant += float((weight * (agreement == 1.0)).sum())
-        tied += float((weight * (agreement == 0.5)).sum())
+        wins = agreement(risk, rows)
+        concordant += float((weight * (wins == 1.0)).sum())
+        tied += float((weight * (wins == 0.5)).sum())
         comparable += float(weight.sum())
     dead = pairs.event == 1
     same_time = _tied_pairs(pairs.time[dead, None])
@@ -203,8 +205,8 @@ def _tied_pairs(values: FloatArray) -> float:
     return float((counts * (counts - 1) / 2).sum())
 
 
-def _summarise(pairs: _Pairs, risk: FloatArray, level: float) -> Concordance:
-    c, residuals = _jackknife(pairs, risk)
+def _summarise(pairs: Pairs, risk: FloatArray, level: float) -> Concordance:
+    c, residuals = jackknife(pairs, risk)
     se = float(np.sqrt((residuals**2).sum()))
     width = float(stats.norm.ppf(0.5 + level / 2)) * se
     counts = _counts(pairs, risk)

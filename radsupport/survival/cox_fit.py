@@ -8,28 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.checks import FloatArray
+from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import NotEstimableError, Problem
-from radsupport.modelling.design import Covariates, Design, build_design, complete_cases, needed_columns
+from radsupport.modelling.design import Design, build_design
 from radsupport.modelling.fitted import (
     FittedModel,
-    Optimum,
     check_choice,
     check_level,
     coefficient_table,
-    maximise,
     standardise,
     with_outcome,
 )
+from radsupport.modelling.newton import Optimum, maximise
 from radsupport.modelling.separation import cox_direction, refuse_separation
-from radsupport.survival.concordance import concordance
+from radsupport.modelling.terms import Covariates, complete_cases, needed_columns
+from radsupport.survival.concordance import Concordance, concordance
 from radsupport.survival.partial_likelihood import RiskSets, evaluate, firth_term, hazard_increments, risk_sets
 from radsupport.survival.times import survival_times
 
@@ -50,8 +50,6 @@ class CoxFit(FittedModel):
     baseline : DataFrame
         time, cumulative_hazard at each distinct death time, for a subject at `means`, by the ties method (R's default
         survfit). S(t | x) = exp(-H(t) exp((x - means)·coef)).
-    concordance_se : float
-        As survival::concordance.
     wald_chi2, wald_p, score_chi2, score_p : float
         Wald test, and score (log-rank) test, of all slopes; NaN for penalised fits and without covariates.
     """
@@ -61,7 +59,6 @@ class CoxFit(FittedModel):
     ties: str
     means: pd.Series
     baseline: pd.DataFrame
-    concordance_se: float
     wald_chi2: float
     wald_p: float
     score_chi2: float
@@ -72,10 +69,30 @@ class CoxFit(FittedModel):
         """Hazard ratios by covariate."""
         return self["hr"]
 
+    @cached_property
+    def harrell(self) -> Concordance:
+        """Harrell's C of the linear predictor with its standard error (equal rows stay tied whatever BLAS rounds)."""
+        lp = np.round(self.linear_predictor(self.data), 10)
+        return concordance(self.data[self.time], self.data[self.event], lp)
+
+    @property
+    def concordance(self) -> float:
+        """Harrell's C of the linear predictor."""
+        return self.harrell.concordance
+
+    @property
+    def concordance_se(self) -> float:
+        """Standard error of Harrell's C, as survival::concordance."""
+        return self.harrell.se
+
     def linear_predictor(self, rows: pd.DataFrame, *, centred: bool = True) -> FloatArray:
         """Log hazard of each row relative to a subject at `means` (or, not centred, at zero), shape (n,)."""
         matrix = self.design.transform(rows)
         return (matrix - self.means.to_numpy() if centred else matrix) @ self.coef.to_numpy()
+
+    def events(self) -> IntArray:
+        """Event of the rows used, 0/1."""
+        return as_binary(self.data[self.event], self.event)
 
     def refit(self, design: Design) -> CoxFit:
         """Fit the same rows and outcome with another design, for instance ``fit.design.select(terms)``."""
@@ -156,7 +173,6 @@ def _fit(
     coef = best.beta / sd
     covariance = np.linalg.inv(best.information) / np.outer(sd, sd)
     lp = (matrix - mean) @ coef
-    c = concordance(times, events, np.round(lp, 10))  # equal rows stay tied whatever BLAS rounds
     chi2, df = 2 * (best.value - start[0]), len(design.columns)
     wald = float(best.beta @ best.information @ best.beta)
     score = float(start[1] @ np.linalg.solve(start[2], start[1]))
@@ -174,7 +190,6 @@ def _fit(
         lr_df=df,
         lr_p=_tail(chi2, df),
         aic=-2 * best.value + 2 * df,
-        concordance=c.concordance,
         n=times.size,
         n_events=int(events.sum()),
         n_missing=n_missing,
@@ -186,7 +201,6 @@ def _fit(
         ties=ties,
         means=pd.Series(mean, index=names, name="mean", dtype=float),
         baseline=_baseline(sets, lp),
-        concordance_se=c.se,
         wald_chi2=wald if tested else float("nan"),
         wald_p=_tail(wald, df if tested else 0),
         score_chi2=score if tested else float("nan"),

@@ -1,6 +1,6 @@
 """Cox's partial likelihood with Efron's or Breslow's ties: value, score, information and baseline hazard at once.
 
-Own code, because lifelines stops at a relative precision of 5e-7 and, like scikit-survival, has Breslow's baseline only.
+Own code: lifelines stops at a relative precision of 5e-7 and, like scikit-survival, has Breslow's baseline only.
 Everything is a sum over *deaths*, one row each. With the subjects in ascending order of time, the risk set of a death
 is a suffix; under Efron's method the k-th of d tied deaths (k = 0 … d-1) counts each of the d with the weight 1 - k/d
 (Efron 1977; Therneau & Grambsch 2000, section 3.3), under Breslow's with 1.

@@ -47,8 +47,7 @@ class Steps:
 
 def _product(lost: FloatArray, at_risk: FloatArray) -> FloatArray:
     share = np.divide(lost, at_risk, out=np.zeros_like(lost), where=at_risk > 0)
-    survival: FloatArray = np.cumprod(1.0 - share, axis=-1)
-    return survival
+    return np.cumprod(1.0 - share, axis=-1).astype(np.float64, copy=False)
 
 
 def steps(time: FloatArray, event: IntArray, counts: FloatArray | None = None) -> Steps:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from radsupport.checks import FloatArray, IntArray, as_survival
+from radsupport.checks import FloatArray, IntArray, as_finite, as_survival
+from radsupport.errors import InputError
 
 _TOLERANCE = float(np.sqrt(np.finfo(float).eps))
 
@@ -35,3 +36,17 @@ def survival_times(time: Any, event: Any, *, any_event: bool = False) -> tuple[F
         starts = distinct[np.concatenate([[True], ~tied])]
         times = starts[np.searchsorted(starts, times, side="right") - 1]
     return times, events
+
+
+def prediction_times(times: Any) -> FloatArray:
+    """Return the times asked for as an array; a single time is allowed.
+
+    Raises
+    ------
+    InputError
+        Missing, infinite or negative times.
+    """
+    wanted = as_finite(np.atleast_1d(np.asarray(times, dtype=float)), "times")
+    if (wanted < 0).any():
+        raise InputError("`times` must not be negative.")
+    return wanted

@@ -1,0 +1,155 @@
+"""The fitted logistic regression and its likelihood, plain or with Firth's penalty.
+
+Own Newton iterations (`radsupport.modelling.fitted.maximise`): plain fits equal statsmodels' Logit to rounding, but
+statsmodels has neither Firth's penalty nor profile likelihood, and reports separated data as a fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+
+from radsupport.checks import FloatArray, IntArray, as_binary
+from radsupport.errors import NotEstimableError
+from radsupport.modelling.design import Design
+from radsupport.modelling.fitted import (
+    INTERCEPT,
+    FittedModel,
+    coefficient_table,
+    standardise,
+)
+from radsupport.modelling.newton import Optimum, maximise, restricted
+from radsupport.modelling.separation import logistic_direction, refuse_separation
+
+_SUSPICIOUS = 12.0  # log odds of a subject beyond which separation is checked for
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogisticFit(FittedModel):
+    """A fitted logistic regression; see `FittedModel`.
+
+    Attributes
+    ----------
+    intercept : float
+    label : str
+        Outcome column of `data`.
+    """
+
+    intercept: float
+    label: str
+
+    @property
+    def odds_ratio(self) -> pd.Series:
+        """Odds ratios by covariate."""
+        return self["odds_ratio"]
+
+    @cached_property
+    def concordance(self) -> float:
+        """AUC of the fitted probabilities (equal rows stay tied whatever BLAS rounds)."""
+        return _auc(self.events(), np.round(self.linear_predictor(self.data), 10))
+
+    def linear_predictor(self, rows: pd.DataFrame) -> FloatArray:
+        """Log odds of each row, shape (n,)."""
+        return self.intercept + self.design.transform(rows) @ self.coef.to_numpy()
+
+    def predict(self, rows: pd.DataFrame) -> FloatArray:
+        """Probability of the outcome for each row, shape (n,)."""
+        return special.expit(self.linear_predictor(rows))
+
+    def events(self) -> IntArray:
+        """Outcome of the rows used, 0/1."""
+        return as_binary(self.data[self.label], self.label)
+
+    def refit(self, design: Design) -> LogisticFit:
+        """Fit the same rows and outcome with another design, for instance ``fit.design.select(terms)``."""
+        return fit_rows(self.data, self.label, design, self.penalty, self.level, self.n_missing)
+
+
+def fit_rows(data: pd.DataFrame, label: str, design: Design, penalty: str, level: float, n_missing: int) -> LogisticFit:
+    """Fit complete rows with a design that was learnt from them (or from rows that include them)."""
+    y = as_binary(data[label], label)
+    matrix = design.transform(data)
+    mean, sd = standardise(matrix, design.columns)
+    x = np.column_stack([np.ones(y.size), (matrix - mean) / sd])
+    best = _maximum(x, y, penalty, design.columns)
+    back = np.diag(np.concatenate([[1.0], 1.0 / sd]))
+    back[0, 1:] = -mean / sd
+    coef = back @ best.beta
+    covariance = back @ np.linalg.inv(best.information) @ back.T
+    null = _null_log_likelihood(x, y, penalty)
+    names = [INTERCEPT, *design.columns]
+    chi2, df = 2 * (best.value - null), len(design.columns)
+    return LogisticFit(
+        kind="logistic",
+        table=coefficient_table(names, coef, covariance, design, "odds_ratio", level),
+        design=design,
+        coef=pd.Series(coef[1:], index=design.columns, name="coef"),
+        intercept=float(coef[0]),
+        covariance=pd.DataFrame(covariance, index=names, columns=names),
+        log_likelihood=best.value,
+        null_log_likelihood=null,
+        lr_chi2=chi2,
+        lr_df=df,
+        lr_p=float(stats.chi2.sf(chi2, df)) if df else float("nan"),
+        aic=-2 * best.value + 2 * len(names),
+        n=y.size,
+        n_events=int(y.sum()),
+        n_missing=n_missing,
+        data=data,
+        penalty=penalty,
+        level=level,
+        label=label,
+    )
+
+
+def likelihood(x: FloatArray, y: IntArray, penalty: str, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Log-likelihood, score and information; the first column of `x` is the intercept."""
+    eta = x @ beta
+    p = special.expit(eta)
+    weight = p * (1 - p)
+    information = x.T @ (weight[:, None] * x)
+    value = float(-np.logaddexp(0.0, np.where(y == 1, -eta, eta)).sum())
+    residual = y - p
+    if penalty == "firth":
+        sign, log_det = np.linalg.slogdet(information)
+        if sign <= 0:
+            return -np.inf, np.full(beta.size, np.nan), information
+        leverage = weight * np.einsum("ij,ji->i", x, np.linalg.solve(information, x.T))
+        residual = residual + leverage * (0.5 - p)
+        value += 0.5 * float(log_det)
+    return value, x.T @ residual, information
+
+
+def _maximum(x: FloatArray, y: IntArray, penalty: str, columns: Sequence[str]) -> Optimum:
+    start = np.zeros(x.shape[1])
+    start[0] = special.logit(y.mean())
+    best = maximise(partial(likelihood, x, y, penalty), start)
+    if penalty == "none" and (not best.converged or np.abs(x @ best.beta).max() > _SUSPICIOUS):
+        direction = logistic_direction(x[:, 1:], y)
+        if direction is not None:
+            raise refuse_separation(direction[1:], columns, "logistic")
+    if not best.converged:
+        raise NotEstimableError(
+            f"The logistic fit of {', '.join(columns)} did not converge. Look for extreme values or rare levels."
+        )
+    return best
+
+
+def _null_log_likelihood(x: FloatArray, y: IntArray, penalty: str) -> float:
+    """Log-likelihood without slopes; Firth's penalty still is that of the whole design, as in logistf."""
+    start = np.zeros(x.shape[1])
+    start[0] = special.logit(y.mean())
+    if penalty == "none":
+        return likelihood(x, y, penalty, start)[0]
+    return maximise(restricted(partial(likelihood, x, y, penalty), start, [0]), start[:1]).value
+
+
+def _auc(y: IntArray, score: FloatArray) -> float:
+    """Area under the ROC curve by ranks, ties counting half."""
+    n1 = int(y.sum())
+    return float((stats.rankdata(score)[y == 1].sum() - n1 * (n1 + 1) / 2) / (n1 * (y.size - n1)))
