@@ -323,6 +323,7 @@ class Marginal(Strict):
     center_counts: dict[str, dict[str, float]] = {}
     mean: tuple[float, float] | None = None
     sd: tuple[float, float] | None = None
+    limits: tuple[float, float] = (0.05, 1e6)
     log_hazard: dict[str, float] = {}
     log_hazard_per_sd: float = 0.0
     reads_diameter: bool = False

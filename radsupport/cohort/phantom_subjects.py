@@ -161,7 +161,7 @@ def _draw_numbers(marginal: Marginal, group: np.ndarray, weight: float, rng: Gen
     mean, sd = np.array(marginal.mean), np.array(marginal.sd)
     pooled = mean.mean()
     centre = weight * mean[group] + (1 - weight) * pooled
-    return np.round(np.maximum(centre + sd[group] * rng.standard_normal(group.size), 0.05), 2)
+    return np.round(np.clip(centre + sd[group] * rng.standard_normal(group.size), *marginal.limits), 2)
 
 
 def _within_class(

@@ -1,0 +1,107 @@
+"""Chapter 01, step by step: open a study's sources, assign cohorts, and count who is where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from radsupport.cohort.assignment import CohortTables, build_cohort
+from radsupport.cohort.clinical import clinical_path, read_clinical
+from radsupport.cohort.feature_tables import read_feature_study
+from radsupport.cohort.manifest import study_files
+from radsupport.errors import NotEstimableError
+from radsupport.study_schema import Study
+from radsupport.survival.curves import median_follow_up
+
+
+def open_cohort(study: Study, root: Path = Path()) -> CohortTables:
+    """Read a study's clinical table or feature tables and assign every subject to a cohort.
+
+    Parameters
+    ----------
+    study : Study
+    root : Path
+        Project root.
+
+    Returns
+    -------
+    CohortTables
+        The contract table `cohort`, everybody left out with the reason, and the feature tables of a
+        study that starts from them.
+
+    Raises
+    ------
+    ManifestError, ClinicalTableError, StudyError, InputError
+        Every problem of the source at once.
+    """
+    if study.data.entry == "features":
+        return read_feature_study(study, root)
+    files = study_files(study, root)
+    return build_cohort(study, read_clinical(study, clinical_path(study, files, root)), files)
+
+
+def outcome_columns(study: Study) -> list[str]:
+    """Return the outcome columns that the study's cohort table holds."""
+    label = ["label"] if study.endpoint.label is not None else []
+    return label + (["time", "event"] if study.endpoint.survival is not None else [])
+
+
+def event_column(study: Study) -> str:
+    """Return the column that counts an event of the primary endpoint: ``label`` or ``event``."""
+    return "label" if study.endpoint.primary == "label" else "event"
+
+
+def flow_table(tables: CohortTables, study: Study) -> pd.DataFrame:
+    """Return the patients' way into the study for `figures.cohort_flow`: step, n, excluded."""
+    everybody = len(tables.cohort) + len(tables.excluded)
+    reasons = tables.excluded["reason"].value_counts()
+    excluded = "\n".join(f"{reason}: {n}" for reason, n in reasons.items())
+    rows = [{"step": "In the study's sources", "n": everybody, "excluded": excluded}]
+    rows.append({"step": "In the study", "n": len(tables.cohort), "excluded": ""})
+    for name, cohort in study.cohorts.items():
+        here = int((tables.cohort["cohort"] == name).sum())
+        rows.append({"step": f"{cohort.name} ({name})", "n": here, "excluded": ""})
+    return pd.DataFrame(rows)
+
+
+def cohort_summary(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return size, events and follow-up of each cohort.
+
+    Returns
+    -------
+    pandas.DataFrame
+        cohort, n, events (primary endpoint), share_with_event, median_follow_up (months, reverse
+        Kaplan-Meier), ci_low, ci_high; NaN where there is no follow-up.
+    """
+    rows = []
+    for name, spec in study.cohorts.items():
+        part = cohort[cohort["cohort"] == name]
+        events = part[event_column(study)].sum() if name != "segmentation" else float("nan")
+        row = {"cohort": spec.name, "n": len(part), "events": events, "share_with_event": events / max(len(part), 1)}
+        if study.endpoint.survival is not None and name != "segmentation":
+            row |= _follow_up(part.dropna(subset=["time", "event"]))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _follow_up(part: pd.DataFrame) -> dict[str, float]:
+    try:
+        found = median_follow_up(part["time"], part["event"])
+    except NotEstimableError:
+        return {}
+    return {"median_follow_up": found.median, "ci_low": found.ci_low, "ci_high": found.ci_high}
+
+
+def variable_table(study: Study) -> pd.DataFrame:
+    """Return the study's columns as a reader sees them: variable, kind, unit or levels, definition, source, known."""
+    rows = []
+    for name, column in study.columns.items():
+        values = column.unit if column.kind == "number" else ", ".join(column.levels)
+        rows.append(
+            {
+                "variable": column.label, "column": name, "source": column.source.replace("_", " "),
+                "unit_or_levels": values, "definition": column.definition, "known": column.time_of_knowledge,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
