@@ -9,7 +9,6 @@ import pandas as pd
 
 from radsupport.cohort.assignment import CohortTables, build_cohort
 from radsupport.cohort.cells import Parser, category_parser, event_parser, label_parser, number_parser, time_parser
-from radsupport.cohort.manifest import study_files
 from radsupport.cohort.sheets import Sheet, cell_text, read_sheet
 from radsupport.errors import ClinicalTableError, Problem
 from radsupport.paths import StudyPaths
@@ -19,7 +18,6 @@ __all__ = [
     "CohortTables",
     "build_cohort",
     "clinical_path",
-    "load_cohort",
     "parse_clinical",
     "read_clinical",
     "typed_table",
@@ -99,31 +97,6 @@ def clinical_path(study: Study, files: pd.DataFrame, root: Path = Path()) -> Pat
     beside = (Path(root) / study.data.manifest).parent
     places = [folder / study.data.clinical for folder in (data, beside, Path(root))]
     return next((place for place in places if place.is_file()), places[0])
-
-
-def load_cohort(study: Study, root: Path = Path()) -> CohortTables:
-    """Read everything chapter 01 starts from: manifest and clinical sheet, or the feature tables.
-
-    Parameters
-    ----------
-    study : Study
-    root : Path
-        Project root.
-
-    Returns
-    -------
-    CohortTables
-
-    Raises
-    ------
-    ManifestError, ClinicalTableError, StudyError, InputError
-    """
-    if study.data.entry == "features":
-        from radsupport.cohort.feature_tables import read_feature_study  # it imports this module
-
-        return read_feature_study(study, root)
-    files = study_files(study, root)
-    return build_cohort(study, read_clinical(study, clinical_path(study, files, root)), files)
 
 
 def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]]:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.cohort.clinical import build_cohort, clinical_path, load_cohort, read_clinical
+from radsupport.cohort.clinical import build_cohort, clinical_path, read_clinical
+from radsupport.cohort.opening import open_cohort
 from radsupport.cohort.sheets import cell_text, normalise, read_sheet
 from radsupport.contracts import validate_table
 from radsupport.errors import ClinicalTableError, StudyError
@@ -281,7 +282,7 @@ def test_the_sarcoma_cohort(root: Path, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "data_manifest.csv").write_bytes((root / "data_manifest.csv").read_bytes())
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "sts").symlink_to(shared / "real")
-    tables = load_cohort(load_study("sts", folder=root / "studies"), tmp_path)
+    tables = open_cohort(load_study("sts", folder=root / "studies"), tmp_path)
     validate_table(tables.cohort, "cohort")
     assert (len(tables.cohort), tables.cohort["label"].sum(), tables.cohort["event"].sum()) == (22, 9, 6)
     assert tables.excluded["reason"].value_counts().to_dict() == {"no image in the manifest": 29}

@@ -11,8 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from radsupport.cohort.assignment import CohortTables
-from radsupport.cohort.clinical import load_cohort
-from radsupport.cohort.feature_tables import failed_cases, steps_of, write_feature_tables
+from radsupport.cohort.feature_tables import failed_cases, read_feature_study, steps_of, write_feature_tables
 from radsupport.contracts import read_table, validate_table
 from radsupport.errors import ClinicalTableError, InputError, StudyError
 from radsupport.study import load_study, merge
@@ -56,7 +55,7 @@ def write(folder: Path, a: str = A, b: str = B) -> None:
 
 
 def read(folder: Path, **changes: Any) -> CohortTables:
-    return load_cohort(Study.model_validate(merge(MINIMAL, changes)), folder)
+    return read_feature_study(Study.model_validate(merge(MINIMAL, changes)), folder)
 
 
 def counts(tables: CohortTables) -> dict[tuple[str, str], int]:
@@ -151,7 +150,7 @@ def project(root: Path, shared: Path, tmp_path: Path) -> Path:
 
 
 def test_the_published_cnn_reaches_its_auc_on_both_external_centers(root: Path, project: Path) -> None:
-    tables = load_cohort(load_study("hosny2018", folder=root / "studies"), project)
+    tables = read_feature_study(load_study("hosny2018", folder=root / "studies"), project)
     validate_table(tables.cohort, "cohort")
     assert tables.cohort["center"].value_counts().to_dict() == {"HarvardRT": 293, "Maastro": 211, "Radboud": 104}
     joined = tables.cohort.merge(tables.features["deep_published"], on="subject")
@@ -162,7 +161,7 @@ def test_the_published_cnn_reaches_its_auc_on_both_external_centers(root: Path, 
 
 
 def test_hosnys_tables_are_cleaned_visibly(root: Path, project: Path) -> None:
-    tables = load_cohort(load_study("hosny2018", folder=root / "studies"), project)
+    tables = read_feature_study(load_study("hosny2018", folder=root / "studies"), project)
     steps = counts(tables)
     assert steps["Maastro", "ids with spaces around them: stripped"] == 206
     assert steps["Maastro", "rows without an id: named after their row"] == 5
@@ -177,7 +176,7 @@ def test_hosnys_tables_are_cleaned_visibly(root: Path, project: Path) -> None:
 
 
 def test_lung1_has_real_follow_up(root: Path, project: Path) -> None:
-    tables = load_cohort(load_study("lung1", folder=root / "studies"), project)
+    tables = read_feature_study(load_study("lung1", folder=root / "studies"), project)
     validate_table(tables.cohort, "cohort")
     assert tables.cohort["cohort"].value_counts().to_dict() == {"train": 295, "internal": 126}
     assert tables.cohort["event"].sum() == 373
@@ -189,7 +188,7 @@ def test_lung1_has_real_follow_up(root: Path, project: Path) -> None:
 
 @pytest.mark.parametrize(("name", "n", "positive"), [("worc_gist", 245, 124), ("worc_melanoma", 95, 47)])
 def test_worc_tables(name: str, n: int, positive: int, root: Path, project: Path) -> None:
-    tables = load_cohort(load_study(name, folder=root / "studies"), project)
+    tables = read_feature_study(load_study(name, folder=root / "studies"), project)
     validate_table(tables.cohort, "cohort")
     assert (len(tables.cohort), tables.cohort["label"].sum()) == (n, positive)
     assert tables.features["radiomics"].shape == (n, 1 + 1015)
