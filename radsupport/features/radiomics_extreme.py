@@ -1,7 +1,8 @@
 """The voxel farthest from zero in the whole (resampled) image, without resampling all of it by ITK.
 
 Square, square root, logarithm and exponential scale their result by this value, so it has to be known although
-only a crop is filtered. On a resampled grid it is found by separable interpolation: one sparse matrix per axis.
+only a crop is filtered. On a resampled grid it is found by separable interpolation, one sparse matrix per axis,
+and then computed by ITK for that one voxel.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from radsupport.imaging.regions import Box
 
 _NEGLIGIBLE = 1e-9
 _SLAB = 32
+_COLUMNS = 1 << 15
 
 
 def extreme_value(image: sitk.Image, grid: Grid) -> float:
@@ -45,30 +47,28 @@ def _by_slabs(image: sitk.Image, grid: Grid) -> float:
     values = []
     for z in range(0, grid.size[2], _SLAB):
         slab = Box((0, 0, z), (grid.size[0], grid.size[1], min(_SLAB, grid.size[2] - z)))
-        values.append(_farthest(sitk.GetArrayViewFromImage(grid_image(image, grid, slab))))
+        values.append(_farthest(sitk.GetArrayFromImage(grid_image(image, grid, slab))))
     return _farthest(np.asarray(values))
 
 
 def _separable(image: sitk.Image, grid: Grid) -> float:
-    """Interpolate along x and y slice by slice, then along z in columns; only the extremes are kept."""
+    """Interpolate along x and y slice by slice, then along z in columns, to find where the extreme lies."""
     array = sitk.GetArrayViewFromImage(image)
     along = [interpolation_matrix(image.GetSize()[axis], grid, axis) for axis in range(3)]
     planes = np.empty((array.shape[0], grid.size[1] * grid.size[0]), np.float32)
     for z, plane in enumerate(array):
         rows = along[1] @ plane.astype(np.float32)
         planes[z] = (along[0] @ np.ascontiguousarray(rows.T)).T.ravel()
-    if grid.ratio[2] == 1:
-        value = _farthest(planes)
-    else:
-        step = 1 << 15
-        columns = range(0, planes.shape[1], step)
-        value = _farthest(
-            np.asarray([_farthest(along[2] @ np.ascontiguousarray(planes[:, c : c + step])) for c in columns])
-        )
-    if array.dtype.kind == "f":
-        return value
-    limits = np.iinfo(array.dtype)  # ITK cuts the fraction off and clamps where it writes into integers
-    return float(np.clip(np.trunc(value), limits.min, limits.max))
+    best, where = -1.0, (0, 0)
+    for first in range(0, planes.shape[1], _COLUMNS):
+        part = planes[:, first : first + _COLUMNS]
+        values = np.abs(part if grid.ratio[2] == 1 else along[2] @ np.ascontiguousarray(part))
+        z, column = divmod(int(np.argmax(values)), values.shape[1])
+        if values[z, column] > best:
+            best, where = float(values[z, column]), (z, first + column)
+    y, x = divmod(where[1], grid.size[0])
+    exact = grid_image(image, grid, Box((x, y, where[0]), (1, 1, 1)))
+    return float(sitk.GetArrayViewFromImage(exact)[0, 0, 0])
 
 
 def interpolation_matrix(n: int, grid: Grid, axis: int) -> sparse.csr_array:

@@ -106,7 +106,7 @@ def load_settings(settings: str | Path | Mapping[str, Any] | RadiomicsSettings) 
     return RadiomicsSettings(
         setting=setting,
         image_types={key: dict(value or {}) for key, value in checked.enabledImagetypes.items()},
-        feature_classes=_features(checked.enabledFeatures, bool(setting.get("force2D"))),
+        feature_classes=_features(checked.enabledFeatures, "shape2D" in (raw.get("featureClass") or {})),
         cut=_cut(given),
         name=name,
     )
@@ -143,13 +143,13 @@ def _cut(given: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _features(enabled: Mapping[str, Any], two_dimensional: bool) -> dict[str, list[str]]:
-    """Return the features of every class, named one by one."""
+def _features(enabled: Mapping[str, Any], shape2d: bool) -> dict[str, list[str]]:
+    """Return the features of every class, named one by one; shape2D (single-slice masks only) on request only."""
     classes = radiomics.getFeatureClasses()
     names: dict[str, list[str]] = {}
     for key, listed in enabled.items():
-        if key == "shape2D" and not two_dimensional:
-            continue  # pyradiomics gives none without force2D
+        if key == "shape2D" and not shape2d:
+            continue
         known = classes[key].getFeatureNames()
         names[key] = list(listed) if listed else [name for name, deprecated in known.items() if not deprecated]
     return names
