@@ -182,10 +182,9 @@ class PenalisedLogistic(BinaryRisk):
         n = len(label)
         slope = float(np.abs((X - X.mean(axis=0)).T @ (label - label.mean())).max()) / n
         self.lambda_ = max(self.strength * slope / max(self.mixing, 1e-3), 1e-10)
-        solver = "saga" if self.mixing > 0 else "lbfgs"
-        model = LogisticRegression(
-            C=1 / (n * self.lambda_), l1_ratio=self.mixing, solver=solver, max_iter=5000, random_state=0
-        )
+        solver, tol = ("saga", 1e-4) if self.mixing > 0 else ("lbfgs", 1e-6)
+        cost = 1 / (n * self.lambda_)
+        model = LogisticRegression(C=cost, l1_ratio=self.mixing, solver=solver, tol=tol, max_iter=5000, random_state=0)
         with warnings.catch_warnings():
             # At a weak penalty with more columns than subjects the last digits never settle; the risk has.
             warnings.filterwarnings("ignore", "The max_iter was reached", ConvergenceWarning)

@@ -93,7 +93,7 @@ def _strengths(full: bool) -> list[float]:
 
 
 def _logistic(seed: int, full: bool) -> Learner:
-    return Learner(PenalisedLogistic(strength=1e-7, mixing=0.0), [])
+    return Learner(PenalisedLogistic(strength=1e-8, mixing=0.0), [])
 
 
 def _svm(seed: int, full: bool) -> Learner:
