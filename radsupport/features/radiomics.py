@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from radsupport.errors import InputError, Problem, RadsupportError
 from radsupport.features import radiomics_cache
 from radsupport.features.memory import peak_mb, reset_peak
 from radsupport.features.parallel import map_cases
+from radsupport.features.perturbation import Perturbation
 from radsupport.features.radiomics_case import CaseFeatures, extract_case, feature_names
 from radsupport.features.radiomics_settings import RadiomicsSettings, load_settings
 
@@ -34,6 +35,7 @@ class Job:
     mask: str
     settings: RadiomicsSettings
     cache: Path | None = None
+    perturbation: Perturbation | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ def extract(
     cache: str | Path | None = None,
     scheduler: str | None = None,
     progress: bool = True,
+    image_column: str = "image",
+    mask_column: str = "mask",
+    perturbation: Perturbation | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Extract radiomics features of every case.
 
@@ -78,6 +83,11 @@ def extract(
         Address of a Dask scheduler to work on instead of this machine.
     progress : bool
         Show a progress bar.
+    image_column, mask_column : str
+        Columns to take the paths from: ``source_image`` and ``source_mask`` for the scans as they came, or
+        ``mask_reader2`` for the second reader.
+    perturbation : Perturbation, optional
+        A small change applied to every case; see `radsupport.features.perturbation`.
 
     Returns
     -------
@@ -98,11 +108,12 @@ def extract(
     Values equal plain pyradiomics on the whole image; see `radsupport.features.radiomics_case.features_of`.
     """
     loaded = load_settings(settings)
-    _check_cases(cases)
+    _check_cases(cases, image_column, mask_column)
     folder = None if cache is None else Path(cache)
+    paths = zip(*(cases[name] for name in ("subject", "phase", image_column, mask_column)), strict=True)
     jobs = [
-        Job(str(row.subject), str(row.phase), _text(row.image), _text(row.mask), loaded, folder)
-        for row in cases.itertuples(index=False)
+        Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation)
+        for subject, phase, image, mask in paths
     ]
     outcomes = map_cases(run_job, jobs, n_jobs, scheduler, progress, description="radiomics", on_lost=_lost)
     return _table(outcomes, loaded), _log(outcomes)
@@ -114,11 +125,11 @@ def run_job(job: Job) -> Outcome:
     start = time.perf_counter()
     try:
         _require_paths(job)
-        key = "" if job.cache is None else radiomics_cache.case_key(job.image, job.mask, job.settings.digest())
+        key = "" if job.cache is None else _key(job)
         kept = None if job.cache is None else radiomics_cache.load(job.cache, key)
         if kept is not None:
             return Outcome(job.subject, job.phase, **{**kept, "cached": True})
-        outcome = _outcome(job, extract_case(job.image, job.mask, job.settings), start)
+        outcome = _outcome(job, extract_case(job.image, job.mask, job.settings, job.perturbation), start)
     except CASE_ERRORS as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         seconds = time.perf_counter() - start
@@ -127,6 +138,11 @@ def run_job(job: Job) -> Outcome:
         content = {k: v for k, v in asdict(outcome).items() if k not in ("subject", "phase")}
         radiomics_cache.store(job.cache, key, content)
     return outcome
+
+
+def _key(job: Job) -> str:
+    change = "" if job.perturbation is None else repr(replace(job.perturbation, name=""))
+    return radiomics_cache.case_key(job.image, job.mask, job.settings.digest(), change)
 
 
 def _outcome(job: Job, found: CaseFeatures, start: float) -> Outcome:
@@ -154,9 +170,9 @@ def _text(path: Any) -> str:
     return str(path) if isinstance(path, str | Path) else ""
 
 
-def _check_cases(cases: pd.DataFrame) -> None:
+def _check_cases(cases: pd.DataFrame, image_column: str, mask_column: str) -> None:
     """Refuse a table that is no list of cases."""
-    missing = [name for name in ("subject", "phase", "image", "mask") if name not in cases]
+    missing = [name for name in ("subject", "phase", image_column, mask_column) if name not in cases]
     if missing:
         raise InputError(
             "The table of cases has columns missing.",

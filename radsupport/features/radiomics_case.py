@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from radiomics import imageoperations
 
 from radsupport.errors import MaskError
+from radsupport.features.perturbation import Perturbation
 from radsupport.features.radiomics_extreme import extreme_value
 from radsupport.features.radiomics_filters import (
     SCALED_BY_MAXIMUM,
@@ -52,7 +53,12 @@ class CaseFeatures:
     messages: tuple[str, ...]
 
 
-def extract_case(image_path: str | Path, mask_path: str | Path, settings: RadiomicsSettings) -> CaseFeatures:
+def extract_case(
+    image_path: str | Path,
+    mask_path: str | Path,
+    settings: RadiomicsSettings,
+    perturbation: Perturbation | None = None,
+) -> CaseFeatures:
     """Read one case and return its features; see `features_of`.
 
     Raises
@@ -64,11 +70,13 @@ def extract_case(image_path: str | Path, mask_path: str | Path, settings: Radiom
     """
     image = read_image(image_path)
     report = check_geometry(image, read_mask(mask_path, settings.label), str(mask_path))
-    found = features_of(image, report.mask, settings)
+    found = features_of(image, report.mask, settings, perturbation)
     return replace(found, messages=(*(problem.what for problem in report.problems), *found.messages))
 
 
-def features_of(image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings) -> CaseFeatures:
+def features_of(
+    image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings, perturbation: Perturbation | None = None
+) -> CaseFeatures:
     """Return the features of one region.
 
     Parameters
@@ -78,6 +86,8 @@ def features_of(image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings
     mask : SimpleITK.Image
         On the image's grid, 1 inside.
     settings : RadiomicsSettings
+    perturbation : Perturbation, optional
+        A small change of the case, to see which features survive it.
 
     Returns
     -------
@@ -94,23 +104,21 @@ def features_of(image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings
     with quiet_pyradiomics() as messages:
         if settings.setting.get("normalize"):
             image = imageoperations.normalizeImage(image, **settings.setting)
-        region = load_region(image, mask, settings)
+        region = load_region(image, mask, settings, perturbation)
         del image, mask
         values = _measure(region, settings)
     return CaseFeatures(values, _count(region.mask), tuple(dict.fromkeys(messages)))
 
 
-def load_region(image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings, margin: int = 0) -> Region:
-    """Return the region on the grid of the settings with as much around it as the filters need.
-
-    Parameters
-    ----------
-    image, mask : SimpleITK.Image
-    settings : RadiomicsSettings
-    margin : int
-        Further voxels on every side.
-    """
+def load_region(
+    image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings, perturbation: Perturbation | None = None
+) -> Region:
+    """Return the region on the grid of the settings with as much around it as the filters need."""
+    if perturbation is not None:
+        image, mask = perturbation.change_image(image), perturbation.change_mask(mask)
     grid = plan_grid(mask, settings.resampled_spacing, settings.setting.get("interpolator"))
+    if perturbation is not None:
+        grid = perturbation.change_grid(grid)
     if settings.cut is not None:
         box = cut_box(mask, grid, settings.cut)
         image, mask = grid_image(image, grid, box), grid_mask_in(mask, grid, box)
@@ -121,7 +129,7 @@ def load_region(image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings
     tight = bounding_box(whole_mask)
     steps = filter_steps(settings.image_types, settings.setting)
     boxes = [
-        box_of(tight, grid.size, reach + margin, periodic)
+        box_of(tight, grid.size, reach, periodic)
         for reach, periodic in (reach_of(kind, own, grid.spacing) for kind, own in steps)
     ]
     wide = _around([tight, *boxes])

@@ -1,0 +1,99 @@
+"""What a radiologist looks at to check masks: the largest slice of each case with the tumour's outline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import contourpy
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import SimpleITK as sitk
+
+from radsupport.imaging.geometry import check_geometry, read_image, read_mask
+from radsupport.imaging.regions import bounding_box, crop, largest_slice, slice_areas
+
+
+def contact_sheet_data(cases: pd.DataFrame, margin_mm: float = 15.0, label: int | None = None) -> pd.DataFrame:
+    """Return the largest axial section of every usable case, for a contact sheet of the cohort.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        Table `cases`: ``subject``, ``phase``, ``image``, ``mask``, and ``exclusion`` and ``warnings`` where there are.
+    margin_mm : float
+        Tissue shown around the tumour.
+    label : int, optional
+        Label to show where masks hold several.
+
+    Returns
+    -------
+    DataFrame
+        One row per case: ``subject``, ``phase``, ``slice`` (z index in the image), ``image`` (2-D, HU), ``mask`` (2-D),
+        ``spacing`` ((row, column) in mm), ``area_mm2``, ``warnings``. Cases with a reason for exclusion are left out.
+    """
+    usable = cases[cases["exclusion"].fillna("") == ""] if "exclusion" in cases else cases
+    return pd.DataFrame([_section(row, margin_mm, label) for row in usable.to_dict("records")])
+
+
+def _section(case: Mapping[Any, Any], margin_mm: float, label: int | None) -> dict[str, Any]:
+    image = read_image(case["image"])
+    mask = check_geometry(image, read_mask(case["mask"], label), str(case["mask"])).mask
+    z, areas = largest_slice(mask), slice_areas(mask)
+    box = bounding_box(mask, (margin_mm, margin_mm, 0))
+    small_image, small_mask = crop(image, box), crop(mask, box, 0)
+    spacing = image.GetSpacing()
+    return {
+        "subject": case["subject"],
+        "phase": case["phase"],
+        "slice": z,
+        "image": sitk.GetArrayFromImage(small_image)[z - box.start[2]],
+        "mask": sitk.GetArrayFromImage(small_mask)[z - box.start[2]],
+        "spacing": (spacing[1], spacing[0]),
+        "area_mm2": float(areas[z]),
+        "warnings": str(case.get("warnings") or ""),
+    }
+
+
+def mask_outline(mask: npt.ArrayLike, spacing: tuple[float, float] = (1.0, 1.0)) -> list[npt.NDArray[np.float64]]:
+    """Return the outlines of a 2-D mask as closed or open lines.
+
+    Parameters
+    ----------
+    mask : array, shape (rows, columns)
+        Non-zero inside.
+    spacing : (row, column)
+        Pixel size in mm.
+
+    Returns
+    -------
+    list of array, shape (n, 2)
+        Points (x, y) in mm from the centre of the first pixel, half-way between inside and outside; a hole has an
+        outline of its own. A mask that reaches the edge of the array is closed there.
+    """
+    padded = np.pad((np.asarray(mask) != 0).astype(float), 1)
+    rows = (np.arange(padded.shape[0]) - 1) * spacing[0]
+    columns = (np.arange(padded.shape[1]) - 1) * spacing[1]
+    return [np.asarray(line) for line in contourpy.contour_generator(columns, rows, padded).lines(0.5)]
+
+
+def before_after(case: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the largest section of one case before and after preprocessing.
+
+    Parameters
+    ----------
+    case : mapping
+        Row of the table `cases` with ``source_image``, ``source_mask``, ``image`` and ``mask``.
+
+    Returns
+    -------
+    DataFrame
+        Two rows, ``stage`` "source" and "preprocessed", with the columns of `contact_sheet_data`.
+    """
+    stages = {"source": ("source_image", "source_mask"), "preprocessed": ("image", "mask")}
+    rows = []
+    for stage, (image, mask) in stages.items():
+        files = {**case, "image": case[image], "mask": case[mask]}
+        rows.append({"stage": stage, **_section(files, 15.0, None)})
+    return pd.DataFrame(rows)
