@@ -72,7 +72,7 @@ def generate(study: Study, out: Path, n_jobs: int = 1, progress: bool = True) ->
     spec, out = study.synthetic, Path(out)
     (out / "images").mkdir(parents=True, exist_ok=True)
     subjects = draw_subjects(spec, study.seed)
-    items = [(study, patient, out) for patient in _patients(subjects, spec, study.seed)]
+    items = [(study, patient, out) for patient in _patients(subjects, spec, study.seed, study.cohorts["train"].centers)]
     written = map_cases(_write_patient, items, n_jobs=n_jobs, progress=progress)
     manifest = pd.DataFrame([row for rows in written for row in rows])
     manifest.insert(0, "study", study.id)
@@ -82,10 +82,12 @@ def generate(study: Study, out: Path, n_jobs: int = 1, progress: bool = True) ->
     return manifest
 
 
-def _patients(subjects: pd.DataFrame, spec: Synthetic, seed: int) -> list[Patient]:
-    followed = subjects.index[subjects["label"].notna()]
+def _patients(subjects: pd.DataFrame, spec: Synthetic, seed: int, training: list[str]) -> list[Patient]:
+    """Return the patients to draw; the second reader outlines training patients first, picked at random."""
     rng = np.random.default_rng([seed, 2])
-    twice = set(rng.choice(followed, min(spec.second_reader_subjects, len(followed)), replace=False))
+    followed = rng.permutation(subjects.index[subjects["label"].notna()])
+    first = subjects.loc[followed, "center"].isin(training).to_numpy()
+    twice = set(np.concatenate([followed[first], followed[~first]])[: spec.second_reader_subjects])
     return [
         Patient(
             row.subject, row.center, float(row.latent), float(row.diameter_mm), bool(row.core),

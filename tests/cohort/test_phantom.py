@@ -99,7 +99,7 @@ def test_drawn_tumour_has_the_diameter_asked_for(diameter: float) -> None:
 
 def test_a_case_has_every_role_on_one_grid(song: Study) -> None:
     subjects = draw_subjects(song.synthetic, song.seed)
-    patient = next(p for p in phantom._patients(subjects, song.synthetic, song.seed) if p.second_reader)
+    patient = next(p for p in phantom._patients(subjects, song.synthetic, song.seed, ["hospital_1"]) if p.second_reader)
     scanner = song.synthetic.centers[patient.center].scanner
     drawn = phantom.render(patient, "arterial", song.synthetic.anatomy, scanner)
     assert set(drawn) == {"image", "mask", "mask_reader2", "roi_rough", "samples"}
