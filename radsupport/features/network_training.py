@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from radsupport.errors import InputError, NotEstimableError
-from radsupport.features.torch_tools import save_atomically
+from radsupport.errors import NotEstimableError
+from radsupport.features.torch_tools import read_torch_file, save_atomically
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -33,10 +32,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"`{path}` is not a readable checkpoint ({error}). Delete it to train anew.") from error
+    state: dict[str, Any] = read_torch_file(path, "checkpoint; delete it to train anew")
     return state
 
 

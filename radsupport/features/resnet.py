@@ -7,7 +7,6 @@ those of torchvision are another training of the same architecture.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from radsupport.features.torch_tools import (
     content_hash,
     feature_table,
     predict_batches,
+    read_torch_file,
     reproducible,
 )
 
@@ -174,10 +174,7 @@ def load_torchvision_weights(net: ResNetFeatures, path: Path) -> None:
     """
     if not path.is_file():
         raise InputError(f"There is no file of weights at `{path}`. Use a path, 'imagenet' or 'random'.")
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"`{path}` is not a file of torch weights ({error}).") from error
+    stored = read_torch_file(path, "file of torch weights")
     if not isinstance(stored, Mapping):
         raise InputError(f"`{path}` holds a {type(stored).__name__}, not a state dictionary.")
     stored = stored.get("state_dict", stored)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,16 @@ from radsupport.errors import InputError
 
 Float32Array = NDArray[np.float32]
 Model = TypeVar("Model", bound=nn.Module)
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -120,6 +132,21 @@ def save_atomically(path: Path, write: Callable[[Any], None]) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_torch_file(path: Path, what: str) -> Any:
+    """Return the tensors and plain values of a file, on the CPU; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        It is no file of torch; `what` says what it should have been.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # the reader has no error of its own: on a foreign file it stumbles over whatever it meets first
+    except _UNREADABLE as error:
+        raise InputError(f"`{path}` is not a readable {what} ({type(error).__name__}: {error}).") from error
 
 
 def cached_rows(

@@ -79,7 +79,8 @@ def test_checkpoints_round_trip_and_refuse_other_files(tmp_path: Path) -> None:
     assert stored is not None
     assert stored["history"] == [{"epoch": 1, "loss": 0.5}]
     whole = (tmp_path / "a.pt").read_bytes()
-    for name, content in {"text.pt": b"not a checkpoint", "cut.pt": whole[: len(whole) // 2], "empty.pt": b""}.items():
+    others = {"text.pt": b"not a checkpoint", "word.pt": b"hello", "cut.pt": whole[: len(whole) // 2], "no.pt": b""}
+    for name, content in others.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match="not a readable checkpoint"):
             load_checkpoint(tmp_path / name)
