@@ -8,11 +8,11 @@ of our own is rendered by both. Nothing shown here asks anything of the network.
 from __future__ import annotations
 
 import base64
+import functools
+import gzip
 import io
-import json
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -26,7 +26,6 @@ from radsupport.report import style
 from radsupport.report.figures.base import description
 from radsupport.report.table_html import table_html
 
-PLOTLY_FILE = "plotly.min.js"
 _DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
 
 _PLOTLY_SCRIPT = r"""
@@ -41,18 +40,23 @@ _PLOTLY_SCRIPT = r"""
     element.textContent = "";
     window.Plotly.newPlot(element, figure.data, figure.layout, { displaylogo: false, responsive: true });
   });
-  if (window.Plotly) { draw(); return; }
-  const page = document.documentElement.getAttribute("data-content_root");
-  const options = window.DOCUMENTATION_OPTIONS || {};
-  const root = page !== null ? page : options.URL_ROOT || "";
-  let script = document.querySelector("script[data-plotly-bundle]");
-  if (!script) {
-    script = document.createElement("script");
-    script.setAttribute("data-plotly-bundle", "");
-    script.src = root + "_static/plotly.min.js";
+  const unpack = (text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  };
+  const load = (source) => {
+    const amd = window.define; // a page with require.js would otherwise take the library for itself
+    window.define = undefined;
+    const script = document.createElement("script");
+    script.textContent = source;
     document.head.appendChild(script);
+    window.define = amd;
+  };
+  if (!window.Plotly && !window.plotlyUnpacked) {
+    window.plotlyUnpacked = unpack(document.querySelector("[data-plotly-library]").textContent.trim()).then(load);
   }
-  script.addEventListener("load", draw);
+  Promise.resolve(window.plotlyUnpacked).then(draw);
 })();
 """
 
@@ -143,11 +147,12 @@ def show_html(html: str) -> None:
 
 
 def show_plotly(fig: go.Figure, alt: str = "", caption: str = "") -> None:
-    """Show an interactive figure that works offline.
+    """Show an interactive figure that works offline, wherever the page is opened.
 
-    The output has two forms. JupyterLab takes the plotly one, which the extension that comes with plotly draws. The
-    book takes the HTML one: it loads plotly.js, once per page, from ``_static`` beside the page (also from
-    ``file://``), where `write_plotly_bundle` puts it at build time; so no notebook carries the 5 MB library.
+    The output carries plotly.js itself, compressed (2 MB instead of 5) and unpacked by the browser: so it is drawn in
+    JupyterLab, in the book on a web host or opened from a folder, and in a notebook that was mailed, without a file
+    beside it. The plotly form of output (``application/vnd.plotly.v1+json``) is left out: MyST-NB warns of it, and the
+    book is built with warnings as errors.
 
     Parameters
     ----------
@@ -161,14 +166,11 @@ def show_plotly(fig: go.Figure, alt: str = "", caption: str = "") -> None:
     InputError
         Nothing describes the figure, or it is no plotly figure.
     """
-    html = plotly_html(fig, alt, caption)
-    plain = json.loads(fig.to_json())
-    bundle = {"text/html": html, "application/vnd.plotly.v1+json": plain, "text/plain": _plotly_alt(fig, alt)}
-    display(bundle, raw=True)
+    display({"text/html": plotly_html(fig, alt, caption), "text/plain": _plotly_alt(fig, alt)}, raw=True)
 
 
 def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
-    """Return the HTML form of a plotly figure: an empty box, the figure's data, and the script that draws it."""
+    """Return what `show_plotly` shows: a box with the figure's data, plotly.js, and the script that draws."""
     words = escape(_plotly_alt(fig, alt), quote=True)
     data = escape(fig.to_json(), quote=True)
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
@@ -176,8 +178,16 @@ def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
     return (
         f'<figure class="rad-figure" style="margin:0 0 1rem"><div role="img" aria-label="{words}" '
         f'style="min-height:{height}px;background:#fff;color:#1a1a1a" data-plotly="{data}">{words}</div>{note}'
+        f'<script type="text/plain" data-plotly-library>{_plotly_library()}</script>'
         f"<script>{_PLOTLY_SCRIPT}</script></figure>"
     )
+
+
+@functools.cache
+def _plotly_library() -> str:
+    """Return plotly.js of the installed package, compressed, as text."""
+    packed = gzip.compress(get_plotlyjs().encode("utf-8"), compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode("ascii")
 
 
 def _plotly_alt(fig: go.Figure, alt: str) -> str:
@@ -188,24 +198,3 @@ def _plotly_alt(fig: go.Figure, alt: str) -> str:
     if not words:
         raise InputError("The figure has no alt text. Give `alt`, or put it into fig.layout.meta['alt_text'].")
     return str(words)
-
-
-def write_plotly_bundle(static: str | Path) -> Path:
-    """Write plotly.js from the installed package into the book's static folder.
-
-    Parameters
-    ----------
-    static : str or pathlib.Path
-        A folder that Sphinx copies to ``_static`` (``html_static_path``).
-
-    Returns
-    -------
-    pathlib.Path
-        The file written; left alone where it is already the same.
-    """
-    target = Path(static) / PLOTLY_FILE
-    target.parent.mkdir(parents=True, exist_ok=True)
-    text = get_plotlyjs()
-    if not target.is_file() or target.read_text(encoding="utf-8") != text:
-        target.write_text(text, encoding="utf-8")
-    return target

@@ -83,9 +83,9 @@ def _km() -> Case:
         at_risk = np.arange(60, 0, -1)
         survival = np.cumprod(1 - event[order] / at_risk)
         spread = 1.2 * np.sqrt(survival * (1 - survival) / at_risk)
-        part = pd.DataFrame({"group": name, "time": time[order], "survival": survival, "at_risk": at_risk})
+        part = pd.DataFrame({"group": name, "time": time[order], "survival": survival, "n_risk": at_risk})
         part["ci_low"], part["ci_high"] = np.clip(survival - spread, 0, 1), np.clip(survival + spread, 0, 1)
-        parts.append(part.assign(censored=(~event[order]).astype(int)))
+        parts.append(part.assign(n_censor=(~event[order]).astype(int)))
     return pd.concat(parts), {"p": 0.00002}
 
 

@@ -31,9 +31,9 @@ def roc_curve(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame |
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per threshold and signature: ``signature, sensitivity, specificity`` (0 to 1), in the order of
-        the thresholds, and, repeated in each row of a signature, ``auc, ci_low, ci_high`` and optionally ``n``
-        (patients). A time point can stand in the place of a signature.
+        What `tidy.roc_table` returns. One row per threshold and signature: ``signature, sensitivity, specificity``
+        (0 to 1), in the order of the thresholds, and, repeated in each row of a signature, ``auc, ci_low, ci_high``
+        and optionally ``n`` (patients). A time point can stand in the place of a signature.
     ax : matplotlib.axes.Axes
     operating_points : pandas.DataFrame, optional
         ``signature, sensitivity, specificity`` of the thresholds carried over from training; drawn as markers.
@@ -75,8 +75,8 @@ def delong_heatmap(table: pd.DataFrame, ax: Axes) -> None:
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per pair: ``signature_a, signature_b, p`` and optionally ``auc_a, auc_b``; one row per unordered
-        pair suffices.
+        What `tidy.delong_table` returns. One row per pair: ``signature_a, signature_b, p`` and optionally ``auc_a,
+        auc_b``; one row per unordered pair suffices.
     ax : matplotlib.axes.Axes
     """
     names = list(pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel()))

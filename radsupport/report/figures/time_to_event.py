@@ -21,14 +21,14 @@ def _km_alt(table: pd.DataFrame, *, p: float | None = None, time_unit: str = "mo
         last, below = part.iloc[-1], part[part["survival"] <= 0.5]
         median = f"median {number(below['time'].iloc[0])} {time_unit}" if len(below) else "median not reached"
         words.append(
-            f"{name}: {part['at_risk'].max():.0f} patients, {median}, survival {fixed(last['survival'])} "
+            f"{name}: {part['n_risk'].max():.0f} patients, {median}, survival {fixed(last['survival'])} "
             f"at {number(last['time'])} {time_unit}"
         )
     test = "" if p is None else f" Log-rank {p_value(p)}."
     return f"Kaplan-Meier curves of {counted(len(words), 'group')} with numbers at risk. {'; '.join(words)}.{test}"
 
 
-@figure("group", "time", "survival", "at_risk", alt=_km_alt, size=(6.4, 5.0))
+@figure("group", "time", "survival", "n_risk", alt=_km_alt, size=(6.4, 5.0))
 def kaplan_meier(
     table: pd.DataFrame,
     ax: Axes,
@@ -45,9 +45,9 @@ def kaplan_meier(
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per group and time at which someone had an event or was censored, in order of time: ``group, time,
-        survival`` (just after the time), ``at_risk`` (just before it), and optionally ``ci_low, ci_high`` and
-        ``censored`` (number censored at that time).
+        What `tidy.kaplan_meier_table` returns: one row per group and time at which someone had an event or was
+        censored, in order of time: ``group, time, survival`` (just after the time), ``n_risk`` (just before it), and
+        optionally ``ci_low, ci_high`` and ``n_censor`` (number censored at that time).
     ax : matplotlib.axes.Axes
     p : float, optional
         p-value of the comparison, and `test`, its name.
@@ -77,8 +77,8 @@ def _from_time_zero(part: pd.DataFrame) -> pd.DataFrame:
     if float(part["time"].iloc[0]) <= 0:
         return part
     first = part.iloc[[0]].assign(time=0.0, survival=1.0)
-    for column in {"ci_low", "ci_high", "censored"} & set(part.columns):
-        first[column] = 0 if column == "censored" else 1.0
+    for column in {"ci_low", "ci_high", "n_censor"} & set(part.columns):
+        first[column] = 0 if column == "n_censor" else 1.0
     return pd.concat([first, part], ignore_index=True)
 
 
@@ -88,8 +88,8 @@ def _km_curve(ax: Axes, part: pd.DataFrame, name: str, i: int) -> None:
     if {"ci_low", "ci_high"} <= set(part.columns):
         low, high = part["ci_low"].ffill(), part["ci_high"].ffill()
         ax.fill_between(part["time"], low, high, step="post", color=colour, alpha=0.14, linewidth=0)
-    if "censored" in part:
-        gone = part[part["censored"] > 0]
+    if "n_censor" in part:
+        gone = part[part["n_censor"] > 0]
         ax.plot(gone["time"], gone["survival"], "|", color=colour, ms=7, mew=1.1)
 
 
@@ -101,7 +101,7 @@ def _ticks_within(ax: Axes, end: float) -> np.ndarray[Any, Any]:
 def at_risk(part: pd.DataFrame, times: Any) -> list[int]:
     """Look up the number at risk just before each time: that of the first row at or after it, 0 past the last row."""
     rows = np.searchsorted(part["time"].to_numpy(dtype=float), np.asarray(times, dtype=float), side="left")
-    numbers = np.append(part["at_risk"].to_numpy(dtype=float), 0.0)
+    numbers = np.append(part["n_risk"].to_numpy(dtype=float), 0.0)
     return [int(value) for value in numbers[rows]]
 
 

@@ -1,0 +1,127 @@
+"""Results become the tables that the figures take, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.errors import InputError
+from radsupport.modelling.regression import fit_logistic
+from radsupport.report import figures, tidy
+from radsupport.survival.cox import fit_cox
+from radsupport.survival.kaplan_meier import kaplan_meier
+from radsupport.survival.schoenfeld import schoenfeld_residuals
+
+
+def test_roc_table_repeats_the_auc() -> None:
+    curve = pd.DataFrame({"threshold": [0.1, 0.2], "sensitivity": [1.0, 0.0], "specificity": [0.0, 1.0]})
+    auc = SimpleNamespace(auc=0.5, ci_low=0.4, ci_high=0.6, n=12)
+    table = tidy.roc_table({"a": curve, "b": curve}, {"a": auc, "b": auc, "c": auc})
+    assert list(table["signature"]) == ["a", "a", "b", "b"]
+    assert set(table["n"]) == {12}
+    assert "2 signatures in 12 patients" in figures.alt_text("roc_curve", table)
+    for curves in ({"d": curve}, {}):
+        with pytest.raises(InputError, match="needs its AUC"):
+            tidy.roc_table(curves, {"a": auc})
+
+
+def test_kaplan_meier_of_the_project_is_drawn_with_r_numbers_at_risk(r_table: Any, r_values: Any) -> None:
+    lung = r_table("data/lung.csv")
+    curves = {f"sex {sex}": kaplan_meier(part["time"], part["status"]) for sex, part in lung.groupby("sex")}
+    table = tidy.kaplan_meier_table(curves)
+    assert len(table) == sum(len(km.curve) for km in curves.values())
+    ax = figures.kaplan_meier(table, at=[0, 365, 700, 2000], p=0.001)
+    shown = [int(text.get_text()) for text in ax.child_axes[0].texts if text.get_text().isdigit()]
+    expected = [
+        int((lung.loc[lung["sex"] == sex, "time"] >= time).sum()) for sex in (1, 2) for time in (0, 365, 700, 2000)
+    ]
+    assert shown == expected
+    with pytest.raises(InputError, match="no survival curves"):
+        tidy.kaplan_meier_table({})
+
+
+def test_calibration_table_stacks_lines_and_groups() -> None:
+    line = pd.DataFrame({"predicted": [0.1, 0.9], "apparent": [0.2, 0.8], "corrected": [0.3, np.nan]})
+    groups = pd.DataFrame({"predicted": [0.5], "observed": [0.4], "ci_low": [0.2], "ci_high": [0.6], "n": [9]})
+    table = tidy.calibration_table(line, groups)
+    assert list(table["kind"]) == ["apparent", "apparent", "corrected", "grouped"]
+    assert list(table["observed"]) == [0.2, 0.8, 0.3, 0.4]
+    smooth = tidy.calibration_table(groups.drop(columns="n"))
+    assert list(smooth["kind"]) == ["apparent"]
+    figures.calibration(table)
+    with pytest.raises(InputError, match="nothing to stack"):
+        tidy.calibration_table()
+
+
+def test_delong_table_lists_each_pair_once() -> None:
+    names = ["a", "b", "c"]
+    auc = pd.DataFrame({"signature": names, "auc": [0.6, 0.7, 0.8]})
+    p = pd.DataFrame([[1, 0.1, 0.2], [0.1, 1, 0.3], [0.2, 0.3, 1]], index=names, columns=names)
+    difference = pd.DataFrame(np.subtract.outer([0.6, 0.7, 0.8], [0.6, 0.7, 0.8]), index=names, columns=names)
+    table = tidy.delong_table(SimpleNamespace(auc=auc, p=p, difference=difference))  # type: ignore[arg-type]
+    assert list(table["p"]) == [0.1, 0.2, 0.3]
+    assert list(zip(table["signature_a"], table["signature_b"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
+    np.testing.assert_allclose(table["difference"], table["auc_a"] - table["auc_b"])
+
+
+def test_correlation_pairs_are_the_upper_triangle() -> None:
+    matrix = pd.DataFrame([[1, 0.2, 0.3], [0.2, 1, -0.4], [0.3, -0.4, 1]], index=list("xyz"), columns=list("xyz"))
+    pairs = tidy.correlation_pairs(matrix)
+    assert pairs.to_dict("list") == {"feature_a": ["x", "x", "y"], "feature_b": ["y", "z", "z"], "r": [0.2, 0.3, -0.4]}
+    with pytest.raises(InputError, match="square"):
+        tidy.correlation_pairs(matrix.iloc[:2])
+
+
+def test_icc_share_counts_ties_and_missing() -> None:
+    features = pd.DataFrame({"feature_class": ["s"] * 5 + ["g"], "icc": [0.5, 0.9, 0.9, 0.2, np.nan, 0.7]})
+    table = tidy.icc_table(features)
+    for row in table.to_dict("records"):
+        own = features[features["feature_class"] == row["feature_class"]]
+        assert row["share"] == pytest.approx((own["icc"] >= row["icc"]).sum() / len(own))
+    assert set(table["n"]) == {5, 1}
+
+
+def test_forest_table_has_reference_levels_and_no_intercept(r_table: Any) -> None:
+    table = r_table("data/veteran.csv")
+    cox = tidy.forest_table(fit_cox(table, "time", "status", "karno+celltype"), {"karno": "Karnofsky score"})
+    assert list(cox["covariate"]) == [
+        "Karnofsky score", "celltype: adeno", "celltype: large", "celltype: smallcell", "celltype: squamous",
+    ]  # fmt: skip
+    assert cox["hr"].isna().tolist() == [False, True, False, False, False]
+    assert "4 hazard ratios" in figures.alt_text("forest", cox)
+    figures.forest(cox)
+    logistic = tidy.forest_table(fit_logistic(r_table("data/pima_tr.csv"), "type01", "glu+age"))
+    assert list(logistic["covariate"]) == ["glu", "age"]
+    assert "odds_ratio" in logistic
+
+
+def test_results_become_rows() -> None:
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class Result:
+        auc: float
+        p: float
+
+    table = tidy.result_table({"a": Result(0.8, 0.01), "b": Result(0.7, 0.2)})
+    assert table.to_dict("list") == {"signature": ["a", "b"], "auc": [0.8, 0.7], "p": [0.01, 0.2]}
+
+
+def test_schoenfeld_curve_runs_through_a_straight_trend(r_table: Any) -> None:
+    fit = fit_cox(r_table("data/veteran.csv"), "time", "status", "karno+age")
+    residuals = schoenfeld_residuals(fit)
+    table = tidy.schoenfeld_table(residuals, "karno")
+    assert len(table) == fit.n_events
+    assert table["smooth"].between(table["ci_low"], table["ci_high"]).all()
+    # karno: the effect wanes, from clearly negative to about none (cox.zph p < 0.001)
+    assert table["smooth"].iloc[0] < -0.03 < table["smooth"].iloc[-20:].mean()
+    figures.schoenfeld(table, coefficient=float(fit.coef["karno"]))
+    straight = residuals.assign(residual=2 + 3 * residuals["transformed_time"])
+    line = tidy.schoenfeld_table(straight, "age")
+    np.testing.assert_allclose(line["smooth"], line["residual"], atol=1e-8)
+    with pytest.raises(InputError, match="those of karno, age"):
+        tidy.schoenfeld_table(residuals, "sex")
