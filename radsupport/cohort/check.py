@@ -1,0 +1,189 @@
+"""Check own data before building: every problem of manifest, images, masks and clinical table at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pooch
+import SimpleITK as sitk
+
+from radsupport.cohort.check_clinical import check_sheet, check_typed_sheet
+from radsupport.cohort.clinical import clinical_path
+from radsupport.cohort.feature_tables import read_feature_study
+from radsupport.cohort.manifest import CASE_ROLES, parse_manifest, with_files
+from radsupport.errors import GeometryError, Problem, RadsupportError
+from radsupport.features.parallel import map_cases
+from radsupport.imaging.geometry import check_geometry, read_image, read_label_map
+from radsupport.imaging.mask_quality import MIN_VOXELS
+from radsupport.imaging.reading import label_values
+from radsupport.paths import StudyPaths
+from radsupport.study_schema import Study
+
+MASK_ROLES = ("mask", "mask_reader2", "roi_rough")
+
+
+def check_manifest(
+    path: Path, study: Study | None = None, root: Path = Path(), n_jobs: int = 1, progress: bool = True
+) -> list[Problem]:
+    """Check a manifest and every file it names.
+
+    Parameters
+    ----------
+    path : Path
+        The manifest.
+    study : Study, optional
+        Limits the check to its rows and types the clinical table as the study file says. Without it, the
+        clinical table is checked for what is wrong in any study: missing and infinite cells, text among
+        numbers, negative times, outcomes other than 0 and 1, subjects without outcome.
+    root : Path
+        Project root.
+    n_jobs : int
+        Cases at once.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    list of Problem
+        Empty where all is well. Rows that carry an exclusion are not looked into.
+    """
+    table, problems = parse_manifest(Path(path), study.id if study else None)
+    if table.empty:
+        return problems or [_no_rows(path, study)]
+    problems += _study_problems(table, study, str(path)) if study else []
+    cases = []
+    for name, rows in table.groupby("study", sort=False):
+        files = with_files(rows, Path(path), StudyPaths(str(name), Path(root)))
+        problems += _file_problems(files, str(path))
+        used = files[(files["exclusion"] == "") & files["role"].isin(CASE_ROLES)]
+        cases += [(str(path), _records(group)) for _, group in used.groupby(["subject", "phase"], sort=False)]
+        problems += _table_problems(study, files, Path(path), Path(root))
+    for found in map_cases(_check_case, cases, n_jobs=n_jobs, progress=progress, description="cases"):
+        problems += found
+    return problems
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _no_rows(path: Path, study: Study | None) -> Problem:
+    if study is None:
+        return Problem("the manifest has no rows", remedy="add one row per file", file=str(path))
+    return Problem("no row of this study", remedy="add its files", file=str(path), column="study", value=study.id)
+
+
+def _study_problems(table: pd.DataFrame, study: Study, file: str) -> Iterator[Problem]:
+    """Yield phases and centers that the study file does not know, and subjects without one of its phases."""
+    centers = [center for cohort in study.cohorts.values() for center in cohort.centers]
+    cases = table[table["role"].isin(CASE_ROLES) & (table["exclusion"] == "")]
+    for column, known in (("phase", list(study.phases)), ("center", centers)):
+        for value, rows in cases[~cases[column].isin([*known, ""])].groupby(column):
+            at, remedy = ", ".join(map(str, rows["row"])), "correct it, or add it to the study file"
+            yield Problem(f"unknown {column}", f"one of {', '.join(known)}", remedy, file, at, column, str(value))
+    images = cases[cases["role"] == "image"]
+    optional = set(study.cohorts["segmentation"].centers) if "segmentation" in study.cohorts else set()
+    for subject, rows in images[~images["center"].isin(optional)].groupby("subject", sort=False):
+        for phase in [name for name in study.phases if name not in set(rows["phase"])]:
+            remedy = "add it, or exclude the subject with a reason in the column exclusion"
+            yield Problem(
+                "no image of this phase",
+                "one image per phase",
+                remedy,
+                file,
+                column="phase",
+                value=f"{subject}: {phase}",
+            )
+
+
+def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:
+    """Yield files that are missing or differ from their checksum."""
+    for row in files[files["path"] != ""].to_dict("records"):
+        where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": row["path"]}
+        if not row["file"].exists():
+            yield Problem("the file does not exist", remedy="correct the path or fetch the study", **where)
+        elif row["sha256"] and row["file"].is_file() and pooch.file_hash(str(row["file"])) != row["sha256"]:
+            yield Problem("the file differs from its checksum", f"sha256 {row['sha256']}", "fetch it again", **where)
+
+
+def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, root: Path) -> list[Problem]:
+    """Return what is wrong with the clinical table, or with the feature tables."""
+    subjects = files[files["role"].isin(CASE_ROLES) & (files["exclusion"] == "")]
+    centers = dict(zip(subjects["subject"], subjects["center"], strict=True))
+    try:
+        if study is not None and study.data.entry == "features":
+            data = study.data.model_copy(update={"manifest": str(manifest.resolve())})
+            read_feature_study(study.model_copy(update={"data": data}), root)
+            return []
+        if study is not None:
+            return check_typed_sheet(study, clinical_path(study, files, root), centers)
+        sheets = files[(files["role"] == "clinical") & files["file"].map(lambda file: Path(file).is_file())]
+        found = [check_sheet(Path(file), list(centers)) for file in sheets["file"]]
+    except RadsupportError as error:
+        return list(error.problems) or [Problem(error.message)]
+    return [problem for problems in found for problem in problems]
+
+
+def _check_case(item: tuple[str, list[dict[str, Any]]]) -> list[Problem]:
+    """Return what is wrong with the image and masks of one case."""
+    manifest, rows = item
+    by_role = {row["role"]: row for row in reversed(rows)}  # of doubled rows, reported before, the first one
+    first = rows[0]
+    where = {"file": manifest, "column": "role", "value": f"{first['subject']}, {first['phase']}"}
+    problems = []
+    for role, other in (("image", "mask"), ("mask", "image")):
+        if role not in by_role:
+            what = f"a case without {role}"
+            row = str(by_role.get(other, first)["row"])
+            problems.append(Problem(what, f"one {role} per subject and phase", f"add the {role}", row=row, **where))
+    image = _read(by_role.get("image"), problems, manifest)
+    for role in MASK_ROLES:
+        mask = _read(by_role.get(role), problems, manifest)
+        if mask is not None:
+            problems += _mask_problems(image, mask, by_role[role], manifest)
+    return problems
+
+
+def _read(row: dict[str, Any] | None, problems: list[Problem], manifest: str) -> sitk.Image | None:
+    """Read one file, keeping why it can not be read; a file that is missing was reported before."""
+    if row is None or not row["file"].is_file():
+        return None
+    try:
+        return read_image(row["file"]) if row["role"] == "image" else read_label_map(row["file"])
+    except RadsupportError as error:
+        found = error.problems or (Problem(error.message),)
+        for p in found:
+            remedy = p.remedy or "export it again"
+            problems.append(
+                Problem(p.what, p.expected, remedy, manifest, str(row["row"]), "path", _value(row, p.value))
+            )
+        return None
+
+
+def _value(row: dict[str, Any], value: str) -> str:
+    return f"{row['path']} ({value})" if value else str(row["path"])
+
+
+def _mask_problems(image: sitk.Image | None, mask: sitk.Image, row: dict[str, Any], manifest: str) -> Iterator[Problem]:
+    where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
+    array = sitk.GetArrayViewFromImage(mask)
+    labels, voxels = label_values(array), int((array != 0).sum())
+    if not labels:
+        yield Problem("the mask is empty", "the voxels of one region", "draw the region, or exclude the case", **where)
+    elif len(labels) > 1:
+        shown = ", ".join(map(str, labels))
+        yield Problem(f"the mask holds several labels: {shown}", "one label", "keep the one to be measured", **where)
+    elif voxels < MIN_VOXELS:
+        yield Problem(
+            "the mask holds a single voxel", f"{MIN_VOXELS} or more", "draw the region, or exclude the case", **where
+        )
+    if image is None:
+        return
+    try:
+        check_geometry(image, mask, str(row["path"]))
+    except GeometryError as error:
+        for p in error.problems:
+            yield Problem(f"image and mask differ in space: {p.what}", p.expected, p.remedy, **where)
