@@ -103,27 +103,35 @@ def p_of_auc(claim: Claim) -> Verdict:
         z = float(stats.norm.isf(printed_p(claim).value / 2))
         gap = z * math.sqrt((n_pos + n_neg + 1) / (12 * n_pos * n_neg))
         reason = f"{verdict.reason} A P of {claim.number()} belongs to an AUC of {0.5 - gap:.3f} or {0.5 + gap:.3f}."
-        return Verdict(FAILS, reason, verdict.recomputed, verdict.test, {**verdict.values, "gap": gap})
+        return Verdict(
+            FAILS, reason, verdict.recomputed, verdict.test, {**verdict.values, "below": 0.5 - gap, "above": 0.5 + gap}
+        )
     return verdict
 
 
 def _two_on_the_same_patients(claim: Claim, a: Printed, b: Printed, n_pos: int, n_neg: int) -> Verdict:
-    """State the correlation between two scores that a printed DeLong P implies; above 1 is impossible."""
-    se_a, se_b = hanley_mcneil_se(a.value, n_pos, n_neg), hanley_mcneil_se(b.value, n_pos, n_neg)
+    """State the correlation between two AUCs that a printed DeLong P implies; beyond -1 to 1 is impossible.
+
+    The standard errors run over all that are possible for these AUCs and numbers (`se_range`, with its scatter).
+    """
+    ses = [se_range(each.value, n_pos, n_neg) for each in (a, b)]
+    (a1, a2), (b1, b2) = ((low * (1 - SCATTER), high * (1 + SCATTER)) for low, high in ses)
     least, most = max(abs(a.value - b.value) - a.unit / 2 - b.unit / 2, 0.0), abs(a.value - b.value) + a.unit
     p = printed_p(claim)
-    r_high = implied_correlation(least, se_a, se_b, p.value)
-    r_low = implied_correlation(most, se_a, se_b, p.value)
-    shown = f"correlation {max(r_low, -1):.2f} to {min(r_high, 1):.2f}"
-    if r_low > 1 or r_high < -1:
-        reason = f"P {p} would need a correlation of {r_low:.2f} between the two AUCs of {a} and {b}."
-        return Verdict(FAILS, reason, shown, "DeLong's test")
-    unusual = ", where models of the same patients usually correlate positively" if r_high < 0 else ""
+    found = [
+        implied_correlation(gap, se_a, se_b, p.value) for gap in (least, most) for se_a in (a1, a2) for se_b in (b1, b2)
+    ]
+    low, high = min(found), max(found)
+    shown = f"correlation {max(low, -1):.2f} to {min(high, 1):.2f}"
+    values = {"r_low": low, "r_high": high}
+    if low > 1 or high < -1:
+        reason = f"P {p} would need a correlation of {low:.2f} to {high:.2f} between the AUCs {a} and {b}."
+        return Verdict(FAILS, reason, shown, "DeLong's test", values)
     reason = (
         f"DeLong's test needs the paired scores. AUCs of {a} and {b} give P {p} if they correlate by "
-        f"{max(r_low, -1):.2f} to {min(r_high, 1):.2f}{unusual}."
+        f"{max(low, -1):.2f} to {min(high, 1):.2f}, depending on the spread of the scores."
     )
-    return Verdict(UNDECIDED, reason, shown, "", {"r_low": r_low, "r_high": r_high})
+    return Verdict(UNDECIDED, reason, shown, "", values)
 
 
 def _se(triple: list[Printed]) -> tuple[float, float]:
@@ -196,58 +204,57 @@ def p_of_concordance(claim: Claim) -> Verdict:
     return p_verdict(claim, {"z test of the index against 0.5": found})
 
 
+def _pair(claim: Claim) -> tuple[list[Printed], list[Printed]]:
+    rows = claim.inputs["paired"]
+    if not isinstance(rows, list) or len(rows) != 2:
+        raise InputError(f"`paired` must hold two [estimate, low, high], it is {rows!r}.")
+    return as_printed(rows[0], "paired", 3), as_printed(rows[1], "paired", 3)
+
+
 @form("p_value", "paired")
 def p_of_paired_estimates(claim: Claim) -> Verdict:
     """State the correlation that a printed P needs between two estimates from the same patients.
 
     `paired` is [[estimate, low, high], [estimate, low, high]] of the two models.
     """
-    rows = claim.inputs["paired"]
-    if not isinstance(rows, list) or len(rows) != 2:
-        raise InputError(f"`paired` must hold two [estimate, low, high], it is {rows!r}.")
-    a, b = (as_printed(row, "paired", 3) for row in rows)
-    se_a, se_b = ((high.value - low.value) / (2 * Z) for _, low, high in (a, b))
+    a, b = _pair(claim)
     p = printed_p(claim)
     gap, slack = abs(a[0].value - b[0].value), a[0].unit / 2 + b[0].unit / 2
-    low_r, high_r = sorted(implied_correlation(max(g, 0.0), se_a, se_b, p.value) for g in (gap - slack, gap + slack))
-    middle = implied_correlation(gap, se_a, se_b, p.value)
-    side = "below" if p.relation.startswith(">") else "above"
-    shown = f"correlation {side} {show(middle, 2)} ({show(low_r, 2)} to {show(min(high_r, 1), 2)} with rounding)"
+    found = [
+        implied_correlation(difference, se_a, se_b, p.value)
+        for difference in (max(gap - slack, 0.0), gap + slack)
+        for se_a in _se(a)
+        for se_b in _se(b)
+    ]
+    low, high, middle = min(found), max(found), implied_correlation(gap, _middle_se(a), _middle_se(b), p.value)
+    side = {">": "below", "<": "above"}.get(p.relation[:1], "of")
+    shown = f"correlation {side} {show(middle, 2)} ({show(max(low, -1), 2)} to {show(min(high, 1), 2)} with rounding)"
     reason = (
         f"Both estimates come from the same patients, so P depends on how closely they agree, which is not printed. "
         f"{a[0]} against {b[0]} gives P {p} only with a {shown}."
     )
-    values = {"correlation": middle, "low": low_r, "high": high_r}
-    if (side == "above" and low_r > 1) or (side == "below" and high_r < -1):
+    values = {"correlation": middle, "low": low, "high": high}
+    if (side != "below" and low > 1) or (side != "above" and high < -1):
         return Verdict(FAILS, reason + " No correlation is that high or low.", shown, "z test", values)
     return Verdict(UNDECIDED, reason, shown, "", values)
 
 
-@form("auc", "aucs", "n_pos", "n_neg")
+def _middle_se(triple: list[Printed]) -> float:
+    return (triple[2].value - triple[1].value) / (2 * Z)
+
+
+@form("auc", "paired")
 def two_aucs_without_p(claim: Claim) -> Verdict:
     """Two AUCs of the same patients are printed without a test: say what correlation would make them differ."""
-    n_pos, n_neg = _sizes(claim)
-    a, b = (_auc(value, "aucs") for value in as_list(claim.inputs["aucs"]))
-    se_a, se_b = hanley_mcneil_se(a.value, n_pos, n_neg), hanley_mcneil_se(b.value, n_pos, n_neg)
-    independent = float(2 * stats.norm.sf(abs(a.value - b.value) / math.hypot(se_a, se_b)))
-    needed = implied_correlation(a.value - b.value, se_a, se_b, 0.05)
+    a, b = _pair(claim)
+    se_a, se_b, gap = _middle_se(a), _middle_se(b), abs(a[0].value - b[0].value)
+    independent = float(2 * stats.norm.sf(gap / math.hypot(se_a, se_b)))
+    needed = implied_correlation(gap, se_a, se_b, 0.05)
     reason = (
-        f"No test of {a} against {b} is printed, and it needs the paired scores. Were they independent, P would be "
-        f"{independent:.3f}; it is below 0.05 from a correlation of {needed:.2f} on."
+        f"No test of {a[0]} against {b[0]} is printed, and it needs the paired scores. Were the two independent, their "
+        f"intervals would give P {independent:.3f}; P is below 0.05 if they correlate by more than {needed:.2f}."
     )
     return Verdict(UNDECIDED, reason, f"P {independent:.3f} if independent", "", {"p": independent, "r": needed})
-
-
-def as_list(value: object) -> list[object]:
-    """Return a list of exactly two entries.
-
-    Raises
-    ------
-    InputError
-    """
-    if not isinstance(value, list) or len(value) != 2:
-        raise InputError(f"two values are needed, found {value!r}.")
-    return value
 
 
 @form("ci", "auc", "ci")

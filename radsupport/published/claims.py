@@ -65,23 +65,26 @@ def check_claims(path: str | Path | None = None) -> pd.DataFrame:
         The file can not be read, has no rows, or lacks columns. A malformed row raises nothing:
         it gets the verdict `malformed` and its reason says what to mend.
     """
-    return pd.DataFrame([record for record, _ in checked_rows(path)], columns=list(RESULT_COLUMNS))
+    return pd.DataFrame([record for record, _, _ in checked_rows(path)], columns=list(RESULT_COLUMNS))
 
 
-def checked_rows(path: str | Path | None = None) -> Iterator[tuple[dict[str, Any], Verdict | None]]:
-    """Yield each claim's result row (as in `check_claims`) with the full verdict, None where malformed."""
+def checked_rows(path: str | Path | None = None) -> Iterator[tuple[dict[str, Any], Claim | None, Verdict | None]]:
+    """Yield each claim's result row (as in `check_claims`), the claim and its full verdict; None where malformed."""
     rows = list(_rows(path))
     figures = _p_figures(row for _, row, problem in rows if problem is None)
     for number, row, problem in rows:
+        claim: Claim | None = None
         verdict: Verdict | None = None
         if problem is None:
-            verdict, problem = _judge(row, figures.get((row["study"], row["table"])))
+            claim, problem = _claim(row, figures.get((row["study"], row["table"])))
+        if claim is not None:
+            verdict, problem = check_claim(claim)
         record: dict[str, Any] = {"row": number} | {name: row.get(name, "") for name in COLUMNS[:-1]}
         if verdict is None:
             record |= {"verdict": MALFORMED, "reason": problem, "recomputed": "", "test": ""}
         else:
             record |= {name: getattr(verdict, name) for name in ("verdict", "reason", "recomputed", "test")}
-        yield record, verdict
+        yield record, claim, verdict
 
 
 def problems_of(table: pd.DataFrame, file: str = "") -> list[Problem]:
@@ -141,8 +144,8 @@ def _p_figures(rows: Iterator[Mapping[str, str]]) -> dict[tuple[str, str], int]:
     }
 
 
-def _judge(row: Mapping[str, str], p_digits: int | None) -> tuple[Verdict | None, str | None]:
-    """Return the verdict of one row, or what is malformed about it."""
+def _claim(row: Mapping[str, str], p_digits: int | None) -> tuple[Claim | None, str | None]:
+    """Return the claim that one row makes, or what is malformed about it."""
     if row["kind"] not in kinds():
         return None, f"kind {row['kind']!r} is unknown; known are {', '.join(kinds())}"
     try:
@@ -152,7 +155,7 @@ def _judge(row: Mapping[str, str], p_digits: int | None) -> tuple[Verdict | None
     if not isinstance(inputs, dict):
         return None, f'inputs must be a JSON object like {{"k": 3, "n": 8}}, they are {row["inputs"]!r}'
     claim = Claim(**{name: row[name] for name in COLUMNS[:-1]}, inputs=inputs, p_digits=p_digits)
-    return check_claim(_completed(claim))
+    return _completed(claim), None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -12,6 +12,8 @@ from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, Claim, Verdic
 
 Table2x2 = tuple[int, int, int, int]
 """True positives, false negatives, true negatives, false positives."""
+MEASURES_TO_SEARCH = 4
+"""Printed measures from which on a mix-up that fits them all is no coincidence."""
 METRICS = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 ALIASES = {"sen": "sensitivity", "spc": "specificity", "spe": "specificity", "acc": "accuracy"}
 
@@ -139,13 +141,22 @@ def one_of_five(claim: Claim) -> Verdict:
         raise InputError(f"`printed` must name {' and '.join(missing)}.")
     name, value = metric_of(claim), claim.number()
     if name in {"sensitivity", "specificity"}:
-        n = n_pos if name == "sensitivity" else n_neg
-        text, ok = _grim(name, value, n)
-        note = "" if ok else rearrangement(n_pos, n_neg, printed)
-        return Verdict(decide(ok), f"{text.capitalize()}. {note and note + '.'}".strip(),
-                       "/".join(map(str, near(value, n))) + f" of {n}", "rounded",
-                       {"low": near(value, n)[0], "high": near(value, n)[-1], "n": n})  # fmt: skip
+        return _own_denominator(name, value, n_pos, n_neg, printed)
     return _conditional(name, value, n_pos, n_neg, printed)
+
+
+def _own_denominator(name: str, value: Printed, n_pos: int, n_neg: int, printed: dict[str, Printed]) -> Verdict:
+    """Judge sensitivity or specificity by its number of patients alone."""
+    n = n_pos if name == "sensitivity" else n_neg
+    text, ok = _grim(name, value, n)
+    none = "No exchange of classes, or of prediction and reference, makes all printed measures fit"
+    enough = not ok and len(printed) >= MEASURES_TO_SEARCH
+    mix_up = (rearrangement(n_pos, n_neg, printed) or none) if enough else ""
+    counts = near(value, n)
+    reason = f"{text.capitalize()}.{f' {mix_up}.' if mix_up else ''}"
+    values = {"low": counts[0], "high": counts[-1], "n": n, "low_share": counts[0] / n, "high_share": counts[-1] / n}
+    values["prevalence"] = n_pos / (n_pos + n_neg)
+    return Verdict(decide(ok), reason, f"{' or '.join(map(str, counts))} of {n}", "rounded", values)
 
 
 def _conditional(name: str, value: Printed, n_pos: int, n_neg: int, printed: dict[str, Printed]) -> Verdict:

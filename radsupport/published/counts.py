@@ -29,7 +29,8 @@ def _compare(claim: Claim, totals: list[int], what: str) -> Verdict:
     printed = _printed_counts(claim, len(totals))
     shown = "/".join(str(each) for each in totals)
     reason = f"{what} give {shown}; printed {'/'.join(str(each) for each in printed)}."
-    return Verdict(decide(totals == printed), reason, shown, "sum", {f"total{i}": t for i, t in enumerate(totals)})
+    values = {f"{name}{i}": t for name, row in (("total", totals), ("printed", printed)) for i, t in enumerate(row)}
+    return Verdict(decide(totals == printed), reason, shown, "sum", values)
 
 
 @form("count_total", "counts")

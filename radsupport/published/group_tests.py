@@ -13,6 +13,8 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.oneway import anova_generic
 
+from radsupport.cohort.contingency import chi_square, fisher_exact
+from radsupport.errors import NotEstimableError
 from radsupport.published.inputs import CountTable
 from radsupport.published.rounding import Printed
 
@@ -23,24 +25,27 @@ MAX_EXACT = 5000
 """Largest product of group sizes for which the exact rank-sum distribution is counted out."""
 
 
-def fisher(table: CountTable) -> float:
-    """Return the two-sided P of Fisher's exact test (Freeman-Halton beyond 2x2)."""
-    return float(stats.fisher_exact(table).pvalue)
+def _fisher(table: CountTable) -> dict[str, float]:
+    """Return Fisher's exact P (Freeman-Halton beyond 2x2), or nothing where too many tables have these margins."""
+    try:
+        return {"Fisher's exact test": fisher_exact(table).p}
+    except NotEstimableError:
+        return {}
 
 
 def count_tests(table: CountTable) -> dict[str, PRange]:
     """Return P of every test that is usual for an r x c table; empty levels are dropped.
 
-    Pearson's chi-square, with Yates' correction (2x2 only), the likelihood-ratio chi-square
-    (`scipy.stats.chi2_contingency`) and Fisher's exact test.
+    Pearson's chi-square, with Yates' correction (2x2 only), Fisher's exact test and the
+    likelihood-ratio chi-square.
     """
     table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
     if min(table.shape) < 2:
         return {}
-    found = {"Pearson's chi-square": stats.chi2_contingency(table, correction=False).pvalue}
+    found = {"Pearson's chi-square": chi_square(table).p}
     if table.shape == (2, 2):
-        found["chi-square with Yates' correction"] = stats.chi2_contingency(table, correction=True).pvalue
-    found["Fisher's exact test"] = fisher(table)
+        found["chi-square with Yates' correction"] = chi_square(table, yates=True).p
+    found |= _fisher(table)
     likelihood = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood")
     found["likelihood-ratio chi-square"] = likelihood.pvalue
     return {name: (float(p), float(p)) for name, p in found.items()}

@@ -9,7 +9,7 @@ from scipy import stats
 
 from radsupport.errors import InputError
 from radsupport.published.inputs import as_count, as_interval, as_table
-from radsupport.published.p_values import p_verdict, printed_p
+from radsupport.published.p_values import LEVEL, p_verdict, printed_p
 from radsupport.published.rounding import Printed, agreement, numbers_in, read_number, show, show_range
 from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, Claim, Verdict, decide, form
 
@@ -103,11 +103,9 @@ def p_of_interval(claim: Claim) -> Verdict:
         raise InputError(f"no interval rounds to {low} to {high}.")
     printed = printed_p(claim)
     verdict = p_verdict(claim, {"Wald P of the interval": found})
-    side = ""
-    if printed.relation in {"=", "<"} and printed.high <= 0.05 < found[0]:
-        side = f" The interval {low} to {high} contains 1."
+    side = f" The interval {low} to {high} contains 1." if verdict.values["crosses"] and found[0] >= LEVEL else ""
     reason = f"The 95% interval {low} to {high} gives P {show_range(*found)}{note}; printed {printed}.{side}"
-    values = {"low": found[0], "high": found[1], "midrange": (found[0] + found[1]) / 2}
+    values = {"low": found[0], "high": found[1], "crosses": verdict.values["crosses"]}
     return Verdict(verdict.verdict, reason, show_range(*found), "Wald P of the interval", values)
 
 

@@ -33,7 +33,7 @@ def _grim_mean(claim: Claim, n: int, step: float) -> Verdict:
     if first <= last:
         total, digits = first * step, printed.decimals + 2
         reason = f"{n} {_data(step)} adding up to {total:g} have the mean {total / n:.{digits}f}; printed {printed}."
-        every = " Any mean with so few decimals is possible for so many patients." if last > first else ""
+        every = " Any mean with so few decimals is possible for so many." if printed.unit * n >= step else ""
         return Verdict(HOLDS, reason + every, f"{total / n:.{digits}f}", "GRIM", {"total": total})
     near = [math.floor(printed.value * n / step) * step / n, math.ceil(printed.value * n / step) * step / n]
     shown = f"{near[0]:.{printed.decimals + 2}f} or {near[1]:.{printed.decimals + 2}f}"

@@ -60,4 +60,5 @@ def rebuilt_table(claim: Claim) -> Verdict:
         f"No table with {exposed} exposed, {unexposed} unexposed, {cases} cases and {controls} controls gives "
         f"{claim.published_value}; the nearest odds ratio is {best}{note}."
     )
-    return Verdict(FAILS, reason, best, "Woolf interval", {f"fits{i}": e for i, e in enumerate(others[:4])})
+    values = {f"{word}{i}": m for i, e in enumerate(others[:4]) for word, m in (("fits", e), ("rest", n - e))}
+    return Verdict(FAILS, reason, best, "Woolf interval", values)

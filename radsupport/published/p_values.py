@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from scipy import stats
 
+from radsupport.cohort.contingency import chi_square
 from radsupport.errors import InputError
 from radsupport.published.group_tests import (
     PRange,
@@ -20,7 +21,8 @@ from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, Claim, Verdic
 
 DECLARED = {"x": "Pearson's chi-square", "f": "Fisher's exact test", "m": "Mann-Whitney U", "t": "Student's t"}
 """Tests by the letter with which some tables mark them."""
-NOT_SIGNIFICANT = Printed(0.05, 2, ">=")
+LEVEL = 0.05
+NOT_SIGNIFICANT = Printed(LEVEL, 2, ">=")
 
 
 def printed_p(claim: Claim) -> Printed:
@@ -44,6 +46,14 @@ def describe(found: dict[str, PRange], digits: int = 3) -> str:
     return "; ".join(f"{name} {show_range(*p, digits)}" for name, p in found.items())
 
 
+def crosses(printed: Printed, found: dict[str, PRange]) -> bool:
+    """Say whether the printed P and every recomputed one lie on different sides of 0.05."""
+    lower, upper = min(low for low, _ in found.values()), max(high for _, high in found.values())
+    if printed.relation.startswith(">") or (printed.relation == "=" and printed.value >= LEVEL):
+        return printed.value >= LEVEL and upper < LEVEL
+    return printed.value <= LEVEL and lower >= LEVEL
+
+
 def p_verdict(claim: Claim, found: dict[str, PRange], declared: str = "") -> Verdict:
     """Compare the printed P with the range of each test.
 
@@ -52,7 +62,7 @@ def p_verdict(claim: Claim, found: dict[str, PRange], declared: str = "") -> Ver
     printed = printed_p(claim)
     digits = max(3, printed.decimals)
     fits = [name for name, p in found.items() if printed.meets(*p)]
-    values = {name: p[0] for name, p in found.items()}
+    values = {name: p[0] for name, p in found.items()} | {"crosses": float(crosses(printed, found))}
     shown = describe(found, digits)
     padded = f" ({claim.p_digits} significant figures, as in the whole table)" if claim.p_digits else ""
     if declared and not any(name.startswith(declared) for name in fits):
@@ -152,10 +162,10 @@ def p_of_shares(claim: Claim) -> Verdict:
 def statistic_of_counts(claim: Claim) -> Verdict:
     """Compare a printed chi-square with Pearson's, with and without Yates' correction."""
     table = as_table(claim.inputs["counts"], "counts")
-    pearson = float(stats.chi2_contingency(table, correction=False).statistic)
+    pearson = chi_square(table).statistic
     found = {"Pearson's chi-square": pearson}
     if table.shape == (2, 2):
-        found["chi-square with Yates' correction"] = float(stats.chi2_contingency(table, correction=True).statistic)
+        found["chi-square with Yates' correction"] = chi_square(table, yates=True).statistic
     printed = claim.number()
     fits = [name for name, value in found.items() if printed.meets(value)]
     shown = "; ".join(f"{name} {value:.3f}" for name, value in found.items())

@@ -48,7 +48,8 @@ def share_verdict(k: int, n: int, printed: Printed, scale: float) -> Verdict:
     shown = f"{value:.{printed.decimals + 2}f}{'%' if scale == 100 else ''}"
     note = {"rounded twice": " (rounded twice)", "cut off": " (cut off instead of rounded)"}.get(how, "")
     reason = f"{k}/{n} is {shown}; printed {printed}{note}."
-    return Verdict(decide(how in {"rounded", "rounded twice"}), reason, shown, how or "rounded", {"share": value})
+    values = {"share": value, "fitting_n": scale * k / printed.value if printed.value else 0.0}
+    return Verdict(decide(how in {"rounded", "rounded twice"}), reason, shown, how or "rounded", values)
 
 
 @form("proportion", "k", "n", optional=("claimed",))

@@ -72,7 +72,9 @@ def _all_below(claim: Claim) -> Verdict:
     over = [str(each) for each in values if each.value >= limit]
     shown = ", ".join(map(str, values))
     reason = f"{len(values) - len(over)} of {len(values)} values are below {limit:g} ({shown})."
-    return Verdict(decide(not over), reason, shown, f"below {limit:g}", {"over": len(over), "n": len(values)})
+    return Verdict(
+        decide(not over), reason, shown, f"below {limit:g}", {"below": len(values) - len(over), "n": len(values)}
+    )
 
 
 def _increasing(claim: Claim) -> Verdict:
