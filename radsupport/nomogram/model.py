@@ -30,6 +30,9 @@ MAX_SCALE = 100.0  # points of the longest predictor axis (rms: maxscale)
 class Nomogram:
     """A regression model as points; make it with `from_logistic` or `from_cox`.
 
+    Own code: no Python library has rms::nomogram's points. Axes run over the rows the model was fitted on (complete
+    rows); rms takes them from datadist, which differs where a row that was left out holds a variable's extreme.
+
     Attributes
     ----------
     kind : {"logistic", "cox"}

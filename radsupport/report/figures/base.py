@@ -14,6 +14,7 @@ from radsupport.errors import InputError, Problem
 from radsupport.report import style
 
 AltText = Callable[..., str]
+Size = tuple[float, float] | Callable[[pd.DataFrame], tuple[float, float]]
 _ALT: dict[str, AltText] = {}
 _COLUMNS: dict[str, tuple[str, ...]] = {}
 
@@ -78,7 +79,7 @@ def figure(
     *columns: str,
     alt: AltText,
     projection: str | None = None,
-    size: tuple[float, float] = (6.0, 4.2),
+    size: Size = (6.0, 4.2),
 ) -> Callable[[Callable[..., None]], Callable[..., Axes]]:
     """Turn a drawing function into a figure function.
 
@@ -93,8 +94,8 @@ def figure(
         Returns the alt text from the table and the options.
     projection : str, optional
         Projection the axes must have.
-    size : (float, float)
-        Size in inches of the axes that is made where none is given.
+    size : (float, float), or callable
+        Width and height in inches of the axes that is made where none is given; a callable gives them for a table.
     """
 
     def wrap(draw: Callable[..., None]) -> Callable[..., Axes]:
@@ -104,7 +105,8 @@ def figure(
         @functools.wraps(draw)
         def drawn(table: pd.DataFrame, ax: Axes | None = None, *, title: str = "", **options: Any) -> Axes:
             check_table(table, columns, kind)
-            axes = ax or style.new_figure(width=size[0], height=size[1], projection=projection)[1][0]
+            width, height = size(table) if callable(size) else size
+            axes = ax or style.new_figure(width=width, height=height, projection=projection)[1][0]
             if projection and axes.name != projection:
                 raise InputError(f"The figure `{kind}` needs an axes with projection={projection!r}.")
             with style.context():

@@ -14,6 +14,8 @@ from radsupport.report.figures.base import figure
 from radsupport.report.figures.grid import heat_map
 from radsupport.report.wording import counted, estimate, fixed, listed, p_number
 
+_INSIDE = 5  # more signatures than that have their legend beside the curves
+
 
 def _roc_alt(table: pd.DataFrame, **_: Any) -> str:
     curves = table.drop_duplicates("signature")
@@ -24,7 +26,11 @@ def _roc_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"ROC curves of {counted(len(curves), 'signature')}{patients}; AUC (95% CI): {'; '.join(words)}."
 
 
-@figure("signature", "specificity", "sensitivity", "auc", "ci_low", "ci_high", alt=_roc_alt, size=(5.2, 5.2))
+def _roc_size(table: pd.DataFrame) -> tuple[float, float]:
+    return (5.2 if table["signature"].nunique() <= _INSIDE else 9.4), 5.2
+
+
+@figure("signature", "specificity", "sensitivity", "auc", "ci_low", "ci_high", alt=_roc_alt, size=_roc_size)
 def roc_curve(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame | None = None) -> None:
     """Draw ROC curves with AUC and its 95% CI in the legend.
 
@@ -52,7 +58,12 @@ def roc_curve(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame |
         )
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set(xlabel="1 \u2212 specificity", ylabel="Sensitivity")
-    ax.legend(loc="lower right", title="AUC (95% CI)", title_fontsize=9, alignment="left")
+    place = {"loc": "lower right"} if len(names) <= _INSIDE else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    ax.legend(title="AUC (95% CI)", title_fontsize=9, alignment="left", **place)
+
+
+def _signatures(table: pd.DataFrame) -> int:
+    return len(pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel()))
 
 
 def _delong_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -68,7 +79,13 @@ def _delong_alt(table: pd.DataFrame, **_: Any) -> str:
     return text + "."
 
 
-@figure("signature_a", "signature_b", "p", alt=_delong_alt, size=(5.6, 4.8))
+@figure(
+    "signature_a",
+    "signature_b",
+    "p",
+    alt=_delong_alt,
+    size=lambda table: (3.4 + 0.5 * _signatures(table), 2.6 + 0.5 * _signatures(table)),
+)
 def delong_heatmap(table: pd.DataFrame, ax: Axes) -> None:
     """Draw the matrix of DeLong p-values, the AUCs on its diagonal.
 
@@ -168,6 +185,8 @@ def radar(table: pd.DataFrame, ax: Axes, *, low: float = 0.0, high: float = 1.0)
     ax.set_yticks(np.linspace(low, high, 6)[1:-1])
     ax.set_rlabel_position(180 / grid.shape[1])  # type: ignore[attr-defined]  # a polar axes
     ax.tick_params(axis="y", labelsize=8, labelcolor=style.GREY)
+    for label in ax.get_yticklabels():
+        label.set(zorder=5, bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5})
     ax.grid(color=style.PALE, linewidth=0.8)
     ax.spines["polar"].set_color(style.PALE)
     ax.legend(loc="center left", bbox_to_anchor=(1.18, 0.5))

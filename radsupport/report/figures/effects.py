@@ -32,7 +32,7 @@ def _forest_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"Forest plot of {counted(len(words), _RATIOS[ratio].lower())} (95% CI): {'; '.join(words)}."
 
 
-@figure("covariate", "ci_low", "ci_high", alt=_forest_alt, size=(7.6, 4.0))
+@figure("covariate", "ci_low", "ci_high", alt=_forest_alt, size=lambda table: (7.6, 1.5 + 0.42 * len(table)))
 def forest(table: pd.DataFrame, ax: Axes) -> None:
     """Draw a forest plot: ratio with interval on a log axis, the numbers printed beside it.
 
@@ -95,7 +95,7 @@ def _bars_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"Bar chart of {counted(len(table), 'coefficient')}; the largest: {', '.join(words)}."
 
 
-@figure("feature", "coefficient", alt=_bars_alt, size=(6.4, 4.4))
+@figure("feature", "coefficient", alt=_bars_alt, size=lambda table: (6.4, 1.4 + 0.4 * len(table)))
 def coefficient_bars(table: pd.DataFrame, ax: Axes, *, xlabel: str = "Coefficient (standardised feature)") -> None:
     """Draw the coefficients of a signature as bars, largest on top.
 

@@ -25,6 +25,12 @@ def _square(table: pd.DataFrame, value: str) -> pd.DataFrame:
     return wide
 
 
+def _square_size(table: pd.DataFrame, column: str, cell: float) -> tuple[float, float]:
+    """Return the size of a matrix figure that leaves each name its line."""
+    side = min(3.0 + cell * table[column].nunique(), 12.0)
+    return side + 0.8, side
+
+
 def _triangle_alt(table: pd.DataFrame, **_: Any) -> str:
     pairs = table[table["feature_a"] != table["feature_b"]]
     top = pairs.iloc[int(np.argmax(pairs["r"].abs().to_numpy()))]
@@ -35,7 +41,7 @@ def _triangle_alt(table: pd.DataFrame, **_: Any) -> str:
     )
 
 
-@figure("feature_a", "feature_b", "r", alt=_triangle_alt, size=(6.6, 5.4))
+@figure("feature_a", "feature_b", "r", alt=_triangle_alt, size=lambda table: _square_size(table, "feature_a", 0.5))
 def correlation_triangle(table: pd.DataFrame, ax: Axes, *, method: str = "Pearson") -> None:
     """Draw the lower triangle of a correlation matrix; values are printed for up to 14 features.
 
@@ -178,7 +184,7 @@ def _funnel_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"Funnel of feature selection, features left after each step: {', '.join(words)}."
 
 
-@figure("step", "n_features", alt=_funnel_alt, size=(6.4, 3.6))
+@figure("step", "n_features", alt=_funnel_alt, size=lambda table: (6.4, 1.0 + 0.52 * len(table)))
 def selection_funnel(table: pd.DataFrame, ax: Axes) -> None:
     """Draw how many features each selection step leaves, widths on a log scale.
 

@@ -87,7 +87,7 @@ def _one_line(text: str) -> str:
     return "excluded: " + ", ".join(part.strip() for part in text.splitlines() if part.strip())
 
 
-@figure("step", "n", alt=_flow_alt, size=(7.2, 5.0))
+@figure("step", "n", alt=_flow_alt, size=lambda table: (7.2, 0.8 + 1.35 * len(table)))
 def cohort_flow(table: pd.DataFrame, ax: Axes) -> None:
     """Draw the flow of patients into the study: boxes downwards, exclusions to the right.
 

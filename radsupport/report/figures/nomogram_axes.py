@@ -28,7 +28,11 @@ def _nomogram_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"{text}; the longest predictor axis is {reach.idxmax()}."
 
 
-@figure("axis", "kind", "label", "position", alt=_nomogram_alt, size=(9.0, 5.0))
+def _size(table: pd.DataFrame) -> tuple[float, float]:
+    return 9.0, 0.8 + 0.55 * table["axis"].nunique()
+
+
+@figure("axis", "kind", "label", "position", alt=_nomogram_alt, size=_size)
 def nomogram(table: pd.DataFrame, ax: Axes) -> None:
     """Draw a nomogram: Points 0–100 on top, one axis per predictor, Total Points, then the axes of the result.
 

@@ -95,7 +95,11 @@ def _decision_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"Decision curves of {listed(models)} with treat-all and treat-none; {'; '.join(words)}."
 
 
-@figure("threshold", "strategy", "net_benefit", alt=_decision_alt)
+def _decision_size(table: pd.DataFrame) -> tuple[float, float]:
+    return (6.0 if table["strategy"].nunique() <= 5 else 8.2), 4.2
+
+
+@figure("threshold", "strategy", "net_benefit", alt=_decision_alt, size=_decision_size)
 def decision_curve(table: pd.DataFrame, ax: Axes, *, names: dict[str, str] | None = None) -> None:
     """Draw decision curves with treat-all and treat-none.
 
@@ -124,4 +128,4 @@ def decision_curve(table: pd.DataFrame, ax: Axes, *, names: dict[str, str] | Non
     ax.set_xlim(float(table["threshold"].min()), float(table["threshold"].max()))
     ax.set(xlabel="Threshold probability", ylabel="Net benefit per patient")
     ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-    ax.legend(loc="upper right")
+    ax.legend(**({"loc": "best"} if len(models) <= 3 else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}))

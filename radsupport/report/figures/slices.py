@@ -22,7 +22,7 @@ def _sheet_alt(table: pd.DataFrame, *, centre: float = 40.0, width: float = 400.
     return text + (f"; no mask in {listed(empty)}." if empty else ".")
 
 
-@figure("subject", "image", "mask", alt=_sheet_alt, size=(7.5, 6.0))
+@figure("subject", "image", "mask", alt=_sheet_alt, size=lambda table: (8.0, 1.0 + 2.0 * math.ceil(len(table) / 4)))
 def contact_sheet(
     table: pd.DataFrame,
     ax: Axes,

@@ -66,9 +66,7 @@ def kaplan_meier(
     ax.set(xlim=(0, end), ylim=(0, 1.03), ylabel=outcome)
     ticks = np.asarray(at, dtype=float) if at is not None else _ticks_within(ax, end)
     ax.set_xticks(ticks, [tick_text(tick) for tick in ticks])
-    if p is not None:
-        ax.text(0.03, 0.05, f"{test} {p_value(p)}", transform=ax.transAxes, va="bottom")
-    ax.legend(loc="best" if p is None else "upper right")
+    ax.legend(loc="best", title=None if p is None else f"{test} {p_value(p)}", alignment="left")
     _risk_table(ax, [str(name) for name in groups], parts, ticks, time_unit)
 
 
@@ -206,8 +204,6 @@ def schoenfeld(
         ax.plot(table["time"], table["smooth"], color=style.BLUE, label="Smoothed effect")
         if {"ci_low", "ci_high"} <= set(table.columns):
             ax.fill_between(table["time"], table["ci_low"], table["ci_high"], color=style.BLUE, alpha=0.15, linewidth=0)
-    if p is not None:
-        ax.text(0.98, 0.03, p_value(p), transform=ax.transAxes, ha="right", va="bottom")
     ax.set(xlabel=f"Time ({time_unit})", ylabel=f"Effect of {names[0]} over time, β(t)")
-    if coefficient is not None or "smooth" in table:
-        ax.legend(loc="upper right")
+    if p is not None or coefficient is not None or "smooth" in table:
+        ax.legend(loc="best", title=None if p is None else f"Proportional hazards {p_value(p)}", alignment="left")
