@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from radsupport.cohort.check_clinical import check_sheet, check_typed_sheet
 from radsupport.cohort.clinical import clinical_path
 from radsupport.cohort.feature_tables import read_feature_study
-from radsupport.cohort.manifest import CASE_ROLES, parse_manifest, with_files
+from radsupport.cohort.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
 from radsupport.errors import GeometryError, Problem, RadsupportError
 from radsupport.features.parallel import map_cases
 from radsupport.imaging.geometry import check_geometry, read_image, read_label_map
@@ -26,7 +26,12 @@ MASK_ROLES = ("mask", "mask_reader2", "roi_rough")
 
 
 def check_manifest(
-    path: Path, study: Study | None = None, root: Path = Path(), n_jobs: int = 1, progress: bool = True
+    path: Path,
+    study: Study | None = None,
+    root: Path = Path(),
+    n_jobs: int = 1,
+    names: Sequence[str] | None = None,
+    progress: bool = True,
 ) -> list[Problem]:
     """Check a manifest and every file it names.
 
@@ -42,6 +47,8 @@ def check_manifest(
         Project root.
     n_jobs : int
         Cases at once.
+    names : sequence of str, optional
+        Ids to check where no study is given; all if not given.
     progress : bool
         Show a progress bar.
 
@@ -54,7 +61,9 @@ def check_manifest(
     if table.empty:
         return problems or [_no_rows(path, study)]
     problems += _study_problems(table, study, str(path)) if study else []
+    problems += _other_manifest(study, Path(path), Path(root)) if study else []
     cases = []
+    table = table[table["study"].isin(names)] if names is not None else table
     for name, rows in table.groupby("study", sort=False):
         files = with_files(rows, Path(path), StudyPaths(str(name), Path(root)))
         problems += _file_problems(files, str(path))
@@ -97,6 +106,21 @@ def _study_problems(table: pd.DataFrame, study: Study, file: str) -> Iterator[Pr
                 column="phase",
                 value=f"{subject}: {phase}",
             )
+
+
+def _other_manifest(study: Study, path: Path, root: Path) -> Iterator[Problem]:
+    """Yield that the study file reads another manifest than the one that is checked."""
+    read = manifest_path(study, root)
+    if read.resolve() != path.resolve():
+        remedy = f"write `manifest: {path}` under `data:` in studies/{study.id}.yaml"
+        yield Problem(
+            "the study reads another manifest",
+            str(path),
+            remedy,
+            f"studies/{study.id}.yaml",
+            column="data.manifest",
+            value=str(read),
+        )
 
 
 def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:

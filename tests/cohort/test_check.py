@@ -20,7 +20,7 @@ STUDY: dict[str, Any] = {
     "title": "t",
     "question": "q",
     "seed": 1,
-    "data": {"kind": "real", "clinical": "clinical.csv"},
+    "data": {"kind": "real", "clinical": "clinical.csv", "manifest": "m.csv"},
     "endpoint": {"primary": "label", "label": {"column": "label", "name": "l", "positive": "y", "negative": "n"}},
     "cohorts": {"train": {"name": "A", "centers": ["A"]}},
     "columns": {"age": {"source": "clinical", "kind": "number", "label": "Age", "minimum": 0, "maximum": 110}},
@@ -174,6 +174,12 @@ def test_without_a_study_the_outcome_columns_are_asked_for(project: Path) -> Non
     found = "\n".join(map(str, check(project, study=False)))
     assert "row 4, 5, column subject, value s3] a subject twice" in found
     assert "column event, value 2] an impossible outcome" in found
+
+
+def test_a_study_that_reads_another_manifest_says_so(project: Path) -> None:
+    (problem,) = check(project, data={"manifest": "data_manifest.csv"})
+    assert "the study reads another manifest" in str(problem)
+    assert "manifest: " in problem.remedy
 
 
 def test_a_manifest_without_rows_of_the_study(project: Path) -> None:

@@ -1,0 +1,156 @@
+"""The command line, called as a user would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from radsupport.cli import build_parser, main
+from radsupport.cohort import datasets
+
+COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies")
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def project(root: Path, tmp_path: Path) -> Path:
+    """A project with the study files, and two sound cases of an own study."""
+    (tmp_path / "studies").mkdir()
+    for name in ("sts", "song2021"):
+        (tmp_path / "studies" / f"{name}.yaml").write_bytes((root / "studies" / f"{name}.yaml").read_bytes())
+    (tmp_path / "data_manifest.csv").write_bytes((root / "data_manifest.csv").read_bytes())
+    mask = np.zeros((6, 9, 9), np.uint8)
+    mask[2:4, 3:6, 3:6] = 1
+    rows = ["study,subject,center,phase,role,path"]
+    for subject in ("p1", "p2"):
+        sitk.WriteImage(sitk.GetImageFromArray(mask.astype(np.int16) * 60), str(tmp_path / f"{subject}.nii.gz"))
+        sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / f"{subject}_mask.nii.gz"))
+        rows += [f"mine,{subject},A,ct,image,{subject}.nii.gz", f"mine,{subject},A,ct,mask,{subject}_mask.nii.gz"]
+    rows.append("mine,,,,clinical,own.csv")
+    (tmp_path / "my_manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "own.csv").write_text("subject,label,age\np1,1,60\np2,0,71\n", encoding="utf-8")
+    return tmp_path
+
+
+OWN_STUDY = """
+id: mine
+title: My study
+question: Does it work?
+seed: 1
+data: {kind: real, manifest: my_manifest.csv}
+endpoint: {primary: label, label: {column: label, name: relapse, positive: relapse, negative: none}}
+cohorts: {train: {name: A, centers: [A]}}
+columns: {age: {source: clinical, kind: number, label: Age, unit: years, minimum: 18, maximum: 110}}
+phases: {ct: {name: CT, short: CT, window: {level: 40, width: 400}}}
+signatures: [{name: Clinical, columns: [age]}]
+"""
+
+
+def run(project: Path, *arguments: str) -> int:
+    return main(["--root", str(project), *arguments])
+
+
+def test_every_command_explains_itself(capsys: Output) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as stopped:
+            build_parser().parse_args([command, "--help"])
+        assert stopped.value.code == 0
+        assert len(capsys.readouterr().out) > 100 or command == "studies"
+
+
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["check"], ["check", "m.csv", "--jobs", "x"]])
+def test_wrong_usage_is_exit_code_two(arguments: list[str], capsys: Output) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: radsupport" in capsys.readouterr().err
+
+
+def test_own_data_are_checked_before_and_with_a_study_file(project: Path, capsys: Output) -> None:
+    manifest = str(project / "my_manifest.csv")
+    assert run(project, "check", manifest) == 0
+    out = capsys.readouterr().out
+    assert "no problem in 5 row(s)" in out
+    assert "There is no studies/mine.yaml yet" in out
+    (project / "studies" / "mine.yaml").write_text(OWN_STUDY, encoding="utf-8")
+    assert run(project, "check", manifest) == 0
+    assert "yet" not in capsys.readouterr().out
+    assert run(project, "check", manifest, "--study", "mine") == 0
+    (project / "own.csv").write_text("subject,label,age\np1,1,6\np2,,71\n", encoding="utf-8")
+    assert run(project, "check", manifest) == 1
+    out = capsys.readouterr().out
+    assert "2 problem(s) in 5 row(s)" in out
+    assert "row 2, column age, value 6] an impossible value Expected: 18 to 110 years" in out
+    assert "subject p2 has no outcome" in out
+
+
+def test_an_unknown_key_of_the_study_file_is_an_error_with_the_nearest_key(project: Path, capsys: Output) -> None:
+    (project / "studies" / "mine.yaml").write_text(OWN_STUDY.replace("seed:", "sead:"), encoding="utf-8")
+    assert run(project, "check", str(project / "my_manifest.csv")) == 1
+    assert "did you mean `seed`?" in capsys.readouterr().err
+
+
+def test_errors_are_messages_not_tracebacks(project: Path, capsys: Output) -> None:
+    assert run(project, "fetch", "stss") == 1
+    assert "did you mean 'sts'?" in capsys.readouterr().err
+    assert run(project, "check", "none.csv") == 1
+    assert "there is no such manifest" in capsys.readouterr().out
+    assert run(project, "demo", "sts") == 1
+    assert "no section `synthetic:`" in capsys.readouterr().err
+    assert run(project, "fetch", "sts", "--mirror", str(project / "none")) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_studies_are_listed_with_what_is_missing(
+    project: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(datasets.MIRROR, raising=False)
+    assert run(project, "studies") == 0
+    out = capsys.readouterr().out
+    assert "Lung metastases of soft-tissue sarcoma" in out
+    assert "45 of its 45 files are not on this machine; run `radsupport fetch sts`" in out
+    assert "synthetic: generated on this machine" in out
+
+
+def test_prepare_says_why_a_real_study_is_not_available(
+    project: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(datasets.MIRROR, raising=False)
+    assert run(project, "prepare", "sts") == 1
+    assert "Study sts is not available" in capsys.readouterr().err
+    assert not (project / "data" / "sts" / ".ready").exists()
+
+
+def test_fetch_takes_files_from_a_local_folder(project: Path, shared: Path, capsys: Output) -> None:
+    assert run(project, "fetch", "sts", "--mirror", str(shared / "real")) == 0
+    assert "45 files: 45 copied" in capsys.readouterr().out
+    assert run(project, "check", str(project / "data_manifest.csv"), "--study", "sts") == 0
+    assert run(project, "prepare", "sts") == 0
+    assert "45 files: 45 verified" in capsys.readouterr().out
+    assert (project / "data" / "sts" / ".ready").is_file()
+
+
+def test_ingest_writes_files_and_appends_manifest_rows(project: Path, shared: Path, capsys: Output) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(shared / "real" / "sts_ct_dicom_rtstruct" / "STS_019_CT_dicom.zip") as packed:
+        packed.extractall(project / "dicom")
+    case = ["--study", "mine", "--subject", "p3", "--center", "A", "--phase", "ct"]
+    assert run(project, "ingest", str(project / "dicom"), *case) == 0
+    out = capsys.readouterr().out
+    assert "Region GTV_Mass_CT: 5564 voxels" in out
+    assert "mine,p3,A,ct,mask,data/mine/images/p3_ct_mask.nii.gz" in out
+    manifest = str(project / "my_manifest.csv")
+    assert run(project, "ingest", str(project / "dicom"), *case, "--manifest", manifest) == 0
+    (project / "own.csv").write_text("subject,label,age\np1,1,60\np2,0,71\np3,0,50\n", encoding="utf-8")
+    assert run(project, "check", manifest) == 0
+    assert run(project, "ingest", str(project / "dicom"), *case, "--manifest", manifest) == 1
+    assert "Nothing was appended" in capsys.readouterr().err
+    assert run(project, "ingest", str(project / "dicom"), *case, "--region", "GTV") == 1
+    assert "one of GTV_Mass_CT" in capsys.readouterr().err
+    case[3] = "../p3"
+    assert run(project, "ingest", str(project / "dicom"), *case) == 1
+    assert "not usable in a file name" in capsys.readouterr().err

@@ -1,0 +1,171 @@
+"""Reading study files: every problem at once, with the nearest valid key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radsupport.contracts import COHORTS
+from radsupport.errors import StudyError
+from radsupport.modelling.learners import learner
+from radsupport.study import load_study, merge, study_ids
+from radsupport.study_schema import Study
+
+ONE_LEVEL = {"source": "clinical", "kind": "category", "label": "Sex", "levels": ["F"]}
+MINIMAL: dict[str, Any] = {
+    "id": "mine",
+    "title": "t",
+    "question": "q",
+    "seed": 1,
+    "data": {"kind": "real"},
+    "endpoint": {"primary": "label", "label": {"column": "y", "name": "l", "positive": "p", "negative": "n"}},
+    "cohorts": {"train": {"name": "A", "centers": ["A"]}},
+    "phases": {"venous": {"name": "v", "short": "V", "window": {"level": 40, "width": 400}}},
+    "columns": {"age": {"source": "clinical", "kind": "number", "label": "Age"}},
+    "signatures": [{"name": "Radiomics", "sources": ["radiomics"], "phases": ["venous"]}],
+}
+
+
+def load(folder: Path, **changes: Any) -> Study:
+    (folder / "mine.yaml").write_text(yaml.safe_dump(merge(MINIMAL, changes)), encoding="utf-8")
+    return load_study("mine", folder=folder)
+
+
+def problems(folder: Path, **changes: Any) -> str:
+    with pytest.raises(StudyError) as caught:
+        load(folder, **changes)
+    return str(caught.value)
+
+
+def test_defaults_are_filled_in(tmp_path: Path) -> None:
+    study = load(tmp_path)
+    assert study.modelling.folds == 10
+    assert study.signature("Radiomics").learner == "SVM"
+    assert not study.is_synthetic
+
+
+def test_all_problems_are_listed_at_once_with_the_nearest_key(tmp_path: Path) -> None:
+    text = problems(
+        tmp_path,
+        sead=3,
+        modelling={"fold": 5, "repeats": 0},
+        validation={"threshold": "yuden"},
+        phases={"venous": {"window": {"levl": 40}}},
+        deep={"network": "unet", "max_epoch": 3},
+        title=None,
+    )
+    for part in (
+        "column sead] unknown key",
+        "did you mean `seed`?",
+        "column modelling.fold] unknown key",
+        "did you mean `folds`?",
+        "column modelling.repeats, value 0]",
+        "column validation.threshold, value 'yuden']",
+        "did you mean `level`?",
+        "did you mean `max_epochs`?",
+        "column title",
+    ):
+        assert part in text, part
+
+
+def test_missing_keys_are_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("id: mine\n", encoding="utf-8")
+    with pytest.raises(StudyError) as caught:
+        load_study("mine", folder=tmp_path)
+    missing = {problem.column for problem in caught.value.problems}
+    assert missing == {"title", "question", "seed", "data", "endpoint", "cohorts", "signatures"}
+    assert all(problem.remedy == "add it" for problem in caught.value.problems)
+
+
+def test_contradictions_between_sections_are_all_named(tmp_path: Path) -> None:
+    text = problems(
+        tmp_path,
+        cohorts={"train": {"name": "A", "centers": ["A"]}},
+        signatures=[
+            {"name": "R", "sources": ["radiomics"], "phases": ["arterial"]},
+            {"name": "R", "columns": ["agee"]},
+            {"name": "C", "combines": ["R", "X"]},
+        ],
+        nomogram={"signature": "Z", "columns": ["sex"]},
+        validation={"best": "Y"},
+    )
+    for part in ("two signatures of one name", "value arterial] unknown phase", "value agee] unknown column"):
+        assert part in text
+    for part in (
+        "value X] unknown signature",
+        "value Y] unknown signature",
+        "value Z] unknown signature",
+        "value sex]",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"endpoint": {"primary": "survival"}}, "needs a section `survival:`"),
+        ({"columns": {"sex": ONE_LEVEL}}, "two or more"),
+        ({"signatures": [{"name": "nothing"}]}, "needs `sources:`, `columns:` or `combines:`"),
+        ({"data": {"kind": "synthetic"}}, "synthetic data without a generator"),
+        ({"cohorts": {"train": {"name": "A", "centers": ["A"], "share": 2}}}, "cohorts.train.share"),
+        ({"id": "My Study"}, "column id"),
+    ],
+)  # fmt: skip
+def test_each_rule(tmp_path: Path, changes: dict[str, Any], part: str) -> None:
+    assert part in problems(tmp_path, **changes)
+
+
+def test_profiles_override_and_do_not_leak(tmp_path: Path) -> None:
+    profiles = {"profiles": {"paper": {"modelling": {"folds": 5}}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(MINIMAL | profiles), encoding="utf-8")
+    assert load_study("mine", "demo", tmp_path).modelling.folds == 10
+    assert load_study("mine", "paper", tmp_path).modelling.folds == 5
+    with pytest.raises(StudyError, match="demo or paper"):
+        load_study("mine", "fast", tmp_path)
+
+
+def test_files_that_are_no_study(tmp_path: Path) -> None:
+    load(tmp_path)
+    with pytest.raises(StudyError, match="did you mean 'mine'"):
+        load_study("mime", folder=tmp_path)
+    (tmp_path / "mine.yaml").write_text("a: [", encoding="utf-8")
+    with pytest.raises(StudyError, match="not valid YAML"):
+        load_study("mine", folder=tmp_path)
+    (tmp_path / "mine.yaml").write_text("- a", encoding="utf-8")
+    with pytest.raises(StudyError, match="no mapping"):
+        load_study("mine", folder=tmp_path)
+
+
+nested = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
+)
+mappings = st.dictionaries(st.sampled_from("abc"), nested, max_size=3)
+
+
+@given(mappings, mappings)
+def test_merging_changes_neither_side_and_is_idempotent(base: dict[str, Any], override: dict[str, Any]) -> None:
+    kept, put = repr(base), repr(override)
+    once = merge(base, override)
+    assert merge(once, override) == once
+    assert merge(base, {}) == base
+    assert (repr(base), repr(override)) == (kept, put)
+
+
+SHIPPED = study_ids(Path(__file__).resolve().parents[1] / "studies")
+
+
+@pytest.mark.parametrize("profile", ["demo", "paper"])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_study_loads_and_names_known_learners(name: str, profile: str, root: Path) -> None:
+    study = load_study(name, profile, root / "studies")
+    assert study.id == name
+    assert set(study.cohorts) <= set(COHORTS)
+    for used in {signature.learner for signature in study.signatures} | set(study.modelling.compare_learners):
+        learner(used, grid=study.modelling.grid)
+    assert study.is_synthetic or study.data.licence
+    assert study.cautions
