@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from radsupport.checks import FloatArray, as_binary, as_finite
 from radsupport.errors import InputError
 from radsupport.validation.delong import Placements, auc_of, paired_test, placements
 
+_PAIR_COLUMNS = ["signature_a", "signature_b", "auc_a", "auc_b", "difference", "ci_low", "ci_high", "z", "p"]
+
 
 @dataclass(frozen=True, eq=False)
 class DeLongMatrix:
@@ -23,6 +26,8 @@ class DeLongMatrix:
     ----------
     auc : DataFrame
         One row per signature: `signature, auc, ci_low, ci_high, se, p_vs_half`.
+    pairs : DataFrame
+        One row per unordered pair: `signature_a, signature_b, auc_a, auc_b, difference, ci_low, ci_high, z, p`.
     p, difference, covariance : DataFrame
         Square, signatures in rows and columns; `difference` is row minus column, the diagonal of `p` is 1.
     chi2, df, p_overall : float, int, float
@@ -31,6 +36,7 @@ class DeLongMatrix:
     """
 
     auc: pd.DataFrame
+    pairs: pd.DataFrame
     p: pd.DataFrame
     difference: pd.DataFrame
     covariance: pd.DataFrame
@@ -53,7 +59,7 @@ def delong_matrix(y: Any, risks: Mapping[str, Any], level: float = 0.95) -> DeLo
     Returns
     -------
     DeLongMatrix
-        `auc` (table), `p`, `difference`, `covariance` (square tables), `chi2, df, p_overall`.
+        `auc` and `pairs` (tables), `p`, `difference`, `covariance` (square tables), `chi2, df, p_overall`.
         The p-values are not adjusted; pass them to `cohort.tables.adjust_p` if wanted.
     """
     labels = as_binary(y)
@@ -63,14 +69,19 @@ def delong_matrix(y: Any, risks: Mapping[str, Any], level: float = 0.95) -> DeLo
     parts = [placements(labels, as_finite(risk, f"risks[{name!r}]", labels.size)) for name, risk in risks.items()]
     table = pd.DataFrame([vars(auc_of(part, level)) for part in parts]).drop(columns=["n", "events"])
     table.insert(0, "signature", names)
-    pairs = [[paired_test(a, b, level) for b in parts] for a in parts]
-    p = pd.DataFrame([[test.p for test in row] for row in pairs], index=names, columns=names)
-    difference = pd.DataFrame([[test.difference for test in row] for row in pairs], index=names, columns=names)
+    tests = [[paired_test(a, b, level) for b in parts] for a in parts]
+    p = pd.DataFrame([[test.p for test in row] for row in tests], index=names, columns=names)
+    difference = pd.DataFrame([[test.difference for test in row] for row in tests], index=names, columns=names)
+    rows = [
+        {"signature_a": names[i], "signature_b": names[j]} | vars(tests[i][j])
+        for i, j in itertools.combinations(range(len(names)), 2)
+    ]
+    pairs = pd.DataFrame(rows, columns=_PAIR_COLUMNS)
     covariance = _covariance(parts)
     chi2, df = _equality(table["auc"].to_numpy(), covariance)
     overall = float(stats.chi2.sf(chi2, df)) if df else float("nan")
     frame = pd.DataFrame(covariance, index=names, columns=names)
-    return DeLongMatrix(table, p, difference, frame, chi2, df, overall)
+    return DeLongMatrix(table, pairs, p, difference, frame, chi2, df, overall)
 
 
 def _covariance(parts: list[Placements]) -> FloatArray:

@@ -128,6 +128,9 @@ def test_matrix_equals_proc(stem, r_values, r_table):
     assert found.p.loc["s100b", "wfns"] == pytest.approx(single.p, rel=1e-12)
     assert found.difference.loc["wfns", "s100b"] == pytest.approx(-single.difference, rel=1e-12)
     assert (np.diag(found.p) == 1).all()
+    assert len(found.pairs) == 3
+    row = found.pairs.set_index(["signature_a", "signature_b"]).loc[("s100b", "wfns")]
+    assert row.to_dict() == {name: getattr(single, name) for name in row.index}
 
 
 RULES = {
@@ -329,4 +332,5 @@ def test_signatures_may_come_as_a_frame():
     frame = pd.DataFrame({"a": [1.0, 2, 3, 4], "b": [2.0, 1, 4, 3]})
     found = roc.delong_matrix([0, 1, 0, 1], frame)
     assert list(found.p.columns) == ["a", "b"]
+    assert roc.delong_matrix([0, 1, 0, 1], {"a": [1, 2, 3, 4]}).pairs.empty
     assert list(found.auc.columns) == ["signature", "auc", "ci_low", "ci_high", "se", "p_vs_half"]
