@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import radiomics
 import SimpleITK as sitk
 from radiomics import imageoperations
 
 from radsupport.errors import MaskError
 from radsupport.features.perturbation import Perturbation
+from radsupport.features.radiomics_classes import class_values
 from radsupport.features.radiomics_extreme import extreme_value
 from radsupport.features.radiomics_filters import (
     SCALED_BY_MAXIMUM,
@@ -26,12 +26,9 @@ from radsupport.features.radiomics_filters import (
 )
 from radsupport.features.radiomics_grid import cut_box, grid_image, grid_mask, grid_mask_in, plan_grid
 from radsupport.features.radiomics_settings import RadiomicsSettings, quiet_pyradiomics
-from radsupport.features.radiomics_shape import FastShape
 from radsupport.imaging.geometry import check_geometry
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.imaging.regions import Box, bounding_box, crop
-
-CLASSES = {**radiomics.getFeatureClasses(), "shape": FastShape}
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,8 @@ def features_of(
     root, logarithm, exponential, gradient, wavelet and LBP images, to 1e-4 for LoG. Where resampling is asked for,
     pyradiomics cuts the image to the region plus `padDistance` voxels (5 by default) *before* it filters, so its
     values depend on that edge. Here filters see the whole image unless the settings name `padDistance`, which
-    reproduces pyradiomics' cut (the published default: 5).
+    reproduces pyradiomics' cut (the published default: 5). With `resegmentRange` shape is measured on the mask as
+    drawn, cut to the box of the resegmented mask, as pyradiomics does it.
     """
     with quiet_pyradiomics() as messages:
         if settings.setting.get("normalize"):
@@ -158,50 +156,36 @@ def _around(boxes: list[Box]) -> Box:
 def _measure(region: Region, settings: RadiomicsSettings) -> dict[str, float]:
     """Return all features of a region: shape on the mask as drawn, the rest on the resegmented mask."""
     setting = {"label": 1, **settings.setting}
-    tight, _ = imageoperations.checkMask(region.image, region.mask, **setting)
+    box = _checked_box(region, setting)
     drawn = region
     if setting.get("resegmentRange") is not None:
-        resegmented = imageoperations.resegmentMask(region.image, region.mask, **setting)
-        region = replace(region, mask=sitk.Cast(resegmented, sitk.sitkUInt32))
-        imageoperations.checkMask(region.image, region.mask, **setting)
+        kept = imageoperations.resegmentMask(region.image, region.mask, **setting)
+        region = replace(region, mask=sitk.Cast(kept, sitk.sitkUInt32))
+        box = _checked_box(region, setting)
         drawn = region if setting.get("resegmentShape") else drawn
-    image, mask = imageoperations.cropToTumorMask(drawn.image, drawn.mask, tight)
-    values: dict[str, float] = {}
-    for name in ("shape", "shape2D"):
-        if name in settings.feature_classes:
-            values |= _class_values(name, "original", image, mask, setting, settings)
+    shapes = {name: listed for name, listed in settings.feature_classes.items() if name.startswith("shape")}
+    others = {name: listed for name, listed in settings.feature_classes.items() if name not in shapes}
+    values = class_values(dict(sorted(shapes.items())), "original", *drawn.part(box), setting)
     for kind, own in filter_steps(settings.image_types, setting):
         for filtered in filtered_images(region, kind, own):
-            values |= _texture_values(filtered, settings)
+            tight = bounding_box(filtered.mask)
+            image, mask = crop(filtered.image, tight), crop(filtered.mask, tight, 0)
+            values |= class_values(others, filtered.name, image, mask, filtered.settings)
     return values
 
 
-def _texture_values(filtered: FilteredImage, settings: RadiomicsSettings) -> dict[str, float]:
-    """Return first-order and texture features of one filtered image, cut to the region's own box."""
-    box = bounding_box(filtered.mask)
-    image, mask = crop(filtered.image, box), crop(filtered.mask, box, 0)
-    values: dict[str, float] = {}
-    for name in settings.feature_classes:
-        if not name.startswith("shape"):
-            values |= _class_values(name, filtered.name, image, mask, filtered.settings, settings)
-    return values
+def _checked_box(region: Region, setting: dict[str, Any]) -> Box:
+    """Return the box of the region's mask after pyradiomics' own checks (dimensions, number of voxels).
 
-
-def _class_values(
-    class_name: str,
-    image_name: str,
-    image: sitk.Image,
-    mask: sitk.Image,
-    setting: dict[str, Any],
-    settings: RadiomicsSettings,
-) -> dict[str, float]:
-    """Return the features of one class on one image under pyradiomics' names."""
-    measure = CLASSES[class_name](image, mask, **setting)
-    for feature in settings.feature_classes[class_name]:
-        measure.enableFeatureByName(feature)
-    return {
-        f"{image_name}_{class_name}_{feature}": float(np.real(value)) for feature, value in measure.execute().items()
-    }
+    Raises
+    ------
+    ValueError
+        pyradiomics finds the region too small.
+    """
+    local = bounding_box(region.mask)
+    imageoperations.checkMask(crop(region.image, local), crop(region.mask, local, 0), **setting)
+    x, y, z = (a + b for a, b in zip(local.start, region.start, strict=True))
+    return Box((x, y, z), local.size)
 
 
 def feature_names(settings: RadiomicsSettings) -> list[str]:
