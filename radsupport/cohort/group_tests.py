@@ -15,6 +15,7 @@ from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray, as_binary, as_finite
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.missing import columns_by_pattern
 
 RULES = ("t", "mann_whitney", "shapiro")
 
@@ -150,8 +151,8 @@ def _as_features(X: Any, n: int) -> tuple[FloatArray, pd.Index]:
     text = frame.select_dtypes(exclude=["number", "bool"]).columns
     if len(text):
         raise InputError(f"Column(s) {', '.join(map(str, text[:5]))} of `X` are not numeric; drop or encode them.")
-    if len(frame) != n:
-        raise InputError(f"`X` has {len(frame)} rows where `y` has {n}.")
+    if frame.empty or len(frame) != n:
+        raise InputError(f"`X` has {frame.shape[1]} column(s) and {len(frame)} rows where `y` has {n}.")
     return frame.to_numpy(dtype=float), frame.columns
 
 
@@ -185,12 +186,10 @@ def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) ->
     labels = as_binary(y)
     values, names = _as_features(X, labels.size)
     known = np.isfinite(values)
-    # Features that miss the same subjects are tested together: nearly always all of them.
-    patterns, member = np.unique(known, axis=1, return_inverse=True)
-    parts = []
-    for number, subjects in enumerate(patterns.T):
-        columns = np.flatnonzero(member == number)
-        parts.append(_tested(values[:, columns], labels, subjects, rule, alpha).set_index(columns))
+    parts = [
+        _tested(values[:, columns], labels, subjects, rule, alpha).set_index(columns)
+        for subjects, columns in columns_by_pattern(known)
+    ]
     table = pd.concat(parts).sort_index()
     table.insert(0, "feature", names)
     table["n"] = known.sum(axis=0)

@@ -15,6 +15,7 @@ from scipy import stats
 
 from radsupport.checks import FloatArray, as_level
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.missing import columns_by_pattern
 
 KINDS = ("ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)")
 
@@ -222,10 +223,7 @@ def stacked_icc(ratings: FloatArray, kind: str, level: float) -> pd.DataFrame:
     """
     kept = np.isfinite(ratings).all(axis=1)
     result = np.full((ratings.shape[2], 3), np.nan)
-    # Features that miss the same subjects are computed together: nearly always all of them.
-    patterns, member = np.unique(kept, axis=1, return_inverse=True)
-    for number, subjects in enumerate(patterns.T):
-        columns = np.flatnonzero(member == number)
+    for subjects, columns in columns_by_pattern(kept):
         if subjects.sum() >= 2:
             form = _form(_mean_squares(ratings[subjects][:, :, columns]), kind, level)
             result[columns] = np.column_stack([form.icc, form.low, form.high])
