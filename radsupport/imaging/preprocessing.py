@@ -204,6 +204,8 @@ def _preprocess(case: Mapping[str, Any], settings: Preprocessing, out_dir: Path,
     row: dict[str, Any] = dict(zip(("spacing_x_mm", "spacing_y_mm", "spacing_z_mm"), spacing, strict=True))
     row |= {"noise_hu": noise_hu(image), "geometry": "; ".join(repairs), **quality}
     row |= {"warnings": "; ".join(warnings_of(quality)), "exclusion": ""}
+    if quality["one_voxel"]:
+        return row | {"exclusion": "the mask has a single voxel; nothing can be measured in it"}
     stem = f"{case['subject']}_{case['phase']}"
     out_dir.mkdir(parents=True, exist_ok=True)
     for key, prepared in _prepared(image, masks, settings).items():
