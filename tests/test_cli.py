@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from radsupport.cli import build_parser, main
 from radsupport.cohort import datasets
 
-COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies")
+COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies", "published")
 Output = pytest.CaptureFixture[str]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.contracts import read_chapter_json, read_table, validate_table, write_chapter_json, write_table
@@ -142,6 +142,7 @@ def test_missing_or_foreign_files_are_explained(tmp_path: Path) -> None:
         read_table("cohort", tmp_path)
 
 
+@settings(max_examples=40, deadline=None)  # pandera is slow on a busy machine
 @given(
     st.lists(
         st.tuples(st.sampled_from([0.0, 1.0]), st.floats(0, 500), st.sampled_from([0.0, 1.0])), min_size=1, max_size=20

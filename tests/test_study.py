@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.contracts import COHORTS
@@ -147,6 +147,7 @@ nested = st.recursive(
 mappings = st.dictionaries(st.sampled_from("abc"), nested, max_size=3)
 
 
+@settings(deadline=None)
 @given(mappings, mappings)
 def test_merging_changes_neither_side_and_is_idempotent(base: dict[str, Any], override: dict[str, Any]) -> None:
     kept, put = repr(base), repr(override)

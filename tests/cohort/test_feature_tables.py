@@ -140,8 +140,9 @@ def test_column_names_may_carry_the_phase(tmp_path: Path) -> None:
     assert list(read(tmp_path, phases=phases, data=changed).features["radiomics"]) == ["subject", "venous__x"]
 
 
-@pytest.fixture
-def project(root: Path, shared: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def project(root: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tmp_path = tmp_path_factory.mktemp("project")
     (tmp_path / "data_manifest.csv").write_bytes((root / "data_manifest.csv").read_bytes())
     (tmp_path / "data").mkdir()
     for study in ("hosny2018", "lung1", "worc_gist", "worc_melanoma"):
@@ -149,8 +150,13 @@ def project(root: Path, shared: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_published_cnn_reaches_its_auc_on_both_external_centers(root: Path, project: Path) -> None:
-    tables = read_feature_study(load_study("hosny2018", folder=root / "studies"), project)
+@pytest.fixture(scope="module")
+def hosny(root: Path, project: Path) -> CohortTables:
+    return read_feature_study(load_study("hosny2018", folder=root / "studies"), project)
+
+
+def test_the_published_cnn_reaches_its_auc_on_both_external_centers(hosny: CohortTables) -> None:
+    tables = hosny
     validate_table(tables.cohort, "cohort")
     assert tables.cohort["center"].value_counts().to_dict() == {"HarvardRT": 293, "Maastro": 211, "Radboud": 104}
     joined = tables.cohort.merge(tables.features["deep_published"], on="subject")
@@ -160,8 +166,8 @@ def test_the_published_cnn_reaches_its_auc_on_both_external_centers(root: Path, 
     assert joined["label"].sum() == 134 + 151 + 76
 
 
-def test_hosnys_tables_are_cleaned_visibly(root: Path, project: Path) -> None:
-    tables = read_feature_study(load_study("hosny2018", folder=root / "studies"), project)
+def test_hosnys_tables_are_cleaned_visibly(hosny: CohortTables) -> None:
+    tables = hosny
     steps = counts(tables)
     assert steps["Maastro", "ids with spaces around them: stripped"] == 206
     assert steps["Maastro", "rows without an id: named after their row"] == 5

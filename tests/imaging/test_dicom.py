@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
@@ -187,6 +187,7 @@ def test_contours_are_filled_by_the_pixel_centre_rule(tmp_path: Path) -> None:
     assert roi_names(path) == ["GTV", "Lung"]
 
 
+@settings(deadline=None)
 @given(st.floats(0.3, 2.5), st.floats(0.3, 2.5), st.floats(5, 15), st.floats(5, 15), st.floats(2.0, 5.0))
 def test_a_disc_holds_the_pixels_whose_centres_lie_inside(
     dx: float, dy: float, cx: float, cy: float, radius: float
@@ -202,6 +203,7 @@ def test_a_disc_holds_the_pixels_whose_centres_lie_inside(
     assert not mask[distance > radius + 1e-9].any()
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=3, max_size=8, unique=True),
     st.integers(0, 12),
