@@ -16,6 +16,7 @@ from radsupport.modelling.learners import GIVEN, learner
 from radsupport.modelling.preparation import Imputer, OneHot, z_score
 from radsupport.modelling.selection import (
     CorrelationFilter,
+    LassoSelector,
     ReproducibilityFilter,
     UnivariateSelector,
     VarianceFilter,
@@ -110,6 +111,7 @@ class Assembly:
     def table(self, name: str) -> Table:
         """Return all columns that a signature is given, for all subjects; combinations: those of the parts too."""
         sources = self._sources(name)
+        self._check_names(name, sources)
         folds = {k for s in sources if isinstance(t := self.tables[s], FoldTables) for k in t.by_fold}
         if not folds:
             return self._join(name, None)
@@ -144,9 +146,9 @@ class Assembly:
 
     def _single(self, signature: Signature, inner_folds: int, seed: int) -> TunedPipeline:
         chosen = learner(signature.learner, seed, self.modelling.grid)
-        return TunedPipeline(self._steps(signature), *chosen, inner_folds, seed)
+        return TunedPipeline(self._steps(signature, seed), *chosen, inner_folds, seed)
 
-    def _steps(self, signature: Signature) -> list[tuple[str, Any]]:
+    def _steps(self, signature: Signature, seed: int) -> list[tuple[str, Any]]:
         if signature.learner in GIVEN:
             return []
         rule, center = signature.selection, [CENTER] if signature.harmonise else []
@@ -161,6 +163,8 @@ class Assembly:
             steps.append(("univariate", UnivariateSelector(rule.test, rule.alpha, adjust, rule.keep_at_least)))
         if rule.max_correlation is not None:
             steps.append(("correlation", CorrelationFilter(rule.max_correlation)))
+        if rule.lasso:
+            steps.append(("lasso", LassoSelector(seed=seed)))
         steps.append(("z_score", z_score()))
         return steps
 
@@ -177,7 +181,23 @@ class Assembly:
 
     def _sources(self, name: str) -> set[str]:
         signature = self._signature(name)
+        unknown = [source for source in signature.sources if source not in self.tables]
+        if unknown:
+            known = ", ".join(self.tables)
+            raise InputError(f"`{name}` needs the feature source {unknown[0]!r}; there are {known}.")
         return set(signature.sources).union(*(self._sources(part) for part in signature.combines))
+
+    def _check_names(self, name: str, sources: set[str]) -> None:
+        """Two sources may not use one column name: it would not be known which is meant."""
+        owner: dict[str, str] = {}
+        for source in sorted(sources | set(READER_SOURCES)):
+            table = self.tables[source]
+            whole = indexed(table.refit) if isinstance(table, FoldTables) else table
+            shared = [column for column in whole.columns if column in owner]
+            if shared:
+                places = f"{owner[shared[0]]} and {source}"
+                raise InputError(f"`{name}`: {places} share {len(shared)} column name(s): {', '.join(shared[:5])}.")
+            owner |= dict.fromkeys(whole.columns, source)
 
     def _join(self, name: str, fold: int | None) -> pd.DataFrame:
         """Own columns and those of the parts, each once."""
@@ -195,19 +215,12 @@ class Assembly:
             pieces.append(reader_table(self.cohort, known))
         if signature.harmonise:
             pieces.append(self.cohort[[CENTER]])
-        table = pd.concat([piece.reindex(self.cohort.index) for piece in pieces], axis=1) if pieces else None
-        if table is None:
-            return pd.DataFrame(index=self.cohort.index)
-        twice = table.columns[table.columns.duplicated()]
-        if len(twice):
-            raise InputError(f"`{signature.name}`: two sources share column names: {', '.join(twice[:10])}.")
-        return table
+        joined = pd.concat(
+            [pd.DataFrame(index=self.cohort.index), *(p.reindex(self.cohort.index) for p in pieces)], axis=1
+        )
+        return joined.loc[:, ~joined.columns.duplicated()]
 
     def _source(self, signature: Signature, source: str, fold: int | None) -> pd.DataFrame:
-        if source not in self.tables:
-            raise InputError(
-                f"`{signature.name}` needs the feature source {source!r}; there are {', '.join(self.tables)}."
-            )
         table = self.tables[source]
         if isinstance(table, FoldTables):
             table = indexed(table.refit if fold is None else table.fold(fold))

@@ -25,8 +25,9 @@ class Combination(BaseEstimator):
 
     The risks it is trained on are inner out-of-fold ones: the fitted parts have seen their training
     subjects, and a model trained on what they say about those would trust them too much. For new subjects
-    the risks come from the parts fitted on everything. Probabilities enter as log-odds, survival risks as
-    they are.
+    the risks come from the parts fitted on everything, at the same settings: were the parts tuned anew in
+    every inner fold, the two would differ in scale and the weights would not fit. Probabilities enter as
+    log-odds, survival risks as they are.
 
     Parameters
     ----------
@@ -37,7 +38,9 @@ class Combination(BaseEstimator):
     meta : TunedPipeline
         Fitted on the table of risks and columns.
     inner_folds, seed : int
-        Folds for the risks.
+        Folds for the risks of parts that do not keep their own (`keep_inner_risk`).
+    keep_inner_risk : bool
+        Also keep inner out-of-fold risks of the combination itself.
 
     Attributes
     ----------
@@ -49,13 +52,20 @@ class Combination(BaseEstimator):
     """
 
     def __init__(
-        self, parts: Sequence[Part], columns: Sequence[str], meta: TunedPipeline, inner_folds: int = 5, seed: int = 0
+        self,
+        parts: Sequence[Part],
+        columns: Sequence[str],
+        meta: TunedPipeline,
+        inner_folds: int = 5,
+        seed: int = 0,
+        keep_inner_risk: bool = False,
     ) -> None:
         self.parts = parts
         self.columns = columns
         self.meta = meta
         self.inner_folds = inner_folds
         self.seed = seed
+        self.keep_inner_risk = keep_inner_risk
 
     def fit(self, X: pd.DataFrame, y: Any) -> Combination:
         """Fit the model on inner out-of-fold risks, and the parts on everything.
@@ -71,18 +81,27 @@ class Combination(BaseEstimator):
             )
         table, target = as_table(X), as_target(y)
         self._survival = is_survival(target)
-        risks = {name: self._out_of_fold(model, table[columns], target) for name, columns, model in self.parts}
-        self.parts_ = [(name, columns, clone(model).fit(table[columns], target)) for name, columns, model in self.parts]
-        self.meta_ = clone(self.meta).fit(self._meta_table(risks, table), target)
+        self.parts_: list[Part] = []
+        risks = {}
+        for name, columns, model in self.parts:
+            fitted, risks[name] = self._fit_part(model, table[columns], target)
+            self.parts_.append((name, columns, fitted))
+        meta = clone(self.meta).set_params(keep_inner_risk=self.keep_inner_risk)
+        self.meta_ = meta.fit(self._meta_table(risks, table), target)
+        if self.keep_inner_risk:
+            self.inner_risk_ = self.meta_.inner_risk_
         self.features_, self.funnel_, self.tuning_ = self.meta_.features_, self.meta_.funnel_, self.meta_.tuning_
         return self
 
-    def _out_of_fold(self, model: Any, X: pd.DataFrame, target: Target) -> FloatArray:
+    def _fit_part(self, model: Any, X: pd.DataFrame, target: Target) -> tuple[Any, FloatArray]:
+        """Return the part fitted on everything, and inner out-of-fold risks."""
+        if "keep_inner_risk" in model.get_params(deep=False):
+            fitted = clone(model).set_params(keep_inner_risk=True).fit(X, target)
+            return fitted, fitted.inner_risk_
         risk = np.empty(len(X))
         for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds"):
-            fitted = clone(model).fit(X.iloc[train], target[train])
-            risk[test] = risk_of(fitted, X.iloc[test])
-        return risk
+            risk[test] = risk_of(clone(model).fit(X.iloc[train], target[train]), X.iloc[test])
+        return clone(model).fit(X, target), risk
 
     def _meta_table(self, risks: dict[str, FloatArray], X: pd.DataFrame) -> pd.DataFrame:
         if not self._survival:

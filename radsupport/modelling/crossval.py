@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError, Problem
-from radsupport.modelling.endpoint import Target, as_target, discrimination, risk_of, strata, stratified_folds
+from radsupport.modelling.endpoint import Target, as_target, discrimination, fold_numbers, risk_of, strata
 
 PipelineFactory = Callable[[int, int], Any]
 External = Literal["mean_of_folds", "refit"]
@@ -111,22 +111,18 @@ class CrossValidation:
         return pd.concat(risks, axis=1).mean(axis=1)
 
 
-def assign_folds(y: Any, folds: int, seed: int, index: pd.Index | None = None) -> pd.Series:
+def assign_folds(y: pd.Series | pd.DataFrame, folds: int, seed: int) -> pd.Series:
     """Return the fold (0 … folds - 1) that each subject is tested in, stratified by the outcome.
+
+    For features that are learnt per fold: learn them with these folds, then give the folds to `cross_validate`.
 
     Parameters
     ----------
     y : Series of 0/1 or DataFrame with time and event, indexed by subject
     folds : int
     seed : int
-    index : Index, optional
-        Subjects, where `y` is an array.
     """
-    target = as_target(y)
-    number = np.empty(len(target), dtype=np.int64)
-    for k, (_, test) in enumerate(stratified_folds(target, folds, seed)):
-        number[test] = k
-    return pd.Series(number, index=y.index if index is None else index, name="fold")
+    return pd.Series(fold_numbers(as_target(y), folds, seed), index=y.index, name="fold")
 
 
 def cross_validate(
@@ -220,7 +216,7 @@ def _check_table(table: pd.DataFrame, y: pd.Series | pd.DataFrame) -> None:
 
 def _fold_numbers(y: Any, target: Target, folds: int | pd.Series, seed: int) -> IntArray:
     if not isinstance(folds, pd.Series):
-        return assign_folds(target, folds, seed, y.index).to_numpy()
+        return fold_numbers(target, folds, seed)
     number = folds.reindex(y.index)
     if number.isna().any():
         raise InputError(f"`folds` lacks {int(number.isna().sum())} of the subjects of `y`.")

@@ -72,6 +72,14 @@ def stratified_folds(target: Target, n_folds: int, seed: int, what: str = "folds
     return list(splitter.split(np.zeros(len(groups)), groups))
 
 
+def fold_numbers(target: Target, n_folds: int, seed: int) -> IntArray:
+    """Return the fold (0 … n_folds - 1) that each subject is tested in, stratified by the outcome."""
+    number = np.empty(len(target), dtype=np.int64)
+    for k, (_, test) in enumerate(stratified_folds(target, n_folds, seed)):
+        number[test] = k
+    return number
+
+
 def ranking(model: Any, X: Any) -> FloatArray:
     """Return what orders subjects by risk: the decision value where there is one, else the risk."""
     if hasattr(model, "decision_function"):

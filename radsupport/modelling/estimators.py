@@ -19,7 +19,6 @@ from sksurv.linear_model import CoxnetSurvivalAnalysis
 from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import InputError, NotEstimableError
 
-
 FLATTEST = 0.01  # log-odds per SD of the decision value
 
 
@@ -125,8 +124,13 @@ class PlattSVC(BinaryRisk):
         """Return the scaled decision value, higher towards the event."""
         return self.machine_.decision_function(self._features(X))
 
+    def risk_of_scores(self, scores: FloatArray) -> FloatArray:
+        """Return the probability of the event at these decision values."""
+        check_is_fitted(self)
+        return expit(self.slope_ * scores + self.intercept_)
+
     def _risk(self, X: FloatArray) -> FloatArray:
-        return expit(self.slope_ * self.machine_.decision_function(X) + self.intercept_)
+        return self.risk_of_scores(self.machine_.decision_function(X))
 
 
 def platt_curve(scores: FloatArray, label: IntArray) -> tuple[float, float]:

@@ -12,6 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError
+from radsupport.modelling.endpoint import as_target, fold_numbers, is_survival, strata
+from radsupport.modelling.lasso_cv import cv_lasso_binomial, cv_lasso_cox
 from radsupport.modelling.preparation import as_table, count_row
 from radsupport.modelling.screening import Rule, screen_features
 
@@ -138,6 +140,8 @@ class UnivariateSelector(FeatureFilter):
         self.keep_at_least = keep_at_least
 
     def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        if is_survival(as_target(y)):
+            raise InputError("Univariate tests compare the classes of a label; this endpoint is survival. Use LASSO.")
         self.table_ = screen_features(X, y, self.rule, self.adjust)
         p = self.table_["p_adjusted"].to_numpy()
         keep = p < self.alpha
@@ -178,6 +182,62 @@ class CorrelationFilter(FeatureFilter):
                 keep[j] = True
                 blocked |= r[j] > self.threshold
         return keep, f"{int((~keep).sum())} with |r| > {self.threshold:g}"
+
+
+class LassoSelector(FeatureFilter):
+    """Keep the features that a cross-validated LASSO gives a coefficient (logistic, or Cox for survival).
+
+    Parameters
+    ----------
+    rule : {"lambda_min", "lambda_1se"}
+        Penalty of the smallest cross-validated deviance, or the largest within one standard error of it.
+    folds : int
+        Stratified by the outcome; fewer where the smaller class has fewer subjects, three at least.
+    seed : int
+        Of the folds.
+    keep_at_least : int
+        Where the rule keeps fewer, the penalty is lowered along the path until this many are in.
+
+    Attributes
+    ----------
+    cv_ : LassoCV
+        Path and cross-validated deviance.
+    coef_ : Series
+        Coefficients of the kept features at the chosen penalty, on the scale of `X`.
+    """
+
+    step = "lasso"
+
+    def __init__(
+        self,
+        rule: Literal["lambda_min", "lambda_1se"] = "lambda_min",
+        folds: int = 10,
+        seed: int = 0,
+        keep_at_least: int = 1,
+    ) -> None:
+        self.rule = rule
+        self.folds = folds
+        self.seed = seed
+        self.keep_at_least = keep_at_least
+
+    def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        if self.rule not in ("lambda_min", "lambda_1se"):
+            raise InputError(f"Unknown rule {self.rule!r}; use lambda_min or lambda_1se.")
+        target = as_target(y)
+        smallest = int(np.bincount(strata(target), minlength=2).min())
+        folds = fold_numbers(target, max(min(self.folds, smallest), 3), self.seed)
+        if is_survival(target):
+            self.cv_ = cv_lasso_cox(X, target["time"], target["event"].astype(int), folds)
+        else:
+            self.cv_ = cv_lasso_binomial(X, target, folds)
+        at = self.cv_.index_min if self.rule == "lambda_min" else self.cv_.index_1se
+        enough = np.flatnonzero(self.cv_.path.n_nonzero >= min(self.keep_at_least, X.shape[1]))
+        lowered = int(enough[0]) if enough.size else len(self.cv_.path.lambdas) - 1
+        coefs = self.cv_.path.coef.iloc[max(at, lowered)]
+        keep = coefs.to_numpy() != 0
+        self.coef_ = coefs[keep]
+        reasons = f"{int((~keep).sum())} with coefficient 0 at {self.rule}"
+        return keep, reasons + (" lowered to keep any" if lowered > at else "")
 
 
 def absolute_correlation(X: pd.DataFrame, method: Literal["pearson", "spearman"] = "pearson") -> FloatArray:

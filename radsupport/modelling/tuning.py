@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,19 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from radsupport.checks import FloatArray
+from radsupport.checks import FloatArray, IntArray
 from radsupport.modelling.endpoint import Target, as_target, discrimination, ranking, risk_of, stratified_folds
 from radsupport.modelling.preparation import as_table
+
+
+class InnerPart(NamedTuple):
+    """One inner fold: positions of its training and test subjects, and the columns that reach the learner."""
+
+    train: IntArray
+    test: IntArray
+    inside: FloatArray
+    outside: FloatArray
+
 
 FUNNEL = ["step", "n_in", "n_out", "reasons"]
 
@@ -40,6 +50,8 @@ class TunedPipeline(BaseEstimator):
         Stratified by the outcome.
     seed : int
         Of the inner folds.
+    keep_inner_risk : bool
+        Also keep each training subject's risk from inner folds that left it out (for combinations).
 
     Attributes
     ----------
@@ -53,6 +65,8 @@ class TunedPipeline(BaseEstimator):
         settings (JSON), inner_score, inner_sd for every grid point.
     funnel_ : DataFrame
         step, n_in, n_out, reasons.
+    inner_risk_ : array, shape (n_subjects,)
+        Inner out-of-fold risks at the chosen settings; with `keep_inner_risk`.
     """
 
     def __init__(
@@ -62,12 +76,14 @@ class TunedPipeline(BaseEstimator):
         grid: Sequence[dict[str, list[Any]]] = (),
         inner_folds: int = 5,
         seed: int = 0,
+        keep_inner_risk: bool = False,
     ) -> None:
         self.steps = steps
         self.learner = learner
         self.grid = grid
         self.inner_folds = inner_folds
         self.seed = seed
+        self.keep_inner_risk = keep_inner_risk
 
     def fit(self, X: pd.DataFrame, y: Any) -> TunedPipeline:
         """Choose the settings in inner folds, then fit steps and learner on everything.
@@ -81,7 +97,8 @@ class TunedPipeline(BaseEstimator):
         """
         table, target = as_table(X), as_target(y)
         points = list(ParameterGrid(list(self.grid) or [{}]))
-        scores, ranks = self._inner_scores(table, target, points)
+        inner = self._inner_parts(table, target)
+        scores, ranks = self._inner_scores(inner, target, points)
         self.tuning_ = _tuning_table(points, scores)
         best = int(self.tuning_["inner_score"].fillna(-1.0).to_numpy().argmax())
         self.best_params_, self.inner_score_ = points[best], float(self.tuning_["inner_score"].iloc[best])
@@ -90,28 +107,44 @@ class TunedPipeline(BaseEstimator):
         # A learner that tunes without its probability curve gets the inner scores to fit the curve on.
         extra = {"out_of_fold": ranks[best]} if hasattr(model, "for_tuning") else {}
         model.fit(columns.to_numpy(float), target, **extra)
+        if self.keep_inner_risk:
+            self.inner_risk_ = self._inner_risk(inner, target, model, ranks[best])
         self.pipeline_ = Pipeline([*steps, ("learner", model)])
         self.features_ = list(columns.columns)
         counts = [step.counts_ for _, step in steps if hasattr(step, "counts_")]
         self.funnel_ = pd.concat(counts, ignore_index=True) if counts else pd.DataFrame(columns=FUNNEL)
         return self
 
+    def _inner_parts(self, X: pd.DataFrame, target: Target) -> list[InnerPart]:
+        """Fit the steps in every inner fold."""
+        parts = []
+        for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds"):
+            steps, inside = self._fit_steps(X.iloc[train], target[train])
+            outside = _transform(steps, X.iloc[test])
+            parts.append(InnerPart(train, test, inside.to_numpy(float), outside.to_numpy(float)))
+        return parts
+
     def _inner_scores(
-        self, X: pd.DataFrame, target: Target, points: list[dict[str, Any]]
+        self, inner: list[InnerPart], target: Target, points: list[dict[str, Any]]
     ) -> tuple[FloatArray, FloatArray]:
         """Return the score of every point in every fold, and what it ranked each subject by out of fold."""
-        folds = stratified_folds(target, self.inner_folds, self.seed, "inner folds")
         models = [_for_tuning(clone(self.learner).set_params(**point)) for point in points]
-        scores, ranks = np.empty((len(points), len(folds))), np.empty((len(points), len(X)))
-        for k, (train, test) in enumerate(folds):
-            steps, inside = self._fit_steps(X.iloc[train], target[train])
-            outside = _transform(steps, X.iloc[test]).to_numpy(float)
-            known = inside.to_numpy(float)
+        scores, ranks = np.empty((len(points), len(inner))), np.empty((len(points), len(target)))
+        for k, part in enumerate(inner):
             for i, model in enumerate(models):
-                model.fit(known, target[train])
-                ranks[i, test] = ranking(model, outside)
-                scores[i, k] = discrimination(target[test], ranks[i, test])
+                model.fit(part.inside, target[part.train])
+                ranks[i, part.test] = ranking(model, part.outside)
+                scores[i, k] = discrimination(target[part.test], ranks[i, part.test])
         return scores, ranks
+
+    def _inner_risk(self, inner: list[InnerPart], target: Target, model: Any, ranks: FloatArray) -> FloatArray:
+        """Return every subject's risk from the inner fold that left it out, at the chosen settings."""
+        if hasattr(model, "for_tuning"):
+            return np.asarray(model.risk_of_scores(ranks), dtype=float)
+        risk = np.empty(len(target))
+        for part in inner:
+            risk[part.test] = risk_of(clone(model).fit(part.inside, target[part.train]), part.outside)
+        return risk
 
     def _fit_steps(self, X: pd.DataFrame, target: Target) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
         fitted = []

@@ -9,10 +9,13 @@ from scipy import stats
 from sklearn.base import clone
 
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.modelling.endpoint import fold_numbers
+from radsupport.modelling.lasso_cv import cv_lasso_binomial
 from radsupport.modelling.preparation import Imputer, OneHot, z_score
 from radsupport.modelling.screening import screen_features
 from radsupport.modelling.selection import (
     CorrelationFilter,
+    LassoSelector,
     ReproducibilityFilter,
     UnivariateSelector,
     VarianceFilter,
@@ -228,3 +231,43 @@ def test_tables_are_checked():
         VarianceFilter().fit(pd.concat([X, X[["f0"]]], axis=1))
     with pytest.raises(InputError, match=r"1 column\(s\) of the fit are missing: f3"):
         UnivariateSelector(alpha=1.1).fit(X, y).transform(X.drop(columns="f3"))
+
+
+def test_lasso_keeps_what_glmnet_keeps_at_the_chosen_penalty():
+    X, y = _noise(120, 60, signal=["f3", "f40"])
+    chosen = LassoSelector(folds=5, seed=2).fit(X, y)
+    folds = fold_numbers(y, 5, 2)
+    expected = cv_lasso_binomial(X, y, folds)
+    assert chosen.selected_ == expected.selected("min")
+    assert {"f3", "f40"} <= set(chosen.selected_)
+    assert chosen.coef_.index.tolist() == chosen.selected_
+    strict = LassoSelector("lambda_1se", folds=5, seed=2).fit(X, y)
+    assert strict.selected_ == expected.selected("1se")
+    assert set(strict.selected_) <= set(chosen.selected_)
+    assert strict.counts_["reasons"].item() == f"{60 - len(strict.selected_)} with coefficient 0 at lambda_1se"
+
+
+def test_lasso_follows_the_path_where_the_rule_keeps_nothing():
+    kept = []
+    for seed in range(6):
+        X, y = _noise(40, 30, seed)
+        chosen = LassoSelector("lambda_1se", folds=4).fit(X, y)
+        kept.append(chosen.counts_["reasons"].item().endswith("lowered to keep any"))
+        entering = chosen.cv_.path.coef.iloc[1]
+        if kept[-1]:
+            assert chosen.selected_ == entering.index[entering != 0].tolist()
+    assert any(kept)
+    X, y = _noise(40, 30)
+    assert len(LassoSelector("lambda_1se", folds=4, keep_at_least=5).fit(X, y).selected_) >= 5
+
+
+def test_lasso_cox_finds_the_planted_feature():
+    X, _ = _noise(120, 30)
+    rng = np.random.default_rng(0)
+    time, censor = rng.exponential(20 * np.exp(-1.2 * X["f4"])), rng.uniform(5, 60, 120)
+    y = pd.DataFrame({"time": np.minimum(time, censor), "event": (time <= censor).astype(int)}, index=X.index)
+    assert "f4" in LassoSelector("lambda_1se", folds=5).fit(X, y).selected_
+    with pytest.raises(InputError, match="this endpoint is survival"):
+        UnivariateSelector().fit(X, y)
+    with pytest.raises(InputError, match="lambda_min or lambda_1se"):
+        LassoSelector("best").fit(X, y)
