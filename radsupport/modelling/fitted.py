@@ -195,6 +195,12 @@ def coefficient_table(
     )
 
 
+def settled(scores: FloatArray) -> FloatArray:
+    """Round scores to 1e-12 of the largest, so that equal rows are tied whatever the matrix product's rounding was."""
+    scale = float(np.abs(scores).max(initial=0.0))
+    return np.round(scores / scale, 12) if scale > 0 else scores
+
+
 def with_outcome(table: pd.DataFrame, outcome: Any, name: str) -> tuple[pd.DataFrame, str]:
     """Return the table and the outcome's column; an outcome given as values becomes the column `name`."""
     if isinstance(outcome, str):

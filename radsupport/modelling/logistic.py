@@ -21,6 +21,7 @@ from radsupport.modelling.fitted import (
     INTERCEPT,
     FittedModel,
     coefficient_table,
+    settled,
     standardise,
 )
 from radsupport.modelling.newton import Optimum, maximise, restricted
@@ -50,8 +51,8 @@ class LogisticFit(FittedModel):
 
     @cached_property
     def concordance(self) -> float:
-        """AUC of the fitted probabilities (equal rows stay tied whatever BLAS rounds)."""
-        return _auc(self.events(), np.round(self.linear_predictor(self.data), 10))
+        """AUC of the fitted probabilities."""
+        return _auc(self.events(), settled(self.linear_predictor(self.data)))
 
     def linear_predictor(self, rows: pd.DataFrame) -> FloatArray:
         """Log odds of each row, shape (n,)."""

@@ -68,8 +68,25 @@ def source_column(term: str, columns: Iterable[str]) -> tuple[str, str]:
 
 
 def complete_cases(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the rows without a missing value in `columns`, and these columns only (R's na.omit)."""
-    return table.loc[:, list(dict.fromkeys(columns))].dropna()
+    """Return the rows without a missing value in `columns`, and these columns only (R's na.omit).
+
+    Raises
+    ------
+    InputError
+        No row is left; the columns that are to blame are named.
+    """
+    chosen = table.loc[:, list(dict.fromkeys(columns))]
+    complete = chosen.dropna()
+    if complete.empty:
+        missing = chosen.isna().sum()
+        problems = [
+            Problem(
+                f"{count} of {len(chosen)} values are missing", "values", "Impute them or leave it out", column=str(c)
+            )
+            for c, count in missing[missing > 0].items()
+        ]
+        raise InputError("The table has no row without a missing value in the model's columns:", problems)
+    return complete
 
 
 def needed_columns(table: pd.DataFrame, covariates: Covariates, outcomes: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -17,9 +18,10 @@ from radsupport.modelling.fitted import check_choice, check_level
 from radsupport.survival.partial_likelihood import RiskSets, at_deaths, risk_sets
 from radsupport.survival.times import survival_times
 
+BoolArray = npt.NDArray[np.bool_]
+
 _MAX_ITERATIONS = 40
 _BLOCK = 2_000_000  # subjects × features at a time
-_WIDE = 12.0  # span of log hazards beyond which the likelihood is taken to have no maximum
 
 
 def univariable_cox_features(
@@ -40,8 +42,9 @@ def univariable_cox_features(
     -------
     DataFrame
         One row per feature, in order: feature, coef, hr, ci_low, ci_high, se, z, p, lr_chi2, p_lr, note. A feature that
-        can not be estimated has NaN and the reason in ``note``: "constant", "missing or infinite values", or
-        "separated" (the events are ordered by the feature: infinite coefficient).
+        can not be estimated has NaN and the reason in ``note``: "constant", "missing or infinite values",
+        "no information" (it does not vary among those at risk at any event), or "separated" (each event has the
+        largest, or each the smallest, value of those at risk: infinite coefficient).
 
     Raises
     ------
@@ -62,8 +65,9 @@ def univariable_cox_features(
     x = ((filled - mean) / np.where(varied, sd, 1.0))[sets.order]
     width = max(1, _BLOCK // times.size)
     parts = [_newton(sets, x[:, i : i + width]) for i in range(0, x.shape[1], width)]
-    beta, information, gain, wide = (np.concatenate(part) for part in zip(*parts, strict=True))
-    note = np.select([~finite, ~varied, wide], ["missing or infinite values", "constant", "separated"], "")
+    beta, information, gain = (np.concatenate(part) for part in zip(*parts, strict=True))
+    reasons = {"missing or infinite values": ~finite, "constant": ~varied, **_unbounded(sets, x)}
+    note = np.select(list(reasons.values()), list(reasons), "")
     usable = note == ""
     coef, se = np.full(len(names), np.nan), np.full(len(names), np.nan)
     coef[usable] = beta[usable] / sd[usable]
@@ -96,8 +100,17 @@ def _matrix(features: Any, n: int) -> tuple[list[str], FloatArray]:
     return [str(name) for name in table.columns], table.to_numpy(dtype=float)
 
 
-def _newton(sets: RiskSets, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return coefficients, information, gain in log-likelihood and whether it has no maximum, shape (m,) each."""
+def _unbounded(sets: RiskSets, x: FloatArray) -> dict[str, BoolArray]:
+    """Features whose likelihood is flat, or rises for ever: every death is extreme in its risk set."""
+    own = x[sets.deaths]
+    highest = np.maximum.accumulate(x[::-1])[::-1][sets.first]
+    lowest = np.minimum.accumulate(x[::-1])[::-1][sets.first]
+    flat = (highest == lowest).all(axis=0)
+    return {"no information": flat, "separated": (own == highest).all(axis=0) | (own == lowest).all(axis=0)}
+
+
+def _newton(sets: RiskSets, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return coefficients, information and gain in log-likelihood, shape (m,) each."""
     beta = np.zeros(x.shape[1])
     value, score, information = _evaluate(sets, x, beta)
     null = value.copy()
@@ -120,7 +133,7 @@ def _newton(sets: RiskSets, x: FloatArray) -> tuple[FloatArray, FloatArray, Floa
                 old[worse] = new
         beta[active] += step
         value[active], score[active], information[active] = found
-    return beta, information, value - null, np.ptp(x, axis=0) * np.abs(beta) > _WIDE
+    return beta, information, value - null
 
 
 def _evaluate(sets: RiskSets, x: FloatArray, beta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -23,6 +23,7 @@ from radsupport.modelling.fitted import (
     check_choice,
     check_level,
     coefficient_table,
+    settled,
     standardise,
     with_outcome,
 )
@@ -71,8 +72,8 @@ class CoxFit(FittedModel):
 
     @cached_property
     def harrell(self) -> Concordance:
-        """Harrell's C of the linear predictor with its standard error (equal rows stay tied whatever BLAS rounds)."""
-        lp = np.round(self.linear_predictor(self.data), 10)
+        """Harrell's C of the linear predictor with its standard error."""
+        lp = settled(self.linear_predictor(self.data))
         return concordance(self.data[self.time], self.data[self.event], lp)
 
     @property

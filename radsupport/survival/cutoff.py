@@ -69,7 +69,7 @@ def maximally_selected_cutoff(time: Any, event: Any, value: Any, min_share: floa
     ------
     InputError
     NotEstimableError
-        All censored, a constant value, or no admissible cut-off.
+        All censored, all events at one time, a constant value, or no admissible cut-off.
     """
     if not 0 < min_share < 0.5:
         raise InputError(f"`min_share` must lie between 0 and 0.5, it is {min_share}.")
@@ -121,7 +121,12 @@ def _sizes(ranked: FloatArray, min_share: float) -> IntArray:
 def _standardised(scores: FloatArray, sizes: IntArray) -> FloatArray:
     n, total = scores.size, float(scores.sum())
     mean = sizes / n * total
-    variance = sizes * (n - sizes) / (n**2 * (n - 1)) * (n * float((scores**2).sum()) - total**2)
+    spread = n * float((scores**2).sum()) - total**2
+    if not spread > 1e-12 * n**2:
+        raise NotEstimableError(
+            "All log-rank scores are equal (all events at one time): no cut-off separates survival."
+        )
+    variance = sizes * (n - sizes) / (n**2 * (n - 1)) * spread
     return np.abs(np.cumsum(scores)[sizes - 1] - mean) / np.sqrt(variance)
 
 

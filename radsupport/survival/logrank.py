@@ -90,7 +90,7 @@ def log_rank(
     ------
     InputError
     NotEstimableError
-        One group only, no event, or no event time at which two groups are at risk.
+        One group only, no event, or no event time at which two groups are at risk and not all of them die.
 
     References
     ----------
@@ -189,7 +189,9 @@ def _quadratic(difference: FloatArray, variance: FloatArray) -> tuple[float, int
     """Chi-square of the groups that were ever at risk with others; the last of them is redundant."""
     used = np.flatnonzero(np.diag(variance) > 1e-12 * max(float(np.diag(variance).max()), 1e-300))
     if used.size < 2:
-        raise NotEstimableError("There is no event time at which subjects of two groups are at risk.")
+        raise NotEstimableError(
+            "The log-rank statistic has no variance: at no event time are two groups at risk and not all of them die."
+        )
     kept = used[1:]
     return float(difference[kept] @ np.linalg.solve(variance[np.ix_(kept, kept)], difference[kept])), kept.size
 

@@ -80,7 +80,8 @@ def time_dependent_roc(
     """Discrimination between those with the event by a horizon and those still free of it.
 
     AUC(t) = sum over cases i and controls j of w_i [1{r_i > r_j} + 1{r_i = r_j} / 2] / (sum of w_i × number of
-    controls), with w_i = 1 / G(T_i-) and the marginal Kaplan–Meier estimate G of the censoring time (Blanche et al. 2013).
+    controls), with w_i = 1 / G(T_i-) and the marginal Kaplan–Meier estimate G of the censoring time (Blanche et al.
+    2013).
 
     Parameters
     ----------
