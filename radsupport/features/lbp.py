@@ -22,6 +22,7 @@ from scipy.stats import kurtosis
 from radsupport.errors import InputError
 
 LBP2D_METHODS = ("default", "uniform")
+_BLOCK = 4096
 
 
 def lbp_2d(
@@ -136,16 +137,22 @@ def lbp_3d(
 
 
 def _harmonic_norms(above: npt.NDArray, vertices: npt.NDArray, radius: float, levels: int) -> list[npt.NDArray]:
-    """Return the norm of every level's part of the thresholded sphere; shape (voxels,) each."""
+    """Return the norm of every level's part of the thresholded sphere, shape (voxels,) each.
+
+    Written in pyradiomics' order of operations, a block of voxels at a time, so that sums round alike.
+    """
     polar = np.arccos(vertices[:, 2] / radius)
     azimuth = np.arctan2(vertices[:, 1], vertices[:, 0])
-    norms = []
-    for n in range(levels):
-        # sph_harm_y(n, m, polar, azimuth); pyradiomics passes them the other way round
-        basis = np.column_stack([sph_harm_y(n, m, azimuth, polar) for m in range(-n, n + 1)])
-        part = (above @ basis) @ basis.T
-        norms.append(np.real(np.sqrt(np.sum(part**2, axis=1))))
-    return norms
+    orders = [(n, m) for n in range(levels) for m in range(-n, n + 1)]
+    # sph_harm_y(n, m, polar, azimuth); pyradiomics passes the angles the other way round
+    basis = np.column_stack([sph_harm_y(n, m, azimuth, polar) for n, m in orders])
+    level = np.array([n for n, _ in orders])
+    blocks = []
+    for first in range(0, len(above), _BLOCK):
+        weights = (above[first : first + _BLOCK, :, None] * basis[None]).sum(axis=1)
+        parts = [np.sum(weights[:, None, level == n] * basis[None, :, level == n], axis=2) for n in range(levels)]
+        blocks.append(np.real(np.sqrt(np.sum(np.stack(parts, axis=2) ** 2, axis=1))))
+    return list(np.concatenate(blocks).T)
 
 
 def icosphere(subdivision: int, radius: float) -> npt.NDArray[np.float64]:
