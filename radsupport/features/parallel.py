@@ -150,7 +150,7 @@ def _on_dask(
     with client:
         futures = [client.submit(_call, function, i, item, pure=False) for i, item in enumerate(items)]
         numbers = {future.key: i for i, future in enumerate(futures)}
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=client.loop):
             index = numbers[future.key]
             try:
                 results[index] = future.result()[1]
