@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -107,6 +109,29 @@ class Assembly:
         }
         for source in READER_SOURCES:
             self.tables.setdefault(source, reader_table(cohort, columns, source))
+        self._memory: str | None = None
+
+    @contextmanager
+    def shared_steps(self, names: Iterable[str]) -> Iterator[None]:
+        """While open, signatures that prepare and select alike fit those steps once (in a temporary folder)."""
+        used = [self._steps_key(part) for name in names for part in self._parts(name)]
+        if len(set(used)) == len(used):
+            yield
+            return
+        with TemporaryDirectory(prefix="radsupport-steps-") as self._memory:
+            try:
+                yield
+            finally:
+                self._memory = None
+
+    def _parts(self, name: str) -> list[str]:
+        """Return the signatures that are fitted for this one: itself, or the parts of a combination."""
+        signature = self._signature(name)
+        return [x for part in signature.combines for x in self._parts(part)] if signature.combines else [name]
+
+    def _steps_key(self, name: str) -> str:
+        signature = self._signature(name)
+        return signature.model_dump_json(include={"sources", "phases", "columns", "selection", "harmonise"})
 
     def table(self, name: str) -> Table:
         """Return all columns that a signature is given, for all subjects; combinations: those of the parts too."""
@@ -146,7 +171,7 @@ class Assembly:
 
     def _single(self, signature: Signature, inner_folds: int, seed: int) -> TunedPipeline:
         chosen = learner(signature.learner, seed, self.modelling.grid)
-        return TunedPipeline(self._steps(signature, seed), *chosen, inner_folds, seed)
+        return TunedPipeline(self._steps(signature, seed), *chosen, inner_folds, seed, memory=self._memory)
 
     def _steps(self, signature: Signature, seed: int) -> list[tuple[str, Any]]:
         if signature.learner in GIVEN:

@@ -14,7 +14,6 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted, validate_data
-from sksurv.linear_model import CoxnetSurvivalAnalysis
 
 from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import InputError, NotEstimableError
@@ -257,36 +256,6 @@ def log_kernel_density(at: FloatArray, values: FloatArray, width: FloatArray) ->
     distance = (at[:, None, :] - values[None, :, :]) / width
     density = logsumexp(-0.5 * distance**2, axis=1) - np.log(len(values) * width * np.sqrt(2 * np.pi))
     return np.maximum(density, np.log(1e-3))
-
-
-class PenalisedCox(BaseEstimator):
-    """Cox regression with an elastic-net penalty (scikit-survival's Coxnet) at a share of the largest useful one.
-
-    Parameters
-    ----------
-    strength : float
-        Share of lambda_max, in (0, 1]; the path from lambda_max down to it is fitted.
-    mixing : float
-        1 LASSO, above 0.
-    """
-
-    def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
-        self.strength = strength
-        self.mixing = mixing
-
-    def fit(self, X: Any, y: Any) -> PenalisedCox:
-        """Fit on columns that were z-scored and scikit-survival's structured outcome."""
-        if not 0 < self.strength <= 1 or not 0 < self.mixing <= 1:
-            raise InputError(f"strength and mixing must be in (0, 1]; got {self.strength}, {self.mixing}.")
-        ratio = min(self.strength, 0.999)
-        self.model_ = CoxnetSurvivalAnalysis(n_alphas=20, alpha_min_ratio=ratio, l1_ratio=self.mixing).fit(X, y)
-        self.coef_ = self.model_.coef_[:, -1]
-        return self
-
-    def predict(self, X: Any) -> FloatArray:
-        """Return the linear predictor: higher is worse."""
-        check_is_fitted(self)
-        return np.asarray(X, dtype=float) @ self.coef_
 
 
 class GivenRisk(BaseEstimator):

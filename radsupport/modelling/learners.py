@@ -9,13 +9,13 @@ from sklearn.base import BaseEstimator
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import GradientBoostingClassifier
 from sksurv.ensemble import GradientBoostingSurvivalAnalysis, RandomSurvivalForest
-from sksurv.linear_model import CoxPHSurvivalAnalysis
 from xgboost import XGBClassifier
 
 from radsupport.errors import InputError
 from radsupport.modelling.boosting import GlmBoost
-from radsupport.modelling.estimators import GivenRisk, NaiveBayes, PenalisedCox, PenalisedLogistic, PlattSVC
+from radsupport.modelling.estimators import GivenRisk, NaiveBayes, PenalisedLogistic, PlattSVC
 from radsupport.modelling.plslogistic import PlsLogistic
+from radsupport.modelling.survival_estimators import CoxRisk, PenalisedCox
 
 GridSize = Literal["coarse", "full"]
 Grid = list[dict[str, list[Any]]]
@@ -136,7 +136,7 @@ def _given(seed: int, full: bool) -> Learner:
 
 
 def _cox(seed: int, full: bool) -> Learner:
-    return Learner(CoxPHSurvivalAnalysis(ties="efron", alpha=1e-3), [])
+    return Learner(CoxRisk(), [])
 
 
 def _cox_lasso(seed: int, full: bool) -> Learner:

@@ -80,21 +80,22 @@ def run_signatures(
     """
     chosen = list(names if names is not None else assembly.signatures)
     results, predictions, excluded = {}, [], []
-    for name in tqdm(chosen, desc="signatures", disable=not progress):
-        table, outcome, failed = training_data(study, assembly, name)
-        settings = study.modelling
-        results[name] = cross_validate(
-            table,
-            outcome,
-            partial(assembly.estimator, name),
-            folds=settings.folds if folds is None else folds.reindex(outcome.index),
-            inner_folds=settings.inner_folds,
-            repeats=settings.repeats,
-            seed=study.seed,
-            n_jobs=n_jobs,
-        )
-        predictions.append(prediction_rows(name, results[name], assembly, failed, settings))
-        excluded.append(failed.assign(signature=name))
+    settings = study.modelling
+    with assembly.shared_steps(chosen):
+        for name in tqdm(chosen, desc="signatures", disable=not progress):
+            table, outcome, failed = training_data(study, assembly, name)
+            results[name] = cross_validate(
+                table,
+                outcome,
+                partial(assembly.estimator, name),
+                folds=settings.folds if folds is None else folds.reindex(outcome.index),
+                inner_folds=settings.inner_folds,
+                repeats=settings.repeats,
+                seed=study.seed,
+                n_jobs=n_jobs,
+            )
+            predictions.append(prediction_rows(name, results[name], assembly, failed, settings))
+            excluded.append(failed.assign(signature=name))
     return _gather(study, assembly, results, predictions, excluded)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from joblib import Memory
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
@@ -52,6 +53,8 @@ class TunedPipeline(BaseEstimator):
         Of the inner folds.
     keep_inner_risk : bool
         Also keep each training subject's risk from inner folds that left it out (for combinations).
+    memory : str, optional
+        Folder in which fitted steps are kept (joblib.Memory): learners that share their steps fit them once.
 
     Attributes
     ----------
@@ -77,6 +80,7 @@ class TunedPipeline(BaseEstimator):
         inner_folds: int = 5,
         seed: int = 0,
         keep_inner_risk: bool = False,
+        memory: str | None = None,
     ) -> None:
         self.steps = steps
         self.learner = learner
@@ -84,6 +88,7 @@ class TunedPipeline(BaseEstimator):
         self.inner_folds = inner_folds
         self.seed = seed
         self.keep_inner_risk = keep_inner_risk
+        self.memory = memory
 
     def fit(self, X: pd.DataFrame, y: Any) -> TunedPipeline:
         """Choose the settings in inner folds, then fit steps and learner on everything.
@@ -147,12 +152,10 @@ class TunedPipeline(BaseEstimator):
         return risk
 
     def _fit_steps(self, X: pd.DataFrame, target: Target) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
-        fitted = []
-        for name, step in self.steps:
-            step = clone(step)
-            X = step.fit_transform(X, target)
-            fitted.append((name, step))
-        return fitted, X
+        steps = list(self.steps)
+        if self.memory is None:
+            return fit_steps(steps, X, target)
+        return Memory(self.memory, verbose=0).cache(fit_steps)(steps, X, target)
 
     def features(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the columns that reach the learner, for these subjects."""
@@ -162,6 +165,18 @@ class TunedPipeline(BaseEstimator):
     def risk(self, X: pd.DataFrame) -> FloatArray:
         """Return P(event) for a label, the learner's risk score for survival; shape (n_subjects,)."""
         return risk_of(self.pipeline_.steps[-1][1], self.features(X).to_numpy(float))
+
+
+def fit_steps(
+    steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target
+) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
+    """Fit the steps one after the other; return them and the columns that come out."""
+    fitted = []
+    for name, step in steps:
+        step = clone(step)
+        X = step.fit_transform(X, target)
+        fitted.append((name, step))
+    return fitted, X
 
 
 def _transform(steps: Sequence[tuple[str, Any]], X: pd.DataFrame) -> pd.DataFrame:

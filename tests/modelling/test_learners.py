@@ -21,13 +21,13 @@ from radsupport.modelling.estimators import (
     FLATTEST,
     GivenRisk,
     NaiveBayes,
-    PenalisedCox,
     PenalisedLogistic,
     PlattSVC,
     bandwidth,
     platt_curve,
 )
 from radsupport.modelling.learners import BINARY, GIVEN, SURVIVAL, learner
+from radsupport.modelling.survival_estimators import CoxRisk, PenalisedCox
 
 
 def _data(n=90, p=6, effect=1.5, seed=0):
@@ -220,6 +220,15 @@ def test_cox_learners_equal_maximum_likelihood_where_the_penalty_vanishes():
     assert (sparse != 0).sum() == 1
     with pytest.raises(InputError, match="strength"):
         PenalisedCox(strength=2).fit(X, y)
+
+
+def test_cox_learner_survives_separation_and_says_when_it_can_not():
+    X = np.arange(20.0)[:, None]
+    y = Surv.from_arrays(np.ones(20, dtype=bool), np.arange(20.0, 0, -1))
+    risk = learner("Cox").estimator.fit(X / 10, y).predict(X / 10)
+    assert (np.diff(risk) > 0).all()
+    with pytest.raises(NotEstimableError, match="failed"):
+        CoxRisk(alpha=0).fit(np.column_stack([X, X]), y)
 
 
 @pytest.mark.parametrize("name", GIVEN)
