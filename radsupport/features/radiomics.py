@@ -163,6 +163,9 @@ def _require_paths(job: Job) -> None:
     missing = [key for key in ("image", "mask") if not getattr(job, key)]
     if missing:
         raise InputError(f"The case has no {' and no '.join(missing)}.")
+    for path in (job.image, job.mask):
+        if not Path(path).is_file():
+            raise InputError(f"There is no such file: {path}.")
 
 
 def _text(path: Any) -> str:

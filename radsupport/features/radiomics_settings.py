@@ -33,7 +33,7 @@ class RadiomicsSettings:
     Attributes
     ----------
     setting : dict
-        pyradiomics' settings, its defaults filled in.
+        pyradiomics' settings, its defaults filled in, without `label`.
     image_types : dict
         Filter -> its own settings, in the order of the file.
     feature_classes : dict
@@ -41,19 +41,18 @@ class RadiomicsSettings:
     cut : int or None
         Voxels left around the region before filtering where the file asks for pyradiomics' own cut
         (`padDistance` beside `resampledPixelSpacing`, or `preCrop: true`); None where filters see the whole image.
+    label : int or None
+        Label to measure; None where the file names none (masks then hold one label, whatever its value).
+    name : str
+        File the settings come from.
     """
 
     setting: dict[str, Any]
     image_types: dict[str, dict[str, Any]]
     feature_classes: dict[str, list[str]]
     cut: int | None = None
+    label: int | None = None
     name: str = field(default="", compare=False)
-
-    @property
-    def label(self) -> int | None:
-        """Label to measure; None where the file names none (masks then hold one label, whatever its value)."""
-        label = self.setting.get("label")
-        return None if label is None else int(label)
 
     @property
     def resampled_spacing(self) -> list[float] | None:
@@ -63,7 +62,7 @@ class RadiomicsSettings:
 
     def digest(self) -> str:
         """Return a hash of everything that decides about values."""
-        parts = [self.setting, self.image_types, self.feature_classes, self.cut]
+        parts = [self.setting, self.image_types, self.feature_classes, self.cut, self.label]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -101,13 +100,12 @@ def load_settings(settings: str | Path | Mapping[str, Any] | RadiomicsSettings) 
             why = [Problem(line, file=name) for line in lines if "Path:" in line] or [Problem(str(error), file=name)]
             raise InputError(f"pyradiomics refuses the radiomics settings {name}.", why) from error
     setting = {key: value for key, value in checked.settings.items() if key not in ("additionalInfo", "label")}
-    if "label" in given:
-        setting["label"] = given["label"]
     return RadiomicsSettings(
         setting=setting,
         image_types={key: dict(value or {}) for key, value in checked.enabledImagetypes.items()},
         feature_classes=_features(checked.enabledFeatures, "shape2D" in (raw.get("featureClass") or {})),
         cut=_cut(given),
+        label=given.get("label"),
         name=name,
     )
 
