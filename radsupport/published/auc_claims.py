@@ -16,7 +16,7 @@ from radsupport.published.discrimination import (
     hanley_mcneil_se,
     implied_correlation,
     se_range,
-    tests_against_half,
+    p_against_half,
 )
 from radsupport.published.inputs import as_count, as_interval, as_printed, as_share
 from radsupport.published.intervals import Z
@@ -98,7 +98,10 @@ def p_of_auc(claim: Claim) -> Verdict:
         first, second = (_auc(f"{value:.2f}" if isinstance(value, float) else value) for value in claim.inputs["auc"])
         return _two_on_the_same_patients(claim, first, second, n_pos, n_neg)
     printed = _auc(claim.inputs["auc"])
-    verdict = p_verdict(claim, tests_against_half(attainable(printed, n_pos, n_neg), n_pos, n_neg))
+    possible = attainable(printed, n_pos, n_neg)
+    if not possible:
+        return Verdict(FAILS, f"No AUC of {n_pos} and {n_neg} patients rounds to {printed}.", "", "counting of pairs")
+    verdict = p_verdict(claim, p_against_half(possible, n_pos, n_neg))
     if verdict.verdict == FAILS:
         z = float(stats.norm.isf(printed_p(claim).value / 2))
         gap = z * math.sqrt((n_pos + n_neg + 1) / (12 * n_pos * n_neg))
@@ -114,6 +117,8 @@ def _two_on_the_same_patients(claim: Claim, a: Printed, b: Printed, n_pos: int, 
 
     The standard errors run over all that are possible for these AUCs and numbers (`se_range`, with its scatter).
     """
+    if {a.value, b.value} & {0.0, 1.0}:
+        return Verdict(UNDECIDED, "An AUC of 0 or 1 has no standard error, so DeLong's test does not exist.")
     ses = [se_range(each.value, n_pos, n_neg) for each in (a, b)]
     (a1, a2), (b1, b2) = ((low * (1 - SCATTER), high * (1 + SCATTER)) for low, high in ses)
     least, most = max(abs(a.value - b.value) - a.unit / 2 - b.unit / 2, 0.0), abs(a.value - b.value) + a.unit

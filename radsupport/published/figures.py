@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -62,6 +63,11 @@ def _counts(widths: Any, longest: float) -> list[str]:
     return [f"{width:.0f}" if width > 0.035 * longest else "" for width in widths]
 
 
+def save(fig: Figure, name: str, folder: Path) -> list[Path]:
+    """Save a figure for print as ``<folder>/figures/<name>`` (SVG and PDF)."""
+    return style.save(fig, folder / "figures" / name)
+
+
 def verdicts_by_paper(per_kind: pd.DataFrame) -> Figure:
     """Draw one bar per paper, from `verdicts_per_kind`."""
     table = per_kind.groupby(["paper", "verdict"], observed=True)["claims"].sum().reset_index()
@@ -73,7 +79,7 @@ def verdicts_by_paper(per_kind: pd.DataFrame) -> Figure:
 def verdicts_by_kind(per_kind: pd.DataFrame) -> Figure:
     """Draw one panel per paper with one bar per kind of claim, from `verdicts_per_kind`."""
     papers = list(per_kind["paper"].cat.categories)
-    fig, axes = style.new_figure(2, 2, width=6.2, height=4.0)
+    fig, axes = style.new_figure(2, 2, width=4.9, height=3.4)
     for i, (ax, paper) in enumerate(zip(axes, papers, strict=True)):
         part = per_kind[per_kind["paper"] == paper].rename(columns={"kind": "row"})
         used = part.groupby("row", observed=True)["claims"].transform("sum") > 0

@@ -19,7 +19,8 @@ _STYLE = (
     ".rad-filter :is(input,select){font:inherit;padding:.15rem .3rem;color:inherit;background:transparent;"
     "border:1px solid currentColor;border-radius:3px;min-width:9rem}.rad-filter option{color:#1a1a1a;background:#fff}"
     ".rad-filter output{font-size:.85em;margin-left:auto}"
-    ".rad-tall .rad-table{max-height:36rem;overflow:auto}"
+    ".rad-tall .rad-table{max-height:36rem;overflow:auto}.rad-tall table{font-size:.86em}"
+    ".rad-tall td{min-width:5rem;max-width:12rem;overflow-wrap:break-word}"
 )
 
 _SCRIPT = r"""
@@ -57,7 +58,11 @@ _SCRIPT = r"""
 
 
 def filterable_table(
-    table: pd.DataFrame, caption: str, filters: Sequence[str], headers: Mapping[str, str] | None = None
+    table: pd.DataFrame,
+    caption: str,
+    filters: Sequence[str],
+    headers: Mapping[str, str] | None = None,
+    wide: str | None = None,
 ) -> str:
     """Return a sortable table with a search box and one list of values per column in `filters`.
 
@@ -71,6 +76,8 @@ def filterable_table(
         Columns of texts.
     headers : mapping, optional
         Words for columns.
+    wide : str, optional
+        Column of long texts.
 
     Returns
     -------
@@ -80,8 +87,10 @@ def filterable_table(
     words = {name: (headers or {}).get(name, str(name).replace("_", " ")) for name in table.columns}
     lists = "".join(_select(table[name], words[name], list(table.columns).index(name)) for name in filters)
     body = table_html(table, caption, sortable=True, headers=headers, max_rows=len(table))
+    position = list(table.columns).index(wide) + 1 if wide else 0
+    wider = f".rad-wide-{position} td:nth-child({position}){{min-width:17rem;max-width:26rem}}" if wide else ""
     return (
-        f'<div class="rad-tall" data-filterable><style>{_STYLE}</style>'
+        f'<div class="rad-tall rad-wide-{position}" data-filterable><style>{_STYLE}{wider}</style>'
         f'<div class="rad-filter" role="search" aria-label="{escape(f"Filter: {caption}", quote=True)}" hidden>'
         f'<label>Search<input type="search" placeholder="any words"></label>{lists}'
         f'<output aria-live="polite"></output></div>{body}<script>{_SCRIPT}</script></div>'

@@ -65,17 +65,24 @@ def p_verdict(claim: Claim, found: dict[str, PRange], declared: str = "") -> Ver
     values = {name: p[0] for name, p in found.items()} | {"crosses": float(crosses(printed, found))}
     shown = describe(found, digits)
     padded = f" ({claim.p_digits} significant figures, as in the whole table)" if claim.p_digits else ""
-    if declared and not any(name.startswith(declared) for name in fits):
+    marked = {name: p for name, p in found.items() if declared and name.startswith(declared)}
+    if declared and not any(name in marked for name in fits):
         other = f"; {' and '.join(fits)} would fit" if fits else ""
         reason = f"The test marked in the table is {declared}: {shown}; printed {printed}{padded}{other}."
-        return Verdict(FAILS, reason, shown, " or ".join(fits) or "none fits", values)
+        return Verdict(FAILS, reason, _span(marked or found, digits), " or ".join(fits) or "none fits", values)
     if fits:
-        best = next((name for name in fits if declared and name.startswith(declared)), fits[0])
+        best = next((name for name in fits if name in marked), fits[0])
         others = [name for name in fits if name != best]
         also = f" (so {'does' if len(others) == 1 else 'do'} {', '.join(others)})" if others else ""
         reason = f"{best} gives {show_range(*found[best], digits)}, printed {printed}{padded}{also}."
         return Verdict(HOLDS, reason, show_range(*found[best], digits), best, values)
-    return Verdict(FAILS, f"No test tried gives {printed}{padded}: {shown}.", shown, "none fits", values)
+    reason = f"No test tried gives {printed}{padded}: {shown}."
+    return Verdict(FAILS, reason, _span(found, digits), "none fits", values)
+
+
+def _span(found: dict[str, PRange], digits: int) -> str:
+    """Return the range of all recomputed P values."""
+    return show_range(min(low for low, _ in found.values()), max(high for _, high in found.values()), digits)
 
 
 @form("p_value", "counts", optional=("printed_stat",))
@@ -169,7 +176,8 @@ def statistic_of_counts(claim: Claim) -> Verdict:
     printed = claim.number()
     fits = [name for name, value in found.items() if printed.meets(value)]
     shown = "; ".join(f"{name} {value:.3f}" for name, value in found.items())
-    return Verdict(decide(bool(fits)), f"{shown}; printed {printed}.", shown, fits[0] if fits else "none fits", found)
+    best = f"{found[fits[0]]:.3f}" if fits else shown
+    return Verdict(decide(bool(fits)), f"{shown}; printed {printed}.", best, fits[0] if fits else "none fits", found)
 
 
 @form("statistic", "mean_sd", "n")

@@ -19,7 +19,7 @@ from radsupport.published.verdicts import FAILS, FORMS, HOLDS, UNDECIDED, VERDIC
 
 CHAPTER = "09_published"
 STUDY = "published"
-HEADERS = {"published_value": "printed", "recomputed": "recomputed", "group": "column"}
+HEADERS = {"published_value": "printed", "group": "column"}
 """Words for the columns of the tables of claims."""
 
 

@@ -120,6 +120,24 @@ def sample_sizes() -> pd.DataFrame:
     )
 
 
+def events_text() -> str:
+    """Return the range of events per candidate feature over the studies that list features, in words."""
+    rows = [each for each in _content()["studies"].values() if each["numbers"]["models"][0]["parameters"] is not None]
+    ratios = [_events(each["numbers"])[0] / each["numbers"]["models"][0]["parameters"] for each in rows]
+    return (
+        f"The {len(ratios)} studies that select from features have {min(ratios):.2g} to {max(ratios):.2g} events per "
+        "candidate feature, where ten or more are customary and even those are often too few."
+    )
+
+
+def sample_size_text() -> str:
+    """Return how the available patients compare with the required ones, at best, in words."""
+    sizes = sample_sizes()
+    best = sizes.loc[sizes.groupby("study", sort=False)["share"].idxmax()]
+    parts = [f"{row.study} {row.n} of {row.required} ({row.share:.0%})" for row in best.itertuples()]
+    return f"Patients available of those required in each study's least demanding row: {', '.join(parts)}."
+
+
 def _row(label: str, model: dict[str, Any], numbers: dict[str, Any]) -> dict[str, Any]:
     n, (events, _) = int(numbers["n_development"]), _events(numbers)
     row: dict[str, Any] = {"study": label, "model": model["name"], "n": n, "events": round(events)}

@@ -66,8 +66,9 @@ def shown_rows(results: pd.DataFrame, study: str, verdicts_shown: str) -> pd.Dat
     chosen = results[results["study"] == study]
     if verdicts_shown != "all":
         chosen = chosen[chosen["verdict"] == verdicts_shown]
-    table = chosen.assign(kind=chosen["kind"].map(KIND_LABELS))
-    return table[["table", "item", "group", "published_value", "recomputed", "verdict", "reason", "kind"]]
+    where = chosen["table"] + ", " + chosen["group"]
+    table = chosen.assign(kind=chosen["kind"].map(KIND_LABELS), where=where)
+    return table[["verdict", "item", "where", "published_value", "recomputed", "reason", "kind"]]
 
 
 def significance_changes(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,36 @@
+"""What the tests of the checkers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from radsupport.published.claims import check_claim
+from radsupport.published.verdicts import Claim, Verdict
+
+
+@pytest.fixture(scope="session")
+def judge() -> Callable[..., Verdict]:
+    """Return a function that judges one claim and insists that it is well formed."""
+
+    def run(kind: str, published_value: str, inputs: dict[str, Any], item: str = "item", **more: Any) -> Verdict:
+        verdict, problem = check_claim(Claim("study", "table", item, "group", published_value, kind, inputs, **more))
+        assert verdict is not None, problem
+        return verdict
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[..., str]:
+    """Return a function that judges one malformed claim and returns the reason it is refused for."""
+
+    def run(kind: str, published_value: str, inputs: dict[str, Any], item: str = "item") -> str:
+        verdict, problem = check_claim(Claim("study", "table", item, "group", published_value, kind, inputs))
+        assert verdict is None
+        assert problem
+        return problem
+
+    return run

@@ -1,0 +1,69 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radsupport.published.proportions import near, reachable
+from radsupport.published.rounding import read_number
+from radsupport.published.verdicts import FAILS, HOLDS
+
+
+@given(n=st.integers(1, 400), share=st.floats(0, 1), decimals=st.integers(0, 3))
+def test_a_rounded_share_holds(judge, n, share, decimals):
+    k = int(share * n)
+    text = f"{100 * k / n:.{decimals}f}%"
+    assert judge("proportion", text, {"k": k, "n": n}).verdict == HOLDS
+    assert k in reachable(read_number(text), n, 100)
+
+
+def test_grim_finds_impossible_proportions():
+    assert reachable(read_number("0.91"), 27) == []
+    assert near(read_number("0.91"), 27) == [24, 25]
+    assert reachable(read_number("0.79"), 57) == [45]
+
+
+@pytest.mark.parametrize(
+    ("published", "inputs", "verdict"),
+    [
+        ("60% [3/5]", {"k": 3, "n": 8}, FAILS),
+        ("70 (42.1%)", {"k": 70, "n": 236}, FAILS),
+        ("27 (32.1%)", {"k": 27, "n": 84}, HOLDS),
+        ("0.60", {"k": 105, "n": 178}, FAILS),
+        ("61.9", {"k": 13, "n": 21}, HOLDS),
+        ("2 of 2", {"k": 2, "n": 2}, HOLDS),
+        ("2 of 3", {"k": 2, "n": 2}, FAILS),
+        ("206", {"k": 206, "n": 1024, "claimed": "majority"}, FAILS),
+        ("513", {"k": 513, "n": 1024, "claimed": "majority"}, HOLDS),
+    ],
+)
+def test_single_shares(judge, published, inputs, verdict):
+    assert judge("proportion", published, inputs).verdict == verdict
+
+
+def test_percentages_are_checked_column_by_column(judge):
+    good = [["F", [["23", "30.3"], ["8", "25.0"]]], ["M", [["53", "69.7"], ["24", "75.0"]]]]
+    assert judge("proportion", "n (%)", {"levels": good}).verdict == HOLDS
+    forced = [["a", [["41", "54.0"]]], ["b", [["21", "27.6"]]], ["c", [["9", "11.8"]]], ["d", [["5", "6.6"]]]]
+    verdict = judge("proportion", "n (%)", {"levels": forced})
+    assert verdict.verdict == FAILS
+    assert verdict.values["wrong"] == 1
+    assert "exactly 100" in verdict.reason
+
+
+def test_given_denominators_replace_the_column_sums(judge):
+    levels = [["F", [["6", "46.2"], ["2", "10.5"]]]]
+    assert judge("proportion", "n (%)", {"levels": levels, "denominators": [13, 19]}).verdict == HOLDS
+    assert judge("proportion", "n (%)", {"levels": levels, "denominators": [18, 14]}).verdict == FAILS
+
+
+@pytest.mark.parametrize(
+    ("published", "inputs", "reason"),
+    [
+        ("12%", {"k": 5, "n": 3}, "exceeds"),
+        ("12%", {"k": 0, "n": 0}, "at least 1"),
+        ("n (%)", {"levels": [["F", [["1", "50"]]], ["M", [["1", "50"], ["2", "50"]]]]}, "same number"),
+        ("n (%)", {"levels": ["F"]}, "list of [level"),
+        ("n (%)", {"levels": [["F", [["1", "half"]]]]}, "exactly one number"),
+    ],
+)
+def test_malformed_shares_are_refused(refusal, published, inputs, reason):
+    assert reason in refusal("proportion", published, inputs)
