@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,13 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from radsupport import contracts
-from radsupport.errors import ParameterError, Problem, StudyError
+from radsupport.errors import ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.paths import StudyPaths
 from radsupport.study import load_study
 from radsupport.study_schema import Study
+
+#: Set by the build, which runs an unused chapter only up to its opening cell.
+ENDS_HERE = "RADSUPPORT_CHAPTER_ENDS_HERE"
 
 #: Parameters of each notebook, and the key of the study file that each one overrides ("" = none).
 PARAMETERS: dict[str, dict[str, str]] = {
@@ -47,6 +51,7 @@ class Chapter:
     paths: StudyPaths
     parameters: dict[str, Any]
     numbers: dict[str, Any] = field(default_factory=dict)
+    inputs: set[Path] = field(default_factory=set)
 
     def read(self, table: str) -> pd.DataFrame:
         """Return a contract table written by an earlier chapter.
@@ -56,6 +61,7 @@ class Chapter:
         ContractError
             The table is not there, or does not keep its contract.
         """
+        self.inputs.add(self.paths.results / f"{table}.parquet")
         return contracts.read_table(table, self.paths.results)
 
     def has(self, table: str) -> bool:
@@ -76,12 +82,12 @@ class Chapter:
 
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""
-        contracts.write_chapter_json(self.paths.results, self.name, self.numbers, seed=self.study.seed)
+        inputs = sorted(self.inputs)
+        contracts.write_chapter_json(self.paths.results, self.name, self.numbers, seed=self.study.seed, inputs=inputs)
 
     def unused(self, reason: str) -> None:
         """Say in one line that the study does not use this chapter, and finish it."""
         display(HTML(f'<div class="rs-note" role="note">This study does not use this chapter: {reason}.</div>'))
-        self.publish("used", False)
         self.finish()
 
 
@@ -109,7 +115,26 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     paths = StudyPaths(study.id, root)
     paths.results.mkdir(parents=True, exist_ok=True)
     display(HTML(banner(study)))
-    return Chapter(chapter, study, paths, values)
+    opened = Chapter(chapter, study, paths, values, inputs={root / "studies" / f"{study.id}.yaml"})
+    reason = why_unused(chapter, study)
+    if reason:
+        opened.unused(reason)
+        if not os.environ.get(ENDS_HERE):
+            raise UnusedChapterError(f"Study {study.id} does not use chapter {chapter}: {reason}. Nothing more to run.")
+    return opened
+
+
+def why_unused(chapter: str, study: Study) -> str:
+    """Return why a study does not use a chapter, or the empty text where it does."""
+    if study.data.entry == "features" and chapter in ("02_preprocessing", "03_radiomics", "04_deep_features"):
+        return "it starts from feature tables, so there are no images here"
+    reasons = {
+        "03_radiomics": "no signature of it uses radiomics" if study.radiomics is None else "",
+        "04_deep_features": "no signature of it uses a network" if study.deep is None else "",
+        "07_survival": "there is no follow-up, only a yes/no outcome" if study.endpoint.survival is None else "",
+        "08_nomogram": "it names no signature for a nomogram" if not study.nomogram.signature else "",
+    }
+    return reasons.get(chapter, "")
 
 
 def banner(study: Study) -> str:

@@ -75,6 +75,10 @@ class ParameterError(InputError):
     """A notebook was given an unknown or ill-typed parameter."""
 
 
+class UnusedChapterError(RadsupportError):
+    """A notebook was run for a study that has nothing for it to do."""
+
+
 class ManifestError(InputError):
     """The data manifest or a file it names can not be used."""
 

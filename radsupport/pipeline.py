@@ -9,9 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from radsupport.chapter import ENDS_HERE, why_unused
 from radsupport.cohort import datasets
 from radsupport.errors import StudyError
 from radsupport.paths import StudyPaths
@@ -84,7 +86,8 @@ def chapters_of(study: str) -> Sequence[str]:
 def data_inputs(study: str) -> list[str]:
     """Return the files that decide a study's data."""
     code = sorted(str(path) for path in Path("radsupport/cohort").glob("phantom*.py"))
-    return [f"studies/{study}.yaml", *(code if load_study(study).is_synthetic else ["data_manifest.csv"])]
+    loaded = load_study(study)
+    return [f"studies/{study}.yaml", *(code if loaded.is_synthetic else [loaded.data.manifest])]
 
 
 def chapter_inputs(study: str, chapter: str) -> list[str]:
@@ -127,10 +130,11 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     os.environ.update({"RADSUPPORT_JOBS": str(jobs), "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
     parameters = {"study": study} if study == PUBLISHED else {"study": study, "profile": profile}
     start = time.perf_counter()
+    source = _notebook_for(chapter, study, profile, failed)
     try:
         with log.open("w", encoding="utf-8") as stream:
             papermill.execute_notebook(
-                f"notebooks/{chapter}.ipynb", failed, parameters=parameters, kernel_name="python3",
+                source, failed, parameters=parameters, kernel_name="python3",
                 progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
             )  # fmt: skip
     except PapermillExecutionError as error:
@@ -144,6 +148,20 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     (log.parent / f"{chapter}.seconds").write_text(f"{seconds:.1f}\n", encoding="utf-8")
     print(f"{study} {chapter}: {seconds:.0f} s")
     return 0
+
+
+def _notebook_for(chapter: str, study: str, profile: str, scratch: Path) -> Path:
+    """Return the notebook to run: the chapter's own, or its opening where the study does not use it."""
+    own = Path("notebooks") / f"{chapter}.ipynb"
+    os.environ.pop(ENDS_HERE, None)
+    if study == PUBLISHED or not why_unused(chapter, load_study(study, profile)):
+        return own
+    notebook = nbformat.read(own, as_version=4)
+    last = next(i for i, cell in enumerate(notebook.cells) if "begin(" in cell.source)
+    notebook.cells = notebook.cells[: last + 1]
+    os.environ[ENDS_HERE] = "1"
+    nbformat.write(notebook, scratch)
+    return scratch
 
 
 def timings(root: Path = Path("results")) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from radsupport.cohort.assignment import CohortTables, build_cohort
 from radsupport.cohort.clinical import clinical_path, read_clinical
-from radsupport.cohort.feature_tables import read_feature_study
+from radsupport.cohort.feature_tables import read_feature_study, write_feature_tables
 from radsupport.cohort.manifest import study_files
 from radsupport.errors import NotEstimableError
 from radsupport.study_schema import Study
@@ -105,3 +105,32 @@ def variable_table(study: Study) -> pd.DataFrame:
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+SUMMARY_HEADERS = {
+    "cohort": "Cohort", "n": "Patients", "events": "Events", "share_with_event": "Share with event",
+    "median_follow_up": "Median follow-up (months)", "ci_low": "95% CI from", "ci_high": "to",
+}  # fmt: skip
+
+
+def endpoint_words(study: Study) -> str:
+    """Say in words what the study predicts, and what else it follows."""
+    label, survival = study.endpoint.label, study.endpoint.survival
+    words = []
+    if label is not None:
+        words.append(f"{label.name} (yes: {label.positive}; no: {label.negative})")
+    if survival is not None:
+        words.append(f"{survival.name} (months)")
+    return "; also ".join(words if study.endpoint.primary == "label" else words[::-1])
+
+
+def write_sources(tables: CohortTables, results: Path) -> None:
+    """Write who was left out, and the feature tables of a study that starts from them."""
+    results.mkdir(parents=True, exist_ok=True)
+    tables.excluded.to_csv(results / "cohort_excluded.csv", index=False)
+    write_feature_tables(tables, results)
+
+
+def described_columns(study: Study) -> list[str]:
+    """Return the columns that baseline tables describe, in the study's order."""
+    return list(study.columns)

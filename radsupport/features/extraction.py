@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from radsupport.features.agreement import icc_features
 from radsupport.features.radiomics import extract
 from radsupport.study_schema import Study
 
@@ -96,3 +98,45 @@ def log_summary(log: pd.DataFrame) -> pd.DataFrame:
         peak_memory_mb=("peak_memory_mb", "max"),
         median_voxels=("voxels", "median"),
     ).reset_index()
+
+
+LOG_HEADERS = {
+    "phase": "Phase", "cases": "Cases", "failed": "Failed", "with_warning": "With warning", "median_seconds": "Seconds per case",
+    "peak_memory_mb": "Peak memory (MB)", "median_voxels": "Voxels (median)",
+}  # fmt: skip
+
+
+def agreement_table(study: Study, features: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """Return each feature's ICC between the readers: feature, icc, ci_low, ci_high, n, class, image_type."""
+    kind = study.radiomics.icc_kind if study.radiomics else "ICC(2,1)"
+    table = icc_features(features.set_index("subject"), again.set_index("subject"), kind)
+    return table.assign(feature_class=table["feature"].map(feature_class), image_type=table["feature"].map(image_type))
+
+
+def icc_curves(icc: pd.DataFrame) -> pd.DataFrame:
+    """Return, per feature class, which share reaches an ICC or more, for `figures.icc_survival`."""
+    rows = []
+    for name, part in icc.dropna(subset=["icc"]).groupby("feature_class"):
+        grid = np.linspace(0, 1, 101)
+        share = [(part["icc"] >= value).mean() for value in grid]
+        rows.append(pd.DataFrame({"feature_class": name, "icc": grid, "share": share, "n": len(part)}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def icc_summary(icc: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Return per feature class: features, median ICC, how many reach the threshold, and how many have none."""
+    grouped = icc.groupby("feature_class")["icc"]
+    table = grouped.agg(features="size", median_icc="median", without_icc=lambda s: int(s.isna().sum()))
+    table["reproducible"] = grouped.agg(lambda s: int((s >= threshold).sum()))
+    table["share"] = table["reproducible"] / table["features"]
+    return table.reset_index()
+
+
+def correlations(features: pd.DataFrame, most: int = 400, seed: int = 0) -> pd.DataFrame:
+    """Return |Pearson r| of pairs of features: r; of a random `most` of the features where there are more."""
+    values = features.drop(columns="subject").dropna(axis=1)
+    values = values.loc[:, values.std() > 0]
+    if values.shape[1] > most:
+        values = values.sample(most, axis=1, random_state=seed)
+    r = np.abs(np.corrcoef(values.to_numpy(), rowvar=False))
+    return pd.DataFrame({"r": r[np.triu_indices_from(r, k=1)]})

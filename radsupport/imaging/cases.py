@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import SimpleITK as sitk
 
 from radsupport.cohort.manifest import study_files
 from radsupport.errors import ManifestError
 from radsupport.features.parallel import map_cases
-from radsupport.imaging.preprocessing import preprocess_case
-from radsupport.imaging.reading import read_image, read_mask
-from radsupport.imaging.regions import largest_slice
+from radsupport.imaging.overlay import contact_sheet_data
+from radsupport.imaging.preprocessing import preprocess_case, window
 from radsupport.study_schema import Preprocessing, Study
 
 ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
@@ -113,20 +110,28 @@ def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "reason", "cases", "subjects"])
 
 
-def largest_slices(cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the largest axial section of each usable case, for a contact sheet.
+def window_table(study: Study, used: pd.DataFrame) -> pd.DataFrame:
+    """Return one patient's largest section per phase, at full range and windowed, for `figures.contact_sheet`.
 
     Returns
     -------
     pandas.DataFrame
-        subject, phase, image (2-D, HU), mask (2-D), spacing (row, column; mm).
+        subject (a caption), image (2-D, 0 to 1), mask (2-D), spacing (mm). The patient is the first of the
+        cohort with a usable case in every phase.
     """
+    phases = list(study.phases)
+    complete = used.groupby("subject")["phase"].nunique()
+    first = sorted(complete.index[complete == complete.max()])[0]
+    sections = contact_sheet_data(used[used["subject"] == first]).set_index("phase")
     rows = []
-    for case in cases[cases["exclusion"] == ""].itertuples():
-        image, mask = read_image(case.image), read_mask(case.mask)
-        z = largest_slice(mask)
-        planes = [sitk.GetArrayViewFromImage(volume)[z] for volume in (image, mask)]
-        spacing = image.GetSpacing()
-        row = {"subject": case.subject, "phase": case.phase, "image": np.asarray(planes[0]), "mask": np.asarray(planes[1])}
-        rows.append(row | {"spacing": (spacing[1], spacing[0])})
+    for phase in (p for p in phases if p in sections.index):
+        view, section = study.phases[phase].window, sections.loc[phase]
+        for name, level, width in ((f"{phase}, full range", 1024.0, 4096.0), (f"{phase}, window", view.level, view.width)):
+            rows.append({"subject": name, "image": window(section["image"], level, width), "mask": section["mask"], "spacing": section["spacing"]})
     return pd.DataFrame(rows)
+
+
+CENTER_HEADERS = {
+    "center": "Center", "phase": "Phase", "cases": "Cases", "slice_thickness_mm": "Slice thickness (mm)",
+    "pixel_mm": "Pixel (mm)", "noise_hu": "Noise (HU)", "tumour_hu": "Tumour (HU)", "max_axial_diameter_mm": "Largest diameter (mm)",
+}  # fmt: skip

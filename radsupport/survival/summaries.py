@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radsupport.chapter import Chapter
 from radsupport.errors import NotEstimableError
 from radsupport.study_schema import Study
+from radsupport.survival.cox import fit_cox, schoenfeld_test, univariable_table
 from radsupport.survival.curves import kaplan_meier, log_rank, maximally_selected_cutoff, restricted_mean
+from radsupport.survival.time_dependent import time_dependent_roc
 from radsupport.validation.roc import youden
 from radsupport.validation.summaries import honest
 
@@ -45,7 +48,7 @@ def group_curves(groups: pd.DataFrame) -> pd.DataFrame:
     curves = []
     for name, part in groups.groupby("group", sort=False):
         curve = kaplan_meier(part["time"], part["event"]).curve
-        curves.append(curve.rename(columns={"n_risk": "at_risk", "n_censor": "censored"}).assign(group=name))
+        curves.append(curve.assign(group=name))
     return pd.concat(curves, ignore_index=True)
 
 
@@ -72,3 +75,86 @@ def compare_groups_over_time(groups: pd.DataFrame) -> float:
 def common_end(groups: pd.DataFrame) -> float:
     """Return the time (months) up to which every group is followed: the smallest of their longest follow-ups."""
     return float(groups.groupby("group")["time"].max().min())
+
+
+HEADERS = {
+    "cohort": "Cohort", "group": "Group", "n": "Patients", "events": "Events", "median": "Median (months)",
+    "median_low": "95% CI from", "median_high": "to", "restricted_mean": "Restricted mean (months)", "rm_low": "RM from", "rm_high": "RM to",
+}  # fmt: skip
+
+
+def signature_of(study: Study) -> str:
+    """Return the signature whose risk groups are followed: the one that the study singles out beforehand."""
+    return study.validation.best or study.signatures[0].name
+
+
+def by_cohort(groups: pd.DataFrame, study: Study) -> list[tuple[str, pd.DataFrame]]:
+    """Return (name, patients) of every cohort, and of all together where there are several."""
+    parts = [(study.cohorts[key].name, groups[groups["cohort"] == key]) for key in study.cohorts]
+    parts = [(name, part) for name, part in parts if not part.empty]
+    return [*parts, ("all cohorts", groups)] if len(parts) > 1 else parts
+
+
+def summary_by_cohort(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return `group_summary` of every cohort; the restricted mean up to the time to which both groups are followed."""
+    tables = [group_summary(part, common_end(part)).assign(cohort=name) for name, part in by_cohort(groups, study)]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["cohort", *[c for c in table.columns if c != "cohort"]]]
+
+
+def cox_table(study: Study, cohort: pd.DataFrame, groups: pd.DataFrame, signature: str) -> pd.DataFrame:
+    """Return the training patients with covariates and `risk_per_sd`, the out-of-fold risk in SD units."""
+    own = groups.loc[groups["cohort"] == "train", ["subject", "risk"]]
+    table = cohort[cohort["cohort"] == "train"].merge(own, on="subject", how="inner").dropna(subset=["time", "event"])
+    return table.assign(risk_per_sd=(table["risk"] - table["risk"].mean()) / table["risk"].std())
+
+
+def cox_models(study: Study, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return univariable and multivariable Cox tables and the test of proportional hazards.
+
+    The last two are empty where the multivariable model can not be estimated (too few events, a level
+    without events); the univariable rows then say why.
+    """
+    covariates = ["risk_per_sd", *study.survival.covariates]
+    references = {
+        c: study.columns[c].levels[0] for c in study.survival.covariates if study.columns[c].kind == "category"
+    }
+    shown = ["covariate", "hr", "ci_low", "ci_high", "p", "n", "n_events", "note"]
+    alone = univariable_table(table, "time", "event", covariates, reference=references)[shown]
+    try:
+        fit = fit_cox(table, "time", "event", covariates, reference=references)
+    except NotEstimableError:
+        return alone, pd.DataFrame(), pd.DataFrame()
+    together = fit.table[["covariate", "hr", "ci_low", "ci_high", "p"]]
+    return alone, together, schoenfeld_test(fit)
+
+
+def auc_by_time(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the time-dependent AUC at the study's horizons, per cohort: signature (cohort), time, auc, ci_low, ci_high.
+
+    A horizon that fewer than three patients reach, or before which fewer than three had the event, is left out.
+    """
+    rows = []
+    for name, part in by_cohort(groups, study):
+        cases = [
+            int(((part["time"] <= t) & (part["event"] == 1)).sum()) for t in study.endpoint.survival.horizons_months
+        ]
+        left = [int((part["time"] > t).sum()) for t in study.endpoint.survival.horizons_months]
+        kept = [
+            t for t, a, b in zip(study.endpoint.survival.horizons_months, cases, left, strict=True) if min(a, b) >= 3
+        ]
+        if kept:
+            found = time_dependent_roc(
+                part["time"], part["event"], part["risk"], kept, n_resamples=study.survival.bootstrap, seed=study.seed
+            )
+            rows.append(found.table.assign(signature=name))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+
+
+def publish(chapter: Chapter, groups: pd.DataFrame, study: Study) -> None:
+    """Publish the log-rank P of every cohort."""
+    for key in study.cohorts:
+        part = groups[groups["cohort"] == key]
+        if not part.empty:
+            chapter.publish(f"logrank_p_{key}", compare_groups_over_time(part), n=len(part))
+    chapter.publish("logrank_p_pooled", compare_groups_over_time(groups), n=len(groups))

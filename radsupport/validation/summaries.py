@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from radsupport.chapter import Chapter
 from radsupport.errors import NotEstimableError
+from radsupport.modelling.summaries import publish_scores, score_numbers
 from radsupport.study_schema import Study
 from radsupport.survival.time_dependent import concordance
 from radsupport.validation.calibration import calibration_curve, calibration_summary
@@ -161,3 +163,66 @@ def decision_table(predictions: pd.DataFrame, study: Study, cohort: str, names: 
     labels = next(iter(chosen.values())).loc[common, "label"]
     risks = {name: part.loc[common, "risk"].clip(0, 1) for name, part in chosen.items()}
     return net_benefit(labels, risks, np.round(np.arange(low, high + 1e-9, 0.01), 4))
+
+
+__all__ = ["score_numbers"]
+
+HEADERS = {
+    "cohort": "Cohort", "signature": "Signature", "kind": "Prediction", "n": "Patients", "events": "Events",
+    "measure": "Measure", "value": "Value", "ci_low": "95% CI from", "ci_high": "to", "p_vs_half": "P against 0.5",
+    "apparent": "Apparent", "threshold": "Threshold", "accuracy": "Accuracy", "accuracy_low": "Accuracy from",
+    "accuracy_high": "Accuracy to", "no_information_rate": "No-information rate", "p_vs_nir": "P against that rate",
+    "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "auc": "AUC",
+    "tn": "TN", "fp": "FP", "fn": "FN", "tp": "TP",
+}  # fmt: skip
+
+
+def in_words(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return a table with cohorts called by their names."""
+    names = {key: cohort.name for key, cohort in study.cohorts.items()}
+    kinds = {"out_of_fold": "out of fold"}
+    shown = table.assign(cohort=table["cohort"].map(names))
+    return shown.assign(kind=shown["kind"].replace(kinds)) if "kind" in shown else shown
+
+
+def judged_cohorts(predictions: pd.DataFrame, study: Study) -> list[str]:
+    """Return the cohorts that have honest predictions, in the study's order."""
+    return list(dict.fromkeys(cohort for cohort, _, _ in judged(predictions, study)))
+
+
+def best_signature(study: Study) -> str:
+    """Return the signature that the study singles out beforehand; the first one where it does not."""
+    return study.validation.best or study.signatures[0].name
+
+
+def compared_signatures(study: Study, most: int = 5) -> list[str]:
+    """Return the signatures of the decision curves: the chosen one and the others, at most `most`."""
+    names = [best_signature(study), *(s.name for s in study.signatures)]
+    return list(dict.fromkeys(names))[:most]
+
+
+def published_table(study: Study, numbers: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """Return printed values beside those of this build: item, where, published, ours, n."""
+    rows = []
+    for entry in study.published:
+        found = numbers.get(entry.ours)
+        ours = "not computed" if found is None else f"{found['value']:.2f} ({found['ci_low']:.2f} to {found['ci_high']:.2f})"
+        row = {"item": entry.item, "printed in": entry.where, "published": entry.value, "this build": ours}
+        rows.append(row | {"patients here": found["n"] if found else None})
+    return pd.DataFrame(rows)
+
+
+def headline(scores: pd.DataFrame, study: Study) -> dict[str, pd.Series]:
+    """Return the chosen signature's row in training and in the (first) other cohort, external before internal."""
+    own = scores[scores["signature"] == best_signature(study)].set_index("cohort")
+    found = {"headline_train": own.loc["train"]} if "train" in own.index else {}
+    other = next((cohort for cohort in ("external", "internal") if cohort in own.index), None)
+    return found | ({"headline_external": own.loc[other]} if other else {})
+
+
+def publish(chapter: Chapter, scores: pd.DataFrame) -> None:
+    """Publish every score, and the headline of the landing page with the signature it belongs to."""
+    publish_scores(chapter, scores)
+    for key, row in headline(scores, chapter.study).items():
+        chapter.publish(key, float(row["value"]), n=int(row["n"]), ci=(float(row["ci_low"]), float(row["ci_high"])))
+        chapter.publish(f"{key}_signature", f"{best_signature(chapter.study)} ({row['measure']})")
