@@ -2,7 +2,7 @@
 
 At one penalty, the log-likelihood is replaced by its exact quadratic (the whole Hessian, not its diagonal as in glmnet
 and scikit-survival's Coxnet), the penalised quadratic is solved exactly by an active-set method, and this is repeated
-until the optimality (KKT) conditions hold to 1e-9 of the largest penalty. Warm starts make this a few steps per penalty.
+until the optimality (KKT) conditions hold to 1e-9 of the largest penalty. Warm starts make this a few steps a penalty.
 
 scikit-learn has no L1 path for the logistic likelihood with a free intercept, and Coxnet needs a tolerance of 1e-13 for
 coefficients to 1e-6, which takes it minutes on wide data.

@@ -9,7 +9,7 @@ T <= tau.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,14 +92,32 @@ def concordance(
     return _summarise(pairs, scores, check_level(level))
 
 
-def uno_concordance(time: Any, event: Any, risk: Any, tau: float | None = None, *, level: float = 0.95) -> Concordance:
-    """Uno's concordance index up to `tau`: pairs weighted by 1/G(T-)^2, events with T <= tau.
+def uno_concordance(
+    time: Any, event: Any, risk: Any, tau: float | None = None, *, formula: str = "survival", level: float = 0.95
+) -> Concordance:
+    """Uno's concordance index up to `tau`: pairs weighted by 1/G(T-)^2.
 
-    Equals survival::concordance with ``timewt="n/G2", ymax=tau``. Uno's own formula (and survAUC, scikit-survival) has
-    no pairs of an event and a censoring at the same time and uses T < tau; the values differ only through such ties.
-    Parameters, result and errors as in `concordance`.
+    Parameters
+    ----------
+    time, event, risk, tau, level
+        As `concordance`.
+    formula : {"survival", "uno"}
+        "survival" equals survival::concordance with ``timewt="n/G2", ymax=tau``: events with T <= tau, and an event
+        counts as earlier than a censoring at the same time. "uno" is the formula of Uno et al. 2011 (survAUC): events
+        with T < tau, no pairs with equal times. They differ only where times are tied.
+
+    Returns
+    -------
+    Concordance
+
+    Raises
+    ------
+    InputError, NotEstimableError
+        As `concordance`.
     """
-    return concordance(time, event, risk, tau=tau, weight="n/G2", level=level)
+    check_choice(formula, "formula", ("survival", "uno"))
+    pairs = Pairs.of(time, event, tau, "n/G2", strict=formula == "uno")
+    return _summarise(pairs, as_finite(risk, "risk", pairs.n), check_level(level))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +127,7 @@ class Pairs:
     time: FloatArray
     event: IntArray
     weight: FloatArray  # of each subject's event; 0 for censored subjects
+    strict: bool = False  # leave out an event and a censoring at the same time
 
     @property
     def n(self) -> int:
@@ -116,7 +135,7 @@ class Pairs:
         return int(self.time.size)
 
     @classmethod
-    def of(cls, time: Any, event: Any, tau: float | None, weight: str) -> Pairs:
+    def of(cls, time: Any, event: Any, tau: float | None, weight: str, *, strict: bool = False) -> Pairs:
         """Check the outcome and weight its pairs; arguments as `concordance`."""
         check_choice(weight, "weight", ("n", "n/G2", "S"))
         times, events = survival_times(time, event)
@@ -124,9 +143,9 @@ class Pairs:
         if tau is not None:
             if not tau > 0:
                 raise InputError(f"`tau` must be a positive time, it is {tau}.")
-            events = np.where(times > tau, 0, events)
+            events = np.where((times >= tau) if strict else (times > tau), 0, events)
             times = np.minimum(times, tau)
-        return cls(times, events, weights * events)
+        return cls(times, events, weights * events, strict)
 
     def blocks(self) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield event subjects and the matrix (events × subjects) that is their weight where comparable, else 0."""
@@ -135,8 +154,9 @@ class Pairs:
         for start in range(0, subjects.size, size):
             rows = subjects[start : start + size]
             later = self.time[rows, None] < self.time[None, :]
-            tied = (self.time[rows, None] == self.time[None, :]) & (self.event[None, :] == 0)
-            yield rows.astype(np.int64), (later | tied) * self.weight[rows, None]
+            if not self.strict:
+                later |= (self.time[rows, None] == self.time[None, :]) & (self.event[None, :] == 0)
+            yield rows.astype(np.int64), later * self.weight[rows, None]
 
 
 def _event_weights(time: FloatArray, event: IntArray, weight: str) -> FloatArray:
@@ -181,7 +201,7 @@ def jackknife(pairs: Pairs, risk: FloatArray) -> tuple[float, FloatArray]:
 
 def _counts(pairs: Pairs, risk: FloatArray) -> dict[str, float]:
     """Unweighted numbers of pairs, as R's `count`."""
-    unit = Pairs(pairs.time, pairs.event, pairs.event.astype(float))
+    unit = replace(pairs, weight=pairs.event.astype(float))
     concordant = tied = comparable = 0.0
     for rows, weight in unit.blocks():
         wins = agreement(risk, rows)

@@ -73,21 +73,11 @@ def univariable_cox_features(
     coef[usable] = beta[usable] / sd[usable]
     se[usable] = 1 / np.sqrt(information[usable]) / sd[usable]
     chi2 = np.where(usable, 2 * gain, np.nan)
-    return pd.DataFrame(
-        {
-            "feature": names,
-            "coef": coef,
-            "hr": np.exp(coef),
-            "ci_low": np.exp(coef - z * se),
-            "ci_high": np.exp(coef + z * se),
-            "se": se,
-            "z": coef / se,
-            "p": 2 * stats.norm.sf(np.abs(coef / se)),
-            "lr_chi2": chi2,
-            "p_lr": stats.chi2.sf(chi2, 1),
-            "note": note,
-        }
-    )
+    with np.errstate(over="ignore"):  # a feature in tiny units has a hazard ratio of infinity per unit
+        ratios = {"hr": np.exp(coef), "ci_low": np.exp(coef - z * se), "ci_high": np.exp(coef + z * se)}
+    wald = coef / se
+    tests = {"se": se, "z": wald, "p": 2 * stats.norm.sf(np.abs(wald)), "lr_chi2": chi2, "p_lr": stats.chi2.sf(chi2, 1)}
+    return pd.DataFrame({"feature": names, "coef": coef, **ratios, **tests, "note": note})
 
 
 def _matrix(features: Any, n: int) -> tuple[list[str], FloatArray]:
