@@ -106,12 +106,18 @@ def _t_test(samples: list[FloatArray], equal_var: bool) -> _Statistic:
     a, b = _two(samples, "student_t" if equal_var else "welch_t")
     if min(a.size, b.size) < 2:
         raise NotEstimableError(f"The groups have {a.size} and {b.size} member(s); a t test needs two in each.")
+    means, variances, sizes = [x.mean() for x in (a, b)], [x.var(ddof=1) for x in (a, b)], (a.size, b.size)
+    of_means = [v / n for v, n in zip(variances, sizes, strict=True)]
     # R's rule for data that are constant up to rounding.
-    error = np.hypot(a.std(ddof=1) / np.sqrt(a.size), b.std(ddof=1) / np.sqrt(b.size))
-    if error <= 10 * np.finfo(float).eps * max(abs(a.mean()), abs(b.mean())):
+    if np.sqrt(sum(of_means)) <= 10 * np.finfo(float).eps * max(np.abs(means)):
         raise NotEstimableError("The values are constant within both groups; a t test needs variation.")
-    found = stats.ttest_ind(a, b, equal_var=equal_var)
-    return _Statistic(float(found.statistic), float(found.pvalue), float(found.df))
+    # From means and SDs, because scipy's ttest_ind warns about values that are close together, however exact.
+    found = stats.ttest_ind_from_stats(
+        means[0], np.sqrt(variances[0]), a.size, means[1], np.sqrt(variances[1]), b.size, equal_var=equal_var
+    )
+    slack = sum(v**2 / (n - 1) for v, n in zip(of_means, sizes, strict=True))
+    df = sum(sizes) - 2 if equal_var else sum(of_means) ** 2 / slack
+    return _Statistic(float(found.statistic), float(found.pvalue), float(df))
 
 
 def _rank_test(samples: list[FloatArray]) -> _Statistic:

@@ -177,7 +177,7 @@ def _rows(
 ) -> pd.DataFrame:
     """Cells of one variable: a line, or one line per level, and a line of missing counts where any is missing."""
     if kind == "continuous":
-        number = values.to_numpy(dtype=float)
+        number = values.to_numpy(dtype=float, na_value=np.nan)
         normal = _all_normal(number, [m for name, m in members.items() if name != "overall"], alpha)
         cells = {name: _spread(number[m], normal, decimals) for name, m in members.items()}
         rows = [{"level": "mean ± SD" if normal else "median (Q1–Q3)"} | cells]

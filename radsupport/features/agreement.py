@@ -244,20 +244,33 @@ def kappa(rater1: Any, rater2: Any, weights: str | None = None, order: Any = Non
 
     Notes
     -----
-    statsmodels, with the large-sample SE of Fleiss, Cohen & Everitt 1969, Psychol Bull 72:323. psych::cohen.kappa
+    Kappa from statsmodels, whose own SE divides by zero for perfect agreement; the large-sample SE is that of Fleiss,
+    Cohen & Everitt 1969, Psychol Bull 72:323. psych::cohen.kappa
     gives the same values but for the SE of a weighted kappa, where version 2.2.9 sums row weights times the
     margin (`rowSums(w * rs)`) in place of the weighted margin.
     """
     if weights not in (None, "linear", "quadratic"):
         raise InputError(f"`weights` is {weights!r}; expected None, 'linear' or 'quadratic'.")
     table = _cross_table(rater1, rater2, order)
-    n, shares = int(table.sum()), table / table.sum()
-    if len(table) < 2 or (shares.sum(axis=0) @ shares.sum(axis=1)) == 1:
+    n, share = int(table.sum()), table / table.sum()
+    if len(table) < 2 or (share.sum(axis=0) @ share.sum(axis=1)) == 1:
         return Kappa(float("nan"), float("nan"), float("nan"), float("nan"), n)
-    found = cohens_kappa(table, wt=weights)
-    half = float(stats.norm.ppf(0.5 + as_level(level) / 2)) * float(found.std_kappa)
-    value = float(found.kappa)
-    return Kappa(value, float(found.std_kappa), value - half, value + half, n)
+    value = float(cohens_kappa(table, wt=weights, return_results=False))
+    se = float(np.sqrt(max(_kappa_variance(share, weights) / n, 0.0)))
+    half = float(stats.norm.ppf(0.5 + as_level(level) / 2)) * se
+    return Kappa(value, se, value - half, value + half, n)
+
+
+def _kappa_variance(share: FloatArray, weights: str | None) -> float:
+    """n times the large-sample variance (not under the null) of kappa, weights being credits for agreement."""
+    i, j = np.indices(share.shape)
+    apart = np.abs(i - j) / (len(share) - 1)
+    credit = {None: 1.0 * (i == j), "linear": 1 - apart, "quadratic": 1 - apart**2}[weights]
+    row, column = share.sum(axis=1), share.sum(axis=0)
+    observed, chance = float((credit * share).sum()), float(row @ credit @ column)
+    spread = credit * (1 - chance) - ((credit @ column)[:, None] + row @ credit) * (1 - observed)
+    total = float((share * spread**2).sum()) - (observed * chance - 2 * chance + observed) ** 2
+    return total / (1 - chance) ** 4
 
 
 def _cross_table(rater1: Any, rater2: Any, order: Any) -> FloatArray:

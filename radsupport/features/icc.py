@@ -115,14 +115,19 @@ def _absolute(ms: _MeanSquares, level: float) -> _Form:
     n, k = ms.n, ms.k
     tail, rest = 0.5 + level / 2, k * n - k - n
     icc = _divide(ms.rows - ms.residual, ms.rows + (k - 1) * ms.residual + k * (ms.columns - ms.residual) / n)
+    # Two subjects that two readers rank in reverse may have no denominator.
+    icc = np.where(np.isfinite(icc), icc, np.nan)
     rater, error = k * icc * ms.columns, (n * (1 + (k - 1) * icc) - k * icc) * ms.residual
     df = _divide((k - 1) * (n - 1) * (rater + error) ** 2, (n - 1) * rater**2 + error**2)
     # Without rater effect and residual agreement is perfect and the limits do not depend on df.
     df = np.where(np.isnan(df), 1.0, df)
     upper, lower = stats.f.ppf(tail, n - 1, df), stats.f.ppf(tail, df, n - 1)
     spread = k * ms.columns + rest * ms.residual
-    low = _divide(n * (ms.rows - upper * ms.residual), upper * spread + n * ms.rows)
-    high = _divide(n * (lower * ms.rows - ms.residual), spread + n * lower * ms.rows)
+    # F quantiles are infinite where the degrees of freedom vanish; the limits are then NaN.
+    with np.errstate(invalid="ignore"):
+        low = _divide(n * (ms.rows - upper * ms.residual), upper * spread + n * ms.rows)
+        high = _divide(n * (lower * ms.rows - ms.residual), spread + n * lower * ms.rows)
+    low, high = (np.where(np.isfinite(limit), limit, np.nan) for limit in (low, high))
     return _Form(icc, _divide(ms.rows, ms.residual), n - 1, (n - 1) * (k - 1), low, high)
 
 

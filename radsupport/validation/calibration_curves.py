@@ -125,7 +125,8 @@ def calibration_curve_survival(
     -------
     DataFrame
         `group, n, events` (by the horizon), `predicted` (mean risk), `observed` (1 - Kaplan-Meier),
-        `ci_low, ci_high` (Greenwood on the log scale, R's default). NaN where a group is not followed to the horizon.
+        `ci_low, ci_high` (Greenwood on the log scale, R's default; NaN where nobody survives). NaN where a group is
+        not followed to the horizon.
 
     Raises
     ------
@@ -138,7 +139,9 @@ def calibration_curve_survival(
     place = quantile_groups(predicted, groups)
     member = place[None, :] == np.arange(place.max() + 1)[:, None]
     survival, log_se = survival_at(times, events, member, horizon)
-    half = stats.norm.ppf(0.5 + as_level(level) / 2) * log_se
+    # Where nobody survives there are no limits, as in R.
+    alive = np.where(survival > 0, survival, np.nan)
+    half = stats.norm.ppf(0.5 + as_level(level) / 2) * np.where(survival > 0, log_se, np.nan)
     return pd.DataFrame(
         {
             "group": np.arange(1, len(member) + 1),
@@ -146,8 +149,8 @@ def calibration_curve_survival(
             "events": member @ (events * (times <= horizon)),
             "predicted": member @ predicted / member.sum(axis=1),
             "observed": 1 - survival,
-            "ci_low": 1 - np.minimum(survival * np.exp(half), 1),
-            "ci_high": 1 - survival * np.exp(-half),
+            "ci_low": 1 - np.minimum(alive * np.exp(half), 1),
+            "ci_high": 1 - alive * np.exp(-half),
         }
     )
 

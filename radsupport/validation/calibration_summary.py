@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import statsmodels.api as sm
 from scipy import special, stats
 
 from radsupport.checks import FloatArray, IntArray, as_binary, as_level, as_probability
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.modelling.newton import maximise
 from radsupport.validation.smoothing import lowess
 
 _NAN = float("nan")
@@ -152,23 +152,39 @@ def _recalibration(labels: IntArray, logit: FloatArray) -> tuple[float, float, f
     overlap = events.size and others.size and events.min() < others.max() and others.min() < events.max()
     if not overlap:
         return _NAN, _NAN, _NAN, _NAN
-    fit = _logistic(labels, sm.add_constant(logit))
-    (intercept, slope), (intercept_se, slope_se) = fit.params, fit.bse
-    return float(intercept), float(slope), float(intercept_se), float(slope_se)
-
-
-def _logistic(labels: IntArray, design: FloatArray, offset: FloatArray | None = None) -> Any:
-    model = sm.GLM(labels, design, family=sm.families.Binomial(), offset=offset)
-    # The standard errors come from the weights before the last step; a restart at the maximum makes them exact.
-    return model.fit(start_params=model.fit(tol=1e-10).params, tol=1e-10)
+    mean, sd = logit.mean(), logit.std()
+    design = np.column_stack([np.ones(logit.size), (logit - mean) / sd])
+    beta, covariance = _logistic(labels, design, np.zeros(logit.size))
+    back = np.array([[1, -mean / sd], [0, 1 / sd]])
+    (intercept, slope), errors = back @ beta, np.sqrt(np.diag(back @ covariance @ back.T))
+    return float(intercept), float(slope), float(errors[0]), float(errors[1])
 
 
 def _in_the_large(labels: IntArray, logit: FloatArray) -> tuple[float, float]:
     """Intercept at slope 1 and its SE; NaN without both classes."""
     if np.unique(labels).size < 2:
         return _NAN, _NAN
-    fit = _logistic(labels, np.ones((labels.size, 1)), offset=logit)
-    return float(fit.params[0]), float(fit.bse[0])
+    beta, covariance = _logistic(labels, np.ones((labels.size, 1)), logit)
+    return float(beta[0]), float(np.sqrt(covariance[0, 0]))
+
+
+def _logistic(labels: IntArray, design: FloatArray, offset: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Logistic regression with an offset: coefficients and covariance, NaN if Newton's method does not settle.
+
+    statsmodels gives the same values, but overflows on probabilities like 1e-300, which networks do produce.
+    """
+
+    def evaluate(beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        eta = offset + design @ beta
+        share = special.expit(eta)
+        value = float(labels @ eta - np.logaddexp(0, eta).sum())
+        return value, design.T @ (labels - share), design.T @ (design * (share * (1 - share))[:, None])
+
+    size = design.shape[1]
+    best = maximise(evaluate, np.zeros(size))
+    if not best.converged:
+        return np.full(size, np.nan), np.full((size, size), np.nan)
+    return best.beta, np.linalg.inv(best.information).astype(np.float64)
 
 
 def calibration_summary(y: Any, p: Any, level: float = 0.95) -> CalibrationSummary:

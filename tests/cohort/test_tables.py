@@ -147,6 +147,13 @@ def test_nothing_to_compare_is_an_error():
         compare_groups([1.0, 2.0], [0, 1], kind="ordinal")
 
 
+def test_values_that_are_close_together_are_still_compared():
+    near = np.array([0.2, 0.2 + 1e-10, 0.2 + 3e-10, 0.7, 0.7 + 1e-10, 0.7 + 2e-10])
+    apart = compare_groups(near, [0, 0, 0, 1, 1, 1], "welch_t")
+    assert apart.statistic == pytest.approx(-0.5 / np.sqrt(((7 / 3) * 1e-20 + 1e-20) / 3), rel=1e-4)
+    assert apart.p < 1e-10
+
+
 def test_three_subjects():
     assert compare_groups([1.0, 2.0, 3.0], [0, 1, 1]).test == "mann_whitney"
     assert compare_groups([1.0, 2.0, 3.0], [0, 1, 1]).p == pytest.approx(2 / 3)

@@ -126,6 +126,14 @@ def test_laws_of_icc(ratings, shift, scale):
     assert (single["ci_high"] >= single["icc"] - 1e-9).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_subjects_ranked_in_reverse_give_no_warning_and_no_limits_beyond_one(kind):
+    first = np.array([[1.0, 0.0, 2.0, 0.5], [2.0, 0.0, 1.0, 0.7]])
+    found = icc_features(first, first[::-1], kind)
+    assert ((found["ci_high"] <= 1) | found["ci_high"].isna()).all()
+    assert np.isnan(found.loc[1, "icc"])
+
+
 def readers(n=20, features=6, seed=0):
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=(n, features))
@@ -299,6 +307,9 @@ def test_kappa_of_degenerate_ratings():
     assert np.isnan(kappa(["a", "a"], ["a", "a"]).kappa)
     assert np.isnan(kappa(["a", "a"], ["a", "a"], order=["a", "b"]).kappa)
     assert kappa([1, 2, 1, 2], [1, 1, 2, 2]).kappa == 0
+    assert kappa(["a", "b", "a"], ["a", "b", "a"]).se == 0
+    assert kappa(["a", "b"], ["b", "a"], "quadratic").kappa == -1
+    assert kappa(["a", "a", "a"], ["a", "b", "a"]).kappa == 0
     assert kappa(
         ["low", "mid", "high"], ["low", "high", "high"], "linear", ["low", "mid", "high"]
     ).kappa == pytest.approx(kappa([0, 1, 2], [0, 2, 2], "linear").kappa)

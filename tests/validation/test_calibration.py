@@ -12,6 +12,7 @@ from lifelines import KaplanMeierFitter
 from scipy.special import expit, logit
 
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.survival.cox import fit_cox, predict_survival
 from radsupport.validation import calibration
 from radsupport.validation.smoothing import loess, lowess
 
@@ -394,3 +395,33 @@ def test_survival_calibration_needs_events_and_a_horizon(r_table):
         calibration.corrected_calibration_survival(table, "time", "status", 300, *model, groups=0)
     with pytest.raises(NotEstimableError, match="censored"):
         calibration.corrected_calibration_survival(table.assign(status=0), "time", "status", 300, *model)
+
+
+def test_a_cox_model_is_corrected_at_its_horizon(r_table):
+    """The refit and predict pair of the package's own Cox regression; noise covariates make it optimistic."""
+    rng = np.random.default_rng(0)
+    table = r_table("data/gbsg.csv").head(150)[["rfstime", "status", "nodes", "pgr"]]
+    noise = [f"noise{i}" for i in range(10)]
+    table[noise] = rng.normal(size=(150, 10))
+
+    def refit(rows):
+        return fit_cox(rows, "rfstime", "status", ["nodes", "pgr", *noise])
+
+    def predict(fit, rows):
+        return 1 - predict_survival(fit, rows, [1000]).to_numpy()[:, 0]
+
+    found = calibration.corrected_calibration_survival(
+        table, "rfstime", "status", 1000, refit, predict, groups=3, n_resamples=15, seed=3
+    )
+    assert found["n_resamples"].min() >= 10
+    # Overfitting: the risk observed in the lowest group is understated, in the highest overstated.
+    assert found["optimism"].iloc[0] < 0 < found["optimism"].iloc[-1]
+    assert found["log_se"].between(0, 1).all()
+
+
+def test_probabilities_of_networks_do_not_overflow():
+    y = np.array([0, 1, 0, 1, 1, 0, 1])
+    p = np.array([1e-300, 1 - 1e-16, 1e-12, 0.4, 1e-8, 0.3, 0.9])
+    found = calibration.calibration_summary(y, p)
+    assert found.n_infinite == 0
+    assert np.isfinite([found.intercept_in_the_large, found.slope, found.log_loss]).all()
