@@ -1,0 +1,217 @@
+"""How fast, how small and how equal is the extraction? One table against plain pyradiomics, on full-size CT.
+
+    python benchmarks/radiomics.py            # everything, about half an hour on two free cores
+    python benchmarks/radiomics.py --quick    # 20 mm tumour only, up to 20 cases
+
+Every measurement runs in a process of its own with one thread. Wall time depends on what else the machine does, CPU
+time hardly; both are printed. LBP2D is left out on both sides: pyradiomics needs scikit-image for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+import yaml
+from scipy import ndimage
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPE, SPACING = (120, 512, 512), (0.7, 0.7, 1.0)
+COVERS_ALL = 10_000
+MODES = {
+    "no resampling": ("ours", "whole", "preCrop"),
+    "1 mm, whole image filtered": ("ours", "whole"),
+    "1 mm, published cut": ("ours", "whole"),
+}
+
+
+def make_scan(folder: Path, diameter_mm: float) -> tuple[Path, Path]:
+    """Write a synthetic abdominal CT (HU, int16) with a textured ball as tumour."""
+    rng = np.random.default_rng(1)
+    z, y, x = (np.arange(n, dtype=np.float32) for n in SHAPE)
+    body = (((x - 256) / 220) ** 2)[None, None] + (((y - 256) / 160) ** 2)[None, :, None] < 1
+    bone = ((x - 256) ** 2)[None, None] + ((y - 380) ** 2)[None, :, None] < 20**2
+    array = np.broadcast_to(np.where(bone, 800, np.where(body, 50, -1000)), SHAPE).astype(np.float32)
+    offsets = [((axis - centre) * step) ** 2 for axis, centre, step in ((x, 200, 0.7), (y, 240, 0.7), (z, 60, 1.0))]
+    ball = offsets[0][None, None] + offsets[1][None, :, None] + offsets[2][:, None, None] < (diameter_mm / 2) ** 2
+    texture = ndimage.gaussian_filter(rng.normal(size=SHAPE).astype(np.float32), 2)
+    array += ball * (40 + 200 * texture) + rng.normal(0, 12, SHAPE).astype(np.float32)
+    paths = []
+    for name, voxels in (("image", np.round(array).astype(np.int16)), ("mask", ball.astype(np.uint8))):
+        image = sitk.GetImageFromArray(voxels)
+        image.SetSpacing(SPACING)
+        paths.append(folder / f"ct{diameter_mm:g}_{name}.nii.gz")
+        sitk.WriteImage(image, str(paths[-1]), useCompression=True)
+    return paths[0], paths[1]
+
+
+def settings_of(mode: str, tool: str) -> dict[str, Any]:
+    """Return gu2023's settings for one mode, as our extraction or as plain pyradiomics wants them."""
+    raw = yaml.safe_load((ROOT / "studies" / "radiomics" / "gu2023.yaml").read_text())
+    del raw["imageType"]["LBP2D"]
+    if mode == "no resampling":
+        del raw["setting"]["resampledPixelSpacing"]
+    elif mode == "1 mm, published cut":
+        raw["setting"]["padDistance"] = 5
+    elif tool == "whole":
+        raw["setting"]["padDistance"] = COVERS_ALL
+    if tool == "preCrop":
+        raw["setting"] |= {"preCrop": True, "padDistance": 10}
+    return raw
+
+
+def run_child(task: dict[str, Any]) -> dict[str, Any]:
+    """Run one measurement in a fresh process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(task)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{task} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def child(task: dict[str, Any]) -> dict[str, Any]:
+    """Measure one extraction; imports are not counted."""
+    from radsupport.features.memory import peak_mb, reset_peak
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    if task["tool"] == "cohort":
+        return cohort(task)
+    raw = settings_of(task["mode"], task["tool"])
+    if task["tool"] == "ours":
+        from radsupport.features.radiomics_case import extract_case
+        from radsupport.features.radiomics_settings import load_settings
+
+        settings = load_settings(raw)
+        measure = lambda: extract_case(task["image"], task["mask"], settings).values  # noqa: E731
+    else:
+        import radiomics
+        from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+        radiomics.setVerbosity(60)
+        extractor = RadiomicsFeatureExtractor(raw)
+        measure = lambda: extractor.execute(task["image"], task["mask"])  # noqa: E731
+    reset_peak()
+    wall, cpu = time.perf_counter(), time.process_time()
+    values = measure()
+    result = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "peak": peak_mb()}
+    result["values"] = {k: float(np.real(v)) for k, v in values.items() if not k.startswith("diagnostics")}
+    return result
+
+
+def cohort(task: dict[str, Any]) -> dict[str, Any]:
+    """Measure a cohort of `n` cases with `n_jobs` workers and no cache."""
+    from radsupport.features.radiomics import extract
+
+    row = {"phase": "ct", "image": task["image"], "mask": task["mask"]}
+    cases = pd.DataFrame([{"subject": f"s{i:03d}", **row} for i in range(task["n"])])
+    wall = time.perf_counter()
+    _, log = extract(cases, settings_of(task["mode"], "ours"), n_jobs=task["n_jobs"], progress=False)
+    wall = time.perf_counter() - wall
+    failed = int((log["status"] == "failed").sum())
+    return {"wall": wall, "per_case": wall / task["n"], "peak": float(log["peak_memory_mb"].max()), "failed": failed}
+
+
+def largest_difference(ours: dict[str, float], theirs: dict[str, float], log: bool) -> float:
+    """Return the largest relative difference of a feature, of LoG images or of all others."""
+    worst = 0.0
+    for name, value in theirs.items():
+        if name.startswith("log-sigma") is log and not (math.isnan(value) and math.isnan(ours[name])):
+            worst = max(worst, abs(ours[name] - value) / max(abs(value), 1e-12))
+    return worst
+
+
+def compare_tools(folder: Path, diameters: list[float]) -> pd.DataFrame:
+    """Return one line per tumour size, mode and tool."""
+    rows = []
+    for diameter in diameters:
+        image, mask = make_scan(folder, diameter)
+        for mode, tools in MODES.items():
+            found = {}
+            for tool in tools:
+                task = {"tool": tool, "mode": mode, "image": str(image), "mask": str(mask)}
+                found[tool] = run_child(task)
+                print(f"  {diameter:g} mm, {mode}, {tool}: {found[tool]['wall']:.1f} s", file=sys.stderr)
+            ours, reference = found["ours"], found["whole"]["values"]
+            for tool, one in found.items():
+                rows.append(
+                    {
+                        "tumour mm": diameter,
+                        "mode": mode,
+                        "tool": {"ours": "this package", "whole": "pyradiomics, whole file"}.get(
+                            tool, "pyradiomics preCrop"
+                        ),
+                        "wall s": one["wall"],
+                        "CPU s": one["cpu"],
+                        "peak MB": one["peak"],
+                        "slower, wall": one["wall"] / ours["wall"],
+                        "slower, CPU": one["cpu"] / ours["cpu"],
+                        "our share of peak": ours["peak"] / one["peak"],
+                        "max diff LoG": largest_difference(one["values"], reference, log=True),
+                        "max diff others": largest_difference(one["values"], reference, log=False),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def compare_cohorts(folder: Path, sizes: list[int]) -> pd.DataFrame:
+    """Return wall time per case for growing cohorts and for one and two workers."""
+    image, mask = (folder / f"ct20_{what}.nii.gz" for what in ("image", "mask"))
+    rows = []
+    for n, n_jobs in [(sizes[0], 1), *((n, 2) for n in sizes)]:
+        task = {
+            "tool": "cohort",
+            "mode": "no resampling",
+            "image": str(image),
+            "mask": str(mask),
+            "n": n,
+            "n_jobs": n_jobs,
+        }
+        one = run_child(task)
+        print(f"  {n} cases, {n_jobs} worker(s): {one['wall']:.0f} s", file=sys.stderr)
+        rows.append(
+            {
+                "cases": n,
+                "workers": n_jobs,
+                "wall s": one["wall"],
+                "s per case": one["per_case"],
+                "peak MB of a worker": one["peak"],
+                "failed": one["failed"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="20 mm tumour only, up to 20 cases")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(child(json.loads(arguments.child))))
+        return
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tools = compare_tools(folder, [20.0] if arguments.quick else [20.0, 60.0])
+        cohorts = compare_cohorts(folder, [10, 20] if arguments.quick else [10, 50, 200])
+    print(f"\nCT {SHAPE[2]} x {SHAPE[1]} x {SHAPE[0]}, {os.cpu_count()} cores, load {load:.1f} at the start\n")
+    print(tools.to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+    print()
+    print(cohorts.to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+
+
+if __name__ == "__main__":
+    main()
