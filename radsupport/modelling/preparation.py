@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import StandardScaler
@@ -78,8 +79,20 @@ class Imputer(TransformerMixin, BaseEstimator):
         """Return the kept columns of `X` without gaps."""
         check_is_fitted(self)
         table = as_table(X, self.selected_)[self.selected_]
-        gaps = table.columns[table.isna().any()].difference(list(self.passthrough))
-        return table.fillna({name: self.fill_[name] for name in gaps}) if len(gaps) else table
+        numeric = [name for name in table.select_dtypes("number").columns if name not in self.passthrough]
+        # One block at a time: pandas' fillna by column takes a hundred times longer on a thousand features.
+        values = table[numeric].to_numpy(float, na_value=np.nan)
+        values = np.where(np.isnan(values), [self.fill_[name] for name in numeric], values)
+        filled = pd.DataFrame(values, index=table.index, columns=numeric)
+        others = [name for name in table.columns if name not in set(numeric)]
+        if not others:
+            return filled
+        for name in others:
+            column = table[name].copy()
+            if name not in self.passthrough:
+                column[column.isna()] = self.fill_[name]
+            filled[name] = column
+        return filled[self.selected_]
 
 
 class OneHot(TransformerMixin, BaseEstimator):

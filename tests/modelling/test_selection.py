@@ -199,6 +199,20 @@ def test_imputer_learns_from_training_rows_only():
     assert kept["c"].isna().tolist() == [True, False]
 
 
+def test_categories_coded_by_numbers_stay_categories():
+    train = pd.DataFrame(
+        {
+            "stage": pd.Series([1, 1, 2, None, 3], dtype=object),
+            "flag": pd.Series([True, None, False, False, False], dtype=object),
+        }
+    )
+    filled = Imputer().fit(train).transform(train)
+    assert filled["stage"].tolist() == [1, 1, 2, 1, 3]
+    coded = OneHot().fit(filled).transform(filled)
+    assert coded.columns.tolist() == ["stage=2", "stage=3", "flag=True"]
+    assert coded.sum().tolist() == [1, 1, 1]
+
+
 def test_one_hot_codes_unseen_levels_as_the_reference():
     train = pd.DataFrame({"shape": ["round", "round", "lobed", "spiked"], "size": [1, 2, 3, 4], "center": list("aabb")})
     step = OneHot(["center"]).fit(train)

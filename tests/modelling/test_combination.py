@@ -1,0 +1,154 @@
+"""Tuning of whole pipelines and combinations of signatures: equal to the library where it can be, and free of leaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import Pipeline
+
+from radsupport.errors import InputError
+from radsupport.modelling.combination import Combination
+from radsupport.modelling.crossval import cross_validate
+from radsupport.modelling.estimators import PenalisedLogistic
+from radsupport.modelling.learners import learner
+from radsupport.modelling.preparation import Imputer, OneHot, z_score
+from radsupport.modelling.selection import UnivariateSelector, VarianceFilter
+from radsupport.modelling.tuning import TunedPipeline
+
+N, EVENTS = 60, 20
+
+
+def _table(p=20, seed=0, effect=0.0, n=N, events=EVENTS):
+    """Subjects x features, the first two carrying the effect; and the label."""
+    rng = np.random.default_rng(seed)
+    subjects = [f"s{i:03d}" for i in range(n)]
+    y = pd.Series(rng.permutation(np.repeat([1, 0], [events, n - events])), index=subjects, name="label")
+    X = pd.DataFrame(rng.normal(size=(n, p)), columns=[f"f{i}" for i in range(p)], index=subjects)
+    X[["f0", "f1"]] += effect * y.to_numpy()[:, None]
+    return X, y
+
+
+def _steps(keep=5):
+    return [
+        ("imputation", Imputer()),
+        ("variance", VarianceFilter()),
+        ("univariate", UnivariateSelector("t", 1e-9, keep_at_least=keep)),
+        ("z_score", z_score()),
+    ]
+
+
+def _factory(inner_folds, seed):
+    return TunedPipeline(_steps(), PenalisedLogistic(0.3), inner_folds=inner_folds, seed=seed)
+
+
+def test_tuning_equals_grid_search_over_the_whole_pipeline():
+    X, y = _table(p=150, effect=0.8)
+    grid = {"strength": [0.9, 0.5, 0.2, 0.05], "mixing": [1.0, 0.5]}
+    ours = TunedPipeline(_steps(), PenalisedLogistic(), [grid], inner_folds=4, seed=3).fit(X, y)
+    inner = StratifiedKFold(4, shuffle=True, random_state=3)
+    pipeline = Pipeline([*_steps(), ("learner", PenalisedLogistic())])
+    theirs = GridSearchCV(pipeline, {f"learner__{k}": v for k, v in grid.items()}, scoring="roc_auc", cv=inner).fit(
+        X, y
+    )
+    assert ours.tuning_["inner_score"].to_numpy() == pytest.approx(theirs.cv_results_["mean_test_score"])
+    assert ours.inner_score_ == pytest.approx(theirs.best_score_)
+    assert {f"learner__{k}": v for k, v in ours.best_params_.items()} == theirs.best_params_
+    assert ours.risk(X) == pytest.approx(theirs.predict_proba(X)[:, 1])
+
+
+def test_inner_score_of_noise_is_honest_although_features_are_selected():
+    scores = []
+    for seed in range(5):
+        X, y = _table(p=800, seed=seed)
+        scores.append(TunedPipeline(_steps(), PenalisedLogistic(0.3), inner_folds=5, seed=seed).fit(X, y).inner_score_)
+    assert np.mean(scores) == pytest.approx(0.5, abs=0.11)
+
+
+def test_calibration_of_the_svm_is_honest_although_features_are_selected():
+    # On noise the risks must stay near the prevalence; a curve fitted after selection would spread them.
+    spreads = []
+    for seed in range(4):
+        X, y = _table(p=800, seed=seed)
+        chosen = learner("SVM", seed, "coarse")
+        model = TunedPipeline(_steps(20), chosen.estimator, [{"kernel": ["linear"], "C": [1.0]}], 5, seed).fit(X, y)
+        spreads.append(model.risk(_table(p=800, seed=100 + seed)[0]).std())
+    assert np.mean(spreads) < 0.12
+
+
+def test_inner_risks_are_out_of_fold_at_the_chosen_settings():
+    X, y = _table(p=60, effect=0.8)
+    for name in ("SVM", "Ridge", "NaiveBayes"):
+        chosen = learner(name, 0, "coarse")
+        model = TunedPipeline(_steps(), *chosen, 3, 5, keep_inner_risk=True).fit(X, y)
+        again = np.empty(N)
+        for train, test in StratifiedKFold(3, shuffle=True, random_state=5).split(X, y):
+            part = TunedPipeline(_steps(), chosen.estimator.set_params(**model.best_params_), (), 3, 5)
+            again[test] = part.fit(X.iloc[train], y.iloc[train]).risk(X.iloc[test])
+        if name == "SVM":  # its curve is fitted on all inner scores: the order within a fold is the same
+            assert roc_auc_score(y, model.inner_risk_) == pytest.approx(roc_auc_score(y, again), abs=0.1)
+        else:
+            assert model.inner_risk_ == pytest.approx(again)
+
+
+def test_fitted_steps_are_shared_through_memory(tmp_path):
+    X, y = _table(p=60, effect=0.8)
+    plain = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5).fit(X, y)
+    for _ in range(2):
+        shared = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, y)
+        assert shared.risk(X).tolist() == plain.risk(X).tolist()
+    other = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, 1 - y)
+    assert other.risk(X).tolist() != plain.risk(X).tolist()
+
+
+class Memoriser(BaseEstimator):
+    """Knows every training subject by heart and says nothing about others."""
+
+    def fit(self, X, y):
+        self.known_ = dict(zip(X.index, y, strict=True))
+        return self
+
+    def risk(self, X):
+        return np.array([self.known_.get(subject, 0.5) for subject in X.index], dtype=float)
+
+
+def _meta(inner_folds, seed):
+    steps = [("imputation", Imputer()), ("one_hot", OneHot()), ("z_score", z_score())]
+    return TunedPipeline(steps, *learner("Logistic", seed), inner_folds, seed)
+
+
+def test_combination_does_not_trust_a_part_that_only_memorised():
+    X, y = _table(effect=1.0)
+    parts = [("memory", ["f5"], Memoriser()), ("signal", list(X.columns), _factory(3, 0))]
+    model = Combination(parts, [], _meta(3, 0), 3, 0).fit(X, y)
+    apparent = roc_auc_score(y, model.part_risks(X)["memory"])
+    assert apparent == 1.0
+    new, truth = _table(effect=1.0, seed=5)
+    signal = model.part_risks(new)["signal"]
+    assert np.argsort(model.risk(new)).tolist() == np.argsort(signal.to_numpy()).tolist()
+    assert roc_auc_score(truth, model.risk(new)) > 0.7
+    # Where the combination is judged on its training subjects, the memory does not give them away.
+    assert roc_auc_score(y, model.risk(X)) < 1.0
+
+
+def test_combination_with_clinical_columns_and_its_noise_control():
+    X, y = _table(p=300)
+    age = pd.Series(60 + 8 * y + np.random.default_rng(1).normal(0, 5, N), index=y.index)
+    sex = pd.Series(np.random.default_rng(2).choice(["F", "M"], N), index=y.index)
+    table = X.assign(age=age, sex=sex)
+
+    def factory(columns):
+        return lambda inner, seed: Combination(
+            [("noise", list(X.columns), _factory(inner, seed))], columns, _meta(inner, seed), inner, seed
+        )
+
+    with_age = cross_validate(table, y, factory(["age", "sex"]), folds=4, inner_folds=3, refit=False)
+    assert with_age.by_repeat["score"].item() > 0.75
+    assert [name[:4] for name in with_age.models[0][0].features_] == ["nois", "age", "sex="]
+    alone = cross_validate(table, y, factory([]), folds=4, inner_folds=3, refit=False)
+    assert abs(alone.by_repeat["score"].item() - 0.5) < 0.25
+    with pytest.raises(InputError, match="different names"):
+        Combination([("age", ["f0"], Memoriser())], ["age"], _meta(3, 0)).fit(table, y)
