@@ -16,7 +16,7 @@ from radsupport.modelling.fitted import INTERCEPT, FittedModel
 
 
 def drop_one(fit: FittedModel) -> pd.DataFrame:
-    """Likelihood-ratio test of leaving out each term (R's ``drop1(fit, test="LRT")``).
+    """Likelihood-ratio test of leaving out each term (R's ``drop1(fit, test="LRT")``), penalised for Firth fits.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def drop_one(fit: FittedModel) -> pd.DataFrame:
     for name in fit.design.names:
         smaller = fit.refit(fit.design.select([term for term in fit.design.names if term != name]))
         df = len(fit.design[name].columns)
-        chi2 = max(2 * (fit.log_likelihood - smaller.log_likelihood), 0.0)
+        chi2 = fit.drop_chi2(name)
         rows.append((name, df, chi2, float(stats.chi2.sf(chi2, df)), smaller.aic))
     return pd.DataFrame(rows, columns=["term", "df", "chi2", "p", "aic"])
 

@@ -39,9 +39,9 @@ class FittedModel:
     covariance : DataFrame
         Of all rows of `table`.
     log_likelihood, null_log_likelihood : float
-        Penalised ones for ``penalty="firth"``.
+        At the estimates, and without slopes; never with a penalty, so that models can be compared.
     lr_chi2, lr_df, lr_p : float
-        Likelihood-ratio test of all slopes.
+        Likelihood-ratio test of all slopes; the penalised one for ``penalty="firth"`` (as logistf and coxphf).
     aic : float
         -2 log_likelihood + 2 (number of coefficients).
     n, n_events, n_missing : int
@@ -109,6 +109,10 @@ class FittedModel:
     def events(self) -> IntArray:
         """Outcome of the rows used, 0/1."""
         raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits with an outcome.")
+
+    def drop_chi2(self, term: str) -> float:
+        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
+        raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits whose terms can be tested.")
 
     def refit(self, design: Design) -> FittedModel:
         """Fit the same rows and outcome with another design."""

@@ -66,6 +66,15 @@ class LogisticFit(FittedModel):
         """Outcome of the rows used, 0/1."""
         return as_binary(self.data[self.label], self.label)
 
+    def drop_chi2(self, term: str) -> float:
+        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
+        x, _, _ = _standardised(self.data, self.design)
+        evaluate = partial(likelihood, x, self.events(), self.penalty)
+        kept = [0, *(j + 1 for j, name in enumerate(self.design.column_terms) if name != term)]
+        start = _start(x, self.events())
+        full = maximise(evaluate, start)
+        return max(2 * (full.value - maximise(restricted(evaluate, start, kept), start[kept]).value), 0.0)
+
     def refit(self, design: Design) -> LogisticFit:
         """Fit the same rows and outcome with another design, for instance ``fit.design.select(terms)``."""
         return fit_rows(self.data, self.label, design, self.penalty, self.level, self.n_missing)
@@ -74,17 +83,17 @@ class LogisticFit(FittedModel):
 def fit_rows(data: pd.DataFrame, label: str, design: Design, penalty: str, level: float, n_missing: int) -> LogisticFit:
     """Fit complete rows with a design that was learnt from them (or from rows that include them)."""
     y = as_binary(data[label], label)
-    matrix = design.transform(data)
-    mean, sd = standardise(matrix, design.columns)
-    x = np.column_stack([np.ones(y.size), (matrix - mean) / sd])
+    x, mean, sd = _standardised(data, design)
     best = _maximum(x, y, penalty, design.columns)
     back = np.diag(np.concatenate([[1.0], 1.0 / sd]))
     back[0, 1:] = -mean / sd
     coef = back @ best.beta
     covariance = back @ np.linalg.inv(best.information) @ back.T
-    null = _null_log_likelihood(x, y, penalty)
     names = [INTERCEPT, *design.columns]
-    chi2, df = 2 * (best.value - null), len(design.columns)
+    evaluate, start = partial(likelihood, x, y, penalty), _start(x, y)
+    null = maximise(restricted(evaluate, start, [0]), start[:1])
+    chi2, df = max(2 * (best.value - null.value), 0.0), len(design.columns)
+    value = likelihood(x, y, "none", best.beta)[0]
     return LogisticFit(
         kind="logistic",
         table=coefficient_table(names, coef, covariance, design, "odds_ratio", level),
@@ -92,12 +101,12 @@ def fit_rows(data: pd.DataFrame, label: str, design: Design, penalty: str, level
         coef=pd.Series(coef[1:], index=design.columns, name="coef"),
         intercept=float(coef[0]),
         covariance=pd.DataFrame(covariance, index=names, columns=names),
-        log_likelihood=best.value,
-        null_log_likelihood=null,
+        log_likelihood=value,
+        null_log_likelihood=likelihood(x, y, "none", start)[0],
         lr_chi2=chi2,
         lr_df=df,
         lr_p=float(stats.chi2.sf(chi2, df)) if df else float("nan"),
-        aic=-2 * best.value + 2 * len(names),
+        aic=-2 * value + 2 * len(names),
         n=y.size,
         n_events=int(y.sum()),
         n_missing=n_missing,
@@ -106,6 +115,20 @@ def fit_rows(data: pd.DataFrame, label: str, design: Design, penalty: str, level
         level=level,
         label=label,
     )
+
+
+def _standardised(data: pd.DataFrame, design: Design) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Standardised columns after a column of ones, and their means and standard deviations."""
+    matrix = design.transform(data)
+    mean, sd = standardise(matrix, design.columns)
+    return np.column_stack([np.ones(len(matrix)), (matrix - mean) / sd]), mean, sd
+
+
+def _start(x: FloatArray, y: IntArray) -> FloatArray:
+    """Coefficients of the model without slopes."""
+    start = np.zeros(x.shape[1])
+    start[0] = special.logit(y.mean())
+    return start
 
 
 def likelihood(x: FloatArray, y: IntArray, penalty: str, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -127,9 +150,7 @@ def likelihood(x: FloatArray, y: IntArray, penalty: str, beta: FloatArray) -> tu
 
 
 def _maximum(x: FloatArray, y: IntArray, penalty: str, columns: Sequence[str]) -> Optimum:
-    start = np.zeros(x.shape[1])
-    start[0] = special.logit(y.mean())
-    best = maximise(partial(likelihood, x, y, penalty), start)
+    best = maximise(partial(likelihood, x, y, penalty), _start(x, y))
     if penalty == "none" and (not best.converged or np.abs(x @ best.beta).max() > _SUSPICIOUS):
         direction = logistic_direction(x[:, 1:], y)
         if direction is not None:
@@ -139,15 +160,6 @@ def _maximum(x: FloatArray, y: IntArray, penalty: str, columns: Sequence[str]) -
             f"The logistic fit of {', '.join(columns)} did not converge. Look for extreme values or rare levels."
         )
     return best
-
-
-def _null_log_likelihood(x: FloatArray, y: IntArray, penalty: str) -> float:
-    """Log-likelihood without slopes; Firth's penalty still is that of the whole design, as in logistf."""
-    start = np.zeros(x.shape[1])
-    start[0] = special.logit(y.mean())
-    if penalty == "none":
-        return likelihood(x, y, penalty, start)[0]
-    return maximise(restricted(partial(likelihood, x, y, penalty), start, [0]), start[:1]).value
 
 
 def _auc(y: IntArray, score: FloatArray) -> float:

@@ -52,7 +52,8 @@ def fit_logistic(
         Reference levels; the first level otherwise.
     penalty : {"none", "firth"}
         Firth's penalty (half log determinant of the information; Firth 1993, Heinze & Schemper 2002) keeps estimates
-        finite under separation; log-likelihoods, tests and AIC are then the penalised ones, as in R's logistf.
+        finite under separation. The likelihood-ratio test is then the penalised one, as in R's logistf;
+        ``log_likelihood`` and ``aic`` are those of the data at the penalised estimates.
     interval : {"wald", "profile"}
         Limits in the table: Wald (confint.default) or profile likelihood (confint).
     level : float

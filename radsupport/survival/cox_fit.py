@@ -27,7 +27,7 @@ from radsupport.modelling.fitted import (
     standardise,
     with_outcome,
 )
-from radsupport.modelling.newton import Optimum, maximise
+from radsupport.modelling.newton import Optimum, maximise, restricted
 from radsupport.modelling.separation import cox_direction, refuse_separation
 from radsupport.modelling.terms import Covariates, complete_cases, needed_columns
 from radsupport.survival.concordance import Concordance, concordance
@@ -95,6 +95,15 @@ class CoxFit(FittedModel):
         """Event of the rows used, 0/1."""
         return as_binary(self.data[self.event], self.event)
 
+    def drop_chi2(self, term: str) -> float:
+        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
+        sets, x, _, _ = _standardised(self.data, (self.time, self.event), self.design, self.ties)
+        objective = partial(_evaluate, sets, x, self.penalty)
+        kept = [j for j, name in enumerate(self.design.column_terms) if name != term]
+        start = np.zeros(x.shape[1])
+        full = maximise(objective, start)
+        return max(2 * (full.value - maximise(restricted(objective, start, kept), start[kept]).value), 0.0)
+
     def refit(self, design: Design) -> CoxFit:
         """Fit the same rows and outcome with another design, for instance ``fit.design.select(terms)``."""
         outcome = (self.time, self.event)
@@ -131,8 +140,9 @@ def fit_cox(
     reference : mapping of column to level, optional
         Reference levels; the first level otherwise.
     penalty : {"none", "firth"}
-        Firth's penalty (Heinze & Schemper 2001) keeps estimates finite where a level has no event; log-likelihoods,
-        likelihood-ratio test and AIC are then the penalised ones.
+        Firth's penalty (Heinze & Schemper 2001) keeps estimates finite where a level has no event. The
+        likelihood-ratio test is then the penalised one, as in R's coxphf; ``log_likelihood`` and ``aic`` are those of
+        the data at the penalised estimates.
     level : float
 
     Returns
@@ -163,36 +173,31 @@ def fit_cox(
 def _fit(
     data: pd.DataFrame, outcome: tuple[str, str], design: Design, ties: str, penalty: str, level: float, n_missing: int
 ) -> CoxFit:
-    times, events = survival_times(data[outcome[0]], data[outcome[1]], any_event=True)
-    matrix = design.transform(data)
-    mean, sd = standardise(matrix, design.columns)
-    sets = risk_sets(times, events, ties)
-    x = ((matrix - mean) / sd)[sets.order]
+    sets, x, mean, sd = _standardised(data, outcome, design, ties)
     start = _evaluate(sets, x, penalty, np.zeros(x.shape[1]))
     _refuse_no_information(start[2], design.columns)
     best = _maximum(sets, x, penalty, design.columns)
     coef = best.beta / sd
     covariance = np.linalg.inv(best.information) / np.outer(sd, sd)
-    lp = (matrix - mean) @ coef
-    chi2, df = 2 * (best.value - start[0]), len(design.columns)
-    wald = float(best.beta @ best.information @ best.beta)
-    score = float(start[1] @ np.linalg.solve(start[2], start[1]))
-    tested = bool(df) and penalty == "none"
-    names = design.columns
+    value, names = evaluate(sets, x, best.beta)[0], design.columns
+    chi2, df = max(2 * (best.value - start[0]), 0.0), len(names)
+    tested = df if penalty == "none" else 0
+    wald = float(best.beta @ best.information @ best.beta) if tested else float("nan")
+    score = float(start[1] @ np.linalg.solve(start[2], start[1])) if tested else float("nan")
     return CoxFit(
         kind="cox",
         table=coefficient_table(names, coef, covariance, design, "hr", level),
         design=design,
         coef=pd.Series(coef, index=names, name="coef", dtype=float),
         covariance=pd.DataFrame(covariance, index=names, columns=names),
-        log_likelihood=best.value,
-        null_log_likelihood=start[0],
+        log_likelihood=value,
+        null_log_likelihood=evaluate(sets, x, np.zeros(df))[0],
         lr_chi2=chi2,
         lr_df=df,
         lr_p=_tail(chi2, df),
-        aic=-2 * best.value + 2 * df,
-        n=times.size,
-        n_events=int(events.sum()),
+        aic=-2 * value + 2 * df,
+        n=len(data),
+        n_events=sets.deaths.size,
         n_missing=n_missing,
         data=data,
         penalty=penalty,
@@ -201,12 +206,23 @@ def _fit(
         event=outcome[1],
         ties=ties,
         means=pd.Series(mean, index=names, name="mean", dtype=float),
-        baseline=_baseline(sets, lp),
-        wald_chi2=wald if tested else float("nan"),
-        wald_p=_tail(wald, df if tested else 0),
-        score_chi2=score if tested else float("nan"),
-        score_p=_tail(score, df if tested else 0),
+        baseline=_baseline(sets, x @ best.beta),
+        wald_chi2=wald,
+        wald_p=_tail(wald, tested),
+        score_chi2=score,
+        score_p=_tail(score, tested),
     )
+
+
+def _standardised(
+    data: pd.DataFrame, outcome: tuple[str, str], design: Design, ties: str
+) -> tuple[RiskSets, FloatArray, FloatArray, FloatArray]:
+    """Risk sets, standardised columns in their order, and the columns' means and standard deviations."""
+    times, events = survival_times(data[outcome[0]], data[outcome[1]], any_event=True)
+    matrix = design.transform(data)
+    mean, sd = standardise(matrix, design.columns)
+    sets = risk_sets(times, events, ties)
+    return sets, ((matrix - mean) / sd)[sets.order], mean, sd
 
 
 def _tail(chi2: float, df: int) -> float:
@@ -214,7 +230,7 @@ def _tail(chi2: float, df: int) -> float:
 
 
 def _baseline(sets: RiskSets, lp: FloatArray) -> pd.DataFrame:
-    hazard = hazard_increments(sets, lp[sets.order])
+    hazard = hazard_increments(sets, lp)
     return pd.DataFrame({"time": sets.times, "cumulative_hazard": np.cumsum(hazard)})
 
 

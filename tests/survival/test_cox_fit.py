@@ -12,7 +12,7 @@ from scipy import optimize
 from statsmodels.duration.hazard_regression import PHReg
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.survival.cox import fit_cox
+from radsupport.survival.cox import drop_one, fit_cox
 from radsupport.survival.partial_likelihood import at_deaths, evaluate, risk_sets
 
 FILES = Path(__file__).parents[1] / "golden" / "statistics"
@@ -146,6 +146,10 @@ def test_firth_maximises_the_penalised_likelihood(cohort, ties):
 
     best = optimize.minimize(penalised, np.zeros(2), method="BFGS", options={"gtol": 1e-7})
     np.testing.assert_allclose(fit.coef, best.x, atol=1e-5)
+    assert fit.lr_chi2 == pytest.approx(2 * (penalised(np.zeros(2)) - best.fun), rel=1e-6)
+    without = optimize.minimize(lambda b: penalised(np.r_[b, 0]), [0.0], method="BFGS", options={"gtol": 1e-7})
+    assert drop_one(fit)["chi2"].iloc[1] == pytest.approx(2 * (without.fun - best.fun), rel=1e-5)
+    assert fit.log_likelihood < fit_cox(small, "time", "event", ["x", "b"], ties).log_likelihood
 
 
 def test_heavy_tails_are_not_taken_for_separation():
