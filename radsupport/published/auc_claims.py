@@ -15,8 +15,8 @@ from radsupport.published.discrimination import (
     bounds_through,
     hanley_mcneil_se,
     implied_correlation,
-    se_range,
     p_against_half,
+    se_range,
 )
 from radsupport.published.inputs import as_count, as_interval, as_printed, as_share
 from radsupport.published.intervals import Z

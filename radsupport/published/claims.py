@@ -148,6 +148,8 @@ def _claim(row: Mapping[str, str], p_digits: int | None) -> tuple[Claim | None, 
     """Return the claim that one row makes, or what is malformed about it."""
     if row["kind"] not in kinds():
         return None, f"kind {row['kind']!r} is unknown; known are {', '.join(kinds())}"
+    if not row["published_value"]:
+        return None, "published_value is empty"
     try:
         inputs = json.loads(row["inputs"], parse_constant=_no_constant)
     except ValueError as error:

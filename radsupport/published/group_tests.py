@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -25,10 +26,11 @@ MAX_EXACT = 5000
 """Largest product of group sizes for which the exact rank-sum distribution is counted out."""
 
 
-def _fisher(table: CountTable) -> dict[str, float]:
+@lru_cache(maxsize=1024)
+def _fisher(rows: tuple[tuple[int, ...], ...]) -> dict[str, float]:
     """Return Fisher's exact P (Freeman-Halton beyond 2x2), or nothing where too many tables have these margins."""
     try:
-        return {"Fisher's exact test": fisher_exact(table).p}
+        return {"Fisher's exact test": fisher_exact(rows).p}
     except NotEstimableError:
         return {}
 
@@ -45,7 +47,7 @@ def count_tests(table: CountTable) -> dict[str, PRange]:
     found = {"Pearson's chi-square": chi_square(table).p}
     if table.shape == (2, 2):
         found["chi-square with Yates' correction"] = chi_square(table, yates=True).p
-    found |= _fisher(table)
+    found |= _fisher(tuple(map(tuple, table.tolist())))
     likelihood = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood")
     found["likelihood-ratio chi-square"] = likelihood.pvalue
     return {name: (float(p), float(p)) for name, p in found.items()}

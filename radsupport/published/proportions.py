@@ -62,7 +62,8 @@ def one_share(claim: Claim) -> Verdict:
         reason = f"{k} of {n} is {100 * k / n:.1f}%, {'more' if 2 * k > n else 'not more'} than half."
         return Verdict(decide(2 * k > n), reason, f"{100 * k / n:.1f}%", "more than half", {"share": 100 * k / n})
     counts = [int(each.value) for each in claim.numbers() if not each.decimals]
-    if "%" not in claim.published_value and not any(each.decimals for each in claim.numbers()):
+    decimals = any(each.decimals for each in claim.numbers())
+    if "%" not in claim.published_value and len(counts) > 1 and not decimals:
         shown = f"{k} of {n}"
         return Verdict(decide(counts == [k, n]), f"The table gives {shown}.", shown, "count", {"share": k / n})
     printed, scale = printed_share(claim)

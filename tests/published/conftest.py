@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from radsupport.published.claims import check_claim
+from radsupport.published.claims import check_claim, check_claims
+from radsupport.published.findings import checked_claims
 from radsupport.published.verdicts import Claim, Verdict
+
+
+@pytest.fixture(scope="session")
+def verdicts() -> pd.DataFrame:
+    """Verdicts on the claims of the four papers."""
+    return check_claims()
+
+
+@pytest.fixture(scope="session")
+def results() -> pd.DataFrame:
+    """The same with inputs and recomputed numbers."""
+    return checked_claims()
 
 
 @pytest.fixture(scope="session")

@@ -55,13 +55,13 @@ def test_nearly_all_simulated_standard_errors_are_in_range(n_pos, n_neg, auc, sp
     shift = np.sqrt(1 + spread**2) * norm.ppf(auc)
     y = np.r_[np.ones(n_pos, int), np.zeros(n_neg, int)]
     found = []
-    for _ in range(1500):
+    for _ in range(900):
         estimate = delong_auc(y, np.r_[rng.normal(shift, spread, n_pos), rng.normal(0, 1, n_neg)])
         if abs(estimate.auc - auc) < 0.01:
             found.append(estimate.se)
     low, high = se_range(auc, n_pos, n_neg)
     inside = [low * (1 - SCATTER) <= se <= high * (1 + SCATTER) for se in found]
-    assert len(found) > 80
+    assert len(found) > 50
     assert np.mean(inside) > 0.95
 
 

@@ -30,6 +30,8 @@ def test_grim_finds_impossible_proportions():
         ("0.60", {"k": 105, "n": 178}, FAILS),
         ("61.9", {"k": 13, "n": 21}, HOLDS),
         ("2 of 2", {"k": 2, "n": 2}, HOLDS),
+        ("1", {"k": 2, "n": 2}, HOLDS),
+        ("33", {"k": 1, "n": 3}, HOLDS),
         ("2 of 3", {"k": 2, "n": 2}, FAILS),
         ("206", {"k": 206, "n": 1024, "claimed": "majority"}, FAILS),
         ("513", {"k": 513, "n": 1024, "claimed": "majority"}, HOLDS),
