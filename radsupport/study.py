@@ -53,7 +53,8 @@ def load_study(
     raw = _read_yaml(path, folder)
     profiles = raw.pop("profiles", {}) or {}
     if profile not in PROFILES:
-        raise StudyError(f"Unknown profile {profile!r}.", [Problem("no such profile", " or ".join(PROFILES), value=profile)])
+        problem = Problem("no such profile", " or ".join(PROFILES), value=profile)
+        raise StudyError(f"Unknown profile {profile!r}.", [problem])
     merged = merge(raw, profiles.get(profile, {}) or {})
     merged = merge(merged, {key: value for key, value in (overrides or {}).items() if merged.get(key, {}) is not None})
     merged["profile"] = profile
@@ -133,22 +134,27 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
     """Yield every place where one section names something that another does not have."""
     file, names = str(path), [signature.name for signature in study.signatures]
     if "train" not in study.cohorts:
-        yield Problem("there is no cohort `train`", "a cohort the models are fitted on", "add it", file, column="cohorts")
+        expected = "a cohort the models are fitted on"
+        yield Problem("there is no cohort `train`", expected, "add it", file, column="cohorts")
     if study.is_synthetic and study.synthetic is None:
         yield Problem("synthetic data without a generator", remedy="add `synthetic:`", file=file, column="data.kind")
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield Problem("two signatures of one name", remedy="rename one", file=file, column="signatures", value=name)
+    for where, kind, used, known in _references(study, names):
+        for value in sorted(set(used) - set(known)):
+            expected = f"one of {', '.join(known)}"
+            yield Problem(f"unknown {kind}", expected, "correct it", file, column=where, value=value)
+
+
+def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, str, list[str], list[str]]]:
+    """Yield (place, kind, names used there, names that exist) for everything that refers to another section."""
+    columns = list(study.columns)
     for signature in study.signatures:
         where = f"signatures.{signature.name}"
-        for kind, used, known in (
-            ("phase", signature.phases, list(study.phases)),
-            ("column", signature.columns, list(study.columns)),
-            ("signature", signature.combines, names),
-        ):
-            for value in sorted(set(used) - set(known)):
-                yield Problem(f"unknown {kind}", f"one of {', '.join(known)}", "correct it", file, column=where, value=value)
-    for section, value in (("validation.best", study.validation.best), ("nomogram.signature", study.nomogram.signature)):
-        if value and value not in names:
-            yield Problem("unknown signature", f"one of {', '.join(names)}", "correct it", file, column=section, value=value)
-    for value in sorted(set(study.nomogram.columns) - set(study.columns)):
-        yield Problem("unknown column", f"one of {', '.join(study.columns)}", "correct it", file, column="nomogram", value=value)
+        yield where, "phase", signature.phases, list(study.phases)
+        yield where, "column", signature.columns, columns
+        yield where, "signature", signature.combines, names
+    yield "validation.best", "signature", [name for name in [study.validation.best] if name], names
+    yield "nomogram.signature", "signature", [name for name in [study.nomogram.signature] if name], names
+    yield "nomogram.columns", "column", study.nomogram.columns, columns
+    yield "survival.covariates", "column", study.survival.covariates, columns

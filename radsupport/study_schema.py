@@ -315,7 +315,8 @@ class Marginal(Strict):
 
     `center_counts` (center to level to count) replaces the counts where a center's own are published.
     `log_hazard` (per level) and `log_hazard_per_sd` let the column act on survival where the outcome
-    is drawn from the hazard. `reads_diameter` is a reader's measurement of the drawn tumour, off by 1 mm SD. `shapes` makes the column steer the tumour that is drawn: its largest axial diameter (classes
+    is drawn from the hazard. `reads_diameter` is a reader's measurement of the drawn tumour, off by 1 mm SD.
+    `shapes` makes the column steer the tumour that is drawn: its largest axial diameter (classes
     between `edges`, mm), a fluid core, or calcification.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from radsupport.chapter import why_unused
 from radsupport.study import load_study
 from radsupport.study_schema import Study
 
@@ -35,7 +36,7 @@ def estimate(numbers: Mapping[str, Any], key: str, digits: int = 2) -> str:
     text = f"{entry['value']:.{digits}f}"
     if entry.get("ci_low") is not None:
         text += f" ({entry['ci_low']:.{digits}f} to {entry['ci_high']:.{digits}f})"
-    return text
+    return f"{text}, n = {entry['n']}" if entry.get("n") else text
 
 
 def landing_page(studies: Sequence[str], left_out: Mapping[str, str], published: bool) -> str:
@@ -53,9 +54,8 @@ def landing_page(studies: Sequence[str], left_out: Mapping[str, str], published:
         parts.append("")
     if published:
         parts.append("## The four papers\n\nWhat they printed, recomputed: {ref}`published-09_published`.\n")
-    parts.append(
-        "## How to read on\n\nStart with a study's first page, or with {ref}`methods`. Terms are explained in the {ref}`glossary`.\n"
-    )
+    parts.append("## How to read on\n\nStart with a study's first page, or with {ref}`methods`.")
+    parts.append("Terms are explained in the {ref}`glossary`.\n")
     return "\n".join(parts)
 
 
@@ -63,7 +63,7 @@ def _landing_row(study: Study, numbers: Mapping[str, Any]) -> str:
     kind = "synthetic" if study.is_synthetic else "real"
     n, events = numbers.get("n_subjects", {}).get("value"), numbers.get("n_events", {}).get("value")
     size = f"{n} ({events})" if n is not None else "–"
-    cells = [f"{{ref}}`{study.id}`<br>{study.title}", kind, size]
+    cells = [f"{{ref}}`{study.id} <{study.id}>`<br>{study.title}", kind, size]
     for key in ("headline_train", "headline_external"):
         value, name = estimate(numbers, key), numbers.get(f"{key}_signature", {}).get("value", "")
         cells.append(f"{value}<br>{name}" if value != "–" else "–")
@@ -79,31 +79,55 @@ def study_page(study_id: str) -> str:
         else f"**Real data** ({study.data.licence})."
     )
     cite = f" The protocol follows {{cite:t}}`{study.citation}`." if study.citation else ""
+    size = f"{numbers.get('n_subjects', {}).get('value', '–')} patients"
     lines = [
-        f"({study.id})=\n# {study.id}: {study.title}\n",
+        f"({study.id})=\n# {study.title}\n",
         f"{kind}{cite}\n",
-        f"## The question\n\n{study.question}\n",
-        "## In numbers\n",
+        f"## The question\n\n{study.question}\n\nStudy `{study.id}`, {size}, profile `{numbers.get('profile', {}).get('value', 'demo')}`.\n",
+        *_scores(study, numbers),
+        *_chapters(study),
     ]
-    lines += ["| What | Value |", "|---|---|"]
-    lines += [f"| {entry['label']} | {entry['text']} |" for entry in _facts(study, numbers)]
     if study.cautions:
         lines += ["\n## What these data can not show\n", *[f"- {caution}" for caution in study.cautions]]
     return "\n".join(lines) + "\n"
 
 
-def _facts(study: Study, numbers: Mapping[str, Any]) -> list[dict[str, str]]:
-    facts = [{"label": "Patients", "text": str(numbers.get("n_subjects", {}).get("value", "–"))}]
-    for key, entry in numbers.items():
-        if key.startswith(("auc_", "c_index_")) and entry["value"] is not None:
-            measure, cohort, signature = key.replace("c_index", "c-index").split("_", 2)
-            words = {"auc": "AUC", "c-index": "C-index"}[measure]
-            n = f", n = {entry['n']}" if entry.get("n") else ""
-            facts.append(
-                {"label": f"{words}, {signature}, {_cohort(study, cohort)}{n}", "text": estimate(numbers, key)}
-            )
-    return facts
+def _scores(study: Study, numbers: Mapping[str, Any]) -> list[str]:
+    """Return the table of discrimination: a row per signature, a column per cohort."""
+    measures = {"auc": "AUC", "c_index": "C-index"}
+    cohorts = [key for key in study.cohorts if any(f"{m}_{key}_" in number for m in measures for number in numbers)]
+    if not cohorts:
+        return []
+    measure = next(m for m in measures if any(number.startswith(f"{m}_{cohorts[0]}_") for number in numbers))
+    prefix = f"{measure}_{cohorts[0]}_"
+    names = [key.removeprefix(prefix) for key in numbers if key.startswith(prefix)]
+    head = [f"{study.cohorts[key].name} ({'out of fold' if key == 'train' else key})" for key in cohorts]
+    lines = [
+        f"## {measures[measure]} of each signature\n",
+        f"| Signature | {' | '.join(head)} |",
+        "|---|" + "---|" * len(head),
+    ]
+    lines += [
+        f"| {name} | {' | '.join(estimate(numbers, f'{measure}_{key}_{name}') for key in cohorts)} |" for name in names
+    ]
+    return [*lines, "", "95% confidence intervals; 0.5 is chance.\n"]
 
 
-def _cohort(study: Study, name: str) -> str:
-    return next((cohort.name for key, cohort in study.cohorts.items() if key == name), name)
+CHAPTER_WORDS = {
+    "01_cohort": "who is in the study, and how the cohorts compare",
+    "02_preprocessing": "the scans, the masks, and what was wrong with them",
+    "03_radiomics": "size, grey levels and texture as numbers, and whether two readers agree",
+    "04_deep_features": "what a network makes of the tumour, and who trained it",
+    "05_modelling": "the signatures, cross-validated, and the controls",
+    "06_validation": "discrimination, calibration and usefulness where the model was not built",
+    "07_survival": "risk groups and regression over time",
+    "08_nomogram": "the final model as points and as a calculator",
+}
+
+
+def _chapters(study: Study) -> list[str]:
+    lines = ["## The chapters\n"]
+    for name, words in CHAPTER_WORDS.items():
+        reason = why_unused(name, study)
+        lines.append(f"- {{ref}}`{study.id}-{name}`: {words}" + (f" (not used: {reason})" if reason else ""))
+    return lines

@@ -85,8 +85,7 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         if cell.cell_type == "code":
-            tags = set(cell.metadata.get("tags", [])) | {"hide-input"}
-            cell.metadata["tags"] = sorted(tags)
+            cell.metadata["tags"] = [_display_tag(cell)]
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
     heading = rf"# \1 — {title}" if title else r"# \1"
@@ -94,14 +93,21 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
     return notebook
 
 
+def _display_tag(cell: Any) -> str:
+    """Return how a code cell shows: folded above its output; not at all where it has none and sets nothing up."""
+    if "injected-parameters" in cell.metadata.get("tags", []) or ".finish()" in cell.source:
+        return "remove-cell"
+    return "hide-input"
+
+
 def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterable[str]]) -> dict[str, Any]:
     """Return the table of contents: a part per study, then the pages that serve all of them."""
     parts: list[dict[str, Any]] = []
     for study in studies:
         pages = [{"file": f"studies/{study}/{name}"} for name in chapters[study]]
-        parts.append(
-            {"caption": load_study(study).title, "chapters": [{"file": f"studies/{study}/index", "sections": pages}]}
-        )
+        kind = "synthetic" if load_study(study).is_synthetic else "real data"
+        first = {"file": f"studies/{study}/index", "sections": pages}
+        parts.append({"caption": f"{study} ({kind})", "chapters": [first]})
     if PUBLISHED in chapters:
         pages = [{"file": f"studies/{PUBLISHED}/{name}"} for name in chapters[PUBLISHED]]
         parts.append({"caption": "The four papers", "chapters": pages})
