@@ -80,10 +80,11 @@ def study_page(study_id: str) -> str:
     )
     cite = f" The protocol follows {{cite:t}}`{study.citation}`." if study.citation else ""
     size = f"{numbers.get('n_subjects', {}).get('value', '–')} patients"
+    profile = numbers.get("profile", {}).get("value", "demo")
     lines = [
         f"({study.id})=\n# {study.title}\n",
         f"{kind}{cite}\n",
-        f"## The question\n\n{study.question}\n\nStudy `{study.id}`, {size}, profile `{numbers.get('profile', {}).get('value', 'demo')}`.\n",
+        f"## The question\n\n{study.question}\n\nStudy `{study.id}`, {size}, profile `{profile}`.\n",
         *_scores(study, numbers),
         *_chapters(study),
     ]
