@@ -4,8 +4,8 @@
     python benchmarks/statistics_survival.py --quick    # without the LASSO
 
 Every ratio is measured in this one run, in CPU seconds of one thread (wall time where the machine is free). A loop of N
-calls is timed on a part of them and scaled up; the column `timed` says how many were run. The column `R 4.2` holds, for orientation only, times of the same tasks in R on a
-2-core machine (survival, boot, timeROC, glmnet).
+calls is timed on a part of them and scaled up; the column `timed` says how many were run. The column `R 4.2` holds, for
+orientation only, times of the same tasks in R on a 2-core machine (survival, boot, timeROC, glmnet).
 """
 
 from __future__ import annotations
