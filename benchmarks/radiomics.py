@@ -27,6 +27,8 @@ import yaml
 from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parents[1]
+# this file is called like pyradiomics' package, so its folder must not be searched for imports
+sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks")]
 SHAPE, SPACING = (120, 512, 512), (0.7, 0.7, 1.0)
 COVERS_ALL = 10_000
 MODES = {

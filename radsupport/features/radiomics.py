@@ -109,7 +109,7 @@ def extract(
     """
     loaded = load_settings(settings)
     _check_cases(cases, image_column, mask_column)
-    folder = None if cache is None else Path(cache)
+    folder = None if cache is None else Path(cache).absolute()
     paths = zip(*(cases[name] for name in ("subject", "phase", image_column, mask_column)), strict=True)
     jobs = [
         Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation)
@@ -169,8 +169,8 @@ def _require_paths(job: Job) -> None:
 
 
 def _text(path: Any) -> str:
-    """Return a path as text, "" for None, NaN and NA."""
-    return str(path) if isinstance(path, str | Path) else ""
+    """Return a path as absolute text (workers may run elsewhere), "" for None, NaN, NA and ""."""
+    return str(Path(path).absolute()) if isinstance(path, str | Path) and str(path) else ""
 
 
 def _check_cases(cases: pd.DataFrame, image_column: str, mask_column: str) -> None:

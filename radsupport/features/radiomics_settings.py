@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ def load_settings(settings: str | Path | Mapping[str, Any] | RadiomicsSettings) 
     """
     if isinstance(settings, RadiomicsSettings):
         return settings
-    name = "" if isinstance(settings, Mapping) else str(settings)
+    name = "given as a mapping" if isinstance(settings, Mapping) else str(settings)
     raw = dict(settings) if isinstance(settings, Mapping) else _read(Path(settings))
     problems = list(_problems(raw, name))
     if problems:
@@ -166,28 +167,37 @@ class _Messages(logging.Handler):
             self.texts.append(text)
 
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @contextmanager
 def quiet_pyradiomics() -> Iterator[list[str]]:
-    """Collect what pyradiomics logs as warning or error instead of printing it.
+    """Collect what pyradiomics logs as warning or error instead of printing it, one thread at a time.
 
     Yields
     ------
     list of str
         Filled while the block runs; also silences numpy's RuntimeWarning (0/0 in a feature that is not defined
-        for a region, which becomes NaN), but only where pyradiomics raises it.
+        for a region, which becomes NaN), but only where pyradiomics raises it. Loggers and warning filters belong to
+        the process, so threads (of a Dask worker, say) wait for each other.
     """
     loggers = [logging.getLogger("radiomics"), logging.getLogger("pykwalify.core")]
     messages = _Messages(logging.WARNING)
-    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.handlers, logger.propagate = [messages], False
-    try:
-        with warnings.catch_warnings():
-            # pyradiomics divides by zero on purpose where a feature has no value; the value becomes NaN or inf
-            warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"radiomics\.")
-            # pykwalify, which pyradiomics checks its settings with, loads its schema's functions in an old way
-            warnings.filterwarnings("ignore", r"the load_module\(\) method is deprecated", DeprecationWarning)
-            yield messages.texts
-    finally:
-        for logger, handlers, propagate in before:
-            logger.handlers, logger.propagate = handlers, propagate
+    with _ONE_AT_A_TIME:
+        before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+        for logger in loggers:
+            logger.handlers, logger.propagate = [messages], False
+        try:
+            with warnings.catch_warnings():
+                _ignore_known_warnings()
+                yield messages.texts
+        finally:
+            for logger, handlers, propagate in before:
+                logger.handlers, logger.propagate = handlers, propagate
+
+
+def _ignore_known_warnings() -> None:
+    # pyradiomics divides by zero on purpose where a feature has no value; the value becomes NaN or inf
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"radiomics\.")
+    # pykwalify, which pyradiomics checks its settings with, loads its schema's functions in an old way
+    warnings.filterwarnings("ignore", r"the load_module\(\) method is deprecated", DeprecationWarning)

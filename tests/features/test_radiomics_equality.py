@@ -231,7 +231,9 @@ def lbp_in_pyradiomics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("lbp_in_pyradiomics")
 @pytest.mark.parametrize("cast", [sitk.sitkFloat32, sitk.sitkInt16])
 @pytest.mark.parametrize(
-    "own", [{"LBP2D": {"binWidth": 1}}, {"LBP2D": {"lbp2DRadius": 2.5, "lbp2DSamples": 12}}, {"LBP3D": {}}]
+    "own",
+    [{"LBP2D": {"binWidth": 1}}, {"LBP2D": {"lbp2DRadius": 2.5, "force2Ddimension": 2}}, {"LBP3D": {}}],
+    ids=["LBP2D", "LBP2D sagittal", "LBP3D"],
 )
 def test_lbp_is_bit_equal(own: dict[str, Any], cast: int) -> None:
     # LBP3D looks 49 voxels far, so only a wide volume is cropped at all
