@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-CohortName = Literal["train", "internal", "external", "segmentation"]
-SourceName = Literal["ct_findings", "clinical", "radiomics", "deep", "deep_published"]
-Share = Annotated[float, Field(ge=0, le=1)]
+from radsupport.schema_base import STRICT, CohortName, Share, SourceName, TestName
+from radsupport.schema_synthetic import Synthetic
 
 
 class Strict(BaseModel):
-    """Base of all parts: unknown keys are errors, values are frozen."""
+    """Base of all parts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 class Label(Strict):
@@ -67,8 +66,26 @@ class Cohort(Strict):
     share: Share | None = None
 
 
+class Measure(Strict):
+    """How images give a column; chapter 02 shows the value beside the reader's entry.
+
+    `phases` are those that it is taken in, `before` the phase before contrast (`enhanced_rate`). `threshold` is in mm
+    for a `diameter_class`, in HU for `calcification` (above it) and `cystic_part` (below it in every phase);
+    `threshold_belongs` says which of the two diameter classes holds the threshold itself.
+    """
+
+    what: Literal["max_diameter", "diameter_class", "ct_ratio", "enhanced_rate", "calcification", "cystic_part"]
+    phases: Annotated[list[str], Field(min_length=1)]
+    before: str = ""
+    threshold: float = 0.0
+    threshold_belongs: Literal["upper", "lower"] = "upper"
+
+
 class Column(Strict):
-    """One clinical variable or CT finding, as the reader's sheet holds it."""
+    """One clinical variable or CT finding, as the reader's sheet holds it.
+
+    `group` is the heading under which baseline tables list it.
+    """
 
     source: Literal["clinical", "ct_findings"]
     kind: Literal["number", "category"]
@@ -80,6 +97,8 @@ class Column(Strict):
     maximum: float | None = None
     column: str | None = None
     recode: dict[str, str] = {}
+    group: str = ""
+    measure: Measure | None = None
     time_of_knowledge: Literal["preoperative", "postoperative"] = "preoperative"
 
     @model_validator(mode="after")
@@ -95,7 +114,9 @@ class Data(Strict):
 
     `clinical` is the path of the sheet as the manifest writes it (unless the manifest has a row of role
     clinical); several `clinical_sheet` of one workbook are joined by subject. `feature_tables` maps a
-    center to its table, `feature_columns` a feature source to the pattern that its columns match.
+    center to its table, `feature_columns` a feature source to the pattern that its columns match. `cohort`
+    names the column of the clinical table that holds each subject's cohort (its key or name in `cohorts:`),
+    for a split that was fixed beforehand; without it cohorts follow from centers and shares.
     """
 
     kind: Literal["synthetic", "real"]
@@ -108,6 +129,7 @@ class Data(Strict):
     clinical_sheet: str | list[str] = ""
     subject: str = "subject"
     center: str = "center"
+    cohort: str = ""
     missing_values: list[str] = ["", "NA", "--", "n/a"]
     feature_tables: dict[str, str] = {}
     feature_columns: dict[SourceName, str] = {}
@@ -130,10 +152,18 @@ class Phase(Strict):
 
 
 class CohortTables(Strict):
-    """Baseline tables of chapter 01."""
+    """Baseline tables of chapter 01.
+
+    `tests_by_cohort` and `tests_by_outcome` map a column to the test that the paper names (else it is chosen from the
+    data); `by_cohort_as` and `by_outcome_as` say which printed table has this layout.
+    """
 
     normality_alpha: Share = 0.05
     adjust: Literal["none", "bh"] = "none"
+    tests_by_cohort: dict[str, TestName] = {}
+    tests_by_outcome: dict[str, TestName] = {}
+    by_cohort_as: str = ""
+    by_outcome_as: str = ""
 
 
 class Preprocessing(Strict):
@@ -291,79 +321,20 @@ class Published(Strict):
     ours: str = ""
 
 
-class Scanner(Strict):
-    """How a center's scanner renders the same patient."""
+class Caution(Strict):
+    """What a reader must know: a limit of the data or a contradiction in print; `chapters` (such as "01") show it."""
 
-    thickness_mm: PositiveFloat
-    pixel_mm: PositiveFloat
-    noise_hu: float
-    kernel_mm: float
-    offset_hu: float = 0.0
+    text: str
+    chapters: list[str] = []
 
-
-class SyntheticCenter(Strict):
-    """Number of patients and events of one synthetic center."""
-
-    n: PositiveInt
-    events: int
-    scanner: Scanner
-    missing: dict[str, int] = {}
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return self.text
 
 
-class Marginal(Strict):
-    """Distribution of one column, [event-free, event]: counts per level, or a normal by mean and SD.
-
-    `center_counts` (center to level to count) replaces the counts where a center's own are published.
-    `log_hazard` (per level) and `log_hazard_per_sd` let the column act on survival where the outcome
-    is drawn from the hazard. `reads_diameter` is a reader's measurement of the drawn tumour, off by 1 mm SD.
-    `shapes` makes the column steer the tumour that is drawn: its largest axial diameter (classes
-    between `edges`, mm), a fluid core, or calcification.
-    """
-
-    counts: dict[str, tuple[float, float]] = {}
-    center_counts: dict[str, dict[str, float]] = {}
-    mean: tuple[float, float] | None = None
-    sd: tuple[float, float] | None = None
-    limits: tuple[float, float] = (0.05, 1e6)
-    log_hazard: dict[str, float] = {}
-    log_hazard_per_sd: float = 0.0
-    reads_diameter: bool = False
-    shapes: Literal["", "size_mm", "core", "calcification"] = ""
-    edges: list[float] = []
-
-
-class Anatomy(Strict):
-    """Mean HU of each tissue per phase, and the tumour's size."""
-
-    organ: dict[str, float]
-    tumour: dict[str, float]
-    aorta: dict[str, float]
-    vein: dict[str, float]
-    diameter_mm: tuple[PositiveFloat, PositiveFloat] = (8.0, 45.0)
-    field_mm: PositiveFloat = 90.0
-    distractors: int = 0
-
-
-class Synthetic(Strict):
-    """The generator of a synthetic cohort.
-
-    `effect`: log-odds of the label (or log-hazard) per SD of the latent; 0 plants nothing.
-    `survival_effect`: log-hazard per SD, where it differs. `late_event_share`: share of the patients without the
-    label whose event comes after the label's horizon.
-    """
-
-    effect: float = 3.0
-    outcome: Literal["label", "survival"] = "label"
-    survival_from: Literal["label", "hazard"] = "label"
-    centers: dict[str, SyntheticCenter]
-    anatomy: Anatomy
-    marginals: dict[str, Marginal] = {}
-    survival_effect: float | None = None
-    late_event_share: Share = 0.0
-    follow_up_months: tuple[float, float] = (12.0, 107.0)
-    label_horizon_months: float = 60.0
-    median_survival_months: float = 40.0
-    second_reader_subjects: int = 30
+def _as_caution(given: object) -> object:
+    """Let a plain sentence stand for a caution of no particular chapter."""
+    return {"text": given} if isinstance(given, str) else given
 
 
 class Study(Strict):
@@ -391,7 +362,7 @@ class Study(Strict):
     nomogram: Nomogram = Nomogram()
     synthetic: Synthetic | None = None
     published: list[Published] = []
-    cautions: list[str] = []
+    cautions: list[Annotated[Caution, BeforeValidator(_as_caution)]] = []
 
     @property
     def is_synthetic(self) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import Problem, StudyError
-from radsupport.study_schema import CohortName, Study
+from radsupport.schema_base import CohortName
+from radsupport.study_schema import Study
 
 EXCLUDED = ("subject", "center", "reason")
 

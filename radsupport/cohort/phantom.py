@@ -21,8 +21,8 @@ from radsupport.cohort.phantom_shapes import Grid
 from radsupport.cohort.phantom_subjects import draw_subjects
 from radsupport.errors import StudyError
 from radsupport.features.parallel import map_cases
+from radsupport.schema_synthetic import Anatomy, Scanner, Synthetic
 from radsupport.study import Study
-from radsupport.study_schema import Anatomy, Scanner, Synthetic
 
 FAT_HU, TISSUE_HU, AIR_HU, FLUID_HU, CALCIUM_HU = -100.0, 55.0, -900.0, 12.0, 320.0
 MANIFEST, CLINICAL = "manifest.csv", "clinical.csv"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from radsupport.study_schema import Marginal, Synthetic, SyntheticCenter
+from radsupport.schema_synthetic import Marginal, Synthetic, SyntheticCenter
 
 Generator = np.random.Generator
 

@@ -1,0 +1,18 @@
+"""Words that all parts of a study file share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+CohortName = Literal["train", "internal", "external", "segmentation"]
+SourceName = Literal["ct_findings", "clinical", "radiomics", "deep", "deep_published"]
+TestName = Literal[
+    "student_t", "welch_t", "mann_whitney", "anova", "welch_anova", "kruskal",
+    "chi_square", "chi_square_yates", "fisher",
+]  # fmt: skip
+Share = Annotated[float, Field(ge=0, le=1)]
+
+#: Configuration of every part of a study file: unknown keys are errors, values are frozen.
+STRICT = ConfigDict(extra="forbid", frozen=True)
