@@ -46,7 +46,7 @@ def prediction_times(times: Any) -> FloatArray:
     InputError
         Missing, infinite or negative times.
     """
-    wanted = as_finite(np.atleast_1d(np.asarray(times, dtype=float)), "times")
+    wanted = as_finite([times] if np.ndim(times) == 0 else times, "times")
     if (wanted < 0).any():
         raise InputError("`times` must not be negative.")
     return wanted

@@ -187,6 +187,19 @@ def test_separation_is_an_error_that_names_the_covariate(data, column):
     assert any(problem.column.startswith("s") for problem in caught.value.problems)
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), min_size=3, max_size=9))
+def test_one_covariate_separates_where_its_classes_do_not_overlap(subjects):
+    table = pd.DataFrame(subjects, columns=["x", "y"])
+    cases, controls = table.x[table.y == 1], table.x[table.y == 0]
+    overlap = len(cases) and len(controls) and cases.min() < controls.max() and controls.min() < cases.max()
+    if overlap:
+        assert np.isfinite(fit_logistic(table, "y", ["x"]).coef["x"])
+    else:
+        with pytest.raises(NotEstimableError):
+            fit_logistic(table, "y", ["x"])
+
+
 def test_a_strong_predictor_is_not_taken_for_separation():
     x = np.concatenate([np.linspace(-30, -1, 60), [0.5, -0.5], np.linspace(1, 30, 60)])
     table = pd.DataFrame({"x": x, "y": [0] * 60 + [0, 1] + [1] * 60})

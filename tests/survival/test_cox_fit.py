@@ -152,6 +152,21 @@ def test_firth_maximises_the_penalised_likelihood(cohort, ties):
     assert fit.log_likelihood < fit_cox(small, "time", "event", ["x", "b"], ties).log_likelihood
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 1), st.integers(0, 2)), min_size=2, max_size=7))
+def test_one_covariate_is_separated_where_every_death_is_extreme_in_its_risk_set(subjects):
+    table = pd.DataFrame(subjects, columns=["t", "e", "x"])
+    at_risk = [table[table.t >= t].x for t in table.t[table.e == 1]]
+    own = table.x[table.e == 1].tolist()
+    varies = any(risks.min() < risks.max() for risks in at_risk)
+    extreme = [all(x == edge(risks) for x, risks in zip(own, at_risk, strict=True)) for edge in (min, max)]
+    if varies and not any(extreme):
+        assert np.isfinite(fit_cox(table, "t", "e", ["x"]).coef["x"])
+    else:
+        with pytest.raises(NotEstimableError):
+            fit_cox(table, "t", "e", ["x"])
+
+
 def test_heavy_tails_are_not_taken_for_separation():
     rng = np.random.default_rng(9)
     x = rng.normal(size=200)
