@@ -156,5 +156,13 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
         yield where, "signature", signature.combines, names
     yield "validation.best", "signature", [name for name in [study.validation.best] if name], names
     yield "nomogram.signature", "signature", [name for name in [study.nomogram.signature] if name], names
-    yield "nomogram.columns", "column", study.nomogram.columns, columns
-    yield "survival.covariates", "column", study.survival.covariates, columns
+    survival, nomogram = study.survival, study.nomogram
+    yield "nomogram.further_signatures", "signature", nomogram.further_signatures, names
+    for key in ("columns", "preoperative_columns", "candidates"):
+        yield f"nomogram.{key}", "column", getattr(nomogram, key), columns
+    yield "survival.signatures", "signature", survival.signatures, names
+    yield "survival", "signature", [name for name in (survival.baseline, survival.adds) if name], names
+    yield "survival.covariates", "column", survival.covariates, columns
+    yield "survival.flow", "column", survival.flow, ["group", "event", "label", *columns]
+    for key, cohorts in survival.pooled.items():
+        yield f"survival.pooled.{key}", "cohort", list(cohorts), list(study.cohorts)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from radsupport.schema_base import STRICT, CohortName, Share, SourceName, TestName
+from radsupport.schema_survival import Nomogram, SurvivalAnalysis
 from radsupport.schema_synthetic import Synthetic
 
 
@@ -30,12 +31,13 @@ class Survival(Strict):
     """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
 
     `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
-    neither among `event_values` nor among `censored_values` is an error.
+    neither among `event_values` nor among `censored_values` is an error. `event_name` says what happens, in a word.
     """
 
     time: str
     event: str
     name: str
+    event_name: str = "event"
     unit: Literal["days", "months"] = "months"
     days_per_month: PositiveFloat = 30.4375
     event_values: list[str] = ["1"]
@@ -292,23 +294,6 @@ class Validation(Strict):
     threshold: Literal["youden", "median", "half"] = "youden"
     decision_thresholds: tuple[Share, Share] = (0.05, 0.6)
     best: str = ""
-
-
-class SurvivalAnalysis(Strict):
-    """Groups and models of chapter 07."""
-
-    threshold: Literal["youden", "median", "max_logrank"] = "youden"
-    covariates: list[str] = []
-    bootstrap: PositiveInt = 500
-
-
-class Nomogram(Strict):
-    """Predictors of chapter 08: one signature and clinical columns."""
-
-    model: Literal["logistic", "cox"] = "logistic"
-    signature: str = ""
-    columns: list[str] = []
-    horizons_months: list[PositiveFloat] = []
 
 
 class Published(Strict):
