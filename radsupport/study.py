@@ -154,7 +154,11 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
         yield where, "phase", signature.phases, list(study.phases)
         yield where, "column", signature.columns, columns
         yield where, "signature", signature.combines, names
-    yield "validation.best", "signature", [name for name in [study.validation.best] if name], names
+    for key in ("best", "comparator"):
+        yield f"validation.{key}", "signature", [name for name in [getattr(study.validation, key)] if name], names
+    for compared in study.validation.comparisons:
+        yield f"validation.comparisons.{compared.name}", "signature", compared.signatures, names
+    yield "validation.subgroups", "column", [part.column for part in study.validation.subgroups], columns
     yield "nomogram.signature", "signature", [name for name in [study.nomogram.signature] if name], names
     survival, nomogram = study.survival, study.nomogram
     yield "nomogram.further_signatures", "signature", nomogram.further_signatures, names

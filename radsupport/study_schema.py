@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveI
 from radsupport.schema_base import STRICT, CohortName, Share, SourceName, TestName
 from radsupport.schema_survival import Nomogram, SurvivalAnalysis
 from radsupport.schema_synthetic import Synthetic
+from radsupport.schema_validation import Validation
 
 
 class Strict(BaseModel):
@@ -285,15 +286,6 @@ class Modelling(Strict):
     permutations: int = 20
     compare_learners: list[str] = []
     compare_sources: list[SourceName] = []
-
-
-class Validation(Strict):
-    """Resamples and thresholds of chapter 06."""
-
-    bootstrap: PositiveInt = 1000
-    threshold: Literal["youden", "median", "half"] = "youden"
-    decision_thresholds: tuple[Share, Share] = (0.05, 0.6)
-    best: str = ""
 
 
 class Published(Strict):

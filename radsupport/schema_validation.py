@@ -1,0 +1,72 @@
+"""The `validation:` section of a study file: what chapter 06 compares, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, PositiveInt, model_validator
+
+from radsupport.schema_base import STRICT, Share
+
+
+class Comparison(BaseModel):
+    """Signatures that are shown and tested together, such as one table of a paper."""
+
+    model_config = STRICT
+
+    name: str
+    signatures: Annotated[list[str], Field(min_length=2)]
+
+
+class Subgroup(BaseModel):
+    """A division of the patients in which signatures are judged separately.
+
+    `column` is one of `columns:`. A category is divided by its levels, or by those of `levels` only; a number at `cut`
+    (in the column's unit): up to it, and above it.
+    """
+
+    model_config = STRICT
+
+    column: str
+    levels: list[str] = []
+    cut: float | None = None
+
+    @model_validator(mode="after")
+    def levels_or_cut(self) -> Subgroup:
+        """Refuse both ways of dividing at once."""
+        if self.levels and self.cut is not None:
+            raise ValueError("a subgroup has either `levels:` (a category) or `cut:` (a number)")
+        return self
+
+
+class Validation(BaseModel):
+    """Resamples, thresholds and comparisons of chapter 06.
+
+    `threshold` is the rule by which the classifying threshold is fixed on the training cohort; `decision_thresholds`
+    the range of decision curves. `best` is the signature singled out beforehand, `comparator` the one that it is
+    measured against (reclassification, prediction error). `comparisons` are the groups of signatures that are drawn
+    and tested together; without them all are one group. `risk_categories` are the limits of risk classes for the net
+    reclassification. `null_se` adds the P of an AUC by its standard error under chance, where a paper used that.
+    """
+
+    model_config = STRICT
+
+    bootstrap: PositiveInt = 1000
+    threshold: Literal["youden", "median", "half"] = "youden"
+    decision_thresholds: tuple[Share, Share] = (0.05, 0.6)
+    best: str = ""
+    comparator: str = ""
+    comparisons: list[Comparison] = []
+    subgroups: list[Subgroup] = []
+    risk_categories: list[Share] = []
+    null_se: bool = False
+
+    @model_validator(mode="after")
+    def ranges_rise(self) -> Validation:
+        """Require limits in rising order."""
+        low, high = self.decision_thresholds
+        if not low < high < 1:
+            raise ValueError("`decision_thresholds` must be two shares, the first below the second, the second below 1")
+        if sorted(set(self.risk_categories)) != self.risk_categories:
+            raise ValueError("`risk_categories` must rise")
+        return self
