@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from radsupport.errors import Problem, StudyError
+from radsupport.errors import ClinicalTableError, Problem, StudyError
 from radsupport.schema_base import CohortName
 from radsupport.study_schema import Study
 
@@ -52,21 +52,24 @@ def build_cohort(study: Study, clinical: pd.DataFrame, files: pd.DataFrame | Non
     Returns
     -------
     CohortTables
-        The cohort sorted by subject. A cohort with a `share` is drawn at random within its center,
-        stratified by the primary outcome, from the study's seed.
+        The cohort sorted by subject. Where `data.cohort` names a column, it decides. Else a cohort with a
+        `share` is drawn at random within its center, stratified by the primary outcome, from the study's seed.
 
     Raises
     ------
     StudyError
-        A center in two cohorts without shares, or shares that do not sum to 1.
+        A center in two cohorts without shares, shares that do not sum to 1, or shares beside `data.cohort`.
+    ClinicalTableError
+        The column that `data.cohort` names holds no cohort of the study, or one that does not take the
+        subject's center; all subjects at once.
     """
     merged = _everybody(clinical, files)
     claims = _claims(study)
     reason = _reasons(study, merged, set(claims))
     kept = merged[reason == ""].sort_values("subject", ignore_index=True)
-    kept["cohort"] = _assign(study, kept, claims)
+    kept["cohort"] = _fixed(study, kept, claims) if study.data.cohort else _assign(study, kept, claims)
     lead = ["subject", "center", "cohort"]
-    inner = [c for c in kept.columns if c not in [*lead, "exclusion", "imaged", "listed"]]
+    inner = [c for c in kept.columns if c not in [*lead, "exclusion", "imaged", "listed", "split"]]
     out = merged.assign(reason=reason)[reason != ""].sort_values("subject", ignore_index=True)
     return CohortTables(kept[[*lead, *inner]], out[list(EXCLUDED)])
 
@@ -117,7 +120,7 @@ def _claims(study: Study) -> dict[str, list[tuple[CohortName, float]]]:
     for name, cohort in study.cohorts.items():
         for center in cohort.centers:
             claims.setdefault(center, []).append((name, 1.0 if cohort.share is None else cohort.share))
-    problems = list(_share_problems(claims))
+    problems = list(_fixed_problems(study) if study.data.cohort else _share_problems(claims))
     if problems:
         raise StudyError(f"The cohorts of study {study.id} contradict each other.", problems)
     return claims
@@ -135,6 +138,31 @@ def _share_problems(claims: dict[str, list[tuple[CohortName, float]]]) -> Iterat
                 column="cohorts",
                 value=shown,
             )
+
+
+def _fixed_problems(study: Study) -> Iterator[Problem]:
+    for name, cohort in study.cohorts.items():
+        if cohort.share is not None:
+            what = f"cohort {name} has a share, and `data.cohort` names the column {study.data.cohort}"
+            yield Problem(what, "one of the two", "remove `share:`", column="cohorts", value=f"{cohort.share:g}")
+
+
+def _fixed(study: Study, table: pd.DataFrame, claims: dict[str, list[tuple[CohortName, float]]]) -> list[str]:
+    """Return the cohort that the clinical table fixes; where it says nothing, the only cohort of the center."""
+    keys = {str(word).casefold(): key for key, cohort in study.cohorts.items() for word in (key, cohort.name)}
+    problems, cohorts = [], []
+    for row in table.to_dict("records"):
+        allowed = [str(name) for name, _ in claims[row["center"]]]
+        given = row["split"] if isinstance(row["split"], str) else ""
+        cohort = keys.get(given.casefold(), "") if given else (allowed[0] if len(allowed) == 1 else "")
+        cohorts.append(cohort)
+        if cohort not in allowed:
+            what = f"subject {row['subject']} of center {row['center']} is in no cohort that takes this center"
+            expected = " or ".join(allowed)
+            problems.append(Problem(what, expected, "correct the cohort", column=study.data.cohort, value=given))
+    if problems:
+        raise ClinicalTableError(f"The cohorts of study {study.id} can not be read from the clinical table.", problems)
+    return cohorts
 
 
 def _assign(study: Study, table: pd.DataFrame, claims: dict[str, list[tuple[CohortName, float]]]) -> list[str]:

@@ -39,7 +39,8 @@ def read_clinical(study: Study, path: Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per subject: subject, center (empty where the sheet has none), label (0/1), time
+        One row per subject: subject, center (empty where the sheet has none), split (the cohort that the sheet
+        fixes, where `data.cohort` names its column), label (0/1), time
         (months), event (0/1), where the study has them, then the columns of the study: numbers as
         float, categories as categorical with the study's levels in order. Missing values are NaN.
 
@@ -105,6 +106,8 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
     columns: dict[str, pd.Series] = {"row": pd.Series(sheet.rows, dtype=int)}
     columns["subject"] = _plain(sheet, study.data.subject, problems, required=True)
     columns["center"] = _plain(sheet, study.data.center, problems, required=False)
+    if study.data.cohort:
+        columns["split"] = _plain(sheet, study.data.cohort, problems, required=True)
     problems += _subject_problems(sheet, columns["subject"], study.data.subject)
     missing = {value.casefold() for value in study.data.missing_values}
     for name, (header, parse) in _wanted(study).items():

@@ -65,7 +65,7 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
     if study.is_synthetic:
         return True, "synthetic: generated on this machine"
     try:
-        files, folder = study_files(study, root), mirror_folder()
+        files, folder = _named_files(study, root), mirror_folder()
     except (ManifestError, FetchError) as error:
         return False, str(error)
     absent = files[[not path.is_file() for path in files["file"]]]
@@ -80,6 +80,12 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
             f"{len(missing)} of its {len(files)} files are not in the folder {MIRROR} names, such as {missing[0]}",
         )
     return False, f"{len(absent)} of its {len(files)} files are not on this machine; {_how_to_get(study)}"
+
+
+def _named_files(study: Study, root: Path) -> pd.DataFrame:
+    """Return the rows of the manifest that name a file; rows of people who were screened out name none."""
+    files = study_files(study, root)
+    return files[files["path"] != ""]
 
 
 def _how_to_get(study: Study) -> str:
@@ -122,7 +128,7 @@ def fetch(
         raise FetchError(
             f"Study {study.id} is synthetic: there is nothing to fetch; `radsupport demo {study.id}` makes it."
         )
-    folder, files = mirror_folder(mirror), study_files(study, root)
+    folder, files = mirror_folder(mirror), _named_files(study, root)
     out = StudyPaths(study.id, Path(root)).data if out is None else Path(out)
     problems: list[Problem] = []
     done = []

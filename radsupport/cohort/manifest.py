@@ -20,7 +20,9 @@ OPTIONAL = ("url", "sha256", "licence", "exclusion")
 CASE_ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
 SUBJECT_ROLES = ("dicom", "rtstruct", "seg")
 TABLE_ROLES = ("clinical", "features")
-ROLES = CASE_ROLES + SUBJECT_ROLES + TABLE_ROLES
+SCREENED = "screened"
+"""Role of a row that names no file: somebody who was screened and left out, with the reason in `exclusion`."""
+ROLES = (*CASE_ROLES, *SUBJECT_ROLES, *TABLE_ROLES, SCREENED)
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -159,11 +161,13 @@ def _needed(role: str) -> tuple[str, ...]:
         return ("study", "path")
     if role in SUBJECT_ROLES:
         return ("study", "subject", "center", "path")
+    if role == SCREENED:
+        return ("study", "subject", "center", "exclusion")
     return ("study", "subject", "center", "phase", "path")
 
 
 def _duplicates(table: pd.DataFrame, file: str) -> Iterator[Problem]:
-    cases = table[table["role"].isin(CASE_ROLES + SUBJECT_ROLES)]
+    cases = table[table["role"].isin((*CASE_ROLES, *SUBJECT_ROLES, SCREENED))]
     keys = ["study", "subject", "phase", "role"]
     for key, rows in cases[cases.duplicated(keys, keep=False)].groupby(keys, sort=False):
         _, subject, phase, role = (str(part) for part in key)

@@ -249,6 +249,42 @@ def test_a_random_share_is_exact_stratified_and_fixed_by_the_seed(n: int, events
     pd.testing.assert_frame_equal(build_cohort(split, shuffled).cohort, one)
 
 
+FIXED = {
+    "train": {"name": "Development", "centers": ["X"]},
+    "internal": {"name": "b", "centers": ["X"]},
+    "external": {"name": "c", "centers": ["Y"]},
+}
+
+
+def fixed(split: list[str], centers: list[str], **cohorts: Any) -> list[str]:
+    clinical = pd.DataFrame({"subject": [f"s{i}" for i in range(len(split))], "center": centers, "label": 1.0, "split": split})
+    plan = study(data={"cohort": "Set"}, cohorts={**FIXED, **cohorts})
+    return build_cohort(plan, clinical).cohort["cohort"].tolist()
+
+
+def test_a_fixed_split_is_taken_by_key_or_name_and_follows_the_center_where_it_is_empty() -> None:
+    assert fixed(["train", "DEVELOPMENT", "b", ""], ["X", "X", "X", "Y"]) == ["train", "train", "internal", "external"]
+
+
+def test_a_fixed_split_that_contradicts_the_study_is_refused_with_every_subject() -> None:
+    with pytest.raises(ClinicalTableError) as caught:
+        fixed(["train", "external", "", "tes"], ["Y", "X", "X", "X"])
+    assert [p.what.split()[1] for p in caught.value.problems] == ["s0", "s1", "s2", "s3"]
+    assert "expected external" in str(caught.value) or caught.value.problems[0].expected == "external"
+
+
+def test_a_fixed_split_and_a_share_exclude_each_other() -> None:
+    with pytest.raises(StudyError, match=r"cohort train has a share"):
+        fixed(["train"], ["X"], train={"name": "a", "centers": ["X"], "share": 0.5})
+
+
+def test_the_split_is_read_from_the_column_that_the_study_names(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "1,yes,365.25,D,50,low,train", header=f"{HEADER},Set")
+    assert read_clinical(study(data={"cohort": "Set"}), path)["split"].tolist() == ["train"]
+    with pytest.raises(ClinicalTableError, match="Sets"):
+        read_clinical(study(data={"cohort": "Sets"}), path)
+
+
 def test_shares_that_do_not_sum_to_one_are_refused() -> None:
     cohorts = {"train": {"name": "a", "centers": ["X"], "share": 0.7}, "internal": {"name": "b", "centers": ["X"]}}
     with pytest.raises(StudyError, match=r"shares of center X sum to 1\.7"):

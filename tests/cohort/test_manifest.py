@@ -125,3 +125,11 @@ def test_the_shipped_manifest_agrees_with_the_registry(root: Path, shared: Path)
     assert len(both) == len(registry)
     for column in ("url", "sha256", "licence"):
         assert both[column].equals(both[f"{column}_registry"])
+
+
+def test_people_who_were_screened_out_need_a_reason_but_no_file(tmp_path: Path) -> None:
+    header = "study,subject,center,phase,role,path,exclusion"
+    path = write(tmp_path, "mine,1,A,,screened,,metastatic", "mine,2,A,,screened,,", header=header)
+    table, problems = parse_manifest(path)
+    assert table["exclusion"].tolist() == ["metastatic", ""]
+    assert [(p.row, p.column) for p in problems] == [("3", "exclusion")]
