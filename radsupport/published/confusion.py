@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from radsupport.errors import InputError
 from radsupport.published.inputs import as_count
@@ -118,7 +119,8 @@ def rearrangement(n_pos: int, n_neg: int, printed: dict[str, Printed]) -> str:
         "the other class is taken as positive and predicted and reference are exchanged": (n_neg, n_pos, exchanged),
     }
     for words, (p, n, numbers) in tries.items():
-        found = [t for t in _candidates(p, n, range(p + 1), range(n + 1)) if _meets(t, numbers)]
+        tps, tns = reachable(numbers["sensitivity"], p), reachable(numbers["specificity"], n)
+        found = [t for t in _candidates(p, n, tps, tns) if _meets(t, numbers)]
         if found:
             tp, fn, tn, fp = found[0]
             return f"All printed measures fit if {words} (table {tp}, {fn}, {tn}, {fp})"
@@ -181,12 +183,14 @@ def _conditional(name: str, value: Printed, n_pos: int, n_neg: int, printed: dic
 @form("proportion", "sen", "spc", "ppv", "acc")
 def implied_prevalence(claim: Claim) -> Verdict:
     """Compare the prevalence that Bayes' rule gives from the PPV, and that the accuracy gives, with the printed one."""
-    sen, spc, ppv, acc = (read_number(claim.inputs[name], name) for name in ("sen", "spc", "ppv", "acc"))
+    numbers = {name: read_number(claim.inputs[name], name) for name in ("sen", "spc", "ppv", "acc")}
+    sen, spc, ppv, acc = ((max(p.low, 1e-9), min(p.high, 1 - 1e-9)) for p in numbers.values())
     from_ppv, from_acc = [], []
-    for se in (sen.low, sen.high):
-        for sp in (spc.low, spc.high):
-            from_ppv += [(1 - sp) * p / (se * (1 - p) + (1 - sp) * p) for p in (ppv.low, ppv.high)]
-            from_acc += [(a - sp) / (se - sp) for a in (acc.low, acc.high) if se != sp]
+    for se, sp in product(sen, spc):
+        from_ppv += [(1 - sp) * p / (se * (1 - p) + (1 - sp) * p) for p in ppv]
+        from_acc += [(a - sp) / (se - sp) for a in acc if se != sp]
+    if sen[0] <= spc[1] and spc[0] <= sen[1]:
+        from_acc = [0.0, 1.0]  # equal sensitivity and specificity: accuracy says nothing about prevalence
     stated = claim.numbers()[-1]
     ok = stated.meets(min(from_ppv), max(from_ppv)) and stated.meets(min(from_acc), max(from_acc))
     shown = f"{show_range(min(from_ppv), max(from_ppv), 2)} (PPV), "

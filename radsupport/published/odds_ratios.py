@@ -10,6 +10,9 @@ from radsupport.published.intervals import Z, show_ratio
 from radsupport.published.rounding import Printed
 from radsupport.published.verdicts import FAILS, HOLDS, Claim, Verdict, form
 
+MOST_PATIENTS = 5000
+"""Patients up to which other splits into exposed and unexposed are searched."""
+
 
 def matching_cells(exposed: int, unexposed: int, cases: int, printed: list[Printed]) -> list[int]:
     """Return each number of exposed cases whose odds ratio and Woolf limits round to what is printed."""
@@ -54,7 +57,7 @@ def rebuilt_table(claim: Claim) -> Verdict:
     a = _nearest(exposed, unexposed, cases, printed[0].value)
     best = show_ratio(a, exposed - a, cases - a, unexposed - cases + a)
     n = exposed + unexposed
-    others = [e for e in range(2, n - 1) if matching_cells(e, n - e, cases, printed)]
+    others = [e for e in range(2, n - 1) if matching_cells(e, n - e, cases, printed)] if n <= MOST_PATIENTS else []
     note = f"; it would fit {', '.join(f'{e}/{n - e}' for e in others[:4])} exposed/unexposed" if others else ""
     reason = (
         f"No table with {exposed} exposed, {unexposed} unexposed, {cases} cases and {controls} controls gives "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,11 @@ from radsupport.errors import InputError
 from radsupport.published.inputs import as_count, as_counts
 from radsupport.published.rounding import Printed, agreement, numbers_in, read_number
 from radsupport.published.verdicts import FAILS, HOLDS, Claim, Verdict, decide, form
+
+SLACK = 1e-6
+"""Slack, in counts, for floating-point noise at the edge of a rounding interval."""
+MOST_COUNTS = 200
+"""Counts that are listed for one printed proportion; in larger cohorts they are spread over its rounding interval."""
 
 
 def printed_share(claim: Claim) -> tuple[Printed, float]:
@@ -28,8 +34,16 @@ def printed_share(claim: Claim) -> tuple[Printed, float]:
 
 def reachable(printed: Printed, n: int, scale: float = 1.0) -> list[int]:
     """Return every count k of n whose proportion rounds to what is printed (the GRIM test for a proportion)."""
-    counts = np.arange(n + 1)
-    return [int(k) for k in counts if printed.meets(scale * k / n)]
+    first = math.ceil(max(printed.low, 0.0) * n / scale - SLACK)
+    last = math.floor(min(printed.high, scale) * n / scale + SLACK)
+    return [k for k in _spread(first, last) if printed.meets(scale * k / n)]
+
+
+def _spread(first: int, last: int) -> list[int]:
+    """Return all whole numbers of a range, or, where there are very many, some of them evenly spread with both ends."""
+    if last - first < MOST_COUNTS:
+        return list(range(first, last + 1))
+    return sorted({round(each) for each in np.linspace(first, last, MOST_COUNTS)})
 
 
 def near(printed: Printed, n: int, scale: float = 1.0) -> list[int]:

@@ -96,3 +96,20 @@ def test_prevalence_from_predictive_value(judge):
 )
 def test_malformed_tables_are_refused(refusal, published, inputs, item, reason):
     assert reason in refusal("proportion", published, inputs, item=item)
+
+
+def test_large_cohorts_are_judged_quickly(judge):
+    margins = {"n_pos": 400_000, "n_neg": 600_000}
+    printed = {"sensitivity": "0.80", "specificity": "0.90", "ppv": "0.84", "npv": "0.87", "accuracy": "0.86"}
+    assert judge("proportion", "0.80/0.90", margins).verdict == HOLDS
+    for name in ("ppv", "npv", "accuracy"):
+        inputs = margins | {"printed": printed}
+        assert judge("proportion", printed[name], inputs, item=name).verdict == HOLDS
+    assert judge("proportion", "0.50", margins | {"printed": printed}, item="PPV").verdict == FAILS
+
+
+def test_equal_sensitivity_and_specificity_leave_the_prevalence_to_the_ppv(judge):
+    inputs = {"sen": "0.80", "spc": "0.80", "ppv": "0.50", "acc": "0.80"}
+    assert judge("proportion", "20/100 = 0.20", inputs).verdict == HOLDS
+    perfect = {"sen": "1.00", "spc": "1.00", "ppv": "1.00", "acc": "1.00"}
+    assert judge("proportion", "20/100 = 0.20", perfect).verdict == HOLDS
