@@ -26,12 +26,14 @@ help:
 	@echo "make clean                                                   remove everything generated"
 
 # pyradiomics has no wheels for current Pythons and builds against the numpy, setuptools, versioneer and
-# Cython it finds installed: they go in first, then the rest without build isolation.
+# Cython it finds installed: they go in first, then pyradiomics (tools/pyradiomics_build says what Python 3.12
+# needs), then the rest. torch is pinned: where the index offers a CPU build of that version, pip takes it.
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes, once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install -c constraints.txt pip setuptools wheel versioneer cython numpy torch 2> >(grep -v "neither a file nor a directory" >&2)
+	@PYTHONPATH=tools/pyradiomics_build $(PIP) install -c constraints.txt --no-build-isolation pyradiomics 2> >(grep -v "neither a file nor a directory" >&2)
 	@$(PIP) install -c constraints.txt --no-build-isolation -e ".[dev]" 2> >(grep -v "neither a file nor a directory" >&2)
 	@touch $@
 
@@ -42,7 +44,7 @@ book: $(READY)
 	@echo "The site is at book/_build/html/index.html"
 
 test: $(READY)
-	@python -m pytest
+	@python -m pytest -n $(CORES)
 
 lint: $(READY)
 	@ruff check . && ruff format --check . && mypy
