@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from radsupport.errors import InputError
-from radsupport.features.torch_tools import reproducible
+from radsupport.features.torch_tools import Float32Array, reproducible
 
 Shape3D = tuple[int, int, int]
 
@@ -130,6 +130,10 @@ class CNN3D(nn.Module):
         if min(patch) < 1 or not width > 0 or not 0 <= dropout < 1:
             raise InputError(f"Not a network: patch {patch}, width {width}, dropout {dropout}.")
         self.patch, self.width = patch, width
+        self.centre: torch.Tensor
+        self.spread: torch.Tensor
+        self.register_buffer("centre", torch.zeros(()))
+        self.register_buffer("spread", torch.ones(()))
         channels = 1
         for layer in LAYERS:
             if layer.filters:
@@ -151,8 +155,15 @@ class CNN3D(nn.Module):
                 self.add_module(f"dropout{i}", nn.Dropout(dropout))
             units = wanted
 
+    def standardise_by(self, images: Float32Array) -> None:
+        """From now on subtract the mean of these (training) patches from every input and divide by their SD."""
+        spread = float(images.std())
+        self.centre.fill_(float(images.mean()))
+        self.spread.fill_(spread if spread > 0 else 1.0)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits of no event and event, shape (n, 2); the table's softmax is left to the loss."""
+        x = (x - self.centre) / self.spread
         for module in self.children():
             x = module(x)
         return x

@@ -39,6 +39,10 @@ class CNN3DSettings:
 
     Attributes
     ----------
+    standardise : bool
+        Shift and scale all inputs by mean and SD of the training patches (not printed). Without it a
+        network given whole boxes, in which all patients look nearly alike, stays at its start for
+        tens of epochs.
     stop_on : "inner" or "fold"
         Which patients early stopping watches: a stratified part of the training patients
         (`inner_share`), or the held-out fold itself. The latter, the usual reading of the paper,
@@ -54,6 +58,7 @@ class CNN3DSettings:
     folds: int = 5
     augment: bool = True
     max_shift: int = 10
+    standardise: bool = True
     stop_on: Literal["inner", "fold"] = "inner"
     inner_share: float = 0.2
     seed: int = 0
@@ -117,6 +122,8 @@ def train_cnn3d(
     place = choose_device(device)
     with reproducible(settings.seed, settings.deterministic):
         model = build_cnn3d(patch, settings.width, settings.dropout, settings.seed)
+        if settings.standardise:
+            model.standardise_by(images)
         model = channels_last(model.to(place), dimensions=3)
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
         history = train(

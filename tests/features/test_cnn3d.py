@@ -174,6 +174,22 @@ def test_augmented_copies_are_trained_on_and_only_those(monkeypatch: pytest.Monk
     assert {operation for _, operation in seen} == {"original"}
 
 
+def test_inputs_are_standardised_by_the_training_patches_only() -> None:
+    images, y = patches(12)
+    one_epoch = dataclasses.replace(QUICK, max_epochs=1)
+    watched = 5 * images[8:] + 7
+    model, _ = train_cnn3d(images[:8], y[:8], watched, y[8:], one_epoch)
+    assert model.centre.item() == pytest.approx(images[:8].mean(), rel=1e-5)
+    assert model.spread.item() == pytest.approx(images[:8].std(), rel=1e-5)
+    seen: list[torch.Tensor] = []
+    model.convolution1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    predict_risk(model, images[:8], device="cpu")
+    assert seen[0].mean().item() == pytest.approx(0, abs=1e-5)
+    assert seen[0].std(correction=0).item() == pytest.approx(1, rel=1e-4)
+    plain, _ = train_cnn3d(images[:8], y[:8], watched, y[8:], dataclasses.replace(one_epoch, standardise=False))
+    assert (plain.centre.item(), plain.spread.item()) == (0, 1)
+
+
 def test_finds_a_planted_difference_out_of_fold() -> None:
     images, y = patches(40)
     subjects = [f"S{i:02d}" for i in range(40)]
