@@ -112,7 +112,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
         An unknown parameter, or a value that the study file would not accept either; the message
         lists the valid ones.
     """
-    values = _given(chapter, namespace)
+    values = refuse_unknown_parameters(chapter, namespace)
     root = root or _root(Path.cwd())
     study = _study_with(chapter, values, root)
     paths = StudyPaths(study.id, root)
@@ -159,8 +159,14 @@ def _root(start: Path) -> Path:
     raise ParameterError(f"No project root with `studies/` and `notebooks/` at or above {start}; start Jupyter there.")
 
 
-def _given(chapter: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters set before this call, or list the unknown ones."""
+def refuse_unknown_parameters(chapter: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters set in the cells before this one.
+
+    Raises
+    ------
+    ParameterError
+        Some are unknown; all of them are listed with the nearest valid ones.
+    """
     valid = PARAMETERS[chapter]
     names = _assigned_before(namespace)
     unknown = [name for name in names if name not in valid]
@@ -175,10 +181,10 @@ def _given(chapter: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _assigned_before(namespace: Mapping[str, Any]) -> list[str]:
-    """Return the names assigned in the cells run before the first call of `begin`."""
+    """Return the names assigned in the cells run before the first one that checks them."""
     cells: list[str] = []
     for source in namespace.get("In", [])[1:]:
-        if "begin(" in source:
+        if "begin(" in source or "refuse_unknown_parameters(" in source:
             break
         cells.append(source)
     names: list[str] = []

@@ -45,7 +45,7 @@ CODE = {
     "06_validation": ("validation",),
     "07_survival": ("survival",),
     "08_nomogram": ("nomogram", "modelling"),
-    "09_published": ("published",),
+    "09_published": ("published", "cohort"),
 }
 
 
@@ -95,7 +95,7 @@ def chapter_inputs(study: str, chapter: str) -> list[str]:
     code = [str(p) for part in CODE[chapter] for p in sorted(Path("radsupport").glob(f"{part}/**/*.py"))]
     own = [f"notebooks/{chapter}.ipynb", "radsupport/chapter.py", *code]
     if study == PUBLISHED:
-        return own
+        return [*own, *(str(p) for p in sorted(Path("radsupport/published/data").glob("*")))]
     earlier = [f"results/{study}/{name}.json" for name in UPSTREAM[chapter]]
     return [*own, f"studies/{study}.yaml", f"data/{study}/.ready", *earlier]
 
