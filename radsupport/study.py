@@ -170,3 +170,13 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
     yield "survival.flow", "column", survival.flow, ["group", "event", "label", *columns]
     for key, cohorts in survival.pooled.items():
         yield f"survival.pooled.{key}", "cohort", list(cohorts), list(study.cohorts)
+    tests = study.cohort_tables
+    yield "cohort_tables", "column", [*tests.tests_by_cohort, *tests.tests_by_outcome], columns
+    for name, column in study.columns.items():
+        if column.measure is not None:
+            used = [*column.measure.phases, *filter(None, [column.measure.before])]
+            yield f"columns.{name}.measure", "phase", used, list(study.phases)
+    if study.synthetic is not None:
+        readings = [name for name, marginal in study.synthetic.marginals.items() if marginal.reads_tissue]
+        measured = [name for name, column in study.columns.items() if column.measure is not None]
+        yield "synthetic.marginals (reads_tissue)", "column with `measure:`", readings, measured

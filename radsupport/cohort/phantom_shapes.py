@@ -49,7 +49,8 @@ class Grid:
     def field(self, length_mm: float, rng: np.random.Generator) -> FloatVolume:
         """Return a smooth Gaussian random field with unit variance and the given correlation length."""
         sigma = [max(length_mm / step, 0.01) for step in self.spacing]
-        noise = ndimage.gaussian_filter(rng.standard_normal(self.shape, dtype=np.float32), sigma, mode="wrap", truncate=3)
+        white = rng.standard_normal(self.shape, dtype=np.float32)
+        noise = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3)
         return (noise - noise.mean()) / max(float(noise.std()), 1e-9)
 
 

@@ -30,19 +30,38 @@ def draw_subjects(spec: Synthetic, seed: int) -> pd.DataFrame:
     -------
     pandas.DataFrame
         subject, center, latent (SD units), label, time (months), event, diameter_mm (wanted largest
-        axial diameter), core and calcification (whether the tumour has them), and one column per
-        marginal. Centers without follow-up (``events: -1``) have an empty outcome.
+        axial diameter), core (0 none, 1 in the middle, 2 all but a wall), calcification (0, 1), and one column per
+        marginal (0 for one that reads the tissue, which is not drawn yet), and split (the cohort, where a center
+        has a fixed one, else ""). Centers without follow-up (``events: -1``) have an empty outcome.
     """
     rng = np.random.default_rng([seed, 1])
     frames = [_draw_center(spec, name, center, rng) for name, center in spec.centers.items()]
-    return pd.concat(frames, ignore_index=True)
+    splits = [
+        _fixed_split(frame["label"].to_numpy(), center, np.random.default_rng([seed, 5, i]))
+        for i, (frame, center) in enumerate(zip(frames, spec.centers.values(), strict=True))
+    ]
+    return pd.concat(frames, ignore_index=True).assign(split=np.concatenate(splits))
+
+
+def _fixed_split(label: np.ndarray, center: SyntheticCenter, rng: Generator) -> np.ndarray:
+    """Return each patient's cohort by the center's fixed sizes, and by its numbers of events where they are given."""
+    split = np.full(label.size, "", dtype=object)
+    parts = list(center.split.items())
+    by_event = any(part.events is not None for _, part in parts)
+    for value in (0, 1) if by_event else (None,):
+        rows = rng.permutation(np.arange(label.size) if value is None else np.flatnonzero(label == value))
+        for name, part in parts:
+            events = part.events or 0
+            n = part.n if value is None else events if value == 1 else part.n - events
+            split[rows[:n]], rows = name, rows[n:]
+    return split
 
 
 def _draw_center(spec: Synthetic, name: str, center: SyntheticCenter, rng: Generator) -> pd.DataFrame:
     table = pd.DataFrame({"subject": [f"{name}_{i + 1:03d}" for i in range(center.n)], "center": name})
     table["latent"] = rng.standard_normal(center.n)
     table["diameter_mm"] = _diameters(spec, table["latent"].to_numpy(), rng)
-    table["core"], table["calcification"] = False, False
+    table["core"], table["calcification"] = 0, 0
     by_label = spec.outcome == "label" or center.events < 0
     if by_label:
         table["label"] = _label(spec.effect * table["latent"].to_numpy(), max(center.events, 0), rng)
@@ -93,7 +112,7 @@ def _hazard_times(spec: Synthetic, table: pd.DataFrame, rng: Generator) -> tuple
     log_hazard = per_sd * table["latent"].to_numpy()
     for column, marginal in spec.marginals.items():
         if marginal.log_hazard:
-            log_hazard = log_hazard + table[column].map(lambda level, m=marginal: m.log_hazard.get(level, 0.0)).to_numpy()
+            log_hazard = log_hazard + table[column].map(marginal.log_hazard).fillna(0.0).to_numpy(dtype=float)
         if marginal.log_hazard_per_sd and marginal.mean and marginal.sd:
             standardised = (table[column].to_numpy(dtype=float) - np.mean(marginal.mean)) / np.mean(marginal.sd)
             log_hazard = log_hazard + marginal.log_hazard_per_sd * standardised
@@ -116,6 +135,9 @@ def _add_column(
     table: pd.DataFrame, column: str, marginal: Marginal, group: np.ndarray, spec: Synthetic, rng: Generator
 ) -> None:
     weight = min(abs(spec.effect), 1.0)
+    if marginal.reads_tissue:
+        table[column] = 0.0
+        return
     if marginal.reads_diameter:
         table[column] = np.round(table["diameter_mm"] + rng.standard_normal(len(table)), 1)
         return
@@ -123,16 +145,14 @@ def _add_column(
         table[column] = _draw_levels(marginal, str(table["center"].iloc[0]), group, weight, rng)
     else:
         table[column] = _draw_numbers(marginal, group, weight, rng)
-    levels = list(marginal.counts or next(iter(marginal.center_counts.values()), {}))
+    levels = list(marginal.counts) or list(next(iter(marginal.center_counts.values()), {}))
     if marginal.shapes == "size_mm":
         table["diameter_mm"] = _within_class(table[column], levels, marginal.edges, table["diameter_mm"], rng)
     elif marginal.shapes:
-        table[marginal.shapes] = (table[column] != levels[-1]).to_numpy()
+        table[marginal.shapes] = (len(levels) - 1 - table[column].map(levels.index)).to_numpy()
 
 
-def _draw_levels(
-    marginal: Marginal, center: str, group: np.ndarray, weight: float, rng: Generator
-) -> np.ndarray:
+def _draw_levels(marginal: Marginal, center: str, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
     """Return levels in the published proportions of each group (largest remainders, then shuffled).
 
     A center with counts of its own gets them; where the counts by outcome are published too, their

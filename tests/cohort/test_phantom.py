@@ -11,6 +11,8 @@ import SimpleITK as sitk
 from scipy import stats
 
 from radsupport.cohort import phantom, phantom_shapes
+from radsupport.cohort.manifest import read_manifest
+from radsupport.cohort.phantom_reading import read_tissue
 from radsupport.cohort.phantom_subjects import draw_subjects
 from radsupport.errors import StudyError
 from radsupport.study import load_study
@@ -58,7 +60,9 @@ def test_same_seed_same_patients_other_seed_other_patients(song: Study) -> None:
 
 
 @pytest.mark.parametrize(("effect", "low", "high"), [(0.0, 0.44, 0.56), (3.0, 0.88, 1.0)])
-def test_effect_decides_how_far_the_latent_tells_the_outcome(song: Study, effect: float, low: float, high: float) -> None:
+def test_effect_decides_how_far_the_latent_tells_the_outcome(
+    song: Study, effect: float, low: float, high: float
+) -> None:
     aucs = []
     for seed in range(30):
         subjects = draw_subjects(with_synthetic(song, effect=effect).synthetic, seed).dropna(subset=["label"])
@@ -80,7 +84,10 @@ def test_effect_zero_breaks_the_link_of_every_category(song: Study) -> None:
 def test_hazard_outcome_has_the_planted_hazard_ratio(root: Path) -> None:
     study = load_study("yang2023", folder=root / "studies")
     centers = {name: c.model_copy(update={"n": 3000}) for name, c in study.synthetic.centers.items()}
-    plain = {name: m.model_copy(update={"log_hazard": {}, "log_hazard_per_sd": 0.0}) for name, m in study.synthetic.marginals.items()}
+    plain = {
+        name: m.model_copy(update={"log_hazard": {}, "log_hazard_per_sd": 0.0})
+        for name, m in study.synthetic.marginals.items()
+    }
     table = draw_subjects(with_synthetic(study, centers=centers, marginals=plain, effect=0.7).synthetic, 1)
     # exponential times: events per month of follow-up estimate the rate in each half of the latent
     high, low = table[table["latent"] > 0.9], table[table["latent"] < -0.9]
@@ -101,7 +108,8 @@ def test_a_case_has_every_role_on_one_grid(song: Study) -> None:
     subjects = draw_subjects(song.synthetic, song.seed)
     patient = next(p for p in phantom._patients(subjects, song.synthetic, song.seed, ["hospital_1"]) if p.second_reader)
     scanner = song.synthetic.centers[patient.center].scanner
-    drawn = phantom.render(patient, "arterial", song.synthetic.anatomy, scanner)
+    rendered = phantom.render(patient, "arterial", song.synthetic.anatomy, scanner)
+    drawn = rendered.volumes
     assert set(drawn) == {"image", "mask", "mask_reader2", "roi_rough", "samples"}
     assert {array.shape for array in drawn.values()} == {drawn["image"].shape}
     mask, second, rough = (drawn[role] for role in ("mask", "mask_reader2", "roi_rough"))
@@ -109,7 +117,9 @@ def test_a_case_has_every_role_on_one_grid(song: Study) -> None:
     filled = np.flatnonzero(rough.any(axis=(1, 2)))
     assert len(filled) == 3
     assert (mask & ~rough)[filled].sum() == 0
-    assert drawn["image"][drawn["samples"] == 2].mean() == pytest.approx(290, rel=0.25)
+    aorta = drawn["image"][drawn["samples"] == 2].mean()
+    assert aorta == pytest.approx(290, rel=0.25)
+    assert rendered.tissue["aorta"] == pytest.approx(aorta, abs=5)
 
 
 def test_files_are_written_once_and_identically(song: Study, tmp_path: Path) -> None:
@@ -117,11 +127,73 @@ def test_files_are_written_once_and_identically(song: Study, tmp_path: Path) -> 
     small = with_synthetic(song, centers=centers, second_reader_subjects=1)
     manifest = phantom.generate(small, tmp_path / "a", progress=False)
     phantom.generate(small, tmp_path / "b", progress=False)
-    assert set(manifest["role"]) == {"image", "mask", "mask_reader2", "roi_rough", "samples"}
-    for path in manifest["path"]:
+    assert set(manifest["role"]) == {"image", "mask", "mask_reader2", "roi_rough", "samples", "screened"}
+    assert manifest["role"].eq("screened").sum() == sum(centers["hospital_1"].screened_out.values())
+    assert read_manifest(tmp_path / "a" / "manifest.csv")["exclusion"].ne("").sum() == 49
+    for path in manifest["path"][manifest["path"] != ""]:
         first, second = (sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / x / path))) for x in "ab")
         assert np.array_equal(first, second)
     assert "latent" not in pd.read_csv(tmp_path / "a" / "clinical.csv")
+
+
+def test_fixed_splits_have_the_printed_sizes_and_events(root: Path) -> None:
+    gu, yang = (load_study(name, folder=root / "studies") for name in ("gu2023", "yang2023"))
+    table = draw_subjects(gu.synthetic, gu.seed)
+    counts = table.groupby("split")["label"].agg(["size", "sum"])
+    assert counts.loc[["train", "internal", ""]].to_numpy().tolist() == [[142, 67], [94, 46], [84, 27]]
+    assert draw_subjects(yang.synthetic, yang.seed)["split"].value_counts().to_dict() == {
+        "train": 76,
+        "": 54,
+        "internal": 32,
+    }
+
+
+@pytest.mark.parametrize(("study", "n"), [("gu2023", 1002 - 320), ("cui2022", 735 - 220)])
+def test_screened_out_patients_are_as_many_as_printed(root: Path, study: str, n: int) -> None:
+    rows = phantom.screened_out(load_study(study, folder=root / "studies").synthetic)
+    assert len(rows) == n
+    assert len({row["subject"] for row in rows}) == n
+    assert all(row["exclusion"] for row in rows)
+
+
+def test_a_reader_reads_the_drawn_tissue_with_a_small_error(song: Study) -> None:
+    names = ["ct_ratio_arterial", "enhanced_rate_venous"]
+    subjects = pd.DataFrame({"subject": [f"s{i}" for i in range(400)], **dict.fromkeys(names, 0.0)})
+    subjects.loc[0, names[0]] = np.nan
+    hu = {"unenhanced": (40, 42, 42), "arterial": (126, 105, 290), "venous": (100, 95, 150)}
+    tissue = pd.DataFrame(
+        [
+            {"subject": subject, "phase": phase, "tumour": t, "organ": o, "aorta": a}
+            for subject in subjects["subject"]
+            for phase, (t, o, a) in hu.items()
+        ]
+    )
+    read_tissue(subjects, song, tissue)
+    assert np.isnan(subjects.loc[0, names[0]])
+    for name, true in zip(names, (126 / 105, 60 / 108), strict=True):
+        assert subjects[name].mean() == pytest.approx(true, rel=0.01)
+        assert subjects[name].std() == pytest.approx(0.04 * true, rel=0.15)
+
+
+def test_a_reading_without_a_measure_is_refused(song: Study) -> None:
+    column = song.columns["ct_ratio_arterial"].model_copy(update={"measure": None})
+    wrong = song.model_copy(update={"columns": {**song.columns, "ct_ratio_arterial": column}})
+    subjects = pd.DataFrame({"subject": ["a"], "ct_ratio_arterial": [0.0]})
+    tissue = pd.DataFrame({"subject": ["a"], "phase": ["arterial"], "tumour": [1.0], "organ": [1.0], "aorta": [1.0]})
+    with pytest.raises(StudyError, match="ct_ratio_arterial"):
+        read_tissue(subjects, wrong, tissue)
+
+
+def test_a_cystic_tumour_is_fluid_but_for_its_wall(song: Study) -> None:
+    def share_of_fluid(core: int) -> float:
+        patient = phantom.Patient("a", "hospital_1", 0.0, 30.0, core, 0, (1, 2), False)
+        drawn = phantom.render(
+            patient, "arterial", song.synthetic.anatomy, song.synthetic.centers["hospital_1"].scanner
+        )
+        return float((drawn.volumes["image"][drawn.volumes["mask"]] < 30).mean())
+
+    solid, mixed, cystic = (share_of_fluid(core) for core in range(3))
+    assert solid < 0.01 < 0.03 < mixed < 0.4 < 0.6 < cystic
 
 
 def test_a_real_study_has_nothing_to_generate(song: Study, tmp_path: Path) -> None:
