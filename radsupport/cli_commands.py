@@ -69,7 +69,8 @@ def demo(given: Namespace) -> int:
     study = _study(given)
     out = given.out or StudyPaths(study.id, given.root).data
     manifest = phantom.generate(study, out, n_jobs=given.jobs)
-    print(f"{manifest['subject'].nunique()} synthetic patients, {len(manifest)} files in {out}")
+    files = manifest[manifest["path"] != ""]
+    print(f"{files['subject'].nunique()} synthetic patients, {len(files)} files in {out}")
     return 0
 
 

@@ -178,7 +178,8 @@ def prepare(study: Study, root: Path = Path(), n_jobs: int = 1, progress: bool =
         from radsupport.cohort import phantom  # only needed here, and it loads the image libraries
 
         manifest = phantom.generate(study, paths.data, n_jobs=n_jobs, progress=progress)
-        said = f"generated {manifest['subject'].nunique()} synthetic patients in {paths.data}"
+        drawn = manifest.loc[manifest["path"] != "", "subject"].nunique()
+        said = f"generated {drawn} synthetic patients in {paths.data}"
     else:
         here, reason = availability(study, root)
         if not here:
