@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
-from joblib import Memory
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray, IntArray
+from radsupport.errors import InputError
 from radsupport.modelling.endpoint import Target, as_target, discrimination, ranking, risk_of, stratified_folds
 from radsupport.modelling.preparation import as_table
 
@@ -54,7 +58,7 @@ class TunedPipeline(BaseEstimator):
     keep_inner_risk : bool
         Also keep each training subject's risk from inner folds that left it out (for combinations).
     memory : str, optional
-        Folder in which fitted steps are kept (joblib.Memory): learners that share their steps fit them once.
+        Folder in which fitted steps are kept by the hash of steps and data: learners that share them fit them once.
 
     Attributes
     ----------
@@ -125,8 +129,10 @@ class TunedPipeline(BaseEstimator):
         parts = []
         for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds"):
             steps, inside = self._fit_steps(X.iloc[train], target[train])
-            outside = _transform(steps, X.iloc[test])
-            parts.append(InnerPart(train, test, inside.to_numpy(float), outside.to_numpy(float)))
+            values = [table.to_numpy(float) for table in (inside, _transform(steps, X.iloc[test]))]
+            if not all(np.isfinite(block).all() for block in values):
+                raise InputError("Missing or infinite values reach the learner; put an imputation among the steps.")
+            parts.append(InnerPart(train, test, *values))
         return parts
 
     def _inner_scores(
@@ -135,11 +141,13 @@ class TunedPipeline(BaseEstimator):
         """Return the score of every point in every fold, and what it ranked each subject by out of fold."""
         models = [_for_tuning(clone(self.learner).set_params(**point)) for point in points]
         scores, ranks = np.empty((len(points), len(inner))), np.empty((len(points), len(target)))
-        for k, part in enumerate(inner):
-            for i, model in enumerate(models):
-                model.fit(part.inside, target[part.train])
-                ranks[i, part.test] = ranking(model, part.outside)
-                scores[i, k] = discrimination(target[part.test], ranks[i, part.test])
+        # The parts were checked once; scikit-learn would check them again for every point.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            for k, part in enumerate(inner):
+                for i, model in enumerate(models):
+                    model.fit(part.inside, target[part.train])
+                    ranks[i, part.test] = ranking(model, part.outside)
+                    scores[i, k] = discrimination(target[part.test], ranks[i, part.test])
         return scores, ranks
 
     def _inner_risk(self, inner: list[InnerPart], target: Target, model: Any, ranks: FloatArray) -> FloatArray:
@@ -153,9 +161,7 @@ class TunedPipeline(BaseEstimator):
 
     def _fit_steps(self, X: pd.DataFrame, target: Target) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
         steps = list(self.steps)
-        if self.memory is None:
-            return fit_steps(steps, X, target)
-        return Memory(self.memory, verbose=0).cache(fit_steps)(steps, X, target)
+        return fit_steps(steps, X, target) if self.memory is None else _remembered(self.memory, steps, X, target)
 
     def features(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the columns that reach the learner, for these subjects."""
@@ -177,6 +183,19 @@ def fit_steps(
         X = step.fit_transform(X, target)
         fitted.append((name, step))
     return fitted, X
+
+
+def _remembered(
+    folder: str, steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target
+) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
+    """As `fit_steps`, from the folder where it was done before (joblib.Memory prints every table it is given)."""
+    path = Path(folder) / f"{joblib.hash((steps, X, target))}.joblib"
+    if not path.is_file():
+        partial = path.with_suffix(f".{os.getpid()}")
+        joblib.dump(fit_steps(steps, X, target), partial)
+        partial.replace(path)
+    fitted: tuple[list[tuple[str, Any]], pd.DataFrame] = joblib.load(path)
+    return fitted
 
 
 def _transform(steps: Sequence[tuple[str, Any]], X: pd.DataFrame) -> pd.DataFrame:

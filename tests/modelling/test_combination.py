@@ -94,6 +94,12 @@ def test_inner_risks_are_out_of_fold_at_the_chosen_settings():
             assert model.inner_risk_ == pytest.approx(again)
 
 
+def test_gaps_that_reach_the_learner_are_refused():
+    X, y = _table()
+    with pytest.raises(InputError, match="put an imputation among the steps"):
+        TunedPipeline([], PenalisedLogistic(), (), 3, 0).fit(X.mask(X > 2), y)
+
+
 def test_fitted_steps_are_shared_through_memory(tmp_path):
     X, y = _table(p=60, effect=0.8)
     plain = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5).fit(X, y)
