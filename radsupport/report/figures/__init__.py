@@ -15,8 +15,11 @@ from radsupport.report.figures.features import (
     selection_funnel,
 )
 from radsupport.report.figures.flow import cohort_flow, sankey
+from radsupport.report.figures.heat import feature_heat_map
 from radsupport.report.figures.learning import training_curve
 from radsupport.report.figures.nomogram_axes import nomogram
+from radsupport.report.figures.over_time import prediction_error
+from radsupport.report.figures.panels import panels, sankey_panels
 from radsupport.report.figures.probability import calibration, decision_curve
 from radsupport.report.figures.risks import risk_boxplot, waterfall
 from radsupport.report.figures.slices import contact_sheet
@@ -36,15 +39,19 @@ __all__ = [
     "decision_curve",
     "delong_heatmap",
     "description",
+    "feature_heat_map",
     "forest",
     "histogram",
     "icc_survival",
     "kaplan_meier",
     "nomogram",
+    "panels",
+    "prediction_error",
     "radar",
     "risk_boxplot",
     "roc_curve",
     "sankey",
+    "sankey_panels",
     "schoenfeld",
     "selection_funnel",
     "training_curve",
