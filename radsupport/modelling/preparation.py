@@ -84,7 +84,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         values = table[numeric].to_numpy(float, na_value=np.nan)
         values = np.where(np.isnan(values), [self.fill_[name] for name in numeric], values)
         filled = pd.DataFrame(values, index=table.index, columns=numeric)
-        others = [name for name in table.columns if name not in set(numeric)]
+        known = set(numeric)
+        others = [name for name in table.columns if name not in known]
         if not others:
             return filled
         for name in others:

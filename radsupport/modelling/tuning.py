@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import pandas as pd
 from sklearn import config_context
@@ -188,13 +189,16 @@ def fit_steps(
 def _remembered(
     folder: str, steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target
 ) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
-    """As `fit_steps`, from the folder where it was done before (joblib.Memory prints every table it is given)."""
-    path = Path(folder) / f"{joblib.hash((steps, X, target))}.joblib"
+    """As `fit_steps`, from the folder where it was done before in this run.
+
+    joblib.Memory prints every table it is given, and joblib's pickling in Python takes longer than most steps.
+    """
+    path = Path(folder) / f"{hashlib.sha256(pickle.dumps((steps, X, target), 5)).hexdigest()}.pickle"
     if not path.is_file():
         partial = path.with_suffix(f".{os.getpid()}")
-        joblib.dump(fit_steps(steps, X, target), partial)
+        partial.write_bytes(pickle.dumps(fit_steps(steps, X, target), 5))
         partial.replace(path)
-    fitted: tuple[list[tuple[str, Any]], pd.DataFrame] = joblib.load(path)
+    fitted: tuple[list[tuple[str, Any]], pd.DataFrame] = pickle.loads(path.read_bytes())
     return fitted
 
 
