@@ -211,14 +211,14 @@ def _add_tumour(
     enhancement = anatomy.tumour[phase] - anatomy.organ.get("unenhanced", 40.0)
     level = anatomy.organ.get("unenhanced", 40.0) + enhancement * (1 - 0.13 * z + 0.06 * rng.standard_normal())
     texture = 13.0 * np.exp(0.35 * z + 0.10 * rng.standard_normal()) * grid.field(1.6 * np.exp(0.20 * z), rng)
-    inside = level + texture
+    # heterogeneity is mostly one of contrast uptake: a third of it is left before contrast
+    inside = level + texture * np.clip(enhancement / 60.0, 0.35, 1.0)
     if patient.core:
         wall = WALL_MM if patient.core == 2 else 0.45 * patient.diameter_mm / 2
         core = distance + wall + (0.3 if patient.core == 2 else 1.0) * grid.field(3.0, rng)
         inside = _blend(inside, FLUID_HU + 4.0 * grid.field(2.0, rng), core, 1.0)
     if patient.calcification:
-        specks = (grid.field(1.0, rng) > 2.6) & (distance < -1.5)
-        inside = np.where(specks, CALCIUM_HU, inside)
+        inside = np.where(shapes.calcifications(grid, distance, rng), CALCIUM_HU, inside)
     return _blend(volume, inside, distance, 0.7 * float(np.exp(0.35 * z)))
 
 

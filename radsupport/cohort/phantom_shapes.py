@@ -76,6 +76,15 @@ def tumour_distance(
     return np.where((distance < 0) & ~inside, 0.5, distance)
 
 
+def calcifications(grid: Grid, distance: FloatVolume, rng: np.random.Generator) -> np.ndarray:
+    """Return three calcifications of 1.2 to 2.2 mm radius, deep inside the tumour (distance negative inside)."""
+    deep = np.argwhere(distance < max(-2.5, 0.6 * float(distance.min())))
+    drawn = np.zeros(grid.shape, dtype=bool)
+    for centre in deep[rng.choice(len(deep), 3)] * np.array(grid.spacing):
+        drawn |= grid.distance(centre, np.full(3, rng.uniform(1.2, 2.2))) < 0
+    return drawn
+
+
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Return the largest connected part of a mask (the mask itself if it is empty)."""
     labels, n = ndimage.label(mask)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
 from radsupport.cohort.manifest import study_files
 from radsupport.errors import ManifestError
-from radsupport.features.parallel import map_cases
 from radsupport.imaging.overlay import contact_sheet_data
-from radsupport.imaging.preprocessing import preprocess_case, window
-from radsupport.study_schema import Preprocessing, Study
+from radsupport.imaging.prepared import prepare_cases
+from radsupport.imaging.preprocessing import window
+from radsupport.study_schema import Study
 
 ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
 
@@ -40,15 +40,17 @@ def case_files(study: Study, root: Path = Path()) -> pd.DataFrame:
     return wide.reindex(columns=list(ROLES), fill_value="").reset_index().rename_axis(columns=None)
 
 
-def _one_case(item: tuple[dict[str, Any], Preprocessing, Path]) -> dict[str, Any]:
-    case, settings, out = item
-    return preprocess_case(case, settings, out)
+class CasesTable(NamedTuple):
+    """The table `cases`, and how many cases were taken from an earlier run because nothing had changed."""
+
+    cases: pd.DataFrame
+    reused: int
 
 
 def preprocess_cases(
     study: Study, cohort: pd.DataFrame, out: Path, root: Path = Path(), n_jobs: int = 1, progress: bool = True
-) -> pd.DataFrame:
-    """Preprocess every case of the cohort's subjects and return the cases table.
+) -> CasesTable:
+    """Preprocess every case of the cohort's subjects that is new or changed, and return the cases table.
 
     Parameters
     ----------
@@ -65,24 +67,23 @@ def preprocess_cases(
 
     Returns
     -------
-    pandas.DataFrame
+    CasesTable
         Table `cases`: one row per subject and phase; a case that can not be used has its reason in
         ``exclusion``. A subject of the cohort without files for a phase is such a case.
     """
     files = case_files(study, root)
-    phases = [name for name, phase in study.phases.items()]
-    wanted = cohort.loc[cohort["cohort"] != "segmentation", ["subject"]].merge(pd.Series(phases, name="phase"), how="cross")
-    extra = files.loc[files["subject"].isin(cohort.loc[cohort["cohort"] == "segmentation", "subject"]), ["subject", "phase"]]
-    wanted = pd.concat([wanted, extra], ignore_index=True)
-    found = wanted.merge(files, on=["subject", "phase"], how="left")
-    given = found[found["image"].fillna("") != ""]
-    items = [(dict(row), study.preprocessing, out) for row in given.to_dict("records")]
-    done = pd.DataFrame(map_cases(_one_case, items, n_jobs=n_jobs, progress=progress, description="preprocessing"))
-    absent = found.loc[found["image"].fillna("") == "", ["subject", "phase"]].assign(exclusion="no image in the manifest")
-    cases = pd.concat([done, absent], ignore_index=True)
+    unlabelled = cohort["cohort"] == "segmentation"
+    wanted = cohort.loc[~unlabelled, ["subject"]].merge(pd.Series(list(study.phases), name="phase"), how="cross")
+    extra = files.loc[files["subject"].isin(cohort.loc[unlabelled, "subject"]), ["subject", "phase"]]
+    found = pd.concat([wanted, extra], ignore_index=True).merge(files, on=["subject", "phase"], how="left")
+    missing = found["image"].fillna("") == ""
+    given = [{str(key): value for key, value in row.items()} for row in found[~missing].to_dict("records")]
+    done = prepare_cases(given, study.preprocessing, out, n_jobs, progress)
+    absent = found.loc[missing, ["subject", "phase"]].assign(exclusion="no image in the manifest")
+    cases = pd.concat([pd.DataFrame(done.rows), absent], ignore_index=True)
     for column in ("image", "mask", "mask_reader2", "roi_rough"):
         cases[column] = cases[column].where(cases[column].notna() & (cases[column] != ""), None).astype(object)
-    return cases.merge(cohort[["subject", "cohort"]], on="subject", how="left")
+    return CasesTable(cases.merge(cohort[["subject", "cohort"]], on="subject", how="left"), done.reused)
 
 
 def center_table(cases: pd.DataFrame) -> pd.DataFrame:

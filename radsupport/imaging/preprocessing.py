@@ -15,7 +15,7 @@ from radsupport.errors import InputError, RadsupportError
 from radsupport.imaging.geometry import check_geometry
 from radsupport.imaging.mask_quality import mask_quality, warnings_of
 from radsupport.imaging.reading import read_image, read_mask
-from radsupport.imaging.regions import bounding_box, crop
+from radsupport.imaging.regions import Box, bounding_box, crop
 
 Interpolator = Literal["nearest", "linear", "cubic"]
 _INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": sitk.sitkBSpline}
@@ -39,7 +39,9 @@ class Preprocessing(Protocol):
         """Margin around all masks in mm."""
 
 
-def resample(image: sitk.Image, spacing_mm: npt.ArrayLike, interpolator: Interpolator = "cubic") -> sitk.Image:
+def resample(
+    image: sitk.Image, spacing_mm: npt.ArrayLike, interpolator: Interpolator = "cubic", box: Box | None = None
+) -> sitk.Image:
     """Resample to a new voxel size on a grid that shares the image's outer corner.
 
     Parameters
@@ -49,6 +51,8 @@ def resample(image: sitk.Image, spacing_mm: npt.ArrayLike, interpolator: Interpo
         New voxel size in mm; 0 keeps the image's own along that axis.
     interpolator : {"nearest", "linear", "cubic"}
         "cubic" is ITK's third-order B-spline; "nearest" is for masks and keeps the voxel type.
+    box : Box, optional
+        Part of the new grid to compute, in voxels of it; all of it by default.
 
     Returns
     -------
@@ -70,7 +74,9 @@ def resample(image: sitk.Image, spacing_mm: npt.ArrayLike, interpolator: Interpo
     old = np.asarray(image.GetSpacing())
     new = np.where(wanted == 0, old, wanted)
     size = np.maximum(np.floor(np.asarray(image.GetSize()) * old / new + 0.5), 1).astype(int)
-    origin = image.TransformContinuousIndexToPhysicalPoint((0.5 * new / old - 0.5).tolist())
+    start = np.zeros(3) if box is None else np.asarray(box.start)
+    size = size if box is None else np.asarray(box.size)
+    origin = image.TransformContinuousIndexToPhysicalPoint(((start + 0.5) * new / old - 0.5).tolist())
     voxel_type = image.GetPixelID() if interpolator == "nearest" else sitk.sitkFloat32
     return sitk.Resample(
         image,
@@ -167,7 +173,7 @@ def preprocess_case(
     settings : Preprocessing
         ``spacing_mm`` (x, y, z), ``interpolation`` and ``margin_mm``, as in the study YAML.
     out_dir : path
-        Gets ``<subject>_<phase>_image.nii.gz`` and ``..._mask.nii.gz`` and so on.
+        Gets ``<subject>_<phase>_image.nii.gz`` and ``..._mask.nii.gz`` and so on, each one whole or not at all.
     label : int, optional
         Label to measure where masks hold several.
 
@@ -210,7 +216,9 @@ def _preprocess(case: Mapping[str, Any], settings: Preprocessing, out_dir: Path,
     out_dir.mkdir(parents=True, exist_ok=True)
     for key, prepared in _prepared(image, masks, settings).items():
         target = out_dir / f"{stem}_{key}.nii.gz"
-        sitk.WriteImage(prepared, str(target), useCompression=True)
+        partial = target.with_name(f".partial_{target.name}")
+        sitk.WriteImage(prepared, str(partial), useCompression=True, compressionLevel=1)
+        partial.replace(target)
         row[key] = str(target)
     return row
 
@@ -227,7 +235,7 @@ def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Preproc
         raise InputError(f"No voxel of the mask is left at a spacing of {spacing} mm.")
     around = resample(crop(sitk.Cast(together, sitk.sitkUInt8), wide, 0), spacing, "nearest")
     box = bounding_box(around, settings.margin_mm)
-    prepared = {"image": crop(resample(crop(image, wide), spacing, settings.interpolation), box)}
+    prepared = {"image": resample(crop(image, wide), spacing, settings.interpolation, box)}
     return prepared | {key: crop(mask, box, 0) for key, mask in small.items()}
 
 
