@@ -8,7 +8,7 @@ becomes 0), and its occlusion map falls where the class rises; neither conventio
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, Literal
 
@@ -84,24 +84,22 @@ def occlusion_sensitivity(
     device: str = "auto",
     progress: bool = False,
 ) -> Float32Array:
-    """Return by how much the class's probability falls when a block of the image is covered.
+    """Return by how much the class's probability falls when a block is covered; below 0 where it rises.
 
     Own code: MONAI 1.6's version indexes tensors in a way that torch has given up, and takes a
     network of one input channel for one of a single class.
 
     Parameters
     ----------
-    block : sequence of int
-        Voxels of the covering block per axis.
-    step : sequence of int, optional
-        Voxels from one block to the next; half a block by default.
+    block, step : sequence of int
+        Voxels of the covering block per axis, and from one block to the next (half a block by default).
     fill : float or "mean"
         What the block is filled with; 0 is the background of segmentation sampling.
 
     Returns
     -------
     float32 array, shape (n, ...)
-        Mean fall over the blocks that cover a voxel, in probability; below 0 where covering raises it.
+        Mean fall in probability over the blocks that cover a voxel.
     """
     images = _check_inputs(images)
     spatial = images.shape[2:]
@@ -109,21 +107,16 @@ def occlusion_sensitivity(
         raise InputError(f"The block {tuple(block)} does not fit into images of {spatial}.")
     windows = list(_windows(spatial, block, step or [max(1, b // 2) for b in block]))
     place = choose_device(device)
-    model = model.to(place).eval()
+    probability = _class_probability(model.to(place).eval(), class_index)
 
-    def probability(batch: torch.Tensor) -> torch.Tensor:
-        return model(batch).softmax(dim=1)[:, class_index]
-
-    maps = []
-    for image in tqdm(images, disable=not progress, desc="occlusion"):
-        baseline = predict_batches(probability, image[None], place)[0]
+    def falls_of(image: Float32Array) -> Float32Array:
         value = float(image.mean()) if fill == "mean" else float(fill)
-        falls = [
-            baseline - predict_batches(probability, _cover(image, windows[i : i + batch_size], value), place)
-            for i in range(0, len(windows), batch_size)
-        ]
-        maps.append(_average(spatial, windows, np.concatenate(falls)))
-    return np.stack(maps)
+        parts = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
+        covered = [predict_batches(probability, _cover(image, part, value), place) for part in parts]
+        return predict_batches(probability, image[None], place)[0] - np.concatenate(covered)
+
+    bar = tqdm(images, disable=not progress, desc="occlusion")
+    return np.stack([_average(spatial, windows, falls_of(image)) for image in bar])
 
 
 def heat_shares(
@@ -195,6 +188,10 @@ def _check_inputs(images: NDArray[Any]) -> Float32Array:
     if images.ndim not in (4, 5) or len(images) == 0:
         raise InputError(f"Images must have the shape (n, channels, ...) in 2-D or 3-D, theirs is {images.shape}.")
     return images
+
+
+def _class_probability(model: nn.Module, class_index: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda batch: model(batch).softmax(dim=1)[:, class_index]
 
 
 Window = tuple[slice, ...]

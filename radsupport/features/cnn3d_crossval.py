@@ -66,10 +66,6 @@ def cross_validate(
     checkpoints : Path, optional
         Folder for one checkpoint per fold, named by data and settings; a killed run resumes in its
         fold and epoch, a finished one is read back.
-
-    Raises
-    ------
-    InputError, NotEstimableError
     """
     settings = settings or CNN3DSettings()
     images, names = check_patches(images), check_subjects(subjects, len(images))
@@ -77,17 +73,11 @@ def cross_validate(
     key = content_hash("cnn3d", asdict(settings), images, labels, train_limit)[:16] if checkpoints else ""
     models, histories, rows = [], [], []
     for fold, (learn, watch, held) in enumerate(_folds(labels, settings, train_limit)):
-        model, history = train_cnn3d(
-            images[learn],
-            labels[learn],
-            images[watch],
-            labels[watch],
-            settings,
-            device=device,
-            checkpoint=checkpoints / f"cnn3d_{key}_fold{fold}.pt" if checkpoints else None,
-            progress=progress,
-            description=f"3-D CNN, fold {fold + 1} of {settings.folds}",
-        )
+        data = (images[learn], labels[learn], images[watch], labels[watch])
+        path = checkpoints / f"cnn3d_{key}_fold{fold}.pt" if checkpoints else None
+        options: dict[str, Any] = {"device": device, "checkpoint": path, "progress": progress}
+        text = f"3-D CNN, fold {fold + 1} of {settings.folds}"
+        model, history = train_cnn3d(*data, settings, description=text, **options)
         models.append(model)
         histories.append(history.assign(fold=fold))
         used = np.setdiff1d(np.union1d(learn, watch), held)

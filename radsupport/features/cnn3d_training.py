@@ -17,12 +17,11 @@ from radsupport.checks import as_binary
 from radsupport.errors import InputError
 from radsupport.features.augmentation import OPERATIONS, augment, draw_shift
 from radsupport.features.cnn3d import CNN3D, Shape3D, build_cnn3d
-from radsupport.features.network_training import Stopping, train
+from radsupport.features.network_training import Stopping, fit_batches, train
 from radsupport.features.torch_tools import (
     Float32Array,
     channels_last,
     choose_device,
-    half_precision,
     predict_batches,
     reproducible,
     shuffled_batches,
@@ -126,16 +125,10 @@ def train_cnn3d(
             model.standardise_by(images)
         model = channels_last(model.to(place), dimensions=3)
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-        history = train(
-            model,
-            optimizer,
-            _epoch(model, optimizer, (images, labels), (watched_images, watched), settings, place),
-            Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience),
-            seed=settings.seed,
-            checkpoint=checkpoint,
-            progress=progress,
-            description=description,
-        )
+        run_epoch = _epoch(model, optimizer, (images, labels), (watched_images, watched), settings, place)
+        stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
+        options: dict[str, Any] = {"checkpoint": checkpoint, "progress": progress, "description": description}
+        history = train(model, optimizer, run_epoch, stopping, seed=settings.seed, **options)
     return model.eval(), history
 
 
@@ -160,19 +153,13 @@ def _epoch(
         cases, operations = np.divmod(positions, copies)
         return np.stack([augment(images[c], OPERATIONS[o], shifts[c]) for c, o in zip(cases, operations, strict=True)])
 
+    def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
+        return _weighted_loss(logits, labels[positions // copies], weights)
+
     def run(epoch: int) -> dict[str, float]:
-        model.train()
-        total = 0.0
-        n = len(images) * copies
-        for positions in shuffled_batches(n, settings.batch_size, settings.seed, epoch):
-            optimizer.zero_grad()
-            with half_precision(place, settings.mixed_precision):
-                logits = model(torch.as_tensor(batch_of(positions), device=place))
-            loss = _weighted_loss(logits, labels[positions // copies], weights)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(positions)
-        return {"train_loss": total / n, **_watch(model, watched, weights, place)}
+        batches = shuffled_batches(len(images) * copies, settings.batch_size, settings.seed, epoch)
+        loss = fit_batches(model, optimizer, batches, batch_of, loss_of, place, settings.mixed_precision)
+        return {"train_loss": loss, **_watch(model, watched, weights, place)}
 
     return run
 
@@ -183,7 +170,7 @@ def _weighted_loss(logits: torch.Tensor, labels: NDArray[np.int64], weights: tor
     Torch's own mean divides by the sum of weights, so that they cancel in a batch of one class.
     """
     truth = torch.as_tensor(labels, device=logits.device)
-    return functional.cross_entropy(logits.float(), truth, weight=weights, reduction="sum") / len(labels)
+    return functional.cross_entropy(logits, truth, weight=weights, reduction="sum") / len(labels)
 
 
 def _watch(model: CNN3D, watched: Pair, weights: torch.Tensor, place: torch.device) -> dict[str, float]:

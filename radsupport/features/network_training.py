@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
 from radsupport.errors import NotEstimableError
-from radsupport.features.torch_tools import read_torch_file, save_atomically
+from radsupport.features.torch_tools import half_precision, read_torch_file, save_atomically
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -66,6 +67,37 @@ class Stopping:
         return len(history) >= self.max_epochs or since_best >= self.patience
 
 
+def fit_batches(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[NDArray[np.int64]],
+    inputs: Callable[[NDArray[np.int64]], NDArray[Any]],
+    loss: Callable[[torch.Tensor, NDArray[np.int64]], torch.Tensor],
+    device: torch.device,
+    mixed_precision: bool,
+) -> float:
+    """Take one optimiser step per batch of positions; return the mean loss per position.
+
+    Parameters
+    ----------
+    inputs : callable
+        Positions to the network's input.
+    loss : callable
+        Logits and positions to their mean loss.
+    """
+    model.train()
+    total, n = 0.0, 0
+    for batch in batches:
+        optimizer.zero_grad()
+        with half_precision(device, mixed_precision):
+            logits = model(torch.as_tensor(inputs(batch), device=device))
+        value = loss(logits.float(), batch)
+        value.backward()
+        optimizer.step()
+        total, n = total + value.item() * len(batch), n + len(batch)
+    return total / n
+
+
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -82,29 +114,15 @@ def train(
 
     After each epoch everything is stored in `checkpoint`; called again after a kill, training
     goes on where it was, with the very numbers it would have had (each epoch reseeds torch).
-
-    Parameters
-    ----------
-    run_epoch : callable
-        Trains one epoch (numbered from 0) and returns its row of the history.
-
-    Raises
-    ------
-    NotEstimableError
-        The monitored value is not finite.
+    `run_epoch` trains one epoch, numbered from 0, and returns its row of the history; a monitored
+    value that is not finite raises NotEstimableError.
 
     Returns
     -------
     DataFrame
         One row per epoch: epoch (from 1), learning_rate, what `run_epoch` returned, best (bool).
     """
-    history: list[dict[str, float]] = []
-    best_weights = _copy(model)
-    stored = load_checkpoint(checkpoint) if checkpoint else None
-    if stored:
-        history, best_weights = stored["history"], stored["best"]
-        if not stored["finished"]:
-            _restore(stored, model, optimizer, scheduler)
+    history, best_weights = _begin(checkpoint, model, optimizer, scheduler)
     with tqdm(total=stopping.max_epochs, initial=len(history), disable=not progress, desc=description) as bar:
         while not stopping.is_over(history):
             epoch = len(history)
@@ -129,11 +147,19 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
-def _restore(stored: Mapping[str, Any], model: nn.Module, optimizer: Any, scheduler: Any) -> None:
-    model.load_state_dict(stored["model"])
-    optimizer.load_state_dict(stored["optimizer"])
-    if scheduler is not None:
-        scheduler.load_state_dict(stored["scheduler"])
+def _begin(
+    checkpoint: Path | None, model: nn.Module, optimizer: Any, scheduler: Any
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Return the history and the best weights so far, and put model and optimiser where they were."""
+    stored = load_checkpoint(checkpoint) if checkpoint else None
+    if stored is None:
+        return [], _copy(model)
+    if not stored["finished"]:
+        model.load_state_dict(stored["model"])
+        optimizer.load_state_dict(stored["optimizer"])
+        if scheduler is not None:
+            scheduler.load_state_dict(stored["scheduler"])
+    return stored["history"], stored["best"]
 
 
 def _store(

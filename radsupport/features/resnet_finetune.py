@@ -17,14 +17,13 @@ from torch import nn
 from torch.nn import functional
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.features.network_training import Stopping, train
+from radsupport.features.network_training import Stopping, fit_batches, train
 from radsupport.features.resnet import Normalisation, ResNetFeatures, normalise_images
 from radsupport.features.torch_tools import (
     Float32Array,
     channels_last,
     choose_device,
     content_hash,
-    half_precision,
     predict_batches,
     reproducible,
     shuffled_batches,
@@ -91,10 +90,6 @@ def fine_tune(
         Classes 0, 1, ...; two of them for an endpoint.
     checkpoints : Path, optional
         Folder for a checkpoint named by data, weights and settings; a killed training resumes.
-
-    Raises
-    ------
-    InputError, NotEstimableError
     """
     settings = settings or FineTuneSettings()
     inputs = normalise_images(images, settings.normalisation)
@@ -108,17 +103,12 @@ def fine_tune(
         model = channels_last(nn.Sequential(tuned, head).to(place))
         optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
         key = content_hash("resnet", asdict(settings), net.state_dict(), inputs, labels) if checkpoints else ""
-        history = train(
-            model,
-            optimizer,
-            _epoch(model, optimizer, inputs, labels, inner, watched, settings, place),
-            Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience),
-            seed=settings.seed,
-            scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs),
-            checkpoint=checkpoints / f"resnet_{key[:16]}.pt" if checkpoints else None,
-            progress=progress,
-            description=description,
-        )
+        path = checkpoints / f"resnet_{key[:16]}.pt" if checkpoints else None
+        annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
+        options: dict[str, Any] = {"checkpoint": path, "progress": progress, "description": description}
+        run_epoch = _epoch(model, optimizer, inputs, labels, (inner, watched), settings, place)
+        stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
+        history = train(model, optimizer, run_epoch, stopping, seed=settings.seed, scheduler=annealing, **options)
     tuned.weights_description = f"{net.weights_description}, fine-tuned on {len(labels)} labelled images"
     return FineTuned(tuned.eval(), head, history)
 
@@ -170,34 +160,27 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     inputs: Float32Array,
     labels: NDArray[np.int64],
-    inner: NDArray[np.int64],
-    watched: NDArray[np.int64],
+    parts: tuple[NDArray[np.int64], NDArray[np.int64]],
     settings: FineTuneSettings,
     place: torch.device,
 ) -> Callable[[int], dict[str, float]]:
-    """Return the function that trains one epoch and watches the rest."""
+    """Return the function that trains one epoch on the first part and watches the second."""
+    inner, watched = parts
+
+    def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
+        return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=place))
 
     def run(epoch: int) -> dict[str, float]:
-        model.train()
-        total = 0.0
-        for positions in shuffled_batches(len(inner), settings.batch_size, settings.seed, epoch):
-            batch = inner[positions]
-            if len(batch) == 1:
-                continue  # batch normalisation can not measure the spread of one image
-            optimizer.zero_grad()
-            with half_precision(place, settings.mixed_precision):
-                logits = model(torch.as_tensor(inputs[batch], device=place))
-            loss = functional.cross_entropy(logits.float(), torch.as_tensor(labels[batch], device=place))
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(batch)
+        shuffled = shuffled_batches(len(inner), settings.batch_size, settings.seed, epoch)
+        # batch normalisation can not measure the spread of one image
+        batches = [batch for batch in shuffled if len(batch) > 1]
+        how = (place, settings.mixed_precision)
+        loss = fit_batches(model, optimizer, batches, lambda b: inputs[inner[b]], loss_of, *how)
         model.eval()
         logits = torch.as_tensor(predict_batches(model, inputs[watched], place))
         truth = torch.as_tensor(labels[watched])
-        return {
-            "train_loss": total / len(inner),
-            "validation_loss": functional.cross_entropy(logits, truth).item(),
-            "validation_accuracy": float((logits.argmax(dim=1) == truth).float().mean()),
-        }
+        watched_loss = functional.cross_entropy(logits, truth).item()
+        accuracy = float((logits.argmax(dim=1) == truth).float().mean())
+        return {"train_loss": loss, "validation_loss": watched_loss, "validation_accuracy": accuracy}
 
     return run

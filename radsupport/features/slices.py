@@ -164,7 +164,7 @@ def tumour_channels(
     masked: bool = False,
     margin: int = 0,
 ) -> Float32Array:
-    """Cut the slices around the largest section as the three channels of a ResNet.
+    """Cut the slices around the largest section as the channels of a ResNet: float32, shape (3, size, size).
 
     Parameters
     ----------
@@ -183,10 +183,6 @@ def tumour_channels(
         Set what lies outside the outline to 0.
     margin : int
         Voxels added around the smallest square.
-
-    Returns
-    -------
-    float32 array, shape (3, size, size)
     """
     _same_grid(volume, mask=mask)
     inside = np.asarray(mask) > 0
@@ -227,10 +223,6 @@ def tumour_patch(
     box_margin : int, optional
         Box sampling only: set what lies further than this from the tumour's box to 0. None keeps
         the whole patch; the paper does not say which of the two it did.
-
-    Raises
-    ------
-    GeometryError, MaskError, InputError
     """
     _same_grid(volume, mask=mask)
     field = field or shape

@@ -107,7 +107,7 @@ def content_hash(*parts: Any) -> str:
             part = part.detach().cpu().numpy()
         if isinstance(part, np.ndarray):
             digest.update(f"array {part.dtype} {part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).tobytes())
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
         elif isinstance(part, Mapping):
             for key in sorted(part):
                 digest.update(f"key {key}".encode())

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from radsupport.errors import InputError
-from radsupport.features.network_training import Stopping, train
+from radsupport.features.network_training import Stopping, fit_batches, train
 from radsupport.features.torch_tools import (
     channels_last,
     choose_device,
     content_hash,
-    half_precision,
     predict_batches,
     reproducible,
     shuffled_batches,
@@ -118,8 +117,7 @@ def train_unet(
 ) -> TrainedUNet:
     """Train with Adam and cross-entropy, and keep the epoch of the highest validation DSC.
 
-    The network sees what it is given: whoever must not leak into a later cross-validation has to
-    be left out by the caller.
+    Whoever must not leak into a later cross-validation has to be left out by the caller.
 
     Parameters
     ----------
@@ -127,12 +125,7 @@ def train_unet(
         Windowed slices, 0-1; sides multiples of 16.
     masks, validation_masks : array, shape (n, rows, columns)
     checkpoints : Path, optional
-        Folder for a checkpoint named by data and settings; a killed training resumes from it, a
-        finished one is read back.
-
-    Raises
-    ------
-    InputError, NotEstimableError
+        Folder for a checkpoint named by data and settings; a killed training resumes, a finished one is read back.
     """
     settings = settings or UNetSettings()
     images, masks = _pair(images, masks, "training")
@@ -142,30 +135,17 @@ def train_unet(
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
 
     def run_epoch(epoch: int) -> dict[str, float]:
-        model.train()
-        losses = []
-        for batch in shuffled_batches(len(images), settings.batch_size, settings.seed, epoch):
-            optimizer.zero_grad()
-            with half_precision(place, settings.mixed_precision):
-                logits = model(torch.as_tensor(images[batch], device=place))
-            loss = _cross_entropy(logits, masks[batch])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item() * len(batch))
-        return {"train_loss": sum(losses) / len(images), **_validate(model, *validation, place)}
+        batches = shuffled_batches(len(images), settings.batch_size, settings.seed, epoch)
+        take = (lambda b: images[b], lambda logits, b: _cross_entropy(logits, masks[b]))
+        loss = fit_batches(model, optimizer, batches, *take, place, settings.mixed_precision)
+        return {"train_loss": loss, **_validate(model, *validation, place)}
 
     key = content_hash("unet", asdict(settings), images, masks, *validation) if checkpoints else ""
     with reproducible(settings.seed, settings.deterministic):
-        history = train(
-            model,
-            optimizer,
-            run_epoch,
-            Stopping(settings.max_epochs, "validation_dsc", "highest", settings.patience),
-            seed=settings.seed,
-            checkpoint=checkpoints / f"unet_{key[:16]}.pt" if checkpoints else None,
-            progress=progress,
-            description="U-Net",
-        )
+        stopping = Stopping(settings.max_epochs, "validation_dsc", "highest", settings.patience)
+        path = checkpoints / f"unet_{key[:16]}.pt" if checkpoints else None
+        options: dict[str, Any] = {"checkpoint": path, "progress": progress, "description": "U-Net"}
+        history = train(model, optimizer, run_epoch, stopping, seed=settings.seed, **options)
     return TrainedUNet(model.eval(), history)
 
 
@@ -183,7 +163,7 @@ def _pair(images: NDArray[Any], masks: NDArray[Any], name: str) -> tuple[NDArray
 
 def _cross_entropy(logits: torch.Tensor, masks: NDArray[Any]) -> torch.Tensor:
     """Return the mean over pixels, given as a list: the planar form has no deterministic CUDA kernel."""
-    pixels = logits.float().permute(0, 2, 3, 1).reshape(-1, 2)
+    pixels = logits.permute(0, 2, 3, 1).reshape(-1, 2)
     return functional.cross_entropy(pixels, torch.as_tensor(masks, device=logits.device).long().reshape(-1))
 
 
