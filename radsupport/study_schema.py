@@ -19,13 +19,17 @@ class Strict(BaseModel):
 
 
 class Label(Strict):
-    """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`."""
+    """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`.
+
+    `horizon_months`: the time by which the event has to happen, for labels like "recurrence within two years".
+    """
 
     column: str
     name: str
     positive: str
     negative: str
     recode: dict[str, int] = {}
+    horizon_months: PositiveFloat | None = None
 
 
 class Survival(Strict):
