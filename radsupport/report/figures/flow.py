@@ -53,7 +53,7 @@ def sankey(table: pd.DataFrame, *, title: str = "", height: int = 420) -> go.Fig
         "source": sources,
         "target": [names.index(name) for name in table["target"]],
         "value": [float(n) for n in table["n"]],
-        "color": [_translucent(colours[i]) for i in sources],
+        "color": [translucent(colours[i]) for i in sources],
         "hovertemplate": "%{source.label} → %{target.label}: %{value:.0f} patients<extra></extra>",
     }
     fig = go.Figure(go.Sankey(node=nodes, link=links, valueformat=".0f", valuesuffix=" patients"))
@@ -69,7 +69,8 @@ def sankey(table: pd.DataFrame, *, title: str = "", height: int = 420) -> go.Fig
 register("sankey", _SANKEY, _sankey_alt)
 
 
-def _translucent(colour: str) -> str:
+def translucent(colour: str) -> str:
+    """Return a colour such as ``#0072B2`` as one that shows what lies below."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.35)"
 

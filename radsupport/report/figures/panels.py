@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from radsupport.errors import InputError
 from radsupport.report import style
-from radsupport.report.figures.flow import sankey
+from radsupport.report.figures.flow import sankey, translucent
 
 Panel = tuple[str, pd.DataFrame, Mapping[str, Any]]
 
@@ -46,6 +46,7 @@ def panels(
     across = min(columns, len(parts))
     rows = -(-len(parts) // across)
     figure, axes = style.new_figure(rows, across, width=width, height=height)
+    figure.set_layout_engine("constrained", h_pad=0.16, w_pad=0.12)  # inches
     for ax, (title, table, options) in zip(axes, parts, strict=False):
         draw(table, ax, title=title, **options)
     for ax in axes[len(parts) :]:
@@ -76,11 +77,14 @@ def sankey_panels(tables: Mapping[str, pd.DataFrame], *, height: int = 330) -> g
     if not tables:
         raise InputError("There is no table of flows to draw.")
     drawn = {title: sankey(table, title=title) for title, table in tables.items()}
+    every = pd.concat(list(tables.values()), ignore_index=True)
+    names = list(dict.fromkeys([*every["source"], *every["target"]]))
     figure = go.Figure()
     share = 1 / len(drawn)
     for i, (title, one) in enumerate(drawn.items()):
         top = 1 - i * share
         trace = one.data[0]
+        _recolour(trace, names)
         trace.domain = {"x": [0, 1], "y": [top - share * 0.84, top - share * 0.1]}
         figure.add_trace(trace)
         figure.add_annotation(text=f"<b>{title}</b>", x=0, y=top, xref="paper", yref="paper", showarrow=False)
@@ -91,3 +95,10 @@ def sankey_panels(tables: Mapping[str, pd.DataFrame], *, height: int = 330) -> g
     figure.update_annotations(xanchor="left", yanchor="top", font={"size": 14})
     figure.update_layout(meta={"alt_text": " ".join(one.layout.meta["alt_text"] for one in drawn.values())})
     return figure
+
+
+def _recolour(trace: go.Sankey, names: Sequence[str]) -> None:
+    """Give each group the same colour in every diagram."""
+    colours = [style.colour(names.index(name)) for name in trace.node.label]
+    trace.node.color = colours
+    trace.link.color = [translucent(colours[i]) for i in trace.link.source]

@@ -1,0 +1,88 @@
+"""Chapter 07: Cox regression of the clinical columns, each alone and all together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.report.regression_table import regression_table
+from radsupport.report.wording import counted, fixed
+from radsupport.study_schema import Study
+from radsupport.survival.cox import CoxFit, multivariable_table, univariable_table
+from radsupport.survival.steps_cox_data import OUTCOME, SIGNATURE, CoxData, cox_data
+from radsupport.survival.steps_patients import label_of
+from radsupport.survival.steps_ratios import with_firth
+
+
+def univariable(data: CoxData) -> pd.DataFrame:
+    """Return one Cox model per covariate and of the signature; Firth's penalty where a plain fit does not exist."""
+    tables = []
+    for column in [*data.covariates, SIGNATURE]:
+        options: dict[str, Any] = {"reference": _own(data.reference, column)}
+        found = univariable_table(data.table, *OUTCOME, [column], **options)
+        if found["note"].ne("").any():
+            penalised = univariable_table(data.table, *OUTCOME, [column], penalty="firth", **options)
+            usable = penalised["note"].eq("").all()
+            found = penalised.assign(note="Firth's penalty") if usable else found
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _own(reference: dict[str, str], column: str) -> dict[str, str]:
+    return {column: reference[column]} if column in reference else {}
+
+
+def multivariable(data: CoxData) -> tuple[CoxFit | None, str]:
+    """Return the Cox model of all covariates, and a note: Firth's penalty, or why there is no model."""
+    if not data.covariates:
+        return None, "no covariate varies among these patients"
+    try:
+        return with_firth(data.table, data.covariates, reference=data.reference)
+    except (NotEstimableError, InputError) as error:
+        return None, error.problems[0].what if error.problems else error.message
+
+
+def table_shown(data: CoxData, alone: pd.DataFrame, fit: CoxFit | None, study: Study) -> pd.DataFrame:
+    """Return univariable and multivariable hazard ratios side by side, in words."""
+    together = None if fit is None else _multivariable_rows(data, fit)
+    return regression_table(alone, together, labels(data, study))
+
+
+def _multivariable_rows(data: CoxData, fit: CoxFit) -> pd.DataFrame:
+    return multivariable_table(data.table, *OUTCOME, data.covariates, reference=data.reference, penalty=fit.penalty)
+
+
+def labels(data: CoxData, study: Study) -> dict[str, str]:
+    """Return words for the terms of the Cox models."""
+    return {c: label_of(study, c) for c in data.covariates} | {SIGNATURE: f"{data.added} (per SD)"}
+
+
+def model_words(data: CoxData, fit: CoxFit | None, note: str) -> str:
+    """Say how many patients, events and coefficients the multivariable model has, and what was done to fit it."""
+    text = f"{'. '.join(data.notes)}. " if data.notes else ""
+    if fit is None:
+        return f"{text}The covariates together can not be fitted: {note}."
+    n = len(fit.coef)
+    text += (
+        f"The model of all covariates has {counted(n, 'coefficient')} for {fit.n_events} events in {fit.n} patients "
+    )
+    text += f"({fixed(fit.n_events / n, 1)} events per coefficient; with fewer than about 10 the ratios are unstable)"
+    text += f", {fit.n_missing} left out for missing values. " if fit.n_missing else ". "
+    return text + (f"It needed {note}: a plain fit would give infinite ratios." if note else "")
+
+
+def plain_model(
+    data: CoxData, fit: CoxFit | None, rows: pd.DataFrame, cohort: pd.DataFrame, study: Study
+) -> tuple[CoxData, CoxFit | None]:
+    """Return data and model without penalty: the given ones, or those with levels without events merged.
+
+    Selection by AIC and the test of proportional hazards are defined for unpenalised models only. The model is None
+    where merging does not help either.
+    """
+    if fit is None or fit.penalty == "none":
+        return data, fit
+    merged = cox_data(rows, cohort, study, merge=True)
+    again, _ = multivariable(merged)
+    return merged, again if again is not None and again.penalty == "none" else None

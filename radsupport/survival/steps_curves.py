@@ -1,0 +1,158 @@
+"""Chapter 07: Kaplan-Meier curves of the risk groups, and what they come to in numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.report.wording import estimate, fixed
+from radsupport.study_schema import Study
+from radsupport.survival.curves import kaplan_meier, restricted_mean, restricted_mean_difference
+from radsupport.survival.steps_groups import (
+    HIGH,
+    LOW,
+    RULES,
+    by_rule,
+    cohort_name,
+    group_p,
+    in_groups,
+    of_signature,
+    outcome,
+    parts,
+)
+
+#: Patients that a curve should still have at risk for its end to be read.
+FEW = 5
+
+
+def group_curves(part: pd.DataFrame) -> pd.DataFrame:
+    """Return Kaplan-Meier curves by group for `figures.kaplan_meier`; a group without patients has none."""
+    groups = [(name, rows) for name, rows in part.groupby("group", observed=True)]
+    curves = [kaplan_meier(rows["time"], rows["event"]).curve.assign(group=str(name)) for name, rows in groups]
+    return pd.concat(curves, ignore_index=True)
+
+
+def curve_panels(groups: pd.DataFrame, study: Study, signature: str) -> list[tuple[str, pd.DataFrame, dict[str, Any]]]:
+    """Return title, curves and options of a panel per cohort and per pooled set, for `figures.panels`."""
+    found = []
+    for _, name, part in parts(of_signature(groups, signature), study):
+        p = group_p(part)
+        options = {"outcome": outcome(study).name, "p": None if np.isnan(p) else p}
+        found.append((f"{name} (n = {len(part)})", group_curves(part), options))
+    return found
+
+
+def rule_panels(
+    rows: pd.DataFrame, table: pd.DataFrame, study: Study, signature: str
+) -> tuple[str, list[tuple[str, pd.DataFrame, dict[str, Any]]]]:
+    """Return a cohort's name and its curves under the median and under the searched cut-off, side by side.
+
+    The cohort is the one that the rules know least of: external, else internal, else training.
+    """
+    own = of_signature(rows, signature)
+    key = next(key for key in ("external", "internal", "train") if (own["cohort"] == key).any())
+    found = []
+    for rule in ("median", "max_logrank"):
+        part = in_groups(own[own["cohort"] == key], by_rule(table, rule))
+        if len(part):
+            p = group_p(part)
+            options = {"outcome": outcome(study).name, "p": None if np.isnan(p) else p}
+            found.append((f"{RULES[rule][0].upper()}{RULES[rule][1:]}", group_curves(part), options))
+    return f"{cohort_name(study, key)} (n = {int((own['cohort'] == key).sum())})", found
+
+
+def common_end(part: pd.DataFrame) -> float:
+    """Return the time (months) up to which every group is followed: the smallest of their longest follow-ups."""
+    return float(part.groupby("group", observed=True)["time"].max().min())
+
+
+def group_summary(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return what the curves come to, one row per signature, cohort (or pooled set) and group.
+
+    Returns
+    -------
+    DataFrame
+        signature, key, cohort, group, n, events, median, median_low, median_high, tau, restricted_mean, mean_low,
+        mean_high (months, 95% CI). The restricted mean is the area under the curve up to `tau`, the time to which both
+        groups are followed.
+    """
+    rows = []
+    for name in groups["signature"].unique():
+        for key, cohort, part in parts(of_signature(groups, name), study):
+            tau = common_end(part)
+            for group, own in part.groupby("group", observed=True):
+                km = kaplan_meier(own["time"], own["event"])
+                mean = restricted_mean(own["time"], own["event"], tau)
+                row: dict[str, Any] = {"signature": name, "key": key, "cohort": cohort, "group": str(group)}
+                row |= {"n": km.n, "events": km.n_events}
+                row |= {"median": km.median, "median_low": km.median_low, "median_high": km.median_high}
+                row |= {"tau": tau, "restricted_mean": mean.rmst, "mean_low": mean.ci_low, "mean_high": mean.ci_high}
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def group_comparison(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return how the two groups differ, one row per signature and cohort (or pooled set).
+
+    Returns
+    -------
+    DataFrame
+        signature, key, cohort, n, p (log-rank), difference, ci_low, ci_high, p_difference (restricted mean of low
+        minus high risk, months, up to `tau`), tau; NaN where everybody is in one group.
+    """
+    rows = []
+    for name in groups["signature"].unique():
+        for key, cohort, part in parts(of_signature(groups, name), study):
+            row: dict[str, Any] = {"signature": name, "key": key, "cohort": cohort, "n": len(part), "p": group_p(part)}
+            if part["group"].nunique() == 2:
+                tau = common_end(part)
+                order = part["group"].map({HIGH: "a", LOW: "b"}).astype(str)
+                found = restricted_mean_difference(part["time"], part["event"], order, tau)
+                row |= {"difference": found.difference, "ci_low": found.ci_low, "ci_high": found.ci_high}
+                row |= {"p_difference": found.p, "tau": tau}
+            rows.append(row)
+    columns = ["signature", "key", "cohort", "n", "p", "difference", "ci_low", "ci_high", "p_difference", "tau"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary_shown(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return `group_summary` as a page shows it: medians and restricted means with their intervals in one cell."""
+    shown = summary[["signature", "cohort", "group", "n", "events"]].copy()
+    medians = summary[["median", "median_low", "median_high"]].to_numpy()
+    shown["median, months (95% CI)"] = [with_interval(*row) for row in medians]
+    means = summary[["restricted_mean", "mean_low", "mean_high"]].to_numpy()
+    shown["restricted mean, months (95% CI)"] = [with_interval(*row) for row in means]
+    return shown.assign(tau=summary["tau"]).rename(columns={"tau": "up to month"})
+
+
+def comparison_shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `group_comparison` as a page shows it."""
+    shown = table[["signature", "cohort", "n"]].copy()
+    shown["P (log-rank)"] = table["p"]
+    limits = table[["difference", "ci_low", "ci_high"]].to_numpy()
+    shown["restricted mean, low minus high risk, months (95% CI)"] = [
+        "–" if np.isnan(value) else estimate(value, low, high, 1) for value, low, high in limits
+    ]
+    return shown.assign(p=table["p_difference"], tau=table["tau"]).rename(
+        columns={"p": "P (difference)", "tau": "up to month"}
+    )
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """Word a time with its interval; a curve that does not fall far enough leaves the value, or its end, open."""
+    if np.isnan(value):
+        return "not reached" if np.isnan(low) else f"not reached (from {fixed(low, 1)})"
+    if np.isnan(low) and np.isnan(high):
+        return f"{fixed(value, 1)} (no interval)"
+    return f"{fixed(value, 1)} ({fixed(low, 1)}–{'not reached' if np.isnan(high) else fixed(high, 1)})"
+
+
+def end_words(groups: pd.DataFrame, study: Study) -> str:
+    """Say when each group of the main signature is down to few patients: what the end of a curve rests on."""
+    words = []
+    for _, cohort, part in parts(groups, study):
+        last = part.groupby("group", observed=True)["time"].agg(lambda t: t.nlargest(min(FEW, len(t))).min())
+        words.append(f"{cohort}: " + ", ".join(f"{group} {fixed(t, 0)}" for group, t in last.items()))
+    return f"Fewer than {FEW} patients are at risk after these months: {'; '.join(words)}."
