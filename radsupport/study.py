@@ -154,6 +154,7 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
         yield where, "phase", signature.phases, list(study.phases)
         yield where, "column", signature.columns, columns
         yield where, "signature", signature.combines, names
+    yield from _modelling_references(study, names)
     for key in ("best", "comparator"):
         yield f"validation.{key}", "signature", [name for name in [getattr(study.validation, key)] if name], names
     for compared in study.validation.comparisons:
@@ -180,3 +181,16 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
         readings = [name for name, marginal in study.synthetic.marginals.items() if marginal.reads_tissue]
         measured = [name for name, column in study.columns.items() if column.measure is not None]
         yield "synthetic.marginals (reads_tissue)", "column with `measure:`", readings, measured
+
+
+def _modelling_references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, str, list[str], list[str]]]:
+    """Yield what the section `modelling:` refers to, as `_references`."""
+    settings = study.modelling
+    yield "modelling.shown", "signature", settings.shown, names
+    if settings.learning_curve is not None:
+        yield "modelling.learning_curve.signatures", "signature", settings.learning_curve.signatures, names
+    if settings.harmonisation is not None:
+        yield "modelling.harmonisation.signature", "signature", [settings.harmonisation.signature], names
+        centers = [center for cohort in study.cohorts.values() for center in cohort.centers]
+        used = [center for part in settings.harmonisation.divisions for center in (*part.train, *part.test)]
+        yield "modelling.harmonisation.divisions", "center", used, centers

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from radsupport.schema_base import STRICT, CohortName, Share, SourceName, TestName
+from radsupport.schema_modelling import Modelling, Signature
 from radsupport.schema_survival import Nomogram, SurvivalAnalysis
 from radsupport.schema_synthetic import Synthetic
 from radsupport.schema_validation import Validation
@@ -244,52 +245,6 @@ class Cnn3d(Strict):
 
 
 Deep = Annotated[Unet | Resnet | Cnn3d, Field(discriminator="network")]
-
-
-class Selection(Strict):
-    """Feature selection, fitted on the training part of each fold only."""
-
-    icc: bool = False
-    test: Literal["none", "shapiro", "t", "mann_whitney"] = "none"
-    alpha: Share = 0.05
-    adjust: Literal["none", "bh"] = "none"
-    keep_at_least: PositiveInt = 10
-    max_correlation: Share | None = None
-    lasso: bool = False
-
-
-class Signature(Strict):
-    """A named model: feature sources and phases, selection, learner; or a combination of signatures."""
-
-    name: str
-    sources: list[SourceName] = []
-    phases: list[str] = []
-    columns: list[str] = []
-    combines: list[str] = []
-    selection: Selection = Selection()
-    learner: str = "SVM"
-    harmonise: bool = False
-    description: str = ""
-
-    @model_validator(mode="after")
-    def has_input(self) -> Signature:
-        """Require something to learn from."""
-        if not (self.sources or self.columns or self.combines):
-            raise ValueError("a signature needs `sources:`, `columns:` or `combines:`")
-        return self
-
-
-class Modelling(Strict):
-    """Cross-validation of chapter 05."""
-
-    folds: PositiveInt = 10
-    inner_folds: PositiveInt = 5
-    repeats: PositiveInt = 1
-    grid: Literal["coarse", "full"] = "coarse"
-    external: Literal["mean_of_folds", "refit"] = "mean_of_folds"
-    permutations: int = 20
-    compare_learners: list[str] = []
-    compare_sources: list[SourceName] = []
 
 
 class Published(Strict):

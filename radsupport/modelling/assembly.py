@@ -189,7 +189,7 @@ class Assembly:
         if rule.max_correlation is not None:
             steps.append(("correlation", CorrelationFilter(rule.max_correlation)))
         if rule.lasso:
-            steps.append(("lasso", LassoSelector(seed=seed)))
+            steps.append(("lasso", LassoSelector(rule.lasso_rule, seed=seed)))
         steps.append(("z_score", z_score()))
         return steps
 
