@@ -62,7 +62,9 @@ class SyntheticCenter(Part):
 class Marginal(Part):
     """Distribution of one column, [event-free, event]: counts per level, or a normal by mean and SD.
 
-    `center_counts` (center to level to count) replaces the counts where a center's own are published.
+    `center_counts` (level to count) and `center_mean_sd` replace these where a center's own are published; the key is a
+    center, or center/cohort where the center has a fixed split. Totals then hold exactly; counts by outcome keep their
+    odds ratio.
     `log_hazard` (per level) and `log_hazard_per_sd` let the column act on survival where the outcome
     is drawn from the hazard. `reads_diameter` is a reader's measurement of the drawn tumour, off
     by 1 mm SD; `reads_tissue` a reader's measurement of the drawn tissue by the column's `measure`, off by 4% SD.
@@ -74,6 +76,7 @@ class Marginal(Part):
     center_counts: dict[str, dict[str, float]] = {}
     mean: tuple[float, float] | None = None
     sd: tuple[float, float] | None = None
+    center_mean_sd: dict[str, tuple[float, float]] = {}
     limits: tuple[float, float] = (0.05, 1e6)
     log_hazard: dict[str, float] = {}
     log_hazard_per_sd: float = 0.0

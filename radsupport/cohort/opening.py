@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from radsupport.chapter import Chapter
 from radsupport.cohort.assignment import CohortTables, build_cohort
 from radsupport.cohort.clinical import clinical_path, read_clinical
 from radsupport.cohort.feature_tables import read_feature_study, write_feature_tables
 from radsupport.cohort.manifest import study_files
+from radsupport.cohort.printed_layout import printed_table
 from radsupport.errors import NotEstimableError
 from radsupport.study_schema import Study
 from radsupport.survival.curves import median_follow_up
@@ -50,19 +52,6 @@ def outcome_columns(study: Study) -> list[str]:
 def event_column(study: Study) -> str:
     """Return the column that counts an event of the primary endpoint: ``label`` or ``event``."""
     return "label" if study.endpoint.primary == "label" else "event"
-
-
-def flow_table(tables: CohortTables, study: Study) -> pd.DataFrame:
-    """Return the patients' way into the study for `figures.cohort_flow`: step, n, excluded."""
-    everybody = len(tables.cohort) + len(tables.excluded)
-    reasons = tables.excluded["reason"].value_counts()
-    excluded = "\n".join(f"{reason}: {n}" for reason, n in reasons.items())
-    rows = [{"step": "In the study's sources", "n": everybody, "excluded": excluded}]
-    rows.append({"step": "In the study", "n": len(tables.cohort), "excluded": ""})
-    for name, cohort in study.cohorts.items():
-        here = int((tables.cohort["cohort"] == name).sum())
-        rows.append({"step": f"{cohort.name} ({name})", "n": here, "excluded": ""})
-    return pd.DataFrame(rows)
 
 
 def cohort_summary(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -134,3 +123,64 @@ def write_sources(tables: CohortTables, results: Path) -> None:
 def described_columns(study: Study) -> list[str]:
     """Return the columns that baseline tables describe, in the study's order."""
     return list(study.columns)
+
+
+def followed(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return the patients with an outcome: everybody but the segmentation cohort."""
+    return cohort[cohort["cohort"] != "segmentation"]
+
+
+def cohort_names(study: Study) -> dict[str, str]:
+    """Return the names of the cohorts with an outcome by their keys, in the study's order."""
+    return {str(key): spec.name for key, spec in study.cohorts.items() if key != "segmentation"}
+
+
+def outcome_names(study: Study) -> dict[str, str]:
+    """Return the words for 0 and 1 of the primary endpoint."""
+    label = study.endpoint.label
+    if study.endpoint.primary == "label" and label is not None:
+        return {"0": label.negative, "1": label.positive}
+    return {"0": "no event (censored)", "1": "event"}
+
+
+def table_by_cohort(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the characteristics by cohort, in the layout and with the tests of the paper's table."""
+    tests = study.cohort_tables.tests_by_cohort
+    return printed_table(followed(cohort), "cohort", study, cohort_names(study), tests)
+
+
+def table_by_outcome(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the characteristics of the training cohort by outcome, in the layout and with the tests of the paper's."""
+    tests, training = study.cohort_tables.tests_by_outcome, cohort[cohort["cohort"] == "train"]
+    return printed_table(training, event_column(study), study, outcome_names(study), tests)
+
+
+def table_name(printed_as: str, study: Study) -> str:
+    """Say for a caption which printed table has this layout."""
+    return f", laid out like {printed_as} of {study.citation}" if printed_as else ""
+
+
+def follow_up_table(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return cohort (name), time (months) and event of every patient with follow-up, for `figures.follow_up`."""
+    if study.endpoint.survival is None:
+        return pd.DataFrame(columns=["cohort", "time", "event"])
+    names = cohort_names(study)
+    known = followed(cohort).dropna(subset=["time", "event"])
+    rows = pd.DataFrame({"cohort": known["cohort"].map(names), "time": known["time"], "event": known["event"]})
+    order = {name: i for i, name in enumerate(names.values())}
+    return rows.sort_values("cohort", key=lambda column: column.map(order), ignore_index=True, kind="stable")
+
+
+def publish(chapter: Chapter, cohort: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> None:
+    """Publish sizes and events per cohort, and each P of the baseline tables as ``p_by_<table>_<column>``."""
+    study, event = chapter.study, event_column(chapter.study)
+    everybody = followed(cohort)
+    chapter.publish("n_subjects", len(everybody))
+    chapter.publish("n_events", int(everybody[event].sum()), n=len(everybody))
+    for key in cohort_names(study):
+        part = everybody[everybody["cohort"] == key]
+        chapter.publish(f"n_{key}", len(part), n=len(part))
+        chapter.publish(f"n_events_{key}", int(part[event].sum()), n=len(part))
+    for name, table in tables.items():
+        for column, p in table.loc[table.index != "", "P"].dropna().items():
+            chapter.publish(f"p_by_{name}_{column}", float(p), n=len(everybody))

@@ -9,9 +9,13 @@ drawn, columns come first and act on the hazard.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from radsupport.errors import StudyError
 from radsupport.schema_synthetic import Marginal, Synthetic, SyntheticCenter
 
 Generator = np.random.Generator
@@ -36,11 +40,7 @@ def draw_subjects(spec: Synthetic, seed: int) -> pd.DataFrame:
     """
     rng = np.random.default_rng([seed, 1])
     frames = [_draw_center(spec, name, center, rng) for name, center in spec.centers.items()]
-    splits = [
-        _fixed_split(frame["label"].to_numpy(), center, np.random.default_rng([seed, 5, i]))
-        for i, (frame, center) in enumerate(zip(frames, spec.centers.values(), strict=True))
-    ]
-    return pd.concat(frames, ignore_index=True).assign(split=np.concatenate(splits))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _fixed_split(label: np.ndarray, center: SyntheticCenter, rng: Generator) -> np.ndarray:
@@ -66,6 +66,7 @@ def _draw_center(spec: Synthetic, name: str, center: SyntheticCenter, rng: Gener
     if by_label:
         table["label"] = _label(spec.effect * table["latent"].to_numpy(), max(center.events, 0), rng)
     group = table["label"].to_numpy() if by_label else np.zeros(center.n, dtype=int)
+    table["split"] = _fixed_split(group, center, rng)
     # columns that read the tumour come after those that shape it
     for column, marginal in sorted(spec.marginals.items(), key=lambda item: item[1].reads_diameter):
         _add_column(table, column, marginal, group, spec, rng)
@@ -98,7 +99,8 @@ def _follow_up(spec: Synthetic, table: pd.DataFrame, rng: Generator) -> tuple[np
     shortest, longest = spec.follow_up_months
     n, label = len(table), table["label"].to_numpy()
     horizon = spec.label_horizon_months
-    rate = np.exp(0.5 * spec.effect * table["latent"].to_numpy()) / horizon
+    # within the horizon the latent only hastens the event a little: events spread over the years, as in the papers
+    rate = np.exp(0.2 * spec.effect * table["latent"].to_numpy()) / horizon
     until_horizon = -np.log1p(-rng.uniform(size=n) * -np.expm1(-rate * (horizon - 1))) / rate + 1
     censored = rng.uniform(shortest, longest, size=n)
     late = (label == 0) & (censored > horizon) & (rng.uniform(size=n) < spec.late_event_share)
@@ -141,10 +143,16 @@ def _add_column(
     if marginal.reads_diameter:
         table[column] = np.round(table["diameter_mm"] + rng.standard_normal(len(table)), 1)
         return
-    if marginal.counts or marginal.center_counts:
-        table[column] = _draw_levels(marginal, str(table["center"].iloc[0]), group, weight, rng)
-    else:
-        table[column] = _draw_numbers(marginal, group, weight, rng)
+    categories = bool(marginal.counts or marginal.center_counts)
+    draw = _draw_levels if categories else _draw_numbers
+    values = pd.Series(index=table.index, dtype=object)
+    for split, rows in table.groupby("split").groups.items():
+        place = str(table["center"].iloc[0])
+        place = f"{place}/{split}" if split else place
+        if categories and not (marginal.counts or _own(marginal.center_counts, place)):
+            raise StudyError(f"The column {column} has no counts for {place}; add them to `synthetic.marginals`.")
+        values[rows] = draw(marginal, place, group[rows], weight, rng)
+    table[column] = values.infer_objects()
     levels = list(marginal.counts) or list(next(iter(marginal.center_counts.values()), {}))
     if marginal.shapes == "size_mm":
         table["diameter_mm"] = _within_class(table[column], levels, marginal.edges, table["diameter_mm"], rng)
@@ -152,36 +160,65 @@ def _add_column(
         table[marginal.shapes] = (len(levels) - 1 - table[column].map(levels.index)).to_numpy()
 
 
-def _draw_levels(marginal: Marginal, center: str, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
-    """Return levels in the published proportions of each group (largest remainders, then shuffled).
+def _own(published: dict[str, Any], place: str) -> Any:
+    """Return what is published for a place, center/cohort before center; None where nothing is."""
+    return published.get(place, published.get(place.split("/")[0]))
 
-    A center with counts of its own gets them; where the counts by outcome are published too, their
-    ratio between the groups is kept.
+
+def _draw_levels(marginal: Marginal, place: str, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
+    """Return levels in the published proportions of each group, in random order.
+
+    A center (or cohort of it) with counts of its own gets them; where the counts by outcome are published too, their
+    odds ratios between the groups are kept (iterative proportional fitting).
     """
-    own = marginal.center_counts.get(center, {})
+    own = _own(marginal.center_counts, place)
     names = list(own or marginal.counts)
     counts = np.array([marginal.counts.get(name, (1.0, 1.0)) for name in names], dtype=float)
+    sizes = np.array([(group == value).sum() for value in (0, 1)])
     if own:
-        total = counts.sum(axis=1, keepdims=True)
-        counts = counts / np.where(total > 0, total, 1) * np.array([[own[name]] for name in names])
+        counts = _fit(counts, np.array([own[name] for name in names], dtype=float), sizes)
     pooled = counts.sum(axis=1) / counts.sum()
+    shares = [counts[:, value] / max(counts[:, value].sum(), 1e-12) for value in (0, 1)]
+    events, free = (_whole((weight * shares[v] + (1 - weight) * pooled) * sizes[v], sizes[v]) for v in (1, 0))
+    if own and sum(own.values()) == group.size:
+        left = np.array([own[name] for name in names]) - events
+        free = left.astype(int) if (left >= 0).all() else free
     drawn = np.empty(group.size, dtype=object)
-    for value in (0, 1):
-        rows = np.flatnonzero(group == value)
-        share = weight * counts[:, value] / max(counts[:, value].sum(), 1e-12) + (1 - weight) * pooled
-        exact = share / share.sum() * rows.size
-        whole = np.floor(exact).astype(int)
-        order = np.argsort(exact - whole)[::-1]
-        whole[order[: rows.size - whole.sum()]] += 1
-        drawn[rows] = rng.permutation(np.repeat(names, whole))
+    for value, whole in ((0, free), (1, events)):
+        drawn[group == value] = rng.permutation(np.repeat(names, whole))
     return drawn
 
 
-def _draw_numbers(marginal: Marginal, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
-    mean, sd = np.array(marginal.mean), np.array(marginal.sd)
-    pooled = mean.mean()
-    centre = weight * mean[group] + (1 - weight) * pooled
-    return np.round(np.clip(centre + sd[group] * rng.standard_normal(group.size), *marginal.limits), 2)
+def _fit(counts: np.ndarray, totals: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Scale a table (levels x groups) to the totals of its levels and the sizes of its groups, odds ratios kept."""
+    table, sizes = counts.copy(), np.maximum(sizes, 1e-9)
+    for _ in range(200):
+        rows = table.sum(axis=1, keepdims=True)
+        table *= np.divide(totals[:, None], rows, out=np.zeros_like(rows), where=rows > 0)
+        table *= sizes / np.maximum(table.sum(axis=0), 1e-12) * totals.sum() / sizes.sum()
+    return table
+
+
+def _whole(exact: np.ndarray, n: int) -> np.ndarray:
+    """Round numbers to whole ones that sum to n (largest remainders)."""
+    exact = exact / max(exact.sum(), 1e-12) * n
+    whole = np.floor(exact + 1e-9).astype(int)
+    order = np.argsort(exact - whole)[::-1]
+    whole[order[: n - whole.sum()]] += 1
+    return whole
+
+
+def _draw_numbers(marginal: Marginal, place: str, group: np.ndarray, weight: float, rng: Generator) -> np.ndarray:
+    """Return normal quantiles with the published mean and SD of each group, in random order, within the limits."""
+    own = _own(marginal.center_mean_sd, place)
+    mean, sd = (np.array([own[i]] * 2) for i in (0, 1)) if own else (np.array(marginal.mean), np.array(marginal.sd))
+    values = np.empty(group.size)
+    for value in (0, 1):
+        rows = np.flatnonzero(group == value)
+        spread = stats.norm.ppf((np.arange(rows.size) + 0.5) / max(rows.size, 1))
+        centre = weight * mean[value] + (1 - weight) * mean.mean()
+        values[rows] = rng.permutation(centre + sd[value] * spread)
+    return np.round(np.clip(values, *marginal.limits), 2)
 
 
 def _within_class(

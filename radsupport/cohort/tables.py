@@ -36,6 +36,7 @@ __all__ = [
     "compare_paired",
 ]
 
+_BY_MEAN = ("student_t", "welch_t", "anova", "welch_anova")
 _ADJUSTMENTS = {
     "bh": "fdr_bh",
     "fdr": "fdr_bh",
@@ -108,7 +109,8 @@ def baseline_table(
     decimals : int
         Of means, medians and percentages.
     alpha : float
-        Level of the normality test that chooses mean ± SD or median (IQR), and the test.
+        Level of the normality test that chooses mean ± SD or median (IQR), and the test. A test that was asked for
+        decides: mean ± SD with tests of means, median (IQR) with rank tests.
 
     Returns
     -------
@@ -135,9 +137,11 @@ def baseline_table(
     parts = [pd.DataFrame([{"variable": "n", "level": ""} | {name: str(int(m.sum())) for name, m in members.items()}])]
     for column in columns:
         kind = (kinds or {}).get(column) or ("categorical" if is_categorical(grouped[column]) else "continuous")
-        rows = _rows(grouped[column], group, members, kind, decimals, alpha)
+        asked = (tests or {}).get(column, "auto")
+        normal = asked in _BY_MEAN if asked in NUMERIC_TESTS else None
+        rows = _rows(grouped[column], group, members, kind, decimals, alpha, normal)
         rows.insert(0, "variable", column)
-        for name, value in _tested(grouped[column], group, (tests or {}).get(column, "auto"), kind, alpha).items():
+        for name, value in _tested(grouped[column], group, asked, kind, alpha).items():
             rows[name] = pd.Series([value], index=[0])
         rows["missing"] = pd.Series([int(grouped[column].isna().sum())], index=[0], dtype="Int64")
         parts.append(rows)
@@ -173,12 +177,19 @@ def _tested(values: pd.Series, group: pd.Series, test: str, kind: str, alpha: fl
 
 
 def _rows(
-    values: pd.Series, group: pd.Series, members: dict[str, Any], kind: str, decimals: int, alpha: float
+    values: pd.Series,
+    group: pd.Series,
+    members: dict[str, Any],
+    kind: str,
+    decimals: int,
+    alpha: float,
+    normal: bool | None,
 ) -> pd.DataFrame:
     """Cells of one variable: a line, or one line per level, and a line of missing counts where any is missing."""
     if kind == "continuous":
         number = values.to_numpy(dtype=float, na_value=np.nan)
-        normal = _all_normal(number, [m for name, m in members.items() if name != "overall"], alpha)
+        if normal is None:
+            normal = _all_normal(number, [m for name, m in members.items() if name != "overall"], alpha)
         cells = {name: _spread(number[m], normal, decimals) for name, m in members.items()}
         rows = [{"level": "mean ± SD" if normal else "median (Q1–Q3)"} | cells]
     else:

@@ -48,6 +48,36 @@ def test_categories_follow_table_s2_exactly_in_hospital_1(song: Study, column: s
         assert ((own[column] == level) & (own["label"] == 1)).sum() == recurrence
 
 
+@pytest.mark.parametrize("name", ["gu2023", "yang2023", "cui2022"])
+def test_printed_counts_of_every_cohort_hold_exactly(root: Path, name: str) -> None:
+    study = load_study(name, folder=root / "studies")
+    table = draw_subjects(study.synthetic, study.seed)
+    place = (table["center"] + "/" + table["split"]).str.rstrip("/")
+    for column, marginal in study.synthetic.marginals.items():
+        for where, counts in marginal.center_counts.items():
+            found = table.loc[place == where, column].value_counts()
+            assert found.reindex(list(counts), fill_value=0).to_dict() == counts, (column, where)
+        for where, (mean, _) in marginal.center_mean_sd.items():
+            assert table.loc[place == where, column].mean() == pytest.approx(mean, rel=0.02)
+
+
+def test_a_column_without_counts_for_a_center_is_refused(root: Path) -> None:
+    study = load_study("yang2023", folder=root / "studies")
+    centers = {name: c.model_copy(update={"split": {}}) for name, c in study.synthetic.centers.items()}
+    with pytest.raises(StudyError, match="sex.*center_1"):
+        draw_subjects(with_synthetic(study, centers=centers).synthetic, 1)
+
+
+def test_own_counts_of_a_center_keep_the_odds_ratio_of_the_outcome(root: Path) -> None:
+    study = load_study("gu2023", folder=root / "studies")
+    table = draw_subjects(study.synthetic, study.seed)
+    own = table[table["center"] == "center_2"]
+    drawn = pd.crosstab(own["vascular_invasion"], own["label"]).to_numpy()
+    printed = np.array([[110, 36], [13, 77]])
+    log_ratios = [np.log(t[0, 0] * t[1, 1] / (t[0, 1] * t[1, 0])) for t in (drawn, printed)]
+    assert log_ratios[0] == pytest.approx(log_ratios[1], abs=0.25)
+
+
 def test_four_symptoms_are_missing_in_hospital_2(song: Study) -> None:
     subjects = draw_subjects(song.synthetic, song.seed)
     assert subjects.loc[subjects["center"] == "hospital_2", "symptom"].isna().sum() == 4
@@ -83,12 +113,8 @@ def test_effect_zero_breaks_the_link_of_every_category(song: Study) -> None:
 
 def test_hazard_outcome_has_the_planted_hazard_ratio(root: Path) -> None:
     study = load_study("yang2023", folder=root / "studies")
-    centers = {name: c.model_copy(update={"n": 3000}) for name, c in study.synthetic.centers.items()}
-    plain = {
-        name: m.model_copy(update={"log_hazard": {}, "log_hazard_per_sd": 0.0})
-        for name, m in study.synthetic.marginals.items()
-    }
-    table = draw_subjects(with_synthetic(study, centers=centers, marginals=plain, effect=0.7).synthetic, 1)
+    centers = {name: c.model_copy(update={"n": 3000, "split": {}}) for name, c in study.synthetic.centers.items()}
+    table = draw_subjects(with_synthetic(study, centers=centers, marginals={}, effect=0.7).synthetic, 1)
     # exponential times: events per month of follow-up estimate the rate in each half of the latent
     high, low = table[table["latent"] > 0.9], table[table["latent"] < -0.9]
     rate = [group["event"].sum() / group["time"].sum() for group in (high, low)]
