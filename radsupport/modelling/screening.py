@@ -11,6 +11,7 @@ from scipy import stats
 from radsupport.checks import IntArray, as_binary
 from radsupport.cohort.group_tests import feature_tests
 from radsupport.errors import InputError
+from radsupport.modelling.normality import shapiro_p
 from radsupport.modelling.preparation import as_table
 
 Rule = Literal["shapiro", "t", "mann_whitney"]
@@ -54,7 +55,7 @@ def screen_features(
     table, label = _checked(X, y)
     if rule not in get_args(Rule) or adjust not in (None, "bh"):
         raise InputError(f"Unknown rule {rule!r} or adjustment {adjust!r}; use {get_args(Rule)} and None or 'bh'.")
-    found = feature_tests(table, label, rule, normality_alpha)
+    found = _by_normality(table, label, normality_alpha) if rule == "shapiro" else feature_tests(table, label, rule)
     varies = np.ptp(table.to_numpy(float), axis=0) > 0
     again = found["p"].isna().to_numpy() & varies
     if again.any():
@@ -65,6 +66,26 @@ def screen_features(
     p = found["p"].to_numpy(float)
     adjusted = stats.false_discovery_control(p, method="bh") if adjust == "bh" else p
     return found.assign(p_adjusted=adjusted)[COLUMNS]
+
+
+def _by_normality(table: pd.DataFrame, label: IntArray, alpha: float) -> pd.DataFrame:
+    """Return `feature_tests` by the rule "shapiro", normality being tested on all features at once."""
+    values = table.to_numpy(float)
+    groups = [values[label == k] for k in (0, 1)]
+    if max(map(len, groups)) > 5000:
+        return feature_tests(table, label, "shapiro", alpha)
+    normal = np.ones(values.shape[1], dtype=bool)
+    for group in groups:  # the second one only where the first is normal
+        tested = np.flatnonzero(normal & (np.ptp(group, axis=0) > 0)) if len(group) >= 3 else np.empty(0, dtype=int)
+        normal[:] = False
+        if tested.size:
+            normal[tested] = shapiro_p(group[:, tested]) > alpha
+    parts = [
+        feature_tests(table.loc[:, mask], label, rule).set_axis(np.flatnonzero(mask))
+        for mask, rule in ((normal, "t"), (~normal, "mann_whitney"))
+        if mask.any()
+    ]
+    return pd.concat(parts).sort_index()
 
 
 def _checked(X: pd.DataFrame, y: Any) -> tuple[pd.DataFrame, IntArray]:
