@@ -2,6 +2,7 @@
 
     python benchmarks/radiomics.py            # everything, about half an hour on two free cores
     python benchmarks/radiomics.py --quick    # 20 mm tumour only, up to 20 cases
+    python benchmarks/radiomics.py --only cohorts
 
 Every measurement runs in a process of its own with one thread. Wall time depends on what else the machine does, CPU
 time hardly; both are printed. LBP2D is left out on both sides: pyradiomics needs scikit-image for it.
@@ -13,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -168,30 +170,19 @@ def compare_tools(folder: Path, diameters: list[float]) -> pd.DataFrame:
 
 
 def compare_cohorts(folder: Path, sizes: list[int]) -> pd.DataFrame:
-    """Return wall time per case for growing cohorts and for one and two workers."""
-    image, mask = (folder / f"ct20_{what}.nii.gz" for what in ("image", "mask"))
+    """Return time per case for growing cohorts and for one and two workers; CPU time includes starting Python."""
+    image, mask = make_scan(folder, 20.0)
     rows = []
     for n, n_jobs in [(sizes[0], 1), *((n, 2) for n in sizes)]:
-        task = {
-            "tool": "cohort",
-            "mode": "no resampling",
-            "image": str(image),
-            "mask": str(mask),
-            "n": n,
-            "n_jobs": n_jobs,
-        }
-        one = run_child(task)
+        task = {"tool": "cohort", "mode": "no resampling", "image": str(image), "mask": str(mask)}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        one = run_child({**task, "n": n, "n_jobs": n_jobs})
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         print(f"  {n} cases, {n_jobs} worker(s): {one['wall']:.0f} s", file=sys.stderr)
-        rows.append(
-            {
-                "cases": n,
-                "workers": n_jobs,
-                "wall s": one["wall"],
-                "s per case": one["per_case"],
-                "peak MB of a worker": one["peak"],
-                "failed": one["failed"],
-            }
-        )
+        times = {"wall s": one["wall"], "wall s per case": one["per_case"], "CPU s per case": cpu / n}
+        worker = {"peak MB of a worker": one["peak"], "failed": one["failed"]}
+        rows.append({"cases": n, "workers": n_jobs, **times, **worker})
     return pd.DataFrame(rows)
 
 
@@ -199,20 +190,26 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="20 mm tumour only, up to 20 cases")
+    parser.add_argument("--only", choices=["tools", "cohorts"], help="one of the two tables")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(child(json.loads(arguments.child))))
         return
-    load = os.getloadavg()[0]
+    print(
+        f"\nCT {SHAPE[2]} x {SHAPE[1]} x {SHAPE[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"
+    )
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tools = compare_tools(folder, [20.0] if arguments.quick else [20.0, 60.0])
-        cohorts = compare_cohorts(folder, [10, 20] if arguments.quick else [10, 50, 200])
-    print(f"\nCT {SHAPE[2]} x {SHAPE[1]} x {SHAPE[0]}, {os.cpu_count()} cores, load {load:.1f} at the start\n")
-    print(tools.to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+        if arguments.only != "cohorts":
+            show(compare_tools(Path(name), [20.0] if arguments.quick else [20.0, 60.0]))
+        if arguments.only != "tools":
+            show(compare_cohorts(Path(name), [10, 20] if arguments.quick else [10, 50, 200]))
+
+
+def show(table: pd.DataFrame) -> None:
+    """Print one table."""
     print()
-    print(cohorts.to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"), flush=True)
 
 
 if __name__ == "__main__":

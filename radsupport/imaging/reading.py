@@ -58,7 +58,8 @@ def read_label_map(path: str | Path) -> sitk.Image:
     """
     image = read_image(path)
     array = sitk.GetArrayViewFromImage(image)
-    drawn = array[array != 0]
+    where = np.flatnonzero(array)
+    drawn = array.ravel()[where]
     rounded = np.round(drawn)
     if drawn.size and np.abs(drawn - rounded).max() > LABEL_TOLERANCE:
         odd = drawn[np.abs(drawn - rounded) > LABEL_TOLERANCE][0]
@@ -70,7 +71,7 @@ def read_label_map(path: str | Path) -> sitk.Image:
         low, high = rounded.min(), rounded.max()
         raise MaskError(f"{path} is not a mask: its values reach from {low:g} to {high:g}; labels are 0 to 65535.")
     labels = np.zeros(array.shape, np.uint16)
-    labels[array != 0] = rounded.astype(np.uint16)
+    labels.ravel()[where] = rounded.astype(np.uint16)
     return like(labels, image)
 
 
@@ -109,7 +110,7 @@ def select_label(labels: sitk.Image, label: int | None = None, name: str = "mask
     chosen = present[0] if label is None else label
     if chosen not in present:
         raise MaskError(f"{name} has no label {chosen}; it holds {present}.")
-    return like((array == chosen).astype(np.uint8), labels)
+    return like((array == chosen).view(np.uint8), labels)
 
 
 def label_values(array: npt.NDArray) -> list[int]:
