@@ -97,8 +97,8 @@ def _candidates(signature: Signature, study: Study) -> tuple[int | None, str]:
     names = [name for name, column in study.columns.items() if column.source in from_tables]
     names = list(dict.fromkeys([*names, *signature.columns]))
     if set(signature.sources) - set(from_tables):
-        words = ", ".join(sorted(set(signature.sources) - set(from_tables))).replace("_", " ")
-        return None, f"{words} features" + (f", {len(names)} variables" if names else "")
+        kinds = ", ".join(sorted(set(signature.sources) - set(from_tables))).replace("_", " ")
+        return None, f"{kinds} features" + (f", {len(names)} variables" if names else "")
     return sum(_parameters(name, study) for name in names), f"{len(names)} variables"
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from radsupport.chapter import Chapter
 from radsupport.cohort.assignment import CohortTables, build_cohort
 from radsupport.cohort.clinical import clinical_path, read_clinical
+from radsupport.cohort.completeness import complete_cases, short_follow_up
 from radsupport.cohort.feature_tables import read_feature_study, write_feature_tables
 from radsupport.cohort.manifest import study_files
 from radsupport.cohort.printed_layout import printed_table
@@ -102,6 +103,12 @@ SUMMARY_HEADERS = {
 }  # fmt: skip
 
 
+CANDIDATE_HEADERS = {
+    "signature": "Signature", "candidates": "Candidates", "parameters": "Parameters from tables",
+    "events": "Events (of the rarer outcome)", "per_parameter": "Events per parameter", "remark": "Remark",
+}  # fmt: skip
+
+
 def endpoint_words(study: Study) -> str:
     """Say in words what the study predicts, and what else it follows."""
     label, survival = study.endpoint.label, study.endpoint.survival
@@ -169,6 +176,38 @@ def follow_up_table(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
     rows = pd.DataFrame({"cohort": known["cohort"].map(names), "time": known["time"], "event": known["event"]})
     order = {name: i for i, name in enumerate(names.values())}
     return rows.sort_values("cohort", key=lambda column: column.map(order), ignore_index=True, kind="stable")
+
+
+def split_words(study: Study) -> str:
+    """Say how a center that serves several cohorts was divided."""
+    if study.data.cohort:
+        return f"The split of a center is fixed: column {study.data.cohort!r} of the clinical table."
+    if any(spec.share is not None for spec in study.cohorts.values()):
+        return f"A center that serves two cohorts was divided at random (seed {study.seed}), stratified by the outcome."
+    return "Each center belongs to one cohort."
+
+
+def follow_up_words(cohort: pd.DataFrame, study: Study) -> str:
+    """Say how many patients count as event-free though they were followed for less than the label's horizon."""
+    if study.endpoint.survival is None:
+        return "This study has no follow-up, only a yes/no outcome."
+    short, free = short_follow_up(followed(cohort), study)
+    label = study.endpoint.label
+    if label is None or label.horizon_months is None:
+        return "The outcome of this study does not end at a fixed time, so no patient counts as free of it too early."
+    return (
+        f"{short} of {free} patients labelled “{label.negative}” were followed for less than "
+        f"{label.horizon_months:g} months: they count as free of the event in chapters 05 and 06, and as censored in "
+        "chapter 07."
+    )
+
+
+def completeness_words(cohort: pd.DataFrame, study: Study) -> str:
+    """Say how many patients have every value."""
+    if not study.columns:
+        return "There are no variables that could be missing."
+    complete = complete_cases(cohort, study)
+    return f"{complete} of {len(cohort)} patients have a value in each of the {len(study.columns)} variables."
 
 
 def publish(chapter: Chapter, cohort: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> None:

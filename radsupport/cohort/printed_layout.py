@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from radsupport.cohort.tables import baseline_table
+from radsupport.report.wording import number
 from radsupport.study_schema import Column, Study
 
 INDENT = "\u2003"
+SMALL = 10.0
+"""Numbers with a median below this are given with two decimals, others with one."""
 TEST_WORDS = {
     "student_t": "Student's t test",
     "welch_t": "Welch's t test",
@@ -23,6 +27,10 @@ TEST_WORDS = {
     "fisher": "Fisher's exact test",
 }
 FREEMAN_HALTON = "Fisher's exact test (Freeman–Halton)"
+SYMBOLS = {
+    "student_t": "t", "welch_t": "t", "mann_whitney": "U", "anova": "F", "welch_anova": "F", "kruskal": "H",
+    "chi_square": "χ²", "chi_square_yates": "χ²", "fisher": "odds ratio",
+}  # fmt: skip
 
 
 def printed_table(
@@ -53,8 +61,9 @@ def printed_table(
     Returns
     -------
     pandas.DataFrame
-        Characteristic, one column per group (with its n), Missing, Test, Statistic, P (and P adjusted). The index
-        names the study's column in a variable's first row and is "" elsewhere.
+        Characteristic, one column per group (with its n), Missing (where any value is), Test, Statistic (such as
+        "U = 140"), P (and P_adjusted). The index names the study's column in a variable's first row and is ""
+        elsewhere.
     """
     chosen = list(columns if columns is not None else study.columns)
     settings = study.cohort_tables
@@ -63,7 +72,10 @@ def printed_table(
     plain = plain[plain[by].isin(list(names))]
     asked = {name: test for name, test in tests.items() if name in chosen}
     kinds = {name: "continuous" if study.columns[name].kind == "number" else "categorical" for name in chosen}
-    found = baseline_table(plain, by, chosen, kinds=kinds, tests=asked, adjust=adjust, alpha=settings.normality_alpha)
+    options: Any = {"kinds": kinds, "tests": asked, "adjust": adjust, "alpha": settings.normality_alpha}
+    found, finer = (baseline_table(plain, by, chosen, decimals=decimals, **options) for decimals in (1, 2))
+    small = [name for name in chosen if kinds[name] == "continuous" and plain[name].abs().median() < SMALL]
+    found = found.where(~found["variable"].isin(small), finer)
     groups = [name for name in names if name in found]
     sizes = found.iloc[0]
     headers = {name: f"{names[name]} (n = {sizes[name]})" for name in groups}
@@ -76,8 +88,11 @@ def printed_table(
         heading = column.group
         rows += _variable_rows(name, column, part, groups, bool(column.group))
     result = pd.DataFrame(rows).rename(columns=headers).set_index("key")
-    order = ["Characteristic", *headers.values(), "Missing", "Test", "Statistic", "P", "P_adjusted"]
-    return _blank_text(result.reindex(columns=order[:-1] if adjust is None else order))
+    missing = ["Missing"] if result["Missing"].fillna(0).sum() else []
+    order = ["Characteristic", *headers.values(), *missing, "Test", "Statistic", "P"]
+    result = result.reindex(columns=order if adjust is None else [*order, "P_adjusted"])
+    text = ["Characteristic", *headers.values(), "Test", "Statistic"]
+    return result.assign(**{name: result[name].fillna("") for name in text})
 
 
 def _as_text(value: object) -> str:
@@ -96,7 +111,7 @@ def _variable_rows(
     test = {
         "Missing": first["missing"],
         "Test": _test_words(str(first["test"]), len(levels), len(groups)),
-        "Statistic": first["statistic"],
+        "Statistic": _statistic_words(str(first["test"]), float(first["statistic"])),
         "P": first["p"],
         "P_adjusted": adjusted,
     }
@@ -117,8 +132,5 @@ def _test_words(test: str, levels: int, groups: int) -> str:
     return TEST_WORDS.get(test, test)
 
 
-def _blank_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave text cells empty where a row has none, such as under a heading."""
-    text = [name for name in table.columns if name not in ("Missing", "Statistic", "P", "P_adjusted")]
-    table[text] = table[text].fillna("")
-    return table.astype({"Missing": object})
+def _statistic_words(test: str, value: float) -> str:
+    return f"{SYMBOLS[test]} = {number(value)}" if test in SYMBOLS and np.isfinite(value) else ""

@@ -73,8 +73,8 @@ def printed_words(study: Study) -> str:
         return "No paper printed results of this study."
     if study.is_synthetic:
         return (
-            "What the paper printed, beside the same quantity of this build. The patients here are synthetic: agreement "
-            "shows nothing about the paper, and disagreement nothing against it. The table shows which of the printed "
-            "numbers this page recomputes."
+            "What the paper printed, beside the same quantity of this build. The patients here are synthetic: "
+            "agreement shows nothing about the paper, and disagreement nothing against it. The table shows which of "
+            "the printed numbers this page recomputes."
         )
     return "What was printed for these data, beside the same quantity of this build."

@@ -257,7 +257,8 @@ FIXED = {
 
 
 def fixed(split: list[str], centers: list[str], **cohorts: Any) -> list[str]:
-    clinical = pd.DataFrame({"subject": [f"s{i}" for i in range(len(split))], "center": centers, "label": 1.0, "split": split})
+    subjects = [f"s{i}" for i in range(len(split))]
+    clinical = pd.DataFrame({"subject": subjects, "center": centers, "label": 1.0, "split": split})
     plan = study(data={"cohort": "Set"}, cohorts={**FIXED, **cohorts})
     return build_cohort(plan, clinical).cohort["cohort"].tolist()
 

@@ -64,7 +64,7 @@ def test_printed_counts_of_every_cohort_hold_exactly(root: Path, name: str) -> N
 def test_a_column_without_counts_for_a_center_is_refused(root: Path) -> None:
     study = load_study("yang2023", folder=root / "studies")
     centers = {name: c.model_copy(update={"split": {}}) for name, c in study.synthetic.centers.items()}
-    with pytest.raises(StudyError, match="sex.*center_1"):
+    with pytest.raises(StudyError, match=r"sex.*center_1"):
         draw_subjects(with_synthetic(study, centers=centers).synthetic, 1)
 
 

@@ -221,13 +221,20 @@ def _sankey() -> Case:
 
 
 def _flow() -> Case:
-    return pd.DataFrame(
-        {
-            "step": ["Patients with CT before surgery", "With arterial and venous phase", "Analysed"],
-            "n": [312, 268, 246],
-            "excluded": ["no venous phase: 31\nslices thicker than 5 mm: 13", "mask empty: 4\nno follow-up: 18", ""],
-        }
-    ), {}
+    rows = [
+        ("main", "Assessed for eligibility", 312, "no venous phase: 31\nthick slices: 13\nno follow-up: 22", ""),
+        ("main", "In the study", 246, "", ""),
+        ("cohort", "training", 150, "", "61 events\ncenter: A"),
+        ("cohort", "external validation", 96, "", "30 events\ncenter: B"),
+        ("aside", "In addition: outlines only", 20, "", "no outcome is used"),
+    ]
+    return pd.DataFrame(rows, columns=["role", "step", "n", "excluded", "note"]), {}
+
+
+def _follow_up() -> Case:
+    rng = np.random.default_rng(21)
+    table = pd.DataFrame({"cohort": np.repeat(["training", "external"], [90, 40]), "time": rng.uniform(1, 80, 130)})
+    return table.assign(event=rng.integers(0, 2, 130)), {"marks": (36.0, 60.0)}
 
 
 def _training() -> Case:
@@ -285,7 +292,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "icc_survival": _icc,
     "selection_funnel": _funnel,
     "sankey": _sankey,
-    "cohort_flow": _flow,
+    "follow_up": _follow_up,
+    "patient_flow": _flow,
     "training_curve": _training,
     "contact_sheet": _sheet,
     "nomogram": _nomogram,

@@ -14,12 +14,13 @@ from radsupport.report.figures.features import (
     icc_survival,
     selection_funnel,
 )
-from radsupport.report.figures.flow import cohort_flow, sankey
+from radsupport.report.figures.flow import sankey
 from radsupport.report.figures.heat import feature_heat_map
 from radsupport.report.figures.learning import training_curve
 from radsupport.report.figures.nomogram_axes import nomogram
 from radsupport.report.figures.over_time import prediction_error
 from radsupport.report.figures.panels import panels, sankey_panels
+from radsupport.report.figures.patients import follow_up, patient_flow
 from radsupport.report.figures.probability import calibration, decision_curve
 from radsupport.report.figures.risks import risk_boxplot, waterfall
 from radsupport.report.figures.slices import contact_sheet
@@ -31,7 +32,6 @@ __all__ = [
     "calibration",
     "coefficient_bars",
     "coefficient_path",
-    "cohort_flow",
     "confusion_matrix",
     "contact_sheet",
     "correlation_blocks",
@@ -40,12 +40,14 @@ __all__ = [
     "delong_heatmap",
     "description",
     "feature_heat_map",
+    "follow_up",
     "forest",
     "histogram",
     "icc_survival",
     "kaplan_meier",
     "nomogram",
     "panels",
+    "patient_flow",
     "prediction_error",
     "radar",
     "risk_boxplot",
