@@ -80,7 +80,7 @@ def events_per_variable(cohort: pd.DataFrame, study: Study, event: str) -> pd.Da
                 "parameters": float(parameters) if parameters is not None else float("nan"),
                 "events": rarer,
                 "per_parameter": each,
-                "remark": _remark(each, parameters),
+                "remark": _remark(each, parameters, bool(signature.combines)),
             }
         )
     return pd.DataFrame(rows)
@@ -107,12 +107,13 @@ def _parameters(name: str, study: Study) -> int:
     return 1 if column.kind == "number" else len(column.levels) - 1
 
 
-def _remark(per_parameter: float, parameters: int | None) -> str:
+def _remark(per_parameter: float, parameters: int | None, combines: bool) -> str:
     if parameters == 0:
         return "no candidates in this study's tables"
     if parameters is None:
         return "candidates outnumber the events; selection and shrinkage inside the folds decide"
-    return "fewer than ten" if per_parameter < ENOUGH_EVENTS else "ten or more"
+    words = "fewer than ten" if per_parameter < ENOUGH_EVENTS else "ten or more"
+    return f"{words} in this step; the risks were learnt from the same events" if combines else words
 
 
 def short_follow_up(cohort: pd.DataFrame, study: Study) -> tuple[int, int]:

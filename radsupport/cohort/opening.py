@@ -90,7 +90,7 @@ def variable_table(study: Study) -> pd.DataFrame:
         values = column.unit if column.kind == "number" else ", ".join(column.levels)
         rows.append(
             {
-                "variable": column.label, "column": name, "source": column.source.replace("_", " "),
+                "variable": column.label, "column": name, "source": column.source.replace("ct_", "CT "),
                 "unit_or_levels": values, "definition": column.definition, "known": column.time_of_knowledge,
             }
         )  # fmt: skip
@@ -162,9 +162,9 @@ def table_by_outcome(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
     return printed_table(training, event_column(study), study, outcome_names(study), tests)
 
 
-def table_name(printed_as: str, study: Study) -> str:
+def table_name(printed_as: str) -> str:
     """Say for a caption which printed table has this layout."""
-    return f", laid out like {printed_as} of {study.citation}" if printed_as else ""
+    return f", laid out like the paper's {printed_as}" if printed_as else ""
 
 
 def follow_up_table(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -221,5 +221,6 @@ def publish(chapter: Chapter, cohort: pd.DataFrame, tables: dict[str, pd.DataFra
         chapter.publish(f"n_{key}", len(part), n=len(part))
         chapter.publish(f"n_events_{key}", int(part[event].sum()), n=len(part))
     for name, table in tables.items():
+        n = len(everybody) if name == "cohort" else int((everybody["cohort"] == "train").sum())
         for column, p in table.loc[table.index != "", "P"].dropna().items():
-            chapter.publish(f"p_by_{name}_{column}", float(p), n=len(everybody))
+            chapter.publish(f"p_by_{name}_{column}", float(p), n=n)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.cohort.tables import baseline_table
-from radsupport.report.wording import number
+from radsupport.report.wording import number, p_number
 from radsupport.study_schema import Column, Study
 
 INDENT = "\u2003"
@@ -93,6 +93,17 @@ def printed_table(
     result = result.reindex(columns=order if adjust is None else [*order, "P_adjusted"])
     text = ["Characteristic", *headers.values(), "Test", "Statistic"]
     return result.assign(**{name: result[name].fillna("") for name in text})
+
+
+def worded(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a printed table for the page: P-values and counts as text, empty where a row has none."""
+    shown = table.copy()
+    for name in ("P", "P_adjusted"):
+        if name in shown:
+            shown[name] = [p_number(p) if pd.notna(p) else "" for p in table[name]]
+    if "Missing" in shown:
+        shown["Missing"] = [str(int(n)) if pd.notna(n) else "" for n in table["Missing"]]
+    return shown.rename(columns={"P_adjusted": "P (Benjamini–Hochberg)"})
 
 
 def _as_text(value: object) -> str:

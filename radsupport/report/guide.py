@@ -63,7 +63,7 @@ def cautions_words(study: Study, chapter: str) -> str:
     """Return the cautions of one chapter as a Markdown list, or that there is none."""
     found = cautions_of(study, chapter)
     return (
-        "\n".join(f"- {text}" for text in found) if found else "Nothing in particular is known that limits this page."
+        "\n".join(f"- {text}" for text in found) if found else "Nothing is known that limits this page in particular."
     )
 
 

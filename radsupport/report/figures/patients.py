@@ -99,7 +99,7 @@ def _arrow(colour: str = style.INK) -> dict[str, Any]:
 
 def _connect(ax: Axes, start: tuple[float, float], end: tuple[float, float], upper: Any, lower: Any) -> None:
     ends = {"patchA": upper.get_bbox_patch(), "patchB": lower.get_bbox_patch()}
-    ax.annotate("", end, start, arrowprops={**_arrow(), **ends}, zorder=2)
+    ax.annotate("", end, start, arrowprops={**_arrow(), **ends}, zorder=4)
 
 
 def _follow_up_alt(table: pd.DataFrame, *, marks: tuple[float, ...] = (), **_: Any) -> str:
