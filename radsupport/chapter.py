@@ -16,6 +16,7 @@ from IPython.display import HTML, display
 from radsupport import contracts
 from radsupport.errors import ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.paths import StudyPaths
+from radsupport.report.display import save_figures_to
 from radsupport.study import load_study
 from radsupport.study_schema import Study
 
@@ -118,6 +119,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     paths = StudyPaths(study.id, root)
     paths.results.mkdir(parents=True, exist_ok=True)
     display(HTML(banner(study)))
+    save_figures_to(paths.figures, chapter)
     opened = Chapter(chapter, study, paths, values, inputs={root / "studies" / f"{study.id}.yaml"})
     reason = why_unused(chapter, study)
     if reason:

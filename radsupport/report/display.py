@@ -11,8 +11,10 @@ import base64
 import functools
 import gzip
 import io
+import re
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -61,8 +63,31 @@ _PLOTLY_SCRIPT = r"""
 """
 
 
+class _Print:
+    """Where the figures shown by a notebook are also saved for print, and how many were."""
+
+    folder: Path | None = None
+    chapter = ""
+    count = 0
+
+
+def save_figures_to(folder: Path | None, chapter: str = "") -> None:
+    """Save every figure shown from now on as SVG and PDF: ``<folder>/<chapter>_<number>_<title>``; None stops it."""
+    _Print.folder, _Print.chapter, _Print.count = folder, chapter, 0
+
+
+def _save_for_print(fig: Figure | Axes) -> None:
+    found = fig.get_figure(root=True) if isinstance(fig, Axes) else fig
+    if _Print.folder is None or not isinstance(found, Figure):
+        return
+    _Print.count += 1
+    title = next((axes.get_title(loc="left") or axes.get_title() for axes in found.axes), "")
+    slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
+    style.save(found, _Print.folder / f"{_Print.chapter}_{_Print.count:02d}_{slug or 'figure'}")
+
+
 def show_figure(fig: Figure | Axes, alt: str = "", caption: str = "") -> None:
-    """Show a figure with its alt text.
+    """Show a figure with its alt text; in a notebook of the book, also save it for print.
 
     Parameters
     ----------
@@ -78,6 +103,7 @@ def show_figure(fig: Figure | Axes, alt: str = "", caption: str = "") -> None:
         Nothing describes the figure, or it is no figure.
     """
     display(HTML(figure_html(fig, alt, caption)))
+    _save_for_print(fig)
 
 
 def figure_html(fig: Figure | Axes, alt: str = "", caption: str = "") -> str:

@@ -86,4 +86,4 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
     assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56 | 0.70 (0.50 to 0.90), n = 56 |" in page
     assert "| CT findings | 0.70 (0.50 to 0.90), n = 56 | – |" in page
     assert all(f"{{ref}}`song2021-{name}`" in page for name in overview.CHAPTER_WORDS)
-    assert load_study("song2021").cautions[0] in page
+    assert str(load_study("song2021").cautions[0]) in page
