@@ -17,6 +17,8 @@ HEADERS = {
     "p_lr_together": "P LR",
 }  # fmt: skip
 
+_LARGEST, _SMALLEST = 9999, 0.005
+
 
 def ratio_words(row: Mapping[Any, Any], ratio: str) -> str:
     """Word a ratio with its interval: ``1.24 (0.52–2.93)``, ``1 (reference)``, or a dash where there is none."""
@@ -25,8 +27,17 @@ def ratio_words(row: Mapping[Any, Any], ratio: str) -> str:
     values = [float(row[key]) for key in (ratio, "ci_low", "ci_high")]
     if not np.isfinite(values[0]):
         return "–"
-    value, low, high = (fixed(x) if 0.01 <= abs(x) < 100 else number(x, 2) for x in values)
+    value, low, high = (_worded(x) for x in values)
     return f"{value} ({low}–{high})"
+
+
+def _worded(value: float) -> str:
+    """Word a ratio; what is too large or too small to be read is only bounded."""
+    if value > _LARGEST:
+        return f">{_LARGEST}"
+    if value < _SMALLEST:
+        return f"<{_SMALLEST}"
+    return fixed(value) if value < 100 else number(value, 3)
 
 
 def regression_table(

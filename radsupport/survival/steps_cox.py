@@ -46,11 +46,13 @@ def multivariable(data: CoxData) -> tuple[CoxFit | None, str]:
 
 def table_shown(data: CoxData, alone: pd.DataFrame, fit: CoxFit | None, study: Study) -> pd.DataFrame:
     """Return univariable and multivariable hazard ratios side by side, in words."""
-    together = None if fit is None else _multivariable_rows(data, fit)
-    return regression_table(alone, together, labels(data, study))
+    return regression_table(alone, multivariable_rows(data, fit), labels(data, study))
 
 
-def _multivariable_rows(data: CoxData, fit: CoxFit) -> pd.DataFrame:
+def multivariable_rows(data: CoxData, fit: CoxFit | None) -> pd.DataFrame | None:
+    """Return the multivariable model with reference levels and likelihood-ratio tests; None where there is none."""
+    if fit is None:
+        return None
     return multivariable_table(data.table, *OUTCOME, data.covariates, reference=data.reference, penalty=fit.penalty)
 
 

@@ -1,81 +1,16 @@
-"""Chapters 07 and 08: what is published of them, beside the values of this build."""
+"""Chapter 07: the numbers it publishes, and how to read them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from radsupport.chapter import Chapter
-from radsupport.report.wording import estimate, fixed, p_number
+from radsupport.report.wording import estimate, p_number
 from radsupport.study_schema import Study
 from radsupport.survival.steps_groups import main_signature, slug
-
-
-def printed_beside(study: Study, chapter: str, numbers: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Return what the paper printed for one chapter, beside this build's values.
-
-    Parameters
-    ----------
-    study : Study
-        Its `published` entries name the chapter and, as `ours`, the number of this build.
-    chapter : str
-        Number of the chapter, such as "07".
-    numbers : mapping
-        What the chapter publishes: value, n, ci_low, ci_high by key.
-
-    Returns
-    -------
-    DataFrame
-        item, printed in, published, this build, patients here.
-    """
-    rows = []
-    for entry in study.published:
-        if entry.chapter == chapter:
-            found = numbers.get(entry.ours)
-            row: dict[str, Any] = {"item": entry.item, "printed in": entry.where, "published": entry.value}
-            row |= {"this build": number_words(entry.ours, found), "patients here": (found or {}).get("n")}
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def number_words(key: str, found: Mapping[str, Any] | None) -> str:
-    """Word one published number of this build: a P-value by its key, else the estimate with its interval."""
-    if found is None:
-        return "not computed"
-    value, low, high = found["value"], found.get("ci_low"), found.get("ci_high")
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "not reached" if key.startswith("median_") else "not estimable"
-    if isinstance(value, str):
-        return value
-    if "_p_" in key or key.endswith("_p"):
-        return p_number(float(value))
-    if low is None or math.isnan(low):
-        return fixed(float(value))
-    if high is None or math.isnan(high):
-        return f"{fixed(float(value))} (from {fixed(float(low))})"
-    return estimate(float(value), float(low), float(high))
-
-
-def chapter_cautions(study: Study, chapter: str) -> list[str]:
-    """Return what a reader of this chapter must know: limits of the data and contradictions in print."""
-    return [caution.text for caution in study.cautions if chapter in caution.chapters]
-
-
-def printed_words(study: Study) -> str:
-    """Say what a table of printed values can and can not show for this study."""
-    if not study.published:
-        return "No paper printed results of this study."
-    if study.is_synthetic:
-        return (
-            "What the paper printed, beside the same quantity of this build. The patients here are synthetic, so "
-            "agreement shows nothing about the paper and disagreement nothing against it: the table shows which of its "
-            "numbers this page recomputes."
-        )
-    return "What was printed for these data, beside the same quantity of this build."
 
 
 def survival_reading(groups: pd.DataFrame, comparison: pd.DataFrame, c_index: pd.DataFrame, study: Study) -> str:
@@ -106,7 +41,9 @@ def publish_groups(chapter: Chapter, comparison: pd.DataFrame, summary: pd.DataF
     for row in summary.to_dict("records"):
         place = f"{slug(row['group'])}_{row['key']}_{row['signature']}"
         limits = (float(row["median_low"]), float(row["median_high"]))
-        chapter.publish(f"median_{place}", float(row["median"]), n=int(row["n"]), ci=limits)
+        reached = np.isfinite(row["median"])
+        value = float(row["median"]) if reached else "not reached"
+        chapter.publish(f"median_{place}", value, n=int(row["n"]), ci=limits if reached else None)
         limits = (float(row["mean_low"]), float(row["mean_high"]))
         chapter.publish(f"restricted_mean_{place}", float(row["restricted_mean"]), n=int(row["n"]), ci=limits)
 
@@ -120,6 +57,29 @@ def publish_ratios(chapter: Chapter, ratios: pd.DataFrame, c_index: pd.DataFrame
     for row in c_index[c_index["c_index"].notna()].to_dict("records"):
         limits = (float(row["ci_low"]), float(row["ci_high"]))
         chapter.publish(f"harrell_c_{row['key']}_{row['signature']}", float(row["c_index"]), n=int(row["n"]), ci=limits)
+
+
+def publish_coefficients(
+    chapter: Chapter, table: pd.DataFrame, part: str, ratio: str, names: Mapping[str, str]
+) -> None:
+    """Publish the ratios of a regression as ``hr_alone_age``, ``or_together_sex_male`` …
+
+    Parameters
+    ----------
+    chapter : Chapter
+    table : DataFrame
+        What `univariable_table` or `multivariable_table` returns.
+    part : {"alone", "together"}
+    ratio : {"hr", "odds_ratio"}
+    names : mapping
+        Name of a term in the key, where it is not the column's.
+    """
+    prefix = f"{'or' if ratio == 'odds_ratio' else 'hr'}_{part}"
+    for row in table[~table["reference"] & table[ratio].notna()].to_dict("records"):
+        term = names.get(row["term"], row["term"])
+        key = f"{prefix}_{term}_{row['level']}" if row["level"] else f"{prefix}_{term}"
+        limits = (float(row["ci_low"]), float(row["ci_high"]))
+        chapter.publish(key, float(row[ratio]), n=int(row["n"]), ci=limits)
 
 
 def publish_horizons(chapter: Chapter, table: pd.DataFrame) -> None:

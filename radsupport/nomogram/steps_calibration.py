@@ -1,0 +1,171 @@
+"""Chapter 08: whether the nomogram's probabilities are right, and whether acting on them would help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.nomogram.steps_model import (
+    NOMOGRAM,
+    Model,
+    event_risk,
+    known_rows,
+    references,
+    refit_rows,
+    usable_horizons,
+)
+from radsupport.nomogram.steps_scores import common_rows, places
+from radsupport.report.tidy import calibration_table
+from radsupport.study_schema import Study
+from radsupport.survival.cox import CoxFit
+from radsupport.survival.steps_groups import outcome
+from radsupport.survival.steps_horizons import usable_times
+from radsupport.validation.calibration import (
+    calibration_curve,
+    calibration_curve_survival,
+    calibration_summary,
+    corrected_calibration,
+    corrected_calibration_survival,
+    hosmer_lemeshow,
+)
+from radsupport.validation.decision import net_benefit, net_benefit_survival
+
+Panel = tuple[str, pd.DataFrame, dict[str, Any]]
+GROUPS = 5
+#: Patients from which a smooth calibration curve is drawn; fewer are shown in groups only.
+SMOOTH = 40
+_SMALL = 1e-6  # calibration on the log-odds scale needs probabilities inside 0 to 1
+
+
+def calibration_panels(study: Study, model: Model, table: pd.DataFrame) -> list[Panel]:
+    """Return title, calibration and options of a panel per cohort (and per horizon for survival).
+
+    The training cohort has its curve corrected for optimism beside the apparent one. Fewer than `SMOOTH` patients are
+    shown in groups only; a cohort in which calibration can not be drawn is left out.
+    """
+    found = []
+    for key, name, part in places(study, table):
+        rows = known_rows(model, part)
+        for horizon in horizons(study, model, rows):
+            try:
+                drawn = _survival(study, model, rows, key, horizon) if horizon else _binary(study, model, rows, key)
+            except (NotEstimableError, InputError):
+                continue
+            title = f"{name}, {horizon:g} months" if horizon else name
+            risk = event_risk(model, rows, horizon)
+            options = {"outcome": _outcome_words(study, horizon), "risks": risk}
+            found.append((f"{title} (n = {len(rows)})", drawn, options))
+    return found
+
+
+def horizons(study: Study, model: Model, rows: pd.DataFrame) -> list[float | None]:
+    """Return the horizons at which a Cox nomogram can be judged in these patients; [None] for a yes/no outcome."""
+    if not isinstance(model.fit, CoxFit):
+        return [None] if model.fit is not None and len(rows) else []
+    return list(usable_times(rows, usable_horizons(study, model.fit)))
+
+
+def _outcome_words(study: Study, horizon: float | None) -> str:
+    label = study.endpoint.label
+    if horizon:
+        return f"risk of {outcome(study).event_name} by {horizon:g} months"
+    return f"probability of {label.name}" if label else "probability"
+
+
+def _binary(study: Study, model: Model, rows: pd.DataFrame, key: str) -> pd.DataFrame:
+    grouped = calibration_curve(rows["label"], event_risk(model, rows), groups=min(GROUPS, max(2, len(rows) // 7)))
+    if len(rows) < SMOOTH:
+        return calibration_table(None, grouped)
+    if key != "train":
+        smooth = calibration_curve(rows["label"], event_risk(model, rows), method="loess", span=0.9)
+        return calibration_table(smooth, grouped)
+    corrected = corrected_calibration(
+        rows, "label", _refitted(study, model, rows), event_risk, study.nomogram.bootstrap, study.seed
+    )
+    return calibration_table(corrected, grouped)
+
+
+def _survival(study: Study, model: Model, rows: pd.DataFrame, key: str, horizon: float) -> pd.DataFrame:
+    groups = min(GROUPS, max(2, int(rows["event"].sum()) // 10))
+    grouped = calibration_curve_survival(rows["time"], rows["event"], event_risk(model, rows, horizon), horizon, groups)
+    if key != "train":
+        return calibration_table(None, grouped)
+    corrected = corrected_calibration_survival(
+        rows, "time", "event", horizon, _refitted(study, model, rows),
+        lambda again, some: event_risk(again, some, horizon), groups, study.nomogram.bootstrap, study.seed,
+    )  # fmt: skip
+    return calibration_table(corrected[["predicted", "apparent", "corrected"]], grouped)
+
+
+def _refitted(study: Study, model: Model, rows: pd.DataFrame) -> Any:
+    """Return the function that refits the model to a resample."""
+    reference = references(study, rows, model.columns)
+    penalty = model.fit.penalty if model.fit is not None else "none"
+
+    def refit(drawn: pd.DataFrame) -> Model:
+        try:
+            return Model(model.name, model.columns, refit_rows(study, drawn, model.columns, reference, penalty), "")
+        except InputError as error:  # a level that the resample does not hold
+            raise NotEstimableError(error.message) from error
+
+    return refit
+
+
+def calibration_numbers(study: Study, model: Model, table: pd.DataFrame) -> pd.DataFrame:
+    """Return calibration in numbers per cohort, for a yes/no outcome.
+
+    Returns
+    -------
+    DataFrame
+        cohort, n, events, slope, intercept (in the large), Brier score, scaled, and chi2, df, P of Hosmer-Lemeshow.
+        Empty for survival, whose calibration is in the figure.
+    """
+    rows = []
+    for _, name, part in places(study, table):
+        known = known_rows(model, part)
+        if isinstance(model.fit, CoxFit) or model.fit is None or known["label"].nunique() < 2:
+            continue
+        risk = np.clip(event_risk(model, known), _SMALL, 1 - _SMALL)
+        found = calibration_summary(known["label"], risk)
+        row = {"cohort": name, "n": len(known), "events": int(known["label"].sum()), "slope": found.slope}
+        row |= {"intercept": found.intercept_in_the_large, "Brier score": found.brier, "scaled": found.brier_scaled}
+        rows.append(row | _hosmer_lemeshow(known["label"], risk))
+    return pd.DataFrame(rows)
+
+
+def _hosmer_lemeshow(label: pd.Series, risk: Any) -> dict[str, float]:
+    try:
+        found = hosmer_lemeshow(label, risk)
+    except NotEstimableError:
+        return {"chi2 (Hosmer–Lemeshow)": float("nan"), "df": float("nan"), "P (Hosmer–Lemeshow)": float("nan")}
+    return {"chi2 (Hosmer–Lemeshow)": found.chi2, "df": found.df, "P (Hosmer–Lemeshow)": found.p}
+
+
+def decision_panels(study: Study, found: dict[str, Model], table: pd.DataFrame) -> list[Panel]:
+    """Return title, net benefit and options of a panel per cohort: every model against treating all and none.
+
+    A Cox nomogram is judged at its last horizon that the cohort reaches.
+    """
+    panels: list[Panel] = []
+    low, high = study.validation.decision_thresholds
+    marks = np.round(np.arange(low, high + 1e-9, 0.01), 4)
+    for _, name, part in places(study, table):
+        rows = common_rows(found, part)
+        usable = horizons(study, found[NOMOGRAM], rows)
+        if not usable:
+            continue
+        horizon = usable[-1]
+        risks = {m.name: event_risk(m, rows, horizon) for m in found.values() if m.fit is not None}
+        try:
+            if horizon:
+                curves = net_benefit_survival(rows["time"], rows["event"], risks, horizon, marks)
+            else:
+                curves = net_benefit(rows["label"], risks, marks)
+        except NotEstimableError:
+            continue
+        title = f"{name}, {horizon:g} months" if horizon else name
+        panels.append((f"{title} (n = {len(rows)})", curves.dropna(subset=["net_benefit"]), {}))
+    return panels

@@ -1,0 +1,104 @@
+"""Chapter 08: the predictors alone and together, as the papers' regression tables print them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from radsupport.modelling import regression
+from radsupport.nomogram.steps_model import Model, label_of, references, risk_columns
+from radsupport.report.regression_table import regression_table
+from radsupport.report.wording import estimate, fixed
+from radsupport.study_schema import Study
+from radsupport.survival import cox
+from radsupport.survival.steps_groups import cohort_name
+
+_SPREAD = 1.5  # ratio of standard deviations from which scales are called different
+
+
+def table_columns(study: Study) -> list[str]:
+    """Return the rows of the regression table: signatures, predictors of the nomogram, further candidates."""
+    nomogram = study.nomogram
+    columns = [*risk_columns(study).values(), *nomogram.columns, *nomogram.preoperative_columns, *nomogram.candidates]
+    return list(dict.fromkeys(columns))
+
+
+def univariable(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Return one regression per column in the training cohort, under Firth's penalty where a plain fit does not exist.
+
+    Returns
+    -------
+    DataFrame
+        As `univariable_table` of the logistic or the Cox regression.
+    """
+    training, tables = table[table["cohort"] == "train"], []
+    for column in table_columns(study):
+        options: dict[str, Any] = {"reference": references(study, training, [column])}
+        found = _one(study, training, column, options)
+        if found["note"].ne("").any():
+            penalised = _one(study, training, column, options | {"penalty": "firth"})
+            found = penalised.assign(note="Firth's penalty") if penalised["note"].eq("").all() else found
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _one(study: Study, rows: pd.DataFrame, column: str, options: dict[str, Any]) -> pd.DataFrame:
+    if study.nomogram.model == "cox":
+        return cox.univariable_table(rows, "time", "event", [column], **options)
+    return regression.univariable_table(rows, "label", [column], **options)
+
+
+def multivariable(study: Study, table: pd.DataFrame, model: Model) -> pd.DataFrame | None:
+    """Return the nomogram's model with reference levels and likelihood-ratio tests; None where there is none."""
+    if model.fit is None:
+        return None
+    training = table[table["cohort"] == "train"]
+    reference = references(study, training.dropna(subset=model.columns), model.columns)
+    options: dict[str, Any] = {"reference": reference, "penalty": model.fit.penalty}
+    if study.nomogram.model == "cox":
+        return cox.multivariable_table(training, "time", "event", model.columns, **options)
+    return regression.multivariable_table(training, "label", model.columns, **options)
+
+
+def shown(study: Study, alone: pd.DataFrame, together: pd.DataFrame | None) -> pd.DataFrame:
+    """Return both regressions side by side, in words."""
+    ratio = "hr" if study.nomogram.model == "cox" else "odds_ratio"
+    return regression_table(alone, together, {c: label_of(study, c) for c in table_columns(study)}, ratio)
+
+
+def scale_words(study: Study, table: pd.DataFrame, alone: pd.DataFrame) -> str:
+    """Say what one unit of each signature's risk is, and what its ratio is per standard deviation."""
+    ratio, title = ("hr", "hazard ratio") if study.nomogram.model == "cox" else ("odds_ratio", "odds ratio")
+    words = []
+    for name, column in risk_columns(study).items():
+        row = alone[alone["term"] == column].iloc[0]
+        sd = float(table.loc[table["cohort"] == "train", column].std())
+        if pd.notna(row[ratio]):
+            per_sd = estimate(*(float(row[key]) ** sd for key in (ratio, "ci_low", "ci_high")))
+            words.append(f"{name}: SD {fixed(sd, 3)}, {title} per SD {per_sd}")
+    if not words:
+        return ""
+    whole = "from 0 to 1, that is from no risk to certainty" if ratio == "odds_ratio" else "by 1 on its own scale"
+    return f"A signature's {title} in the table is for a risk that rises {whole}; alone, {'; '.join(words)}."
+
+
+def spread_words(study: Study, table: pd.DataFrame) -> str:
+    """Say where a signature's risks spread clearly less or more than in training; empty where nowhere.
+
+    Training risks are out of fold, from many models; those of other cohorts come from one. Where the two differ in
+    scale, the coefficients of training do not fit the other cohort.
+    """
+    words = []
+    for name, column in risk_columns(study).items():
+        spread = table.groupby("cohort")[column].std()
+        for key in (key for key in study.cohorts if key != "train" and key in spread):
+            share = spread[key] / spread["train"]
+            if not 1 / _SPREAD < share < _SPREAD:
+                words.append(
+                    f"{name} in {cohort_name(study, key)}: SD {fixed(spread[key], 3)}, {fixed(share)} of training's"
+                )
+    if not words:
+        return ""
+    text = "**Risks on another scale.** Training risks come from the models of the folds, the others from one model. "
+    return f"{text}They spread differently – {'; '.join(words)} – so training's coefficients fit less well there."
