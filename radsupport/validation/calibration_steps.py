@@ -1,0 +1,201 @@
+"""Calibration per cohort: curves, numbers, and correction for optimism, of a label and of survival at a horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.errors import NotEstimableError
+from radsupport.modelling.regression import fit_logistic
+from radsupport.report import tidy
+from radsupport.study_schema import Signature, Study
+from radsupport.survival.cox import fit_cox, predict_survival
+from radsupport.validation.calibration import (
+    calibration_curve,
+    calibration_summary,
+    corrected_calibration,
+    corrected_calibration_survival,
+    hosmer_lemeshow,
+)
+from radsupport.validation.predicted import honest, is_label, judged, outcome_columns
+from radsupport.validation.recalibration import Locked, log_odds
+
+NUMBERS = (
+    "slope", "slope_low", "slope_high", "intercept_in_the_large", "in_the_large_low", "in_the_large_high", "ici",
+    "brier", "brier_scaled",
+)  # fmt: skip
+
+
+#: Groups of the optimism-corrected calibration of survival: each has to hold events in most resamples.
+_SURVIVAL_GROUPS = 3
+
+
+def groups_for(n: int) -> int:
+    """Return into how many groups of risk `n` patients are divided: about ten patients each, three to ten groups."""
+    return int(np.clip(n // 10, 3, 10))
+
+
+def calibration_tables(part: pd.DataFrame, groups: int = 0) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Return a cohort's calibration for `figures.calibration`, and its intercept, slope and Brier score.
+
+    Parameters
+    ----------
+    part : DataFrame
+        label, and risk or (where there is one) probability.
+    groups : int
+        0: as `groups_for`.
+
+    Returns
+    -------
+    table : DataFrame
+        kind (apparent: a loess through the honest predictions; grouped), predicted, observed, ci_low, ci_high. The
+        curve goes from the 5th smallest to the 5th largest probability, as rms::calibrate; there is none for fewer than
+        40 patients or five different probabilities, where it would follow single patients.
+    numbers : dict
+        slope, intercept (in the large), mean error (the integrated calibration index) and Brier, those that exist.
+    """
+    p = (part["probability"] if "probability" in part else part["risk"]).clip(1e-6, 1 - 1e-6)
+    grouped = calibration_curve(part["label"], p, groups=groups or groups_for(len(part)))
+    smooth = None
+    if p.drop_duplicates().size >= 5 and len(p) >= 40:
+        smooth = calibration_curve(part["label"], p, method="loess", span=0.9)
+        inside = smooth["predicted"].between(*np.sort(p.to_numpy())[[4, -5]])
+        smooth = smooth[inside] if inside.sum() > 1 else None
+    found = calibration_summary(part["label"], p)
+    numbers = {"slope": found.slope, "intercept": found.intercept_in_the_large}
+    numbers |= {"mean error": found.ici, "Brier": found.brier}
+    return tidy.calibration_table(smooth, grouped), {k: v for k, v in numbers.items() if np.isfinite(v)}
+
+
+def calibration_numbers(predictions: pd.DataFrame, study: Study, locked: dict[str, Locked]) -> pd.DataFrame:
+    """Return the calibration of every signature in every cohort, in numbers.
+
+    Returns
+    -------
+    DataFrame
+        cohort, signature, n, events, predicted (mean), observed (share), slope, intercept in the large (each with
+        limits), ici, brier, brier_scaled, hl_groups, hl_chi2, hl_df, hl_p (Hosmer-Lemeshow for predictions that were
+        not fitted to these outcomes: as many degrees of freedom as groups).
+    """
+    rows = []
+    for cohort, name, part in judged(predictions, study):
+        if name not in locked or part["label"].nunique() < 2:
+            continue
+        p = locked[name].probability(part)
+        found = calibration_summary(part["label"], p)
+        row = {"cohort": cohort, "signature": name, "n": len(part), "events": found.events}
+        row |= {"predicted": float(p.mean()), "observed": found.events / len(part)}
+        row |= {key: getattr(found, key) for key in NUMBERS}
+        rows.append(row | _hosmer_lemeshow(part["label"], p))
+    return pd.DataFrame(rows)
+
+
+def in_two(numbers: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the table of numbers in two that fit a page: on the whole and by slope; errors and test."""
+    second = ["ici", "brier", "brier_scaled", "hl_groups", "hl_chi2", "hl_df", "hl_p"]
+    if not set(second) <= set(numbers.columns):
+        return [numbers]
+    return [numbers.drop(columns=second), numbers[["cohort", "signature", "n", "events", *second]]]
+
+
+def _hosmer_lemeshow(label: Any, p: Any) -> dict[str, float]:
+    test = hosmer_lemeshow(label, p, groups_for(len(p)), external=True)
+    return {"hl_groups": test.groups, "hl_chi2": test.chi2, "hl_df": test.df, "hl_p": test.p}
+
+
+def last_step_table(
+    predictions: pd.DataFrame, study: Study, signature: str, cohort: pd.DataFrame | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return what the last step of a signature is fitted on: out-of-fold risks of its parts, and its columns.
+
+    Parts and columns are those of a signature that combines others by a regression; any other one is its own only
+    part. Risks of a label are log odds. Training patients with missing values are left out.
+
+    Returns
+    -------
+    table : DataFrame
+        The outcome and one column per term.
+    terms : list of str
+    """
+    described: Signature = study.signature(signature)
+    combined = described.combines and described.learner in ("Logistic", "Cox")
+    parts = described.combines if combined else [signature]
+    train = honest(predictions, "train").dropna(subset=outcome_columns(study))
+    table = train.drop_duplicates("subject").set_index("subject")[outcome_columns(study)]
+    terms = {
+        f"part_{i}": train[train["signature"] == name].set_index("subject")["risk"] for i, name in enumerate(parts)
+    }
+    for term, risk in terms.items():
+        inside = is_label(study) and risk.between(0, 1).all()
+        table[term] = pd.Series(log_odds(risk), risk.index) if inside else risk
+    columns = described.columns if combined and cohort is not None else []
+    if columns and cohort is not None:
+        table = table.join(cohort.set_index("subject")[columns])
+    return table.dropna().reset_index(drop=True), [*terms, *columns]
+
+
+def bootstrap_corrected(
+    predictions: pd.DataFrame, study: Study, signature: str, cohort: pd.DataFrame | None, horizon: float = 0.0
+) -> pd.DataFrame:
+    """Return apparent and optimism-corrected calibration of a signature's last step in the training cohort.
+
+    The last step (`last_step_table`) is a regression that can be refitted in every resample; what came before it enters
+    as out-of-fold risks, which carry no optimism.
+
+    Returns
+    -------
+    DataFrame
+        kind (apparent, corrected), predicted, observed, for `figures.calibration`; for survival kind is grouped for
+        the apparent points. ``attrs``: n, resamples (that could be fitted).
+
+    Raises
+    ------
+    NotEstimableError
+        Too few patients or events, or nothing that varies.
+    """
+    table, terms = last_step_table(predictions, study, signature, cohort)
+    n = study.validation.bootstrap
+    if is_label(study):
+        found = corrected_calibration(table, "label", _logistic(terms), _probability, min(n, 200), study.seed)
+        shown = tidy.calibration_table(found)
+    else:
+        predict = _event_by(horizon)
+        found = corrected_calibration_survival(
+            table,
+            "time",
+            "event",
+            horizon,
+            _cox(terms),
+            predict,
+            _SURVIVAL_GROUPS,
+            min(n, 200),
+            study.seed,
+        )
+        shown = tidy.calibration_table(found)
+    shown.attrs = {"n": len(table), "resamples": int(found["n_resamples"].max())}
+    return shown
+
+
+def _logistic(terms: list[str]) -> Callable[[pd.DataFrame], Any]:
+    return lambda rows: fit_logistic(rows, "label", terms)
+
+
+def _cox(terms: list[str]) -> Callable[[pd.DataFrame], Any]:
+    return lambda rows: fit_cox(rows, "time", "event", terms)
+
+
+def _probability(model: Any, rows: pd.DataFrame) -> Any:
+    return model.predict(rows)
+
+
+def _event_by(horizon: float) -> Callable[[Any, pd.DataFrame], Any]:
+    def predict(model: Any, rows: pd.DataFrame) -> Any:
+        risk = 1 - predict_survival(model, rows, horizon).to_numpy()[:, 0]
+        if np.isnan(risk).any():
+            raise NotEstimableError(f"A resample is not followed to the horizon {horizon:g}.")
+        return risk
+
+    return predict

@@ -1,0 +1,252 @@
+"""How well each signature ranks patients: AUC or C-index per cohort, ROC curves, and differences."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from radsupport.cohort.tables import adjust_p
+from radsupport.errors import NotEstimableError
+from radsupport.report import tidy
+from radsupport.study_schema import Study
+from radsupport.survival.time_dependent import (
+    bootstrap_concordance,
+    concordance,
+    concordance_difference,
+    uno_concordance,
+)
+from radsupport.validation.predicted import (
+    common_patients,
+    families,
+    is_label,
+    judged,
+    judged_cohorts,
+    judged_part,
+    largest_families,
+    outcome_columns,
+)
+from radsupport.validation.roc import auc, bootstrap_auc, delong_matrix, delong_unpaired, roc_curve
+
+PAIR_COLUMNS = [
+    "signature_a", "signature_b", "n", "events", "auc_a", "auc_b", "difference", "ci_low", "ci_high", "z", "p",
+    "p_adjusted",
+]  # fmt: skip
+
+
+def discrimination_table(predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return how well each signature ranks patients, per cohort.
+
+    Returns
+    -------
+    pandas.DataFrame
+        cohort, signature, kind, n, events, measure (AUC or C-index), value, ci_low, ci_high, p_vs_half, and
+        apparent (the same measure on the model's own training patients, for comparison).
+    """
+    rows = []
+    for cohort, name, part in judged(predictions, study):
+        own = predictions[(predictions["signature"] == name) & (predictions["kind"] == "apparent")]
+        own = own.dropna(subset=outcome_columns(study))
+        row = {"cohort": cohort, "signature": name, "kind": part["kind"].iloc[0], "n": len(part)}
+        row |= discrimination_of(part, study)
+        row["apparent"] = discrimination_of(own, study)["value"] if cohort == "train" and not own.empty else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def discrimination_of(part: pd.DataFrame, study: Study) -> dict[str, object]:
+    """Return events, measure, value, ci_low, ci_high and p_vs_half of some patients; NaN where they do not exist.
+
+    The AUC has DeLong's interval and test, the C-index its Wald interval and test by the infinitesimal jackknife.
+    """
+    event, measure = ("label", "AUC") if is_label(study) else ("event", "C-index")
+    row: dict[str, object] = {"events": int(part[event].sum()), "measure": measure, "value": np.nan}
+    row |= {"ci_low": np.nan, "ci_high": np.nan, "p_vs_half": np.nan}
+    try:
+        if is_label(study):
+            found = auc(part["label"], part["risk"])
+            limits = {"value": found.auc, "ci_low": found.ci_low, "ci_high": found.ci_high}
+            return row | limits | {"p_vs_half": found.p_vs_half}
+        c = concordance(part["time"], part["event"], part["risk"])
+    except NotEstimableError:
+        return row
+    p = 2 * stats.norm.sf(abs(c.concordance - 0.5) / c.se) if c.se > 0 else np.nan
+    return row | {"value": c.concordance, "ci_low": c.ci_low, "ci_high": c.ci_high, "p_vs_half": float(p)}
+
+
+def null_se_p(area: float, events: int, others: int) -> float:
+    """Return the two-sided P of an AUC against 0.5 by its standard error under chance.
+
+    z = (AUC - 0.5) / sqrt((m + n + 1) / (12 m n)), the normal approximation of the Mann-Whitney test without ties
+    (Hanley & McNeil 1982; SPSS's "asymptotic significance"). DeLong's test uses the standard error at the AUC found,
+    which is smaller for large AUCs.
+    """
+    se = np.sqrt((events + others + 1) / (12 * events * others)) if events and others else np.nan
+    return float(2 * stats.norm.sf(abs(area - 0.5) / se))
+
+
+def with_resampling(scores: pd.DataFrame, predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Add bootstrap limits, and what some papers give besides.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `scores` with boot_low, boot_high (percentile limits, ``validation.bootstrap`` resamples); for an AUC p_null_se
+        where the study asks for it; for survival uno (Uno's C up to the last horizon).
+    """
+    rows = []
+    for row in scores.to_dict("records"):
+        part = judged_part(predictions, study, row["cohort"], row["signature"])
+        rows.append(row | (_label_extras if is_label(study) else _survival_extras)(part, row, study))
+    return pd.DataFrame(rows)
+
+
+def _label_extras(part: pd.DataFrame, row: Mapping[Any, Any], study: Study) -> dict[str, float]:
+    extras = {"boot_low": np.nan, "boot_high": np.nan}
+    if not np.isnan(row["value"]):
+        drawn = bootstrap_auc(part["label"], part["risk"], study.validation.bootstrap, study.seed)
+        extras = {"boot_low": drawn.ci_low, "boot_high": drawn.ci_high}
+    if study.validation.null_se:
+        extras["p_null_se"] = null_se_p(row["value"], row["events"], row["n"] - row["events"])
+    return extras
+
+
+def _survival_extras(part: pd.DataFrame, row: Mapping[Any, Any], study: Study) -> dict[str, float]:
+    if np.isnan(row["value"]) or study.endpoint.survival is None:
+        return {"boot_low": np.nan, "boot_high": np.nan, "uno": np.nan}
+    n, seed = study.validation.bootstrap, study.seed
+    drawn = bootstrap_concordance(part["time"], part["event"], {"risk": part["risk"]}, n_resamples=n, seed=seed)["risk"]
+    low, high = drawn.quantile([0.025, 0.975])
+    last = max(study.endpoint.survival.horizons_months)
+    try:
+        uno = uno_concordance(part["time"], part["event"], part["risk"], tau=last).concordance
+    except NotEstimableError:
+        uno = np.nan
+    return {"boot_low": float(low), "boot_high": float(high), "uno": uno}
+
+
+def roc_table(predictions: pd.DataFrame, study: Study, cohort: str, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the honest ROC curves of a cohort for `figures.roc_curve`; empty where none exists."""
+    rows = [p for c, n, p in judged(predictions, study) if c == cohort and (names is None or n in names)]
+    return _curves(pd.concat(rows) if rows else predictions.iloc[:0])
+
+
+def _curves(part: pd.DataFrame) -> pd.DataFrame:
+    parts = {str(name): rows for name, rows in part.groupby("signature", sort=False) if rows["label"].nunique() == 2}
+    if not parts:
+        return pd.DataFrame()
+    curves = {name: roc_curve(rows["label"], rows["risk"]) for name, rows in parts.items()}
+    return tidy.roc_table(curves, {name: auc(rows["label"], rows["risk"]) for name, rows in parts.items()})
+
+
+def apparent_curves(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the ROC curves of the training patients as the fitted models see them; empty where there are none."""
+    apparent = predictions[predictions["kind"] == "apparent"].dropna(subset=["label"])
+    rows = [apparent[apparent["signature"] == name] for name in names]
+    return _curves(pd.concat(rows) if rows else apparent)
+
+
+def paired_tests(
+    predictions: pd.DataFrame, study: Study, cohort: str, names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return the test of every pair of signatures in a cohort, on the patients whom all of them predict.
+
+    DeLong's test for AUCs; for C-indices the joint infinitesimal jackknife, with the paired bootstrap's interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        signature_a, signature_b, n, events, auc_a, auc_b (C-indices for survival), difference, ci_low, ci_high, z, p,
+        p_adjusted (Holm over the pairs); empty where no test exists.
+    """
+    wanted = names if names is not None else [s.name for s in study.signatures]
+    outcome, risks = common_patients(predictions, study, cohort, wanted)
+    event = outcome.columns[-1]
+    size = {"n": len(outcome), "events": int(outcome[event].sum())}
+    if risks.shape[1] < 2 or size["events"] == 0 or (is_label(study) and size["events"] == size["n"]):
+        return pd.DataFrame(columns=PAIR_COLUMNS)
+    found = (
+        delong_matrix(outcome["label"], {str(name): risk for name, risk in risks.items()}).pairs
+        if is_label(study)
+        else _concordance_pairs(outcome, risks, study)
+    )
+    tiny = found["difference"].abs() < 1e-12  # rounding of equal areas
+    found[["difference", "z"]] = found[["difference", "z"]].mask(tiny, 0.0)
+    return found.assign(**size, p_adjusted=adjust_p(found["p"], "holm"))[PAIR_COLUMNS]
+
+
+def all_pairs(predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return `paired_tests` of every comparison of the study in every cohort, with columns family and cohort.
+
+    A comparison that is part of a larger one is tested there.
+    """
+    found = []
+    for family in largest_families(families(predictions, study)):
+        for cohort in judged_cohorts(predictions, study):
+            pairs = paired_tests(predictions, study, cohort, family.signatures)
+            if len(pairs):
+                found.append(pairs.assign(family=family.name, cohort=cohort))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*PAIR_COLUMNS, "family", "cohort"])
+
+
+def _concordance_pairs(outcome: pd.DataFrame, risks: pd.DataFrame, study: Study) -> pd.DataFrame:
+    rows = []
+    options: dict[str, Any] = {"n_resamples": study.validation.bootstrap, "seed": study.seed}
+    for a, b in itertools.combinations(risks.columns, 2):
+        found = concordance_difference(outcome["time"], outcome["event"], risks[a], risks[b], **options)
+        row = {"signature_a": a, "signature_b": b, "auc_a": found.concordance_a, "auc_b": found.concordance_b}
+        row |= {key: getattr(found, key) for key in ("difference", "ci_low", "ci_high", "z", "p")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def equality_test(predictions: pd.DataFrame, study: Study, cohort: str, names: Sequence[str]) -> dict[str, float]:
+    """Return DeLong's test that all these AUCs are equal: n, chi2, df, p; empty where it does not exist."""
+    outcome, risks = common_patients(predictions, study, cohort, names)
+    if not is_label(study) or risks.shape[1] < 3 or outcome["label"].nunique() < 2:
+        return {}
+    found = delong_matrix(outcome["label"], {str(name): risk for name, risk in risks.items()})
+    return {"n": len(outcome), "chi2": found.chi2, "df": found.df, "p": found.p_overall}
+
+
+def between_cohorts(predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the difference of each signature's AUC (C-index) between every two cohorts, which share no patient.
+
+    Returns
+    -------
+    pandas.DataFrame
+        signature, cohort_a, cohort_b, n_a, n_b, value_a, value_b, difference, ci_low, ci_high, statistic, p: DeLong's
+        unpaired test (t) for AUCs, a z test with the two jackknife standard errors for C-indices.
+    """
+    parts: dict[str, dict[str, pd.DataFrame]] = {}
+    for cohort, name, part in judged(predictions, study):
+        parts.setdefault(name, {})[cohort] = part
+    rows = []
+    for name, by_cohort in parts.items():
+        for a, b in itertools.combinations(by_cohort, 2):
+            found = independent_difference(by_cohort[a], by_cohort[b], study)
+            if found:
+                rows.append({"signature": name, "cohort_a": a, "cohort_b": b, **found})
+    return pd.DataFrame(rows)
+
+
+def independent_difference(a: pd.DataFrame, b: pd.DataFrame, study: Study) -> dict[str, float]:
+    """Return the difference in discrimination of two groups of patients; empty where it can not be estimated."""
+    size = {"n_a": len(a), "n_b": len(b)}
+    try:
+        if is_label(study):
+            t = delong_unpaired(a["label"], a["risk"], b["label"], b["risk"])
+            values = {"value_a": t.auc_a, "value_b": t.auc_b, "difference": t.difference, "ci_low": t.ci_low}
+            return size | values | {"ci_high": t.ci_high, "statistic": t.t, "p": t.p}
+        first, second = (concordance(x["time"], x["event"], x["risk"]) for x in (a, b))
+    except NotEstimableError:
+        return {}
+    difference, se = first.concordance - second.concordance, float(np.hypot(first.se, second.se))
+    z, half = (difference / se if se > 0 else np.nan), stats.norm.ppf(0.975) * se
+    limits = {"difference": difference, "ci_low": difference - half, "ci_high": difference + half}
+    values = {"value_a": first.concordance, "value_b": second.concordance}
+    return size | values | limits | {"statistic": z, "p": float(2 * stats.norm.sf(abs(z)))}

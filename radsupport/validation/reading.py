@@ -1,0 +1,210 @@
+"""Chapter 06 in words: what was judged, what the numbers can and cannot mean, and published values beside ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.modelling.summaries import score_numbers
+from radsupport.report.wording import counted, estimate, fixed, listed, p_number, p_value
+from radsupport.study_schema import Study
+from radsupport.validation.classification import RATES
+from radsupport.validation.predicted import best_signature, is_label, judged
+from radsupport.validation.recalibration import AS_GIVEN, Locked
+
+CHAPTER = "06"
+_P = "p"
+
+
+def judged_words(predictions: pd.DataFrame, study: Study) -> str:
+    """Say who is judged by which prediction, cohort by cohort."""
+    event = "label" if is_label(study) else "event"
+    names = {str(key): cohort.name for key, cohort in study.cohorts.items()}
+    lines: list[str] = []
+    seen: set[str] = set()
+    for cohort, _, part in judged(predictions, study):
+        if cohort not in seen:
+            seen.add(cohort)
+            every = predictions[predictions["cohort"] == cohort].drop_duplicates("subject").dropna(subset=[event])
+            how = "out-of-fold predictions" if part["kind"].iloc[0] == "out_of_fold" else "scored once"
+            size = f"{counted(len(every), 'patient')}, {int(every[event].sum())} with the event"
+            lines.append(f"- {names[cohort]}: {size}, {how}")
+    return "\n".join(lines)
+
+
+def all_given(locked: Mapping[str, Locked]) -> bool:
+    """Whether every signature gives probabilities, so that nothing had to be translated."""
+    return all(one.whole.rule == AS_GIVEN for one in locked.values())
+
+
+def recalibration_words(locked: Mapping[str, Locked]) -> str:
+    """Say how many signatures give probabilities, and how many were translated."""
+    given = sum(one.whole.rule == AS_GIVEN for one in locked.values())
+    if not locked:
+        return "There are no out-of-fold risks in a training cohort, so nothing can be translated or calibrated."
+    words = f"Probabilities as they are: {given} of {counted(len(locked), 'signature')}."
+    return words if given == len(locked) else f"{words} The others were translated as the table says."
+
+
+def positive_words(study: Study) -> str:
+    """Say which class counts as positive."""
+    label = study.endpoint.label
+    return f"positive: {label.positive}, negative: {label.negative}" if label else ""
+
+
+def equality_words(test: Mapping[str, float], where: str) -> str:
+    """Word DeLong's test that all AUCs of a group are equal; empty where there is none."""
+    if not test:
+        return ""
+    p = p_value(test["p"], name="P")
+    return f"{where}: all AUCs equal, χ² = {test['chi2']:.1f} with {test['df']:.0f} df, {p} (n = {test['n']:.0f})."
+
+
+def least_detectable(n: int, events: int) -> float:
+    """Return the AUC from which the two-sided null-SE test against 0.5 would give P < 0.05.
+
+    0.5 + 1.96 sqrt((n + 1) / (12 events (n - events))); NaN without both classes, at most 1.
+    """
+    others = n - events
+    if not events or not others:
+        return math.nan
+    return min(1.0, 0.5 + 1.959963984540054 * math.sqrt((n + 1) / (12 * events * others)))
+
+
+def guide_words(scores: pd.DataFrame, pairs: pd.DataFrame, study: Study) -> str:
+    """Return what these numbers can and cannot mean, as a list computed from them.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        `discrimination_table`.
+    pairs : DataFrame
+        All paired tests of the page: p.
+    """
+    lines = [_best_line(row, study) for row in scores[scores["signature"] == best_signature(study)].to_dict("records")]
+    train = scores[(scores["cohort"] == "train") & scores["apparent"].notna()]
+    if len(train):
+        drop = (train["apparent"] - train["value"]).mean()
+        lines.append(
+            f"The apparent value is on average {fixed(drop)} above the out-of-fold one: that much is optimism."
+        )
+    if len(pairs):
+        small, chance = int((pairs["p"] < 0.05).sum()), 0.05 * len(pairs)
+        lines.append(
+            f"{counted(len(pairs), 'pair')} of signatures were compared; {small} had P < 0.05 before adjustment, "
+            f"{chance:.1f} would be expected if no two differed. A large P does not show that two signatures are equal."
+        )
+    if set(scores["cohort"]) == {"train"}:
+        lines.append("There is one cohort only: nothing here says how a signature does in another hospital.")
+    if study.is_synthetic:
+        lines.append("The patients are synthetic: agreement or disagreement with a paper says nothing about the paper.")
+    lines += [str(c) for c in study.cautions if not c.chapters or CHAPTER in c.chapters]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _best_line(row: Mapping[Any, Any], study: Study) -> str:
+    where = study.cohorts[row["cohort"]].name
+    if np.isnan(row["value"]):
+        return f"{where}: the {row['measure']} of {row['signature']} does not exist there."
+    text = estimate(row["value"], row["ci_low"], row["ci_high"])
+    verdict = (
+        "the interval covers 0.5: chance is not excluded"
+        if row["ci_low"] <= 0.5 <= row["ci_high"]
+        else (
+            "the interval lies above 0.5"
+            if row["ci_low"] > 0.5
+            else "the interval lies below 0.5: it ranks the wrong way"
+        )
+    )
+    least = least_detectable(int(row["n"]), int(row["events"]))
+    power = (
+        f" With {row['events']} of {row['n']} patients, an AUC below {fixed(least)} can not be told from chance."
+        if is_label(study)
+        else ""
+    )
+    return f"{where}, {row['signature']}: {row['measure']} {text}; {verdict}.{power}"
+
+
+def numbers_of(
+    scores: pd.DataFrame,
+    classified: pd.DataFrame,
+    pairs: pd.DataFrame,
+    cohorts: pd.DataFrame,
+    centers: pd.DataFrame,
+    parts: pd.DataFrame,
+) -> dict[str, dict[str, Any]]:
+    """Return the numbers of the page by key, for comparison with published ones.
+
+    Returns
+    -------
+    dict
+        ``auc_<cohort>_<signature>`` (``c_index_…``), ``<rate>_<cohort>_<signature>`` of the classification,
+        ``pair_p_<cohort>_<signature>_<signature>``, ``cohorts_p_<cohort>_<cohort>_<signature>``,
+        ``null_p_<cohort>_<signature>``, ``center_auc_<center>_<signature>`` and
+        ``part_auc_<cohort>_<signature>_<part>``; each value, n, and ci_low and ci_high, or p where it is a P-value.
+    """
+    numbers: dict[str, dict[str, Any]] = dict(score_numbers(scores))
+    for row in scores.to_dict("records") if "p_null_se" in scores else []:
+        numbers[f"null_p_{row['cohort']}_{row['signature']}"] = {"value": row["p_null_se"], "n": row["n"], _P: True}
+    for row in classified.to_dict("records"):
+        for rate in RATES:
+            limits = {"ci_low": row[f"{rate}_low"], "ci_high": row[f"{rate}_high"]}
+            numbers[f"{rate}_{row['cohort']}_{row['signature']}"] = {"value": row[rate], "n": row["n"], **limits}
+    for row in pairs.to_dict("records"):
+        for a, b in ((row["signature_a"], row["signature_b"]), (row["signature_b"], row["signature_a"])):
+            numbers[f"pair_p_{row['cohort']}_{a}_{b}"] = {"value": row["p"], "n": row["n"], _P: True}
+    for row in cohorts.to_dict("records"):
+        key = f"cohorts_p_{row['cohort_a']}_{row['cohort_b']}_{row['signature']}"
+        numbers[key] = {"value": row["p"], "n": row["n_a"] + row["n_b"], _P: True}
+    return (
+        numbers
+        | _areas(centers, "center_auc_{center}_{signature}")
+        | _areas(parts, "part_auc_{cohort}_{signature}_{part}")
+    )
+
+
+def _areas(table: pd.DataFrame, key: str) -> dict[str, dict[str, Any]]:
+    wanted = ("value", "n", "ci_low", "ci_high")
+    return {key.format_map(row): {k: row[k] for k in wanted} for row in table.to_dict("records")}
+
+
+def published_table(study: Study, numbers: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the values that the study file quotes for this chapter beside those of this build.
+
+    Returns
+    -------
+    DataFrame
+        item, printed in, published, this build, patients here; empty where nothing is quoted.
+    """
+    rows = []
+    for entry in (e for e in study.published if e.chapter == CHAPTER):
+        found = numbers.get(entry.ours)
+        row = {"item": entry.item, "printed in": entry.where, "published": entry.value, "this build": _ours(found)}
+        rows.append(row | {"patients here": f"{found['n']:.0f}" if found else "–"})
+    return pd.DataFrame(rows)
+
+
+def _ours(found: Mapping[str, Any] | None) -> str:
+    if found is None or math.isnan(found["value"]):
+        return "not computed"
+    if found.get(_P):
+        return f"P {p_number(found['value'])}"
+    return estimate(found["value"], found["ci_low"], found["ci_high"])
+
+
+def missing_words(table: pd.DataFrame, study: Study) -> str:
+    """Say which signatures lack predictions, and for how many patients."""
+    if table.empty:
+        return "Every signature has a prediction for every patient with an outcome."
+    names = {str(key): cohort.name for key, cohort in study.cohorts.items()}
+    parts = [
+        f"{row['signature']} in {names[row['cohort']]} ({row['without']} of {row['n']})"
+        for row in table.to_dict("records")
+    ]
+    return (
+        f"Without a prediction: {listed(parts, 12)}. Comparisons use the patients whom all compared signatures predict."
+    )

@@ -1,0 +1,174 @@
+"""Whether acting on a signature would help: decision curves, and reclassification against a comparator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from radsupport.errors import NotEstimableError
+from radsupport.study_schema import Study
+from radsupport.validation.decision import net_benefit, net_benefit_survival
+from radsupport.validation.horizon_steps import usable_horizons
+from radsupport.validation.predicted import best_signature, is_label, judged_cohorts, judged_part, outcome_columns
+from radsupport.validation.recalibration import Locked
+from radsupport.validation.reclassification import nri_idi
+
+REFERENCES = ("treat_all", "treat_none")
+
+
+def common_probabilities(
+    predictions: pd.DataFrame,
+    study: Study,
+    locked: dict[str, Locked],
+    cohort: str,
+    names: Sequence[str],
+    horizon: float | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return outcome and probabilities (one column per signature) of the patients who have all of them.
+
+    Signatures without predictions in the cohort are left out.
+    """
+    columns, outcomes = {}, []
+    for name in names:
+        part = judged_part(predictions, study, cohort, name)
+        if part.empty or name not in locked:
+            continue
+        found = locked[name].probability(part, horizon)
+        columns[name] = pd.Series(found if found.ndim == 1 else found[:, 0], part["subject"])
+        outcomes.append(part.set_index("subject")[outcome_columns(study)])
+    if not columns:
+        return pd.DataFrame(columns=outcome_columns(study)), pd.DataFrame()
+    table = pd.DataFrame(columns).dropna().clip(0, 1)
+    outcome = pd.concat(outcomes)
+    return outcome[~outcome.index.duplicated()].loc[table.index], table
+
+
+def decision_table(
+    predictions: pd.DataFrame,
+    study: Study,
+    locked: dict[str, Locked],
+    cohort: str,
+    names: Sequence[str],
+    horizon: float | None = None,
+) -> pd.DataFrame:
+    """Return net benefit of signatures, treat-all and treat-none over the study's range of thresholds.
+
+    Parameters
+    ----------
+    horizon : float, optional
+        Months; for survival.
+
+    Returns
+    -------
+    DataFrame
+        threshold, strategy, net_benefit, interventions_avoided (per patient, against treating all); empty where
+        nothing can be computed. ``attrs``: n and events (by the horizon).
+    """
+    outcome, risks = common_probabilities(predictions, study, locked, cohort, names, horizon)
+    low, high = study.validation.decision_thresholds
+    marks = np.round(np.arange(low, high + 1e-9, 0.01), 4)
+    models = {str(name): risk for name, risk in risks.items()}
+    try:
+        if is_label(study):
+            found, events = net_benefit(outcome["label"], models, marks), outcome["label"].sum()
+        elif horizon is not None and usable_horizons(outcome, [horizon]):
+            found = net_benefit_survival(outcome["time"], outcome["event"], models, horizon, marks)
+            events = ((outcome["time"] <= horizon) & (outcome["event"] == 1)).sum()
+        else:
+            return pd.DataFrame()
+    except (NotEstimableError, ValueError):
+        return pd.DataFrame()
+    found.attrs = {"n": len(outcome), "events": int(events)}
+    return found
+
+
+def useful_range(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return where each signature beats both treating all and treating none.
+
+    Returns
+    -------
+    DataFrame
+        signature, share (of the thresholds, at which it does), better_from, better_to (the first and last of these),
+        largest_gain (net benefit per patient above the better reference), at (the threshold of that gain).
+    """
+    wide = curves.set_index(["threshold", "strategy"])["net_benefit"].unstack()  # noqa: PD010 - each pair occurs once
+    reference = wide[list(REFERENCES)].max(axis=1)
+    rows = []
+    for name in [s for s in curves["strategy"].drop_duplicates() if s not in REFERENCES]:
+        gain = wide[name] - reference
+        better = gain.index[gain > 1e-12]
+        limits = (better.min(), better.max(), gain.idxmax()) if len(better) else (np.nan,) * 3
+        row = {"signature": name, "share": len(better) / len(gain), "better_from": limits[0], "better_to": limits[1]}
+        rows.append(row | {"largest_gain": max(float(gain.max()), 0.0), "at": limits[2]})
+    return pd.DataFrame(rows)
+
+
+def useful_table(
+    predictions: pd.DataFrame,
+    study: Study,
+    locked: dict[str, Locked],
+    names: Sequence[str],
+    horizons: Sequence[float | None],
+) -> pd.DataFrame:
+    """Return `useful_range` of every cohort and horizon (months): cohort, horizon (survival only), n, events, …"""
+    tables = []
+    for horizon in horizons:
+        for cohort in judged_cohorts(predictions, study):
+            curves = decision_table(predictions, study, locked, cohort, names, horizon)
+            if len(curves):
+                found = useful_range(curves)
+                found.insert(0, "cohort", cohort)
+                for place, key in enumerate(("n", "events"), start=1):
+                    found.insert(place, key, curves.attrs[key])
+                if horizon is not None:
+                    found.insert(1, "horizon", horizon)
+                tables.append(found)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def reclassification_table(predictions: pd.DataFrame, study: Study, locked: dict[str, Locked]) -> pd.DataFrame:
+    """Return how the best signature moves patients against the study's comparator, per cohort.
+
+    Returns
+    -------
+    DataFrame
+        cohort, n, events, measure (continuous NRI, NRI over ``validation.risk_categories``, IDI), value, ci_low,
+        ci_high, p; empty without a comparator, for survival, or where it does not exist.
+    """
+    best, other = best_signature(study), study.validation.comparator
+    if not is_label(study) or not other or other == best:
+        return pd.DataFrame()
+    rows = []
+    for cohort in judged_cohorts(predictions, study):
+        outcome, p = common_probabilities(predictions, study, locked, cohort, [best, other])
+        if p.shape[1] == 2 and outcome["label"].drop_duplicates().size == 2:
+            rows += [
+                {"cohort": cohort, "n": len(p), "events": int(outcome["label"].sum()), **row}
+                for row in _moves(study, outcome, p)
+            ]
+    return pd.DataFrame(rows)
+
+
+def _moves(study: Study, outcome: pd.DataFrame, p: pd.DataFrame) -> list[dict[str, object]]:
+    old, new = p.iloc[:, 1], p.iloc[:, 0]
+    found = nri_idi(outcome["label"], old, new)
+    rows: list[dict[str, object]] = [
+        {
+            "measure": "continuous NRI",
+            "value": found.nri,
+            "ci_low": found.nri_low,
+            "ci_high": found.nri_high,
+            "p": found.p_nri,
+        }
+    ]
+    cuts = study.validation.risk_categories
+    if cuts:
+        by = nri_idi(outcome["label"], old, new, cuts)
+        words = f"NRI over the limits {', '.join(f'{cut:.0%}' for cut in cuts)}"
+        rows.append({"measure": words, "value": by.nri, "ci_low": by.nri_low, "ci_high": by.nri_high, "p": by.p_nri})
+    return [
+        *rows,
+        {"measure": "IDI", "value": found.idi, "ci_low": found.idi_low, "ci_high": found.idi_high, "p": found.p_idi},
+    ]
