@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_validator
 
 from radsupport.schema_base import STRICT, Share, SourceName
 
@@ -32,12 +33,22 @@ class Selection(BaseModel):
     lasso_rule: Literal["lambda_min", "lambda_1se"] = "lambda_min"
 
 
+def _as_pattern(given: str) -> str:
+    """Refuse what is no regular expression."""
+    try:
+        re.compile(given)
+    except re.error as error:
+        raise ValueError(f"`{given}` is no regular expression ({error})") from error
+    return given
+
+
 class Signature(BaseModel):
     """A named model: feature sources and phases, selection, learner; or a combination of signatures.
 
-    `sources` are feature tables, `phases` those of their columns that enter, `columns` single clinical variables or CT
-    findings, `combines` other signatures whose out-of-fold risks enter. `harmonise` takes out differences between the
-    training centers (ComBat) in each fold. `description` is shown beside the name.
+    `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression that such a
+    column's name must contain (all without it), `columns` single clinical variables or CT findings, `combines` other
+    signatures whose out-of-fold risks enter. `harmonise` takes out differences between the training centers (ComBat)
+    in each fold. `description` is shown beside the name.
     """
 
     model_config = STRICT
@@ -45,6 +56,7 @@ class Signature(BaseModel):
     name: str
     sources: list[SourceName] = []
     phases: list[str] = []
+    features: Annotated[str, AfterValidator(_as_pattern)] = ""
     columns: list[str] = []
     combines: list[str] = []
     selection: Selection = Selection()

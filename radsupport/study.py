@@ -155,6 +155,8 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
         yield where, "column", signature.columns, columns
         yield where, "signature", signature.combines, names
     yield from _modelling_references(study, names)
+    for section, part in (("radiomics", study.radiomics), ("deep", study.deep)):
+        yield f"{section}.compare_on", "signature", part.compare_on if part else [], names
     for key in ("best", "comparator"):
         yield f"validation.{key}", "signature", [name for name in [getattr(study.validation, key)] if name], names
     for compared in study.validation.comparisons:

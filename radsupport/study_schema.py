@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, model_validator
 
 from radsupport.schema_base import STRICT, CohortName, Share, SourceName, TestName
+from radsupport.schema_features import Cnn3d as Cnn3d
+from radsupport.schema_features import Deep, Radiomics, Window
+from radsupport.schema_features import Resnet as Resnet
+from radsupport.schema_features import Unet as Unet
 from radsupport.schema_modelling import Modelling, Signature
 from radsupport.schema_survival import Nomogram, SurvivalAnalysis
 from radsupport.schema_synthetic import Synthetic
@@ -143,13 +147,6 @@ class Data(Strict):
     feature_columns: dict[SourceName, str] = {}
 
 
-class Window(Strict):
-    """Display and network window in HU."""
-
-    level: float
-    width: PositiveFloat
-
-
 class Phase(Strict):
     """One contrast phase."""
 
@@ -180,71 +177,6 @@ class Preprocessing(Strict):
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     interpolation: Literal["linear", "cubic"] = "cubic"
     margin_mm: PositiveFloat = 10.0
-
-
-class Radiomics(Strict):
-    """Chapter 03; `settings` is a pyradiomics parameter file under studies/radiomics."""
-
-    settings: str
-    icc_threshold: Share | None = None
-    icc_kind: str = "ICC(2,1)"
-    icc_subjects: PositiveInt = 30
-
-
-class Unet(Strict):
-    """U-Net trained on masks; its pooled bottleneck is the feature vector."""
-
-    network: Literal["unet"]
-    base_channels: PositiveInt = 64
-    input_px: PositiveInt = 256
-    learning_rate: PositiveFloat = 1e-5
-    max_epochs: PositiveInt = 200
-    patience: PositiveInt = 20
-    batch_size: PositiveInt = 8
-    validation_share: Share = 0.1
-    train_phase: str = "arterial"
-    sampled_training_cases: int = 22
-    sampled_cases: Literal["leave_out", "as_published"] = "leave_out"
-    roi: Literal["rough", "accurate"] = "rough"
-    aggregation: str = "kmeans_largest"
-    compare_aggregations: list[str] = ["kmeans_largest", "mean", "max", "median", "largest_slice"]
-
-
-class Resnet(Strict):
-    """ResNet features of the slices around the largest section."""
-
-    network: Literal["resnet"]
-    depth: Literal[18, 34, 50, 101] = 50
-    input_px: PositiveInt = 224
-    slices: Literal[1, 3] = 3
-    box_mm: PositiveFloat = 224.0
-    masked: bool = False
-    pooling: Literal["max", "average"] = "max"
-    weights: str = "random"
-    fine_tune: Literal["no", "out_of_fold", "as_published"] = "no"
-    epochs: PositiveInt = 50
-    learning_rate: PositiveFloat = 0.01
-    batch_size: PositiveInt = 16
-    window: Window | None = None
-
-
-class Cnn3d(Strict):
-    """3-D CNN trained on the label, on patches with and without the background."""
-
-    network: Literal["cnn3d"]
-    patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (10, 150, 150)
-    width: PositiveFloat = 1.0
-    sampling: list[Literal["segmentation", "box"]] = ["segmentation", "box"]
-    window: Window
-    learning_rate: PositiveFloat = 1e-5
-    max_epochs: PositiveInt = 100
-    patience: PositiveInt = 15
-    batch_size: PositiveInt = 8
-    folds: PositiveInt = 5
-    augment: bool = True
-
-
-Deep = Annotated[Unet | Resnet | Cnn3d, Field(discriminator="network")]
 
 
 class Published(Strict):

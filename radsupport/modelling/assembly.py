@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
@@ -131,7 +132,7 @@ class Assembly:
 
     def _steps_key(self, name: str) -> str:
         signature = self._signature(name)
-        return signature.model_dump_json(include={"sources", "phases", "columns", "selection", "harmonise"})
+        return signature.model_dump_json(include={"sources", "phases", "features", "columns", "selection", "harmonise"})
 
     def table(self, name: str) -> Table:
         """Return all columns that a signature is given, for all subjects; combinations: those of the parts too."""
@@ -253,8 +254,10 @@ class Assembly:
             chosen = list(table.columns)
         else:
             chosen = [name for name in table.columns if str(name).split("__")[0] in signature.phases]
+        chosen = [name for name in chosen if re.search(signature.features, str(name))]
         if signature.learner in GIVEN and len(chosen) > 1:
             chosen = [name for name in chosen if str(name).split("__")[-1] == signature.name]
         if not chosen:
-            raise InputError(f"`{signature.name}`: the source {source!r} has no column for {signature.phases}.")
+            wanted = f" that contains {signature.features!r}" if signature.features else ""
+            raise InputError(f"`{signature.name}`: {source!r} has no column for {signature.phases}{wanted}.")
         return table[chosen]
