@@ -17,7 +17,7 @@ import pandas as pd
 import pooch
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import RequestException, Timeout
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from radsupport.cohort.manifest import study_files
 from radsupport.errors import FetchError, ManifestError, Problem

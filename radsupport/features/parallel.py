@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from radsupport.errors import InputError, RadsupportError
 

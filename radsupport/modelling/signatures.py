@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from radsupport.errors import InputError
 from radsupport.modelling.assembly import Assembly
