@@ -1,4 +1,4 @@
-"""Chapter 02, step by step: find each case's files, preprocess them, and tabulate what was found."""
+"""Chapter 02, first step: find each case's files and preprocess what is new or changed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import pandas as pd
 
 from radsupport.cohort.manifest import study_files
 from radsupport.errors import ManifestError
-from radsupport.imaging.overlay import contact_sheet_data
 from radsupport.imaging.prepared import prepare_cases
-from radsupport.imaging.preprocessing import window
 from radsupport.study_schema import Study
 
 ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
@@ -82,57 +80,7 @@ def preprocess_cases(
     absent = found.loc[missing, ["subject", "phase"]].assign(exclusion="no image in the manifest")
     cases = pd.concat([pd.DataFrame(done.rows), absent], ignore_index=True)
     for column in ("image", "mask", "mask_reader2", "roi_rough"):
-        cases[column] = cases[column].where(cases[column].notna() & (cases[column] != ""), None).astype(object)
+        cases[column] = pd.Series(
+            [path if isinstance(path, str) and path else None for path in cases[column]], dtype=object
+        )
     return CasesTable(cases.merge(cohort[["subject", "cohort"]], on="subject", how="left"), done.reused)
-
-
-def center_table(cases: pd.DataFrame) -> pd.DataFrame:
-    """Summarise per center and phase how the scans were made: cases, voxel size (mm), noise (HU)."""
-    used = cases[cases["exclusion"] == ""]
-    grouped = used.groupby(["center", "phase"])
-    return grouped.agg(
-        cases=("subject", "size"),
-        slice_thickness_mm=("spacing_z_mm", "median"),
-        pixel_mm=("spacing_x_mm", "median"),
-        noise_hu=("noise_hu", "median"),
-        tumour_hu=("hu_mean", "median"),
-        max_axial_diameter_mm=("max_axial_diameter_mm", "median"),
-    ).reset_index()
-
-
-def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
-    """Count each warning, repair and reason for exclusion, with the subjects it concerns."""
-    rows = []
-    for kind in ("warnings", "geometry", "exclusion"):
-        text = cases[kind].fillna("").astype(str)
-        for reason in sorted({part for value in text for part in value.split("; ") if part}):
-            hit = cases[text.str.split("; ").map(lambda parts, reason=reason: reason in parts)]
-            rows.append({"kind": kind, "reason": reason, "cases": len(hit), "subjects": ", ".join(sorted(set(hit["subject"]))[:6])})
-    return pd.DataFrame(rows, columns=["kind", "reason", "cases", "subjects"])
-
-
-def window_table(study: Study, used: pd.DataFrame) -> pd.DataFrame:
-    """Return one patient's largest section per phase, at full range and windowed, for `figures.contact_sheet`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        subject (a caption), image (2-D, 0 to 1), mask (2-D), spacing (mm). The patient is the first of the
-        cohort with a usable case in every phase.
-    """
-    phases = list(study.phases)
-    complete = used.groupby("subject")["phase"].nunique()
-    first = sorted(complete.index[complete == complete.max()])[0]
-    sections = contact_sheet_data(used[used["subject"] == first]).set_index("phase")
-    rows = []
-    for phase in (p for p in phases if p in sections.index):
-        view, section = study.phases[phase].window, sections.loc[phase]
-        for name, level, width in ((f"{phase}, full range", 1024.0, 4096.0), (f"{phase}, window", view.level, view.width)):
-            rows.append({"subject": name, "image": window(section["image"], level, width), "mask": section["mask"], "spacing": section["spacing"]})
-    return pd.DataFrame(rows)
-
-
-CENTER_HEADERS = {
-    "center": "Center", "phase": "Phase", "cases": "Cases", "slice_thickness_mm": "Slice thickness (mm)",
-    "pixel_mm": "Pixel (mm)", "noise_hu": "Noise (HU)", "tumour_hu": "Tumour (HU)", "max_axial_diameter_mm": "Largest diameter (mm)",
-}  # fmt: skip

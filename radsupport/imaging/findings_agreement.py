@@ -1,0 +1,158 @@
+"""CT findings from images beside the reader's entries: one table per patient, and how well they agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from radsupport.chapter import Chapter
+from radsupport.errors import InputError
+from radsupport.features.agreement import bland_altman, icc_features, kappa
+from radsupport.imaging.ct_findings import MIN_CALCIFICATION_MM3, MIN_CYSTIC_SHARE, PURELY_CYSTIC_SHARE
+from radsupport.study_schema import Study
+
+
+def beside(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
+    """Return the reader's entry and the image's value of each measured column, one row per patient.
+
+    Parameters
+    ----------
+    study : Study
+    cohort : pandas.DataFrame
+        Table `cohort` with the reader's entries.
+    computed : pandas.DataFrame
+        As `radsupport.imaging.ct_findings.computed_findings` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Patient, then "<label>, reader" and "<label>, image" for each column.
+    """
+    entries = cohort.set_index("subject")
+    subjects = [subject for subject in entries.index if subject in computed.index]
+    table = pd.DataFrame({"Patient": subjects})
+    for name in computed.columns:
+        column = study.columns[name]
+        unit = f" ({column.unit})" if column.unit and column.kind == "number" else ""
+        for words, values in (("reader", entries[name]), ("image", computed[name])):
+            found = values.reindex(subjects)
+            table[f"{column.label}{unit}, {words}"] = (
+                found.to_numpy(dtype=float) if column.kind == "number" else found.astype(object).to_numpy()
+            )
+    return table
+
+
+def _pairs(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame, kind: str) -> dict[str, pd.DataFrame]:
+    """Return reader and image of each column of one kind, complete pairs only."""
+    entries = cohort.set_index("subject")
+    pairs = {}
+    for name in computed.columns:
+        if study.columns[name].kind == kind:
+            both = pd.DataFrame({"reader": entries[name], "image": computed[name]}).dropna()
+            if len(both) > 1:
+                pairs[name] = both.astype(float if kind == "number" else str)
+    return pairs
+
+
+def numeric_agreement(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
+    """Return bias, limits of agreement and ICC of the findings that are numbers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        column, finding, unit, n, bias (image minus reader), bias_low, bias_high, limit_low, limit_high, icc, icc_low,
+        icc_high (ICC(2,1), absolute agreement).
+    """
+    rows = []
+    for name, both in _pairs(study, cohort, computed, "number").items():
+        reader, image = both[["reader"]].set_axis([name], axis=1), both[["image"]].set_axis([name], axis=1)
+        limits = bland_altman(image, reader).iloc[0]
+        icc = icc_features(image, reader).iloc[0]
+        row = {"column": name, "finding": study.columns[name].label, "unit": study.columns[name].unit, "n": len(both)}
+        row |= {key: limits[key] for key in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")}
+        rows.append(row | {"icc": icc["icc"], "icc_low": icc["ci_low"], "icc_high": icc["ci_high"]})
+    return pd.DataFrame(rows)
+
+
+def category_agreement(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
+    """Return exact agreement and Cohen's kappa of the findings that are categories.
+
+    Returns
+    -------
+    pandas.DataFrame
+        column, finding, n, agree (number), share (0 to 1), kappa, ci_low, ci_high, apart (disagreements in words).
+    """
+    rows = []
+    for name, both in _pairs(study, cohort, computed, "category").items():
+        try:
+            found = kappa(both["reader"], both["image"])
+        except InputError:  # fewer than two categories in use
+            continue
+        same = both["reader"] == both["image"]
+        pairs = [f"reader {row['reader']}, image {row['image']}" for row in both[~same].to_dict("records")]
+        words = "; ".join(f"{pair}: {n}" for pair, n in pd.Series(pairs, dtype=object).value_counts().items())
+        row = {"column": name, "finding": study.columns[name].label, "n": len(both), "agree": int(same.sum())}
+        row |= {
+            "share": float(same.mean()),
+            "kappa": found.kappa,
+            "ci_low": found.ci_low,
+            "ci_high": min(found.ci_high, 1.0),
+        }
+        rows.append(row | {"apart": words or "none"})
+    return pd.DataFrame(rows)
+
+
+def bland_altman_panels(
+    study: Study, cohort: pd.DataFrame, computed: pd.DataFrame
+) -> list[tuple[str, pd.DataFrame, dict]]:
+    """Return (title, table, options) per numeric finding, for `figures.panels(figures.bland_altman, ...)`."""
+    limits = numeric_agreement(study, cohort, computed)
+    panels = []
+    for row in limits.to_dict("records"):
+        both = _pairs(study, cohort, computed, "number")[row["column"]]
+        table = pd.DataFrame({"mean": both.mean(axis=1), "difference": both["image"] - both["reader"]})
+        options = {"bias": row["bias"], "limits": (row["limit_low"], row["limit_high"]), "unit": row["unit"]}
+        panels.append((row["finding"], table, options | {"ylabel": "Image minus reader"}))
+    return panels
+
+
+def publish(chapter: Chapter, numeric: pd.DataFrame, categories: pd.DataFrame) -> None:
+    """Publish the agreement as ``icc_<column>`` and ``kappa_<column>``, with CI and n."""
+    rows = [("icc", "icc", "icc_low", "icc_high", row) for row in numeric.to_dict("records")]
+    rows += [("kappa", "kappa", "ci_low", "ci_high", row) for row in categories.to_dict("records")]
+    for kind, value, low, high, row in rows:
+        if np.isfinite(row[value]):
+            limits = (float(row[low]), float(row[high]))
+            chapter.publish(f"{kind}_{row['column']}", float(row[value]), n=int(row["n"]), ci=limits)
+
+
+def rules_words(study: Study) -> str:
+    """Say by which rules the study's columns are measured, or that none is."""
+    kinds = {column.measure.what for column in study.columns.values() if column.measure is not None}
+    if not kinds:
+        return "No variable of this study is one that its images could give."
+    rules = {
+        "max_diameter": "the **largest diameter** is the largest distance within the outline in any axial plane",
+        "diameter_class": "its **class** follows from it",
+        "ct_ratio": "the **CT ratio** is the mean HU of the tumour's largest section (without a rim of 1 mm) over that "
+        "of the organ's sample in the same plane",
+        "enhanced_rate": "the **relatively enhanced rate** is the rise of the tumour's mean HU after contrast over "
+        "that of the aorta's sample in the same plane",
+        "calcification": f"a tumour is **calcified** where a connected portion of {MIN_CALCIFICATION_MM3:g} mm³ or "
+        "more is denser than the threshold, after a median filter over 3 × 3 pixels",
+        "cystic_part": f"a **cystic part** is a connected portion below the threshold of {MIN_CYSTIC_SHARE:.1%} or "
+        f"more of the tumour in every phase named, after smoothing by 1 mm; from {PURELY_CYSTIC_SHARE:.0%} on the "
+        "tumour is called cystic",
+    }
+    return "The rules: " + "; ".join(words for kind, words in rules.items() if kind in kinds) + "."
+
+
+NUMERIC_HEADERS = {
+    "finding": "Finding", "unit": "Unit", "n": "Patients", "bias": "Bias (image minus reader)",
+    "bias_low": "95% CI from", "bias_high": "to", "limit_low": "Limits of agreement from", "limit_high": "to ",
+    "icc": "ICC(2,1)", "icc_low": "95% CI from ", "icc_high": "to  ",
+}  # fmt: skip
+CATEGORY_HEADERS = {
+    "finding": "Finding", "n": "Patients", "agree": "Agree", "share": "Share", "kappa": "Kappa",
+    "ci_low": "95% CI from", "ci_high": "to", "apart": "Disagreements",
+}  # fmt: skip

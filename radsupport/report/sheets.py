@@ -1,0 +1,59 @@
+"""Contact sheets of a whole cohort: small pictures, folded away until they are wanted."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from html import escape
+
+import pandas as pd
+
+from radsupport.report import style
+from radsupport.report.figures.base import alt_text
+from radsupport.report.figures.slices import contact_sheet
+
+_COLUMNS, _ROWS, _TILE = 8, 6, 1.15  # tiles across and down, inches
+_DPI = 130
+
+
+def folded_sheets(sections: pd.DataFrame, summary: str, centre: float, width: float, caption: str = "") -> str:
+    """Return every section as contact sheets inside one element that opens on a click.
+
+    Parameters
+    ----------
+    sections : pandas.DataFrame
+        As `radsupport.imaging.overlay.contact_sheet_data` returns it, in the order wanted; ``subject`` is written
+        above each picture.
+    summary : str
+        Words that are always seen.
+    centre, width : float
+        Display window in HU.
+    caption : str
+
+    Returns
+    -------
+    str
+        HTML for `display.show_html`: JPEG, as CT noise takes ten times as much room in PNG.
+    """
+    per_sheet = _COLUMNS * _ROWS
+    parts = [sections.iloc[i : i + per_sheet] for i in range(0, len(sections), per_sheet)]
+    pictures = "".join(_picture(part, centre, width) for part in parts)
+    note = f"<p>{escape(caption)}</p>" if caption else ""
+    return f'<details class="rad-sheets"><summary>{escape(summary)}</summary>{note}{pictures}</details>'
+
+
+def _picture(part: pd.DataFrame, centre: float, width: float) -> str:
+    rows = math.ceil(len(part) / _COLUMNS)
+    figure, (ax,) = style.new_figure(width=_COLUMNS * _TILE, height=rows * _TILE * 1.15)
+    contact_sheet(part, ax, columns=_COLUMNS, centre=centre, width=width)
+    for text in ax.texts:
+        text.set_fontsize(6)
+    for collection in ax.collections:
+        collection.set_linewidth(0.8)
+    buffer = io.BytesIO()
+    with style.context():
+        figure.savefig(buffer, format="jpeg", dpi=_DPI, pil_kwargs={"quality": 80})
+    source = base64.b64encode(buffer.getvalue()).decode("ascii")
+    words = escape(alt_text("contact_sheet", part, centre=centre, width=width), quote=True)
+    return f'<img alt="{words}" src="data:image/jpeg;base64,{source}" style="width:100%;background:#fff">'
