@@ -154,10 +154,12 @@ def bootstrap_corrected(
     Raises
     ------
     NotEstimableError
-        Too few patients or events, or nothing that varies.
+        Too few patients or events, nothing that varies, or a single risk that ranks backwards: the refitted step would
+        turn it round and look calibrated.
     """
     table, terms = last_step_table(predictions, study, signature, cohort)
     n = study.validation.bootstrap
+    _refuse_backwards(table, terms, study)
     if is_label(study):
         found = corrected_calibration(table, "label", _logistic(terms), _probability, min(n, 200), study.seed)
         shown = tidy.calibration_table(found)
@@ -177,6 +179,18 @@ def bootstrap_corrected(
         shown = tidy.calibration_table(found)
     shown.attrs = {"n": len(table), "resamples": int(found["n_resamples"].max())}
     return shown
+
+
+def _refuse_backwards(table: pd.DataFrame, terms: list[str], study: Study) -> None:
+    """Raise where the only term of the last step ranks the training patients backwards."""
+    if len(terms) > 1:
+        return
+    fit = fit_logistic(table, "label", terms) if is_label(study) else fit_cox(table, "time", "event", terms)
+    slope = float(fit.coef.iloc[0])
+    if slope <= 0:
+        raise NotEstimableError(
+            f"in training a higher risk did not mean more events (slope {slope:.2f}); a refit would turn it round."
+        )
 
 
 def _logistic(terms: list[str]) -> Callable[[pd.DataFrame], Any]:

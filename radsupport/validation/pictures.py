@@ -171,7 +171,8 @@ def corrected_panels(
             try:
                 table = bootstrap_corrected(predictions, study, name, cohort, horizon or 0.0)
             except NotEstimableError as error:
-                notes.append(f"{name}{by_words(horizon)}: {error.message}")
+                reason = "; ".join(problem.what for problem in error.problems) or error.message
+                notes.append(f"{name}{by_words(horizon)}: {reason[0].lower()}{reason[1:].rstrip('.')}.")
                 continue
             title = f"{name} (n = {table.attrs['n']}, {table.attrs['resamples']} resamples)"
             parts.append((title, table, {"outcome": outcome_words(study, horizon)}))

@@ -29,17 +29,19 @@ def check_outcomes(predictions: pd.DataFrame, cohort: pd.DataFrame, study: Study
         Predicted subjects whom the cohort table does not have, or outcomes and cohorts that differ: the predictions
         were made from other data.
     """
-    columns = ["cohort", *(c for c in ("label", "time", "event") if c in predictions and c in cohort)]
+    columns = ["cohort", *(column for column in outcome_columns(study) if column in cohort)]
     known = cohort.set_index("subject")[columns]
     rows = predictions.drop_duplicates("subject").set_index("subject")[columns]
     strangers = rows.index.difference(known.index)
-    problems = [Problem("predicted subjects who are not in the cohort table", value=_few(strangers))] * bool(
-        len(strangers)
-    )
+    problems = []
+    if len(strangers):
+        problems.append(Problem("predicted subjects who are not in the cohort table", value=_few(strangers)))
     rows = rows.drop(index=strangers)
     for column in columns:
         a, b = rows[column], known.loc[rows.index, column]
-        same = (a == b) | (a.isna() & b.isna()) | (np.isclose(a, b) if column == "time" else False)
+        same = (a == b) | a.isna() | b.isna()
+        if column == "time":
+            same |= np.isclose(a, b)
         if not same.all():
             problems.append(
                 Problem("predictions and cohort table differ", column=column, value=_few(rows.index[~same]))

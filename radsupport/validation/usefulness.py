@@ -67,6 +67,8 @@ def decision_table(
         nothing can be computed. ``attrs``: n and events (by the horizon).
     """
     outcome, risks = common_probabilities(predictions, study, locked, cohort, names, horizon)
+    if risks.empty:
+        return pd.DataFrame()
     low, high = study.validation.decision_thresholds
     marks = np.round(np.arange(low, high + 1e-9, 0.01), 4)
     models = {str(name): risk for name, risk in risks.items()}
@@ -78,7 +80,7 @@ def decision_table(
             events = ((outcome["time"] <= horizon) & (outcome["event"] == 1)).sum()
         else:
             return pd.DataFrame()
-    except (NotEstimableError, ValueError):
+    except NotEstimableError:
         return pd.DataFrame()
     found.attrs = {"n": len(outcome), "events": int(events)}
     return found

@@ -1,0 +1,61 @@
+"""How tables of the chapter look on the page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from radsupport.validation import shown
+
+
+def test_limits_stand_in_one_cell_beside_their_estimate(make_study):
+    table = pd.DataFrame(
+        {
+            "cohort": ["train"], "value": [0.8], "ci_low": [0.7], "ci_high": [0.9], "slope": [1.0], "slope_low": [-0.5],
+            "slope_high": [2.5], "boot_low": [0.1], "boot_high": [np.nan],
+        }
+    )  # fmt: skip
+    found = shown.in_words(table, make_study())
+    assert list(found.columns) == ["cohort", "value", "value_ci", "slope", "slope_ci", "boot_ci"]
+    assert found["cohort"].iloc[0] == "North"
+    assert found["value_ci"].iloc[0] == "0.700\u00a0to\u00a00.900"
+    assert found["slope_ci"].iloc[0] == "−0.50\u00a0to\u00a02.50"
+    assert shown.header_words(found)["value_ci"] == "95% CI"
+    assert shown.header_words(found)["boot_ci"] == "95% CI, bootstrap"
+    missing = shown.in_words(table.assign(ci_low=np.nan, ci_high=np.nan), make_study())
+    assert missing["value_ci"].iloc[0] == "–"
+
+
+def test_numbers_are_settled_but_p_values_are_not():
+    table = pd.DataFrame(
+        {"scaled": [4.6e-05, 0.02], "ratio": [1.0008, 0.995], "p": [1e-9, 0.5], "z": [-1e-17, 2.5], "n": [3, 4],
+         "note": ["", ""], "text": ["", "x"], "empty": [np.nan, np.nan]}
+    )  # fmt: skip
+    found = shown.settled(table)
+    assert found["scaled"].tolist() == [0.0, 0.02]
+    assert found["p"].tolist() == [1e-9, 0.5]
+    assert str(found["z"].iloc[0]) == "0.0"
+    assert found["ratio"].tolist() == [1.001, 0.995]
+    assert "note" not in found
+    assert "text" in found
+
+
+def test_columns_of_the_study_are_called_by_their_labels(make_study):
+    table = pd.DataFrame(
+        {"column": ["age", "other"], "kind": ["out_of_fold", "external"], "cohort_a": ["internal"] * 2}
+    )
+    found = shown.in_words(table, make_study())
+    assert list(found["column"]) == ["Age", "other"]
+    assert list(found["kind"]) == ["out of fold", "external"]
+    assert list(found["cohort_a"]) == ["South"] * 2
+
+
+def test_a_table_without_rows_says_why(make_study, monkeypatch):
+    said, tables = [], []
+    monkeypatch.setattr(shown, "show_text", said.append)
+    monkeypatch.setattr(shown, "show_table", lambda *a, **k: tables.append((a, k)))
+    shown.show(pd.DataFrame(), "caption", "there is one cohort only", study=make_study())
+    assert said == ["Not used: there is one cohort only."]
+    shown.show(pd.DataFrame({"value": [0.5]}), "caption", study=make_study())
+    assert tables[0][0][1] == "caption"
+    assert tables[0][1]["sortable"] is False
