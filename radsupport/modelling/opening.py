@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -15,13 +17,25 @@ from radsupport.study_schema import Signature, Study
 FOLDS = "folds.csv"
 
 
-def sources_of(study: Study) -> list[str]:
-    """Return the feature sources that the study's signatures use and that chapters 03 and 04 write."""
-    used = {source for signature in study.signatures for source in signature.sources}
+def jobs() -> int:
+    """Return how many processes the build allows (``RADSUPPORT_JOBS``)."""
+    return int(os.environ.get("RADSUPPORT_JOBS", "1"))
+
+
+def sources_of(signatures: list[Signature]) -> list[str]:
+    """Return the feature sources that signatures use and that chapters 03 and 04 write."""
+    used = {source for signature in signatures for source in signature.sources}
     return sorted(used - set(READER_SOURCES))
 
 
-def assemble(study: Study, results: Path, signatures: list[Signature] | None = None) -> Assembly:
+def assemble(
+    study: Study,
+    results: Path,
+    signatures: list[Signature] | None = None,
+    *,
+    cohort: pd.DataFrame | None = None,
+    stems: Mapping[str, str] | None = None,
+) -> Assembly:
     """Read every feature table that the study's signatures need.
 
     Parameters
@@ -30,23 +44,31 @@ def assemble(study: Study, results: Path, signatures: list[Signature] | None = N
     results : Path
         ``results/<study>``.
     signatures : list of Signature, optional
-        Instead of, or beside, those of the study.
+        Instead of those of the study.
+    cohort : DataFrame, optional
+        Instead of cohort.parquet: other outcomes, or another division into cohorts.
+    stems : mapping of source to name, optional
+        Sources that are read from ``features_<name>`` instead of ``features_<source>``.
 
     Raises
     ------
     ContractError
         A table is missing; all missing ones are listed.
     """
-    names = sources_of(study)
-    absent = [name for name in names if not (results / f"features_{name}.parquet").is_file()]
+    chosen = study.signatures if signatures is None else signatures
+    names = {source: (stems or {}).get(source, source) for source in sources_of(chosen)}
+    absent = [name for name in names.values() if not (results / f"features_{name}.parquet").is_file()]
     if absent:
-        problems = [Problem(f"no features_{name}.parquet", remedy="run the chapter that writes it", file=str(results)) for name in absent]
+        remedy = "run the chapter that writes it"
+        problems = [Problem(f"no features_{name}.parquet", remedy=remedy, file=str(results)) for name in absent]
         raise ContractError(f"The signatures of {study.id} need tables that are not here.", problems)
-    tables = {name: _table(results, name) for name in names}
-    icc = {name: _icc(results, name) for name in names if (results / f"icc_{name}.csv").is_file()}
+    tables = {source: _table(results, name) for source, name in names.items()}
+    paths = {source: _icc_path(results, source, name) for source, name in names.items()}
+    icc = {source: _icc(path) for source, path in paths.items() if path.is_file()}
     threshold = (study.radiomics.icc_threshold if study.radiomics else None) or 0.8
-    cohort = read_table("cohort", results)
-    return Assembly(signatures or study.signatures, tables, cohort, study.columns, study.modelling, icc, threshold)
+    people = read_table("cohort", results) if cohort is None else cohort
+    unseen = study.modelling.unseen_center
+    return Assembly(chosen, tables, people, study.columns, study.modelling, icc, threshold, unseen)
 
 
 def _table(results: Path, name: str) -> Table:
@@ -56,7 +78,8 @@ def _table(results: Path, name: str) -> Table:
     if not paths:
         return whole
     numbers = [int(path.stem.rsplit("fold", 1)[1]) for path in paths]
-    return FoldTables({k: indexed(read_table(path.stem, results)) for k, path in zip(numbers, paths, strict=True)}, whole)
+    tables = [indexed(read_table(path.stem, results)) for path in paths]
+    return FoldTables(dict(zip(numbers, tables, strict=True)), whole)
 
 
 def fixed_folds(results: Path) -> pd.Series | None:
@@ -65,5 +88,11 @@ def fixed_folds(results: Path) -> pd.Series | None:
     return pd.read_csv(path, dtype={"subject": str}, index_col="subject")["fold"] if path.is_file() else None
 
 
-def _icc(results: Path, name: str) -> pd.Series:
-    return pd.read_csv(results / f"icc_{name}.csv", index_col="feature")["icc"]
+def _icc_path(results: Path, source: str, name: str) -> Path:
+    """Return the ICC table of a variant of a source, or that of the source."""
+    own = results / f"icc_{name}.csv"
+    return own if own.is_file() else results / f"icc_{source}.csv"
+
+
+def _icc(path: Path) -> pd.Series:
+    return pd.read_csv(path, index_col="feature")["icc"]

@@ -95,7 +95,12 @@ def _bars_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"Bar chart of {counted(len(table), 'coefficient')}; the largest: {', '.join(words)}."
 
 
-@figure("feature", "coefficient", alt=_bars_alt, size=lambda table: (6.4, 1.4 + 0.4 * len(table)))
+def _bars_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Return a size that leaves the bars their room beside long names."""
+    return 4.4 + 0.075 * int(table["feature"].astype(str).str.len().max()), 1.4 + 0.4 * len(table)
+
+
+@figure("feature", "coefficient", alt=_bars_alt, size=_bars_size)
 def coefficient_bars(table: pd.DataFrame, ax: Axes, *, xlabel: str = "Coefficient (standardised feature)") -> None:
     """Draw the coefficients of a signature as bars, largest on top.
 
@@ -133,7 +138,12 @@ def _path_alt(table: pd.DataFrame, *, chosen: dict[str, float] | None = None, **
     return text + "."
 
 
-@figure("feature", "lambda", "coefficient", alt=_path_alt)
+def _path_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Return a size that leaves the paths their room beside the legend's names."""
+    return 6.0 + 0.07 * int(table["feature"].astype(str).str.len().max()), 4.2
+
+
+@figure("feature", "lambda", "coefficient", alt=_path_alt, size=_path_size)
 def coefficient_path(
     table: pd.DataFrame, ax: Axes, *, chosen: dict[str, float] | None = None, label_largest: int = 5
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,25 @@ def _triangle_alt(table: pd.DataFrame, **_: Any) -> str:
     )
 
 
-@figure("feature_a", "feature_b", "r", alt=_triangle_alt, size=lambda table: _square_size(table, "feature_a", 0.5))
+def _long_names(names: Sequence[str]) -> bool:
+    """Whether names are too long to stand below the columns: these are numbered then."""
+    return max(map(len, names)) > 16
+
+
+def _triangle_size(table: pd.DataFrame) -> tuple[float, float]:
+    width, height = _square_size(table, "feature_a", 0.5)
+    names = [str(name) for name in pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel())]
+    if not _long_names(names):
+        return width, height
+    side = 1.6 + 0.5 * len(names)
+    return side + 1.2 + 0.075 * max(map(len, names)), side
+
+
+@figure("feature_a", "feature_b", "r", alt=_triangle_alt, size=_triangle_size)
 def correlation_triangle(table: pd.DataFrame, ax: Axes, *, method: str = "Pearson") -> None:
     """Draw the lower triangle of a correlation matrix; values are printed for up to 14 features.
+
+    Long names stand in the rows only, numbered, and the columns carry the numbers.
 
     Parameters
     ----------
@@ -54,10 +71,16 @@ def correlation_triangle(table: pd.DataFrame, ax: Axes, *, method: str = "Pearso
         Name of the coefficient.
     """
     wide = _square(table, "r")
-    values = np.where(np.tril(np.ones(wide.shape, dtype=bool), k=-1), wide.to_numpy(), np.nan)[1:, :-1]
+    values = np.where(np.tril(np.ones(wide.shape, dtype=bool), k=-1), wide.to_numpy(), np.nan)
+    rows, columns = list(wide.index[1:]), list(wide.columns[:-1])
+    if _long_names([str(name) for name in wide.index]):
+        rows = [f"{name}  {i}" for i, name in enumerate(wide.index, start=1)]
+        columns = [str(i) for i in range(1, len(wide) + 1)]
+    else:
+        values = values[1:, :-1]
     labels = np.array([["" if np.isnan(x) else fixed(x) for x in row] for row in values], dtype=object)
     shown = labels if len(wide) <= 14 else None
-    image = heat_map(ax, values, list(wide.index[1:]), list(wide.columns[:-1]), shown, style.DIVERGING, (-1, 1), 8)
+    image = heat_map(ax, values, rows, columns, shown, style.DIVERGING, (-1, 1), 8)
     image.set_cmap(style.DIVERGING.with_extremes(bad="white"))
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03)
     bar.set_label(f"{method} r")
