@@ -12,7 +12,7 @@ from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.modelling.regression import LogisticFit, fit_logistic
 from radsupport.nomogram.model import Nomogram
-from radsupport.report.wording import fixed, listed
+from radsupport.report.wording import fixed, listed, number
 from radsupport.study_schema import Study
 from radsupport.survival.cox import CoxFit, fit_cox, predict_survival
 from radsupport.survival.steps_groups import HONEST, outcome
@@ -223,4 +223,4 @@ def example_words(nomogram: Nomogram) -> str:
 
 
 def _plain(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}"
+    return value if isinstance(value, str) else number(value)

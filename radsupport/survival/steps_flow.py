@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.contracts import read_table
-from radsupport.errors import ContractError
+from radsupport.modelling.coefficients import readable
 from radsupport.study_schema import Study
 from radsupport.survival.steps_groups import of_signature, outcome, parts
 from radsupport.survival.steps_patients import label_of
@@ -77,31 +77,35 @@ def leaves(study: Study, signature: str) -> list[str]:
 
 
 def chosen_features(study: Study, results: Path, signature: str) -> pd.DataFrame:
-    """Return the features chosen most often for a signature, at most `survival.heat_map` for each of its parts.
+    """Return the features that a signature uses most, at most `survival.heat_map` for each of its parts.
 
     Parameters
     ----------
     study : Study
     results : Path
-        results/<study>; chapter 05 writes ``stability.csv`` there (signature, feature, share).
+        results/<study>, where chapter 05 writes ``chosen_features.csv`` (signature, feature, coefficient) and
+        ``stability.csv`` (signature, feature, share of the fits that chose it).
     signature : str
 
     Returns
     -------
     DataFrame
-        signature, feature, share, source; empty where the file is missing or nothing was chosen.
+        signature, feature, source; the largest coefficients first, and where there are none the most stable. Empty
+        where the files are missing or nothing was chosen.
     """
-    path = results / "stability.csv"
-    if not path.is_file() or not study.survival.heat_map:
-        return pd.DataFrame(columns=["signature", "feature", "share", "source"])
-    stability, found = pd.read_csv(path), []
+    nothing = pd.DataFrame(columns=["signature", "feature", "source"])
+    paths = results / "chosen_features.csv", results / "stability.csv"
+    if not study.survival.heat_map or not all(path.is_file() for path in paths):
+        return nothing
+    chosen, stability = (pd.read_csv(path) for path in paths)
+    both = chosen.merge(stability, on=["signature", "feature"], how="left")
+    both = both.assign(size=both["coefficient"].abs()).sort_values(["size", "share"], ascending=False, kind="stable")
+    found = []
     for leaf in leaves(study, signature):
-        sources = [s for s in study.signature(leaf).sources if s in ("radiomics", "deep", "deep_published")]
-        own = stability[stability["signature"] == leaf].sort_values("share", ascending=False, kind="stable")
-        if sources and len(own):
-            found.append(own.head(study.survival.heat_map).assign(source=sources[0]))
-    columns = ["signature", "feature", "share", "source"]
-    return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+        for source in study.signature(leaf).sources:
+            own = both[both["signature"] == leaf].head(study.survival.heat_map)
+            found.append(own[["signature", "feature"]].assign(source=source))
+    return pd.concat(found, ignore_index=True) if found else nothing
 
 
 def heat_tables(groups: pd.DataFrame, study: Study, results: Path, signature: str) -> dict[str, pd.DataFrame]:
@@ -114,9 +118,9 @@ def heat_tables(groups: pd.DataFrame, study: Study, results: Path, signature: st
         left no chosen features.
     """
     chosen = chosen_features(study, results, signature)
-    if chosen.empty:
+    values = _values(chosen, results) if len(chosen) else pd.DataFrame()
+    if values.empty:
         return {}
-    values = _values(chosen, results)
     own = of_signature(groups, signature)
     training = values.reindex(own.loc[own["cohort"] == "train", "subject"])
     scaled = (values - training.mean()) / training.std().replace(0, np.nan)
@@ -129,16 +133,14 @@ def heat_tables(groups: pd.DataFrame, study: Study, results: Path, signature: st
 
 
 def _values(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
-    """Return the chosen features' values by subject."""
+    """Return the chosen features' values by subject, of those that a feature table holds."""
     tables: list[Any] = []
     for source, rows in chosen.groupby("source", sort=False):
-        try:
+        if (results / f"features_{source}.parquet").is_file():
             table = read_table(f"features_{source}", results).set_index("subject")
-        except ContractError:
-            continue
-        tables.append(table[[f for f in dict.fromkeys(rows["feature"]) if f in table]])
+            tables.append(table[[f for f in dict.fromkeys(rows["feature"]) if f in table]])
     wide = pd.concat(tables, axis=1) if tables else pd.DataFrame()
-    return wide.loc[:, ~wide.columns.duplicated()]
+    return wide.loc[:, ~wide.columns.duplicated()].rename(columns=readable)
 
 
 def no_heat_words(study: Study, signature: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.report.wording import fixed
+from radsupport.report.wording import fixed, p_number
 from radsupport.schema_base import CohortName
 from radsupport.study_schema import Study, Survival
 from radsupport.survival.curves import log_rank, maximally_selected_cutoff, median_follow_up
@@ -192,9 +192,10 @@ def group_p(part: pd.DataFrame) -> float:
 
 
 def rules_side_by_side(rows: pd.DataFrame, table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return what each rule does: signature, rule, used, cut-off, and per cohort low / high and the log-rank P.
+    """Return what each rule does: signature, rule, used here, cut-off, and a column per cohort.
 
-    The training P of the searched cut-off is the one that pays for the search.
+    A cohort's cell holds the patients at low and at high risk and the log-rank P; in training the P of a searched
+    cut-off is the one that pays for the search.
     """
     found = []
     for row in table.to_dict("records"):
@@ -202,10 +203,11 @@ def rules_side_by_side(rows: pd.DataFrame, table: pd.DataFrame, study: Study) ->
         shown |= {"cut-off": row["cut_off"]}
         own = in_groups(rows[rows["signature"] == row["signature"]], pd.Series({row["signature"]: row["cut_off"]}))
         for key, part in own.groupby("cohort", sort=False):
-            name, counts = cohort_name(study, key), part["group"].value_counts()
+            counts = part["group"].value_counts()
             searched = key == "train" and np.isfinite(row["p_search"])
-            shown |= {f"low / high, {name}": f"{counts[LOW]} / {counts[HIGH]}"}
-            shown |= {f"P ({name})": row["p_search"] if searched else group_p(part)}
+            p = row["p_search"] if searched else group_p(part)
+            words = f"{counts[LOW]} / {counts[HIGH]}, P {p_number(p)}"
+            shown |= {f"{cohort_name(study, key)}: low / high, log-rank P": words}
         found.append(shown | {"note": row["note"]})
     result = pd.DataFrame(found)
     return result.drop(columns="note") if (result["note"] == "").all() else result

@@ -38,7 +38,10 @@ def hazards_words(test: pd.DataFrame) -> str:
         )
     own = test[test["term"] != GLOBAL]
     against = own[own["p"] < 0.05]
-    whole = p_number(float(test.loc[test["term"] == GLOBAL, "p"].iloc[0]))
+    together = float(test.loc[test["term"] == GLOBAL, "p"].iloc[0])
+    whole = p_number(together)
+    if against.empty and together < 0.05:
+        return f"No single covariate has P below 0.05, but all together do (global P {whole}): read ratios as averages."
     if against.empty:
         return f"No covariate has P below 0.05 (global P {whole}). That is no proof: few events can hide a trend."
     names = listed([f"{row['covariate']} (P {p_number(row['p'])})" for row in against.to_dict("records")])

@@ -39,7 +39,7 @@ def risk_by_outcome(groups: pd.DataFrame, study: Study, signature: str) -> tuple
             p = compare_groups(part["risk"], part["label"], test="mann_whitney").p
         except NotEstimableError:
             continue
-        words[str(name)] = f"{p_value(p)} (Mann-Whitney)"
+        words[str(name)] = p_value(p)
     return table.reset_index(drop=True), words
 
 

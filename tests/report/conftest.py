@@ -271,6 +271,25 @@ def _nomogram() -> Case:
     return pd.DataFrame(rows, columns=["axis", "kind", "label", "position"]), {}
 
 
+def _heat() -> Case:
+    rng = np.random.default_rng(21)
+    subjects = [f"s{i:02d}" for i in range(40)]
+    features = [f"arterial: original glcm Feature{j}" for j in range(8)]
+    rows = [
+        {"feature": f, "subject": s, "group": "low risk" if i < 22 else "high risk", "value": rng.normal(0.05 * i, 1)}
+        for f in features
+        for i, s in enumerate(subjects)
+    ]
+    return pd.DataFrame(rows), {}
+
+
+def _errors() -> Case:
+    time = np.linspace(2, 60, 20)
+    models = {"Kaplan–Meier": 0.22, "clinic": 0.19, "clinic+dl": 0.15}
+    parts = [pd.DataFrame({"model": name, "time": time, "brier": top * time / 60}) for name, top in models.items()]
+    return pd.concat(parts, ignore_index=True), {}
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "roc_curve": _roc,
     "delong_heatmap": _delong,
@@ -297,6 +316,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "training_curve": _training,
     "contact_sheet": _sheet,
     "nomogram": _nomogram,
+    "feature_heat_map": _heat,
+    "prediction_error": _errors,
 }
 
 

@@ -1,0 +1,191 @@
+"""Chapter 07: Cox models, levels without events, selection, added value, optimism, proportional hazards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.study_schema import Study
+from radsupport.survival import steps_added, steps_cox, steps_groups, steps_hazards
+from radsupport.survival import steps_cox_data as steps
+from radsupport.survival.cox import fit_cox, schoenfeld_test
+from radsupport.survival.time_dependent import concordance
+
+
+@pytest.fixture
+def rows(small_predictions: pd.DataFrame, small_study: Study) -> pd.DataFrame:
+    return steps_groups.followed(small_predictions, small_study)
+
+
+def without_events_in(rows: pd.DataFrame, cohort: pd.DataFrame, level: str) -> pd.DataFrame:
+    spared = set(cohort.loc[cohort["stage"] == level, "subject"])
+    return rows.assign(event=np.where(rows["subject"].isin(spared), 0.0, rows["event"]))
+
+
+def keeping(study: Study, rule: str) -> Study:
+    return study.model_copy(update={"survival": study.survival.model_copy(update={"no_event_levels": rule})})
+
+
+def test_data_are_the_training_patients_with_the_risk_per_sd(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    assert len(data.table) == 90
+    assert data.table[steps.SIGNATURE].std() == pytest.approx(1.0)
+    assert data.table[steps.SIGNATURE].mean() == pytest.approx(0.0, abs=1e-12)
+    assert (data.covariates, data.reference, data.notes) == (["age", "stage"], {"stage": "I"}, [])
+
+
+def test_a_level_without_events_is_merged_and_said(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(without_events_in(rows, small_cohort, "II"), small_cohort, small_study)
+    assert list(data.table["stage"].cat.categories) == ["I or II", "III"]
+    assert data.names == {"stage": {"I": "I or II", "II": "I or II", "III": "III"}}
+    assert data.notes[0].startswith("Stage: none of the ")
+    fit, note = steps_cox.multivariable(data)
+    assert note == ""
+    assert fit is not None
+    assert "stageIII" in fit.coef.index
+
+
+def test_first_level_without_events_joins_the_next() -> None:
+    values = pd.Series(pd.Categorical(["a", "b", "c", "c"], ["a", "b", "c"]))
+    names, words = steps.merge_empty_levels(values, pd.Series([0, 1, 1, 0]))
+    assert names == {"a": "a or b", "b": "a or b", "c": "c"}
+    assert words == ["none of the 1 patients with a had the event, so a or b is one level"]
+
+
+def test_no_event_at_all_leaves_one_level() -> None:
+    values = pd.Series(pd.Categorical(["a", "b", "c"], ["a", "b", "c"]))
+    names, words = steps.merge_empty_levels(values, pd.Series([0, 0, 0]))
+    assert set(names.values()) == {"a or b or c"}
+    assert len(words) == 2
+
+
+def test_firth_keeps_levels_and_the_plain_model_merges_them(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    study = keeping(small_study, "firth")
+    spared = without_events_in(rows, small_cohort, "II")
+    data = steps.cox_data(spared, small_cohort, study)
+    fit, note = steps_cox.multivariable(data)
+    assert note == "Firth's penalty"
+    assert fit is not None
+    assert np.isfinite(fit.table["hr"]).all()
+    alone = steps_cox.univariable(data)
+    assert alone.loc[alone["term"] == "stage", "note"].eq("Firth's penalty").all()
+    assert alone.loc[alone["term"] == "age", "note"].eq("").all()
+    plain_data, plain = steps_cox.plain_model(data, fit, spared, small_cohort, study)
+    assert plain is not None
+    assert plain.penalty == "none"
+    assert list(plain_data.table["stage"].cat.categories) == ["I or II", "III"]
+    assert "Firth's penalty" in steps_cox.model_words(data, fit, note)
+
+
+def test_constant_covariates_are_left_out(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
+    data = steps.cox_data(rows, small_cohort.assign(age=60.0), small_study)
+    assert data.covariates == ["stage"]
+    assert data.notes == ["Age is left out: it does not vary here"]
+
+
+def test_no_event_leaves_no_model_but_reasons(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(rows.assign(event=0.0), small_cohort, small_study)
+    fit, note = steps_cox.multivariable(data)
+    assert fit is None
+    assert "can not be fitted" in steps_cox.model_words(data, fit, note)
+    alone = steps_cox.univariable(data)
+    assert alone["hr"].isna().all()
+    shown = steps_cox.table_shown(data, alone, fit, small_study)
+    assert shown["note"].str.contains("censored").all()
+    assert steps_added.reduced(data, fit, small_study) is None
+    assert steps_added.added_value(data, None, small_study).empty
+    assert steps_added.optimism_table(data, fit, small_study).empty
+    assert steps_hazards.hazards_test(fit, {}).empty
+
+
+def test_table_shows_both_models_side_by_side(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    fit, _ = steps_cox.multivariable(data)
+    shown = steps_cox.table_shown(data, steps_cox.univariable(data), fit, small_study)
+    assert shown["characteristic"].tolist() == [
+        "Age (years)",
+        "Stage: I",
+        "Stage: II",
+        "Stage: III",
+        "Image (per SD)",
+    ]
+    assert shown["hr_together"].tolist()[1] == "1 (reference)"
+    assert shown["hr_together"].tolist()[-1] == "–"
+    assert fit is not None
+    assert shown["p_together"].iloc[0] == fit.p["age"]
+
+
+def test_selection_reports_its_path(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    fit, _ = steps_cox.multivariable(data)
+    found = steps_added.reduced(data, fit, small_study)
+    assert found is not None
+    assert found.path["left out"].iloc[0] == "start"
+    assert found.path["AIC"].is_monotonic_decreasing
+    assert found.path["AIC"].iloc[-1] == pytest.approx(found.fit.aic)
+    assert "Backward selection keeps" in steps_added.reduced_words(found, data, small_study)
+
+
+def test_added_value_is_the_likelihood_ratio_of_the_signature(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    fit, _ = steps_cox.multivariable(data)
+    table = steps_added.added_value(data, fit, small_study).set_index("model")
+    outcome = ("time", "event")
+    base = fit_cox(data.table, *outcome, data.covariates)
+    more = fit_cox(data.table, *outcome, [*data.covariates, steps.SIGNATURE])
+    gain = 2 * (more.log_likelihood - base.log_likelihood)
+    from scipy import stats
+
+    expected = stats.chi2.sf(gain, 1)
+    assert table.loc["covariates + Image", "P (likelihood ratio)"] == pytest.approx(expected, rel=1e-6)
+    assert table.loc["covariates + Image", "P (likelihood ratio)"] < 0.01
+
+
+def test_optimism_is_taken_off(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    fit, _ = steps_cox.multivariable(data)
+    table = steps_added.optimism_table(data, fit, small_study).set_index("model")
+    assert fit is not None
+    apparent = concordance(data.table["time"], data.table["event"], fit.linear_predictor(data.table)).concordance
+    assert table.loc["all covariates", "apparent"] == pytest.approx(apparent)
+    np.testing.assert_allclose(table["corrected"], table["apparent"] - table["optimism"])
+    assert (table["resamples"] > 0).all()
+
+
+def test_hazards_are_tested_per_characteristic(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    fit, _ = steps_cox.multivariable(data)
+    assert fit is not None
+    labels = steps_cox.labels(data, small_study)
+    test = steps_hazards.hazards_test(fit, labels)
+    np.testing.assert_allclose(test["p"], schoenfeld_test(fit)["p"])
+    assert test["covariate"].tolist() == ["Age (years)", "Stage", "all together (global)"]
+    panels = steps_hazards.residual_panels(fit, test, labels)
+    assert [title for title, _, _ in panels] == ["Age (years)", "Stage"]
+    assert panels[0][2]["coefficient"] == pytest.approx(fit.coef["age"])
+    assert panels[1][2]["coefficient"] == 1.0
+
+
+def test_hazards_words_follow_the_p_values() -> None:
+    def table(p: list[float]) -> pd.DataFrame:
+        return pd.DataFrame({"covariate": ["Age", "all"], "term": ["age", steps_hazards.GLOBAL], "p": p})
+
+    assert "Age (P 0.010)" in steps_hazards.hazards_words(table([0.01, 0.2]))
+    assert "No covariate has P below 0.05" in steps_hazards.hazards_words(table([0.2, 0.2]))
+    assert "all together do" in steps_hazards.hazards_words(table([0.2, 0.01]))
+    assert "There is no model" in steps_hazards.hazards_words(pd.DataFrame())

@@ -1,0 +1,91 @@
+"""Chapter 07: what the curves of the risk groups come to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.study_schema import Study
+from radsupport.survival import steps_curves as steps
+from radsupport.survival import steps_groups
+from radsupport.survival.curves import kaplan_meier, restricted_mean
+
+
+@pytest.fixture
+def groups(small_predictions: pd.DataFrame, small_study: Study) -> pd.DataFrame:
+    rows = steps_groups.followed(small_predictions, small_study)
+    return steps_groups.in_groups(rows, steps_groups.locked(steps_groups.cut_offs(rows, small_study)))
+
+
+def test_summary_is_that_of_each_group_alone(groups: pd.DataFrame, small_study: Study) -> None:
+    table = steps.group_summary(groups, small_study)
+    assert len(table) == 2 * 3 * 2
+    row = table[(table["signature"] == "Image") & (table["key"] == "external") & (table["group"] == "high risk")].iloc[
+        0
+    ]
+    part = groups[(groups["signature"] == "Image") & (groups["cohort"] == "external")]
+    own = part[part["group"] == "high risk"]
+    km = kaplan_meier(own["time"], own["event"])
+    tau = min(part.loc[part["group"] == g, "time"].max() for g in ("low risk", "high risk"))
+    assert row["median"] == km.median
+    assert row["tau"] == tau
+    assert row["restricted_mean"] == restricted_mean(own["time"], own["event"], tau).rmst
+    assert row["n"] == len(own)
+
+
+def test_difference_is_low_minus_high(groups: pd.DataFrame, small_study: Study) -> None:
+    compared = steps.group_comparison(groups, small_study).set_index(["signature", "key"])
+    summary = steps.group_summary(groups, small_study).set_index(["signature", "key", "group"])["restricted_mean"]
+    for signature, key in compared.index:
+        gap = summary[signature, key, "low risk"] - summary[signature, key, "high risk"]
+        assert compared.loc[(signature, key), "difference"] == pytest.approx(gap)
+
+
+def test_one_group_has_curves_but_no_comparison(groups: pd.DataFrame, small_study: Study) -> None:
+    alone = groups.assign(group=pd.Categorical(["low risk"] * len(groups), ["low risk", "high risk"]))
+    row = steps.group_comparison(alone, small_study).iloc[0]
+    assert np.isnan(row["p"])
+    assert np.isnan(row["difference"])
+    panels = steps.curve_panels(alone, small_study, "Image")
+    assert [options["p"] for _, _, options in panels] == [None, None, None]
+    assert set(panels[0][1]["group"]) == {"low risk"}
+    assert len(steps.group_summary(alone, small_study)) == 6
+
+
+def test_a_group_without_events_has_no_median(groups: pd.DataFrame, small_study: Study) -> None:
+    spared = groups.assign(event=np.where(groups["group"] == "low risk", 0.0, groups["event"]))
+    summary = steps.group_summary(spared, small_study)
+    low = summary[summary["group"] == "low risk"]
+    assert low["median"].isna().all()
+    shown = steps.summary_shown(summary)
+    assert (shown.loc[low.index, "median, months (95% CI)"] == "not reached").all()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((12.34, 8.0, 20.0), "12.3 (8.0–20.0)"),
+        ((12.34, 8.0, np.nan), "12.3 (8.0–not reached)"),
+        ((np.nan, 8.0, np.nan), "not reached (from 8.0)"),
+        ((np.nan, np.nan, np.nan), "not reached"),
+        ((12.34, np.nan, np.nan), "12.3 (no interval)"),
+    ],
+)
+def test_times_and_their_open_ends_in_words(values: tuple[float, float, float], words: str) -> None:
+    assert steps.with_interval(*values) == words
+
+
+def test_rules_are_compared_where_they_know_least(groups: pd.DataFrame, small_study: Study) -> None:
+    table = steps_groups.cut_offs(groups, small_study)
+    where, panels = steps.rule_panels(groups, table, small_study, "Image")
+    assert where == "Hospital B (n = 40)"
+    assert [title for title, _, _ in panels] == ["Median", "Maximally selected log-rank"]
+    only = groups[groups["cohort"] == "train"]
+    assert steps.rule_panels(only, table, small_study, "Image")[0] == "Hospital A (n = 90)"
+
+
+def test_end_of_the_curves_names_the_month(groups: pd.DataFrame, small_study: Study) -> None:
+    own = groups[groups["signature"] == "Image"]
+    low = own[(own["cohort"] == "train") & (own["group"] == "low risk")]["time"].nlargest(5).min()
+    assert f"low risk {low:.0f}" in steps.end_words(own, small_study)

@@ -1,0 +1,124 @@
+"""Chapter 07: discrimination at fixed times, and prediction error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.study_schema import Study
+from radsupport.survival import steps_cox, steps_cox_data, steps_errors, steps_groups
+from radsupport.survival import steps_horizons as steps
+from radsupport.survival.cox import fit_cox, predict_survival
+from radsupport.survival.time_dependent import brier_score, time_dependent_roc
+
+
+@pytest.fixture
+def rows(small_predictions: pd.DataFrame, small_study: Study) -> pd.DataFrame:
+    return steps_groups.followed(small_predictions, small_study)
+
+
+@pytest.fixture
+def groups(rows: pd.DataFrame, small_study: Study) -> pd.DataFrame:
+    return steps_groups.in_groups(rows, steps_groups.locked(steps_groups.cut_offs(rows, small_study)))
+
+
+def test_horizons_need_three_before_and_three_after() -> None:
+    part = pd.DataFrame({"time": [1, 2, 3, 10, 11, 12.0], "event": [1, 1, 1, 0, 1, 0]})
+    assert steps.usable_times(part, [2, 3, 9.5, 10, 11]) == [3.0, 9.5]
+
+
+def test_auc_and_curve_agree(groups: pd.DataFrame, small_study: Study) -> None:
+    table, curves = steps.auc_at_horizons(groups, small_study)
+    part = groups[(groups["signature"] == "Image") & (groups["cohort"] == "external")]
+    expected = time_dependent_roc(part["time"], part["event"], part["risk"], [12.0, 24.0], interval="none")
+    own = table[(table["signature"] == "Image") & (table["key"] == "external")]
+    np.testing.assert_allclose(own["auc"], expected.auc)
+    curve = curves[(curves["signature"] == "Image") & (curves["key"] == "external") & (curves["time"] == 12.0)]
+    area = np.trapezoid(curve["sensitivity"].to_numpy()[::-1], 1 - curve["specificity"].to_numpy()[::-1])
+    assert area == pytest.approx(expected.auc[0], abs=0.02)
+    assert len(steps.roc_panels(curves)) == 4
+
+
+def test_too_few_patients_leave_no_horizon_and_say_so(groups: pd.DataFrame, small_study: Study) -> None:
+    few = groups.groupby(["signature", "cohort"], sort=False).head(4)
+    table, curves = steps.auc_at_horizons(few, small_study)
+    assert table.empty
+    assert steps.roc_panels(curves) == []
+    assert steps.auc_over_time(few, small_study) == {}
+    assert steps.auc_differences(few, small_study).empty
+    assert "12 and 24 months in Hospital A" in steps.missing_horizons(few, small_study)
+    assert steps.missing_horizons(groups, small_study) == ""
+
+
+def test_differences_are_between_the_aucs(groups: pd.DataFrame, small_study: Study) -> None:
+    table, _ = steps.auc_at_horizons(groups, small_study)
+    areas = table.set_index(["signature", "cohort", "time"])["auc"]
+    for row in steps.auc_differences(groups, small_study).to_dict("records"):
+        gap = areas["Image", row["cohort"], row["time"]] - areas["Clinic", row["cohort"], row["time"]]
+        assert row["difference"] == pytest.approx(gap)
+
+
+def test_auc_over_time_stays_where_it_can_be_estimated(groups: pd.DataFrame, small_study: Study) -> None:
+    found = steps.auc_over_time(groups, small_study)
+    assert list(found) == ["Hospital A (n = 90)", "Hospital B (n = 40)"]
+    for table in found.values():
+        assert table["auc"].between(0, 1).all()
+        assert table.groupby("signature")["time"].is_monotonic_increasing.all()
+
+
+def models_of(rows: pd.DataFrame, groups: pd.DataFrame, cohort: pd.DataFrame, study: Study) -> list:
+    data = steps_cox_data.cox_data(rows, cohort, study)
+    fit, _ = steps_cox.multivariable(data)
+    return steps_errors.predictions_of(groups, steps_errors.calibrated(groups), fit, data, cohort)
+
+
+def test_errors_are_those_of_a_cox_model_of_the_training_risk(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    models = models_of(rows, groups, small_cohort, small_study)
+    assert [(key, name) for key, name, _, _ in models] == [
+        (key, name) for key in ("train", "external") for name in ("Image", "Clinic", steps_errors.COVARIATES)
+    ]
+    own = groups[groups["signature"] == "Image"]
+    fit = fit_cox(own[own["cohort"] == "train"], "time", "event", ["risk"])
+    part = own[own["cohort"] == "external"]
+    risk = 1 - predict_survival(fit, part, [12.0, 24.0]).to_numpy()
+    expected = brier_score(part["time"], part["event"], risk, [12.0, 24.0], interval="none")
+    table = steps_errors.horizon_errors(models, small_study)
+    found = table[(table["model"] == "Image") & (table["key"] == "external")]
+    np.testing.assert_allclose(found["brier"], expected["brier"])
+    np.testing.assert_allclose(found["scaled"], expected["scaled"])
+
+
+def test_curves_integrals_and_differences_fit_together(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    models = models_of(rows, groups, small_cohort, small_study)
+    curves = steps_errors.error_curves(models, small_study)
+    assert list(curves) == ["Hospital A", "Hospital B"]
+    assert curves["Hospital B"]["model"].unique()[0] == steps_errors.NULL
+    integrated = steps_errors.integrated_errors(models, small_study)
+    assert (integrated["up to month"] == 24.0).all()
+    assert integrated["integrated Brier"].between(0, 0.3).all()
+    differences = steps_errors.error_differences(models, small_study)
+    assert differences["baseline"].eq("Clinic").all()
+    assert differences["model"].tolist() == ["Image", "Image"]
+    np.testing.assert_allclose(differences["difference"], differences["brier_a"] - differences["brier_b"])
+
+
+def test_covariates_predict_only_whom_they_can(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    spared = set(small_cohort.loc[small_cohort["stage"] == "II", "subject"])
+    rows = rows.assign(event=np.where(rows["subject"].isin(spared), 0.0, rows["event"]))
+    small_cohort.loc[small_cohort["subject"] == "s100", "age"] = np.nan
+    models = models_of(rows, groups, small_cohort, small_study)
+    outside = next(r for key, name, r, _ in models if key == "external" and name == steps_errors.COVARIATES)
+    assert "s100" not in set(outside["subject"])
+    assert len(outside) == 39
+    assert set(outside["stage"]) == {"I or II", "III"}
+
+
+def test_a_constant_risk_has_no_prediction(groups: pd.DataFrame) -> None:
+    assert steps_errors.calibrated(groups.assign(risk=0.5)) == {}
