@@ -12,19 +12,19 @@ from radsupport.contracts import read_table
 from radsupport.errors import ContractError
 from radsupport.study_schema import Study
 from radsupport.validation.planted import LATENT
-from radsupport.validation.predicted import best_signature, judged_cohorts, judged_part
+from radsupport.validation.predicted import best_signature, compared_signatures, judged_cohorts, judged_part
 
-_NUMBERS, _FEATURES = 6, 5  # how many columns, and features of each part, enter the picture
+_RISKS, _NUMBERS, _FEATURES = 5, 3, 6  # how many of each enter the picture, so that its values can be read
 
 
 def risk_table(predictions: pd.DataFrame, study: Study, cohort: str) -> pd.DataFrame:
-    """Return the honest risks of a cohort, one column per signature, indexed by subject."""
-    parts = {s.name: judged_part(predictions, study, cohort, s.name) for s in study.signatures}
+    """Return the honest risks of a cohort, a column for each of at most five signatures, indexed by subject."""
+    parts = {name: judged_part(predictions, study, cohort, name) for name in compared_signatures(study, _RISKS)}
     return pd.DataFrame({name: part.set_index("subject")["risk"] for name, part in parts.items() if len(part)})
 
 
 def related_numbers(predictions: pd.DataFrame, study: Study, cohort: pd.DataFrame) -> list[str]:
-    """Return the numeric columns that follow the best signature most in the first judged cohort, at most six."""
+    """Return the numeric columns that follow the best signature most in the first judged cohort, at most three."""
     cohorts = judged_cohorts(predictions, study)
     numbers = [key for key, column in study.columns.items() if column.kind == "number" and key in cohort]
     if not cohorts or not numbers:
@@ -48,21 +48,24 @@ def chosen_features(study: Study, results: Path) -> tuple[pd.DataFrame, pd.DataF
     Returns
     -------
     named : DataFrame
-        code (R1, D1, … by source), signature, feature, share; empty without that file.
+        code (R1, D1, … by source), signature, feature, of_fits (share of the fits that chose it); empty without
+        that file.
     values : DataFrame, indexed by subject
         One column per code.
     """
-    named = pd.DataFrame(columns=["code", "signature", "feature", "share"])
+    named = pd.DataFrame(columns=["code", "signature", "feature", "of_fits"])
     if not (results / "stability.csv").is_file():
         return named, pd.DataFrame()
     stability = pd.read_csv(results / "stability.csv")
     rows: list[dict[str, Any]] = []
     values: dict[str, pd.Series] = {}
-    for name in _leaves(study, best_signature(study)):
+    leaves = _leaves(study, best_signature(study))
+    each = max(2, _FEATURES // len(leaves))
+    for name in leaves:
         sources = [
             source for source in study.signature(name).sources if (results / f"features_{source}.parquet").is_file()
         ]
-        own = stability[stability["signature"] == name].nlargest(_FEATURES, "share")
+        own = stability[stability["signature"] == name].nlargest(each, "share")
         for source in sources:
             try:
                 table = read_table(f"features_{source}", results).set_index("subject")
@@ -70,7 +73,7 @@ def chosen_features(study: Study, results: Path) -> tuple[pd.DataFrame, pd.DataF
                 continue
             for row in own[own["feature"].isin(table.columns)].to_dict("records"):
                 code = f"{source[0].upper()}{1 + sum(r['code'].startswith(source[0].upper()) for r in rows)}"
-                rows.append({"code": code, "signature": name, "feature": row["feature"], "share": row["share"]})
+                rows.append({"code": code, "signature": name, "feature": row["feature"], "of_fits": row["share"]})
                 values[code] = table[row["feature"]]
     return (pd.DataFrame(rows) if rows else named), pd.DataFrame(values)
 

@@ -145,7 +145,7 @@ def numbers_of(
         ``auc_<cohort>_<signature>`` (``c_index_…``), ``<rate>_<cohort>_<signature>`` of the classification,
         ``pair_p_<cohort>_<signature>_<signature>``, ``cohorts_p_<cohort>_<cohort>_<signature>``,
         ``null_p_<cohort>_<signature>``, ``center_auc_<center>_<signature>`` and
-        ``part_auc_<cohort>_<signature>_<part>``; each value, n, and ci_low and ci_high, or p where it is a P-value.
+        ``part_auc_<cohort>_<signature>_<column>_<part>``; each value, n, and ci_low and ci_high, or p (True).
     """
     numbers: dict[str, dict[str, Any]] = dict(score_numbers(scores))
     for row in scores.to_dict("records") if "p_null_se" in scores else []:
@@ -163,7 +163,7 @@ def numbers_of(
     return (
         numbers
         | _areas(centers, "center_auc_{center}_{signature}")
-        | _areas(parts, "part_auc_{cohort}_{signature}_{part}")
+        | _areas(parts, "part_auc_{cohort}_{signature}_{column}_{part}")
     )
 
 

@@ -21,6 +21,8 @@ from radsupport.validation.predicted import is_label, judged, judged_cohorts, ju
 from radsupport.validation.recalibration import log_odds
 from radsupport.validation.roc import auc, roc_curve
 
+_FEWEST = 3
+
 
 def parts_of(study: Study, subgroup: Subgroup, cohort: pd.DataFrame) -> pd.Series:
     """Return each subject's part of a subgroup division, in words; missing where the column is missing.
@@ -34,13 +36,11 @@ def parts_of(study: Study, subgroup: Subgroup, cohort: pd.DataFrame) -> pd.Serie
     values = cohort.set_index("subject")[subgroup.column]
     if subgroup.cut is not None:
         unit = f" {column.unit}" if column.unit else ""
-        words = [f"{column.label} ≤ {number(subgroup.cut)}{unit}", f"{column.label} > {number(subgroup.cut)}{unit}"]
+        words = [f"≤ {number(subgroup.cut)}{unit}", f"> {number(subgroup.cut)}{unit}"]
         known = pd.to_numeric(values).astype(float)
         parts = pd.Series(np.where(known <= subgroup.cut, *words), values.index).where(known.notna())
         return parts.astype(pd.CategoricalDtype(words, ordered=True))
-    levels = subgroup.levels or column.levels
-    named = {level: f"{column.label}: {level}" for level in levels}
-    return values.astype("object").map(named).astype(pd.CategoricalDtype(list(named.values()), ordered=True))
+    return values.astype("object").astype(pd.CategoricalDtype(subgroup.levels or column.levels, ordered=True))
 
 
 def _divided(
@@ -135,19 +135,26 @@ def _difference(patients: pd.DataFrame, study: Study) -> dict[str, float]:
 def subgroup_curves(
     predictions: pd.DataFrame, study: Study, cohort: pd.DataFrame, subgroup: Subgroup, signature: str
 ) -> dict[str, pd.DataFrame]:
-    """Return the ROC curves of the parts by cohort, for `figures.roc_curve`; parts stand for signatures."""
+    """Return the ROC curves of the parts by cohort, for `figures.roc_curve`; parts stand for signatures.
+
+    A part with fewer than three patients with, or without, the event has no curve worth drawing.
+    """
     panels = {}
     parts = parts_of(study, subgroup, cohort)
     for key in judged_cohorts(predictions, study) if is_label(study) else []:
         patients = judged_part(predictions, study, key, signature)
         own = patients.assign(part=parts.reindex(patients["subject"]).array)
         groups = {f"{name} (n = {len(rows)})": rows for name, rows in own.groupby("part", observed=True)}
-        groups = {name: rows for name, rows in groups.items() if rows["label"].drop_duplicates().size == 2}
+        groups = {name: rows for name, rows in groups.items() if _both(rows["label"])}
         if groups:
             curves = {name: roc_curve(rows["label"], rows["risk"]) for name, rows in groups.items()}
             areas = {name: auc(rows["label"], rows["risk"]) for name, rows in groups.items()}
             panels[key] = tidy.roc_table(curves, areas).drop(columns="n")
     return panels
+
+
+def _both(label: pd.Series) -> bool:
+    return min(int((label == 1).sum()), int((label == 0).sum())) >= _FEWEST
 
 
 def _by_center(

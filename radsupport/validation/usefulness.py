@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from radsupport.validation.horizon_steps import usable_horizons
 from radsupport.validation.predicted import best_signature, is_label, judged_cohorts, judged_part, outcome_columns
 from radsupport.validation.recalibration import Locked
 from radsupport.validation.reclassification import nri_idi
+from radsupport.validation.reclassification_survival import nri_idi_survival
 
 REFERENCES = ("treat_all", "treat_none")
 
@@ -130,47 +132,67 @@ def useful_table(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def reclassification_table(predictions: pd.DataFrame, study: Study, locked: dict[str, Locked]) -> pd.DataFrame:
+def reclassification_table(
+    predictions: pd.DataFrame, study: Study, locked: dict[str, Locked], horizons: Sequence[float | None] = (None,)
+) -> pd.DataFrame:
     """Return how the best signature moves patients against the study's comparator, per cohort.
+
+    Parameters
+    ----------
+    horizons : sequence of float
+        Months, for survival; (None,) for a label.
 
     Returns
     -------
     DataFrame
-        cohort, n, events, measure (continuous NRI, NRI over ``validation.risk_categories``, IDI), value, ci_low,
-        ci_high, p; empty without a comparator, for survival, or where it does not exist.
+        cohort, horizon (survival only), n, events, measure (continuous NRI, NRI over ``validation.risk_categories``,
+        IDI), value, ci_low, ci_high, p (label only); empty without a comparator, or where nothing exists.
     """
     best, other = best_signature(study), study.validation.comparator
-    if not is_label(study) or not other or other == best:
+    if not other or other == best:
         return pd.DataFrame()
     rows = []
-    for cohort in judged_cohorts(predictions, study):
-        outcome, p = common_probabilities(predictions, study, locked, cohort, [best, other])
-        if p.shape[1] == 2 and outcome["label"].drop_duplicates().size == 2:
-            rows += [
-                {"cohort": cohort, "n": len(p), "events": int(outcome["label"].sum()), **row}
-                for row in _moves(study, outcome, p)
-            ]
+    for horizon in horizons:
+        for cohort in judged_cohorts(predictions, study):
+            outcome, p = common_probabilities(predictions, study, locked, cohort, [best, other], horizon)
+            if p.shape[1] < 2:
+                continue
+            moves = _moves(study, outcome, p) if horizon is None else _moves_by(study, outcome, p, horizon)
+            when = {} if horizon is None else {"horizon": horizon}
+            rows += [{"cohort": cohort, **when, "n": len(p), **row} for row in moves]
     return pd.DataFrame(rows)
 
 
-def _moves(study: Study, outcome: pd.DataFrame, p: pd.DataFrame) -> list[dict[str, object]]:
-    old, new = p.iloc[:, 1], p.iloc[:, 0]
-    found = nri_idi(outcome["label"], old, new)
-    rows: list[dict[str, object]] = [
-        {
-            "measure": "continuous NRI",
-            "value": found.nri,
-            "ci_low": found.nri_low,
-            "ci_high": found.nri_high,
-            "p": found.p_nri,
-        }
-    ]
-    cuts = study.validation.risk_categories
-    if cuts:
-        by = nri_idi(outcome["label"], old, new, cuts)
-        words = f"NRI over the limits {', '.join(f'{cut:.0%}' for cut in cuts)}"
-        rows.append({"measure": words, "value": by.nri, "ci_low": by.nri_low, "ci_high": by.nri_high, "p": by.p_nri})
+def _moves_by(study: Study, outcome: pd.DataFrame, p: pd.DataFrame, horizon: float) -> list[dict[str, object]]:
+    """Return NRI and IDI at a horizon, weighted for censoring; none where the horizon can not be judged."""
+    if not usable_horizons(outcome, [horizon]):
+        return []
+    options: dict[str, Any] = {"n_resamples": study.validation.bootstrap, "seed": study.seed}
+    found = nri_idi_survival(outcome["time"], outcome["event"], p.iloc[:, 1], p.iloc[:, 0], horizon, **options)
+    measures = {"continuous NRI": "nri", "IDI": "idi"}
     return [
-        *rows,
-        {"measure": "IDI", "value": found.idi, "ci_low": found.idi_low, "ci_high": found.idi_high, "p": found.p_idi},
-    ]
+        {
+            "events": found.n_events, "measure": words, "value": getattr(found, key),
+            "ci_low": getattr(found, f"{key}_low"), "ci_high": getattr(found, f"{key}_high"),
+        }
+        for words, key in measures.items()
+    ]  # fmt: skip
+
+
+def _moves(study: Study, outcome: pd.DataFrame, p: pd.DataFrame) -> list[dict[str, object]]:
+    """Return NRI and IDI of a label; none where there is one outcome only."""
+    if outcome["label"].drop_duplicates().size < 2:
+        return []
+    old, new, cuts = p.iloc[:, 1], p.iloc[:, 0], study.validation.risk_categories
+    found = {"continuous NRI": (nri_idi(outcome["label"], old, new), "nri")}
+    if cuts:
+        by_class = f"NRI over the limits {', '.join(f'{cut:.0%}' for cut in cuts)}"
+        found[by_class] = (nri_idi(outcome["label"], old, new, cuts), "nri")
+    found["IDI"] = (found["continuous NRI"][0], "idi")
+    return [
+        {
+            "events": one.n_events, "measure": words, "value": getattr(one, key), "ci_low": getattr(one, f"{key}_low"),
+            "ci_high": getattr(one, f"{key}_high"), "p": getattr(one, f"p_{key}"),
+        }
+        for words, (one, key) in found.items()
+    ]  # fmt: skip

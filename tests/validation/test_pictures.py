@@ -120,7 +120,7 @@ def test_subgroup_panels(labelled, make_study):
     study = make_study(validation={"subgroups": [{"column": "sex"}]})
     parts = pictures.subgroup_panels(predictions, study, cohort, study.validation.subgroups[0], "A")
     assert len(parts) == 3
-    assert set(parts[0][1]["signature"].str[:6]) == {"Sex: F", "Sex: M"}
+    assert set(parts[0][1]["signature"].str[:2]) == {"F ", "M "}
     figures.panels(figures.roc_curve, parts)
 
 

@@ -88,7 +88,7 @@ def test_published_values_stand_beside_those_of_the_same_key(labelled, make_stud
     numbers = reading.numbers_of(scores, classified, pairs, cohorts, centers, parts)
     keys = {
         "auc_external_A", "null_p_train_A", "sensitivity_internal_A", "pair_p_train_A_B", "pair_p_train_B_A",
-        "cohorts_p_train_external_A", "center_auc_E_A", "part_auc_train_A_Sex: F",
+        "cohorts_p_train_external_A", "center_auc_E_A", "part_auc_train_A_sex_F",
     }  # fmt: skip
     assert keys <= set(numbers)
     assert numbers["pair_p_train_A_B"] == numbers["pair_p_train_B_A"]

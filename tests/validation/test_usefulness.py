@@ -10,6 +10,7 @@ from radsupport.validation import usefulness
 from radsupport.validation.predicted import judged_part
 from radsupport.validation.recalibration import locked_recalibrations
 from radsupport.validation.reclassification import nri_idi
+from radsupport.validation.reclassification_survival import nri_idi_survival
 
 
 def test_net_benefit_counts_true_and_false_positives(labelled):
@@ -85,8 +86,23 @@ def test_reclassification_is_that_of_the_best_against_the_comparator(labelled, m
     assert (table.query("measure == 'IDI'")["value"] > 0).all()
 
 
-def test_reclassification_needs_a_comparator_and_a_label(labelled, followed, make_study):
-    _, _, predictions = labelled
-    for study in (make_study(validation={"comparator": ""}), make_study(validation={"comparator": "A"})):
-        assert usefulness.reclassification_table(predictions, study, {}).empty
-    assert usefulness.reclassification_table(followed[2], followed[0], {}).empty
+def test_reclassification_needs_a_comparator_and_both_outcomes(labelled, make_study):
+    study, _, predictions = labelled
+    for other in (make_study(validation={"comparator": ""}), make_study(validation={"comparator": "A"})):
+        assert usefulness.reclassification_table(predictions, other, {}).empty
+    alone = predictions.assign(label=1.0)
+    assert usefulness.reclassification_table(alone, study, locked_recalibrations(alone, study)).empty
+
+
+def test_reclassification_at_a_horizon_is_weighted_for_censoring(followed):
+    study, _, predictions = followed
+    locked = locked_recalibrations(predictions, study)
+    table = usefulness.reclassification_table(predictions, study, locked, [12.0, 500.0])
+    assert set(table["horizon"]) == {12.0}
+    assert list(table["measure"].unique()) == ["continuous NRI", "IDI"]
+    a, b = (judged_part(predictions, study, "external", name) for name in ("A", "B"))
+    new, old = (locked[name].probability(part, 12.0)[:, 0] for name, part in (("A", a), ("B", b)))
+    expected = nri_idi_survival(a["time"], a["event"], old, new, 12.0, n_resamples=50, seed=1)
+    row = table.query("cohort == 'external' and measure == 'IDI'").iloc[0]
+    assert [row["value"], row["ci_low"]] == pytest.approx([expected.idi, expected.idi_low])
+    assert (row["n"], row["events"]) == (50, expected.n_events)
