@@ -2,95 +2,102 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
-from radsupport.chapter import Chapter
 from radsupport.errors import StudyError
-from radsupport.features import deep_unet
+from radsupport.features import deep_cnn3d, deep_finetune, deep_resnet, deep_unet
+from radsupport.features.cnn3d import build_cnn3d, layer_table
+from radsupport.features.deep_result import DeepResult, write
+from radsupport.features.variants import Variant, compared_signatures
 from radsupport.paths import StudyPaths
-from radsupport.study_schema import Study, Unet
+from radsupport.study_schema import Cnn3d, Resnet, Study, Unet
 
+__all__ = ["DeepResult", "compute", "description", "settings_table", "write"]
 
-@dataclass(frozen=True)
-class DeepResult:
-    """What a network gave.
-
-    Attributes
-    ----------
-    features : DataFrame
-        Contract table `features_deep`.
-    history : DataFrame
-        epoch, set, metric, value; empty where nothing was trained.
-    summary : DataFrame
-        what, value: counted for the reader.
-    by_fold : dict of int to DataFrame
-        The same table per fold, where features were learnt per fold.
-    folds : Series or None
-        Fold of each training subject, where features were learnt per fold.
-    """
-
-    features: pd.DataFrame
-    history: pd.DataFrame
-    summary: pd.DataFrame
-    by_fold: dict[int, pd.DataFrame] = field(default_factory=dict)
-    folds: pd.Series | None = None
+Runner = Callable[[Study, pd.DataFrame, pd.DataFrame, StudyPaths, bool], DeepResult]
+#: Keys that say what is compared, not how the network is made.
+NOT_SETTINGS = ("compare", "compare_on")
 
 
 def description(study: Study, cohort: pd.DataFrame) -> str:
     """Say in words which network it is and whom it was trained on."""
     if isinstance(study.deep, Unet):
-        who = deep_unet.training_subjects(study, cohort)
-        later = cohort.loc[cohort["subject"].isin(who), "cohort"].eq("train").sum()
-        leak = (
-            f" **{later} of them are cross-validated later, as published: their outlines were seen by the network.**"
-            if later
-            else " None of them is predicted later."
+        return deep_unet.description(study, cohort)
+    n = int((cohort["cohort"] == "train").sum())
+    if isinstance(study.deep, Cnn3d):
+        return (
+            f"A 3-D CNN learns the outcome of the {n} training patients, in {study.deep.folds} folds: the risk of a "
+            "training patient comes from the network that never saw that patient."
         )
-        return f"A 2-D U-Net learns to outline the tumour in the {study.deep.train_phase} phase of {len(who)} patients.{leak}"
+    if isinstance(study.deep, Resnet):
+        how = {
+            "no": "No network is trained on the outcome.",
+            "out_of_fold": f"It is fine-tuned on the outcome of the {n} training patients, anew in each fold, so that "
+            "a patient's features come from a network that never saw that patient's outcome.",
+            "as_published": f"**It is fine-tuned on the outcome of all {n} training patients, as published: the "
+            "features of a training patient carry that patient's own outcome.**",
+        }
+        return (
+            f"A ResNet-{study.deep.depth} describes the slices around the largest section. {how[study.deep.fine_tune]}"
+        )
     raise _unknown(study)
 
 
 def settings_table(study: Study) -> pd.DataFrame:
     """Return the network's settings as the study file and the profile give them."""
-    settings = study.deep.model_dump() if study.deep is not None else {}
-    return pd.DataFrame({"setting": [k.replace("_", " ") for k in settings], "value": [str(v) for v in settings.values()]})
+    settings: dict[str, Any] = study.deep.model_dump(exclude=set(NOT_SETTINGS)) if study.deep is not None else {}
+    return pd.DataFrame(
+        {"setting": [k.replace("_", " ") for k in settings], "value": [_said(v) for v in settings.values()]}
+    )
 
 
-def compute(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPaths, progress: bool = True) -> DeepResult:
-    """Train the study's network where it is trained, and return every patient's features."""
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_said(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def compute(
+    study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPaths, progress: bool = True
+) -> DeepResult:
+    """Train the study's network where it is trained, return every patient's features, and those of other choices."""
+    run = _runner(study)
+    result = run(study, cohort, cases, paths, progress)
+    if study.deep is None:
+        raise _unknown(study)
+    signatures = compared_signatures(study, "deep", study.deep.compare_on)
+    variants = []
+    for comparison in study.deep.compare:
+        changed = study.model_copy(update={"deep": study.deep.chosen(comparison)})
+        other = _runner(changed)(changed, cohort, cases, paths, progress)
+        made = Variant(
+            comparison.name, comparison.group, comparison.description, "deep", signatures, other.features,
+            other.by_fold, other.icc,
+        )  # fmt: skip
+        variants.append(made)
+    return result.with_variants(tuple(variants))
+
+
+def printed_layers(study: Study) -> pd.DataFrame:
+    """Return the 3-D CNN layer by layer at the printed size (10 x 150 x 150, all filters), whatever the profile."""
+    return layer_table(build_cnn3d(seed=study.seed))
+
+
+def _runner(study: Study) -> Runner:
     if isinstance(study.deep, Unet):
-        return _unet(study, cohort, cases, paths, progress)
+        return deep_unet.run
+    if isinstance(study.deep, Cnn3d):
+        return deep_cnn3d.run
+    if isinstance(study.deep, Resnet):
+        return deep_resnet.run if study.deep.fine_tune == "no" else deep_finetune.run
     raise _unknown(study)
-
-
-def write(chapter: Chapter, result: DeepResult) -> None:
-    """Write the feature table, and those of the folds where features were learnt per fold."""
-    chapter.write(result.features, "features_deep")
-    for number, table in result.by_fold.items():
-        chapter.write(table, f"features_deep_fold{number}")
-    if result.folds is not None:
-        result.folds.rename_axis("subject").to_csv(chapter.paths.results / "folds.csv")
-
-
-def _unet(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPaths, progress: bool) -> DeepResult:
-    spec = deep_unet.spec_of(study)
-    who = deep_unet.training_subjects(study, cohort)
-    stack = deep_unet.case_slices(study, cases[cases["subject"].isin(who)], spec.train_phase)
-    network = deep_unet.train_on(study, stack, who, paths.cache / "unet", progress)
-    slices = deep_unet.slice_features(study, network, cases)
-    subjects = sorted(cohort.loc[cohort["cohort"] != "segmentation", "subject"])
-    features = deep_unet.patient_features(study, slices, subjects)
-    best = network.history.loc[network.history["best"]].iloc[-1]
-    facts = {
-        "patients who trained the network": len(who), "slices they gave": len(stack.table),
-        "Dice on the validation part": round(float(best["validation_dsc"]), 2), "epoch kept": int(best["epoch"]),
-        "patients with features": int(features.drop(columns="subject").notna().any(axis=1).sum()),
-        "features per phase": 16 * spec.base_channels, "from slices to patient": spec.aggregation,
-    }  # fmt: skip
-    summary = pd.DataFrame({"what": list(facts), "value": [str(value) for value in facts.values()]})
-    return DeepResult(features, deep_unet.training_history(network), summary)
 
 
 def _unknown(study: Study) -> StudyError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
@@ -43,8 +44,8 @@ class DeepResult:
         Fold of each training subject, where features were learnt per fold.
     variants : tuple of Variant
         Other choices, to be judged beside this one by chapter 05.
-    extra : dict of str to DataFrame
-        What only one kind of network gives.
+    schemes : tuple of `deep_cnn3d.Scheme`
+        The sampling schemes of a 3-D CNN with their patches and networks; empty with other networks.
     """
 
     features: pd.DataFrame
@@ -58,7 +59,11 @@ class DeepResult:
     by_fold: dict[int, pd.DataFrame] = field(default_factory=dict)
     folds: pd.Series | None = None
     variants: tuple[Variant, ...] = ()
-    extra: dict[str, pd.DataFrame] = field(default_factory=dict)
+    schemes: tuple[Any, ...] = ()
+
+    def with_variants(self, variants: tuple[Variant, ...]) -> DeepResult:
+        """Return the same result with other choices beside it."""
+        return replace(self, variants=variants)
 
     @property
     def summary(self) -> pd.DataFrame:

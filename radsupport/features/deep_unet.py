@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
 from radsupport.errors import InputError
-from radsupport.features.slices import SliceStack, cuboid_slices, join_stacks, window
+from radsupport.features.agreement import icc_features
+from radsupport.features.deep_inputs import model_phases, predicted_subjects, twice_read
+from radsupport.features.deep_result import DeepResult, tidy_history
+from radsupport.features.roi import region
+from radsupport.features.slices import SliceStack, cuboid_slices, join_stacks, make_inputs, window
+from radsupport.features.torch_tools import content_hash
 from radsupport.features.unet import aggregate_slices, bottleneck_features
 from radsupport.features.unet_training import TrainedUNet, UNetSettings, split_subjects, train_unet
 from radsupport.imaging.reading import read_image, read_mask
-from radsupport.imaging.regions import rough_roi_box
+from radsupport.paths import StudyPaths
 from radsupport.study_schema import Study, Unet
+
+METRICS = (
+    ("train_loss", "train", "loss"),
+    ("validation_loss", "validation", "loss"),
+    ("validation_dsc", "validation", "DSC"),
+)
+SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -39,32 +52,54 @@ def spec_of(study: Study) -> Unet:
     return study.deep
 
 
-def case_slices(study: Study, cases: pd.DataFrame, phase: str, roi: str = "") -> SliceStack:
-    """Cut the windowed slices of every usable case of a phase.
+def description(study: Study, cohort: pd.DataFrame) -> str:
+    """Say in words whom the network is trained on, and whether these are predicted later."""
+    who = training_subjects(study, cohort)
+    later = int(cohort.loc[cohort["subject"].isin(who), "cohort"].eq("train").sum())
+    leak = (
+        f" **{later} of them are cross-validated later, as published: their outlines were seen by the network.**"
+        if later
+        else " None of them is predicted later."
+    )
+    return (
+        f"A 2-D U-Net learns to outline the tumour in the {spec_of(study).train_phase} phase of {len(who)} patients."
+        f"{leak} It never sees an outcome. What its deepest layer says about a slice, averaged over the slice, is the slice's "
+        "feature vector."
+    )
+
+
+def case_slices(
+    study: Study, cases: pd.DataFrame, phase: str, outline: str = "mask"
+) -> tuple[SliceStack, pd.DataFrame]:
+    """Cut the windowed slices of every case of a phase.
 
     Parameters
     ----------
-    study : Study
-    cases : pandas.DataFrame
-        Table `cases`.
-    phase : str
-    roi : str, optional
-        ``rough`` (the cuboid around the quadrilaterals) or ``accurate`` (around the outline); as the
-        study says if not given. A case without a rough outline uses the accurate one.
+    outline : str
+        ``mask`` or ``mask_reader2``: the outline that is learnt, and that the cuboid follows unless it is rough.
+
+    Returns
+    -------
+    SliceStack
+        Of all cases that have slices.
+    DataFrame
+        subject, phase, reason of those that have none.
     """
     spec, view = spec_of(study), study.phases[phase].window
-    kept = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")]
-    stacks = []
-    for case in kept.itertuples():
-        image = sitk.GetArrayFromImage(read_image(case.image))
-        outline = read_mask(case.mask)
-        mask = sitk.GetArrayFromImage(outline) > 0
-        cuboid = mask
-        if (roi or spec.roi) == "rough" and isinstance(case.roi_rough, str):
-            cuboid = sitk.GetArrayFromImage(rough_roi_box(read_mask(case.roi_rough))) > 0
-        scaled = window(image, view.level, view.width)
-        stacks.append(cuboid_slices(scaled, mask, cuboid, size=spec.input_px, subject=str(case.subject)))
-    return join_stacks(stacks)
+    found = cases[cases["phase"] == phase].set_index("subject")
+
+    def make(subject: str) -> SliceStack:
+        case: dict[Any, Any] = found.loc[subject].to_dict()
+        if case["exclusion"]:
+            raise InputError(f"Excluded: {case['exclusion']}")
+        drawn = read_mask(case[outline])
+        image = window(sitk.GetArrayFromImage(read_image(case["image"])), view.level, view.width)
+        mask, cuboid = (sitk.GetArrayFromImage(m) > 0 for m in (drawn, region(spec, drawn, case["roi_rough"])))
+        return cuboid_slices(image, mask, cuboid, size=spec.input_px, subject=str(subject))
+
+    made, log = make_inputs(list(found.index), make)
+    failed = log.loc[log["failed"], ["subject", "reason"]].assign(phase=phase)
+    return join_stacks(list(made.values())), failed[["subject", "phase", "reason"]].reset_index(drop=True)
 
 
 def training_subjects(study: Study, cohort: pd.DataFrame) -> list[str]:
@@ -80,11 +115,29 @@ def training_subjects(study: Study, cohort: pd.DataFrame) -> list[str]:
         train = sorted(cohort.loc[cohort["cohort"] == "train", "subject"])
         chosen += sorted(rng.choice(train, min(spec.sampled_training_cases, len(train)), replace=False))
     if len(chosen) < 2:
-        raise InputError(f"Study {study.id} has {len(chosen)} patient(s) to train the network on; two or more are needed.")
+        raise InputError(
+            f"Study {study.id} has {len(chosen)} patient(s) to train the network on; two or more are needed."
+        )
     return chosen
 
 
-def train_on(study: Study, stack: SliceStack, subjects: list[str], checkpoints: Path | None = None, progress: bool = True) -> TrainedUNet:
+def thinned(stack: SliceStack, per_case: int | None) -> SliceStack:
+    """Keep at most `per_case` evenly spread slices of each patient; all of them without a number."""
+    if per_case is None:
+        return stack
+    groups = stack.table.groupby("subject", sort=False).indices.values()
+    kept = np.concatenate([rows[spread(len(rows), per_case)] for rows in groups])
+    return SliceStack(stack.images[kept], stack.masks[kept], stack.table.iloc[kept].reset_index(drop=True))
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """Return at most `most` positions of 0 … n - 1, evenly spread with half a step at both ends."""
+    return np.unique(np.floor((np.arange(min(n, most)) + 0.5) * n / min(n, most)).astype(int))
+
+
+def train_on(
+    study: Study, stack: SliceStack, subjects: list[str], checkpoints: Path | None = None, progress: bool = True
+) -> TrainedUNet:
     """Train the U-Net on the slices of some patients, a share of whom validates it (1:9 as printed)."""
     spec = spec_of(study)
     training, validation = split_subjects(subjects, spec.validation_share, study.seed)
@@ -100,36 +153,87 @@ def train_on(study: Study, stack: SliceStack, subjects: list[str], checkpoints: 
 
 
 def slice_features(
-    study: Study, network: TrainedUNet, cases: pd.DataFrame, cache: Path | None = None, roi: str = ""
-) -> dict[str, SliceFeatures]:
-    """Return the bottleneck features of every slice of every model phase, of patients with an outcome."""
-    wanted = cases[cases["cohort"] != "segmentation"]
-    found = {}
-    for phase in (name for name, spec in study.phases.items() if spec.role == "model"):
-        stack = case_slices(study, wanted, phase, roi)
-        found[phase] = SliceFeatures(bottleneck_features(network.model, stack.images, cache=cache), stack.table)
-    return found
-
-
-def patient_features(study: Study, slices: dict[str, SliceFeatures], subjects: list[str], how: str = "") -> pd.DataFrame:
-    """Aggregate slices to patients: the contract table `features_deep`, a row of NaN for who has none.
+    study: Study, network: TrainedUNet, cases: pd.DataFrame, outline: str = "mask", cache: Path | None = None
+) -> tuple[dict[str, SliceFeatures], pd.DataFrame]:
+    """Return the bottleneck features of every slice of every model phase, and who has none.
 
     Parameters
     ----------
-    how : str, optional
-        Aggregation; the study's if not given.
+    cache : Path, optional
+        Folder that keeps a phase's features under the hash of slices and weights.
     """
+    weights = content_hash(network.model.state_dict()) if cache else ""
+    found, failures = {}, []
+    for phase in model_phases(study):
+        stack, failed = case_slices(study, cases, phase, outline)
+        file = cache / f"bottleneck_{content_hash(weights, stack.images)[:16]}.npy" if cache else None
+        values = np.load(file) if file and file.is_file() else bottleneck_features(network.model, stack.images)
+        if file and not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, values)
+        found[phase] = SliceFeatures(values, stack.table)
+        failures.append(failed)
+    return found, pd.concat(failures, ignore_index=True)
+
+
+def patient_features(study: Study, slices: dict[str, SliceFeatures], subjects: list[str]) -> pd.DataFrame:
+    """Aggregate slices to patients: the contract table `features_deep`, a row of NaN for who has none."""
     table = pd.DataFrame({"subject": subjects})
     for phase, found in slices.items():
-        part = aggregate_slices(found.features, found.table, how or spec_of(study).aggregation, seed=0)
+        part = aggregate_slices(found.features, found.table, spec_of(study).aggregation, seed=0)
         part = part.drop(columns=["n_slices", "n_kept"]).set_index("subject").add_prefix(f"{phase}__")
         table = table.join(part, on="subject")
     return table
 
 
-def training_history(network: TrainedUNet) -> pd.DataFrame:
-    """Return the training history for `figures.training_curve`: epoch, set, metric, value."""
-    history = network.history
-    parts = {("train", "loss"): "train_loss", ("validation", "loss"): "validation_loss", ("validation", "DSC"): "validation_dsc"}
-    rows = [history[["epoch"]].assign(set=which, metric=metric, value=history[column]) for (which, metric), column in parts.items()]
-    return pd.concat(rows, ignore_index=True)
+def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPaths, progress: bool) -> DeepResult:
+    """Train the network (or read it back), and return every patient's features."""
+    spec, cache = spec_of(study), paths.cache / "unet"
+    who, subjects = training_subjects(study, cohort), predicted_subjects(cohort)
+    learnt, _ = case_slices(study, cases[cases["subject"].isin(who)], spec.train_phase)
+    shown = thinned(learnt, spec.slices_per_case)
+    network = train_on(study, shown, who, cache, progress)
+    predicted = cases[cases["subject"].isin(subjects)]
+    slices, failed = slice_features(study, network, predicted, cache=cache)
+    features = patient_features(study, slices, subjects)
+    return DeepResult(
+        features, _facts(study, who, shown, network, features),
+        "He's random weights, trained on outlines alone: no ImageNet, no outcome",
+        tidy_history(network.history, "U-Net", METRICS), failed, _inputs(learnt),
+        icc=_second_reading(study, network, predicted, features),
+    )  # fmt: skip
+
+
+def _second_reading(study: Study, network: TrainedUNet, cases: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
+    """Return each feature's ICC between readers where the region follows an outline; a rough one has no second."""
+    twice = twice_read(cases, model_phases(study), most=30) if spec_of(study).roi == "accurate" else []
+    if len(twice) < 2:
+        return pd.DataFrame()
+    again, _ = slice_features(study, network, cases[cases["subject"].isin(twice)], "mask_reader2")
+    table = patient_features(study, again, twice).set_index("subject")
+    return icc_features(features.set_index("subject").loc[twice], table)
+
+
+def _facts(
+    study: Study, who: list[str], shown: SliceStack, network: TrainedUNet, features: pd.DataFrame
+) -> dict[str, object]:
+    spec, history = spec_of(study), network.history
+    best = history.loc[history["best"]].iloc[-1]
+    values = features.drop(columns="subject")
+    return {
+        "patients who trained the network": len(who),
+        "slices they gave": len(shown.table),
+        "Dice on the validation part": f"{float(best['validation_dsc']):.2f}",
+        "epoch kept": int(best["epoch"]),
+        "patients with features": int(values.notna().any(axis=1).sum()),
+        "features per phase": 16 * spec.base_channels,
+        "features that are the same in everybody": int((values.std() == 0).sum()),
+        "from slices to patient": spec.aggregation.replace("_", " "),
+    }
+
+
+def _inputs(stack: SliceStack) -> pd.DataFrame:
+    """Return the largest section of the first patients as the network sees it: subject, image, mask."""
+    largest = stack.table.groupby("subject", sort=False)["area"].idxmax().head(SHOWN)
+    rows = [{"subject": subject, "image": stack.images[i, 0], "mask": stack.masks[i]} for subject, i in largest.items()]
+    return pd.DataFrame(rows)

@@ -1,0 +1,135 @@
+"""Figures of networks: training of several networks at once, heat over slices, shares of heat in pairs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
+
+from radsupport.errors import InputError
+from radsupport.report import style
+from radsupport.report.figures.base import figure
+from radsupport.report.wording import counted, fixed, listed, number
+
+#: Heat: transparent where there is none, so that the slice stays visible.
+HEAT = LinearSegmentedColormap.from_list("heat", [(0.9, 0.6, 0.0, 0.0), (0.9, 0.5, 0.0, 0.55), (0.83, 0.2, 0.0, 0.85)])
+
+
+def _curves_alt(table: pd.DataFrame, *, metric: str = "loss", **_: Any) -> str:
+    own = table[table["metric"] == metric]
+    words = []
+    for name, part in own.groupby("network", sort=False):
+        shown = part[part["set"] == part["set"].iloc[-1]]
+        kept = shown.loc[shown["epoch"] == shown["kept"], "value"]
+        value = f" ({number(float(kept.iloc[0]))})" if len(kept) else ""
+        words.append(f"{name}: epoch {int(part['kept'].iloc[0])} kept{value}")
+    return f"Training curves of {metric}, {counted(own['network'].nunique(), 'network')}; {listed(words)}."
+
+
+@figure("network", "epoch", "set", "metric", "value", "kept", alt=_curves_alt, size=(7.2, 3.8))
+def fold_curves(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
+    """Draw one metric per epoch of several networks: training dotted, validation solid, the kept epoch marked.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per network, epoch, set and metric: ``network, epoch, set`` (train / validation), ``metric, value,
+        kept`` (the epoch whose weights are used).
+    ax : matplotlib.axes.Axes
+    metric : str
+        The metric that is drawn.
+    """
+    own = table[table["metric"] == metric]
+    if own.empty:
+        raise InputError(
+            f"The table has no rows of the metric `{metric}`; it has {listed(list(table['metric'].unique()))}."
+        )
+    for i, (name, part) in enumerate(own.groupby("network", sort=False)):
+        look: Any = {"color": style.colour(i)}
+        for which, line in part.groupby("set", sort=False):
+            dash = ":" if which == "train" else "-"
+            label = str(name) if which != "train" or part["set"].nunique() == 1 else None
+            ax.plot(line["epoch"], line["value"], linestyle=dash, linewidth=1.4, label=label, **look)
+            if which != "train":
+                kept = line[line["epoch"] == line["kept"]]
+                ax.plot(kept["epoch"], kept["value"], style.marker(i), ms=7, markeredgecolor="white", **look)
+    if "train" in set(own["set"]):
+        ax.plot([], [], linestyle=":", color=style.GREY, label="training part")
+    ax.plot([], [], "o", color=style.GREY, label="epoch kept")
+    ax.set(xlabel="Epoch", ylabel=metric[:1].upper() + metric[1:])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def _overlay_alt(table: pd.DataFrame, *, columns: int = 4, **_: Any) -> str:
+    words = [f"{row['subject']} {row['share']:.0%}" for row in table.to_dict("records")]
+    return f"Heat over {counted(len(table), 'slice')}, tumour outlined; share of heat in the tumour: {listed(words)}."
+
+
+def _overlay_size(table: pd.DataFrame) -> tuple[float, float]:
+    return 8.0, 0.4 + 2.3 * math.ceil(len(table) / 4)
+
+
+@figure("subject", "image", "heat", "mask", "share", alt=_overlay_alt, size=_overlay_size)
+def heat_overlays(table: pd.DataFrame, ax: Axes, *, columns: int = 4) -> None:
+    """Draw slices side by side with heat over them and the tumour outlined.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per slice: ``subject`` (a caption), ``image`` (0 to 1), ``heat`` (0 to 1), ``mask``: 2-D arrays of one
+        shape; ``share`` of the patient's heat in the tumour.
+    ax : matplotlib.axes.Axes
+    columns : int
+        Slices per row.
+    """
+    height, width = np.asarray(table["image"].iloc[0]).shape
+    gap = 0.05 * width
+    step_y = height * 1.16
+    for i, row in enumerate(table.to_dict("records")):
+        left, top = (i % columns) * (width + gap), (i // columns) * step_y
+        extent = (left, left + width, top + height * 1.12, top + height * 0.12)
+        ax.imshow(row["image"], cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bilinear")
+        ax.imshow(row["heat"], cmap=HEAT, vmin=0, vmax=1, extent=extent, interpolation="bilinear")
+        if np.any(row["mask"]):
+            x = left + np.arange(width) + 0.5
+            y = top + height * 0.12 + np.arange(height) + 0.5
+            ax.contour(x, y, np.asarray(row["mask"], dtype=float), levels=[0.5], colors=[style.SKY], linewidths=1.2)
+        text = f"{row['subject']}: {row['share']:.0%}"
+        ax.text(left, top + height * 0.09, text, fontsize=8, va="baseline", ha="left")
+    rows = math.ceil(len(table) / columns)
+    ax.set(xlim=(0, columns * (width + gap)), ylim=(rows * step_y, 0), aspect="equal")
+    ax.axis("off")
+
+
+def _pairs_alt(table: pd.DataFrame, *, ylabel: str = "Share", **_: Any) -> str:
+    medians = [f"{name} {fixed(part['value'].median())}" for name, part in table.groupby("group", sort=False)]
+    return f"{ylabel} of {counted(table['subject'].nunique(), 'patient')} in pairs; medians {listed(medians)}."
+
+
+@figure("subject", "group", "value", alt=_pairs_alt, size=(4.4, 3.8))
+def paired_values(table: pd.DataFrame, ax: Axes, *, ylabel: str = "Share") -> None:
+    """Draw one line per patient from one group to the other, with the medians.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Two rows per patient: ``subject, group, value``.
+    ax : matplotlib.axes.Axes
+    ylabel : str
+    """
+    groups = list(table["group"].unique())
+    wide = table.pivot_table(index="subject", columns="group", values="value")[groups].dropna()
+    x = np.arange(len(groups))
+    for values in wide.to_numpy():
+        ax.plot(x, values, "-", color=style.GREY, linewidth=0.7, alpha=0.6)
+    for i, name in enumerate(groups):
+        ax.plot(np.full(len(wide), i), wide[name], style.marker(i), ms=4, color=style.colour(i), alpha=0.8, mew=0)
+        ax.hlines(wide[name].median(), i - 0.18, i + 0.18, color=style.INK, linewidth=2.2)
+    ax.set_xticks(x, [f"{name}\n(n = {len(wide)})" for name in groups])
+    ax.set(xlim=(-0.5, len(groups) - 0.5), ylabel=ylabel)
