@@ -29,8 +29,8 @@ HEADERS = {
     "column": "Column", "part": "Part", "chi2": "χ²", "df": "df", "p_interaction": "P of interaction",
     "p_difference": "P of A − B", "note": "Note", "center": "Center", "center_a": "Center A", "center_b": "Center B",
     "rho": "Spearman's ρ", "p_rho": "P of ρ", "found": "Above 0.5", "code": "Code", "feature": "Feature",
-    "of_fits": "Share of fits",    "item": "Item", "printed in": "Printed in", "published": "Published", "this build": "This build",
-    "patients here": "Patients here",
+    "of_fits": "Share of fits", "item": "Item", "printed in": "Printed in", "published": "Published",
+    "this build": "This build", "patients here": "Patients here",
 }  # fmt: skip
 
 #: Limits of each estimate that page tables show in one cell beside it: column -> (lower, upper, decimals).
