@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 QUANTITIES = {
-    "spacing_z_mm": "Slice thickness (mm)",
-    "spacing_x_mm": "Pixel (mm)",
-    "noise_hu": "Noise (HU)",
-    "hu_mean": "Mean HU of the tumour",
+    "spacing_z_mm": ("Slice thickness", "mm"),
+    "spacing_x_mm": ("Pixel", "mm"),
+    "noise_hu": ("Noise", "HU"),
+    "hu_mean": ("Mean HU of the tumour", "HU"),
 }
 
 
@@ -44,10 +44,10 @@ def center_panels(cases: pd.DataFrame, phase: str) -> list[tuple[str, pd.DataFra
     """
     used = cases[(cases["exclusion"] == "") & (cases["phase"] == phase)]
     panels = []
-    for column, words in QUANTITIES.items():
+    for column, (words, unit) in QUANTITIES.items():
         table = pd.DataFrame({"group": used["center"], "value": used[column].astype(float)})
         if table["value"].notna().any():
-            panels.append((words, table, {"ylabel": words}))
+            panels.append((words, table, {"ylabel": unit}))
     return panels
 
 

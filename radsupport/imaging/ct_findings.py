@@ -21,7 +21,6 @@ from scipy import ndimage
 
 from radsupport.errors import RadsupportError
 from radsupport.features.parallel import map_cases
-from radsupport.imaging.diameters import maximum_diameters
 from radsupport.imaging.geometry import check_geometry
 from radsupport.imaging.reading import read_image, read_label_map, read_mask
 from radsupport.imaging.regions import largest_slice
@@ -37,10 +36,10 @@ SMOOTHING_MM = 1.0
 
 @dataclass(frozen=True)
 class Thresholds:
-    """HU above which a portion counts as calcified, below which as fluid."""
+    """HU above which a portion counts as calcified, below which as fluid; None where it is not asked for."""
 
-    calcified_hu: float = 80.0
-    fluid_hu: float = 30.0
+    calcified_hu: float | None = 80.0
+    fluid_hu: float | None = 30.0
 
 
 def measure_case(
@@ -61,11 +60,10 @@ def measure_case(
     Returns
     -------
     dict
-        ``diameter_mm`` (largest in an axial plane), ``tumour_hu`` (mean of the largest section without a rim of
-        1 mm), ``organ_hu`` and ``aorta_hu`` (means of the samples in the same plane; NaN where there is none),
-        ``calcified_mm3`` (largest connected portion above the threshold after a median over 3 x 3 pixels, which keeps
-        noise out) and ``fluid_share`` (largest connected portion below the threshold, after smoothing by 1 mm, of the
-        tumour without a rim of 2 mm).
+        ``tumour_hu`` (mean of the largest section without a rim of 1 mm), ``organ_hu`` and ``aorta_hu`` (means of the
+        samples in the same plane; NaN where there is none), ``calcified_mm3`` (largest connected portion above the
+        threshold after a median over 3 x 3 pixels, which keeps noise out) and ``fluid_share`` (largest connected
+        portion below the threshold, after smoothing by 1 mm, of the tumour without a rim of 2 mm).
     """
     array, inside = sitk.GetArrayFromImage(image).astype(np.float32), sitk.GetArrayFromImage(mask) != 0
     spacing, plane = np.asarray(image.GetSpacing())[::-1], largest_slice(mask)
@@ -74,7 +72,6 @@ def measure_case(
     box = ndimage.find_objects(inside.astype(np.uint8))[0]
     box = tuple(slice(max(s.start - 6, 0), s.stop + 6) for s in box)
     return {
-        "diameter_mm": maximum_diameters(inside[box], spacing)["slice"],
         "tumour_hu": float(array[plane][section].mean()),
         "organ_hu": _mean(array[plane], kept, ORGAN),
         "aorta_hu": _mean(array[plane], kept, AORTA),
@@ -97,12 +94,16 @@ def _without_rim(inside: npt.NDArray, spacing: npt.NDArray, rim_mm: float) -> np
     return core if core.any() else inside
 
 
-def _calcified_mm3(array: npt.NDArray, inside: npt.NDArray, spacing: npt.NDArray, threshold: float) -> float:
+def _calcified_mm3(array: npt.NDArray, inside: npt.NDArray, spacing: npt.NDArray, threshold: float | None) -> float:
+    if threshold is None:
+        return float("nan")
     dense = (ndimage.median_filter(array, (1, 3, 3)) > threshold) & inside
     return _largest_part(dense) * float(np.prod(spacing))
 
 
-def _fluid_share(array: npt.NDArray, inside: npt.NDArray, spacing: npt.NDArray, threshold: float) -> float:
+def _fluid_share(array: npt.NDArray, inside: npt.NDArray, spacing: npt.NDArray, threshold: float | None) -> float:
+    if threshold is None:
+        return float("nan")
     core = _without_rim(inside, spacing, 2 * RIM_MM)
     smooth = ndimage.gaussian_filter(array, SMOOTHING_MM / spacing)
     return _largest_part((smooth < threshold) & core) / float(core.sum())
@@ -130,19 +131,25 @@ def measure_cases(study: Study, cases: pd.DataFrame, n_jobs: int = 1, progress: 
     Returns
     -------
     pandas.DataFrame
-        subject, phase and what `measure_case` returns; a case whose files can not be read is not there.
+        subject, phase, diameter_mm (largest in an axial plane, as the table `cases` has it) and what `measure_case`
+        returns; a case whose files can not be read is not there. Where only diameters are asked for, no image is read.
     """
     measures = [column.measure for column in study.columns.values() if column.measure is not None]
     phases = {phase for measure in measures for phase in [*measure.phases, measure.before]}
-    limits = {m.what: m.threshold for m in measures}
-    thresholds = Thresholds(limits.get("calcification", 80.0), limits.get("cystic_part", 30.0))
     chosen = cases[cases["phase"].isin(phases) & (cases["exclusion"] == "")]
+    sizes = chosen[_KEYS].assign(diameter_mm=chosen["max_axial_diameter_mm"].astype(float))
+    limits = {measure.what: measure.threshold for measure in measures}
+    if not set(limits) & {"ct_ratio", "enhanced_rate", "calcification", "cystic_part"}:
+        return sizes.reindex(columns=[*_KEYS, "diameter_mm", *_VALUES])
+    thresholds = Thresholds(limits.get("calcification"), limits.get("cystic_part"))
     items = [(dict(row), thresholds) for row in chosen.to_dict("records")]
     found = map_cases(_measure_files, items, n_jobs=n_jobs, progress=progress, description="CT findings")
-    return pd.DataFrame([row for row in found if row is not None], columns=_COLUMNS)
+    table = pd.DataFrame([row for row in found if row is not None], columns=[*_KEYS, *_VALUES])
+    return table.merge(sizes, on=_KEYS, how="left")[[*_KEYS, "diameter_mm", *_VALUES]]
 
 
-_COLUMNS = ["subject", "phase", "diameter_mm", "tumour_hu", "organ_hu", "aorta_hu", "calcified_mm3", "fluid_share"]
+_KEYS = ["subject", "phase"]
+_VALUES = ["tumour_hu", "organ_hu", "aorta_hu", "calcified_mm3", "fluid_share"]
 
 
 def _measure_files(item: tuple[Mapping[Any, Any], Thresholds]) -> dict[str, Any] | None:

@@ -13,7 +13,9 @@ from radsupport.errors import MaskError, RadsupportError
 from radsupport.features.agreement import dice
 from radsupport.features.parallel import map_cases
 from radsupport.imaging.overlay import contact_sheet_data
+from radsupport.imaging.preprocessing import window
 from radsupport.imaging.reading import read_mask
+from radsupport.study_schema import Study
 
 FAR_FROM_OTHERS = 3.5
 """Distance from the median, in SDs estimated from the median absolute deviation, from which HU are remarkable."""
@@ -74,14 +76,14 @@ def case_flags(cases: pd.DataFrame, twice: pd.DataFrame | None = None) -> pd.Dat
     used = cases[cases["exclusion"] == ""].reset_index(drop=True)
     reasons: list[list[str]] = [_own_reasons(row) for row in used.to_dict("records")]
     for index in _far_from_others(used):
-        reasons[index].append("mean HU far from the other cases of this center and phase")
+        reasons[index].append("unusual mean HU")
     for index in _phases_disagree(used):
-        reasons[index].append("outline much smaller or larger than in another phase")
+        reasons[index].append("size differs between phases")
     if twice is not None:
         low = twice[twice["dice"] < LOW_DICE].set_index(["subject", "phase"])["dice"]
         for index, key in enumerate(zip(used["subject"], used["phase"], strict=True)):
             if key in low.index:
-                reasons[index].append(f"the readers' outlines differ (Dice {low[key]:.2f})")
+                reasons[index].append(f"readers differ (Dice {low[key]:.2f})")
     table = used[["subject", "phase", "center"]].assign(
         flags=["; ".join(r) for r in reasons], n_flags=list(map(len, reasons))
     )
@@ -94,7 +96,7 @@ def _own_reasons(row: Mapping[Any, Any]) -> list[str]:
     reasons = [part for text in texts for part in text.split("; ") if part]
     few = row.get("slices")
     if few is not None and few == few and few < FEW_SLICES and not row.get("one_slice"):
-        reasons.append(f"drawn on {int(few)} slices only")
+        reasons.append(f"{int(few)} slices only")
     return reasons
 
 
@@ -128,23 +130,25 @@ def dice_words(twice: pd.DataFrame) -> str:
     )
 
 
-def sheet_table(cases: pd.DataFrame, flags: pd.DataFrame, phase: str) -> pd.DataFrame:
+def sheet_table(study: Study, cases: pd.DataFrame, flags: pd.DataFrame, phase: str, n_jobs: int = 1) -> pd.DataFrame:
     """Return the largest section of every case of one phase and of every flagged case, flagged ones first.
 
     Returns
     -------
     pandas.DataFrame
-        As `contact_sheet_data`, with ``subject`` a caption: the patient, ``*`` where flagged, and another phase's name.
+        As `contact_sheet_data`, with ``subject`` a caption (the patient, ``*`` where flagged, and another phase's
+        name) and ``image`` in its phase's window (0 to 1).
     """
     wanted = flags[(flags["phase"] == phase) | (flags["n_flags"] > 0)]
     table = wanted.merge(cases, on=["subject", "phase"], how="left", suffixes=("", "_case"))
-    sections = contact_sheet_data(table)
-    starred = {(row["subject"], row["phase"]) for row in wanted[wanted["n_flags"] > 0].to_dict("records")}
-    captions = []
-    for subject, own in zip(sections["subject"], sections["phase"], strict=True):
-        words = str(subject) if own == phase else f"{subject}, {own}"
-        captions.append(f"{words} *" if (subject, own) in starred else words)
-    return sections.assign(subject=captions)
+    sections = contact_sheet_data(table, n_jobs=n_jobs)
+    captions, images = [], []
+    for row, n_flags in zip(sections.to_dict("records"), wanted["n_flags"], strict=True):
+        words = row["subject"] if row["phase"] == phase else f"{row['subject']}, {row['phase']}"
+        captions.append(f"{words} *" if n_flags else words)
+        view = study.phases[row["phase"]].window
+        images.append(window(row["image"], view.level, view.width))
+    return sections.assign(subject=captions, image=pd.Series(images, sections.index, dtype=object))
 
 
 def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
@@ -169,16 +173,13 @@ def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
 
 def quality_table(cases: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
     """Return what is known about each mask, one row per case, flagged cases first."""
-    columns = [
-        "subject", "phase", "voxels", "slices", "n_islands", "hole_voxels", "volume_mm3", "max_axial_diameter_mm",
-        "hu_mean", "hu_sd",
-    ]  # fmt: skip
-    found = flags[["subject", "phase", "flags"]].merge(cases[columns], on=["subject", "phase"], how="left")
-    return found[[*columns, "flags"]]
+    columns = ["voxels", "slices", "n_islands", "hole_voxels", "volume_mm3", "max_axial_diameter_mm", "hu_mean"]
+    keys = ["subject", "phase"]
+    return flags[[*keys, "flags"]].merge(cases[[*keys, *columns]], on=keys, how="left")
 
 
 QUALITY_HEADERS = {
     "subject": "Patient", "phase": "Phase", "voxels": "Voxels", "slices": "Slices", "n_islands": "Islands",
     "hole_voxels": "Voxels in holes", "volume_mm3": "Volume (mm³)", "max_axial_diameter_mm": "Largest diameter (mm)",
-    "hu_mean": "Mean HU", "hu_sd": "SD of HU", "flags": "Why to look at it",
+    "hu_mean": "Mean HU", "flags": "Why to look at it",
 }  # fmt: skip

@@ -11,11 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 import SimpleITK as sitk
 
+from radsupport.features.parallel import map_cases
 from radsupport.imaging.geometry import check_geometry, read_image, read_mask
 from radsupport.imaging.regions import bounding_box, crop, largest_slice, slice_areas
 
 
-def contact_sheet_data(cases: pd.DataFrame, margin_mm: float = 15.0, label: int | None = None) -> pd.DataFrame:
+def contact_sheet_data(
+    cases: pd.DataFrame, margin_mm: float = 15.0, label: int | None = None, n_jobs: int = 1
+) -> pd.DataFrame:
     """Return the largest axial section of every usable case, for a contact sheet of the cohort.
 
     Parameters
@@ -26,6 +29,8 @@ def contact_sheet_data(cases: pd.DataFrame, margin_mm: float = 15.0, label: int 
         Tissue shown around the tumour.
     label : int, optional
         Label to show where masks hold several.
+    n_jobs : int
+        Cases read at once.
 
     Returns
     -------
@@ -34,7 +39,12 @@ def contact_sheet_data(cases: pd.DataFrame, margin_mm: float = 15.0, label: int 
         ``spacing`` ((row, column) in mm), ``area_mm2``, ``warnings``. Cases with a reason for exclusion are left out.
     """
     usable = cases[cases["exclusion"].fillna("") == ""] if "exclusion" in cases else cases
-    return pd.DataFrame([_section(row, margin_mm, label) for row in usable.to_dict("records")])
+    items = [(row, margin_mm, label) for row in usable.to_dict("records")]
+    return pd.DataFrame(map_cases(_section_of, items, n_jobs=n_jobs, progress=False))
+
+
+def _section_of(item: tuple[Mapping[Any, Any], float, int | None]) -> dict[str, Any]:
+    return _section(*item)
 
 
 def _section(case: Mapping[Any, Any], margin_mm: float, label: int | None) -> dict[str, Any]:

@@ -8,22 +8,26 @@ from typing import Any
 import pandas as pd
 import SimpleITK as sitk
 
+from radsupport.features.parallel import map_cases
 from radsupport.features.slices import Patch, tumour_patch, window
 from radsupport.imaging.reading import read_image, read_mask
+from radsupport.imaging.regions import bounding_box
 from radsupport.study_schema import Cnn3d, Study
 
-SAMPLING_WORDS = {"segmentation": "segmentation sampling", "box": "box sampling"}
 PRINTED_PATCH = (10, 150, 150)
 
 
-def _patch(case: Mapping[Any, Any], deep: Cnn3d, sampling: Any, shape: tuple[int, int, int]) -> Patch:
-    volume = window(sitk.GetArrayFromImage(read_image(case["image"])), deep.window.level, deep.window.width)
-    mask = sitk.GetArrayFromImage(read_mask(case["mask"]))
-    return tumour_patch(volume, mask, sampling=sampling, shape=shape)
+def covered_voxels(study: Study, deep: Cnn3d) -> tuple[int, int, int]:
+    """Return how many voxels (slices, rows, columns) of a preprocessed image the network's patch covers."""
+    if deep.field_mm is None:
+        return deep.patch
+    x, y, z = study.preprocessing.spacing_mm
+    slices, rows, columns = (round(mm / side) for mm, side in zip(deep.field_mm, (z, y, x), strict=True))
+    return slices, rows, columns
 
 
-def patch_shares(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
-    """Return which share of each tumour the patch of the printed and of this profile's size holds.
+def patch_shares(study: Study, cases: pd.DataFrame, n_jobs: int = 1) -> pd.DataFrame:
+    """Return which share of each tumour lies inside the printed patch, and inside this profile's where it differs.
 
     Parameters
     ----------
@@ -31,21 +35,39 @@ def patch_shares(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
         With a network of kind ``cnn3d``.
     cases : pandas.DataFrame
         Table `cases`.
+    n_jobs : int
+        Cases at once.
 
     Returns
     -------
     pandas.DataFrame
-        subject, volume_mm3, patch (voxels as text), share (0 to 1). The share is the same for both samplings.
+        subject, volume_mm3, patch (what it covers, as text), share (0 to 1), the same for both samplings.
     """
+    columns = ["subject", "volume_mm3", "patch", "share"]
     if not isinstance(study.deep, Cnn3d):
-        return pd.DataFrame(columns=["subject", "volume_mm3", "patch", "share"])
+        return pd.DataFrame(columns=columns)
+    fields = list(dict.fromkeys([PRINTED_PATCH, covered_voxels(study, study.deep)]))
+    items = [(row, fields) for row in cases[cases["exclusion"] == ""].to_dict("records")]
+    found = map_cases(_shares, items, n_jobs=n_jobs, progress=False)
+    return pd.DataFrame([row for rows in found for row in rows], columns=columns)
+
+
+def _shares(item: tuple[Mapping[Any, Any], list[tuple[int, int, int]]]) -> list[dict[str, Any]]:
+    case, fields = item
+    drawn = read_mask(case["mask"])
+    mask = sitk.GetArrayFromImage(drawn)[bounding_box(drawn).slices]  # what is cut off is outside the tumour
     rows = []
-    for case in cases[(cases["exclusion"] == "")].to_dict("records"):
-        for shape in dict.fromkeys((PRINTED_PATCH, study.deep.patch)):
-            share = _patch(case, study.deep, "segmentation", shape).share_inside
-            row = {"subject": case["subject"], "volume_mm3": case["volume_mm3"]}
-            rows.append(row | {"patch": patch_words(shape), "share": share})
-    return pd.DataFrame(rows)
+    for field in fields:
+        share = tumour_patch(mask, mask, sampling="segmentation", shape=field).share_inside
+        row = {"subject": case["subject"], "volume_mm3": case["volume_mm3"]}
+        rows.append(row | {"patch": patch_words(field), "share": share})
+    return rows
+
+
+def _patch(case: Mapping[Any, Any], study: Study, deep: Cnn3d, sampling: Any) -> Patch:
+    volume = window(sitk.GetArrayFromImage(read_image(case["image"])), deep.window.level, deep.window.width)
+    mask = sitk.GetArrayFromImage(read_mask(case["mask"]))
+    return tumour_patch(volume, mask, sampling=sampling, shape=deep.patch, field=covered_voxels(study, deep))
 
 
 def patch_words(shape: tuple[int, int, int]) -> str:
@@ -58,6 +80,14 @@ def share_summary(shares: pd.DataFrame) -> pd.DataFrame:
     grouped = shares.groupby("patch", sort=False)["share"]
     table = grouped.agg(n="size", median="median", smallest="min", whole=lambda s: int((s >= 1).sum()))
     return table.assign(below_half=grouped.agg(lambda s: int((s < 0.5).sum()))).reset_index()
+
+
+def patch_note(study: Study) -> str:
+    """Say what a patch of this profile covers, and with how many voxels."""
+    if not isinstance(study.deep, Cnn3d):
+        return ""
+    covered, voxels = patch_words(covered_voxels(study, study.deep)), patch_words(study.deep.patch)
+    return f"Patches cover {covered} voxels of the image (slices, rows, columns) with {voxels} of their own"
 
 
 def share_words(shares: pd.DataFrame) -> str:
@@ -91,9 +121,8 @@ def sampling_table(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
     for case in used.iloc[picked].to_dict("records"):
         for z in (deep.patch[0] // 2, deep.patch[0] // 2 + deep.patch[0] // 3):
             for sampling in deep.sampling:
-                patch = _patch(case, deep, sampling, deep.patch)
-                name = f"{case['max_axial_diameter_mm']:.0f} mm tumour, {SAMPLING_WORDS[sampling].split()[0]}"
-                caption = f"{name}, slice {z + 1}"
+                patch = _patch(case, study, deep, sampling)
+                caption = f"{case['max_axial_diameter_mm']:.0f} mm, {sampling}, slice {z + 1}"
                 row = {"subject": caption, "image": patch.image[z], "mask": patch.mask[z].astype(int)}
                 rows.append(row | {"spacing": (1.0, 1.0)})
     return pd.DataFrame(rows)

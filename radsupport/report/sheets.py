@@ -15,20 +15,18 @@ from radsupport.report.figures.slices import contact_sheet
 
 _COLUMNS, _ROWS, _TILE = 8, 6, 1.15  # tiles across and down, inches
 _DPI = 130
+_CENTRE, _WIDTH = 0.5, 1.0  # the pictures are windowed already
 
 
-def folded_sheets(sections: pd.DataFrame, summary: str, centre: float, width: float, caption: str = "") -> str:
+def folded_sheets(sections: pd.DataFrame, summary: str, caption: str = "") -> str:
     """Return every section as contact sheets inside one element that opens on a click.
 
     Parameters
     ----------
     sections : pandas.DataFrame
-        As `radsupport.imaging.overlay.contact_sheet_data` returns it, in the order wanted; ``subject`` is written
-        above each picture.
+        As `radsupport.imaging.mask_checks.sheet_table` returns it: ``image`` 0 to 1, ``subject`` the words above.
     summary : str
         Words that are always seen.
-    centre, width : float
-        Display window in HU.
     caption : str
 
     Returns
@@ -38,15 +36,15 @@ def folded_sheets(sections: pd.DataFrame, summary: str, centre: float, width: fl
     """
     per_sheet = _COLUMNS * _ROWS
     parts = [sections.iloc[i : i + per_sheet] for i in range(0, len(sections), per_sheet)]
-    pictures = "".join(_picture(part, centre, width) for part in parts)
+    pictures = "".join(_picture(part) for part in parts)
     note = f"<p>{escape(caption)}</p>" if caption else ""
     return f'<details class="rad-sheets"><summary>{escape(summary)}</summary>{note}{pictures}</details>'
 
 
-def _picture(part: pd.DataFrame, centre: float, width: float) -> str:
+def _picture(part: pd.DataFrame) -> str:
     rows = math.ceil(len(part) / _COLUMNS)
     figure, (ax,) = style.new_figure(width=_COLUMNS * _TILE, height=rows * _TILE * 1.15)
-    contact_sheet(part, ax, columns=_COLUMNS, centre=centre, width=width)
+    contact_sheet(part, ax, columns=_COLUMNS, centre=_CENTRE, width=_WIDTH)
     for text in ax.texts:
         text.set_fontsize(6)
     for collection in ax.collections:
@@ -55,5 +53,5 @@ def _picture(part: pd.DataFrame, centre: float, width: float) -> str:
     with style.context():
         figure.savefig(buffer, format="jpeg", dpi=_DPI, pil_kwargs={"quality": 80})
     source = base64.b64encode(buffer.getvalue()).decode("ascii")
-    words = escape(alt_text("contact_sheet", part, centre=centre, width=width), quote=True)
+    words = escape(alt_text("contact_sheet", part, centre=_CENTRE, width=_WIDTH), quote=True)
     return f'<img alt="{words}" src="data:image/jpeg;base64,{source}" style="width:100%;background:#fff">'

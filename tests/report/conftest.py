@@ -237,6 +237,25 @@ def _follow_up() -> Case:
     return table.assign(event=rng.integers(0, 2, 130)), {"marks": (36.0, 60.0)}
 
 
+def _bland_altman() -> Case:
+    rng = np.random.default_rng(22)
+    table = pd.DataFrame({"mean": rng.uniform(10, 40, 60), "difference": rng.normal(0.4, 0.9, 60)})
+    return table, {"bias": 0.4, "limits": (-1.36, 2.16), "unit": "mm"}
+
+
+def _strips() -> Case:
+    rng = np.random.default_rng(23)
+    table = pd.DataFrame({"group": np.repeat(["center A", "center B"], [40, 25]), "value": rng.normal(11, 1, 65)})
+    return table, {"ylabel": "Noise (HU)"}
+
+
+def _slice_areas() -> Case:
+    position = np.arange(-12.0, 13.0)
+    rows = [pd.DataFrame({"subject": s, "position_mm": position, "area_mm2": (r**2 - position**2) * 3.1})
+            for s, r in {"small": 13.0, "large": 22.0}.items()]  # fmt: skip
+    return pd.concat(rows), {}
+
+
 def _training() -> Case:
     rng = np.random.default_rng(12)
     epochs = np.arange(1, 41)
@@ -290,6 +309,36 @@ def _errors() -> Case:
     return pd.concat(parts, ignore_index=True), {}
 
 
+def _score_intervals() -> Case:
+    table = pd.DataFrame({"signature": ["Radiomics", "DLR-A", "CT findings"], "value": [0.81, 0.63, 0.44]})
+    return table.assign(ci_low=table["value"] - 0.12, ci_high=table["value"] + 0.1, apparent=[0.95, 1.0, np.nan]), {}
+
+
+def _score_spread() -> Case:
+    rng = np.random.default_rng(21)
+    rows = [(name, r, rng.normal(0.7, 0.04)) for name in ("Radiomics", "DLR-A", "CT findings") for r in range(12)]
+    return pd.DataFrame(rows, columns=["signature", "repeat", "score"]), {"measure": "AUC"}
+
+
+def _learning() -> Case:
+    rows = [
+        (name, judged, n, 0.55 + 0.0015 * n + 0.02 * i)
+        for i, (name, judged) in enumerate(
+            [("Radiomics", "out of fold"), ("Radiomics", "other cohorts"), ("Clinical", "out of fold")]
+        )
+        for n in (40, 80, 120, 160)
+    ]
+    table = pd.DataFrame(rows, columns=["signature", "judged", "n", "value"])
+    return table.assign(low=table["value"] - 0.03, high=table["value"] + 0.03), {}
+
+
+def _penalty_error() -> Case:
+    lambdas = np.geomspace(0.2, 0.004, 40)
+    mean = 1.1 + 0.05 * (np.log10(lambdas) + 1.6) ** 2
+    table = pd.DataFrame({"lambda": lambdas, "mean": mean, "sd": 0.04, "n_nonzero": np.arange(40)})
+    return table, {"chosen": {"λ used": 0.025, "λ by one standard error": 0.09}}
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "roc_curve": _roc,
     "delong_heatmap": _delong,
@@ -311,13 +360,20 @@ CASES: dict[str, Callable[[], Case]] = {
     "icc_survival": _icc,
     "selection_funnel": _funnel,
     "sankey": _sankey,
+    "bland_altman": _bland_altman,
     "follow_up": _follow_up,
     "patient_flow": _flow,
+    "slice_areas": _slice_areas,
+    "strips": _strips,
     "training_curve": _training,
     "contact_sheet": _sheet,
     "nomogram": _nomogram,
     "feature_heat_map": _heat,
     "prediction_error": _errors,
+    "score_intervals": _score_intervals,
+    "score_spread": _score_spread,
+    "learning_curve": _learning,
+    "penalty_error": _penalty_error,
 }
 
 

@@ -21,8 +21,8 @@ _FURTHER = (style.ORANGE, style.SKY, style.VERMILLION, style.GREEN)
 def _sheet_alt(table: pd.DataFrame, *, centre: float = 40.0, width: float = 400.0, **_: Any) -> str:
     rows = table.to_dict("records")
     empty = [str(row["subject"]) for row in rows if not np.any(row["mask"]) and not _further(row)]
-    text = f"Contact sheet of {counted(len(table), 'CT slice')} ({listed(list(table['subject']))}) with the mask "
-    text += f"outlined, window {centre:g}/{width:g} HU"
+    text = f"Contact sheet of {counted(len(table), 'CT slice')} ({listed(list(table['subject']))}), mask outlined"
+    text += f", window {centre:g}/{width:g} HU" if width > 1 else ""
     return text + (f"; no mask in {listed(empty)}." if empty else ".")
 
 
@@ -50,7 +50,7 @@ def contact_sheet(
     columns : int
         Slices per row.
     centre, width : float
-        Display window in HU.
+        Display window in HU; 0.5 and 1 for images that are windowed already.
     colours : dict, optional
         Outline colour of each mask value.
     interpolation : {"bilinear", "nearest"}
