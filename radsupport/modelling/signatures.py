@@ -68,7 +68,7 @@ def run_signatures(
     names : sequence of str, optional
         Signatures to run; all without it.
     folds : Series, optional
-        Fold of each training subject, where features were learnt per fold.
+        Fold of each training subject, where features were learnt per fold; there is one division then.
     n_jobs : int
         Processes.
     progress : bool
@@ -90,7 +90,7 @@ def run_signatures(
                 partial(assembly.estimator, name),
                 folds=settings.folds if folds is None else folds.reindex(outcome.index),
                 inner_folds=settings.inner_folds,
-                repeats=settings.repeats,
+                repeats=settings.repeats if folds is None else 1,
                 seed=study.seed,
                 n_jobs=n_jobs,
             )

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
 from radsupport.report import style
 from radsupport.report.figures.base import figure
-from radsupport.report.wording import counted, estimate, fixed, number, p_number
+from radsupport.report.wording import counted, estimate, number, p_number
 
 _RATIOS = {"hr": "Hazard ratio", "odds_ratio": "Odds ratio"}
 
@@ -64,7 +65,7 @@ def forest(table: pd.DataFrame, ax: Axes) -> None:
         _beside(ax, 1.44, len(table) - 0.2, "p", bold=True)
     ax.set_xscale("log")
     ax.set(xlim=(low / 1.15, high * 1.15), ylim=(-0.6, len(table) + 0.1), xlabel=f"{_RATIOS[ratio]} (log scale)")
-    _plain_log_ticks(ax, low, high)
+    plain_log_ticks(ax, low, high)
     ax.set_yticks(heights, table["covariate"].astype(str))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -75,7 +76,7 @@ def _beside(ax: Axes, x: float, y: float, text: str, *, bold: bool = False) -> N
     ax.text(x, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontweight=weight)
 
 
-def _plain_log_ticks(ax: Axes, low: float, high: float) -> None:
+def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
     """Label a log axis with plain numbers, few enough that they do not touch."""
     decades = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 2)
     for steps in ((1, 2, 5), (1, 3), (1,)):
@@ -118,11 +119,12 @@ def coefficient_bars(table: pd.DataFrame, ax: Axes, *, xlabel: str = "Coefficien
     ax.axvline(0, color=style.INK, linewidth=0.8)
     ax.set_yticks(np.arange(len(values)), ordered["feature"].astype(str))
     ax.tick_params(axis="y", length=0)
-    room = 0.18 * float(np.abs(values).max() or 1.0)
+    room = 0.24 * float(np.abs(values).max() or 1.0)
     for y, value in enumerate(values):
-        text, ha, shift = fixed(value), "left" if value >= 0 else "right", 4 if value >= 0 else -4
+        text, ha, shift = number(value, 2), "left" if value >= 0 else "right", 4 if value >= 0 else -4
         ax.annotate(text, (value, y), (shift, 0), textcoords="offset points", ha=ha, va="center", fontsize=8)
     ax.set_xlim(min(values.min(), 0) - room, max(values.max(), 0) + room)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.spines["left"].set_visible(False)
     ax.set_xlabel(xlabel)
 
@@ -170,6 +172,7 @@ def coefficient_path(
     ax.axhline(0, color=style.INK, linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xlim(wide.index.max() * 1.05, wide.index.min() / 1.05)
+    plain_log_ticks(ax, float(wide.index.min()), float(wide.index.max()))
     for name, value in (chosen or {}).items():
         ax.axvline(value, color=style.GREY, linestyle="--", linewidth=1)
         ax.annotate(

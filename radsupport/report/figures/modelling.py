@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from radsupport.report import style
 from radsupport.report.figures.base import figure
+from radsupport.report.figures.effects import plain_log_ticks
 from radsupport.report.wording import counted, estimate, fixed, number
 
 
@@ -148,6 +149,7 @@ def penalty_error(table: pd.DataFrame, ax: Axes, *, chosen: dict[str, float] | N
     ax.errorbar(table["lambda"], table["mean"], yerr=table["sd"], fmt="o", ms=3, color=style.BLUE, ecolor=style.PALE)
     ax.set_xscale("log")
     ax.set_xlim(table["lambda"].max() * 1.1, table["lambda"].min() / 1.1)
+    plain_log_ticks(ax, float(table["lambda"].min()), float(table["lambda"].max()))
     for i, (name, value) in enumerate((chosen or {}).items()):
         look: Any = {"color": style.VERMILLION if i == 0 else style.GREY, "linestyle": style.dash(i + 1)}
         ax.axvline(value, linewidth=1.2, label=name, **look)
