@@ -9,6 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import settings
+
+# a busy machine is no failure: properties are checked without a time limit per example
+settings.register_profile("radsupport", deadline=None)
+settings.load_profile("radsupport")
 
 ROOT = Path(__file__).resolve().parents[1]
 
