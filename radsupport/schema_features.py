@@ -70,6 +70,14 @@ class Roi(Compared):
     enlarge_mm: Annotated[float, Field(ge=0)] = 0.0
 
 
+class ToolkitFamily(Part):
+    """A family of features of the paper's own software: how many it had, and which of our classes cover it."""
+
+    family: str
+    published: int
+    classes: list[str]
+
+
 class Radiomics(Roi):
     """Chapter 03; `settings` is a pyradiomics parameter file under studies/radiomics.
 
@@ -83,7 +91,7 @@ class Radiomics(Roi):
     icc_kind: str = "ICC(2,1)"
     icc_subjects: PositiveInt = 30
     perturb: Annotated[int, Field(ge=0)] = 0
-    toolkit: dict[str, str] = {}
+    toolkit: list[ToolkitFamily] = []
 
 
 class Unet(Roi):

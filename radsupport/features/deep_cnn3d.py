@@ -107,7 +107,7 @@ def case_patches(
 
 
 def field_voxels(study: Study) -> tuple[int, int, int] | None:
-    """Return how many voxels (slices, rows, columns) of the preprocessed image a patch covers, if not as many as its own."""
+    """Return the voxels of the image (slices, rows, columns) that a patch covers, where these are not its own."""
     mm = spec_of(study).field_mm
     if mm is None:
         return None

@@ -63,8 +63,8 @@ def description(study: Study, cohort: pd.DataFrame) -> str:
     )
     return (
         f"A 2-D U-Net learns to outline the tumour in the {spec_of(study).train_phase} phase of {len(who)} patients."
-        f"{leak} It never sees an outcome. What its deepest layer says about a slice, averaged over the slice, is the slice's "
-        "feature vector."
+        f"{leak} It never sees an outcome. What its deepest layer says about a slice, averaged over the slice, is the "
+        "slice's feature vector."
     )
 
 

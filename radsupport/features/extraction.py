@@ -9,9 +9,12 @@ import pandas as pd
 
 from radsupport.features.agreement import icc_features
 from radsupport.features.radiomics import extract
+from radsupport.features.radiomics_names import CLASS_NAMES, describe_features, surviving_features
 from radsupport.study_schema import Study
 
 SETTINGS = Path("studies") / "radiomics"
+DEFAULT_THRESHOLD = 0.8
+PREDICTED = ("train", "internal", "external")
 
 
 def settings_path(study: Study, root: Path = Path()) -> Path:
@@ -19,7 +22,12 @@ def settings_path(study: Study, root: Path = Path()) -> Path:
     return root / SETTINGS / (study.radiomics.settings if study.radiomics else "default.yaml")
 
 
-def model_cases(study: Study, cases: pd.DataFrame, cohorts: tuple[str, ...] = ("train", "internal", "external")) -> pd.DataFrame:
+def threshold_of(study: Study) -> float:
+    """Return the least ICC of a reproducible feature: the study's, else 0.8."""
+    return (study.radiomics.icc_threshold if study.radiomics else None) or DEFAULT_THRESHOLD
+
+
+def model_cases(study: Study, cases: pd.DataFrame, cohorts: tuple[str, ...] = PREDICTED) -> pd.DataFrame:
     """Return the cases whose features enter models: phases of role `model`, patients with an outcome.
 
     Features are measured on the images as they came (`source_image`), because the settings file says how
@@ -29,10 +37,13 @@ def model_cases(study: Study, cases: pd.DataFrame, cohorts: tuple[str, ...] = ("
     phases = [name for name, phase in study.phases.items() if phase.role == "model"]
     kept = cases[cases["phase"].isin(phases) & cases["cohort"].isin(cohorts)].copy()
     usable = kept["exclusion"] == ""
-    for role in ("image", "mask"):
-        kept[role] = kept[f"source_{role}"].where(usable, None)
+    for role in ("image", "mask", "roi_rough"):
+        if f"source_{role}" in kept.columns:
+            kept[role] = kept[f"source_{role}"].astype(object).mask(~usable, other=np.nan)
     order = {phase: i for i, phase in enumerate(phases)}
-    return kept.sort_values(["subject", "phase"], key=lambda s: s.map(order) if s.name == "phase" else s, ignore_index=True)
+    return kept.sort_values(
+        ["subject", "phase"], key=lambda s: s.map(order) if s.name == "phase" else s, ignore_index=True
+    )
 
 
 def second_reader_cases(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
@@ -70,21 +81,36 @@ def extract_both_readers(
     return features, log, again
 
 
-def feature_class(name: str) -> str:
-    """Return the class in a feature's name: ``arterial__wavelet-LLL_glcm_Contrast`` gives ``glcm``."""
-    return name.split("__")[-1].split("_")[1]
-
-
-def image_type(name: str) -> str:
-    """Return the image type in a feature's name: ``arterial__wavelet-LLL_glcm_Contrast`` gives ``wavelet``."""
-    return name.split("__")[-1].split("_")[0].split("-")[0]
-
-
 def count_features(features: pd.DataFrame) -> pd.DataFrame:
-    """Count features by image type (rows) and class (columns), one phase counted once."""
-    names = pd.Series(sorted({column.split("__")[-1] for column in features.columns if column != "subject"}))
-    table = pd.crosstab(names.map(image_type), names.map(feature_class), margins=True, margins_name="all")
-    return table.rename_axis("image type").reset_index().rename_axis(columns=None)
+    """Count features by filter (rows) and class (columns), one phase counted once."""
+    names = pd.unique(pd.Series([str(column).split("__")[-1] for column in features.columns if column != "subject"]))
+    parts = describe_features(names)
+    table = pd.crosstab(parts["filter"], parts["class"].map(CLASS_NAMES), margins=True, margins_name="all")
+    return table.rename_axis("filter").reset_index().rename_axis(columns=None)
+
+
+def toolkit_table(study: Study, features: pd.DataFrame) -> pd.DataFrame:
+    """Set the families of the paper's own software beside ours.
+
+    Returns
+    -------
+    DataFrame
+        family, published (features of the paper's software), classes (ours), unfiltered (our features of the original
+        image), all images; a last row with the sums. No rows where the study names no software.
+    """
+    toolkit = study.radiomics.toolkit if study.radiomics else []
+    names = pd.unique(pd.Series([str(column).split("__")[-1] for column in features.columns if column != "subject"]))
+    parts, rows = describe_features(names), []
+    for family in toolkit:
+        own = parts[parts["class"].isin(family.classes)]
+        classes = ", ".join(CLASS_NAMES[name] for name in family.classes)
+        row = {"family": family.family, "published": family.published, "classes": classes}
+        rows.append(row | {"unfiltered": int((own["filter"] == "original").sum()), "all images": len(own)})
+    table = pd.DataFrame(rows, columns=["family", "published", "classes", "unfiltered", "all images"])
+    if len(table):
+        sums = table[["published", "unfiltered", "all images"]].sum()
+        table.loc[len(table)] = {"family": "all", "classes": "", **sums.to_dict()}
+    return table
 
 
 def log_summary(log: pd.DataFrame) -> pd.DataFrame:
@@ -101,8 +127,8 @@ def log_summary(log: pd.DataFrame) -> pd.DataFrame:
 
 
 LOG_HEADERS = {
-    "phase": "Phase", "cases": "Cases", "failed": "Failed", "with_warning": "With warning", "median_seconds": "Seconds per case",
-    "peak_memory_mb": "Peak memory (MB)", "median_voxels": "Voxels (median)",
+    "phase": "Phase", "cases": "Cases", "failed": "Failed", "with_warning": "With warning",
+    "median_seconds": "Seconds per case", "peak_memory_mb": "Peak memory (MB)", "median_voxels": "Voxels (median)",
 }  # fmt: skip
 
 
@@ -110,22 +136,26 @@ def agreement_table(study: Study, features: pd.DataFrame, again: pd.DataFrame) -
     """Return each feature's ICC between the readers: feature, icc, ci_low, ci_high, n, class, image_type."""
     kind = study.radiomics.icc_kind if study.radiomics else "ICC(2,1)"
     table = icc_features(features.set_index("subject"), again.set_index("subject"), kind)
-    return table.assign(feature_class=table["feature"].map(feature_class), image_type=table["feature"].map(image_type))
+    parts = describe_features(table["feature"])
+    return table.assign(feature_class=parts["class"].to_numpy(), image_type=parts["filter"].to_numpy())
 
 
-def icc_curves(icc: pd.DataFrame) -> pd.DataFrame:
-    """Return, per feature class, which share reaches an ICC or more, for `figures.icc_survival`."""
-    rows = []
-    for name, part in icc.dropna(subset=["icc"]).groupby("feature_class"):
-        grid = np.linspace(0, 1, 101)
-        share = [(part["icc"] >= value).mean() for value in grid]
-        rows.append(pd.DataFrame({"feature_class": name, "icc": grid, "share": share, "n": len(part)}))
-    return pd.concat(rows, ignore_index=True)
+def icc_curves(icc: pd.DataFrame, by: str = "class") -> pd.DataFrame:
+    """Return, per class or filter, which share reaches an ICC or more, for `figures.icc_survival`.
+
+    Parameters
+    ----------
+    by : {"class", "filter"}
+    """
+    table = surviving_features(icc, np.linspace(0, 1, 101), by)
+    names = table[by].map(CLASS_NAMES) if by == "class" else table[by]
+    curves = pd.DataFrame({"feature_class": names, "icc": table["threshold"], "share": table["share"], "n": table["n"]})
+    return curves.sort_values(["feature_class", "icc"], ignore_index=True)
 
 
-def icc_summary(icc: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Return per feature class: features, median ICC, how many reach the threshold, and how many have none."""
-    grouped = icc.groupby("feature_class")["icc"]
+def icc_summary(icc: pd.DataFrame, threshold: float, by: str = "feature_class") -> pd.DataFrame:
+    """Return per class or filter: features, median ICC, how many reach the threshold, and how many have none."""
+    grouped = icc.groupby(by)["icc"]
     table = grouped.agg(features="size", median_icc="median", without_icc=lambda s: int(s.isna().sum()))
     table["reproducible"] = grouped.agg(lambda s: int((s >= threshold).sum()))
     table["share"] = table["reproducible"] / table["features"]

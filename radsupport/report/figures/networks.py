@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
@@ -53,7 +54,7 @@ def fold_curves(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
         look: Any = {"color": style.colour(i)}
         for which, line in part.groupby("set", sort=False):
             dash = ":" if which == "train" else "-"
-            label = str(name) if which != "train" or part["set"].nunique() == 1 else None
+            label = str(name) if which != "train" or set(part["set"]) == {"train"} else None
             ax.plot(line["epoch"], line["value"], linestyle=dash, linewidth=1.4, label=label, **look)
             if which != "train":
                 kept = line[line["epoch"] == line["kept"]]
@@ -133,3 +134,40 @@ def paired_values(table: pd.DataFrame, ax: Axes, *, ylabel: str = "Share") -> No
         ax.hlines(wide[name].median(), i - 0.18, i + 0.18, color=style.INK, linewidth=2.2)
     ax.set_xticks(x, [f"{name}\n(n = {len(wide)})" for name in groups])
     ax.set(xlim=(-0.5, len(groups) - 0.5), ylabel=ylabel)
+
+
+def _block_alt(table: pd.DataFrame, *, overlap: int = 0, names: tuple[str, str] = ("rows", "columns"), **_: Any) -> str:
+    values = table.to_numpy(dtype=float)
+    block = f"; the framed block holds the {overlap} features of both" if overlap else ""
+    return (
+        f"Heat map of |r| between {len(table)} {names[0]} and {table.shape[1]} {names[1]} features, median "
+        f"{fixed(float(np.median(values)))}{block}."
+    )
+
+
+@figure(alt=_block_alt, size=(5.6, 4.6))
+def correlation_block(
+    table: pd.DataFrame, ax: Axes, *, overlap: int = 0, names: tuple[str, str] = ("rows", "columns")
+) -> None:
+    """Draw \\|r\\| between two sets of features as a heat map, the features of both sets framed.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        \\|r\\|: one row per feature of the first set, one column per feature of the second.
+    ax : matplotlib.axes.Axes
+    overlap : int
+        How many features at the start of rows and columns are in both sets.
+    names : (str, str)
+        Names of the sets.
+    """
+    image = ax.imshow(
+        table.to_numpy(dtype=float), cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+    )
+    if overlap:
+        frame: Any = {"fill": False, "edgecolor": style.VERMILLION, "linewidth": 1.6}
+        ax.add_patch(Rectangle((-0.5, -0.5), overlap, overlap, **frame))
+    ax.set(xlabel=f"{names[1]} ({table.shape[1]} features)", ylabel=f"{names[0]} ({len(table)} features)")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.03).set_label("|r|")
