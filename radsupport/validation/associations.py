@@ -14,7 +14,7 @@ from radsupport.study_schema import Study
 from radsupport.validation.planted import LATENT
 from radsupport.validation.predicted import best_signature, compared_signatures, judged_cohorts, judged_part
 
-_RISKS, _NUMBERS, _FEATURES = 5, 3, 6  # how many of each enter the picture, so that its values can be read
+_RISKS, _NUMBERS, _FEATURES = 5, 3, 5  # how many of each enter the picture, so that its values can be read
 
 
 def risk_table(predictions: pd.DataFrame, study: Study, cohort: str) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def chosen_features(study: Study, results: Path) -> tuple[pd.DataFrame, pd.DataF
     rows: list[dict[str, Any]] = []
     values: dict[str, pd.Series] = {}
     leaves = _leaves(study, best_signature(study))
-    each = max(2, _FEATURES // len(leaves))
+    each = -(-_FEATURES // len(leaves))
     for name in leaves:
         sources = [
             source for source in study.signature(name).sources if (results / f"features_{source}.parquet").is_file()

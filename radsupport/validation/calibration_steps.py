@@ -31,6 +31,8 @@ NUMBERS = (
 
 #: Groups of the optimism-corrected calibration of survival: each has to hold events in most resamples.
 _SURVIVAL_GROUPS = 3
+#: Resamples of the optimism at most, except in the profile `paper`: each refits a model.
+_FEW = 200
 
 
 def groups_for(n: int) -> int:
@@ -158,10 +160,10 @@ def bootstrap_corrected(
         turn it round and look calibrated.
     """
     table, terms = last_step_table(predictions, study, signature, cohort)
-    n = study.validation.bootstrap
+    n = study.validation.bootstrap if study.profile == "paper" else min(study.validation.bootstrap, _FEW)
     _refuse_backwards(table, terms, study)
     if is_label(study):
-        found = corrected_calibration(table, "label", _logistic(terms), _probability, min(n, 200), study.seed)
+        found = corrected_calibration(table, "label", _logistic(terms), _probability, n, study.seed)
         shown = tidy.calibration_table(found)
     else:
         predict = _event_by(horizon)
@@ -173,7 +175,7 @@ def bootstrap_corrected(
             _cox(terms),
             predict,
             _SURVIVAL_GROUPS,
-            min(n, 200),
+            n,
             study.seed,
         )
         shown = tidy.calibration_table(found)

@@ -84,10 +84,10 @@ def counts_shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def rates_shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return AUC, sensitivity, specificity and predictive values of `classification_table`, as a page shows them."""
+    """Return AUC, accuracy, sensitivity, specificity and predictive values, as a page shows them."""
     shown = table[["cohort", "signature"]].copy()
     shown["auc"] = _with_interval(table, "auc", "ci")
-    for rate in RATES[1:]:
+    for rate in RATES:
         shown[rate] = _with_interval(table, rate, rate)
     return shown
 
