@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from radsupport.errors import NotEstimableError
 from radsupport.modelling import regression
+from radsupport.modelling.effects import with_references
 from radsupport.nomogram.steps_model import Model, label_of, references, risk_columns
 from radsupport.report.regression_table import regression_table
 from radsupport.report.wording import estimate, fixed
@@ -56,9 +58,13 @@ def multivariable(study: Study, table: pd.DataFrame, model: Model) -> pd.DataFra
     training = table[table["cohort"] == "train"]
     reference = references(study, training.dropna(subset=model.columns), model.columns)
     options: dict[str, Any] = {"reference": reference, "penalty": model.fit.penalty}
-    if study.nomogram.model == "cox":
-        return cox.multivariable_table(training, "time", "event", model.columns, **options)
-    return regression.multivariable_table(training, "label", model.columns, **options)
+    try:
+        if study.nomogram.model == "cox":
+            return cox.multivariable_table(training, "time", "event", model.columns, **options)
+        return regression.multivariable_table(training, "label", model.columns, **options)
+    except NotEstimableError:  # a model without one of the predictors has no fit, so there is no test of it
+        ratio = "hr" if study.nomogram.model == "cox" else "odds_ratio"
+        return with_references(model.fit, ratio).assign(p_term=float("nan"))
 
 
 def shown(study: Study, alone: pd.DataFrame, together: pd.DataFrame | None) -> pd.DataFrame:
@@ -93,7 +99,7 @@ def spread_words(study: Study, table: pd.DataFrame) -> str:
     for name, column in risk_columns(study).items():
         spread = table.groupby("cohort")[column].std()
         for key in (key for key in study.cohorts if key != "train" and key in spread):
-            share = spread[key] / spread["train"]
+            share = spread[key] / spread["train"] if spread["train"] > 0 else 1.0
             if not 1 / _SPREAD < share < _SPREAD:
                 words.append(
                     f"{name} in {cohort_name(study, key)}: SD {fixed(spread[key], 3)}, {fixed(share)} of training's"

@@ -18,6 +18,10 @@ from radsupport.survival.time_dependent import concordance, concordance_differen
 from radsupport.validation.optimism import Optimism, optimism
 from radsupport.validation.roc import auc, delong_test
 
+SCORES = [
+    "cohort", "key", "model", "n", "events", "measure", "value", "ci_low", "ci_high", "difference", "diff_low",
+    "diff_high", "p",
+]  # fmt: skip
 _NAN = float("nan")
 
 
@@ -68,7 +72,7 @@ def scores(study: Study, found: dict[str, Model], table: pd.DataFrame) -> pd.Dat
                 row: dict[str, Any] = {"cohort": name, "key": key, "model": model.name, "n": len(usable)}
                 row |= _value(study, usable, linear_predictor(model, usable))
                 rows.append(row | _difference(study, usable, found.get(NOMOGRAM), model))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=SCORES)
 
 
 def _value(study: Study, rows: pd.DataFrame, risk: Any) -> dict[str, Any]:

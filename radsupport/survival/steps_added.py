@@ -37,10 +37,16 @@ class Reduced:
 
 
 def reduced(data: CoxData, fit: CoxFit | None, study: Study) -> Reduced | None:
-    """Return the model after backward selection by AIC and its path; None where there is no plain fit to start from."""
+    """Return the model after backward selection by AIC and its path.
+
+    None where there is no plain fit to start from, or one of the smaller models can not be fitted.
+    """
     if fit is None or fit.penalty != "none":
         return None
-    chosen = backward_aic(fit)
+    try:
+        chosen = backward_aic(fit)
+    except NotEstimableError:
+        return None
     names = labels(data, study)
     left_out = ["start" if not c else names[c.removeprefix("- ")] for c in chosen.path["change"]]
     path = pd.DataFrame({"step": chosen.path["step"], "left out": left_out, "AIC": chosen.path["aic"]})
@@ -50,7 +56,7 @@ def reduced(data: CoxData, fit: CoxFit | None, study: Study) -> Reduced | None:
 def reduced_words(found: Reduced | None, data: CoxData, study: Study) -> str:
     """Say what backward selection kept."""
     if found is None:
-        return "Backward selection by AIC needs a model without penalty to start from; there is none here."
+        return "Backward selection by AIC needs plain fits of all models on its way; there are none here."
     names = labels(data, study)
     kept = listed([names[term] for term in found.fit.design.names])
     text = f"Backward selection keeps {kept}."

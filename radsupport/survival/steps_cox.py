@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.modelling.effects import with_references
 from radsupport.report.regression_table import regression_table
 from radsupport.report.wording import counted, fixed
 from radsupport.study_schema import Study
@@ -50,10 +51,16 @@ def table_shown(data: CoxData, alone: pd.DataFrame, fit: CoxFit | None, study: S
 
 
 def multivariable_rows(data: CoxData, fit: CoxFit | None) -> pd.DataFrame | None:
-    """Return the multivariable model with reference levels and likelihood-ratio tests; None where there is none."""
+    """Return the multivariable model with reference levels and likelihood-ratio tests; None where there is none.
+
+    The tests are missing where a model without one of the characteristics can not be fitted.
+    """
     if fit is None:
         return None
-    return multivariable_table(data.table, *OUTCOME, data.covariates, reference=data.reference, penalty=fit.penalty)
+    try:
+        return multivariable_table(data.table, *OUTCOME, data.covariates, reference=data.reference, penalty=fit.penalty)
+    except NotEstimableError:
+        return with_references(fit, "hr").assign(p_term=float("nan"))
 
 
 def labels(data: CoxData, study: Study) -> dict[str, str]:

@@ -58,7 +58,8 @@ def cox_data(rows: pd.DataFrame, cohort: pd.DataFrame, study: Study, *, merge: b
     own = rows[(rows["cohort"] == "train") & (rows["signature"] == added)][["subject", "risk", *OUTCOME]]
     wanted = list(study.survival.covariates)
     table = own.merge(cohort[["subject", *wanted]], on="subject", how="left")
-    table[SIGNATURE] = (table["risk"] - table["risk"].mean()) / table["risk"].std()
+    sd = float(table["risk"].std())
+    table[SIGNATURE] = (table["risk"] - table["risk"].mean()) / (sd if sd > 0 else 1.0)
     merging = study.survival.no_event_levels == "merge" if merge is None else merge
     notes: list[str] = []
     names: dict[str, dict[str, str]] = {}

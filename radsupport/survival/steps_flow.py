@@ -12,14 +12,21 @@ import pandas as pd
 from radsupport.contracts import read_table
 from radsupport.modelling.coefficients import readable
 from radsupport.study_schema import Study
-from radsupport.survival.steps_groups import of_signature, outcome, parts
+from radsupport.survival.steps_groups import POOLED, of_signature, outcome, parts
 from radsupport.survival.steps_patients import label_of
 
 UNKNOWN = "not known"
 
 
+def places(groups: pd.DataFrame, study: Study) -> list[tuple[str, pd.DataFrame]]:
+    """Return name and patients of each center as the paper shows it: named pools in place of their cohorts."""
+    members = {cohort for pool in study.survival.pooled.values() for cohort in pool}
+    shown = [(key, name, part) for key, name, part in parts(groups, study) if key not in members and key != POOLED]
+    return [(f"{name} (n = {len(part)})", part) for _, name, part in shown]
+
+
 def flow_tables(groups: pd.DataFrame, cohort: pd.DataFrame, study: Study, signature: str) -> dict[str, pd.DataFrame]:
-    """Return the flows between the stations of `survival.flow`, by cohort or pooled set (name).
+    """Return the flows between the stations of `survival.flow`, by cohort (or named pool of cohorts).
 
     Returns
     -------
@@ -28,7 +35,7 @@ def flow_tables(groups: pd.DataFrame, cohort: pd.DataFrame, study: Study, signat
     """
     columns = [c for c in study.survival.flow if c in study.columns]
     found = {}
-    for _, name, part in parts(of_signature(groups, signature), study):
+    for name, part in places(of_signature(groups, signature), study):
         rows = part.merge(cohort[["subject", *columns]], on="subject", how="left")
         stations = [_station(rows, key, study) for key in study.survival.flow]
         flows = [
@@ -36,7 +43,7 @@ def flow_tables(groups: pd.DataFrame, cohort: pd.DataFrame, study: Study, signat
             for a, b in pairwise(stations)
         ]
         if flows:
-            found[f"{name} (n = {len(part)})"] = pd.concat(flows, ignore_index=True)
+            found[name] = pd.concat(flows, ignore_index=True)
     return found
 
 
@@ -109,7 +116,7 @@ def chosen_features(study: Study, results: Path, signature: str) -> pd.DataFrame
 
 
 def heat_tables(groups: pd.DataFrame, study: Study, results: Path, signature: str) -> dict[str, pd.DataFrame]:
-    """Return the chosen features by risk group, z-scored by the training cohort, by cohort or pooled set (name).
+    """Return the chosen features by risk group, z-scored by the training cohort, by cohort (or named pool).
 
     Returns
     -------
@@ -125,10 +132,10 @@ def heat_tables(groups: pd.DataFrame, study: Study, results: Path, signature: st
     training = values.reindex(own.loc[own["cohort"] == "train", "subject"])
     scaled = (values - training.mean()) / training.std().replace(0, np.nan)
     found = {}
-    for _, name, part in parts(own, study):
+    for name, part in places(own, study):
         ordered = part.sort_values("risk")[["subject", "group"]]
         long = scaled.reindex(ordered["subject"]).reset_index().melt("subject", var_name="feature", value_name="value")
-        found[f"{name} (n = {len(part)})"] = long.merge(ordered, on="subject")[["feature", "subject", "group", "value"]]
+        found[name] = long.merge(ordered, on="subject")[["feature", "subject", "group", "value"]]
     return found
 
 

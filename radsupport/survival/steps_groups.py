@@ -157,7 +157,8 @@ def by_rule(table: pd.DataFrame, rule: str) -> pd.Series:
 def in_groups(rows: pd.DataFrame, thresholds: pd.Series) -> pd.DataFrame:
     """Return the rows with cut_off and group: `HIGH` above the signature's cut-off, `LOW` up to it."""
     limit = rows["signature"].map(thresholds)
-    known = rows[limit.notna()].assign(cut_off=limit)
+    known = rows[limit.notna()].copy()
+    known["cut_off"] = limit[limit.notna()]
     group = pd.Categorical(np.where(known["risk"] > known["cut_off"], HIGH, LOW), [LOW, HIGH])
     return known.assign(group=group)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.errors import NotEstimableError
+from radsupport.errors import InputError, NotEstimableError
 from radsupport.report.wording import estimate
 from radsupport.study_schema import Study
 from radsupport.survival.cox import CoxFit, fit_cox
@@ -124,21 +124,28 @@ def c_differences(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
     -------
     DataFrame
         cohort, signature_a, signature_b, n, c_a, c_b, difference, ci_low, ci_high, p_bootstrap. Empty with one
-        signature.
+        signature; cohorts in which no two patients can be compared are left out.
     """
     rows = []
     for key, part in groups.groupby("cohort", sort=False):
         risks = {name: own.set_index("subject") for name, own in part.groupby("signature", sort=False)}
         for a, b in compared_pairs(part, study):
             both = risks[a].join(risks[b]["risk"].rename("other"), how="inner")
-            outcome, resamples = (both["time"], both["event"]), study.survival.bootstrap
-            found = concordance_difference(
-                *outcome, both["risk"], both["other"], n_resamples=resamples, seed=study.seed
-            )
             row = {"cohort": cohort_name(study, key), "signature_a": a, "signature_b": b, "n": len(both)}
-            row |= {"c_a": found.concordance_a, "c_b": found.concordance_b, "difference": found.difference}
-            rows.append(row | {"ci_low": found.ci_low, "ci_high": found.ci_high, "p_bootstrap": found.p_bootstrap})
+            rows += [row | found] if (found := _c_difference(both, study)) else []
     return pd.DataFrame(rows)
+
+
+def _c_difference(both: pd.DataFrame, study: Study) -> dict[str, float]:
+    columns, n = [both[name] for name in ("time", "event", "risk", "other")], study.survival.bootstrap
+    try:
+        found = concordance_difference(*columns, n_resamples=n, seed=study.seed)
+    except (NotEstimableError, InputError):
+        return {}
+    return {
+        "c_a": found.concordance_a, "c_b": found.concordance_b, "difference": found.difference,
+        "ci_low": found.ci_low, "ci_high": found.ci_high, "p_bootstrap": found.p_bootstrap,
+    }  # fmt: skip
 
 
 def performance_shown(c_index: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:

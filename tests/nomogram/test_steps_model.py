@@ -144,3 +144,5 @@ def test_risks_on_another_scale_are_pointed_out(study: Study, table: pd.DataFram
         signature_1=table["signature_1"].where(table["cohort"] == "train", 0.1 * table["signature_1"])
     )
     assert "Image in Hospital B" in steps_regression.spread_words(study, shrunk)
+    constant = table.assign(signature_1=table["signature_1"].where(table["cohort"] != "train", 0.5))
+    assert steps_regression.spread_words(study, constant) == ""

@@ -139,6 +139,7 @@ def test_decision_curves_compare_all_models(
 def test_no_fit_leaves_the_page_without_panels(study: Study, table: pd.DataFrame) -> None:
     models = steps_model.models(study, table.assign(label=1.0))
     assert steps.scores(study, models, table).empty
+    steps.publish(SimpleNamespace(), steps.scores(study, models, table))  # type: ignore[arg-type]
     assert steps.reading_words(study, steps.scores(study, models, table)) == "No cohort has a value of the nomogram."
     assert steps_reclassification.reclassification(study, models, table).empty
     assert steps_calibration.calibration_panels(study, models["nomogram"], table) == []

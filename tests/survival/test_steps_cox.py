@@ -189,3 +189,13 @@ def test_hazards_words_follow_the_p_values() -> None:
     assert "No covariate has P below 0.05" in steps_hazards.hazards_words(table([0.2, 0.2]))
     assert "all together do" in steps_hazards.hazards_words(table([0.2, 0.01]))
     assert "There is no model" in steps_hazards.hazards_words(pd.DataFrame())
+
+
+def test_a_constant_signature_keeps_its_row_with_the_reason(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(rows.assign(risk=0.5), small_cohort, small_study)
+    alone = steps_cox.univariable(data).set_index("term")
+    assert np.isnan(alone.loc[steps.SIGNATURE, "hr"])
+    assert alone.loc[steps.SIGNATURE, "note"] != ""
+    assert np.isfinite(alone.loc["age", "hr"])

@@ -31,7 +31,7 @@ def test_flows_keep_every_patient_at_every_station(
 ) -> None:
     small_cohort.loc[0, "stage"] = np.nan
     found = steps.flow_tables(groups, small_cohort, small_study, "Image")
-    assert list(found) == ["Hospital A (n = 90)", "Hospital B (n = 40)", "all cohorts, pooled (n = 130)"]
+    assert list(found) == ["Hospital A (n = 90)", "Hospital B (n = 40)"]
     table = found["Hospital A (n = 90)"]
     assert table["n"].sum() == 90 * 3
     assert table.loc[table["target"] == "Stage: not known", "n"].sum() == 1
@@ -39,6 +39,13 @@ def test_flows_keep_every_patient_at_every_station(
     assert table.loc[table["target"] == "death", "n"].sum() == events
     assert set(table.loc[table["source"].astype(str).str.startswith("Stage"), "target"]) == {"early", "late"}
     assert steps.flow_words(small_study) == "risk group → whether a death was seen → Stage → recurrence in time"
+
+
+def test_named_pools_stand_for_their_cohorts(groups: pd.DataFrame, small_study: Study) -> None:
+    survival = small_study.survival.model_copy(update={"pooled": {"Both": ["train", "external"]}})
+    named = small_study.model_copy(update={"survival": survival})
+    own = groups[groups["signature"] == "Image"]
+    assert [name for name, _ in steps.places(own, named)] == ["Both, pooled (n = 130)"]
 
 
 def test_no_chosen_features_are_said_not_drawn(groups: pd.DataFrame, small_study: Study, tmp_path: Path) -> None:

@@ -124,3 +124,9 @@ def test_follow_up_counts_each_patient_once(rows: pd.DataFrame, small_study: Stu
     table = steps.follow_up_table(rows, small_study)
     assert table["n"].tolist() == [90, 40]
     assert table["cohort"].tolist() == ["Hospital A", "Hospital B"]
+
+
+def test_a_missing_cut_off_gives_no_patients_rather_than_empty_ones(rows: pd.DataFrame) -> None:
+    groups = steps.in_groups(rows, pd.Series({"Image": np.nan, "Clinic": np.nan}))
+    assert groups.empty
+    assert {"cut_off", "group", "time"} <= set(groups.columns)

@@ -94,3 +94,8 @@ def test_performance_is_shown_side_by_side(groups: pd.DataFrame, small_study: St
     assert shown.loc[0, "HR per SD (95% CI)"].startswith(f"{own['hr'].iloc[0]:.2f} (")
     forest = steps.ratio_forest(ratios, "high against low")
     assert "Image, all cohorts, pooled" in set(forest["covariate"])
+
+
+def test_a_cohort_without_events_has_no_difference(groups: pd.DataFrame, small_study: Study) -> None:
+    spared = groups.assign(event=np.where(groups["cohort"] == "external", 0.0, groups["event"]))
+    assert steps.c_differences(spared, small_study)["cohort"].tolist() == ["Hospital A"]
