@@ -124,6 +124,6 @@ def null_words(table: pd.DataFrame) -> str:
         f"{n - len(missed)} of {counted(n, 'interval')} cover 0.5. {len(missed)} do not, {verdict}; at 95%, "
         f"{0.05 * n:.1f} of {n} are expected to miss. Adjusted for their number (Bonferroni), the smallest P against "
         f"0.5 is {p_number(least)}: {differs}. Signatures share patients and features, so their intervals tend to miss "
-        "together. Pooled out-of-fold values lie somewhat below 0.5 when there is nothing to find, because a fold that "
-        "holds an event takes it from its training part."
+        "together. An interval around an out-of-fold value takes the predictions as given and leaves out that the "
+        "folds share training patients: it is somewhat too narrow, and misses more often than it says."
     )

@@ -102,7 +102,8 @@ def learning_table(
         for share in settings.shares:
             for draw in range(settings.draws if share < 1 else 1):
                 rows.append({"signature": name, "draw": draw} | _one(study, assembly, name, share, draw, folds, n_jobs))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    numbers = dict.fromkeys(COLUMNS[2:], float)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
 
 
 def _one(
