@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
-STUDY ?= all
+STUDY ?= default
 PROFILE ?= demo
 CORES ?= 2
 MANIFEST ?= data_manifest.csv
@@ -18,7 +18,7 @@ export PYTHONHASHSEED := 0
 .PHONY: book test lab check clean help lint
 
 help:
-	@echo "make book [STUDY=song2021] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
+	@echo "make book [STUDY=song2021|all] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
 	@echo "make test                                                    run the tests"
 	@echo "make lab                                                     open JupyterLab"
 	@echo "make check MANIFEST=my_manifest.csv [STUDY=mine]             check own data"
@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 book: $(READY)
-	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules --rerun-incomplete \
+	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules progress --rerun-incomplete \
 	    --config study=$(STUDY) profile=$(PROFILE)
 	@python -c "from radsupport import pipeline; print(pipeline.timings())"
 	@echo "The site is at book/_build/html/index.html"
@@ -53,7 +53,7 @@ lab: $(READY)
 	@jupyter lab --notebook-dir=. notebooks
 
 check: $(READY)
-	@radsupport check $(MANIFEST) $(if $(filter-out all,$(STUDY)),--study $(STUDY))
+	@radsupport check $(MANIFEST) $(if $(filter-out all default,$(STUDY)),--study $(STUDY))
 
 clean:
 	rm -rf results data book/_build book/studies book/_toc.yml .snakemake

@@ -3,7 +3,7 @@ import os
 
 from radsupport import pipeline
 
-STUDIES, LEFT_OUT = pipeline.choose_studies(config.get("study", "all"))
+STUDIES, LEFT_OUT = pipeline.choose_studies(config.get("study", "default"))
 PROFILE = config.get("profile", "demo")
 SITE = "book/_build/html/index.html"
 

@@ -55,7 +55,8 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
     Parameters
     ----------
     wanted : str
-        ``all``, or ids separated by commas. A study named by its id must be available.
+        ``default`` (studies whose file does not say ``build: on_request``), ``all``, or ids separated by
+        commas. A study named by its id must be available.
 
     Raises
     ------
@@ -63,17 +64,22 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
         An unknown id, or a study asked for by name whose data are not here.
     """
     known = study_ids(root / "studies")
-    names = known if wanted == "all" else [name.strip() for name in wanted.split(",") if name.strip()]
-    chosen, left_out = [], {}
+    several = wanted in ("default", "all")
+    names = known if several else [name.strip() for name in wanted.split(",") if name.strip()]
+    chosen: list[str] = []
+    left_out: dict[str, str] = {}
     for name in names:
-        here, reason = datasets.availability(load_study(name, folder=root / "studies"))
-        if here:
+        study = load_study(name, folder=root / "studies")
+        here, reason = datasets.availability(study, root)
+        if here and wanted == "default" and study.build == "on_request":
+            left_out[name] = f"built on request, by `make book STUDY={name}`"
+        elif here:
             chosen.append(name)
-        elif wanted == "all":
+        elif several:
             left_out[name] = reason
         else:
             raise StudyError(f"Study {name} can not be built: {reason}")
-    if wanted == "all":
+    if several:
         chosen.append(PUBLISHED)
     return chosen, left_out
 

@@ -214,6 +214,7 @@ class Study(Strict):
     citation: str = ""
     seed: int
     profile: str = "demo"
+    build: Literal["default", "on_request"] = "default"
     data: Data
     endpoint: Endpoint
     cohorts: dict[CohortName, Cohort]

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from radsupport import pipeline
 from radsupport.errors import StudyError
+from radsupport.study import load_study, study_ids
 
 
 @pytest.fixture
@@ -42,6 +43,14 @@ def test_without_data_the_synthetic_studies_are_built_and_the_others_named(proje
     chosen, left_out = pipeline.choose_studies("all")
     assert {"song2021", "yang2023", "gu2023", "cui2022", "published"} <= set(chosen)
     assert "radsupport fetch sts" in left_out["sts"]
+
+
+def test_studies_built_on_request_are_named_with_the_command(project: Path) -> None:
+    chosen, left_out = pipeline.choose_studies("default")
+    assert {"song2021", "published"} <= set(chosen)
+    asked = [name for name in study_ids() if load_study(name).build == "on_request"]
+    assert not set(asked) & set(chosen)
+    assert all(name in left_out for name in asked)
 
 
 def test_a_study_asked_for_by_name_has_to_be_there(project: Path) -> None:
