@@ -10,12 +10,13 @@ import pandas as pd
 from radsupport.errors import StudyError
 from radsupport.features import deep_cnn3d, deep_finetune, deep_resnet, deep_unet
 from radsupport.features.cnn3d import build_cnn3d, layer_table
+from radsupport.features.deep_inputs import model_phases
 from radsupport.features.deep_result import DeepResult, write
 from radsupport.features.variants import Variant, compared_signatures
 from radsupport.paths import StudyPaths
 from radsupport.study_schema import Cnn3d, Resnet, Study, Unet
 
-__all__ = ["DeepResult", "compute", "description", "settings_table", "write"]
+__all__ = ["DeepResult", "compute", "description", "model_phases", "printed_layers", "settings_table", "write"]
 
 Runner = Callable[[Study, pd.DataFrame, pd.DataFrame, StudyPaths, bool], DeepResult]
 #: Keys that say what is compared, not how the network is made.

@@ -201,6 +201,26 @@ def overlay_table(study: Study, attention: Attention) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def slider_table(study: Study, attention: Attention) -> pd.DataFrame:
+    """Return the pictured patients in every scheme, for `slice_slider.slider_html`.
+
+    Returns
+    -------
+    DataFrame
+        subject, panel, image, heat, mask (all slices), words.
+    """
+    rows = []
+    for i, subject in enumerate(attention.subjects[: spec_of(study).cam_patients]):
+        said = [
+            f"{s.name}: {attention.share(subject, s.name):.0%} of the heat in the tumour" for s in attention.schemes
+        ]
+        for scheme in attention.schemes:
+            patch = scheme.patches[subject]
+            row = {"image": patch.image, "heat": attention.maps[scheme.name][i], "mask": patch.mask}
+            rows.append({"subject": subject, "panel": scheme.name, **row, "words": "; ".join(said)})
+    return pd.DataFrame(rows)
+
+
 def pair_table(attention: Attention, measure: str = "tumour") -> pd.DataFrame:
     """Return one measure of every patient in every scheme, for `networks.paired_values`: subject, group, value."""
     return attention.shares.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
