@@ -94,7 +94,7 @@ def generate(study: Study, out: Path, n_jobs: int = 1, progress: bool = True) ->
     sheet = subjects.drop(columns=[c for c in HIDDEN if c not in study.columns])
     if study.data.cohort:
         sheet[study.data.cohort] = subjects["split"]
-    sheet.to_csv(out / CLINICAL, index=False)
+    sheet.to_csv(out / CLINICAL, index=False, na_rep="NA")
     subjects[["subject", "latent"]].to_csv(out / "planted.csv", index=False)
     return manifest
 

@@ -142,9 +142,12 @@ def predictor_axis(
     slope, middle = float(coef[predictor.columns[0]]), float(np.median(numbers))
     if len(predictor.values) == 2:
         middle = ticks[int((numbers == ticks[1]).mean() > 0.5)]
+    step = _slider_step(numbers, ticks)
+    # what the calculator starts with is a value that its slider can take
+    middle = round(middle, max(0, -math.floor(math.log10(step))))
     return PredictorAxis(
         predictor.source, label, "numeric", predictor.transform, (slope,), ticks, predictor.low, predictor.high,
-        middle, _slider_step(numbers, ticks), texts,
+        middle, step, texts,
     )  # fmt: skip
 
 

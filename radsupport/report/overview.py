@@ -88,8 +88,9 @@ def study_page(study_id: str) -> str:
         *_scores(study, numbers),
         *_chapters(study),
     ]
-    if study.cautions:
-        lines += ["\n## What these data can not show\n", *[f"- {caution}" for caution in study.cautions]]
+    general = [f"- {caution}" for caution in study.cautions if not caution.chapters]
+    if general:
+        lines += ["\n## What these data can not show\n", *general]
     return "\n".join(lines) + "\n"
 
 
