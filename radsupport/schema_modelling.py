@@ -45,8 +45,8 @@ def _as_pattern(given: str) -> str:
 class Signature(BaseModel):
     """A named model: feature sources and phases, selection, learner; or a combination of signatures.
 
-    `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression found in the
-    names of such columns (all without it), `columns` single clinical variables or CT findings, `combines` other
+    `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression found in
+    the names of such columns (all without it), `columns` single clinical variables or CT findings, `combines` other
     signatures whose out-of-fold risks enter. `harmonise` takes out differences between the training centers (ComBat)
     in each fold. `description` is shown beside the name.
     """
