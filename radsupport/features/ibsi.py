@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from radsupport.cohort.datasets import mirror_folder
 from radsupport.errors import InputError, Problem
 from radsupport.features.radiomics_case import features_of
 from radsupport.features.radiomics_names import feature_codes
@@ -71,6 +72,13 @@ _BINS = (
 )
 _BY_BIN_NUMBER = ("JointAverage", "SumAverage", "Autocorrelation", "Busyness")
 _BY_BIN_NUMBER_ENDS = ("GrayLevelRunEmphasis", "GrayLevelZoneEmphasis", "GrayLevelEmphasis")
+
+
+def local_phantom() -> Path | None:
+    """Return the CT phantom's folder where the local folder of public data (``RADSUPPORT_DATA``) holds it."""
+    mirror = mirror_folder()
+    folder = mirror / "ibsi1_ct_phantom" / "nifti" if mirror is not None else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def compliance_table(ct_folder: str | Path | None = None) -> pd.DataFrame:
