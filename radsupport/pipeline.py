@@ -22,6 +22,8 @@ from radsupport.study import load_study, study_ids
 IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
 CHAPTERS = ("01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram")
 PUBLISHED = "published"
+#: Pages of the book that staging writes.
+GENERATED = ("index.md", "_toc.yml")
 
 #: Chapters that each chapter reads from.
 UPSTREAM = {
@@ -114,7 +116,7 @@ def threads_of(chapter: str) -> int:
 def book_sources() -> list[str]:
     """Return the written pages and settings of the book."""
     patterns = ("*.md", "*.yml", "*.bib", "_static/*", "_templates/*")
-    pages = [str(p) for pattern in patterns for p in sorted(Path("book").glob(pattern)) if p.name != "_toc.yml"]
+    pages = [str(p) for pattern in patterns for p in sorted(Path("book").glob(pattern)) if p.name not in GENERATED]
     return [*pages, *(str(p) for p in sorted(Path("radsupport/report").glob("stage*.py")))]
 
 
