@@ -127,11 +127,6 @@ def write_sources(tables: CohortTables, results: Path) -> None:
     write_feature_tables(tables, results)
 
 
-def described_columns(study: Study) -> list[str]:
-    """Return the columns that baseline tables describe, in the study's order."""
-    return list(study.columns)
-
-
 def followed(cohort: pd.DataFrame) -> pd.DataFrame:
     """Return the patients with an outcome: everybody but the segmentation cohort."""
     return cohort[cohort["cohort"] != "segmentation"]

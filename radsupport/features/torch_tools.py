@@ -54,11 +54,6 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def use_one_thread() -> None:
-    """Keep torch to one thread in this process, for workers that run one case each."""
-    torch.set_num_threads(1)
-
-
 def half_precision(device: torch.device, wanted: bool) -> torch.autocast:
     """Return the bfloat16 context of mixed precision; it does nothing on the CPU and on GPUs without bfloat16."""
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -90,9 +90,3 @@ def censoring_before(time: FloatArray, event: IntArray, times: FloatArray) -> Fl
     """G(t-) at `times`."""
     found = steps(time, event)
     return at_times(found.time, found.censoring_survival, times, before=True)
-
-
-def censoring_at(time: FloatArray, event: IntArray, times: FloatArray) -> FloatArray:
-    """G(t) at `times`."""
-    found = steps(time, event)
-    return at_times(found.time, found.censoring_survival, times)

@@ -16,7 +16,7 @@ from radsupport.survival.curves import kaplan_meier
 from radsupport.survival.time_dependent import brier_difference, brier_score, integrated_brier
 from radsupport.validation.calibration import calibration_curve_survival
 from radsupport.validation.calibration_steps import groups_for
-from radsupport.validation.predicted import judged, judged_cohorts, judged_part
+from radsupport.validation.predicted import judged, judged_part
 from radsupport.validation.recalibration import Locked
 
 #: Fewest events by a horizon, and fewest patients followed beyond it, for which a cohort is judged there.
@@ -180,9 +180,3 @@ def _event_times(part: pd.DataFrame, last: float) -> FloatArray:
         times = times[np.linspace(0, times.size - 1, _GRID).round().astype(int)]
     found: FloatArray = np.append(times[times > 0], last)
     return found
-
-
-def cohorts_with_horizon(predictions: pd.DataFrame, study: Study, signature: str, horizon: float) -> list[str]:
-    """Return the cohorts in which a signature can be judged at a horizon."""
-    cohorts = judged_cohorts(predictions, study)
-    return [c for c in cohorts if usable_horizons(judged_part(predictions, study, c, signature), [horizon])]

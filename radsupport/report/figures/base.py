@@ -129,11 +129,3 @@ def describe(axes: Axes, text: str) -> None:
 def description(fig: Figure) -> str:
     """Join the alt texts of all axes of a figure; empty where none was attached."""
     return " ".join(axes.__dict__["alt_text"] for axes in fig.axes if "alt_text" in axes.__dict__)
-
-
-def figure_of(axes: Axes) -> Figure:
-    """Return the figure an axes lies in."""
-    found = axes.get_figure(root=True)
-    if not isinstance(found, Figure):
-        raise InputError("The axes given belongs to no figure.")
-    return found
