@@ -172,11 +172,15 @@ class CohortTables(Strict):
 
 
 class Preprocessing(Strict):
-    """Resampling of chapter 02."""
+    """Resampling of chapter 02.
+
+    `margin_mm` is what is kept around the masks: one number, or one for each of x, y and z. A network that sees a fixed
+    field needs half of that field, or the black beyond the margin tells it how large the tumour is.
+    """
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     interpolation: Literal["linear", "cubic"] = "cubic"
-    margin_mm: PositiveFloat = 10.0
+    margin_mm: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] = 10.0
 
 
 class Published(Strict):

@@ -35,8 +35,8 @@ class Preprocessing(Protocol):
         """Interpolation of the image."""
 
     @property
-    def margin_mm(self) -> float:
-        """Margin around all masks in mm."""
+    def margin_mm(self) -> float | tuple[float, float, float]:
+        """Margin around all masks in mm, the same on all sides or (x, y, z)."""
 
 
 def resample(
@@ -228,7 +228,7 @@ def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Preproc
     together = sitk.GetImageFromArray(np.any([sitk.GetArrayViewFromImage(m) for m in masks.values()], axis=0) * 1)
     together.CopyInformation(image)
     kernel = 12 * np.maximum(image.GetSpacing(), settings.spacing_mm)  # a B-spline's reach, in mm
-    wide = bounding_box(together, (settings.margin_mm + kernel).tolist())
+    wide = bounding_box(together, (np.asarray(settings.margin_mm) + kernel).tolist())
     spacing = settings.spacing_mm
     small = {key: resample(crop(mask, wide, 0), spacing, "nearest") for key, mask in masks.items()}
     if not sitk.GetArrayViewFromImage(small["mask"]).any():

@@ -30,12 +30,14 @@ def preprocessing_words(study: Study, cases: pd.DataFrame) -> str:
     """Say how many cases can be used, and what was done to them."""
     spec, used = study.preprocessing, int((cases["exclusion"] == "").sum())
     spacing = " × ".join(f"{side:g}" for side in spec.spacing_mm)
+    sides = spec.margin_mm if isinstance(spec.margin_mm, tuple) else (spec.margin_mm,)
+    margin = " × ".join(f"{side:g}" for side in sides)
     how = {"cubic": "cubic B-spline", "linear": "linear"}[spec.interpolation]
     return (
         f"{used} of {len(cases)} cases ({cases['subject'].nunique()} patients, {len(study.phases)} phase(s)) can be "
         f"used. Images are resampled to {spacing} mm with {how} interpolation, masks to the nearest voxel, and both "
-        f"are cut to the masks plus {spec.margin_mm:g} mm. HU are kept as they are; windows are applied where a "
-        "chapter needs them."
+        f"are cut to the masks plus {margin} mm. HU are kept as they are; windows are applied where a chapter needs "
+        "them."
     )
 
 

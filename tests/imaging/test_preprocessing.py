@@ -19,7 +19,7 @@ from radsupport.imaging.reading import like, read_image, read_mask
 class Settings:
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     interpolation: Literal["linear", "cubic"] = "cubic"
-    margin_mm: float = 5.0
+    margin_mm: float | tuple[float, float, float] = 5.0
 
 
 def image_of(array: np.ndarray, spacing: tuple[float, ...]) -> sitk.Image:
@@ -143,6 +143,14 @@ def test_a_case_is_resampled_cut_and_described(tmp_path: Path) -> None:
     assert inside.mean() == pytest.approx(row["hu_mean"], rel=0.03)
     assert row["spacing_z_mm"] == 2.0
     assert row["noise_hu"] == pytest.approx(10, rel=0.15)
+
+
+def test_the_margin_may_differ_between_axes(tmp_path: Path) -> None:
+    case = case_files(tmp_path / "in", mask=drawn_box(slice(4, 10), slice(20, 40), slice(20, 40)))
+    even = preprocess_case(case, Settings(), tmp_path / "even")
+    wide = preprocess_case(case, Settings(margin_mm=(9.0, 7.0, 5.0)), tmp_path / "wide")
+    sizes = [np.array(read_image(row["image"]).GetSize()) for row in (even, wide)]
+    assert (sizes[1] - sizes[0]).tolist() == [8, 4, 0]
 
 
 def test_cropping_first_gives_the_voxels_of_the_whole_image_resampled(tmp_path: Path) -> None:
