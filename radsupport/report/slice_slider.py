@@ -25,6 +25,7 @@ from radsupport.errors import InputError
 LEVELS = 16
 OUTLINE = (86, 180, 233)
 GAP = 2
+COLUMNS = ("subject", "panel", "image", "heat", "mask", "words")
 
 _STYLE = """
 .slice-slider{max-width:44rem;margin:0 0 1rem;padding:.8rem 1rem}
@@ -92,7 +93,7 @@ def slider_html(table: pd.DataFrame, title: str, caption: str = "") -> str:
     Raises
     ------
     InputError
-        No rows, or patients with different panels or shapes.
+        No rows, missing columns, single planes, or patients with different panels or shapes.
     """
     panels = _checked(table)
     patients = [_patient(str(name), part) for name, part in table.groupby("subject", sort=False)]
@@ -120,12 +121,17 @@ def _checked(table: pd.DataFrame) -> list[str]:
     """Return the names of the panels."""
     if table.empty:
         raise InputError("A slider needs at least one patient.")
+    lacking = [name for name in COLUMNS if name not in table.columns]
+    if lacking:
+        raise InputError(f"The table of a slider lacks {', '.join(lacking)}; it needs {', '.join(COLUMNS)}.")
     shapes = {np.asarray(value).shape for name in ("image", "heat", "mask") for value in table[name]}
     panels = [list(part["panel"]) for _, part in table.groupby("subject", sort=False)]
     if len(shapes) > 1 or any(names != panels[0] for names in panels):
         raise InputError(
             f"All patients of a slider need the same panels and one shape; there are {panels} and {shapes}."
         )
+    if len(next(iter(shapes))) != 3:
+        raise InputError(f"The arrays of a slider have the axes slices, rows, columns; theirs are {shapes}.")
     return [str(name) for name in panels[0]]
 
 
