@@ -52,18 +52,24 @@ def between_phases(study: Study, features: pd.DataFrame, cohort: pd.DataFrame) -
     Raises
     ------
     NotEstimableError
-        Fewer than three complete patients, or nothing that varies.
+        One phase only, fewer than three patients with all features of both phases, or nothing that varies.
     """
-    first, second = model_phases(study)[:2]
+    phases = model_phases(study)
+    if len(phases) < 2:
+        raise NotEstimableError(
+            f"Study {study.id} has {len(phases)} phase(s) with features: there is nothing to relate."
+        )
+    first, second = phases[:2]
     train = cohort[cohort["cohort"] == "train"].set_index("subject")
-    values = features.set_index("subject").reindex(train.index).dropna(how="any")
+    own = [name for name in features.columns if name.startswith((f"{first}__", f"{second}__"))]
+    values = features.set_index("subject").reindex(train.index)[own].dropna(how="any")
     a, b = (_varying(values, phase) for phase in (first, second))
     if len(values) < 3 or a.empty or b.empty:
         raise NotEstimableError(f"{len(values)} patients with features of both phases are too few to correlate them.")
     r = correlation(a.to_numpy(), b.to_numpy())
     pairs = pd.DataFrame({"r": r.ravel(), "p": p_of_correlation(r, len(values)).ravel()})
-    event = train.loc[values.index, "label" if "label" in train.columns else "event"].to_numpy() == 1
-    chosen = [_differing(part, event) for part in (a, b)]
+    outcome = train.loc[values.index, "label" if "label" in train.columns else "event"].dropna()
+    chosen = [_differing(part.loc[outcome.index], outcome.to_numpy() == 1) for part in (a, b)]
     criterion = f"that differ between the outcomes (Mann-Whitney, P < {ALPHA:g})"
     if not all(len(names) for names in chosen):
         chosen, criterion = [list(a.columns), list(b.columns)], "that vary"

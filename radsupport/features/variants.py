@@ -68,21 +68,32 @@ def compared_signatures(study: Study, source: str, wanted: Sequence[str]) -> tup
 
 
 def variant_table(variants: Sequence[Variant]) -> pd.DataFrame:
-    """Return what is written to ``variants_<chapter>.csv``: one row per choice and signature, by group."""
+    """Return what is written to ``variants_<chapter>.csv``: one row per choice and signature, by group.
+
+    Raises
+    ------
+    InputError
+        Two choices of one group have one name, or names that give one file ("-1 mm" and "+1 mm").
+    """
+    stems = [one.table for one in variants]
+    shared = sorted({one.name for one in variants if stems.count(one.table) > 1})
+    if shared:
+        raise InputError(f"Choices of one group have one name or names that give one file: {', '.join(shared)}.")
     rows = [
         [one.name, one.table, one.source, signature, one.group, one.description]
         for one in variants
         for signature in one.signatures
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    twice = table[table.duplicated(["group", "variant", "signature"])]
-    if len(twice):
-        raise InputError(f"Two choices of one group have one name: {', '.join(twice['variant'].unique())}.")
     return table.sort_values("group", kind="stable", ignore_index=True)
 
 
 def write_variants(results: Path, chapter: str, variants: Sequence[Variant]) -> pd.DataFrame:
-    """Write the tables of all choices and ``variants_<chapter>.csv``; remove those of an earlier run."""
+    """Write the tables of all choices and ``variants_<chapter>.csv``; remove those of an earlier run.
+
+    A choice on which no signature is judged is not written.
+    """
+    table = variant_table(variants)  # refuses what can not be written before anything is removed
     path = results / f"variants_{chapter}.csv"
     if path.is_file():
         for stem in set(pd.read_csv(path)["table"]):
@@ -90,8 +101,7 @@ def write_variants(results: Path, chapter: str, variants: Sequence[Variant]) -> 
             for old in [results / f"{stem}.parquet", *results.glob(f"{stem}_fold*.parquet"), icc]:
                 old.unlink(missing_ok=True)
         path.unlink()
-    table = variant_table(variants)
-    for one in variants:
+    for one in (one for one in variants if one.signatures):
         write_table(one.features, one.table, results)
         write_fold_tables(results, one.table, one.by_fold)
         if len(one.icc):
