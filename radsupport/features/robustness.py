@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from radsupport.errors import InputError
 from radsupport.features.extraction import model_cases, settings_path
 from radsupport.features.icc import known_kind, stacked_icc
 from radsupport.features.perturbation import extract_perturbed, standard_perturbations
@@ -88,15 +89,29 @@ def perturbed_agreement(features: pd.DataFrame, kind: str = "ICC(2,1)") -> pd.Da
 
 
 def by_perturbation(features: pd.DataFrame, threshold: float, kind: str = "ICC(2,1)") -> pd.DataFrame:
-    """Return how many features survive each single change: perturbation, features, reproducible, share, median_icc."""
+    """Return how many features survive each single change, compared with the unchanged case.
+
+    Returns
+    -------
+    DataFrame
+        perturbation, patients (measured in both), features, reproducible (ICC of `threshold` or more; a feature
+        without an ICC is not), share, median_icc.
+
+    Raises
+    ------
+    InputError
+        There are no features of the unchanged cases.
+    """
+    if not (features["perturbation"] == UNCHANGED).any():
+        raise InputError("There are no features of the unchanged cases, with which changed ones are compared.")
     names = [name for name in features.columns if name not in ("subject", "perturbation")]
     base, rows = _readings(features, UNCHANGED, names), []
     for change in [name for name in features["perturbation"].unique() if name != UNCHANGED]:
         ratings = np.stack([base, _readings(features, change, names)], axis=1)
         icc = stacked_icc(ratings, known_kind(kind), 0.95)["icc"]
-        kept = int((icc >= threshold).sum())
-        row = {"perturbation": change, "features": len(names), "reproducible": kept, "share": kept / len(names)}
-        rows.append(row | {"median_icc": float(icc.median())})
+        kept, patients = int((icc >= threshold).sum()), int(np.isfinite(ratings).all(axis=1).any(axis=1).sum())
+        row = {"perturbation": change, "patients": patients, "features": len(names), "reproducible": kept}
+        rows.append(row | {"share": kept / len(names), "median_icc": float(icc.median())})
     return pd.DataFrame(rows)
 
 

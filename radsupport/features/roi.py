@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.errors import InputError, RadsupportError
+from radsupport.errors import RadsupportError
 from radsupport.imaging.reading import read_mask
 from radsupport.imaging.regions import enlarge_roi, rough_roi_box, shift_roi
 from radsupport.schema_features import Roi
@@ -47,7 +47,7 @@ def with_regions(spec: Roi, cases: pd.DataFrame, folder: Path) -> pd.DataFrame:
     ----------
     cases : DataFrame
         subject, phase, mask and, where there is one, roi_rough: paths on one grid. A case without a mask, or whose
-        region can not be changed (it would leave the image), gets none and fails with a reason later.
+        region can not be changed (it is empty, or would leave the image), gets none and fails with a reason later.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def _written(spec: Roi, case: dict[Any, Any], folder: Path) -> str | None:
     except RadsupportError:
         return None
     if not np.any(sitk.GetArrayViewFromImage(changed)):
-        raise InputError(f"Nothing is left of the region of {case['subject']} in the {case['phase']} phase.")
+        return None
     path = folder / f"{case['subject']}_{case['phase']}.nii.gz"
     sitk.WriteImage(changed, str(path), useCompression=True, compressionLevel=1)
     return str(path)
