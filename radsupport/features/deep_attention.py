@@ -19,7 +19,7 @@ from torch import nn
 from radsupport.errors import NotEstimableError
 from radsupport.features.attribution import grad_cam, heat_shares, map_agreement, occlusion_sensitivity
 from radsupport.features.cnn3d import CNN3D
-from radsupport.features.deep_cnn3d import Scheme, spec_of
+from radsupport.features.deep_cnn3d import Scheme, covered_mm, spec_of
 from radsupport.features.slices import Float32Array
 from radsupport.study_schema import Study
 
@@ -93,16 +93,6 @@ def mean_cam(scheme: Scheme, subjects: list[str], layer: str) -> Float32Array:
     """Return the mean over the folds' networks of the Grad-CAM of the event, 0 to 1."""
     images = scheme.images(subjects)
     return np.mean([grad_cam(model, images, layer) for model in scheme.trained.models], axis=0, dtype=np.float32)
-
-
-def covered_mm(study: Study) -> tuple[int, int, int]:
-    """Return what a patch covers along slices, rows and columns, in whole mm."""
-    spec = spec_of(study)
-    if spec.field_mm is not None:
-        return spec.field_mm
-    x, y, z = study.preprocessing.spacing_mm
-    slices, rows, columns = spec.patch
-    return round(slices * z), round(rows * y), round(columns * x)
 
 
 def on_millimetres(arrays: NDArray[Any], mm: tuple[int, int, int]) -> NDArray[Any]:

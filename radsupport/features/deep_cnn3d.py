@@ -26,6 +26,7 @@ from radsupport.features.deep_inputs import (
     labels_of,
     model_phases,
     predicted_subjects,
+    reasons_of,
 )
 from radsupport.features.deep_result import DeepResult, tidy_history
 from radsupport.features.slices import Float32Array, Patch, Sampling, patch_table, tumour_patch
@@ -115,6 +116,16 @@ def field_voxels(study: Study) -> tuple[int, int, int] | None:
     return round(mm[0] / z), round(mm[1] / y), round(mm[2] / x)
 
 
+def covered_mm(study: Study) -> tuple[int, int, int]:
+    """Return what a patch covers along slices, rows and columns, in whole mm."""
+    spec = spec_of(study)
+    if spec.field_mm is not None:
+        return spec.field_mm
+    x, y, z = study.preprocessing.spacing_mm
+    slices, rows, columns = spec.patch
+    return round(slices * z), round(rows * y), round(columns * x)
+
+
 def train_schemes(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, cache: Path, progress: bool) -> list[Scheme]:
     """Cut the patches and cross-validate the network for each phase and sampling scheme."""
     labels, schemes = labels_of(study, cohort), []
@@ -122,6 +133,8 @@ def train_schemes(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, cache
         for sampling in spec_of(study).sampling:
             patches, failed = case_patches(study, cases, phase, sampling, predicted_subjects(cohort))
             known = [subject for subject in labels.index if subject in patches]
+            if not known:
+                raise InputError(f"No training patient has a patch in the {phase} phase: {reasons_of(failed)}")
             shown = np.stack([patches[subject].image for subject in known])[:, None]
             answers = labels.loc[known].to_numpy()
             trained = cross_validate(
@@ -198,11 +211,10 @@ def _folds(schemes: list[Scheme], subjects: list[str]) -> pd.Series:
 def _facts(study: Study, schemes: list[Scheme]) -> dict[str, object]:
     spec, first = spec_of(study), schemes[0]
     share = patch_table(first.patches)
-    mm = spec.field_mm or spec.patch
     return {
         "patients with a patch": len(first.patches),
         "patch (slices, rows, columns)": " × ".join(map(str, spec.patch)),
-        "covered (mm)": " × ".join(map(str, mm)),
+        "covered (mm)": " × ".join(map(str, covered_mm(study))),
         "parameters": int(layer_table(_network(study))["parameters"].sum()),
         "share of the tumour inside its patch, median": f"{share['share_inside'].median():.0%}",
         "patients whose tumour is cut": f"{int(share['cut'].sum())} of {len(share)}",
@@ -232,4 +244,6 @@ def share_inside(schemes: list[Scheme]) -> pd.DataFrame:
     return patch_table(schemes[0].patches)
 
 
-__all__ = ["OUTLINES", "SCHEMES", "Scheme", "case_patches", "run", "share_inside", "spec_of", "train_schemes"]
+__all__ = [
+    "OUTLINES", "SCHEMES", "Scheme", "case_patches", "covered_mm", "run", "share_inside", "spec_of", "train_schemes",
+]  # fmt: skip

@@ -84,6 +84,12 @@ def case_inputs(
     return made, failed.assign(phase=phase)[["subject", "phase", "reason"]].reset_index(drop=True)
 
 
+def reasons_of(failed: pd.DataFrame, most: int = 3) -> str:
+    """Say in one line why cases have no input: the commonest reasons and how many cases each of them concerns."""
+    counts = failed["reason"].value_counts().head(most)
+    return "; ".join(f"{reason} ({n})" for reason, n in counts.items()) or "no case was asked for."
+
+
 def twice_read(cases: pd.DataFrame, phases: Sequence[str], most: int, cohort: str = "train") -> list[str]:
     """Return the subjects of a cohort whom a second reader outlined in all phases: the first `most` by id."""
     if "mask_reader2" not in cases.columns:

@@ -172,8 +172,9 @@ def test_several_sliders_fit_on_one_page(page: Page) -> None:
 
 DOM = """
 const job = JSON.parse(require("fs").readFileSync(0, "utf8"));
+let listeners = 0;
 const made = (fields) => Object.assign({heard: {}, style: {}, textContent: "",
-  addEventListener(type, listener) { this.heard[type] = listener; }}, fields);
+  addEventListener(type, listener) { this.heard[type] = listener; listeners += 1; }}, fields);
 const select = made({value: "0"}), range = made({value: job.start, max: "1"}), said = made({});
 const images = [made({}), made({}), made({})], layers = [made({checked: true}), made({checked: true})];
 const given = {"data-slice-slider": job.patients};
@@ -182,7 +183,8 @@ const box = {
   querySelector: (s) => ({"select": select, "input[type=range]": range, "output": said})[s],
   querySelectorAll: (s) => ({"img": images, "input[type=checkbox]": layers})[s],
 };
-globalThis.document = {querySelectorAll: () => given["data-ready"] === undefined ? [box] : []};
+const isTaken = (s) => s.includes(":not([data-ready])") && given["data-ready"] !== undefined;
+globalThis.document = {querySelectorAll: (s) => isTaken(s) ? [] : [box]};
 new Function(job.script)();
 new Function(job.script)();  // a second slider brings the script again
 const states = [];
@@ -193,7 +195,7 @@ range.value = "5"; range.heard.input(); keep();
 select.value = "1"; select.heard.change(); keep();
 layers[0].checked = false; layers[0].heard.change(); keep();
 range.value = "1"; range.heard.input(); keep();
-process.stdout.write(JSON.stringify(states));
+process.stdout.write(JSON.stringify({states, listeners}));
 """
 
 
@@ -202,7 +204,9 @@ def test_moving_the_slider_shows_and_says_the_slice(page: Page, patients: list[d
     start = page.all("input", type="range")[0]["value"]
     job = {"script": page.text["script"], "patients": json.dumps(patients), "start": start}
     done = subprocess.run([str(NODE), "-e", DOM], input=json.dumps(job), capture_output=True, text=True, check=True)
-    states = json.loads(done.stdout)
+    printed = json.loads(done.stdout)
+    states = printed["states"]
+    assert printed["listeners"] == 4  # not twice as many
     at = [(0, 2), (0, 4), (1, 4), (1, 4), (1, 0)]
     assert [state["src"] for state in states] == [patients[p]["frames"][z]["layers"] for p, z in at]
     names = ["A<1>", 'B"2"']

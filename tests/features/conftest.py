@@ -1,0 +1,172 @@
+"""A fabricated study of a few tiny scans, for the networks of chapter 04."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+from radsupport.study import load_study
+from radsupport.study_schema import Study
+
+SHAPE = (6, 20, 20)
+
+
+@dataclass
+class Scans:
+    """Cohort and cases as chapters 01 and 02 write them; files lie under `folder`."""
+
+    folder: Path
+    cohort: pd.DataFrame
+    cases: pd.DataFrame
+
+    def labels(self, cohort: str = "train") -> pd.Series:
+        """Return the labels of one cohort by subject."""
+        return self.cohort[self.cohort["cohort"] == cohort].set_index("subject")["label"]
+
+    def relabelled(self, **labels: int) -> pd.DataFrame:
+        """Return the cohort with other labels of some subjects."""
+        table = self.cohort.set_index("subject")
+        table.loc[list(labels), "label"] = list(labels.values())
+        return table.reset_index()
+
+    def excluded(self, *subjects: str, reason: str = "mask is empty") -> pd.DataFrame:
+        """Return the cases with some of them excluded by chapter 02."""
+        return self.cases.assign(exclusion=np.where(self.cases["subject"].isin(subjects), reason, ""))
+
+    def folder_for(self, name: str) -> Path:
+        """Return an empty root for one run."""
+        return self.folder / "runs" / name
+
+
+def write_volume(path: Path, array: np.ndarray, spacing: float = 1.0) -> str:
+    """Write an array (slices, rows, columns) as NIfTI and return its path."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((spacing,) * 3)
+    sitk.WriteImage(image, str(path))
+    return str(path)
+
+
+def lesion(rng: np.random.Generator) -> np.ndarray:
+    """Return a block of 4 x 8 x 8 voxels off the middle."""
+    inside = np.zeros(SHAPE, dtype=np.uint8)
+    row, column = rng.integers(4, 9, size=2)
+    inside[1:5, row : row + 8, column : column + 8] = 1
+    return inside
+
+
+def one_case(
+    folder: Path, subject: str, phase: str, bright: bool, seed: Sequence[int], spacing: float
+) -> dict[str, Any]:
+    """Write noise around 50 HU with a lesion of 90 HU, or of 230 HU where it is bright; reader 2 sees one row less."""
+    rng = np.random.default_rng(seed)
+    inside = lesion(rng)
+    image = rng.normal(50, 15, size=SHAPE) + np.where(inside > 0, 180 if bright else 40, 0)
+    second = inside.copy()
+    second[:, np.flatnonzero(inside.any(axis=(0, 2)))[0]] = 0
+    stem = folder / f"{subject}_{phase}"
+    return {
+        "subject": subject,
+        "phase": phase,
+        "image": write_volume(Path(f"{stem}_image.nii"), image.astype(np.float32), spacing),
+        "mask": write_volume(Path(f"{stem}_mask.nii"), inside, spacing),
+        "mask_reader2": write_volume(Path(f"{stem}_again.nii"), second, spacing),
+        "exclusion": "",
+    }
+
+
+def fabricate(folder: Path, train: int, external: int, phases: Sequence[str], spacing: float = 1.0) -> Scans:
+    """Make patients T00 ... and E00 ..., every second one with the event, which a bright lesion tells."""
+    names = [f"T{i:02d}" for i in range(train)] + [f"E{i:02d}" for i in range(external)]
+    cohort = pd.DataFrame({"subject": names, "cohort": ["train"] * train + ["external"] * external})
+    cohort["label"] = [*(i % 2 for i in range(train)), *(i % 2 for i in range(external))]
+    rows = [
+        one_case(folder, row.subject, phase, row.label == 1, [number, p], spacing)
+        for number, row in enumerate(cohort.itertuples())
+        for p, phase in enumerate(phases)
+    ]
+    return Scans(folder, cohort, pd.DataFrame(rows).merge(cohort[["subject", "cohort"]], on="subject"))
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder that is removed at once: checkpoints of a ResNet take 45 MB each."""
+    folder = tmp_path_factory.mktemp("scans")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def make_scans(scratch: Path) -> Callable[..., Scans]:
+    """Return the function that fabricates patients: train, external, phases, spacing."""
+
+    def make(train: int, external: int, phases: Sequence[str] = ("arterial",), spacing: float = 1.0) -> Scans:
+        folder = scratch / f"scans{len(list(scratch.iterdir()))}"
+        folder.mkdir()
+        return fabricate(folder, train, external, phases, spacing)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def study_with() -> Callable[..., Study]:
+    """Return the function that gives a shipped study other settings of its network, and further sections."""
+
+    def change(name: str, deep: dict[str, Any] | None = None, seed: int = 1, **sections: dict[str, Any]) -> Study:
+        study = load_study(name)
+        network = type(study.deep)
+        settings = {**study.deep.model_dump(), "compare": [], "compare_on": [], **(deep or {})}  # type: ignore[union-attr]
+        parts = {key: getattr(study, key).model_copy(update=values) for key, values in sections.items()}
+        return study.model_copy(update={"deep": network.model_validate(settings), "seed": seed, **parts})
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def swappable() -> Callable[..., tuple[str, str]]:
+    """Return the function that finds two patients of one fold whose exchanged labels leave every fold as it is."""
+
+    def find(labels: pd.Series, fold_of: Callable[[pd.Series], pd.Series]) -> tuple[str, str]:
+        folds = fold_of(labels)
+        for one in labels.index[labels == 0]:
+            for two in labels.index[(labels == 1) & (folds == folds[one])]:
+                swapped = labels.copy()
+                swapped[[one, two]] = [1, 0]
+                if fold_of(swapped).equals(folds):
+                    return one, two
+        raise LookupError("no such pair; choose another seed")
+
+    return find
+
+
+class Interrupted(BaseException):
+    """Stands for the kill of a process: nothing in the package may catch it."""
+
+
+@pytest.fixture
+def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], type[BaseException]]:
+    """Return the function that makes training die right after its n-th checkpoint; it returns what is raised."""
+    from radsupport.features import network_training
+
+    def arm(n: int) -> type[BaseException]:
+        save, written = network_training.save_checkpoint, 0
+
+        def save_and_die(path: Path, state: Any) -> None:
+            nonlocal written
+            save(path, state)
+            written += 1
+            if written == n:
+                monkeypatch.setattr(network_training, "save_checkpoint", save)
+                raise Interrupted
+
+        monkeypatch.setattr(network_training, "save_checkpoint", save_and_die)
+        return Interrupted
+
+    return arm
