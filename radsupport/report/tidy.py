@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,41 +139,6 @@ def delong_table(matrix: DeLongMatrix) -> pd.DataFrame:
         for b in names[i + 1 :]
     ]
     return pd.DataFrame(rows, columns=["signature_a", "signature_b", "auc_a", "auc_b", "difference", "p"])
-
-
-def result_table(results: Mapping[str, Any], name: str = "signature") -> pd.DataFrame:
-    """Put results (frozen dataclasses) under one another: one row each, their fields as columns, for `show_table`."""
-    return pd.DataFrame([{name: key, **asdict(result)} for key, result in results.items()])
-
-
-def correlation_pairs(matrix: pd.DataFrame) -> pd.DataFrame:
-    """List each pair of a square matrix of correlations once: ``feature_a, feature_b, r``."""
-    if list(matrix.index) != list(matrix.columns):
-        raise InputError("The correlations must be a square table with the same names in rows and columns.")
-    low, high = np.triu_indices(len(matrix), k=1)
-    names = matrix.columns.to_numpy()
-    return pd.DataFrame({"feature_a": names[low], "feature_b": names[high], "r": matrix.to_numpy()[low, high]})
-
-
-def icc_table(features: pd.DataFrame) -> pd.DataFrame:
-    """Rank the ICCs within each class, for `figures.icc_survival`.
-
-    Parameters
-    ----------
-    features : pandas.DataFrame
-        One row per feature: ``feature_class, icc``; features without an ICC count as not reproducible.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``feature_class, icc, share`` (of the class with this ICC or more) and ``n`` (features in the class).
-    """
-    parts = []
-    for name, part in features.groupby("feature_class", sort=False):
-        icc = part["icc"].dropna().sort_values(ignore_index=True)
-        share = (len(icc) - icc.rank(method="min") + 1) / len(part)
-        parts.append(pd.DataFrame({"feature_class": name, "icc": icc, "share": share, "n": len(part)}))
-    return pd.concat(parts, ignore_index=True)
 
 
 def forest_table(fit: FittedModel, labels: Mapping[str, str] | None = None) -> pd.DataFrame:

@@ -205,6 +205,13 @@ def _icc() -> Case:
     return pd.concat(parts), {"threshold": 0.75}
 
 
+def _ranked() -> Case:
+    icc = np.random.default_rng(12).beta(5, 1.6, 300)
+    table = pd.DataFrame({"icc": icc, "ci_low": icc - 0.2 * (1 - icc), "ci_high": icc + 0.1 * (1 - icc)})
+    table.loc[7] = np.nan
+    return table, {"threshold": 0.8}
+
+
 def _funnel() -> Case:
     steps = ["Extracted", "ICC ≥ 0.75", "Mann-Whitney p < 0.05", "|r| < 0.9", "LASSO"]
     return pd.DataFrame({"step": steps, "n_features": [3262, 2411, 640, 118, 9]}), {}
@@ -357,6 +364,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "correlation_triangle": _triangle,
     "correlation_blocks": _blocks,
     "histogram": _histogram,
+    "icc_ranked": _ranked,
     "icc_survival": _icc,
     "selection_funnel": _funnel,
     "sankey": _sankey,

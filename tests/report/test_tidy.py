@@ -68,23 +68,6 @@ def test_delong_table_lists_each_pair_once() -> None:
     np.testing.assert_allclose(table["difference"], table["auc_a"] - table["auc_b"])
 
 
-def test_correlation_pairs_are_the_upper_triangle() -> None:
-    matrix = pd.DataFrame([[1, 0.2, 0.3], [0.2, 1, -0.4], [0.3, -0.4, 1]], index=list("xyz"), columns=list("xyz"))
-    pairs = tidy.correlation_pairs(matrix)
-    assert pairs.to_dict("list") == {"feature_a": ["x", "x", "y"], "feature_b": ["y", "z", "z"], "r": [0.2, 0.3, -0.4]}
-    with pytest.raises(InputError, match="square"):
-        tidy.correlation_pairs(matrix.iloc[:2])
-
-
-def test_icc_share_counts_ties_and_missing() -> None:
-    features = pd.DataFrame({"feature_class": ["s"] * 5 + ["g"], "icc": [0.5, 0.9, 0.9, 0.2, np.nan, 0.7]})
-    table = tidy.icc_table(features)
-    for row in table.to_dict("records"):
-        own = features[features["feature_class"] == row["feature_class"]]
-        assert row["share"] == pytest.approx((own["icc"] >= row["icc"]).sum() / len(own))
-    assert set(table["n"]) == {5, 1}
-
-
 def test_forest_table_has_reference_levels_and_no_intercept(r_table: Any) -> None:
     table = r_table("data/veteran.csv")
     cox = tidy.forest_table(fit_cox(table, "time", "status", "karno+celltype"), {"karno": "Karnofsky score"})
@@ -97,18 +80,6 @@ def test_forest_table_has_reference_levels_and_no_intercept(r_table: Any) -> Non
     logistic = tidy.forest_table(fit_logistic(r_table("data/pima_tr.csv"), "type01", "glu+age"))
     assert list(logistic["covariate"]) == ["glu", "age"]
     assert "odds_ratio" in logistic
-
-
-def test_results_become_rows() -> None:
-    from dataclasses import dataclass
-
-    @dataclass(frozen=True)
-    class Result:
-        auc: float
-        p: float
-
-    table = tidy.result_table({"a": Result(0.8, 0.01), "b": Result(0.7, 0.2)})
-    assert table.to_dict("list") == {"signature": ["a", "b"], "auc": [0.8, 0.7], "p": [0.01, 0.2]}
 
 
 def test_schoenfeld_curve_runs_through_a_straight_trend(r_table: Any) -> None:

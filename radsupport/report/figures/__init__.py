@@ -4,7 +4,7 @@ Every function is called ``name(table, ax=None, *, title="", ...)`` and returns 
 figure). `alt_text(name, table, ...)` gives the words for a figure, `description(fig)` those of all its axes.
 """
 
-from radsupport.report.figures.agreement import bland_altman
+from radsupport.report.figures.agreement import bland_altman, icc_ranked
 from radsupport.report.figures.base import alt_text, description
 from radsupport.report.figures.discrimination import confusion_matrix, delong_heatmap, radar, roc_curve
 from radsupport.report.figures.effects import coefficient_bars, coefficient_path, forest
@@ -47,6 +47,7 @@ __all__ = [
     "follow_up",
     "forest",
     "histogram",
+    "icc_ranked",
     "icc_survival",
     "kaplan_meier",
     "learning_curve",
