@@ -84,6 +84,11 @@ def case_slices(
         Of all cases that have slices.
     DataFrame
         subject, phase, reason of those that have none.
+
+    Raises
+    ------
+    InputError
+        No case of the phase has slices.
     """
     spec, view = spec_of(study), study.phases[phase].window
     found = cases[cases["phase"] == phase].set_index("subject")
@@ -92,13 +97,18 @@ def case_slices(
         case: dict[Any, Any] = found.loc[subject].to_dict()
         if case["exclusion"]:
             raise InputError(f"Excluded: {case['exclusion']}")
+        if not (isinstance(case["image"], str) and isinstance(case[outline], str)):
+            raise InputError(f"There is no preprocessed image and {outline.replace('_', ' ')}.")
         drawn = read_mask(case[outline])
         image = window(sitk.GetArrayFromImage(read_image(case["image"])), view.level, view.width)
-        mask, cuboid = (sitk.GetArrayFromImage(m) > 0 for m in (drawn, region(spec, drawn, case["roi_rough"])))
+        mask, cuboid = (sitk.GetArrayFromImage(m) > 0 for m in (drawn, region(spec, drawn, case.get("roi_rough"))))
         return cuboid_slices(image, mask, cuboid, size=spec.input_px, subject=str(subject))
 
     made, log = make_inputs(list(found.index), make)
     failed = log.loc[log["failed"], ["subject", "reason"]].assign(phase=phase)
+    if not made:
+        why = f" The first reason: {failed['reason'].iloc[0]}" if len(failed) else ""
+        raise InputError(f"No patient has slices in the {phase} phase.{why}")
     return join_stacks(list(made.values())), failed[["subject", "phase", "reason"]].reset_index(drop=True)
 
 
@@ -138,9 +148,16 @@ def spread(n: int, most: int) -> np.ndarray:
 def train_on(
     study: Study, stack: SliceStack, subjects: list[str], checkpoints: Path | None = None, progress: bool = True
 ) -> TrainedUNet:
-    """Train the U-Net on the slices of some patients, a share of whom validates it (1:9 as printed)."""
-    spec = spec_of(study)
-    training, validation = split_subjects(subjects, spec.validation_share, study.seed)
+    """Train the U-Net on the slices of some patients, a share of whom validates it (1:9 as printed).
+
+    Raises
+    ------
+    InputError
+        Fewer than two of them have slices.
+    """
+    spec, usable = spec_of(study), set(stack.table["subject"])
+    given = [subject for subject in subjects if subject in usable]
+    training, validation = split_subjects(given, spec.validation_share, study.seed)
     settings = UNetSettings(
         base_channels=spec.base_channels, learning_rate=spec.learning_rate, batch_size=spec.batch_size,
         max_epochs=spec.max_epochs, patience=spec.patience, seed=study.seed,
@@ -170,7 +187,9 @@ def slice_features(
         values = np.load(file) if file and file.is_file() else bottleneck_features(network.model, stack.images)
         if file and not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
-            np.save(file, values)
+            partial = file.with_name(f".partial_{file.name}")  # a kill leaves the whole file or none
+            np.save(partial, values)
+            partial.replace(file)
         found[phase] = SliceFeatures(values, stack.table)
         failures.append(failed)
     return found, pd.concat(failures, ignore_index=True)
@@ -190,18 +209,31 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
     """Train the network (or read it back), and return every patient's features."""
     spec, cache = spec_of(study), paths.cache / "unet"
     who, subjects = training_subjects(study, cohort), predicted_subjects(cohort)
-    learnt, _ = case_slices(study, cases[cases["subject"].isin(who)], spec.train_phase)
+    learnt, unlearnt = case_slices(study, cases[cases["subject"].isin(who)], spec.train_phase)
     shown = thinned(learnt, spec.slices_per_case)
     network = train_on(study, shown, who, cache, progress)
     predicted = cases[cases["subject"].isin(subjects)]
     slices, failed = slice_features(study, network, predicted, cache=cache)
     features = patient_features(study, slices, subjects)
+    failed = pd.concat([failed, _without_case(slices, failed, subjects), unlearnt])
+    failed = failed.drop_duplicates(["subject", "phase"], ignore_index=True)
     return DeepResult(
-        features, _facts(study, who, shown, network, features),
+        features, _facts(study, shown, network, features),
         "He's random weights, trained on outlines alone: no ImageNet, no outcome",
         tidy_history(network.history, "U-Net", METRICS), failed, _inputs(learnt),
         icc=_second_reading(study, network, predicted, features),
     )  # fmt: skip
+
+
+def _without_case(slices: dict[str, SliceFeatures], failed: pd.DataFrame, subjects: list[str]) -> pd.DataFrame:
+    """Return the predicted patients that a phase has no case of: subject, phase, reason."""
+    rows = []
+    for phase, found in slices.items():
+        known = {*found.table["subject"], *failed.loc[failed["phase"] == phase, "subject"]}
+        rows += [
+            (subject, phase, f"There is no case in the {phase} phase.") for subject in subjects if subject not in known
+        ]
+    return pd.DataFrame(rows, columns=["subject", "phase", "reason"])
 
 
 def _second_reading(study: Study, network: TrainedUNet, cases: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
@@ -214,14 +246,12 @@ def _second_reading(study: Study, network: TrainedUNet, cases: pd.DataFrame, fea
     return icc_features(features.set_index("subject").loc[twice], table)
 
 
-def _facts(
-    study: Study, who: list[str], shown: SliceStack, network: TrainedUNet, features: pd.DataFrame
-) -> dict[str, object]:
+def _facts(study: Study, shown: SliceStack, network: TrainedUNet, features: pd.DataFrame) -> dict[str, object]:
     spec, history = spec_of(study), network.history
     best = history.loc[history["best"]].iloc[-1]
     values = features.drop(columns="subject")
     return {
-        "patients who trained the network": len(who),
+        "patients who trained the network": shown.table["subject"].nunique(),
         "slices they gave": len(shown.table),
         "Dice on the validation part": f"{float(best['validation_dsc']):.2f}",
         "epoch kept": int(best["epoch"]),
