@@ -84,7 +84,10 @@ def _follow_up(part: pd.DataFrame) -> dict[str, float]:
 
 
 def variable_table(study: Study) -> pd.DataFrame:
-    """Return the study's columns as a reader sees them: variable, kind, unit or levels, definition, source, known."""
+    """Return the study's columns as a reader sees them: variable, kind, unit or levels, definition, source, known.
+
+    When a variable is known is left out where all are known before treatment.
+    """
     rows = []
     for name, column in study.columns.items():
         values = column.unit if column.kind == "number" else ", ".join(column.levels)
@@ -94,7 +97,9 @@ def variable_table(study: Study) -> pd.DataFrame:
                 "unit_or_levels": values, "definition": column.definition, "known": column.time_of_knowledge,
             }
         )  # fmt: skip
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    late = any(column.time_of_knowledge != "preoperative" for column in study.columns.values())
+    return table if late or table.empty else table.drop(columns="known")
 
 
 SUMMARY_HEADERS = {

@@ -17,6 +17,7 @@ from pandas.api import types
 from radsupport.report.wording import fixed, number, p_number
 
 MISSING = "–"
+_ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "chi2": "χ²"}
 
 _STYLE = (
     ".rad-table{overflow-x:auto;margin:0 0 1rem}.rad-table table{border-collapse:collapse;margin:0;font-size:.92em}"
@@ -135,14 +136,14 @@ def table_html(
     sortable : bool
         Whether the headers are buttons that sort.
     headers : mapping, optional
-        Words for columns; otherwise the name with blanks for underscores.
+        Words for columns; otherwise the name with blanks for underscores, as `heading` writes it.
     max_rows : int
         Longer tables are cut, and say so.
     """
     shown = table.head(max_rows)
     texts = {name: rounded(shown[name], name) for name in shown.columns}
     numeric = {name: types.is_numeric_dtype(t) and not types.is_bool_dtype(t) for name, t in shown.dtypes.items()}
-    words = {name: (headers or {}).get(name, str(name).replace("_", " ")) for name in shown.columns}
+    words = {name: heading((headers or {}).get(name, str(name).replace("_", " "))) for name in shown.columns}
     head = "".join(_header(words[name], numeric[name], sortable) for name in shown.columns)
     rows = "".join(
         "<tr>" + "".join(_cell(texts[n][i], shown[n].iloc[i], numeric[n], sortable) for n in shown.columns) + "</tr>"
@@ -155,6 +156,14 @@ def table_html(
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{cut}"
         f"{f'<script>{SORT_SCRIPT}</script>' if sortable else ''}</div>"
     )
+
+
+def heading(text: str) -> str:
+    """Return a column's words with a capital and known abbreviations in their form; n, df and z stay small."""
+    first, blank, rest = text.partition(" ")
+    if first not in _ABBREVIATIONS and len(first) > 2 and first.isalpha() and first.islower():
+        first = first.capitalize()
+    return _ABBREVIATIONS.get(first, first) + blank + rest
 
 
 def _header(text: str, numeric: bool, sortable: bool) -> str:

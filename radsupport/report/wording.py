@@ -66,12 +66,13 @@ def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:
 
 
 def fixed(value: float, decimals: int = 2) -> str:
-    """Word a number with a fixed number of decimals and a typographic minus."""
+    """Word a number with a fixed number of decimals and a typographic minus; none before a zero."""
     if value is None or math.isnan(value):
         return "NA"
     if math.isinf(value):
         return "∞" if value > 0 else f"{_MINUS}∞"
-    return f"{value:.{decimals}f}".replace("-", _MINUS)
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", _MINUS)
 
 
 def counted(n: int, singular: str, plural: str = "") -> str:

@@ -163,11 +163,17 @@ def _folds(rows: pd.DataFrame, study: Study) -> pd.Series:
 
 
 def recalibration_table(locked: dict[str, Locked]) -> pd.DataFrame:
-    """Return how each signature's risk became a probability: signature, rule, n, events, slope (with limits), p."""
-    columns = {"rule": "rule", "n": "n", "events": "events", "slope": "slope"}
-    columns |= {"slope_low": "ci_low", "slope_high": "ci_high", "p": "p"}
-    rows = [{"signature": k, **{c: getattr(v.whole, a) for c, a in columns.items()}} for k, v in locked.items()]
-    return pd.DataFrame(rows, columns=["signature", *columns])
+    """Return how each signature's risk became a probability: signature, rule, n, events, slope (with limits), p.
+
+    Slopes are per standard deviation of the training cohort's risks, so that those of different learners compare.
+    """
+    columns = ["signature", "rule", "n", "events", "slope", "slope_low", "slope_high", "p"]
+    rows = []
+    for name, own in locked.items():
+        found, sd = own.whole, float(own.whole.rows["risk"].std())
+        slopes = [value * sd for value in (found.slope, found.ci_low, found.ci_high)]
+        rows.append((name, found.rule, found.n, found.events, *slopes, found.p))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def log_odds(probability: Any) -> FloatArray:

@@ -92,7 +92,7 @@ def in_words(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     for column in {"cohort", "cohort_a", "cohort_b"} & set(table.columns):
         shown[column] = table[column].map(names)
     if "kind" in shown:
-        shown["kind"] = shown["kind"].replace({"out_of_fold": "out of fold"})
+        shown["kind"] = shown["kind"].replace({"out_of_fold": "out of fold", "external": "scored once"})
     if "column" in shown:
         shown["column"] = [study.columns[key].label if key in study.columns else key for key in shown["column"]]
     return shown

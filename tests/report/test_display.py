@@ -23,7 +23,7 @@ from plotly.offline import get_plotlyjs
 
 from radsupport.errors import InputError
 from radsupport.report import display, figures, style
-from radsupport.report.table_html import SORT_SCRIPT, rounded, table_html
+from radsupport.report.table_html import SORT_SCRIPT, heading, rounded, table_html
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
@@ -130,11 +130,20 @@ def test_table_has_caption_headers_and_no_long_decimals(shown: list[Any], figure
     assert "<caption>Cox model &lt;train&gt;</caption>" in html
     assert [header["scope"] for header in tags.of("th")] == ["col"] * 5
     assert ">Hazard ratio<" in html
-    assert ">ci low<" in html
+    assert ">CI low<" in html
     assert not tags.of("script")
     assert not re.search(r"\d\.\d{5,}", html)
     assert "&lt;0.001" in html
     assert tags.of("div")[0]["tabindex"] == "0"  # a wide table is scrolled by keyboard
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("covariate", "Covariate"), ("95% CI from", "95% CI from"), ("p", "P"), ("p (groups)", "P (groups)"), ("n", "n"),
+     ("df", "df"), ("chi2", "χ²"), ("auc", "AUC"), ("Uno's C", "Uno's C"), ("n events", "n events"), ("to", "to")],
+)  # fmt: skip
+def test_headings_begin_with_a_capital_and_symbols_stay(name: str, words: str) -> None:
+    assert heading(name) == words
 
 
 def test_long_table_says_that_it_is_cut() -> None:

@@ -17,6 +17,7 @@ from radsupport.report import figures, style
 from radsupport.report.figures.grid import heat_map
 from radsupport.report.figures.nomogram_axes import label_rows
 from radsupport.report.figures.time_to_event import at_risk
+from radsupport.report.wording import number
 
 
 def test_every_figure_has_a_case(figure_case: Any) -> None:
@@ -146,6 +147,17 @@ def test_forest_handles_reference_rows_infinite_limits_and_wrong_columns(figure_
         figures.forest(table.rename(columns={"hr": "coef"}))
 
 
+def test_forest_columns_do_not_touch_beside_long_names(figure_case: Any) -> None:
+    table, _ = figure_case("forest")
+    for name in (*table["covariate"], "a combination of signatures, all cohorts, pooled"):
+        ax = figures.forest(table.assign(covariate=name))
+        figure = ax.get_figure()
+        figure.canvas.draw()
+        heads = {text.get_text(): text.get_window_extent() for text in ax.texts}
+        ratio, p = heads["Hazard ratio (95% CI)"], heads["p"]
+        assert ratio.x1 + 4 < p.x0
+
+
 def test_waterfall_stands_on_the_cut_off(figure_case: Any) -> None:
     table, options = figure_case("waterfall")
     ax = figures.waterfall(table, **options)
@@ -258,3 +270,14 @@ def test_tick_labels_go_below_then_above_then_nowhere() -> None:
     assert label_rows([0, 100], ["aa", "bb"], ("below", "above")) == ["below", "below"]
     assert label_rows([0, 4, 8], ["aaaa", "bbbb", "cccc"], ("below", "above")) == ["below", "above", None]
     assert label_rows([0, 4], ["aaaa", "bbbb"], ("below",)) == ["below", None]
+
+
+def test_the_words_of_a_path_count_features_only_where_the_path_was_fitted(figure_case: Any) -> None:
+    table, _ = figure_case("coefficient_path")
+    on = float(table["lambda"].unique()[20])
+    kept = int((table.loc[table["lambda"] == on, "coefficient"] != 0).sum())
+    words = {
+        value: figures.alt_text(figures.coefficient_path(table, chosen={"λ used": value})) for value in (on, on * 1.03)
+    }
+    assert f"λ used {number(on, 2)} keeps {kept} features" in words[on]
+    assert "keeps" not in words[on * 1.03]

@@ -25,6 +25,11 @@ def test_number(value: float, text: str) -> None:
     assert wording.number(value) == text
 
 
+@pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "−0.01"), (0.004, "0.00")])
+def test_no_minus_before_a_zero(value: float, text: str) -> None:
+    assert wording.fixed(value) == text
+
+
 def test_estimate_tick_counted_and_listed() -> None:
     assert wording.estimate(0.8, 0.7, 0.9) == "0.80 (0.70–0.90)"
     assert wording.estimate(-0.1, -0.3, 0.1) == "−0.10 (−0.30 to 0.10)"

@@ -38,6 +38,9 @@ def test_scores_of_a_label_become_probabilities_by_logistic_regression_on_traini
     np.testing.assert_allclose(locked.probability(elsewhere), expected, rtol=1e-6)
     assert locked.whole.slope == pytest.approx(fit.params[1], rel=1e-6)
     assert locked.whole.ci_low == pytest.approx(fit.conf_int()[1, 0], rel=1e-5)
+    row = recalibration.recalibration_table({"A": locked}).iloc[0]
+    expected = np.array([fit.params[1], *fit.conf_int()[1]]) * np.std(train["risk"], ddof=1)  # per SD
+    np.testing.assert_allclose(row[["slope", "slope_low", "slope_high"]].astype(float), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("survival", [False, True])

@@ -46,7 +46,7 @@ def test_columns_of_the_study_are_called_by_their_labels(make_study):
     )
     found = shown.in_words(table, make_study())
     assert list(found["column"]) == ["Age", "other"]
-    assert list(found["kind"]) == ["out of fold", "external"]
+    assert list(found["kind"]) == ["out of fold", "scored once"]
     assert list(found["cohort_a"]) == ["South"] * 2
 
 

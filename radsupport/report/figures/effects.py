@@ -15,6 +15,7 @@ from radsupport.report.figures.base import figure
 from radsupport.report.wording import counted, estimate, number, p_number
 
 _RATIOS = {"hr": "Hazard ratio", "odds_ratio": "Odds ratio"}
+_RATIO_AT, _P_AT = 10, 150  # points right of the axes, where a forest plot prints its numbers
 
 
 def _ratio_column(table: pd.DataFrame) -> str:
@@ -33,7 +34,13 @@ def _forest_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"Forest plot of {counted(len(words), _RATIOS[ratio].lower())} (95% CI): {'; '.join(words)}."
 
 
-@figure("covariate", "ci_low", "ci_high", alt=_forest_alt, size=lambda table: (7.6, 1.5 + 0.42 * len(table)))
+def _forest_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Return a size that leaves the intervals their room beside long names."""
+    longest = int(table["covariate"].astype(str).str.len().max())
+    return 7.6 + 0.07 * max(longest - 20, 0), 1.5 + 0.42 * len(table)
+
+
+@figure("covariate", "ci_low", "ci_high", alt=_forest_alt, size=_forest_size)
 def forest(table: pd.DataFrame, ax: Axes) -> None:
     """Draw a forest plot: ratio with interval on a log axis, the numbers printed beside it.
 
@@ -52,17 +59,17 @@ def forest(table: pd.DataFrame, ax: Axes) -> None:
     ax.axvline(1, color=style.GREY, linestyle=":", linewidth=1)
     for y, row in zip(heights, table.to_dict("records"), strict=True):
         if not np.isfinite(row[ratio]):
-            _beside(ax, 1.03, y, "reference")
+            _beside(ax, _RATIO_AT, y, "reference")
             continue
         left, right = np.clip([row["ci_low"], row["ci_high"]], low / 2, high * 2)
         ax.plot([left, right], [y, y], color=style.BLUE, linewidth=1.6)
         ax.plot(row[ratio], y, "s", color=style.BLUE, ms=6.5)
-        _beside(ax, 1.03, y, estimate(row[ratio], row["ci_low"], row["ci_high"]))
+        _beside(ax, _RATIO_AT, y, estimate(row[ratio], row["ci_low"], row["ci_high"]))
         if "p" in row:
-            _beside(ax, 1.44, y, p_number(row["p"]))
-    _beside(ax, 1.03, len(table) - 0.2, f"{_RATIOS[ratio]} (95% CI)", bold=True)
+            _beside(ax, _P_AT, y, p_number(row["p"]))
+    _beside(ax, _RATIO_AT, len(table) - 0.2, f"{_RATIOS[ratio]} (95% CI)", bold=True)
     if "p" in table:
-        _beside(ax, 1.44, len(table) - 0.2, "p", bold=True)
+        _beside(ax, _P_AT, len(table) - 0.2, "p", bold=True)
     ax.set_xscale("log")
     ax.set(xlim=(low / 1.15, high * 1.15), ylim=(-0.6, len(table) + 0.1), xlabel=f"{_RATIOS[ratio]} (log scale)")
     plain_log_ticks(ax, low, high)
@@ -71,9 +78,12 @@ def forest(table: pd.DataFrame, ax: Axes) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def _beside(ax: Axes, x: float, y: float, text: str, *, bold: bool = False) -> None:
-    weight = "bold" if bold else "normal"
-    ax.text(x, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontweight=weight)
+def _beside(ax: Axes, points: float, y: float, text: str, *, bold: bool = False) -> None:
+    """Write beside the axes, so many points right of them: columns keep their distance whatever room the axes have."""
+    ax.annotate(
+        text, (1, y), (points, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center",
+        fontsize=9, fontweight="bold" if bold else "normal", annotation_clip=False,
+    )  # fmt: skip
 
 
 def plain_log_ticks(ax: Axes, low: float, high: float) -> None:
@@ -135,8 +145,10 @@ def _path_alt(table: pd.DataFrame, *, chosen: dict[str, float] | None = None, **
     text += f"{number(lambdas.max(), 2)} to {number(lambdas.min(), 2)}"
     for name, value in (chosen or {}).items():
         nearest = lambdas.iloc[(np.log(lambdas) - np.log(value)).abs().argmin()]
-        kept = int((table.loc[lambdas == nearest, "coefficient"] != 0).sum())
-        text += f"; at {name} {number(value, 2)}, {counted(kept, 'feature')} kept"
+        text += f"; {name} {number(value, 2)}"
+        if np.isclose(nearest, value, rtol=1e-6):  # between two steps of the path it can not say
+            kept = int((table.loc[lambdas == nearest, "coefficient"] != 0).sum())
+            text += f" keeps {counted(kept, 'feature')}"
     return text + "."
 
 
