@@ -88,12 +88,12 @@ class Imputer(TransformerMixin, BaseEstimator):
         others = [name for name in table.columns if name not in known]
         if not others:
             return filled
+        columns = {name: table[name] for name in others}
         for name in others:
-            column = table[name].copy()
-            if name not in self.passthrough:
-                column[column.isna()] = self.fill_[name]
-            filled[name] = column
-        return filled[self.selected_]
+            gaps = columns[name].isna()
+            if name not in self.passthrough and gaps.any():
+                columns[name] = columns[name].where(~gaps, self.fill_[name])
+        return pd.concat([filled, pd.DataFrame(columns, index=table.index)], axis=1)[self.selected_]
 
 
 class OneHot(TransformerMixin, BaseEstimator):
