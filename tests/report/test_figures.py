@@ -276,8 +276,6 @@ def test_the_words_of_a_path_count_features_only_where_the_path_was_fitted(figur
     table, _ = figure_case("coefficient_path")
     on = float(table["lambda"].unique()[20])
     kept = int((table.loc[table["lambda"] == on, "coefficient"] != 0).sum())
-    words = {
-        value: figures.alt_text(figures.coefficient_path(table, chosen={"λ used": value})) for value in (on, on * 1.03)
-    }
+    words = {value: figures.alt_text("coefficient_path", table, chosen={"λ used": value}) for value in (on, on * 1.03)}
     assert f"λ used {number(on, 2)} keeps {kept} features" in words[on]
     assert "keeps" not in words[on * 1.03]
