@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radsupport.features.deep_inputs import in_rows, labels_of, model_phases, predicted_subjects
+from radsupport.errors import InputError
+from radsupport.features.deep_inputs import in_rows, labels_of, model_phases, predicted_subjects, reasons_of
 from radsupport.features.deep_resnet import (
     METRICS,
     Images,
@@ -70,6 +71,9 @@ def _tune(
     settings, tuned = tuning_settings(study, spec_of(study).epochs), {}
     for phase in model_phases(study):
         known = [subject for subject in labels.index if subject in images[phase].reader1]
+        if not known:
+            reasons = reasons_of(images[phase].failed)
+            raise InputError(f"No training patient has an image in the {phase} phase: {reasons}")
         shown = np.stack([images[phase].reader1[subject] for subject in known])
         answers = labels.loc[known].to_numpy()
         tuned[phase] = fine_tune(start, shown, answers, settings, checkpoints=cache, description=f"{phase}, {name}")

@@ -18,6 +18,7 @@ from radsupport.features.deep_inputs import (
     in_rows,
     model_phases,
     predicted_subjects,
+    reasons_of,
     twice_read,
 )
 from radsupport.features.deep_result import DeepResult, tidy_history
@@ -67,7 +68,13 @@ def cut(volume: Volume, spec: Resnet, spacing_mm: float) -> Float32Array:
 
 
 def case_images(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, progress: bool = False) -> dict[str, Images]:
-    """Cut everybody's slices in every model phase, and again where a second reader outlined training patients."""
+    """Cut everybody's slices in every model phase, and again where a second reader outlined training patients.
+
+    Raises
+    ------
+    InputError
+        Nobody has an image in one of the phases.
+    """
     spec, found = spec_of(study), {}
     twice = twice_read(cases, model_phases(study), spec.icc_subjects)
     for phase in model_phases(study):
@@ -78,6 +85,8 @@ def case_images(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, progres
             return cut(volume, spec, spacing)
 
         first, failed = case_inputs(cases, phase, predicted_subjects(cohort), view, make, progress=progress)
+        if not first:
+            raise InputError(f"No patient has an image in the {phase} phase: {reasons_of(failed)}")
         second, _ = case_inputs(cases, phase, twice, view, make, OUTLINES["reader 2"], progress)
         found[phase] = Images(first, second, failed)
     return found
@@ -138,7 +147,7 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
     images = case_images(study, cohort, cases, progress)
     cache = paths.cache / "resnet"
     net, history = starting_network(study, cohort, images, cache, progress)
-    parts = {phase: features_of(study, net, found.reader1, None, progress) for phase, found in images.items()}
+    parts = {phase: features_of(study, net, found.reader1, cache, progress) for phase, found in images.items()}
     features = in_rows(predicted_subjects(cohort), parts)
     icc = second_reading(study, dict.fromkeys(images, net), images, features)
     facts = facts_of(study, images, features)

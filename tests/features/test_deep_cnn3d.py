@@ -85,6 +85,9 @@ def test_an_out_of_fold_risk_does_not_know_the_label_of_its_patient(
     assert other.folds.to_dict() == result.folds.to_dict()
     # the network of their fold is the same one, for these two and for everybody
     pd.testing.assert_frame_equal(result.by_fold[own], other.by_fold[own], check_exact=True)
+    for name in (f"SS, fold {own}", f"NSS, fold {own}"):  # nor did their labels choose its epoch
+        curves = [run.history[run.history["network"] == name] for run in (result, other)]
+        pd.testing.assert_frame_equal(*curves, check_exact=True)
     # the other network, and hence the apparent risk, did learn from them
     assert not np.allclose(of(result.by_fold[1 - own], labels.index), of(other.by_fold[1 - own], labels.index))
     assert not np.allclose(of(result.features, [one, two]), of(other.features, [one, two]))
@@ -171,7 +174,7 @@ def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(stu
 
 
 def test_nobody_with_an_input_is_said_in_plain_words(study: Study, scans: Any) -> None:
-    with pytest.raises(InputError, match="No training patient has a patch in the arterial phase.*mask is empty"):
+    with pytest.raises(InputError, match=r"No training patient has a patch in the arterial phase.*mask is empty"):
         result_of(study, scans, "none", cases=scans.excluded(*scans.cohort["subject"]))
 
 
