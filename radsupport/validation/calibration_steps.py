@@ -11,6 +11,7 @@ import pandas as pd
 from radsupport.errors import NotEstimableError
 from radsupport.modelling.regression import fit_logistic
 from radsupport.report import tidy
+from radsupport.report.wording import fixed
 from radsupport.study_schema import Signature, Study
 from radsupport.survival.cox import fit_cox, predict_survival
 from radsupport.validation.calibration import (
@@ -191,7 +192,7 @@ def _refuse_backwards(table: pd.DataFrame, terms: list[str], study: Study) -> No
     slope = float(fit.coef.iloc[0])
     if slope <= 0:
         raise NotEstimableError(
-            f"in training a higher risk did not mean more events (slope {slope:.2f}); a refit would turn it round."
+            f"in training a higher risk did not mean more events (slope {fixed(slope)}); a refit would turn it round."
         )
 
 

@@ -158,6 +158,15 @@ def test_forest_columns_do_not_touch_beside_long_names(figure_case: Any) -> None
         assert ratio.x1 + 4 < p.x0
 
 
+@pytest.mark.parametrize("cut_off", [0.02, 0.5, 0.98])
+def test_the_legend_of_a_waterfall_hides_no_bar(cut_off: float) -> None:
+    table = pd.DataFrame({"risk": np.linspace(0, 1, 90) ** 0.8, "label": np.arange(90) % 2})
+    ax = figures.waterfall(table, cut_off=cut_off, classes=("no mutation", "mutation"))
+    ax.get_figure().canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    assert not any(legend.overlaps(bar.get_window_extent()) for bar in ax.patches)
+
+
 def test_waterfall_stands_on_the_cut_off(figure_case: Any) -> None:
     table, options = figure_case("waterfall")
     ax = figures.waterfall(table, **options)

@@ -58,7 +58,8 @@ def waterfall(
     ax.axhline(0, color=style.INK, linewidth=0.8)
     ax.set(xlabel="Patients, sorted by risk", ylabel=ylabel, xlim=(-1, len(ordered)))
     ax.set_xticks([])
-    ax.legend(loc="upper left")
+    mostly_below = max(heights.max(initial=0.0), 0.0) < 0.4 * max(-heights.min(initial=0.0), 0.0)
+    ax.legend(loc="lower right" if mostly_below else "upper left")  # where a rising row of bars leaves room
 
 
 def _boxplot_alt(table: pd.DataFrame, *, classes: tuple[str, str] = ("0", "1"), **_: Any) -> str:
