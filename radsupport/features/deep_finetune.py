@@ -43,6 +43,7 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
     images, cache = case_images(study, cohort, cases, progress), paths.cache / "resnet"
     start, history = starting_network(study, cohort, images, cache, progress)
     labels = labels_of(study, cohort)
+    learnt = int(labels.index.isin({subject for found in images.values() for subject in found.reader1}).sum())
     folds = assign_folds(labels, study.modelling.folds, study.seed)
     honest = spec_of(study).fine_tune == "out_of_fold"
     numbers = [int(k) for k in np.unique(folds)] if honest else []
@@ -53,8 +54,8 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
     histories = [history, *(_history(one, f"fold {k}") for k, one in tuned.items()), _history(whole, EVERYONE)]
     curves = pd.concat([part for part in histories if len(part)], ignore_index=True)
     result = DeepResult(
-        refit, facts_of(study, images, refit) | _facts(curves, len(labels), numbers),
-        f"{start.weights_description}, then fine-tuned on the labels of {len(labels)} training patients", curves,
+        refit, facts_of(study, images, refit) | _facts(curves, learnt, numbers),
+        f"{start.weights_description}, then fine-tuned on the labels of {learnt} training patients", curves,
         failed=pd.concat([found.failed for found in images.values()], ignore_index=True),
         inputs=shown_inputs(images), icc=second_reading(study, _nets(whole), images, refit),
     )  # fmt: skip
