@@ -29,6 +29,8 @@ MEASURES = {
     "neighbour": "heat in the tissue next to it",
     "concentration": "heat in the tumour over the tumour's share of the patch",
 }
+#: Fewest patients of a paired test.
+FEWEST = 3
 
 
 class Ensemble(nn.Module):
@@ -70,10 +72,18 @@ class Attention:
 
 
 def judged_subjects(cohort: pd.DataFrame, schemes: Sequence[Scheme]) -> list[str]:
-    """Return the patients that are looked at: those outside training, else the training patients."""
+    """Return the patients that are looked at: those outside training, else the training patients.
+
+    Who has no patch in one of the schemes, or no voxel of the tumour in it (a tumour of less than half a voxel of the
+    patch), has no share of heat and is left out.
+    """
     others = cohort["cohort"].isin(["external", "internal"])
     chosen = cohort[others] if others.any() else cohort[cohort["cohort"] == "train"]
-    return [s for s in sorted(chosen["subject"]) if all(s in scheme.patches for scheme in schemes)]
+
+    def is_seen(subject: str) -> bool:
+        return all(subject in scheme.patches and scheme.patches[subject].mask.any() for scheme in schemes)
+
+    return [subject for subject in sorted(chosen["subject"]) if is_seen(subject)]
 
 
 def attend(study: Study, cohort: pd.DataFrame, schemes: Sequence[Scheme]) -> Attention:
@@ -110,19 +120,23 @@ def compare_shares(attention: Attention, seed: int = 0) -> pd.DataFrame:
     -------
     DataFrame
         measure, n, one column per scheme (median), difference (median of first minus second), ci_low, ci_high (95%
-        bootstrap percentile interval, 2 000 resamples of patients), p (Wilcoxon's signed-rank test). No rows unless
-        there are two schemes.
+        bootstrap percentile interval, 2 000 resamples of patients), p (Wilcoxon's signed-rank test). Missing where
+        fewer than three patients have heat in both schemes. No rows unless there are two schemes.
     """
     names = [scheme.name for scheme in attention.schemes]
     if len(names) != 2:
         return pd.DataFrame()
     rows = []
     for column, words in MEASURES.items():
-        wide = attention.shares.pivot_table(index="subject", columns="scheme", values=column)[names].dropna()
-        difference = (wide[names[0]] - wide[names[1]]).to_numpy()
-        medians = {name: float(wide[name].median()) for name in names}
-        rows.append({"measure": words, "n": len(wide), **medians, **paired_difference(difference, seed)})
-    return pd.DataFrame(rows)
+        # a scheme without any heat keeps its column, which pivot_table would else drop
+        wide = attention.shares.pivot_table(index="subject", columns="scheme", values=column, dropna=False)
+        wide = wide[names].dropna()
+        row: dict[str, object] = {"measure": words, "n": len(wide)}
+        if len(wide) >= FEWEST:
+            difference = (wide[names[0]] - wide[names[1]]).to_numpy()
+            row |= {name: float(wide[name].median()) for name in names} | paired_difference(difference, seed)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["measure", "n", *names, "difference", "ci_low", "ci_high", "p"])
 
 
 def paired_difference(difference: NDArray[np.float64], seed: int = 0) -> dict[str, float]:
@@ -133,7 +147,7 @@ def paired_difference(difference: NDArray[np.float64], seed: int = 0) -> dict[st
     NotEstimableError
         Fewer than three patients.
     """
-    if len(difference) < 3:
+    if len(difference) < FEWEST:
         raise NotEstimableError(f"{len(difference)} patients are too few for a paired test of heat; three are needed.")
     found = {"difference": float(np.median(difference))}
     if np.ptp(difference) == 0:
