@@ -6,6 +6,7 @@ import pandas as pd
 
 from radsupport.study_schema import Signature, Study
 
+NOTHING_FITTED = "none: a published output is taken as it is"
 ENOUGH_EVENTS = 10.0
 
 
@@ -73,6 +74,7 @@ def events_per_variable(cohort: pd.DataFrame, study: Study, event: str) -> pd.Da
     for signature in study.signatures:
         parameters, words = _candidates(signature, study)
         each = rarer / parameters if parameters else float("nan")
+        published = signature.learner == "published"
         rows.append(
             {
                 "signature": signature.name,
@@ -80,7 +82,7 @@ def events_per_variable(cohort: pd.DataFrame, study: Study, event: str) -> pd.Da
                 "parameters": float(parameters) if parameters is not None else float("nan"),
                 "events": rarer,
                 "per_parameter": each,
-                "remark": _remark(each, parameters, bool(signature.combines)),
+                "remark": NOTHING_FITTED if published else _remark(each, parameters, bool(signature.combines)),
             }
         )
     return pd.DataFrame(rows)

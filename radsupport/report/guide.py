@@ -67,10 +67,12 @@ def cautions_words(study: Study, chapter: str) -> str:
     )
 
 
-def printed_words(study: Study) -> str:
-    """Say what a table of printed values can and can not show for this study."""
+def printed_words(study: Study, chapter: str = "") -> str:
+    """Say what a table of printed values can and can not show for this study, or that it has none in a chapter."""
     if not study.published:
         return "No paper printed results of this study."
+    if chapter and not any(entry.chapter == chapter for entry in study.published):
+        return "None of the study's printed values belongs to this chapter."
     if study.is_synthetic:
         return (
             "What the paper printed, beside the same quantity of this build. The patients here are synthetic: "

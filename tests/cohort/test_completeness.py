@@ -70,6 +70,13 @@ def test_a_study_without_tables_has_no_candidates_there(root: Path, cohort: pd.D
     assert not table["remark"].str.contains("ten or more").any()
 
 
+def test_a_published_output_has_no_candidates(root: Path, cohort: pd.DataFrame) -> None:
+    hosny = load_study("hosny2018", folder=root / "studies")
+    remarks = completeness.events_per_variable(cohort, hosny, "label").set_index("signature")["remark"]
+    assert remarks["CNN"] == completeness.NOTHING_FITTED
+    assert "outnumber" in remarks["Radiomics"]
+
+
 def test_patients_whose_follow_up_ends_before_the_horizon(cohort: pd.DataFrame, song: Study, root: Path) -> None:
     assert completeness.short_follow_up(cohort, song) == (0, 27)
     cohort.loc[cohort.index[10:14], "time"] = 59.9
