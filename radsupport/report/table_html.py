@@ -65,6 +65,10 @@ SORT_SCRIPT = r"""
 """
 
 
+#: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
+_WIDE = 1e5
+
+
 def is_p(name: object) -> bool:
     """Tell whether a column holds p-values by its name: ``p``, ``p_…`` or ``…_p``, or ``p (…)``."""
     text = str(name).lower()
@@ -84,8 +88,9 @@ def rounded(column: pd.Series, name: object = "") -> list[str]:
     -------
     list of str
         p-values as ``<0.001``; whole numbers in full; other numbers with the same decimals throughout (three below
-        1, two below 100, one below 10 000, else none; small values keep two significant digits); True and False as
-        yes and no; missing values as a dash.
+        1, two below 100, one below 10 000, else none; small values keep two significant digits), or with three
+        significant digits each where they span more than `_WIDE`; True and False as yes and no; missing values as a
+        dash.
     """
     if types.is_bool_dtype(column.dtype):
         return ["yes" if value else "no" for value in column]
@@ -97,7 +102,10 @@ def rounded(column: pd.Series, name: object = "") -> list[str]:
         return [MISSING if np.isnan(value) else p_number(value) for value in values]
     if (known == np.round(known)).all():
         return [MISSING if np.isnan(value) else fixed(value, 0) for value in values]
-    largest = float(np.abs(known).max())
+    sizes = np.abs(known[known != 0])
+    if sizes.max() > _WIDE * sizes.min():
+        return [MISSING if np.isnan(value) else number(value) for value in values]
+    largest = float(sizes.max())
     decimals = next((d for d, limit in ((3, 1.0), (2, 100.0), (1, 1e4)) if largest <= limit), 0)
     return [_decimal(value, decimals) for value in values]
 

@@ -99,6 +99,7 @@ def test_columns_are_rounded_as_a_whole() -> None:
     assert rounded(pd.Series([61234.4, 3.2])) == ["61234", "3"]
     assert rounded(pd.Series([3.0, nan, 12.0])) == ["3", "–", "12"]
     assert rounded(pd.Series([1, 20000])) == ["1", "20000"]
+    assert rounded(pd.Series([0.698, 81234567.8, -0.355, nan])) == ["0.698", "8.12e+07", "−0.355", "–"]
     assert rounded(pd.Series([True, False])) == ["yes", "no"]
     assert rounded(pd.Series([None, 0.123456, "text", True], dtype=object)) == ["–", "0.123", "text", "yes"]
     assert rounded(pd.Series([np.inf, 0.5])) == ["∞", "0.500"]
