@@ -110,8 +110,9 @@ class Modelling(BaseModel):
     `repeats`: how often the division into `folds` is drawn. `grid`: how many settings a learner is tuned over in
     `inner_folds`. `external`: other cohorts get the mean of the fold models, or the model refitted on everyone.
     `unseen_center`: what harmonisation does with a center that was not in training (refuse it, or leave it as it is).
-    `permutations`: runs with permuted outcomes; `null_draws`: outcomes redrawn without any planted effect (synthetic
-    studies). `compare_learners` are tried on each of `compare_sources`. `shown` are the signatures whose coefficients
+    `permutations`: runs with permuted outcomes; `null_draws`: how often outcomes are drawn anew without any planted
+    effect (synthetic studies; each draw builds every signature once, and two or more are needed for a mean with an
+    interval). `compare_learners` are tried on each of `compare_sources`. `shown` are the signatures whose coefficients
     are drawn (without it the parts of `validation.best`).
     """
 
@@ -124,7 +125,7 @@ class Modelling(BaseModel):
     external: Literal["mean_of_folds", "refit"] = "mean_of_folds"
     unseen_center: Literal["error", "pooled"] = "error"
     permutations: int = 20
-    null_draws: int = 1
+    null_draws: Annotated[int, Field(ge=0)] = 3
     compare_learners: list[str] = []
     compare_sources: list[SourceName] = []
     shown: list[str] = []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from radsupport.cohort.phantom_subjects import draw_subjects
 from radsupport.contracts import read_table
@@ -12,12 +15,13 @@ from radsupport.errors import StudyError
 from radsupport.modelling.learners import GIVEN
 from radsupport.modelling.opening import assemble
 from radsupport.modelling.signatures import run_signatures
-from radsupport.report.wording import counted, fixed, p_number
+from radsupport.report.wording import counted, fixed, listed, p_number
 from radsupport.schema_synthetic import Synthetic
 from radsupport.study_schema import Study
 from radsupport.validation.discrimination import discrimination_table
 
 OUTCOME = ["label", "time", "event"]
+DRAWN = ["draw", "signature", "cohort", "n", "events", "measure", "value", "ci_low", "ci_high", "p_vs_half", "covers"]
 
 
 def permuted_signature(study: Study) -> str:
@@ -78,52 +82,104 @@ def null_table(study: Study, results: Path, folds: pd.Series | None = None, n_jo
     -------
     DataFrame
         draw, signature, cohort, n, events, measure, value, ci_low, ci_high, p_vs_half, covers (whether the interval
-        holds 0.5); a row per signature and cohort. Features that were learnt on the true outcomes stay as they are.
+        holds 0.5); a row per draw, signature and cohort. Features that were learnt on the true outcomes stay as they
+        are.
     """
     cohort = read_table("cohort", results)
     once = study.model_copy(update={"modelling": study.modelling.model_copy(update={"repeats": 1})})
+    refit = study.modelling.external == "refit"  # else nothing here needs the fit on everyone
     tables = []
     for draw in range(study.modelling.null_draws):
         assembly = assemble(once, results, cohort=null_cohort(study, cohort, draw))
         # Folds that were made for the true outcomes would not be stratified by these.
         given = folds if any(not isinstance(t, pd.DataFrame) for t in assembly.tables.values()) else None
-        predictions = run_signatures(once, assembly, folds=given, n_jobs=n_jobs).predictions
-        tables.append(discrimination_table(predictions, study).assign(draw=draw + 1))
+        run = run_signatures(once, assembly, folds=given, n_jobs=n_jobs, refit=refit)
+        tables.append(discrimination_table(run.predictions, study).assign(draw=draw + 1))
     table = pd.concat(tables, ignore_index=True).dropna(subset=["value"])
     table["covers"] = (table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5)
-    wanted = [
-        "draw",
-        "signature",
-        "cohort",
-        "n",
-        "events",
-        "measure",
-        "value",
-        "ci_low",
-        "ci_high",
-        "p_vs_half",
-        "covers",
-    ]
-    return table[wanted].reset_index(drop=True)
+    return table[DRAWN].reset_index(drop=True)
 
 
-def null_words(table: pd.DataFrame) -> str:
-    """Say how many intervals cover 0.5, how many would miss it by chance, and whether any points to a leak."""
-    n, missed = len(table), table[~table["covers"]]
-    above = int((missed["value"] > 0.5).sum())
-    least = min(1.0, n * float(table["p_vs_half"].min()))
+def null_summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Join the draws: does effect 0 give 0.5 for each signature in each cohort?
+
+    Outcomes of different draws are independent, so the mean over draws has an ordinary t interval. Within a draw all
+    signatures share patients and outcomes: single intervals of one draw miss together.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `null_table` returns it.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        signature, cohort, draws, n, events (of the first draw), measure, mean, ci_low, ci_high (t interval over
+        draws, cut at 0 and 1; NaN from one draw), p_vs_half (t test of the mean), intervals (single-draw intervals
+        that exist), covering (how many of them hold 0.5), share, share_low, share_high (exact, Clopper and Pearson).
+    """
+    rows = []
+    for (signature, cohort), part in table.groupby(["signature", "cohort"], sort=False):
+        row: dict[str, object] = {"signature": signature, "cohort": cohort, "draws": len(part)}
+        row |= {key: part[key].iloc[0] for key in ("n", "events", "measure")}
+        row |= _mean_of_draws(part["value"].to_numpy(float), level)
+        known = part[part["ci_low"].notna()]
+        n, covering = len(known), int(known["covers"].sum())
+        row |= {"intervals": n, "covering": covering, "share": covering / n if n else np.nan}
+        limits = proportion_confint(covering, n, alpha=1 - level, method="beta") if n else (np.nan, np.nan)
+        rows.append(row | {"share_low": float(limits[0]), "share_high": float(limits[1])})
+    return pd.DataFrame(rows)
+
+
+def _mean_of_draws(values: np.ndarray, level: float) -> dict[str, float]:
+    """Return the mean, its t interval and the P of the t test against 0.5; without limits from one draw."""
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return {"mean": mean, "ci_low": np.nan, "ci_high": np.nan, "p_vs_half": np.nan}
+    se, df = float(values.std(ddof=1) / np.sqrt(n)), n - 1
+    half = float(stats.t.ppf(0.5 + level / 2, df)) * se
+    away = abs(mean - 0.5)
+    p = float(2 * stats.t.sf(away / se, df)) if se > 0 else float(away == 0)  # a constant risk gives 0.5 in every draw
+    return {"mean": mean, "ci_low": max(0.0, mean - half), "ci_high": min(1.0, mean + half), "p_vs_half": p}
+
+
+def null_words(summary: pd.DataFrame) -> str:
+    """Say what the draws show together, and how little a handful of them can."""
+    n, covering = int(summary["intervals"].sum()), int(summary["covering"].sum())
+    single = (
+        f"{covering} of {counted(n, 'interval')} from single draws hold 0.5, of which 95% should. Signatures share "
+        "patients and, within a draw, outcomes, so that these intervals miss together."
+    )
+    draws = int(summary["draws"].max())
+    if draws < 2:
+        return f"From one draw nothing can be said about a signature: its value is the luck of one sample. {single}"
+    return f"{_joint_words(summary, draws)} {single}"
+
+
+def _joint_words(summary: pd.DataFrame, draws: int) -> str:
+    """Say which means over draws differ from 0.5, and how large a difference would have been seen at all."""
+    summary = summary[summary["draws"] > 1]
+    rows, away = len(summary), (summary["ci_low"] > 0.5) | (summary["ci_high"] < 0.5)
+    p = np.minimum(1.0, rows * summary["p_vs_half"])
+    leaks = (p < 0.05) & (summary["mean"] > 0.5)
     verdict = (
-        "none lies above 0.5, where a leak would put it"
-        if not above
-        else f"{above} of them above 0.5, where a leak would put it"
+        f"**{_rows_named(summary[leaks])} above 0.5, where a leak would put it**"
+        if leaks.any()
+        else "no mean is found above 0.5, where a leak would put it"
     )
-    differs = (
-        "**some signature differs from chance**" if least < 0.05 else "no signature is found to differ from chance"
-    )
+    below = (p < 0.05) & (summary["mean"] < 0.5)
+    lower = f"; below 0.5: {_rows_named(summary[below])}" if below.any() else ""
+    missed = f" ({_rows_named(summary[away])} not)" if away.any() else ""
+    half = float(((summary["ci_high"] - summary["ci_low"]) / 2).median())
     return (
-        f"{n - len(missed)} of {counted(n, 'interval')} cover 0.5. {len(missed)} do not, {verdict}; at 95%, "
-        f"{0.05 * n:.1f} of {n} are expected to miss. Adjusted for their number (Bonferroni), the smallest P against "
-        f"0.5 is {p_number(least)}: {differs}. Signatures share patients and features, so their intervals tend to miss "
-        "together. An interval around an out-of-fold value takes the predictions as given and leaves out that the "
-        "folds share training patients: it is somewhat too narrow, and misses more often than it says."
+        f"Over {draws} independent draws of the outcomes, {rows - int(away.sum())} of {counted(rows, 'mean')} have a "
+        f"95% interval that holds 0.5{missed}; by chance {0.05 * rows:.1f} would not. Adjusted for their number "
+        f"(Bonferroni), the smallest P against 0.5 is {p_number(float(p.min()))}: {verdict}{lower}. Half of the "
+        f"intervals reach {fixed(half)} or more to either side: {draws} draws can not show a bias that is smaller."
     )
+
+
+def _rows_named(summary: pd.DataFrame) -> str:
+    pairs = zip(summary["signature"], summary["cohort"], summary["mean"], strict=True)
+    return listed([f"{signature} ({cohort}, {fixed(mean)})" for signature, cohort, mean in pairs])

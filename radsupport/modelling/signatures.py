@@ -56,6 +56,7 @@ def run_signatures(
     folds: pd.Series | None = None,
     n_jobs: int = 1,
     progress: bool = False,
+    refit: bool = True,
 ) -> SignatureRun:
     """Cross-validate signatures on the training cohort and predict the other cohorts.
 
@@ -73,6 +74,8 @@ def run_signatures(
         Processes.
     progress : bool
         Show a bar over the signatures.
+    refit : bool
+        Also fit on all training subjects: apparent risks, and external ones by "refit".
 
     Raises
     ------
@@ -93,6 +96,7 @@ def run_signatures(
                 repeats=settings.repeats if folds is None else 1,
                 seed=study.seed,
                 n_jobs=n_jobs,
+                refit=refit,
             )
             predictions.append(prediction_rows(name, results[name], assembly, failed, settings))
             excluded.append(failed.assign(signature=name))

@@ -17,7 +17,8 @@ HEADERS = {
     "hazard_ratio": "Hazard ratio per SD", "source": "Source", "external": "External", "internal": "Internal",
     "difference": "Difference", "cohort": "Cohort", "covers": "Covers 0.5", "variant": "Choice", "p": "P",
     "built_on": "Built on", "center": "Center", "judged": "Judged", "without": "Without", "with_combat": "With ComBat",
-    "features": "Features", "before": "Differ before", "after": "Differ after", "draw": "Draw", "value": "Value",
+    "features": "Features", "before": "Differ before", "after": "Differ after", "value": "Value", "draws": "Draws",
+    "intervals": "Single intervals", "covering": "Hold 0.5", "share_low": "95% CI of share from", "share_high": "to",
     "diff_low": "Difference from", "diff_high": "to", "rule": "Chosen by",
     "description": "What it is", "reason": "Reason", "subject": "Patient",
 }  # fmt: skip

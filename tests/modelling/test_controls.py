@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from radsupport.cohort.phantom_subjects import draw_subjects
 from radsupport.errors import StudyError
@@ -57,28 +58,113 @@ def test_every_signature_is_built_on_outcomes_without_effect(small, folder, root
     center = next(iter(spec.centers.values()))
     sizes = {"a": 30, "b": 30, "c": 24}
     centers = {k: center.model_copy(update={"n": n, "events": n // 3, "split": {}}) for k, n in sizes.items()}
-    study = small.study([small.radiomics, small.clinical], modelling={"null_draws": 6})
+    study = small.study([small.radiomics, small.clinical], modelling={"null_draws": 4})
     study = study.model_copy(update={"synthetic": spec.model_copy(update={"centers": centers, "marginals": {}})})
     cohort = small.cohort()
     cohort["subject"] = [f"{c}_{i + 1:03d}" for c in "abc" for i in range(sizes[c])]
     cohort["center"] = [c for c in "abc" for _ in range(sizes[c])]
     table = controls.null_table(study, folder(cohort, radiomics=small.features(cohort)))
-    assert len(table) == 6 * 2 * 2
+    assert len(table) == 4 * 2 * 2
     assert set(table["events"]) == {20, 8}
     assert (table["covers"] == ((table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5))).all()
-    # An interval of an out-of-fold value is too narrow (30 draws: 87 to 97% cover), so the mean is what must be a half.
-    assert table["covers"].mean() > 0.7
-    assert table.groupby("signature")["value"].mean().to_numpy() == pytest.approx([0.5, 0.5], abs=0.08)
+    assert list(table.columns) == controls.DRAWN
+    assert sorted(table["draw"].unique()) == list(range(1, 5))
+    summary = controls.null_summary(table)
+    assert len(summary) == 2 * 2
+    assert (summary["draws"] == 4).all()
+    means = summary.set_index(["signature", "cohort"])["mean"].to_dict()
+    assert means == pytest.approx(table.groupby(["signature", "cohort"])["value"].mean().to_dict())
+    assert summary["mean"].to_numpy() == pytest.approx([0.5] * 4, abs=0.2)
+    assert (np.minimum(1, 4 * summary["p_vs_half"]) > 0.05).all()
+
+
+def drawn(values: dict[str, list[float]], half: float = 0.1) -> pd.DataFrame:
+    """Return draws of one cohort as `null_table` does, with intervals of one width."""
+    rows = [
+        {"draw": i + 1, "signature": name, "cohort": "train", "n": 40, "events": 10, "measure": "AUC", "value": value,
+         "ci_low": value - half, "ci_high": value + half, "p_vs_half": 0.5, "covers": abs(value - 0.5) <= half}
+        for name, own in values.items()
+        for i, value in enumerate(own)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_summary_is_a_t_interval_of_the_draws_and_an_exact_one_of_the_coverage():
+    values = {"A": [0.41, 0.48, 0.55, 0.62, 0.3], "B": [0.7, 0.72, 0.8, 0.71, 0.74]}
+    summary = controls.null_summary(drawn(values)).set_index("signature")
+    for name, own in values.items():
+        test = stats.ttest_1samp(own, 0.5)
+        limits = test.confidence_interval(0.95)
+        row = summary.loc[name]
+        assert row[["mean", "ci_low", "ci_high"]].tolist() == pytest.approx([np.mean(own), limits.low, limits.high])
+        assert row["p_vs_half"] == pytest.approx(test.pvalue)
+        covering = sum(abs(value - 0.5) <= 0.1 for value in own)
+        exact = stats.binomtest(covering, 5).proportion_ci(0.95, "exact")
+        assert row[["draws", "intervals", "covering"]].tolist() == [5, 5, covering]
+        assert row[["share", "share_low", "share_high"]].tolist() == pytest.approx(
+            [covering / 5, exact.low, exact.high]
+        )
+    assert summary.loc["A", "covering"] == 3
+    assert summary.loc["B", "covering"] == 0
+    wider = controls.null_summary(drawn(values), level=0.99).set_index("signature")
+    assert (wider["ci_high"] > summary["ci_high"]).all()
+    assert (wider["share_high"] >= summary["share_high"]).all()
+
+
+def test_draws_of_one_value_of_one_draw_and_without_an_interval():
+    same = controls.null_summary(drawn({"A": [0.5] * 4, "B": [0.6] * 4})).set_index("signature")
+    assert same.loc["A", ["mean", "ci_low", "ci_high", "p_vs_half"]].tolist() == [0.5, 0.5, 0.5, 1.0]
+    assert same.loc["B", "p_vs_half"] == 0
+    wide = controls.null_summary(drawn({"A": [0.1, 0.9]})).iloc[0]
+    assert wide[["ci_low", "ci_high"]].tolist() == [0, 1]
+    one = controls.null_summary(drawn({"A": [0.45]})).iloc[0]
+    assert one["mean"] == 0.45
+    assert one[["ci_low", "ci_high", "p_vs_half"]].isna().all()
+    assert one[["share", "share_high"]].tolist() == [1, 1]
+    assert one["share_low"] == pytest.approx(0.025)
+    table = drawn({"A": [0.5, 0.45, 0.55]})
+    table.loc[0, ["ci_low", "ci_high", "covers"]] = [np.nan, np.nan, False]
+    assert controls.null_summary(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
+
+
+def test_cohorts_and_signatures_are_joined_separately():
+    both = pd.concat([drawn({"A": [0.4, 0.6], "B": [0.5, 0.52]}), drawn({"A": [0.7, 0.8]}).assign(cohort="external")])
+    summary = controls.null_summary(both)
+    assert summary[["signature", "cohort"]].to_numpy().tolist() == [["A", "train"], ["B", "train"], ["A", "external"]]
+    assert summary["mean"].tolist() == pytest.approx([0.5, 0.51, 0.75])
 
 
 def test_words_of_the_null_draws():
-    table = pd.DataFrame({"value": [0.5, 0.6, 0.3], "p_vs_half": [0.9, 0.3, 0.04], "covers": [True, True, False]})
-    words = controls.null_words(table)
-    assert "2 of 3 intervals cover 0.5. 1 do not, none lies above 0.5" in words
-    assert "no signature is found to differ from chance" in words
-    leak = controls.null_words(table.assign(value=[0.5, 0.6, 0.9], p_vs_half=[0.9, 0.3, 0.001]))
-    assert "1 of them above 0.5" in leak
-    assert "**some signature differs from chance**" in leak
+    calm = {"A": [0.41, 0.52, 0.55, 0.6, 0.44], "B": [0.55, 0.42, 0.5, 0.62, 0.38]}
+    words = controls.null_words(controls.null_summary(drawn(calm)))
+    assert (
+        "Over 5 independent draws of the outcomes, 2 of 2 means have a 95% interval that holds 0.5; by chance 0.1"
+        in words
+    )
+    assert "no mean is found above 0.5" in words
+    assert "8 of 10 intervals from single draws hold 0.5, of which 95% should" in words
+    half = np.median([stats.t.ppf(0.975, 4) * np.std(own, ddof=1) / 5**0.5 for own in calm.values()])
+    assert f"reach {half:.2f} or more to either side: 5 draws can not show a bias that is smaller" in words
+    high = {"A": calm["A"], "B": [0.8, 0.82, 0.85, 0.81, 0.79]}
+    assert "**B (train, 0.81) above 0.5, where a leak would put it**" in controls.null_words(
+        controls.null_summary(drawn(high))
+    )
+    low = controls.null_words(controls.null_summary(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
+    assert "no mean is found above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
+    assert "1 of 2 means have a 95% interval that holds 0.5 (A (train, 0.19) not)" in low
+    # a mean that misses 0.5 by no more than the number of means lets expect is named, and not called a leak
+    mild = controls.null_words(
+        controls.null_summary(drawn({"A": [0.56, 0.6, 0.51, 0.58, 0.52], **dict.fromkeys("BCDE", calm["B"])}))
+    )
+    assert "4 of 5 means have a 95% interval that holds 0.5 (A (train, 0.55) not)" in mild
+    assert "no mean is found above 0.5" in mild
+
+
+def test_one_draw_is_not_said_to_show_anything():
+    words = controls.null_words(controls.null_summary(drawn({"A": [0.9], "B": [0.5]})))
+    assert words.startswith("From one draw nothing can be said about a signature")
+    assert "1 of 2 intervals from single draws" in words
+    assert "leak" not in words
 
 
 def test_permuted_is_the_best_that_is_fitted(small):
