@@ -22,7 +22,7 @@ from radsupport.study_schema import Study
 
 PHASES = ["arterial", "venous"]
 DEEP = {
-    "depth": 18, "input_px": 32, "box_mm": 16.0, "weights": "random", "rotation_epochs": 2, "patience": 2,
+    "depth": 18, "input_px": 40, "box_mm": 16.0, "weights": "random", "rotation_epochs": 2, "patience": 2,
     "batch_size": 4, "icc_subjects": 5, "window": {"level": 100, "width": 400},
 }  # fmt: skip
 
@@ -89,10 +89,11 @@ def test_features_are_the_pooled_maps_of_the_network_on_the_windowed_slices(
         padded = np.pad(np.clip((image + 100) / 400, 0, 1), ((0, 0), (8, 8), (8, 8)))
         square = padded[0:3, centre[0] : centre[0] + 16, centre[1] : centre[1] + 16].astype(np.float32)
         tensor = torch.nn.functional.interpolate(
-            torch.as_tensor(square)[None], size=(32, 32), mode="bilinear", antialias=True
+            torch.as_tensor(square)[None], size=(40, 40), mode="bilinear", antialias=True
         )
         with torch.inference_mode():
             maps = net.maps(torch.as_tensor(normalise_images(tensor.numpy(), "imagenet"))).numpy()
+        assert maps.shape[2:] == (2, 2)  # so that maximum and average differ
         row = result.features.set_index("subject").loc[subject].filter(like=f"{phase}__")
         np.testing.assert_allclose(row, maps[0].max(axis=(1, 2)), rtol=1e-4, atol=1e-5)
 
@@ -261,11 +262,11 @@ def test_what_the_page_shows_is_counted(study: Study, scans: Any, result: DeepRe
     values = result.features.iloc[:, 1:]
     same = (values == values.iloc[0]).all().sum()
     assert result.facts["features that are the same in everybody"] == same
-    assert result.facts["field"] == "square of 16 mm, resized to 32 pixels; surroundings kept"
+    assert result.facts["field"] == "square of 16 mm, resized to 40 pixels; surroundings kept"
     assert result.history.empty
     captions = [f"{s}, {phase}" for phase in PHASES for s in ("E00", "E01", "E02", "T00")]
     assert result.inputs["subject"].tolist() == captions
-    assert all(image.shape == (32, 32) and 0 <= image.min() < image.max() <= 1 for image in result.inputs["image"])
+    assert all(image.shape == (40, 40) and 0 <= image.min() < image.max() <= 1 for image in result.inputs["image"])
 
 
 def test_another_network_is_refused(study_with: Callable[..., Study]) -> None:
