@@ -230,6 +230,10 @@ def pair_table(attention: Attention, measure: str = "tumour") -> pd.DataFrame:
     return attention.shares.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
 
 
+CHECK_HEADERS = {
+    "subject": "Patient", "spearman": "Spearman's r", "cam_tumour": "Grad-CAM, share in the tumour",
+    "occlusion_tumour": "Occlusion, share in the tumour",
+}  # fmt: skip
 SHARE_HEADERS = {
     "subject": "Patient", "scheme": "Scheme", "tumour": "In the tumour", "neighbour": "Next to it",
     "elsewhere": "Elsewhere", "tumour_volume": "Tumour's share of the patch", "concentration": "Concentration",

@@ -7,6 +7,7 @@ table holds, for training patients, the mean of the networks that learnt from th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from radsupport.study_schema import Cnn3d, Study
 
 #: What papers call the two ways of cutting patches.
 SCHEMES: dict[Sampling, str] = {"segmentation": "SS", "box": "NSS"}
+#: Risks that lie closer together than this tell nobody apart.
+FLAT = 0.05
 METRICS = (
     ("train_loss", "train", "loss"),
     ("validation_loss", "validation", "loss"),
@@ -219,7 +222,27 @@ def _facts(study: Study, schemes: list[Scheme]) -> dict[str, object]:
         "share of the tumour inside its patch, median": f"{share['share_inside'].median():.0%}",
         "patients whose tumour is cut": f"{int(share['cut'].sum())} of {len(share)}",
         **{f"epochs kept, {s.name}": ", ".join(map(str, _kept(s))) for s in schemes},
+        **{f"out-of-fold risks, {s.name}": "{:.3f} to {:.3f}".format(*_span(s)) for s in schemes},
     }
+
+
+def _span(scheme: Scheme) -> tuple[float, float]:
+    """Return the least and the largest out-of-fold risk."""
+    given = scheme.trained.predictions
+    risk = given.loc[given["kind"] == "out_of_fold", "risk"]
+    return float(risk.min()), float(risk.max())
+
+
+def learnt_words(schemes: Sequence[Scheme]) -> str:
+    """Name the sampling schemes whose networks give everybody nearly the same risk; "" where there is none."""
+    flat = [scheme.name for scheme in schemes if np.ptp(_span(scheme)) < FLAT]
+    if not flat:
+        return ""
+    return (
+        f"**The out-of-fold risks of {' and '.join(flat)} are nearly the same for everybody:** these networks have "
+        "learnt next to nothing in the epochs they were given, and what later pages say of them is said of that. It is "
+        "no evidence against the sampling scheme."
+    )
 
 
 def _kept(scheme: Scheme) -> list[int]:

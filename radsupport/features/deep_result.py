@@ -116,3 +116,23 @@ def tidy_history(history: pd.DataFrame, network: str, metrics: Sequence[tuple[st
 def kept_epoch(history: pd.DataFrame) -> int:
     """Return the epoch whose weights were kept."""
     return int(history.loc[history["best"], "epoch"].iloc[-1])
+
+
+def curve_panels(history: pd.DataFrame, metric: str) -> list[tuple[str, pd.DataFrame, dict[str, str]]]:
+    """Return the training curves of a metric as panels, one for the networks of a phase or sampling scheme.
+
+    Parameters
+    ----------
+    history : DataFrame
+        What `tidy_history` returns for several networks, named ``SS, fold 0`` or ``fold 0``.
+    metric : str
+
+    Returns
+    -------
+    list of (title, table, options)
+        For `figures.panels` with `networks.fold_curves`.
+    """
+    own = history[history["metric"] == metric]
+    parts = own["network"].astype(str).str.rpartition(", ")
+    own = own.assign(network=parts[2])
+    return [(str(name), part, {"metric": metric}) for name, part in own.groupby(parts[0], sort=False)]

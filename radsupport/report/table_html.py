@@ -17,7 +17,7 @@ from pandas.api import types
 from radsupport.report.wording import fixed, number, p_number
 
 MISSING = "–"
-_ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "chi2": "χ²"}
+_ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "icc": "ICC", "chi2": "χ²"}
 
 _STYLE = (
     ".rad-table{overflow-x:auto;margin:0 0 1rem}.rad-table table{border-collapse:collapse;margin:0;font-size:.92em}"

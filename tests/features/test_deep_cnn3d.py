@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -265,3 +266,16 @@ def test_a_scheme_stacks_patches_in_the_order_asked_for(result: DeepResult) -> N
     np.testing.assert_array_equal(images[0, 0], scheme.patches["T01"].image)
     np.testing.assert_array_equal(masks[1], scheme.patches["E00"].mask)
     assert (scheme.feature, result.schemes[1].feature) == ("risk_segmentation", "risk_box")
+
+
+def test_networks_that_give_everybody_the_same_risk_are_named() -> None:
+    def scheme(sampling: Sampling, risks: list[float]) -> Scheme:
+        given = pd.DataFrame({"kind": "out_of_fold", "risk": risks})
+        trained: Any = SimpleNamespace(predictions=given)
+        return Scheme("arterial", sampling, {}, trained, pd.DataFrame())
+
+    told = scheme("segmentation", [0.2, 0.7])
+    assert deep_cnn3d.learnt_words([told]) == ""
+    words = deep_cnn3d.learnt_words([told, scheme("box", [0.495, 0.497])])
+    assert "risks of NSS are nearly the same" in words
+    assert "SS and NSS" not in words
