@@ -40,7 +40,8 @@ def patients(root: Path, shared: Path, reference: dict[str, Any], tmp_path_facto
     tables = read_feature_study(load_study("lung1", folder=root / "studies"), project)
     wanted = {f"ct__{name}": short for short, name in reference["features"].items()}
     features = tables.features["radiomics"][["subject", *wanted]].rename(columns=wanted)
-    return tables.cohort.merge(features, on="subject", validate="one_to_one")
+    clinical = tables.cohort.drop(columns=list(wanted.values()), errors="ignore")
+    return clinical.merge(features, on="subject", validate="one_to_one")
 
 
 @pytest.fixture(scope="module")
