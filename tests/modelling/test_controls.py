@@ -164,6 +164,9 @@ def test_one_draw_is_not_said_to_show_anything():
     words = controls.null_words(controls.null_summary(drawn({"A": [0.9], "B": [0.5]})))
     assert words.startswith("From one draw nothing can be said about a signature")
     assert "1 of 2 intervals from single draws" in words
+    assert "Out of fold, values tend to lie a little below 0.5" in words
+    elsewhere = controls.null_words(controls.null_summary(drawn({"A": [0.9]}).assign(cohort="external")))
+    assert "Out of fold" not in elsewhere
     assert "leak" not in words
 
 
