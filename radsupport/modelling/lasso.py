@@ -250,7 +250,7 @@ def _fit(names: list[str], values: FloatArray, loss: Loss, settings: Settings, k
 def _matrix(features: Any, names: list[str] | None = None, n: int | None = None) -> tuple[list[str], FloatArray]:
     """Names and values of complete numeric features."""
     if isinstance(features, pd.DataFrame):
-        wrong = [str(name) for name in features.columns if not pd.api.types.is_numeric_dtype(features[name])]
+        wrong = [str(name) for name, kind in features.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
         if wrong:
             raise InputError(f"`features` must be numeric; these columns are not: {', '.join(wrong[:10])}.")
         found = [str(name) for name in features.columns]
