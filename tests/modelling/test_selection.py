@@ -261,6 +261,16 @@ def test_lasso_keeps_what_glmnet_keeps_at_the_chosen_penalty():
     assert strict.counts_["reasons"].item() == f"{60 - len(strict.selected_)} with coefficient 0 at lambda_1se"
 
 
+def test_a_least_error_at_the_end_of_the_short_path_is_followed_to_the_whole_one():
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame(rng.normal(size=(400, 3)), columns=list("abc"))
+    y = (rng.random(400) < 1 / (1 + np.exp(-X.sum(axis=1) * 1.5))).astype(int).to_numpy()
+    strong = LassoSelector(folds=5).fit(X, y)
+    assert strong.cv_.lambda_min < 0.02 * strong.cv_.path.lambdas[0]
+    weak = LassoSelector(folds=5).fit(X, rng.permutation(y))
+    assert len(weak.cv_.path.lambdas) <= 50 < len(strong.cv_.path.lambdas)
+
+
 def test_lasso_follows_the_path_where_the_rule_keeps_nothing():
     kept = []
     for seed in range(6):
