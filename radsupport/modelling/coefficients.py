@@ -179,9 +179,9 @@ def correlation_words(pairs: pd.DataFrame, name: str) -> str:
 
 
 def readable(feature: str) -> str:
-    """Return a feature's name with blanks for underscores, its phase in front."""
-    phase, _, rest = feature.partition("__")
-    return f"{phase}: {rest.replace('_', ' ')}" if rest else feature.replace("_", " ")
+    """Return a feature's name with blanks for underscores, its phase in front and a category's level behind."""
+    phase, _, rest = feature.replace("=", ": ", 1).partition("__")
+    return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
 
 
 def readable_pairs(pairs: pd.DataFrame) -> pd.DataFrame:

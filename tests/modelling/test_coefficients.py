@@ -120,3 +120,4 @@ def test_correlation_of_the_chosen_features(finished):
 def test_names_are_readable():
     assert coefficients.readable("arterial__wavelet-LLH_glcm_Idm") == "arterial: wavelet-LLH glcm Idm"
     assert coefficients.readable("size_class") == "size class"
+    assert coefficients.readable("size_class=<=5") == "size class: <=5"
