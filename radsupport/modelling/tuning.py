@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import log_loss
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -51,7 +52,9 @@ class TunedPipeline(BaseEstimator):
     learner : estimator
         Gets the columns that are left, as an array.
     grid : sequence of dict
-        As scikit-learn's ``param_grid``; empty where nothing is tuned. First point wins ties.
+        As scikit-learn's ``param_grid``; empty where nothing is tuned. The best inner AUC or C-index wins, the first
+        point among equals. An AUC does not see how far probabilities are shrunk: where the learner gives
+        probabilities, the least log-loss decides among points whose AUC agrees to two decimals.
     inner_folds : int
         Stratified by the outcome.
     seed : int
@@ -70,7 +73,7 @@ class TunedPipeline(BaseEstimator):
     best_params_, inner_score_ : dict, float
         Chosen settings and their mean inner AUC (C-index for survival).
     tuning_ : DataFrame
-        settings (JSON), inner_score, inner_sd for every grid point.
+        settings (JSON), inner_score, inner_sd, inner_loss (mean log-loss; NaN without probabilities) for every point.
     funnel_ : DataFrame
         step, n_in, n_out, reasons.
     inner_risk_ : array, shape (n_subjects,)
@@ -108,9 +111,9 @@ class TunedPipeline(BaseEstimator):
         table, target = as_table(X), as_target(y)
         points = list(ParameterGrid(list(self.grid) or [{}]))
         inner = self._inner_parts(table, target)
-        scores, ranks = self._inner_scores(inner, target, points)
-        self.tuning_ = _tuning_table(points, scores)
-        best = int(self.tuning_["inner_score"].fillna(-1.0).to_numpy().argmax())
+        scores, ranks, losses = self._inner_scores(inner, target, points)
+        self.tuning_ = _tuning_table(points, scores, losses)
+        best = _best(self.tuning_)
         self.best_params_, self.inner_score_ = points[best], float(self.tuning_["inner_score"].iloc[best])
         steps, columns = self._fit_steps(table, target)
         model = clone(self.learner).set_params(**self.best_params_)
@@ -138,10 +141,11 @@ class TunedPipeline(BaseEstimator):
 
     def _inner_scores(
         self, inner: list[InnerPart], target: Target, points: list[dict[str, Any]]
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the score of every point in every fold, and what it ranked each subject by out of fold."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return every point's score in every fold, what it ranked each subject by out of fold, and its log-losses."""
         models = [_for_tuning(clone(self.learner).set_params(**point)) for point in points]
         scores, ranks = np.empty((len(points), len(inner))), np.empty((len(points), len(target)))
+        losses = np.full(scores.shape, np.nan)
         # The parts were checked once; scikit-learn would check them again for every point.
         with config_context(assume_finite=True, skip_parameter_validation=True):
             for k, part in enumerate(inner):
@@ -149,7 +153,9 @@ class TunedPipeline(BaseEstimator):
                     model.fit(part.inside, target[part.train])
                     ranks[i, part.test] = ranking(model, part.outside)
                     scores[i, k] = discrimination(target[part.test], ranks[i, part.test])
-        return scores, ranks
+                    if hasattr(model, "predict_proba") and not hasattr(model, "for_tuning"):
+                        losses[i, k] = log_loss(target[part.test], risk_of(model, part.outside), labels=[0, 1])
+        return scores, ranks, losses
 
     def _inner_risk(self, inner: list[InnerPart], target: Target, model: Any, ranks: FloatArray) -> FloatArray:
         """Return every subject's risk from the inner fold that left it out, at the chosen settings."""
@@ -213,7 +219,17 @@ def _for_tuning(model: Any) -> Any:
     return model.for_tuning() if hasattr(model, "for_tuning") else model
 
 
-def _tuning_table(points: list[dict[str, Any]], scores: FloatArray) -> pd.DataFrame:
+def _best(tuning: pd.DataFrame) -> int:
+    """Return the row to use: the best score, or the least log-loss where the best scores agree to two decimals."""
+    score = tuning["inner_score"].fillna(-1.0).to_numpy()
+    if tuning["inner_loss"].isna().any():
+        return int(score.argmax())
+    level = np.round(score, 2)
+    return int(np.where(level == level.max(), tuning["inner_loss"], np.inf).argmin())
+
+
+def _tuning_table(points: list[dict[str, Any]], scores: FloatArray, losses: FloatArray) -> pd.DataFrame:
     settings = [json.dumps(point, sort_keys=True, default=str) for point in points]
     by_fold = pd.DataFrame(scores)
-    return pd.DataFrame({"settings": settings, "inner_score": by_fold.mean(axis=1), "inner_sd": by_fold.std(axis=1)})
+    table = pd.DataFrame({"settings": settings, "inner_score": by_fold.mean(axis=1), "inner_sd": by_fold.std(axis=1)})
+    return table.assign(inner_loss=losses.mean(axis=1))

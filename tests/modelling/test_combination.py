@@ -51,13 +51,30 @@ def test_tuning_equals_grid_search_over_the_whole_pipeline():
     ours = TunedPipeline(_steps(), PenalisedLogistic(), [grid], inner_folds=4, seed=3).fit(X, y)
     inner = StratifiedKFold(4, shuffle=True, random_state=3)
     pipeline = Pipeline([*_steps(), ("learner", PenalisedLogistic())])
-    theirs = GridSearchCV(pipeline, {f"learner__{k}": v for k, v in grid.items()}, scoring="roc_auc", cv=inner).fit(
-        X, y
-    )
-    assert ours.tuning_["inner_score"].to_numpy() == pytest.approx(theirs.cv_results_["mean_test_score"])
-    assert ours.inner_score_ == pytest.approx(theirs.best_score_)
+    theirs = GridSearchCV(
+        pipeline, {f"learner__{k}": v for k, v in grid.items()}, scoring=["roc_auc", "neg_log_loss"], cv=inner,
+        refit=_best_by_auc_then_loss,
+    ).fit(X, y)  # fmt: skip
+    assert ours.tuning_["inner_score"].to_numpy() == pytest.approx(theirs.cv_results_["mean_test_roc_auc"])
+    assert ours.tuning_["inner_loss"].to_numpy() == pytest.approx(-theirs.cv_results_["mean_test_neg_log_loss"])
+    assert ours.inner_score_ == pytest.approx(theirs.cv_results_["mean_test_roc_auc"][theirs.best_index_])
     assert {f"learner__{k}": v for k, v in ours.best_params_.items()} == theirs.best_params_
     assert ours.risk(X) == pytest.approx(theirs.predict_proba(X)[:, 1])
+
+
+def _best_by_auc_then_loss(results):
+    auc = np.round(results["mean_test_roc_auc"], 2)
+    return max(range(len(auc)), key=lambda i: (auc[i], results["mean_test_neg_log_loss"][i]))
+
+
+def test_log_loss_decides_how_far_risks_of_the_same_order_are_shrunk():
+    X, y = _table(n=200, events=80, p=2, effect=1.5)
+    X = X[["f0"]]
+    grid = [{"strength": [0.9, 0.5, 0.01]}]  # one feature: the order of risks is the same at any penalty
+    chosen = TunedPipeline([("z_score", z_score())], PenalisedLogistic(), grid, inner_folds=4, seed=0).fit(X, y)
+    assert np.ptp(chosen.tuning_["inner_score"]) < 1e-12
+    assert chosen.best_params_ == {"strength": 0.01}
+    assert chosen.risk(X).std() > 0.1
 
 
 def test_inner_score_of_noise_is_honest_although_features_are_selected():
