@@ -15,13 +15,19 @@ from radsupport.report.wording import fixed, listed
 _CALIBRATION = {"apparent": "Apparent", "corrected": "Bias-corrected", "grouped": "Observed, by group"}
 
 
+def _line_name(kind: str, table: pd.DataFrame) -> str:
+    """Name a line; one that nothing corrects is the smoothed outcome and no apparent value."""
+    alone = kind == "apparent" and not (table["kind"] == "corrected").any()
+    return "Observed, smoothed" if alone else _CALIBRATION.get(kind, kind)
+
+
 def _calibration_alt(table: pd.DataFrame, *, summary: dict[str, float] | None = None, **_: Any) -> str:
     gaps = []
     for kind, part in table.groupby("kind", sort=False):
         gap = (part["observed"] - part["predicted"]).abs().to_numpy()
         widest = part.iloc[int(np.argmax(gap))]
         gaps.append(
-            f"{_CALIBRATION.get(str(kind), str(kind))}: widest gap from the ideal line at predicted "
+            f"{_line_name(str(kind), table)}: widest gap from the ideal line at predicted "
             f"{fixed(widest['predicted'])} (observed {fixed(widest['observed'])})"
         )
     numbers = "; ".join(f"{name.replace('_', ' ')} {fixed(value)}" for name, value in (summary or {}).items())
@@ -62,9 +68,9 @@ def calibration(
         band = part[["ci_low", "ci_high"]].to_numpy(dtype=float).T if with_band else None
         if kind == "grouped":
             error = None if band is None else np.abs(band - y)
-            ax.errorbar(x, y, yerr=error, fmt="o", ms=5, color=style.INK, lw=1, label=_CALIBRATION[kind])
+            ax.errorbar(x, y, yerr=error, fmt="o", ms=5, color=style.INK, lw=1, label=_line_name(kind, table))
             continue
-        ax.plot(x, y, color=style.colour(i), linestyle=style.dash(i), label=_CALIBRATION[kind])
+        ax.plot(x, y, color=style.colour(i), linestyle=style.dash(i), label=_line_name(kind, table))
         if band is not None:
             ax.fill_between(x, *band, color=style.colour(i), alpha=0.15, linewidth=0)
     if risks is not None:
