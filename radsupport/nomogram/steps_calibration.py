@@ -31,6 +31,7 @@ from radsupport.validation.calibration import (
     corrected_calibration_survival,
     hosmer_lemeshow,
 )
+from radsupport.validation.calibration_steps import groups_for
 from radsupport.validation.decision import net_benefit, net_benefit_survival
 
 Panel = tuple[str, pd.DataFrame, dict[str, Any]]
@@ -132,13 +133,13 @@ def calibration_numbers(study: Study, model: Model, table: pd.DataFrame) -> pd.D
         found = calibration_summary(known["label"], risk)
         row = {"cohort": name, "n": len(known), "events": int(known["label"].sum()), "slope": found.slope}
         row |= {"intercept": found.intercept_in_the_large, "Brier score": found.brier, "scaled": found.brier_scaled}
-        rows.append(row | _hosmer_lemeshow(known["label"], risk))
+        rows.append(row | _hosmer_lemeshow(known["label"], risk, external=not (known["cohort"] == "train").any()))
     return pd.DataFrame(rows)
 
 
-def _hosmer_lemeshow(label: pd.Series, risk: Any) -> dict[str, float]:
+def _hosmer_lemeshow(label: pd.Series, risk: Any, external: bool) -> dict[str, float]:
     try:
-        found = hosmer_lemeshow(label, risk)
+        found = hosmer_lemeshow(label, risk, groups_for(len(label)), external=external)
     except NotEstimableError:
         return {"chi2 (Hosmer–Lemeshow)": float("nan"), "df": float("nan"), "P (Hosmer–Lemeshow)": float("nan")}
     return {"chi2 (Hosmer–Lemeshow)": found.chi2, "df": found.df, "P (Hosmer–Lemeshow)": found.p}

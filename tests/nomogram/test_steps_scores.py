@@ -109,7 +109,9 @@ def test_calibration_numbers_are_perfect_on_average_in_training(study: Study, ta
     assert numbers.loc["Hospital A", "slope"] == pytest.approx(1.0, abs=1e-6)
     assert numbers.loc["Hospital A", "intercept"] == pytest.approx(0.0, abs=1e-6)
     part = table[table["cohort"] == "external"]
-    expected = hosmer_lemeshow(part["label"], steps_model.event_risk(model, part))
+    expected = hosmer_lemeshow(part["label"], steps_model.event_risk(model, part), groups=6, external=True)
+    assert numbers.loc["Hospital B", "df"] == 6  # 60 patients, and nothing was fitted to them
+    assert numbers.loc["Hospital A", "df"] == 8
     assert numbers.loc["Hospital B", "P (Hosmer–Lemeshow)"] == pytest.approx(expected.p)
 
 
