@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.errors import RadsupportError
+from radsupport.errors import MaskError, RadsupportError
 from radsupport.imaging.geometry import check_geometry
 from radsupport.imaging.mask_quality import MASK_POLICIES, mask_quality, warnings_of
 from radsupport.imaging.reading import like, read_image, read_label_map, select_label
@@ -82,13 +84,14 @@ def fault_table(case: Mapping[Any, Any]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         condition, policy (refuse, warn, repair), what_happens, and what the checks said about this case's faulty
-        copy. A condition that needs another file (a probability map) has an empty last cell.
+        copy.
     """
     image = read_image(case["source_image"])
     sound = check_geometry(image, select_label(read_label_map(case["source_mask"])), "mask").mask
     said = {condition: _said(image, faulty) for condition, faulty in faulty_masks(image, sound).items()}
+    said["fractional values"] = _said_of_fractions(sound)
     table = MASK_POLICIES[["condition", "policy", "what_happens"]].copy()
-    return table.assign(said=[said.get(condition, "") for condition in table["condition"]])
+    return table.assign(said=[said[condition] for condition in table["condition"]])
 
 
 def _said(image: sitk.Image, faulty: sitk.Image) -> str:
@@ -104,6 +107,19 @@ def _said(image: sitk.Image, faulty: sitk.Image) -> str:
         return "repaired: " + "; ".join(problem.what for problem in report.problems)
     found = warnings_of(quality)
     return f"warned: {'; '.join(found)}" if found else "nothing found"
+
+
+def _said_of_fractions(sound: sitk.Image) -> str:
+    """Return what the reader says about a map of probabilities; it looks at the file before anything is a mask."""
+    blurred = sitk.DiscreteGaussian(sitk.Cast(sound, sitk.sitkFloat32), 1.0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probabilities.nii.gz"
+        sitk.WriteImage(blurred, str(path))
+        try:
+            read_label_map(path)
+        except MaskError as error:
+            return f"refused: {_short(error)}"
+    return "nothing found"
 
 
 def _short(error: RadsupportError) -> str:
