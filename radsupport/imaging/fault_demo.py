@@ -111,7 +111,7 @@ def _said(image: sitk.Image, faulty: sitk.Image) -> str:
 
 def _said_of_fractions(sound: sitk.Image) -> str:
     """Return what the reader says about a map of probabilities; it looks at the file before anything is a mask."""
-    blurred = sitk.DiscreteGaussian(sitk.Cast(sound, sitk.sitkFloat32), 1.0)
+    blurred = sitk.DiscreteGaussian(sitk.Cast(sound, sitk.sitkFloat32), [1.0, 1.0, 1.0])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probabilities.nii.gz"
         sitk.WriteImage(blurred, str(path))
