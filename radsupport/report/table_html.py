@@ -23,6 +23,7 @@ _STYLE = (
     ".rad-table{overflow-x:auto;margin:0 0 1rem}.rad-table table{border-collapse:collapse;margin:0;font-size:.92em}"
     ".rad-table caption{caption-side:top;text-align:left;font-weight:600;padding:.3rem 0;color:inherit}"
     ".rad-table :is(th,td){padding:.25rem .6rem;vertical-align:top}.rad-table .rad-left{text-align:left}"
+    ".rad-table .rad-long{min-width:17rem}"
     ".rad-table .rad-number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".rad-table th button{all:unset;cursor:pointer;font-weight:inherit}"
     ".rad-table th button:focus-visible{outline:2px solid currentColor;outline-offset:2px}"
@@ -65,6 +66,8 @@ SORT_SCRIPT = r"""
 """
 
 
+#: Characters beyond which a cell's text gets a wider column instead of many short lines.
+_LONG = 60
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
 _WIDE = 1e5
 
@@ -184,4 +187,5 @@ def _cell(text: str, value: Any, numeric: bool, sortable: bool) -> str:
     if sortable:
         raw = "" if pd.api.types.is_scalar(value) and pd.isna(value) else float(value) if numeric else value
         key = f' data-sort="{escape(str(raw), quote=True)}"{" data-numeric" * numeric}'
-    return f'<td class="{"rad-number" if numeric else "rad-left"}"{key}>{escape(text)}</td>'
+    look = "rad-number" if numeric else "rad-left rad-long" if len(text) > _LONG else "rad-left"
+    return f'<td class="{look}"{key}>{escape(text)}</td>'
