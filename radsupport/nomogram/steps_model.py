@@ -222,5 +222,23 @@ def example_words(nomogram: Nomogram) -> str:
     return f"{text}Together {fixed(points.total, 0)}, which stands for {result}."
 
 
+def reversed_words(study: Study, model: Model) -> str:
+    """Say which signatures' coefficients have the wrong sign, a higher risk taking points away; empty without any."""
+    if model.fit is None:
+        return ""
+    wrong = [
+        name
+        for name, column in risk_columns(study).items()
+        if column in model.fit.coef.index and model.fit.coef[column] < 0
+    ]
+    if not wrong:
+        return ""
+    return (
+        f"**Wrong sign.** A higher risk by {listed(wrong)} takes points away: beside the other predictors the risk out "
+        "of fold goes with fewer events in training, against what it was built to predict. Read it with its interval "
+        "above, and not as a protective factor."
+    )
+
+
 def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else number(value)

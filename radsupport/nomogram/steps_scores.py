@@ -10,8 +10,8 @@ import pandas as pd
 from radsupport.chapter import Chapter
 from radsupport.errors import NotEstimableError
 from radsupport.modelling.fitted import settled
-from radsupport.nomogram.steps_model import NOMOGRAM, SIGNATURE, Model, known_rows, references, refit_rows
-from radsupport.report.wording import estimate, fixed
+from radsupport.nomogram.steps_model import CLINICAL, NOMOGRAM, SIGNATURE, Model, known_rows, references, refit_rows
+from radsupport.report.wording import estimate, fixed, listed
 from radsupport.study_schema import Study
 from radsupport.survival.steps_groups import cohort_name, slug
 from radsupport.survival.time_dependent import concordance, concordance_difference
@@ -145,24 +145,29 @@ def corrected_words(study: Study, found: Optimism | None) -> str:
     return (
         f"In training the nomogram's {measure_of(study)} is {fixed(found.apparent)}; {found.n_resamples} bootstrap "
         f"resamples put the optimism of fitting its coefficients at {fixed(found.optimism, 3)}, which leaves "
-        f"{fixed(found.corrected)}. The signature's own risks are out of fold: their optimism is already taken out."
+        f"{fixed(found.corrected)}. The risks of signatures are out of fold: their optimism is already taken out."
     )
 
 
 def reading_words(study: Study, table: pd.DataFrame) -> str:
-    """Say per cohort what the nomogram reaches and whether it can be told from the signature alone."""
+    """Say per cohort what the nomogram reaches and whether it can be told from each of its parts alone."""
     words, own = [], table[table["model"] == NOMOGRAM] if len(table) else table
     for row in own.to_dict("records"):
-        alone = table[(table["key"] == row["key"]) & (table["model"] == SIGNATURE)]
         text = f"- {row['cohort']}: {row['measure']} {_worded(row['value'], row['ci_low'], row['ci_high'])}"
-        if len(alone) and np.isfinite(alone["difference"].iloc[0]):
-            gap = alone.iloc[0]
-            clear = "can be told from" if gap["diff_low"] > 0 or gap["diff_high"] < 0 else "can not be told from"
-            text += (
-                f"; it {clear} the signature alone ({_worded(gap['difference'], gap['diff_low'], gap['diff_high'])})"
-            )
-        words.append(text + ".")
+        gaps = table[(table["key"] == row["key"]) & table["model"].isin([SIGNATURE, CLINICAL])]
+        parts = [_gap_words(study, gap) for gap in gaps.dropna(subset=["difference"]).to_dict("records")]
+        words.append(f"{text}{f'; {listed(parts)}' if parts else ''}.")
     return "\n".join(words) if words else "No cohort has a value of the nomogram."
+
+
+def _gap_words(study: Study, gap: dict[str, Any]) -> str:
+    """Say whether the nomogram is above or below one of its parts, with the difference and its interval."""
+    several = bool(study.nomogram.further_signatures)
+    name = f"the {'signatures' if several else 'signature'} alone" if gap["model"] == SIGNATURE else f"the {CLINICAL}"
+    size = f"{fixed(gap['difference'], 3)}, 95% CI {fixed(gap['diff_low'], 3)} to {fixed(gap['diff_high'], 3)}"
+    if gap["diff_low"] > 0 or gap["diff_high"] < 0:
+        return f"it is {'above' if gap['difference'] > 0 else 'below'} {name} (by {size})"
+    return f"it can not be told from {name} (difference {size})"
 
 
 def publish(chapter: Chapter, table: pd.DataFrame) -> None:

@@ -108,7 +108,7 @@ def optimism_table(data: CoxData, fit: CoxFit | None, study: Study) -> pd.DataFr
     Returns
     -------
     DataFrame
-        model, apparent, optimism, corrected, resamples; without a plain fit to start from, no rows.
+        model, n, events, apparent, optimism, corrected, resamples; without a plain fit to start from, no rows.
     """
     if fit is None or fit.penalty != "none":
         return pd.DataFrame()
@@ -123,7 +123,10 @@ def optimism_table(data: CoxData, fit: CoxFit | None, study: Study) -> pd.DataFr
         f"all covariates + {data.added}": model([*data.covariates, SIGNATURE]),
     }
     complete = data.table.dropna(subset=data.covariates)
-    return pd.DataFrame([{"model": name, **_corrected(complete, refit, study)} for name, refit in models.items()])
+    size = {"n": len(complete), "events": int(complete["event"].sum())}
+    return pd.DataFrame(
+        [{"model": name, **size, **_corrected(complete, refit, study)} for name, refit in models.items()]
+    )
 
 
 def _corrected(table: pd.DataFrame, refit: Callable[[pd.DataFrame], FittedModel], study: Study) -> dict[str, float]:

@@ -79,7 +79,13 @@ def model_words(data: CoxData, fit: CoxFit | None, note: str) -> str:
     )
     text += f"({fixed(fit.n_events / n, 1)} events per coefficient; with fewer than about 10 the ratios are unstable)"
     text += f", {fit.n_missing} left out for missing values. " if fit.n_missing else ". "
-    return text + (f"It needed {note}: a plain fit would give infinite ratios." if note else "")
+    if note:
+        return f"{text}It needed {note}: a plain fit would give infinite ratios."
+    return (
+        text
+        if data.notes or not data.reference
+        else f"{text}Every level has events, so no levels are merged and no penalty is needed."
+    )
 
 
 def plain_model(

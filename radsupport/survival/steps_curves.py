@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.report.wording import estimate, fixed
+from radsupport.report.wording import estimate, fixed, p_number
 from radsupport.study_schema import Study
 from radsupport.survival.curves import kaplan_meier, restricted_mean, restricted_mean_difference
 from radsupport.survival.steps_groups import (
@@ -121,10 +121,10 @@ def summary_shown(summary: pd.DataFrame) -> pd.DataFrame:
     """Return `group_summary` as a page shows it: medians and restricted means with their intervals in one cell."""
     shown = summary[["signature", "cohort", "group", "n", "events"]].copy()
     medians = summary[["median", "median_low", "median_high"]].to_numpy()
-    shown["median, months (95% CI)"] = [with_interval(*row) for row in medians]
+    shown["Median, months (95% CI)"] = [with_interval(*row) for row in medians]
     means = summary[["restricted_mean", "mean_low", "mean_high"]].to_numpy()
-    shown["restricted mean, months (95% CI)"] = [with_interval(*row) for row in means]
-    return shown.assign(tau=summary["tau"]).rename(columns={"tau": "up to month"})
+    shown["Restricted mean, months (95% CI)"] = [with_interval(*row) for row in means]
+    return shown.assign(tau=summary["tau"]).rename(columns={"tau": "Up to month"})
 
 
 def comparison_shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -132,11 +132,11 @@ def comparison_shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = table[["signature", "cohort", "n"]].copy()
     shown["P (log-rank)"] = table["p"]
     limits = table[["difference", "ci_low", "ci_high"]].to_numpy()
-    shown["restricted mean, low minus high risk, months (95% CI)"] = [
+    shown["Restricted mean, low minus high risk, months (95% CI)"] = [
         "–" if np.isnan(value) else estimate(value, low, high, 1) for value, low, high in limits
     ]
     return shown.assign(p=table["p_difference"], tau=table["tau"]).rename(
-        columns={"p": "P (difference)", "tau": "up to month"}
+        columns={"p": "P (difference)", "tau": "Up to month"}
     )
 
 
@@ -150,9 +150,32 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 
 def end_words(groups: pd.DataFrame, study: Study) -> str:
-    """Say when each group of the main signature is down to few patients: what the end of a curve rests on."""
-    words = []
+    """Say when each group of a signature is down to few patients: what the end of a curve rests on."""
+    words, name = [], groups["signature"].iloc[0]
     for _, cohort, part in parts(groups, study):
         last = part.groupby("group", observed=True)["time"].agg(lambda t: t.nlargest(min(FEW, len(t))).min())
         words.append(f"{cohort}: " + ", ".join(f"{group} {fixed(t, 0)}" for group, t in last.items()))
-    return f"Fewer than {FEW} patients are at risk after these months: {'; '.join(words)}."
+    return f"Of the groups of **{name}**, fewer than {FEW} patients are at risk after these months: {'; '.join(words)}."
+
+
+def search_words(table: pd.DataFrame, study: Study) -> str:
+    """Say what the training P's of a searched cut-off are worth; empty for a rule that does not look at the outcome.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `steps_groups.cut_offs` returns.
+    study : Study
+    """
+    own = table[table["used"] & (table["rule"] != "median")]
+    if own.empty:
+        return ""
+    cohort = cohort_name(study, "train")
+    text = (
+        f"In {cohort} the cut-off was chosen by the outcome, so the P-values of its groups are too small from here on."
+    )
+    paid = own.dropna(subset=["p_search"])
+    if paid.empty:
+        return text
+    words = ", ".join(f"**{row['signature']}** {p_number(row['p_search'])}" for row in paid.to_dict("records"))
+    return f"{text} The log-rank P that pays for the search: {words}."

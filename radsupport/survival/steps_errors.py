@@ -15,6 +15,7 @@ from radsupport.survival.steps_groups import cohort_name
 from radsupport.survival.steps_horizons import usable_times
 from radsupport.survival.steps_ratios import with_firth
 from radsupport.survival.time_dependent import brier_difference, brier_score, integrated_brier
+from radsupport.survival.times import integration_times
 
 COVARIATES = "covariates (Cox)"
 NULL = "Kaplan–Meier"
@@ -23,7 +24,7 @@ HEADERS = {
     "scaled": "Scaled", "integrated Brier": "Integrated score",
     "brier_a": "Brier score", "brier_b": "of the baseline",
 }  # fmt: skip
-_POINTS = 25  # times of the curve and of the integral
+_POINTS = 25  # times of the curve
 
 
 def calibrated(groups: pd.DataFrame) -> dict[str, CoxFit]:
@@ -103,11 +104,16 @@ def _end(fit: CoxFit) -> float:
 
 
 def _times(rows: pd.DataFrame, fit: CoxFit, study: Study) -> np.ndarray[Any, Any]:
-    """Return the times of the integral: up to the last horizon, as far as patients and model reach."""
+    """Return evenly spaced times of the curve."""
+    last = _last(rows, fit, study)
+    return np.linspace(last / _POINTS, last, _POINTS)
+
+
+def _last(rows: pd.DataFrame, fit: CoxFit, study: Study) -> float:
+    """Return where curve and integral end: at the last horizon, or as far as patients and model reach."""
     survival = study.endpoint.survival
     wanted = max(survival.horizons_months) if survival else float("inf")
-    last = min(wanted, float(rows["time"].max()), _end(fit))
-    return np.linspace(last / _POINTS, last, _POINTS)
+    return min(wanted, float(rows["time"].max()), _end(fit))
 
 
 def error_curves(models: list[tuple[str, str, pd.DataFrame, CoxFit]], study: Study) -> dict[str, pd.DataFrame]:
@@ -132,7 +138,7 @@ def integrated_errors(models: list[tuple[str, str, pd.DataFrame, CoxFit]], study
     """
     rows_found = []
     for key, name, rows, fit in models:
-        times = _times(rows, fit, study)
+        times = integration_times(rows["time"], rows["event"], _last(rows, fit, study))
         risk = 1 - predict_survival(fit, rows, times).to_numpy()
         found = integrated_brier(rows["time"], rows["event"], risk, times, interval="influence")
         row = {
@@ -140,7 +146,7 @@ def integrated_errors(models: list[tuple[str, str, pd.DataFrame, CoxFit]], study
             "key": key,
             "model": name,
             "n": len(rows),
-            "up to month": found.horizon,
+            "Up to month": found.horizon,
         }
         row |= {"integrated Brier": found.integrated_brier, "ci_low": found.ci_low, "ci_high": found.ci_high}
         rows_found.append(row | {NULL: found.null, "scaled": found.scaled})

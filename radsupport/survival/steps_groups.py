@@ -200,15 +200,16 @@ def rules_side_by_side(rows: pd.DataFrame, table: pd.DataFrame, study: Study) ->
     """
     found = []
     for row in table.to_dict("records"):
-        shown = {"signature": row["signature"], "rule": RULES[row["rule"]], "used here": bool(row["used"])}
-        shown |= {"cut-off": row["cut_off"]}
+        shown = {"signature": row["signature"], "rule": RULES[row["rule"]], "Used here": bool(row["used"])}
+        shown |= {"Cut-off": row["cut_off"]}
         own = in_groups(rows[rows["signature"] == row["signature"]], pd.Series({row["signature"]: row["cut_off"]}))
         for key, part in own.groupby("cohort", sort=False):
             counts = part["group"].value_counts()
             searched = key == "train" and np.isfinite(row["p_search"])
             p = row["p_search"] if searched else group_p(part)
             words = f"{counts[LOW]} / {counts[HIGH]}, P {p_number(p)}"
-            shown |= {f"{cohort_name(study, key)}: low / high, log-rank P": words}
+            name = cohort_name(study, key)
+            shown |= {f"{name[0].upper()}{name[1:]}: low / high, log-rank P": words}
         found.append(shown | {"note": row["note"]})
     result = pd.DataFrame(found)
     return result.drop(columns="note") if (result["note"] == "").all() else result
@@ -233,10 +234,11 @@ def pooling_words(groups: pd.DataFrame, study: Study) -> str:
     for name, part in everyone:
         inside = int((part["cohort"] == "train").sum())
         if inside:
-            words.append(f"{inside} of the {len(part)} patients of {name} are those on whom the cut-off was chosen")
+            where = name.removesuffix(", pooled")
+            words.append(f"{inside} of the {len(part)} patients of {where} are those on whom the cut-off was chosen")
     if not words:
         return ""
-    return f"**Pooling reuses the threshold's own patients:** {'; '.join(words)}. Its P is no test of the cut-off."
+    return f"**Pooling reuses the threshold's own patients:** {'; '.join(words)}. A pooled P is no test of the cut-off."
 
 
 def one_group_words(groups: pd.DataFrame, study: Study) -> str:

@@ -17,13 +17,15 @@ def survival_reading(groups: pd.DataFrame, comparison: pd.DataFrame, c_index: pd
     """Say what the page shows of the main signature, cohort by cohort, and what it can not show."""
     name = main_signature(study)
     tests = comparison[comparison["signature"] == name].set_index("key")
+    searched = study.survival.threshold != "median"
     words = []
     for row in c_index[c_index["signature"] == name].to_dict("records"):
         shown = estimate(float(row["c_index"]), float(row["ci_low"]), float(row["ci_high"]))
         chance = "covers 0.5" if row["ci_low"] <= 0.5 <= row["ci_high"] else "does not cover 0.5"
         words.append(
             f"- {row['cohort']}: {row['events']} events in {row['n']} patients; C-index {shown}, which {chance}; "
-            f"log-rank P of the groups {p_number(float(tests.loc[row['key'], 'p']))}."
+            f"log-rank P of the groups {p_number(float(tests.loc[row['key'], 'p']))}"
+            f"{' (too small: the cut-off was searched here)' if searched and row['key'] == 'train' else ''}."
         )
     judged = groups.loc[groups["cohort"] != "train", "cohort"].nunique()
     outside = (

@@ -45,7 +45,9 @@ def hazards_words(test: pd.DataFrame) -> str:
     if against.empty:
         return f"No covariate has P below 0.05 (global P {whole}). That is no proof: few events can hide a trend."
     names = listed([f"{row['covariate']} (P {p_number(row['p'])})" for row in against.to_dict("records")])
-    return f"The effect of {names} seems to change over time (global P {whole}): its hazard ratio is an average."
+    if len(against) == 1:
+        return f"The effect of {names} seems to change over time (global P {whole}): its hazard ratio is an average."
+    return f"The effects of {names} seem to change over time (global P {whole}): their hazard ratios are averages."
 
 
 def residual_panels(

@@ -9,6 +9,8 @@ import numpy as np
 from radsupport.checks import FloatArray, IntArray, as_finite, as_survival
 from radsupport.errors import InputError
 
+#: Most times that an integral over follow-up is taken at.
+_MOST_TIMES = 60
 _TOLERANCE = float(np.sqrt(np.finfo(float).eps))
 
 
@@ -50,3 +52,26 @@ def prediction_times(times: Any) -> FloatArray:
     if (wanted < 0).any():
         raise InputError("`times` must not be negative.")
     return wanted
+
+
+def integration_times(time: Any, event: Any, last: float) -> FloatArray:
+    """Return the times (of `time`'s unit) at which an error integrated over follow-up is evaluated.
+
+    They are the event times before `last`, thinned to at most 60, and `last`: an error that is weighted for censoring
+    changes mostly there. One set of times for every page makes integrals of the same patients comparable.
+
+    Parameters
+    ----------
+    time, event : array-like, shape (n,)
+    last : float
+        End of the integral.
+
+    Raises
+    ------
+    InputError
+    """
+    times, events = survival_times(time, event)
+    found = np.unique(times[(events == 1) & (times < last) & (times > 0)])
+    if found.size > _MOST_TIMES:
+        found = found[np.linspace(0, found.size - 1, _MOST_TIMES).round().astype(int)]
+    return np.append(found, last)

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from radsupport.checks import FloatArray
 from radsupport.errors import NotEstimableError
 from radsupport.report import tidy
 from radsupport.study_schema import Study
 from radsupport.survival.cox import fit_cox
 from radsupport.survival.curves import kaplan_meier
 from radsupport.survival.time_dependent import brier_difference, brier_score, integrated_brier
+from radsupport.survival.times import integration_times
 from radsupport.validation.calibration import calibration_curve_survival
 from radsupport.validation.calibration_steps import groups_for
 from radsupport.validation.predicted import judged, judged_part
@@ -21,7 +21,6 @@ from radsupport.validation.recalibration import Locked
 
 #: Fewest events by a horizon, and fewest patients followed beyond it, for which a cohort is judged there.
 FEWEST = 3
-_GRID = 60
 
 
 def horizons_of(study: Study) -> list[float]:
@@ -159,7 +158,7 @@ def integrated_brier_table(predictions: pd.DataFrame, study: Study, locked: dict
         usable = usable_horizons(part, horizons_of(study)) if name in locked else []
         if not usable:
             continue
-        times = _event_times(part, max(usable))
+        times = integration_times(part["time"], part["event"], max(usable))
         risk = locked[name].probability(part, times)
         known = ~np.isnan(risk).any(axis=1)
         kept = part[pd.Series(known, part.index)]
@@ -171,12 +170,3 @@ def integrated_brier_table(predictions: pd.DataFrame, study: Study, locked: dict
             row | {key: getattr(found, key) for key in ("integrated_brier", "ci_low", "ci_high", "null", "scaled")}
         )
     return pd.DataFrame(rows)
-
-
-def _event_times(part: pd.DataFrame, last: float) -> FloatArray:
-    """Return the times (months) of events before `last`, thinned to at most 60, and `last`."""
-    times = np.unique(part.loc[(part["event"] == 1) & (part["time"] < last), "time"].to_numpy(dtype=float))
-    if times.size > _GRID:
-        times = times[np.linspace(0, times.size - 1, _GRID).round().astype(int)]
-    found: FloatArray = np.append(times[times > 0], last)
-    return found

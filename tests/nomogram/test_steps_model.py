@@ -146,3 +146,11 @@ def test_risks_on_another_scale_are_pointed_out(study: Study, table: pd.DataFram
     assert "Image in Hospital B" in steps_regression.spread_words(study, shrunk)
     constant = table.assign(signature_1=table["signature_1"].where(table["cohort"] != "train", 0.5))
     assert steps_regression.spread_words(study, constant) == ""
+
+
+def test_a_signature_with_the_wrong_sign_is_said(study: Study, table: pd.DataFrame) -> None:
+    assert steps.reversed_words(study, steps.models(study, table)["nomogram"]) == ""
+    turned = table.assign(signature_1=-table["signature_1"])
+    assert "A higher risk by Image takes points away" in steps.reversed_words(
+        study, steps.models(study, turned)["nomogram"]
+    )

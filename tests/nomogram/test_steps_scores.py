@@ -159,3 +159,12 @@ def test_scores_are_published_and_read(study: Study, table: pd.DataFrame) -> Non
     words = steps.reading_words(study, scores)
     assert words.startswith("- Hospital A: AUC 0.")
     assert "the signature alone" in words
+    table = pd.DataFrame({
+        "cohort": "B", "key": "external", "model": ["nomogram", "signature alone", "clinical columns alone"],
+        "measure": "AUC", "value": 0.7, "ci_low": 0.6, "ci_high": 0.8, "difference": [np.nan, -0.1, 0.05],
+        "diff_low": [np.nan, -0.15, -0.01], "diff_high": [np.nan, -0.05, 0.1],
+    })  # fmt: skip
+    assert steps.reading_words(study, table) == (
+        "- B: AUC 0.70 (0.60–0.80); it is below the signature alone (by −0.100, 95% CI −0.150 to −0.050) and "
+        "it can not be told from the clinical columns alone (difference 0.050, 95% CI −0.010 to 0.100)."
+    )

@@ -108,6 +108,10 @@ def test_roc_curve_draws_the_points_and_the_interval(figure_case: Any) -> None:
         np.testing.assert_allclose(line.get_ydata(), part["sensitivity"])
         row = part.iloc[0]
         assert f"{row['auc']:.2f} ({row['ci_low']:.2f}–{row['ci_high']:.2f})" in str(line.get_label())
+    legend = ax.get_legend()
+    assert legend is not None
+    assert legend.get_frame_on()  # a curve under the diagonal runs behind the numbers
+    assert legend.get_frame().get_alpha() >= 0.8
     assert "AUC (95% CI): DLR-A 0.82 (0.71–0.92)" in figures.alt_text("roc_curve", table)
 
 

@@ -45,6 +45,9 @@ def test_a_level_without_events_is_merged_and_said(
     assert data.names == {"stage": {"I": "I or II", "II": "I or II", "III": "III"}}
     assert data.notes[0].startswith("Stage: none of the ")
     fit, note = steps_cox.multivariable(data)
+    assert "Every level has events" not in steps_cox.model_words(data, fit, note)
+    whole = steps.cox_data(rows, small_cohort, small_study)
+    assert "Every level has events" in steps_cox.model_words(whole, *steps_cox.multivariable(whole))
     assert note == ""
     assert fit is not None
     assert "stageIII" in fit.coef.index
@@ -163,6 +166,7 @@ def test_optimism_is_taken_off(rows: pd.DataFrame, small_cohort: pd.DataFrame, s
     assert table.loc["all covariates", "apparent"] == pytest.approx(apparent)
     np.testing.assert_allclose(table["corrected"], table["apparent"] - table["optimism"])
     assert (table["resamples"] > 0).all()
+    assert table[["n", "events"]].to_numpy().tolist() == [[fit.n, fit.n_events]] * 3
 
 
 def test_hazards_are_tested_per_characteristic(
@@ -186,6 +190,10 @@ def test_hazards_words_follow_the_p_values() -> None:
         return pd.DataFrame({"covariate": ["Age", "all"], "term": ["age", steps_hazards.GLOBAL], "p": p})
 
     assert "Age (P 0.010)" in steps_hazards.hazards_words(table([0.01, 0.2]))
+    both = table([0.01, 0.2]).assign(covariate="Sex", term="sex").iloc[:1]
+    assert "seems to change" in steps_hazards.hazards_words(table([0.01, 0.2]))
+    words = steps_hazards.hazards_words(pd.concat([table([0.01, 0.2]), both]))
+    assert "effects of Age (P 0.010) and Sex (P 0.010) seem" in words
     assert "No covariate has P below 0.05" in steps_hazards.hazards_words(table([0.2, 0.2]))
     assert "all together do" in steps_hazards.hazards_words(table([0.2, 0.01]))
     assert "There is no model" in steps_hazards.hazards_words(pd.DataFrame())

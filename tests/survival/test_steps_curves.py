@@ -59,7 +59,7 @@ def test_a_group_without_events_has_no_median(groups: pd.DataFrame, small_study:
     low = summary[summary["group"] == "low risk"]
     assert low["median"].isna().all()
     shown = steps.summary_shown(summary)
-    assert (shown.loc[low.index, "median, months (95% CI)"] == "not reached").all()
+    assert (shown.loc[low.index, "Median, months (95% CI)"] == "not reached").all()
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,17 @@ def test_rules_are_compared_where_they_know_least(groups: pd.DataFrame, small_st
 def test_end_of_the_curves_names_the_month(groups: pd.DataFrame, small_study: Study) -> None:
     own = groups[groups["signature"] == "Image"]
     low = own[(own["cohort"] == "train") & (own["group"] == "low risk")]["time"].nlargest(5).min()
-    assert f"low risk {low:.0f}" in steps.end_words(own, small_study)
+    words = steps.end_words(own, small_study)
+    assert f"low risk {low:.0f}" in words
+    assert "**Image**" in words
+
+
+def test_searched_cut_offs_say_that_their_p_is_too_small(groups: pd.DataFrame, small_study: Study) -> None:
+    table = steps_groups.cut_offs(groups, small_study)
+    by_median = table.assign(used=table["rule"] == "median")
+    assert steps.search_words(by_median, small_study) == ""
+    searched = table.assign(used=table["rule"] == "max_logrank").assign(p_search=0.0123)
+    words = steps.search_words(searched, small_study)
+    assert "In Hospital A the cut-off was chosen by the outcome" in words
+    assert "**Image** 0.012, **Clinic** 0.012" in words
+    assert "pays" not in steps.search_words(searched.assign(p_search=np.nan), small_study)

@@ -125,5 +125,9 @@ def test_reading_names_every_cohort(groups: pd.DataFrame, small_study: Study) ->
     words = steps_guide.survival_reading(groups, comparison, c_index, small_study)
     assert "- Hospital A:" in words
     assert "the others are the test" in words
+    survival = small_study.survival
+    for rule, said in (("median", 0), ("max_logrank", 1)):
+        study = small_study.model_copy(update={"survival": survival.model_copy(update={"threshold": rule})})
+        assert steps_guide.survival_reading(groups, comparison, c_index, study).count("searched here") == said
     only = groups[groups["cohort"] == "train"]
     assert "no other cohort" in steps_guide.survival_reading(only, comparison, c_index, small_study)

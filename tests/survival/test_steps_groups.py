@@ -94,7 +94,7 @@ def test_pools_are_all_cohorts_or_those_named(rows: pd.DataFrame, small_study: S
     assert [key for key, _, _ in steps.parts(groups, named)] == ["train", "external", "both_hospitals"]
     only = groups[groups["cohort"] == "train"]
     assert [key for key, _, _ in steps.parts(only, small_study)] == ["train"]
-    assert "90 of the 130" in steps.pooling_words(groups, small_study)
+    assert "90 of the 130 patients of all cohorts are those" in steps.pooling_words(groups, small_study)
     assert steps.pooling_words(only, small_study) == ""
 
 

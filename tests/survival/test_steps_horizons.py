@@ -10,7 +10,7 @@ from radsupport.study_schema import Study
 from radsupport.survival import steps_cox, steps_cox_data, steps_errors, steps_groups
 from radsupport.survival import steps_horizons as steps
 from radsupport.survival.cox import fit_cox, predict_survival
-from radsupport.survival.time_dependent import brier_score, time_dependent_roc
+from radsupport.survival.time_dependent import brier_score, integrated_brier, time_dependent_roc
 
 
 @pytest.fixture
@@ -99,7 +99,19 @@ def test_curves_integrals_and_differences_fit_together(
     assert list(curves) == ["Hospital A", "Hospital B"]
     assert curves["Hospital B"]["model"].unique()[0] == steps_errors.NULL
     integrated = steps_errors.integrated_errors(models, small_study)
-    assert (integrated["up to month"] == 24.0).all()
+    assert (integrated["Up to month"] == 24.0).all()
+    events = groups.query("cohort == 'external' and signature == 'Image' and event == 1 and time < 24")["time"]
+    part = groups.query("cohort == 'external' and signature == 'Image'")
+    times = [*sorted(events.unique()), 24.0]
+    risk = (
+        1
+        - predict_survival(
+            fit_cox(groups.query("cohort == 'train' and signature == 'Image'"), "time", "event", ["risk"]), part, times
+        ).to_numpy()
+    )
+    expected = integrated_brier(part["time"], part["event"], risk, times, interval="none").integrated_brier
+    own = integrated.query("model == 'Image' and key == 'external'")["integrated Brier"].item()
+    assert own == pytest.approx(expected)
     assert integrated["integrated Brier"].between(0, 0.3).all()
     differences = steps_errors.error_differences(models, small_study)
     assert differences["baseline"].eq("Clinic").all()

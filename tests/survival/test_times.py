@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.survival.product_limit import at_times, steps
-from radsupport.survival.times import prediction_times, survival_times
+from radsupport.survival.times import integration_times, prediction_times, survival_times
 
 
 def test_times_that_differ_by_rounding_become_equal():
@@ -54,3 +54,11 @@ def test_resamples_have_the_steps_of_their_subjects():
         alone = steps(time[drawn], event[drawn])
         together = at_times(found.time, found.censoring_survival, alone.time)[k]
         np.testing.assert_allclose(together, alone.censoring_survival)
+
+
+def test_integrals_are_taken_at_events_and_at_their_end():
+    found = integration_times([3.0, 1.0, 2.0, 5.0, 9.0, 3.0], [1, 1, 0, 1, 1, 1], 6.0)
+    assert found.tolist() == [1, 3, 5, 6]
+    many = integration_times(np.arange(1.0, 301.0), np.ones(300), 250.0)
+    assert many.size == 61
+    assert many[[0, -2, -1]].tolist() == [1, 249, 250]

@@ -58,8 +58,11 @@ def roc_curve(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame |
         )
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set(xlabel="1 \u2212 specificity", ylabel="Sensitivity")
-    place = {"loc": "lower right"} if len(names) <= _INSIDE else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-    ax.legend(title="AUC (95% CI)", title_fontsize=9, alignment="left", **place)
+    inside = len(names) <= _INSIDE
+    place: dict[str, Any] = {"loc": "lower right"} if inside else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    # opaque: a curve below the diagonal runs behind the numbers, not through them
+    look: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": "none"}
+    ax.legend(title="AUC (95% CI)", title_fontsize=9, alignment="left", **look, **place)
 
 
 def _signatures(table: pd.DataFrame) -> int:
