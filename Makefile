@@ -44,7 +44,7 @@ book: $(READY)
 	@echo "The site is at book/_build/html/index.html"
 
 test: $(READY)
-	@python -m pytest -n $(CORES)
+	@python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(READY)
 	@ruff check . && ruff format --check . && mypy
