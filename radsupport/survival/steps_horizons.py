@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.checks import FloatArray
+from radsupport.report.wording import counted, listed
 from radsupport.study_schema import Study
 from radsupport.survival.steps_groups import cohort_name, outcome
 from radsupport.survival.steps_ratios import compared_pairs
@@ -71,6 +72,26 @@ def roc_panels(curves: pd.DataFrame) -> list[tuple[str, pd.DataFrame, dict[str, 
     for (cohort, time), part in curves.groupby(["cohort", "time"], sort=False):
         found.append((f"{cohort}, {time:g} months (n = {part['n'].max()})", part, {}))
     return found
+
+
+def reversed_words(table: pd.DataFrame) -> str:
+    """Say where an AUC's interval lies below 0.5, a higher risk going with later events; empty where it nowhere does.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The first table of `auc_at_horizons`.
+    """
+    if table.empty:
+        return ""
+    below = table[table["ci_high"] < 0.5]
+    if below.empty:
+        return ""
+    rows = [f"{row['signature']} in {row['cohort']} at {row['time']:g} months" for row in below.to_dict("records")]
+    return (
+        f"**Below 0.5.** The interval lies below 0.5 for {listed(rows)}: there a higher risk went with later events, "
+        f"or with none. {counted(len(table), 'interval')} were looked at, so that a few may miss 0.5 by chance."
+    )
 
 
 def auc_differences(groups: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -122,7 +122,7 @@ def calibration_panels(
             found = _calibration(rows, locked[signature], horizon)
             if found is not None:
                 table, numbers, p = found
-                place = {"risks": p, "summary": numbers if _corner_is_free(table) else None}
+                place = {"risks": p, "summary": numbers if _corner_is_free(table, len(numbers)) else None}
                 title = title_of(study, cohort, len(p))
                 parts.append((title, table, {**place, "outcome": outcome_words(study, horizon)}))
     return parts
@@ -141,10 +141,11 @@ def _calibration(
     return (*calibration_tables(rows), rows["probability"])
 
 
-def _corner_is_free(table: pd.DataFrame) -> bool:
-    """Whether nothing is drawn in the lower right corner, where the figure writes its numbers."""
+def _corner_is_free(table: pd.DataFrame, lines: int) -> bool:
+    """Whether nothing is drawn in the lower right corner, where the figure writes its numbers in some lines."""
+    top = 0.18 + 0.045 * lines  # the numbers stand on 0.16 of the height
     low = table["ci_low"].fillna(table["observed"]) if "ci_low" in table else table["observed"]
-    return not ((table["predicted"] > 0.55) & (low < 0.4)).any()
+    return not ((table["predicted"] > 0.55) & (low < top)).any()
 
 
 def by_words(horizon: float | None) -> str:

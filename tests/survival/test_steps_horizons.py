@@ -38,6 +38,10 @@ def test_auc_and_curve_agree(groups: pd.DataFrame, small_study: Study) -> None:
     area = np.trapezoid(curve["sensitivity"].to_numpy()[::-1], 1 - curve["specificity"].to_numpy()[::-1])
     assert area == pytest.approx(expected.auc[0], abs=0.02)
     assert len(steps.roc_panels(curves)) == 4
+    assert steps.reversed_words(table.assign(ci_high=0.5)) == ""
+    assert steps.reversed_words(table.iloc[:0]) == ""
+    low = table.assign(ci_high=np.where(table.index == 1, 0.4, 0.8))
+    assert "for Image in Hospital A at 24 months:" in steps.reversed_words(low)
 
 
 def test_too_few_patients_leave_no_horizon_and_say_so(groups: pd.DataFrame, small_study: Study) -> None:

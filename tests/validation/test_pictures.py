@@ -75,9 +75,10 @@ def test_calibration_panels_of_labels_and_of_survival(labelled, followed):
 
 def test_numbers_are_not_written_over_points():
     table = pictures.pd.DataFrame({"predicted": [0.2, 0.9], "observed": [0.3, 0.3]})
-    assert not pictures._corner_is_free(table)
-    assert pictures._corner_is_free(table.assign(observed=[0.3, 0.95]))
-    assert not pictures._corner_is_free(table.assign(observed=[0.3, 0.95], ci_low=[0.1, 0.2]))
+    assert not pictures._corner_is_free(table, 4)
+    assert pictures._corner_is_free(table, 2)
+    assert pictures._corner_is_free(table.assign(observed=[0.3, 0.95]), 4)
+    assert not pictures._corner_is_free(table.assign(observed=[0.3, 0.95], ci_low=[0.1, 0.2]), 2)
 
 
 def test_corrected_panels_say_what_is_missing(labelled, followed):
