@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -108,10 +109,11 @@ def test_roc_curve_draws_the_points_and_the_interval(figure_case: Any) -> None:
         np.testing.assert_allclose(line.get_ydata(), part["sensitivity"])
         row = part.iloc[0]
         assert f"{row['auc']:.2f} ({row['ci_low']:.2f}–{row['ci_high']:.2f})" in str(line.get_label())
-    legend = ax.get_legend()
-    assert legend is not None
-    assert legend.get_frame_on()  # a curve under the diagonal runs behind the numbers
-    assert legend.get_frame().get_alpha() >= 0.8
+    low = table.assign(sensitivity=1 - table["sensitivity"], specificity=1 - table["specificity"])
+    for rows, below in ((table, False), (low, True)):  # a curve that runs far under the diagonal pushes the legend out
+        drawn = figures.roc_curve(rows, **options)
+        drawn.figure.canvas.draw()
+        assert (drawn.get_legend().get_window_extent().y1 < drawn.get_window_extent().y0) == below
     assert "AUC (95% CI): DLR-A 0.82 (0.71–0.92)" in figures.alt_text("roc_curve", table)
 
 
@@ -292,3 +294,12 @@ def test_the_words_of_a_path_count_features_only_where_the_path_was_fitted(figur
     words = {value: figures.alt_text("coefficient_path", table, chosen={"λ used": value}) for value in (on, on * 1.03)}
     assert f"λ used {number(on, 2)} keeps {kept} features" in words[on]
     assert "keeps" not in words[on * 1.03]
+
+
+def test_three_long_cohort_names_stand_side_by_side_under_boxes() -> None:
+    names = ["training, out of fold", "internal validation", "external validation"]
+    table = pd.DataFrame({"cohort": np.repeat(names, 4), "risk": np.arange(12.0), "label": [0, 0, 1, 1] * 3})
+    ax = figures.risk_boxplot(table)
+    ax.figure.canvas.draw()
+    spans = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(spans))

@@ -58,11 +58,16 @@ def roc_curve(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame |
         )
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set(xlabel="1 \u2212 specificity", ylabel="Sensitivity")
-    inside = len(names) <= _INSIDE
-    place: dict[str, Any] = {"loc": "lower right"} if inside else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-    # opaque: a curve below the diagonal runs behind the numbers, not through them
-    look: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": "none"}
-    ax.legend(title="AUC (95% CI)", title_fontsize=9, alignment="left", **look, **place)
+    ax.legend(title="AUC (95% CI)", title_fontsize=9, alignment="left", **_legend_place(table, len(names)))
+
+
+def _legend_place(table: pd.DataFrame, n: int) -> dict[str, Any]:
+    """Return where a legend of n curves hides none: in the corner, below the axes, or beside them."""
+    if n > _INSIDE:
+        return {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    in_corner = (table["specificity"] < 0.6) & (table["sensitivity"] < 0.1 + 0.06 * n)
+    between = in_corner & (table["sensitivity"] > 0) & (table["specificity"] > 0)
+    return {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)} if between.any() else {"loc": "lower right"}
 
 
 def _signatures(table: pd.DataFrame) -> int:

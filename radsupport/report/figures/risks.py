@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,8 @@ def risk_boxplot(
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.09 * (high - low))  # room for the text
     sizes = [int((table["cohort"] == cohort).sum()) for cohort in cohorts]
-    ax.set_xticks(range(len(cohorts)), [f"{c}\n(n = {n})" for c, n in zip(cohorts, sizes, strict=True)])
+    lines = [fill(str(c), 14) if len(cohorts) > 2 else c for c in cohorts]  # three long names do not fit side by side
+    ax.set_xticks(range(len(cohorts)), [f"{c}\n(n = {n})" for c, n in zip(lines, sizes, strict=True)])
     for i, cohort in enumerate(cohorts):
         text = (p or {}).get(cohort, "")
         ax.annotate(text, (i, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9)
