@@ -67,15 +67,13 @@ def unbroken(text: str) -> str:
 def settled(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with numbers rounded as they are shown, so that 4.6e-05 in a column of 0.02 is 0.000.
 
-    An estimate has as many decimals as its interval. P-values stay as they are; columns of texts that are all empty
-    are dropped.
+    P-values stay as they are; columns of texts that are all empty are dropped.
     """
     shown = table.copy()
     for name in table.columns:
         column = table[name]
         if pd.api.types.is_float_dtype(column) and not is_p(name) and column.notna().any():
-            joined = _LIMITS[name][2] if name in _LIMITS and f"{name}_ci" in table else 0
-            decimals = joined or (2 if column.round(2).abs().max() > 1 else 3)
+            decimals = 2 if column.round(2).abs().max() > 1 else 3
             shown[name] = column.round(decimals) + 0.0  # no minus before a zero
         elif column.dtype == object and (column == "").all():
             shown = shown.drop(columns=name)

@@ -36,8 +36,6 @@ def test_numbers_are_settled_but_p_values_are_not():
     assert found["p"].tolist() == [1e-9, 0.5]
     assert str(found["z"].iloc[0]) == "0.0"
     assert found["ratio"].tolist() == [1.001, 0.995]
-    moved = pd.DataFrame({"value": [-1.1234, 0.0042], "value_ci": ["", "x"]})
-    assert shown.settled(moved)["value"].tolist() == [-1.123, 0.004]
     assert "note" not in found
     assert "text" in found
 
