@@ -65,7 +65,7 @@ def _legend_place(table: pd.DataFrame, n: int) -> dict[str, Any]:
     """Return where a legend of n curves hides none: in the corner, below the axes, or beside them."""
     if n > _INSIDE:
         return {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-    in_corner = (table["specificity"] < 0.6) & (table["sensitivity"] < 0.1 + 0.06 * n)
+    in_corner = (table["specificity"] < 0.63) & (table["sensitivity"] < 0.1 + 0.06 * n)
     between = in_corner & (table["sensitivity"] > 0) & (table["specificity"] > 0)
     return {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)} if between.any() else {"loc": "lower right"}
 
