@@ -62,7 +62,8 @@ class TunedPipeline(BaseEstimator):
     keep_inner_risk : bool
         Also keep each training subject's risk from inner folds that left it out (for combinations).
     memory : str, optional
-        Folder in which fitted steps are kept by the hash of steps and data: learners that share them fit them once.
+        Folder in which fitted steps, and whole fits, are kept by the hash of what is fitted and of the data: learners
+        that share steps fit them once, combinations that share a part fit it once.
 
     Attributes
     ----------
@@ -109,6 +110,19 @@ class TunedPipeline(BaseEstimator):
             A step or the learner can not use the table.
         """
         table, target = as_table(X), as_target(y)
+        if self.memory is None:
+            return self._fit(table, target)
+        asked = (list(self.steps), self.learner, list(self.grid), self.inner_folds, self.seed, self.keep_inner_risk)
+        path = Path(self.memory) / f"{_hash(asked, table, target)}.fit"
+        if path.is_file():
+            self.__dict__.update(pickle.loads(path.read_bytes()))
+        else:
+            self._fit(table, target)
+            _write(path, {name: value for name, value in vars(self).items() if name.endswith("_")})
+        return self
+
+    def _fit(self, table: pd.DataFrame, target: Target) -> TunedPipeline:
+        """As `fit`, without looking whether it was done before."""
         points = list(ParameterGrid(list(self.grid) or [{}]))
         inner = self._inner_parts(table, target)
         scores, ranks, losses = self._inner_scores(inner, target, points)
@@ -199,13 +213,22 @@ def _remembered(
 
     joblib.Memory prints every table it is given, and joblib's pickling in Python takes longer than most steps.
     """
-    path = Path(folder) / f"{hashlib.sha256(pickle.dumps((steps, X, target), 5)).hexdigest()}.pickle"
+    path = Path(folder) / f"{_hash(steps, X, target)}.steps"
     if not path.is_file():
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(pickle.dumps(fit_steps(steps, X, target), 5))
-        partial.replace(path)
+        _write(path, fit_steps(steps, X, target))
     fitted: tuple[list[tuple[str, Any]], pd.DataFrame] = pickle.loads(path.read_bytes())
     return fitted
+
+
+def _hash(*given: Any) -> str:
+    return hashlib.sha256(pickle.dumps(given, 5)).hexdigest()
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write a file whole or not at all: several processes share the folder."""
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(pickle.dumps(value, 5))
+    partial.replace(path)
 
 
 def _transform(steps: Sequence[tuple[str, Any]], X: pd.DataFrame) -> pd.DataFrame:

@@ -125,6 +125,20 @@ def test_fitted_steps_are_shared_through_memory(tmp_path):
         assert shared.risk(X).tolist() == plain.risk(X).tolist()
     other = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, 1 - y)
     assert other.risk(X).tolist() != plain.risk(X).tolist()
+    assert len(list(tmp_path.glob("*.fit"))) == 2
+
+
+def test_a_remembered_fit_is_that_of_the_same_question(tmp_path):
+    X, y = _table(p=60, effect=0.8)
+    asked = {"memory": str(tmp_path), "inner_folds": 3, "seed": 5}
+    first = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
+    again = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
+    assert again.inner_risk_.tolist() == first.inner_risk_.tolist()
+    assert not hasattr(TunedPipeline(_steps(), PenalisedLogistic(0.3), **asked).fit(X, y), "inner_risk_")
+    weaker = TunedPipeline(_steps(), PenalisedLogistic(0.01), keep_inner_risk=True, **asked).fit(X, y)
+    assert weaker.risk(X).tolist() != first.risk(X).tolist()
+    seed = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked | {"seed": 6}).fit(X, y)
+    assert seed.inner_risk_.tolist() != first.inner_risk_.tolist()
 
 
 class Memoriser(BaseEstimator):
