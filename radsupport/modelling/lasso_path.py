@@ -84,6 +84,8 @@ def _of_learner(name: str, learner: Any, X: pd.DataFrame, target: Target) -> Pen
     path = _path_of(X, target)
     used = float(learner.strength * path.lambdas[0])
     n_chosen, rule = int((learner.coef_ != 0).sum()), "the best discrimination in inner folds"
+    if getattr(learner, "strongest_first", False):
+        rule = "the strongest penalty within one standard error of the best discrimination in inner folds"
     return PenaltyView(name, _long(path, used / 10), rule, {"λ used": used}, pd.DataFrame(), n_chosen, path.kind)
 
 

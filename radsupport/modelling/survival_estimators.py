@@ -62,6 +62,9 @@ class PenalisedCox(LinearRisk):
         1 LASSO, above 0.
     """
 
+    #: With few events the C-index of inner folds is too noisy to pick the weakest of the penalties by.
+    strongest_first = True
+
     def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
         self.strength = strength
         self.mixing = mixing

@@ -54,7 +54,9 @@ class TunedPipeline(BaseEstimator):
     grid : sequence of dict
         As scikit-learn's ``param_grid``; empty where nothing is tuned. The best inner AUC or C-index wins, the first
         point among equals. An AUC does not see how far probabilities are shrunk: where the learner gives
-        probabilities, the least log-loss decides among points whose AUC agrees to two decimals.
+        probabilities, the least log-loss decides among points whose AUC agrees to two decimals. A learner whose grid
+        goes from the strongest penalty to the weakest says so (``strongest_first``) and gets the first point within
+        one standard error of the best.
     inner_folds : int
         Stratified by the outcome.
     seed : int
@@ -127,7 +129,7 @@ class TunedPipeline(BaseEstimator):
         inner = self._inner_parts(table, target)
         scores, ranks, losses = self._inner_scores(inner, target, points)
         self.tuning_ = _tuning_table(points, scores, losses)
-        best = _best(self.tuning_)
+        best = _best(self.tuning_, len(inner), getattr(self.learner, "strongest_first", False))
         self.best_params_, self.inner_score_ = points[best], float(self.tuning_["inner_score"].iloc[best])
         steps, columns = self._fit_steps(table, target)
         model = clone(self.learner).set_params(**self.best_params_)
@@ -242,9 +244,12 @@ def _for_tuning(model: Any) -> Any:
     return model.for_tuning() if hasattr(model, "for_tuning") else model
 
 
-def _best(tuning: pd.DataFrame) -> int:
-    """Return the row to use: the best score, or the least log-loss where the best scores agree to two decimals."""
+def _best(tuning: pd.DataFrame, folds: int, strongest_first: bool) -> int:
+    """Return the row to use; see `TunedPipeline` for the rule."""
     score = tuning["inner_score"].fillna(-1.0).to_numpy()
+    if strongest_first:
+        error = tuning["inner_sd"].fillna(0.0).to_numpy()[score.argmax()] / np.sqrt(folds)
+        return int((score >= score.max() - error).argmax())
     if tuning["inner_loss"].isna().any():
         return int(score.argmax())
     level = np.round(score, 2)

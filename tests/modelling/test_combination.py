@@ -17,6 +17,7 @@ from radsupport.modelling.estimators import PenalisedLogistic
 from radsupport.modelling.learners import learner
 from radsupport.modelling.preparation import Imputer, OneHot, z_score
 from radsupport.modelling.selection import UnivariateSelector, VarianceFilter
+from radsupport.modelling.survival_estimators import PenalisedCox
 from radsupport.modelling.tuning import TunedPipeline
 
 N, EVENTS = 60, 20
@@ -75,6 +76,18 @@ def test_log_loss_decides_how_far_risks_of_the_same_order_are_shrunk():
     assert np.ptp(chosen.tuning_["inner_score"]) < 1e-12
     assert chosen.best_params_ == {"strength": 0.01}
     assert chosen.risk(X).std() > 0.1
+
+
+def test_a_cox_lasso_takes_the_strongest_penalty_within_one_standard_error():
+    X, y = _table(n=120, events=60, p=200, effect=0.7, seed=1)
+    rng = np.random.default_rng(4)
+    outcome = pd.DataFrame({"time": rng.exponential(np.where(y == 1, 10.0, 30.0)), "event": rng.random(120) < 0.7})
+    grid = {"strength": [0.8, 0.5, 0.2, 0.05]}
+    model = TunedPipeline([("z_score", z_score())], PenalisedCox(), [grid], inner_folds=4, seed=1).fit(X, outcome)
+    score, sd = model.tuning_["inner_score"], model.tuning_["inner_sd"]
+    near = score >= score.max() - sd[score.idxmax()] / 2
+    assert model.best_params_["strength"] == grid["strength"][int(near.idxmax())]
+    assert model.best_params_["strength"] > grid["strength"][int(score.idxmax())]
 
 
 def test_inner_score_of_noise_is_honest_although_features_are_selected():
