@@ -303,3 +303,4 @@ def test_three_long_cohort_names_stand_side_by_side_under_boxes() -> None:
     ax.figure.canvas.draw()
     spans = [label.get_window_extent() for label in ax.get_xticklabels()]
     assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(spans))
+    assert all("\n" in label.get_text().partition("\n(n")[0] for label in ax.get_xticklabels())
