@@ -50,7 +50,7 @@ lint: $(READY)
 	@ruff check . && ruff format --check . && mypy
 
 lab: $(READY)
-	@jupyter lab --notebook-dir=. notebooks
+	@jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_cohort.ipynb
 
 check: $(READY)
 	@radsupport check $(MANIFEST) $(if $(filter-out all default,$(STUDY)),--study $(STUDY))
