@@ -224,6 +224,7 @@ def test_both_samplings_show_the_same_slice(cui: Study, cases: pd.DataFrame) -> 
 def test_a_smaller_profile_covers_its_field(root: Path, song: Study) -> None:
     demo = load_study("cui2022", folder=root / "studies")
     covered = sampling.covered_voxels(demo, demo.deep)
-    assert covered == demo.deep.field_mm
+    x, y, z = demo.preprocessing.spacing_mm
+    assert np.multiply(covered, (z, y, x)).tolist() == list(demo.deep.field_mm)
     assert sampling.patch_shares(song, pd.DataFrame()).empty
     assert sampling.patch_note(song) == ""
