@@ -29,9 +29,11 @@ from radsupport.features.deep_inputs import (
     predicted_subjects,
     reasons_of,
 )
-from radsupport.features.deep_result import DeepResult, tidy_history
+from radsupport.features.deep_result import DeepResult, kept_epoch, tidy_history
 from radsupport.features.slices import Float32Array, Patch, Sampling, patch_table, tumour_patch
+from radsupport.imaging.sampling import covered_voxels
 from radsupport.paths import StudyPaths
+from radsupport.report.wording import fixed
 from radsupport.study_schema import Cnn3d, Study
 
 #: What papers call the two ways of cutting patches.
@@ -102,21 +104,12 @@ def case_patches(
 ) -> tuple[dict[str, Patch], pd.DataFrame]:
     """Cut each subject's patch, by the outline of one reader; subject, phase, reason of those who have none."""
     spec = spec_of(study)
-    wide = field_voxels(study)
+    field = covered_voxels(study, spec)
 
     def make(volume: Volume) -> Patch:
-        return tumour_patch(volume.image, volume.mask, sampling=sampling, shape=spec.patch, field=wide)
+        return tumour_patch(volume.image, volume.mask, sampling=sampling, shape=spec.patch, field=field)
 
     return case_inputs(cases, phase, subjects, spec.window, make, outline)
-
-
-def field_voxels(study: Study) -> tuple[int, int, int] | None:
-    """Return the voxels of the image (slices, rows, columns) that a patch covers, where these are not its own."""
-    mm = spec_of(study).field_mm
-    if mm is None:
-        return None
-    x, y, z = study.preprocessing.spacing_mm
-    return round(mm[0] / z), round(mm[1] / y), round(mm[2] / x)
 
 
 def covered_mm(study: Study) -> tuple[int, int, int]:
@@ -222,7 +215,7 @@ def _facts(study: Study, schemes: list[Scheme]) -> dict[str, object]:
         "share of the tumour inside its patch, median": f"{share['share_inside'].median():.0%}",
         "patients whose tumour is cut": f"{int(share['cut'].sum())} of {len(share)}",
         **{f"epochs kept, {s.name}": ", ".join(map(str, _kept(s))) for s in schemes},
-        **{f"out-of-fold risks, {s.name}": "{:.3f} to {:.3f}".format(*_span(s)) for s in schemes},
+        **{f"out-of-fold risks, {s.name}": " to ".join(fixed(risk, 3) for risk in _span(s)) for s in schemes},
     }
 
 
@@ -247,7 +240,7 @@ def learnt_words(schemes: Sequence[Scheme]) -> str:
 
 def _kept(scheme: Scheme) -> list[int]:
     history = scheme.trained.history
-    return [int(part.loc[part["best"], "epoch"].iloc[-1]) for _, part in history.groupby("fold")]
+    return [kept_epoch(part) for _, part in history.groupby("fold")]
 
 
 def shown_inputs(schemes: list[Scheme], most: int = 4) -> pd.DataFrame:

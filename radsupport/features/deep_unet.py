@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import SimpleITK as sitk
 
 from radsupport.errors import InputError
 from radsupport.features.agreement import icc_features
-from radsupport.features.deep_inputs import model_phases, predicted_subjects, twice_read
+from radsupport.features.deep_inputs import model_phases, predicted_subjects, reasons_of, twice_read
 from radsupport.features.deep_result import DeepResult, tidy_history
 from radsupport.features.roi import region
 from radsupport.features.slices import SliceStack, cuboid_slices, join_stacks, make_inputs, window
-from radsupport.features.torch_tools import content_hash
+from radsupport.features.torch_tools import content_hash, save_atomically
 from radsupport.features.unet import aggregate_slices, bottleneck_features
 from radsupport.features.unet_training import TrainedUNet, UNetSettings, split_subjects, train_unet
 from radsupport.imaging.reading import read_image, read_mask
@@ -107,8 +108,7 @@ def case_slices(
     made, log = make_inputs(list(found.index), make)
     failed = log.loc[log["failed"], ["subject", "reason"]].assign(phase=phase)
     if not made:
-        why = f" The first reason: {failed['reason'].iloc[0]}" if len(failed) else ""
-        raise InputError(f"No patient has slices in the {phase} phase.{why}")
+        raise InputError(f"No patient has slices in the {phase} phase: {reasons_of(failed)}")
     return join_stacks(list(made.values())), failed[["subject", "phase", "reason"]].reset_index(drop=True)
 
 
@@ -186,10 +186,7 @@ def slice_features(
         file = cache / f"bottleneck_{content_hash(weights, stack.images)[:16]}.npy" if cache else None
         values = np.load(file) if file and file.is_file() else bottleneck_features(network.model, stack.images)
         if file and not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(f".partial_{file.name}")  # a kill leaves the whole file or none
-            np.save(partial, values)
-            partial.replace(file)
+            save_atomically(file, partial(np.save, arr=values))
         found[phase] = SliceFeatures(values, stack.table)
         failures.append(failed)
     return found, pd.concat(failures, ignore_index=True)

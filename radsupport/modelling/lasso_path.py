@@ -19,6 +19,11 @@ from radsupport.report.wording import counted, number
 from radsupport.study_schema import Study
 
 _RULES = {"lambda_min": "the smallest deviance", "lambda_1se": "one standard error"}
+#: How `TunedPipeline` chooses a penalty, by whether the learner asks for the strongest one.
+_TUNED = {
+    False: "the best discrimination in inner folds, among equals the least log-loss",
+    True: "the strongest penalty within one standard error of the best discrimination in inner folds",
+}
 COLUMNS_OF_PATH = ["feature", "lambda", "coefficient"]
 
 
@@ -83,9 +88,7 @@ def _of_selector(name: str, step: LassoSelector, X: pd.DataFrame) -> PenaltyView
 def _of_learner(name: str, learner: Any, X: pd.DataFrame, target: Target) -> PenaltyView:
     path = _path_of(X, target)
     used = float(learner.strength * path.lambdas[0])
-    n_chosen, rule = int((learner.coef_ != 0).sum()), "the best discrimination in inner folds"
-    if getattr(learner, "strongest_first", False):
-        rule = "the strongest penalty within one standard error of the best discrimination in inner folds"
+    n_chosen, rule = int((learner.coef_ != 0).sum()), _TUNED[getattr(learner, "strongest_first", False)]
     return PenaltyView(name, _long(path, used / 10), rule, {"λ used": used}, pd.DataFrame(), n_chosen, path.kind)
 
 

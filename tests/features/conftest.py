@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
+from radsupport.features.deep_result import DeepResult
+from radsupport.paths import StudyPaths
 from radsupport.study import load_study
 from radsupport.study_schema import Study
 
@@ -40,6 +42,22 @@ class Scans:
     def excluded(self, *subjects: str, reason: str = "mask is empty") -> pd.DataFrame:
         """Return the cases with some of them excluded by chapter 02."""
         return self.cases.assign(exclusion=np.where(self.cases["subject"].isin(subjects), reason, ""))
+
+    def result(
+        self, run: Callable[..., DeepResult], study: Study, name: str, cohort: Any = None, cases: Any = None
+    ) -> DeepResult:
+        """Run chapter 04's `run` on these patients, in a root of its own."""
+        cohort, cases = self.cohort if cohort is None else cohort, self.cases if cases is None else cases
+        return run(study, cohort, cases, StudyPaths(study.id, self.folder_for(name)), False)
+
+    @staticmethod
+    def require_same(one: DeepResult, two: DeepResult) -> None:
+        """Require the very same numbers in every table of two results."""
+        pd.testing.assert_frame_equal(one.features, two.features, check_exact=True)
+        pd.testing.assert_frame_equal(one.history, two.history, check_exact=True)
+        assert one.by_fold.keys() == two.by_fold.keys()
+        for k, table in one.by_fold.items():
+            pd.testing.assert_frame_equal(table, two.by_fold[k], check_exact=True)
 
     def folder_for(self, name: str) -> Path:
         """Return an empty root for one run."""

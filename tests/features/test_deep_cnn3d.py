@@ -16,10 +16,10 @@ from sklearn.model_selection import StratifiedKFold
 
 from radsupport.errors import InputError, MaskError
 from radsupport.features import deep_cnn3d, network_training
-from radsupport.features.deep_cnn3d import Scheme, case_patches, field_voxels, run, settings_of, train_schemes
+from radsupport.features.deep_cnn3d import Scheme, case_patches, run, settings_of, spec_of, train_schemes
 from radsupport.features.deep_result import DeepResult
 from radsupport.features.slices import Patch, Sampling
-from radsupport.paths import StudyPaths
+from radsupport.imaging.sampling import covered_voxels
 from radsupport.study_schema import Study
 
 DEEP = {
@@ -41,23 +41,9 @@ def scans(make_scans: Callable[..., Any]) -> Any:
     return make_scans(14, 4)
 
 
-def result_of(study: Study, scans: Any, name: str, cohort: Any = None, cases: Any = None) -> DeepResult:
-    cohort, cases = scans.cohort if cohort is None else cohort, scans.cases if cases is None else cases
-    return run(study, cohort, cases, StudyPaths(study.id, scans.folder_for(name)), False)
-
-
 @pytest.fixture(scope="module")
 def result(study: Study, scans: Any) -> DeepResult:
-    return result_of(study, scans, "first")
-
-
-def same_risks(one: DeepResult, two: DeepResult) -> None:
-    """Require the very same numbers in every table."""
-    pd.testing.assert_frame_equal(one.features, two.features, check_exact=True)
-    pd.testing.assert_frame_equal(one.history, two.history, check_exact=True)
-    assert one.by_fold.keys() == two.by_fold.keys()
-    for k, table in one.by_fold.items():
-        pd.testing.assert_frame_equal(table, two.by_fold[k], check_exact=True)
+    return scans.result(run, study, "first")
 
 
 def of(table: pd.DataFrame, subjects: Any) -> np.ndarray:
@@ -80,7 +66,7 @@ def test_an_out_of_fold_risk_does_not_know_the_label_of_its_patient(
     assert result.folds is not None
     assert result.folds.to_dict() == fold_of(labels).to_dict()
     one, two = swappable(labels, fold_of)
-    other = result_of(study, scans, "relabelled", scans.relabelled(**{one: 1, two: 0}))
+    other = scans.result(run, study, "relabelled", scans.relabelled(**{one: 1, two: 0}))
     assert other.folds is not None
     own = result.folds[one]
     assert other.folds.to_dict() == result.folds.to_dict()
@@ -113,15 +99,15 @@ def test_the_apparent_risk_of_a_training_patient_is_by_the_networks_that_learnt_
 def test_a_planted_effect_is_found_in_patients_outside_training(study: Study, scans: Any) -> None:
     assert study.deep is not None
     longer = study.model_copy(update={"deep": study.deep.model_copy(update={"max_epochs": 12, "width": 0.1})})
-    found = result_of(longer, scans, "longer").features
+    found = scans.result(run, longer, "longer").features
     outside = scans.labels("external")
     for risk in of(found, outside.index).T:
         assert risk[outside == 1].min() > risk[outside == 0].max()
 
 
 def test_the_seed_fixes_everything(study: Study, scans: Any, result: DeepResult) -> None:
-    same_risks(result, result_of(study, scans, "again"))
-    other = result_of(study.model_copy(update={"seed": 2}), scans, "other seed")
+    scans.require_same(result, scans.result(run, study, "again"))
+    other = scans.result(run, study.model_copy(update={"seed": 2}), "other seed")
     assert not np.allclose(of(other.features, scans.cohort["subject"]), of(result.features, scans.cohort["subject"]))
 
 
@@ -135,10 +121,10 @@ def test_a_killed_training_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(kill_after(written)):
-        result_of(study, scans, f"killed {written}")
+        scans.result(run, study, f"killed {written}")
     epochs, save = [], network_training.save_checkpoint
     monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
-    same_risks(result, result_of(study, scans, f"killed {written}"))
+    scans.require_same(result, scans.result(run, study, f"killed {written}"))
     assert len(epochs) == 2 * 2 * 2 - written  # schemes x folds x epochs, none of them run twice
 
 
@@ -147,7 +133,7 @@ def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
 ) -> None:
     cases = scans.excluded("E01")
     cases = cases[cases["subject"] != "E02"]
-    lost = result_of(study, scans, "first", cases=cases)
+    lost = scans.result(run, study, "first", cases=cases)
     expected = pd.DataFrame(
         {
             "subject": ["E01", "E02"],
@@ -164,7 +150,7 @@ def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
 
 
 def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(study: Study, scans: Any) -> None:
-    lost = result_of(study, scans, "no T03", cases=scans.excluded("T03"))
+    lost = scans.result(run, study, "no T03", cases=scans.excluded("T03"))
     assert lost.folds is not None
     assert lost.folds.index.tolist() == scans.labels().index.tolist()
     assert lost.folds.value_counts().to_dict() == {0: 7, 1: 7}
@@ -176,7 +162,7 @@ def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(stu
 
 def test_nobody_with_an_input_is_said_in_plain_words(study: Study, scans: Any) -> None:
     with pytest.raises(InputError, match=r"No training patient has a patch in the arterial phase.*mask is empty"):
-        result_of(study, scans, "none", cases=scans.excluded(*scans.cohort["subject"]))
+        scans.result(run, study, "none", cases=scans.excluded(*scans.cohort["subject"]))
 
 
 def test_schemes_that_lost_different_patients_are_refused(
@@ -193,7 +179,7 @@ def test_schemes_that_lost_different_patients_are_refused(
 
     monkeypatch.setattr(deep_cnn3d, "tumour_patch", cut_but_one)
     with pytest.raises(InputError, match="can not use the same patients"):
-        result_of(study, scans, "different")
+        scans.result(run, study, "different")
 
 
 def test_patches_are_the_windowed_image_around_the_largest_section(study: Study, scans: Any) -> None:
@@ -218,8 +204,9 @@ def test_patches_are_the_windowed_image_around_the_largest_section(study: Study,
 def test_the_field_is_turned_from_mm_into_voxels_axis_by_axis(study_with: Callable[..., Study]) -> None:
     spacing = {"spacing_mm": (0.5, 2.0, 3.0)}  # x, y, z; the field is given as slices, rows, columns
     study = study_with("cui2022", {**DEEP, "field_mm": [30, 40, 50]}, preprocessing=spacing)
-    assert field_voxels(study) == (10, 20, 100)
-    assert field_voxels(study_with("cui2022", {**DEEP, "field_mm": None})) is None
+    assert covered_voxels(study, spec_of(study)) == (10, 20, 100)
+    whole = study_with("cui2022", {**DEEP, "field_mm": None}, preprocessing=spacing)
+    assert covered_voxels(whole, spec_of(whole)) == tuple(DEEP["patch"])
 
 
 def test_settings_of_the_study_reach_the_training(study: Study) -> None:

@@ -17,7 +17,6 @@ from radsupport.features.deep_result import DeepResult
 from radsupport.features.resnet import build_resnet, resnet_features
 from radsupport.features.resnet_finetune import FineTuneSettings, fine_tune
 from radsupport.modelling.crossval import assign_folds
-from radsupport.paths import StudyPaths
 from radsupport.study_schema import Study
 
 FOLDS = 2
@@ -43,23 +42,9 @@ def scans(narrow_resnet: None, make_scans: Callable[..., Any]) -> Any:
     return make_scans(14, 3)
 
 
-def result_of(study: Study, scans: Any, name: str, cohort: Any = None, cases: Any = None) -> DeepResult:
-    cohort, cases = scans.cohort if cohort is None else cohort, scans.cases if cases is None else cases
-    return run(study, cohort, cases, StudyPaths(study.id, scans.folder_for(name)), False)
-
-
 @pytest.fixture(scope="module")
 def result(study: Study, scans: Any) -> DeepResult:
-    return result_of(study, scans, "first")
-
-
-def same_features(one: DeepResult, two: DeepResult) -> None:
-    """Require the very same numbers in every table."""
-    pd.testing.assert_frame_equal(one.features, two.features, check_exact=True)
-    pd.testing.assert_frame_equal(one.history, two.history, check_exact=True)
-    assert one.by_fold.keys() == two.by_fold.keys()
-    for k, table in one.by_fold.items():
-        pd.testing.assert_frame_equal(table, two.by_fold[k], check_exact=True)
+    return scans.result(run, study, "first")
 
 
 def of(table: pd.DataFrame, subjects: Any) -> np.ndarray:
@@ -76,7 +61,7 @@ def pair(study: Study, scans: Any, swappable: Callable[..., tuple[str, str]]) ->
 
 @pytest.fixture(scope="module")
 def relabelled(study: Study, scans: Any, pair: tuple[str, str]) -> DeepResult:
-    return result_of(study, scans, "relabelled", scans.relabelled(**dict(zip(pair, (1, 0), strict=True))))
+    return scans.result(run, study, "relabelled", scans.relabelled(**dict(zip(pair, (1, 0), strict=True))))
 
 
 def test_out_of_fold_features_do_not_know_the_label_of_their_patient(
@@ -128,7 +113,7 @@ def test_as_published_the_features_carry_the_patients_own_label(
     published: Study, scans: Any, result: DeepResult, relabelled: DeepResult, pair: tuple[str, str]
 ) -> None:
     # the folders hold the checkpoint of the network tuned on everybody, which is the same one
-    found = result_of(published, scans, "first")
+    found = scans.result(run, published, "first")
     assert found.by_fold == {}
     assert found.folds is None
     assert found.history["network"].unique().tolist() == [EVERYONE]
@@ -138,8 +123,8 @@ def test_as_published_the_features_carry_the_patients_own_label(
 
 
 def test_the_seed_fixes_everything(study: Study, published: Study, scans: Any, result: DeepResult) -> None:
-    same_features(result, result_of(study, scans, "again"))
-    other = result_of(published.model_copy(update={"seed": 2}), scans, "other")
+    scans.require_same(result, scans.result(run, study, "again"))
+    other = scans.result(run, published.model_copy(update={"seed": 2}), "other")
     assert not np.allclose(of(other.features, ["E00"]), of(result.features, ["E00"]))
 
 
@@ -153,17 +138,17 @@ def test_a_killed_training_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(kill_after(written)):
-        result_of(study, scans, f"killed {written}")
+        scans.result(run, study, f"killed {written}")
     epochs, save = [], network_training.save_checkpoint
     monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
-    same_features(result, result_of(study, scans, f"killed {written}"))
+    scans.require_same(result, scans.result(run, study, f"killed {written}"))
     assert len(epochs) == (FOLDS + 1) * 2 - written  # networks x epochs, none of them run twice
 
 
 def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
     study: Study, scans: Any, result: DeepResult
 ) -> None:
-    lost = result_of(study, scans, "first", cases=scans.excluded("E01", reason="spacing unknown"))
+    lost = scans.result(run, study, "first", cases=scans.excluded("E01", reason="spacing unknown"))
     assert lost.failed.to_dict("records") == [
         {"subject": "E01", "phase": "arterial", "reason": "Excluded: spacing unknown"}
     ]
@@ -178,7 +163,7 @@ def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
 def test_a_training_patient_without_an_input_trains_nothing_and_keeps_its_fold(
     study: Study, scans: Any, result: DeepResult
 ) -> None:
-    lost = result_of(study, scans, "first", cases=scans.excluded("T03"))
+    lost = scans.result(run, study, "first", cases=scans.excluded("T03"))
     assert lost.folds is not None
     assert result.folds is not None
     pd.testing.assert_series_equal(lost.folds, result.folds)
@@ -195,7 +180,7 @@ def test_a_training_patient_without_an_input_trains_nothing_and_keeps_its_fold(
 def test_patients_of_unknown_outcome_are_described_but_not_learnt(study: Study, scans: Any) -> None:
     cohort = scans.cohort.astype({"label": float}).set_index("subject")
     cohort.loc["T05", "label"] = np.nan
-    found = result_of(study, scans, "unknown", cohort.reset_index())
+    found = scans.result(run, study, "unknown", cohort.reset_index())
     assert found.folds is not None
     assert "T05" not in found.folds.index
     assert np.isfinite(of(found.features, ["T05"])).all()
@@ -220,10 +205,10 @@ def test_the_page_names_each_network_and_its_kept_epoch(result: DeepResult) -> N
 def test_each_phase_has_its_own_network(published: Study, make_scans: Callable[..., Any]) -> None:
     phases = dict.fromkeys(("arterial", "venous"), published.phases["arterial"])
     two = make_scans(8, 1, list(phases))
-    both = result_of(published.model_copy(update={"phases": phases}), two, "phases")
+    both = two.result(run, published.model_copy(update={"phases": phases}), "phases")
     assert both.history["network"].unique().tolist() == [f"arterial, {EVERYONE}", f"venous, {EVERYONE}"]
     alone = published.model_copy(update={"phases": {"venous": phases["venous"]}})
-    venous = result_of(alone, two, "phases").features
+    venous = two.result(run, alone, "phases").features
     assert venous.shape == (9, 1 + 512)
     pd.testing.assert_frame_equal(both.features[venous.columns], venous)
 
@@ -231,6 +216,6 @@ def test_each_phase_has_its_own_network(published: Study, make_scans: Callable[.
 def test_nobody_to_learn_from_is_said_in_plain_words(study: Study, published: Study, scans: Any) -> None:
     trained = scans.labels().index
     with pytest.raises(InputError, match=r"No training patient has an image in the arterial phase.*mask is empty"):
-        result_of(published, scans, "none", cases=scans.excluded(*trained))
+        scans.result(run, published, "none", cases=scans.excluded(*trained))
     with pytest.raises(InputError, match="trained on a label only"):
-        result_of(study, scans, "none", scans.cohort.drop(columns="label"))
+        scans.result(run, study, "none", scans.cohort.drop(columns="label"))

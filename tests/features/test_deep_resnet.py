@@ -37,14 +37,9 @@ def scans(narrow_resnet: None, make_scans: Callable[..., Any]) -> Any:
     return make_scans(6, 3, PHASES)
 
 
-def result_of(study: Study, scans: Any, name: str, cohort: Any = None, cases: Any = None) -> DeepResult:
-    cohort, cases = scans.cohort if cohort is None else cohort, scans.cases if cases is None else cases
-    return run(study, cohort, cases, StudyPaths(study.id, scans.folder_for(name)), False)
-
-
 @pytest.fixture(scope="module")
 def result(study: Study, scans: Any) -> DeepResult:
-    return result_of(study, scans, "first")
+    return scans.result(run, study, "first")
 
 
 def numbered() -> Volume:
@@ -105,7 +100,7 @@ def rotation(study_with: Callable[..., Study]) -> Study:
 
 @pytest.fixture(scope="module")
 def rotated(rotation: Study, scans: Any) -> DeepResult:
-    return result_of(rotation, scans, "rotated")
+    return scans.result(run, rotation, "rotated")
 
 
 def start_of(study: Study, scans: Any, images: dict[str, Images], name: str) -> tuple[ResNetFeatures, pd.DataFrame]:
@@ -115,7 +110,7 @@ def start_of(study: Study, scans: Any, images: dict[str, Images], name: str) -> 
 def test_no_label_reaches_the_features(rotation: Study, scans: Any, rotated: DeepResult) -> None:
     flipped = scans.cohort.assign(label=1 - scans.cohort["label"])
     # a training that knew the labels would not find the first one's checkpoint
-    other = result_of(rotation, scans, "rotated", flipped)
+    other = scans.result(run, rotation, "rotated", flipped)
     pd.testing.assert_frame_equal(rotated.features, other.features, check_exact=True)
     assert rotated.by_fold == {}
     assert rotated.folds is None
@@ -161,8 +156,8 @@ def test_a_killed_pretraining_goes_on_where_it_was(
 
 
 def test_the_seed_fixes_the_weights(study: Study, scans: Any, result: DeepResult) -> None:
-    pd.testing.assert_frame_equal(result_of(study, scans, "again").features, result.features, check_exact=True)
-    other = result_of(study.model_copy(update={"seed": 2}), scans, "other").features
+    pd.testing.assert_frame_equal(scans.result(run, study, "again").features, result.features, check_exact=True)
+    other = scans.result(run, study.model_copy(update={"seed": 2}), "other").features
     assert not np.allclose(other.iloc[:, 1:], result.features.iloc[:, 1:])
 
 
@@ -171,7 +166,7 @@ def test_a_case_without_an_input_is_missing_in_its_phase_and_harms_nobody(
 ) -> None:
     lost = (scans.cases["subject"] == "T01") & (scans.cases["phase"] == "venous")
     cases = scans.cases.assign(exclusion=np.where(lost, "truncated scan", ""))
-    found = result_of(study, scans, "first", cases=cases)
+    found = scans.result(run, study, "first", cases=cases)
     assert found.failed.to_dict("records") == [
         {"subject": "T01", "phase": "venous", "reason": "Excluded: truncated scan"}
     ]
@@ -185,7 +180,7 @@ def test_a_case_without_an_input_is_missing_in_its_phase_and_harms_nobody(
 def test_nobody_with_an_input_is_said_in_plain_words(study: Study, scans: Any) -> None:
     cases = scans.cases.assign(exclusion=np.where(scans.cases["phase"] == "venous", "no contrast", ""))
     with pytest.raises(InputError, match=r"No patient has an image in the venous phase.*no contrast"):
-        result_of(study, scans, "none", cases=cases)
+        scans.result(run, study, "none", cases=cases)
 
 
 def test_who_only_trains_a_segmentation_gets_no_features(study: Study, scans: Any) -> None:
@@ -210,7 +205,7 @@ def icc_2_1(first: np.ndarray, second: np.ndarray) -> float:
 def test_the_second_reader_is_judged_by_the_closed_form(study: Study, scans: Any, result: DeepResult) -> None:
     twice = [f"T{i:02d}" for i in range(5)]  # the first five training patients, by `icc_subjects`
     swapped = scans.cases.rename(columns={"mask": "mask_reader2", "mask_reader2": "mask"})
-    again = result_of(study, scans, "first", cases=swapped).features.set_index("subject").loc[twice]
+    again = scans.result(run, study, "first", cases=swapped).features.set_index("subject").loc[twice]
     first = result.features.set_index("subject").loc[twice]
     assert result.icc["feature"].tolist() == first.columns.tolist()
     assert result.icc["n"].unique().tolist() == [5]
@@ -223,7 +218,7 @@ def test_the_second_reader_is_judged_by_the_closed_form(study: Study, scans: Any
 
 def test_the_same_outline_twice_agrees_perfectly(study: Study, scans: Any) -> None:
     cases = scans.cases.assign(mask_reader2=scans.cases["mask"])
-    icc = result_of(study, scans, "first", cases=cases).icc["icc"].dropna()
+    icc = scans.result(run, study, "first", cases=cases).icc["icc"].dropna()
     assert len(icc) > 500  # the others are 0 in everybody
     np.testing.assert_allclose(icc, 1, atol=1e-12)
 
@@ -281,5 +276,5 @@ def test_a_network_describes_an_image_once(
         raise AssertionError("this image was described before")
 
     monkeypatch.setattr(ResNetFeatures, "forward", describe)
-    again = result_of(study, scans, "first", cases=scans.cases.drop(columns="mask_reader2"))
+    again = scans.result(run, study, "first", cases=scans.cases.drop(columns="mask_reader2"))
     pd.testing.assert_frame_equal(again.features, result.features, check_exact=True)
