@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 book: $(READY)
-	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules progress --rerun-incomplete \
+	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules progress --rerun-incomplete --nolock \
 	    --config study=$(STUDY) profile=$(PROFILE)
 	@python -c "from radsupport import pipeline; print(pipeline.timings())"
 	@echo "The site is at book/_build/html/index.html"

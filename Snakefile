@@ -1,10 +1,15 @@
 # The DAG of the book: one rule per chapter and study. Snakemake reruns only what changed.
-import os
+from pathlib import Path
 
-from radsupport import pipeline
+from radsupport import lock, pipeline
+
+# Snakemake's own lock outlives a build that was killed; this one does not.
+if workflow.is_main_process and not workflow.dryrun:
+    LOCK = lock.hold_alone(Path(".snakemake/book.lock"))
 
 STUDIES, LEFT_OUT = pipeline.choose_studies(config.get("study", "default"))
 PROFILE = config.get("profile", "demo")
+CORES = workflow.cores
 SITE = "book/_build/html/index.html"
 
 
@@ -40,8 +45,11 @@ rule data:
         "data/{study}/.ready",
     log:
         "results/{study}/logs/data.log",
+    threads: (CORES + 1) // 2
+    resources:
+        jobs=CORES,
     shell:
-        "radsupport prepare {wildcards.study} --jobs {threads} > {log} 2>&1 || (cat {log}; exit 1)"
+        "radsupport prepare {wildcards.study} --jobs {resources.jobs} > {log} 2>&1 || (cat {log}; exit 1)"
 
 
 rule chapter:
@@ -54,7 +62,9 @@ rule chapter:
         profile=PROFILE,
     log:
         "results/{study}/logs/{chapter}.log",
-    threads: lambda w: pipeline.threads_of(w.chapter)
+    threads: lambda w: pipeline.threads_of(w.chapter, CORES)
+    resources:
+        jobs=lambda w: CORES if w.chapter in pipeline.DIVIDED else 1,
     shell:
         "python -m radsupport.pipeline {wildcards.chapter} {wildcards.study} --profile {params.profile}"
-        " --jobs {threads}"
+        " --jobs {resources.jobs}"

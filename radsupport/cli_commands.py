@@ -10,6 +10,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from radsupport.errors import InputError, ManifestError, Problem
+from radsupport.files import written_whole
 from radsupport.paths import StudyPaths
 from radsupport.study import load_study, study_ids
 from radsupport.study_schema import Study
@@ -127,14 +128,12 @@ def append_rows(path: Path, rows: list[list[str]]) -> None:
     header = next(csv.reader(io.StringIO(text.lstrip("\ufeff"))))
     lines = [dict(zip(REQUIRED, row, strict=True)) for row in rows]
     added = _as_csv([[line.get(column.strip(), "") for column in header] for line in lines])
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text + ("" if text.endswith("\n") else "\n") + added, encoding="utf-8")
-    _, problems = parse_manifest(partial)
-    if problems:
-        partial.unlink()
-        shown = [Problem(p.what, p.expected, p.remedy, str(path), p.row, p.column, p.value) for p in problems]
-        raise ManifestError(f"Nothing was appended to {path}: with these rows it could not be used.", shown)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(text + ("" if text.endswith("\n") else "\n") + added, encoding="utf-8")
+        _, problems = parse_manifest(partial)
+        if problems:
+            shown = [Problem(p.what, p.expected, p.remedy, str(path), p.row, p.column, p.value) for p in problems]
+            raise ManifestError(f"Nothing was appended to {path}: with these rows it could not be used.", shown)
 
 
 def _as_csv(rows: list[list[str]]) -> str:

@@ -18,6 +18,7 @@ from pandera.errors import SchemaErrors
 
 from radsupport.contracts_json import read_chapter_json, write_chapter_json
 from radsupport.errors import ContractError, Problem
+from radsupport.files import written_whole
 
 __all__ = [
     "CASES", "COHORT", "COHORTS", "FEATURES", "KINDS", "PREDICTIONS", "read_chapter_json", "read_table",
@@ -177,10 +178,8 @@ def write_table(frame: pd.DataFrame, name: str, folder: Path) -> Path:
     """
     path = Path(folder) / f"{name}.parquet"
     checked = validate_table(frame, name, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    checked.to_parquet(partial, index=False)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        checked.to_parquet(partial, index=False)
     return path
 
 

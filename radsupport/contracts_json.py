@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from radsupport.errors import ContractError, Problem
+from radsupport.files import written_whole
 
 VERSIONS_OF = (
     "radsupport", "numpy", "pandas", "scipy", "scikit-learn", "lifelines", "scikit-survival", "statsmodels",
@@ -60,10 +61,8 @@ def write_chapter_json(
         "inputs": {item.name: hashlib.sha256(item.read_bytes()).hexdigest() for item in files},
         "versions": _versions(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 

@@ -103,5 +103,9 @@ class NotEstimableError(RadsupportError, ValueError):
     """The input is valid, but the quantity asked for does not exist for it."""
 
 
+class BusyError(RadsupportError):
+    """Another process builds the book in the same folder."""
+
+
 class FetchError(RadsupportError):
     """A public data set could not be downloaded or its checksum does not match."""

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import zmq
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from radsupport.chapter import ENDS_HERE, why_unused
 from radsupport.cohort import datasets
@@ -25,6 +27,9 @@ PUBLISHED = "published"
 #: Pages of the book that staging writes.
 GENERATED = ("index.md", "_toc.yml")
 
+#: A kernel warns when its local sockets are not encrypted; where the library can, they are.
+KERNEL = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
+
 #: Chapters that each chapter reads from.
 UPSTREAM = {
     "01_cohort": (),
@@ -37,6 +42,8 @@ UPSTREAM = {
     "08_nomogram": ("05_modelling", "06_validation"),
     "09_published": (),
 }
+#: Chapters whose work is divided over processes, case by case or fold by fold.
+DIVIDED = ("02_preprocessing", "03_radiomics", "05_modelling")
 #: Parts of the package whose change makes a chapter out of date.
 CODE = {
     "01_cohort": ("cohort",),
@@ -45,7 +52,7 @@ CODE = {
     "04_deep_features": ("features", "imaging"),
     "05_modelling": ("modelling",),
     "06_validation": ("validation",),
-    "07_survival": ("survival",),
+    "07_survival": ("survival", "validation"),
     "08_nomogram": ("nomogram", "modelling"),
     "09_published": ("published", "cohort"),
 }
@@ -108,9 +115,13 @@ def chapter_inputs(study: str, chapter: str) -> list[str]:
     return [*own, f"studies/{study}.yaml", f"data/{study}/.ready", *earlier]
 
 
-def threads_of(chapter: str) -> int:
-    """Return how many cores a chapter uses: extraction uses all of them, the others one."""
-    return (os.cpu_count() or 1) if chapter == "03_radiomics" else 1
+def threads_of(chapter: str, cores: int) -> int:
+    """Return how many cores a chapter counts for.
+
+    A chapter with work per case or per fold may use all of them (``--jobs``) but counts for half: two chapters run
+    side by side, and no core waits while one of them is at a step that can not be divided.
+    """
+    return (cores + 1) // 2 if chapter in DIVIDED else 1
 
 
 def book_sources() -> list[str]:
@@ -143,7 +154,7 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
         with log.open("w", encoding="utf-8") as stream:
             papermill.execute_notebook(
                 source, failed, parameters=parameters, kernel_name="python3",
-                progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
+                progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".", config=KERNEL,
             )  # fmt: skip
     except PapermillExecutionError as error:
         log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, model_validator
 
@@ -241,6 +241,11 @@ class Study(Strict):
     def is_synthetic(self) -> bool:
         """Whether every case of this study comes from the generator."""
         return self.data.kind == "synthetic"
+
+    @property
+    def cohort_names(self) -> dict[Any, str]:
+        """Names of the cohorts in words, by their keys (strings; pandas calls the keys of groups Hashable)."""
+        return {str(key): cohort.name for key, cohort in self.cohorts.items()}
 
     def signature(self, name: str) -> Signature:
         """Return the signature called `name`."""

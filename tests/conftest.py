@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import settings
@@ -16,6 +17,13 @@ settings.register_profile("radsupport", deadline=None)
 settings.load_profile("radsupport")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def numpy_warns() -> Iterator[None]:
+    """Let numpy warn in every test: lifelines, a reference of some, turns it off for the whole process."""
+    with np.errstate(divide="warn", over="warn", invalid="warn"):
+        yield
 
 
 @pytest.fixture(scope="session")

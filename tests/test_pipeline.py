@@ -96,3 +96,9 @@ def test_a_chapter_that_a_study_does_not_use_says_so_in_one_line(project: Path) 
     text = (project / "results/hosny2018/notebooks/07_survival.ipynb").read_text()
     assert "This study does not use this chapter" in text
     assert (project / "results/hosny2018/07_survival.json").is_file()
+
+
+def test_chapters_with_divided_work_count_for_half_the_cores() -> None:
+    assert [pipeline.threads_of("03_radiomics", cores) for cores in (1, 2, 3, 16)] == [1, 1, 2, 8]
+    assert pipeline.threads_of("06_validation", 16) == 1
+    assert set(pipeline.DIVIDED) < set(pipeline.CHAPTERS)

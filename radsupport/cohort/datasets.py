@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from radsupport.cohort.manifest import study_files
 from radsupport.errors import FetchError, ManifestError, Problem
+from radsupport.files import written_whole
 from radsupport.paths import StudyPaths
 from radsupport.study_schema import Study
 
@@ -227,10 +228,8 @@ def _wrong_checksum(file: Path, sha256: str, remedy: str) -> Iterator[Problem]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(source, partial)
-    partial.replace(target)
+    with written_whole(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 def _download(path: str, url: str, sha256: str, target: Path) -> tuple[str, Problem | None]:

@@ -8,7 +8,6 @@ that are mostly missing; it looks at the training cohort alone and never at the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +19,7 @@ from radsupport.cohort.manifest import study_files
 from radsupport.cohort.sheets import Sheet, cell_text
 from radsupport.contracts import write_table
 from radsupport.errors import ClinicalTableError, InputError, Problem
+from radsupport.files import write_csv
 from radsupport.study_schema import Study
 
 NO_FEATURE = "the published table holds no feature of this subject"
@@ -81,11 +81,9 @@ def write_feature_tables(tables: CohortTables, folder: Path) -> list[Path]:
     written = []
     for source, table in tables.features.items():
         written.append(write_table(table, f"features_{source}", Path(folder)))
-        failed = failed_cases(table)
         path = Path(folder) / f"features_{source}_log.csv"
-        partial = path.with_name(f".{path.name}.partial")
-        failed.to_csv(partial, index=False)
-        written.append(partial.replace(path))
+        write_csv(failed_cases(table), path)
+        written.append(path)
     return written
 
 
@@ -183,9 +181,3 @@ def _needed(study: Study, cells: pd.DataFrame, patterns: list[re.Pattern[str]]) 
 
 def _counts(reasons: pd.Series) -> str:
     return "; ".join(f"{reason}: {n}" for reason, n in reasons.value_counts().items())
-
-
-def steps_of(log: pd.DataFrame) -> Iterator[str]:
-    """Yield each step that changed something as one sentence, for the text of chapter 01."""
-    for row in log[log["count"] > 0].to_dict("records"):
-        yield f"{row['source']}: {row['step']}: {row['count']}" + (f" ({row['detail']})" if row["detail"] else "")

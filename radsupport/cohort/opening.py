@@ -139,7 +139,7 @@ def followed(cohort: pd.DataFrame) -> pd.DataFrame:
 
 def cohort_names(study: Study) -> dict[str, str]:
     """Return the names of the cohorts with an outcome by their keys, in the study's order."""
-    return {str(key): spec.name for key, spec in study.cohorts.items() if key != "segmentation"}
+    return {key: name for key, name in study.cohort_names.items() if key != "segmentation"}
 
 
 def outcome_names(study: Study) -> dict[str, str]:

@@ -23,6 +23,7 @@ from radsupport.cohort.phantom_shapes import Grid
 from radsupport.cohort.phantom_subjects import draw_subjects
 from radsupport.errors import StudyError
 from radsupport.features.parallel import map_cases
+from radsupport.files import written_whole
 from radsupport.schema_synthetic import Anatomy, Scanner, Synthetic
 from radsupport.study import Study
 
@@ -241,6 +242,5 @@ def _scan(volume: np.ndarray, grid: Grid, scanner: Scanner, rng: np.random.Gener
 def _write(array: np.ndarray, grid: Grid, path: Path) -> None:
     image = sitk.GetImageFromArray(array if array.dtype == np.int16 else array.astype(np.uint8))
     image.SetSpacing(grid.spacing[::-1])
-    partial = path.with_name(f".partial_{path.name}")
-    sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)
-    partial.replace(path)
+    with written_whole(path) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)

@@ -53,11 +53,6 @@ def augment(patch: NDArray[Any], operation: Operation, shift: tuple[int, int] = 
     return np.ascontiguousarray(patch)
 
 
-def sevenfold(patch: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
-    """Return the patch and its six copies, stacked in the order of `OPERATIONS`; shape (7, ..., rows, columns)."""
-    return np.stack([augment(patch, operation, shift) for operation in OPERATIONS])
-
-
 def _translate(patch: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
     """Move without wrapping round: what leaves on one side does not come back on the other."""
     moved = np.zeros_like(patch)

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from radsupport.chapter import Chapter
-from radsupport.features.variants import Variant, write_csv, write_fold_tables, write_variants
+from radsupport.features.variants import Variant, write_fold_tables, write_variants
+from radsupport.files import write_csv
 
 FOLDS = "folds.csv"
 NO_HISTORY = ["network", "epoch", "set", "metric", "value", "kept"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from radsupport.features.deep_inputs import model_phases, predicted_subjects, re
 from radsupport.features.deep_result import DeepResult, tidy_history
 from radsupport.features.roi import region
 from radsupport.features.slices import SliceStack, cuboid_slices, join_stacks, make_inputs, window
-from radsupport.features.torch_tools import content_hash, save_atomically
+from radsupport.features.torch_tools import content_hash
 from radsupport.features.unet import aggregate_slices, bottleneck_features
 from radsupport.features.unet_training import TrainedUNet, UNetSettings, split_subjects, train_unet
+from radsupport.files import written_whole
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.paths import StudyPaths
 from radsupport.study_schema import Study, Unet
@@ -186,7 +186,8 @@ def slice_features(
         file = cache / f"bottleneck_{content_hash(weights, stack.images)[:16]}.npy" if cache else None
         values = np.load(file) if file and file.is_file() else bottleneck_features(network.model, stack.images)
         if file and not file.is_file():
-            save_atomically(file, partial(np.save, arr=values))
+            with written_whole(file) as partial:
+                np.save(partial, values)
         found[phase] = SliceFeatures(values, stack.table)
         failures.append(failed)
     return found, pd.concat(failures, ignore_index=True)

@@ -15,12 +15,14 @@ from torch import nn
 from tqdm import tqdm
 
 from radsupport.errors import NotEstimableError
-from radsupport.features.torch_tools import half_precision, read_torch_file, save_atomically
+from radsupport.features.torch_tools import half_precision, read_torch_file
+from radsupport.files import written_whole
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Store tensors and plain values atomically."""
-    save_atomically(path, lambda stream: torch.save(dict(state), stream))
+    """Store tensors and plain values, whole or not at all."""
+    with written_whole(path) as partial, partial.open("wb") as stream:  # given a path, torch writes its name inside
+        torch.save(dict(state), stream)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

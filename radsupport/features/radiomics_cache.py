@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from radsupport.files import written_whole
 
 EXTRACTION_VERSION = 1
 """Raise this by one when a change of this package changes any feature value."""
@@ -55,18 +55,9 @@ def load(cache: Path, key: str) -> dict[str, Any] | None:
 
 
 def store(cache: Path, key: str, content: dict[str, Any]) -> None:
-    """Keep a result: written under another name, flushed, then renamed, so that no half file can be found."""
-    path = _path(cache, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{key}.{os.getpid()}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Keep a result, whole or not at all."""
+    with written_whole(_path(cache, key)) as partial:
+        partial.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _path(cache: Path, key: str) -> Path:

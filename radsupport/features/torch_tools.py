@@ -20,6 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 from radsupport.errors import InputError
+from radsupport.files import written_whole
 
 Float32Array = NDArray[np.float32]
 Model = TypeVar("Model", bound=nn.Module)
@@ -115,20 +116,6 @@ def content_hash(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-def save_atomically(path: Path, write: Callable[[Any], None]) -> None:
-    """Write a file so that a kill leaves either the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def read_torch_file(path: Path, what: str) -> Any:
     """Return the tensors and plain values of a file, on the CPU; nothing in it is executed.
 
@@ -177,7 +164,8 @@ def cached_rows(
                 rows[i] = row
                 file = files[i]
                 if file is not None:
-                    save_atomically(file, lambda stream, row=row: np.save(stream, row))  # type: ignore[misc]
+                    with written_whole(file) as partial:
+                        np.save(partial, row)
             bar.update(len(part))
     return np.stack([rows[i] for i in range(len(keys))]).astype(np.float32)
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from radsupport.contracts import write_table
 from radsupport.errors import InputError
+from radsupport.files import write_csv
 from radsupport.study_schema import Study
 
 COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
@@ -109,13 +110,6 @@ def write_variants(results: Path, chapter: str, variants: Sequence[Variant]) -> 
     if len(table):
         write_csv(table, path)
     return table
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table without its index so that a kill leaves the old file or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    table.to_csv(partial, index=False)
-    partial.replace(path)
 
 
 def write_fold_tables(results: Path, stem: str, by_fold: Mapping[int, pd.DataFrame]) -> None:

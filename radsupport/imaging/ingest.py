@@ -8,6 +8,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from radsupport.errors import InputError, Problem
+from radsupport.files import written_whole
 from radsupport.imaging.dicom import Series, read_dicom, read_series, scan_folder
 from radsupport.imaging.dicom_seg import read_seg, segment_names
 from radsupport.imaging.rtstruct import read_rtstruct, roi_names
@@ -98,6 +99,6 @@ def find_mask(folder: Path) -> Path | None:
 
 
 def _write(image: sitk.Image, path: Path) -> Path:
-    partial = path.with_name(f".partial_{path.name}")
-    sitk.WriteImage(image, str(partial), useCompression=True)
-    return partial.replace(path)
+    with written_whole(path) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=True)
+    return path

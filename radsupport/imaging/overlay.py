@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import contourpy
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import SimpleITK as sitk
 
@@ -64,46 +61,3 @@ def _section(case: Mapping[Any, Any], margin_mm: float, label: int | None) -> di
         "area_mm2": float(areas[z]),
         "warnings": str(case.get("warnings") or ""),
     }
-
-
-def mask_outline(mask: npt.ArrayLike, spacing: tuple[float, float] = (1.0, 1.0)) -> list[npt.NDArray[np.float64]]:
-    """Return the outlines of a 2-D mask as closed or open lines.
-
-    Parameters
-    ----------
-    mask : array, shape (rows, columns)
-        Non-zero inside.
-    spacing : (row, column)
-        Pixel size in mm.
-
-    Returns
-    -------
-    list of array, shape (n, 2)
-        Points (x, y) in mm from the centre of the first pixel, half-way between inside and outside; a hole has an
-        outline of its own. A mask that reaches the edge of the array is closed there.
-    """
-    padded = np.pad((np.asarray(mask) != 0).astype(float), 1)
-    rows = (np.arange(padded.shape[0]) - 1) * spacing[0]
-    columns = (np.arange(padded.shape[1]) - 1) * spacing[1]
-    return [np.asarray(line) for line in contourpy.contour_generator(columns, rows, padded).lines(0.5)]
-
-
-def before_after(case: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the largest section of one case before and after preprocessing.
-
-    Parameters
-    ----------
-    case : mapping
-        Row of the table `cases` with ``source_image``, ``source_mask``, ``image`` and ``mask``.
-
-    Returns
-    -------
-    DataFrame
-        Two rows, ``stage`` "source" and "preprocessed", with the columns of `contact_sheet_data`.
-    """
-    stages = {"source": ("source_image", "source_mask"), "preprocessed": ("image", "mask")}
-    rows = []
-    for stage, (image, mask) in stages.items():
-        files = {**case, "image": case[image], "mask": case[mask]}
-        rows.append({"stage": stage, **_section(files, 15.0, None)})
-    return pd.DataFrame(rows)

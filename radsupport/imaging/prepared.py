@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from radsupport.features.parallel import map_cases
+from radsupport.files import written_whole
 from radsupport.imaging.preprocessing import Preprocessing, preprocess_case
 
 PREPROCESSING_VERSION = 1
@@ -110,12 +109,9 @@ def store(case: Mapping[str, Any], row: Mapping[str, Any], out: Path, key: str) 
     known = {*case, *files, *(f"source_{role}" for role in files)}
     measured = {name: _plain(value) for name, value in row.items() if name not in known}
     sizes = {name: (out / name).stat().st_size for name in files.values() if name}
-    target = _record(case, out)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex}.partial")
     text = json.dumps({"key": key, "files": files, "sizes": sizes, "measured": measured})
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
+    with written_whole(_record(case, out)) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _record(case: Mapping[str, Any], out: Path) -> Path:

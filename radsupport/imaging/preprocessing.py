@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from radsupport.errors import InputError, RadsupportError
+from radsupport.files import written_whole
 from radsupport.imaging.geometry import check_geometry
 from radsupport.imaging.mask_quality import mask_quality, warnings_of
 from radsupport.imaging.reading import read_image, read_mask
@@ -216,9 +217,8 @@ def _preprocess(case: Mapping[str, Any], settings: Preprocessing, out_dir: Path,
     out_dir.mkdir(parents=True, exist_ok=True)
     for key, prepared in _prepared(image, masks, settings).items():
         target = out_dir / f"{stem}_{key}.nii.gz"
-        partial = target.with_name(f".partial_{target.name}")
-        sitk.WriteImage(prepared, str(partial), useCompression=True, compressionLevel=1)
-        partial.replace(target)
+        with written_whole(target) as partial:
+            sitk.WriteImage(prepared, str(partial), useCompression=True, compressionLevel=1)
         row[key] = str(target)
     return row
 

@@ -92,35 +92,6 @@ def crop(image: sitk.Image, box: Box, fill: float = -1024.0) -> sitk.Image:
     return sitk.ConstantPad(inside, before, after, fill) if any(before) or any(after) else inside
 
 
-def crop_box(
-    image: sitk.Image,
-    mask: sitk.Image,
-    *,
-    size: Sequence[int] | None = None,
-    margin_mm: float = 0.0,
-    fill: float = -1024.0,
-) -> tuple[sitk.Image, sitk.Image]:
-    """Cut image and mask to the region: a box of fixed size centred on it, or its own box plus a margin.
-
-    Parameters
-    ----------
-    image, mask : SimpleITK.Image
-        On one grid.
-    size : (x, y, z), optional
-        Voxels of the box; parts beyond the image are filled.
-    margin_mm : float
-        Used where no size is given.
-    fill : float
-        Value of image voxels beyond the image (HU).
-
-    Returns
-    -------
-    image, mask : SimpleITK.Image
-    """
-    box = bounding_box(mask, margin_mm) if size is None else centred_box(mask, size)
-    return crop(image, box, fill), crop(mask, box, 0)
-
-
 def slice_areas(mask: sitk.Image) -> npt.NDArray[np.float64]:
     """Return the region's area in each axial slice, in mm^2."""
     voxels = (sitk.GetArrayViewFromImage(mask) != 0).sum(axis=(1, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -154,8 +155,8 @@ def _mean_of_draws(values: np.ndarray, level: float) -> dict[str, float]:
     return {"mean": mean, "ci_low": max(0.0, mean - half), "ci_high": min(1.0, mean + half), "p_vs_half": p}
 
 
-def null_words(summary: pd.DataFrame) -> str:
-    """Say what the draws show together, and how little a handful of them can."""
+def null_words(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> str:
+    """Say what the draws show together, and how little a handful of them can; `names` has the cohorts' in words."""
     n, covering = int(summary["intervals"].sum()), int(summary["covering"].sum())
     single = (
         f"{covering} of {counted(n, 'interval')} from single draws hold 0.5, of which 95% should. Signatures share "
@@ -169,7 +170,7 @@ def null_words(summary: pd.DataFrame) -> str:
     draws = int(summary["draws"].max())
     if draws < 2:
         return f"From one draw nothing can be said about a signature: its value is the luck of one sample. {single}"
-    return f"{_joint_words(summary, draws)} {single}"
+    return f"{_joint_words(summary.replace({'cohort': names or {}}), draws)} {single}"
 
 
 def _joint_words(summary: pd.DataFrame, draws: int) -> str:

@@ -123,8 +123,9 @@ class ComBat(TransformerMixin, BaseEstimator):
         shift = self.shift_.reindex(batch).fillna(0.0).to_numpy()
         scale = self.scale_.reindex(batch).fillna(1.0).to_numpy()
         result = adjusted + self._sd * (z - shift) / np.sqrt(scale)
-        table = X.drop(columns=self.center)
-        return table.assign(**dict(zip(self.features_, np.where(self._varies, result, values).T, strict=True)))
+        kept = np.where(self._varies, result, values)
+        table = pd.concat([X[list(self.covariates)], pd.DataFrame(kept, X.index, self.features_)], axis=1)
+        return table[[column for column in X.columns if column != self.center]]
 
     def _standardise(self, values: FloatArray, indicator: FloatArray, covariates: FloatArray) -> FloatArray:
         """Fit the linear model; keep mean, covariate effects and pooled SD; return the z-scores."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError
+from radsupport.files import written_whole
 from radsupport.modelling.endpoint import Target, as_target, discrimination, ranking, risk_of, stratified_folds
 from radsupport.modelling.preparation import as_table
 
@@ -227,10 +227,8 @@ def _hash(*given: Any) -> str:
 
 
 def _write(path: Path, value: Any) -> None:
-    """Write a file whole or not at all: several processes share the folder."""
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(pickle.dumps(value, 5))
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_bytes(pickle.dumps(value, 5))
 
 
 def _transform(steps: Sequence[tuple[str, Any]], X: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from radsupport.report.regression_table import regression_table
 from radsupport.report.wording import estimate, fixed
 from radsupport.study_schema import Study
 from radsupport.survival import cox
-from radsupport.survival.steps_groups import cohort_name
 
 _SPREAD = 1.5  # ratio of standard deviations from which scales are called different
 
@@ -102,7 +101,7 @@ def spread_words(study: Study, table: pd.DataFrame) -> str:
             share = spread[key] / spread["train"] if spread["train"] > 0 else 1.0
             if not 1 / _SPREAD < share < _SPREAD:
                 words.append(
-                    f"{name} in {cohort_name(study, key)}: SD {fixed(spread[key], 3)}, {fixed(share)} of training's"
+                    f"{name} in {study.cohort_names[key]}: SD {fixed(spread[key], 3)}, {fixed(share)} of training's"
                 )
     if not words:
         return ""

@@ -13,7 +13,7 @@ from radsupport.modelling.fitted import settled
 from radsupport.nomogram.steps_model import CLINICAL, NOMOGRAM, SIGNATURE, Model, known_rows, references, refit_rows
 from radsupport.report.wording import estimate, fixed, listed
 from radsupport.study_schema import Study
-from radsupport.survival.steps_groups import cohort_name, slug
+from radsupport.survival.steps_groups import slug
 from radsupport.survival.time_dependent import concordance, concordance_difference
 from radsupport.validation.optimism import Optimism, optimism
 from radsupport.validation.roc import auc, delong_test
@@ -32,7 +32,7 @@ def measure_of(study: Study) -> str:
 
 def places(study: Study, table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     """Return key, name and patients of every cohort, and of the named sets of cohorts of `survival.pooled`."""
-    found = [(str(key), cohort_name(study, key), table[table["cohort"] == key]) for key in study.cohorts]
+    found = [(str(key), study.cohort_names[key], table[table["cohort"] == key]) for key in study.cohorts]
     found += [
         (slug(name), f"{name}, pooled", table[table["cohort"].isin(list(members))])
         for name, members in study.survival.pooled.items()

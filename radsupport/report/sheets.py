@@ -18,7 +18,7 @@ _DPI = 130
 _CENTRE, _WIDTH = 0.5, 1.0  # the pictures are windowed already
 
 
-def folded_sheets(sections: pd.DataFrame, summary: str, caption: str = "") -> str:
+def folded_sheets(sections: pd.DataFrame, summary: str) -> str:
     """Return every section as contact sheets inside one element that opens on a click.
 
     Parameters
@@ -27,7 +27,6 @@ def folded_sheets(sections: pd.DataFrame, summary: str, caption: str = "") -> st
         As `radsupport.imaging.mask_checks.sheet_table` returns it: ``image`` 0 to 1, ``subject`` the words above.
     summary : str
         Words that are always seen.
-    caption : str
 
     Returns
     -------
@@ -35,10 +34,12 @@ def folded_sheets(sections: pd.DataFrame, summary: str, caption: str = "") -> st
         HTML for `display.show_html`: JPEG, as CT noise takes ten times as much room in PNG.
     """
     per_sheet = _COLUMNS * _ROWS
-    parts = [sections.iloc[i : i + per_sheet] for i in range(0, len(sections), per_sheet)]
-    pictures = "".join(_picture(part) for part in parts)
-    note = f"<p>{escape(caption)}</p>" if caption else ""
-    return f'<details class="rad-sheets"><summary>{escape(summary)}</summary>{note}{pictures}</details>'
+    pictures = []
+    for first in range(0, len(sections), per_sheet):
+        part = sections.iloc[first : first + per_sheet]
+        words = f"Sections {first + 1} to {first + len(part)} of {len(sections)}."
+        pictures.append(f'<figure class="rad-figure">{_picture(part)}<figcaption>{words}</figcaption></figure>')
+    return f'<details class="rad-sheets"><summary>{escape(summary)}</summary>{"".join(pictures)}</details>'
 
 
 def _picture(part: pd.DataFrame) -> str:

@@ -14,8 +14,6 @@ from radsupport.validation.smoothing import loess
 
 if TYPE_CHECKING:
     from radsupport.modelling.fitted import FittedModel
-    from radsupport.survival.kaplan_meier import KaplanMeier
-    from radsupport.validation.delong_many import DeLongMatrix
 
 Frames = Mapping[str, pd.DataFrame]
 
@@ -49,13 +47,6 @@ def roc_table(curves: Frames, aucs: Mapping[str, Any]) -> pd.DataFrame:
         found |= {"n": aucs[name].n} if hasattr(aucs[name], "n") else {}
         parts.append(curve.assign(signature=name, **found))
     return pd.concat(parts, ignore_index=True)
-
-
-def kaplan_meier_table(curves: Mapping[str, KaplanMeier]) -> pd.DataFrame:
-    """Stack Kaplan-Meier curves with the column ``group``, for `figures.kaplan_meier`."""
-    if not curves:
-        raise InputError("There are no survival curves to stack.")
-    return pd.concat([km.curve.assign(group=str(name)) for name, km in curves.items()], ignore_index=True)
 
 
 def calibration_table(corrected: pd.DataFrame | None = None, grouped: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -121,24 +112,6 @@ def schoenfeld_table(residuals: pd.DataFrame, covariate: str, span: float = 0.75
     half = stats.norm.ppf(0.975) * se
     kept = own[["covariate", "time", "residual"]]
     return kept.assign(smooth=smooth, ci_low=smooth - half, ci_high=smooth + half)
-
-
-def delong_table(matrix: DeLongMatrix) -> pd.DataFrame:
-    """List each pair of signatures once, for `figures.delong_heatmap`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``signature_a, signature_b, auc_a, auc_b, difference, p``.
-    """
-    areas = matrix.auc.set_index("signature")["auc"]
-    names = list(areas.index)
-    rows = [
-        (a, b, areas[a], areas[b], matrix.difference.loc[a, b], matrix.p.loc[a, b])
-        for i, a in enumerate(names)
-        for b in names[i + 1 :]
-    ]
-    return pd.DataFrame(rows, columns=["signature_a", "signature_b", "auc_a", "auc_b", "difference", "p"])
 
 
 def forest_table(fit: FittedModel, labels: Mapping[str, str] | None = None) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from radsupport.survival.steps_groups import (
     LOW,
     RULES,
     by_rule,
-    cohort_name,
     group_p,
     in_groups,
     of_signature,
@@ -60,7 +59,7 @@ def rule_panels(
             p = group_p(part)
             options = {"outcome": outcome(study).name, "p": None if np.isnan(p) else p}
             found.append((f"{RULES[rule][0].upper()}{RULES[rule][1:]}", group_curves(part), options))
-    return f"{cohort_name(study, key)} (n = {int((own['cohort'] == key).sum())})", found
+    return f"{study.cohort_names[key]} (n = {int((own['cohort'] == key).sum())})", found
 
 
 def common_end(part: pd.DataFrame) -> float:
@@ -170,7 +169,7 @@ def search_words(table: pd.DataFrame, study: Study) -> str:
     own = table[table["used"] & (table["rule"] != "median")]
     if own.empty:
         return ""
-    cohort = cohort_name(study, "train")
+    cohort = study.cohort_names["train"]
     text = (
         f"In {cohort} the cut-off was chosen by the outcome, so the P-values of its groups are too small from here on."
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.report.wording import fixed, p_number
-from radsupport.schema_base import CohortName
 from radsupport.study_schema import Study, Survival
 from radsupport.survival.curves import log_rank, maximally_selected_cutoff, median_follow_up
 from radsupport.validation.roc import youden
@@ -35,11 +33,6 @@ def outcome(study: Study) -> Survival:
     return study.endpoint.survival
 
 
-def cohort_name(study: Study, key: Any) -> str:
-    """Return a cohort's name in words, by its key."""
-    return study.cohorts[cast(CohortName, key)].name
-
-
 def main_signature(study: Study) -> str:
     """Return the signature that the page is about: the first one of the study's list, fixed beforehand."""
     return (study.survival.signatures or [study.validation.best or study.signatures[0].name])[0]
@@ -58,7 +51,8 @@ def followed(predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        subject, cohort, signature, risk, time (months), event, label; cohorts and signatures in the study's order.
+        subject, cohort, signature, risk, time (months), event, label, kind, fold; cohorts and signatures in the study's
+        order.
 
     Raises
     ------
@@ -73,7 +67,8 @@ def followed(predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
     order = {name: i for i, name in enumerate([*study.cohorts, *names])}
     rows = rows.assign(label=rows.get("label", np.nan))
     rows = rows.sort_values(["signature", "cohort"], key=lambda column: column.map(order), kind="stable")
-    return rows[["subject", "cohort", "signature", "risk", "time", "event", "label"]].reset_index(drop=True)
+    columns = ["subject", "cohort", "signature", "risk", "time", "event", "label", "kind", "fold"]
+    return rows[columns].reset_index(drop=True)
 
 
 def follow_up_table(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -84,7 +79,7 @@ def follow_up_table(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
     found = []
     for key, part in rows.drop_duplicates("subject").groupby("cohort", sort=False):
         median = median_follow_up(part["time"], part["event"])
-        row = {"cohort": cohort_name(study, key), "n": len(part), "events": int(part["event"].sum())}
+        row = {"cohort": study.cohort_names[key], "n": len(part), "events": int(part["event"].sum())}
         row |= {"median": median.median, "ci_low": median.ci_low, "ci_high": median.ci_high}
         found.append(row | {"longest": part["time"].max()})
     return pd.DataFrame(found)
@@ -169,7 +164,7 @@ def parts(groups: pd.DataFrame, study: Study) -> list[tuple[str, str, pd.DataFra
     `survival.pooled` names the sets; without it all cohorts together are `POOLED`.
     """
     keys = [key for key in study.cohorts if (groups["cohort"] == key).any()]
-    found = [(str(key), cohort_name(study, key), groups[groups["cohort"] == key]) for key in keys]
+    found = [(str(key), study.cohort_names[key], groups[groups["cohort"] == key]) for key in keys]
     sets = study.survival.pooled or ({"all cohorts": keys} if len(keys) > 1 else {})
     for name, members in sets.items():
         key = slug(name) if study.survival.pooled else POOLED
@@ -208,7 +203,7 @@ def rules_side_by_side(rows: pd.DataFrame, table: pd.DataFrame, study: Study) ->
             searched = key == "train" and np.isfinite(row["p_search"])
             p = row["p_search"] if searched else group_p(part)
             words = f"{counts[LOW]} / {counts[HIGH]}, P {p_number(p)}"
-            name = cohort_name(study, key)
+            name = study.cohort_names[key]
             shown |= {f"{name[0].upper()}{name[1:]}: low / high, log-rank P": words}
         found.append(shown | {"note": row["note"]})
     result = pd.DataFrame(found)
@@ -247,7 +242,7 @@ def one_group_words(groups: pd.DataFrame, study: Study) -> str:
     for (name, key), part in groups.groupby(["signature", "cohort"], sort=False):
         if not ({LOW, HIGH} <= set(part["group"])):
             only = part["group"].iloc[0]
-            words.append(f"the cut-off of {name} puts all {len(part)} patients of {cohort_name(study, key)} at {only}")
+            words.append(f"the cut-off of {name} puts all {len(part)} patients of {study.cohort_names[key]} at {only}")
     if not words:
         return ""
     text = "; ".join(words)

@@ -10,7 +10,7 @@ import pandas as pd
 from radsupport.checks import FloatArray
 from radsupport.report.wording import counted, listed
 from radsupport.study_schema import Study
-from radsupport.survival.steps_groups import cohort_name, outcome
+from radsupport.survival.steps_groups import outcome
 from radsupport.survival.steps_ratios import compared_pairs
 from radsupport.survival.time_dependent import time_dependent_auc_difference, time_dependent_roc
 
@@ -54,7 +54,7 @@ def auc_at_horizons(groups: pd.DataFrame, study: Study) -> tuple[pd.DataFrame, p
         found = time_dependent_roc(
             part["time"], part["event"], part["risk"], times, n_resamples=study.survival.bootstrap, seed=study.seed
         )
-        place: dict[str, Any] = {"signature": name, "key": key, "cohort": cohort_name(study, key), "n": len(part)}
+        place: dict[str, Any] = {"signature": name, "key": key, "cohort": study.cohort_names[key], "n": len(part)}
         rows.append(found.table.assign(**place))
         areas = found.table[["time", "auc", "ci_low", "ci_high"]]
         curves.append(found.curve.merge(areas, on="time").assign(**place))
@@ -105,7 +105,7 @@ def auc_differences(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
             if times:
                 data = both["time"], both["event"], both["risk"], both["other"]
                 found = time_dependent_auc_difference(*data, times)
-                place = {"cohort": cohort_name(study, key), "signature_a": a, "signature_b": b, "n": len(both)}
+                place = {"cohort": study.cohort_names[key], "signature_a": a, "signature_b": b, "n": len(both)}
                 tables.append(pd.DataFrame([place] * len(found)).join(found.drop(columns=["se", "z"])))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
@@ -128,7 +128,7 @@ def auc_over_time(groups: pd.DataFrame, study: Study) -> dict[str, pd.DataFrame]
         if len(times) > 1:
             curve = time_dependent_roc(part["time"], part["event"], part["risk"], times, interval="influence").table
             kept = curve[["time", "auc", "ci_low", "ci_high"]].assign(signature=str(name))
-            found.setdefault(f"{cohort_name(study, key)} (n = {len(part)})", []).append(kept)
+            found.setdefault(f"{study.cohort_names[key]} (n = {len(part)})", []).append(kept)
     return {cohort: pd.concat(tables, ignore_index=True) for cohort, tables in found.items()}
 
 
@@ -139,7 +139,7 @@ def missing_horizons(groups: pd.DataFrame, study: Study) -> str:
         wanted = outcome(study).horizons_months
         lost = [f"{t:g}" for t in wanted if t not in usable_times(part, wanted)]
         if lost:
-            words.append(f"{' and '.join(lost)} months in {cohort_name(study, key)}")
+            words.append(f"{' and '.join(lost)} months in {study.cohort_names[key]}")
     if not words:
         return ""
     need = f"fewer than {FEWEST} patients had the event by then, or are followed beyond"

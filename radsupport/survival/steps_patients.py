@@ -10,7 +10,7 @@ from radsupport.cohort.tables import baseline_table, compare_groups
 from radsupport.errors import NotEstimableError
 from radsupport.report.wording import p_value
 from radsupport.study_schema import Study
-from radsupport.survival.steps_groups import cohort_name, of_signature, outcome
+from radsupport.survival.steps_groups import of_signature, outcome
 
 TEST_WORDS = {
     "student_t": "Student's t", "welch_t": "Welch's t", "mann_whitney": "Mann–Whitney", "chi_square": "chi-square",
@@ -31,7 +31,7 @@ def risk_by_outcome(groups: pd.DataFrame, study: Study, signature: str) -> tuple
     """Return cohort (name), risk and label of one signature's patients, and each cohort's Mann-Whitney P in words."""
     column, _ = outcome_classes(study)
     own = of_signature(groups, signature).dropna(subset=[column])
-    table = pd.DataFrame({"cohort": own["cohort"].map(lambda key: cohort_name(study, key)), "risk": own["risk"]})
+    table = pd.DataFrame({"cohort": own["cohort"].map(lambda key: study.cohort_names[key]), "risk": own["risk"]})
     table["label"] = own[column].astype(int)
     words = {}
     for name, part in table.groupby("cohort", sort=False):
@@ -51,7 +51,7 @@ def waterfall_panels(groups: pd.DataFrame, study: Study, signature: str) -> list
     for key, part in own.groupby("cohort", sort=False):
         table = part[["risk"]].assign(label=part[column].astype(int))
         options = {"cut_off": float(part["cut_off"].iloc[0]), "classes": classes}
-        found.append((f"{cohort_name(study, key)} (n = {len(part)})", table, options))
+        found.append((f"{study.cohort_names[key]} (n = {len(part)})", table, options))
     return found
 
 
@@ -92,7 +92,7 @@ def characteristics(
         repeated = baseline["variable"].duplicated()
         shown = baseline["variable"].map(words).mask(repeated, "")
         words_of_tests = baseline["test"].replace(TEST_WORDS)
-        found[cohort_name(study, key)] = baseline.assign(variable=shown, test=words_of_tests).drop(columns="statistic")
+        found[study.cohort_names[key]] = baseline.assign(variable=shown, test=words_of_tests).drop(columns="statistic")
     return found
 
 

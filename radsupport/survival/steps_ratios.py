@@ -12,7 +12,7 @@ from radsupport.errors import InputError, NotEstimableError
 from radsupport.report.wording import estimate
 from radsupport.study_schema import Study
 from radsupport.survival.cox import CoxFit, fit_cox
-from radsupport.survival.steps_groups import HIGH, cohort_name, of_signature, parts
+from radsupport.survival.steps_groups import HIGH, of_signature, parts
 from radsupport.survival.time_dependent import bootstrap_concordance, concordance, concordance_difference
 
 DIFFERENCE_HEADERS = {
@@ -91,7 +91,7 @@ def concordances(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
     """
     rows = []
     for (name, key), part in groups.groupby(["signature", "cohort"], sort=False):
-        row: dict[str, Any] = {"signature": name, "key": key, "cohort": cohort_name(study, key), "n": len(part)}
+        row: dict[str, Any] = {"signature": name, "key": key, "cohort": study.cohort_names[key], "n": len(part)}
         row["events"] = int(part["event"].sum())
         rows.append(row | _c_index(part, study))
     return pd.DataFrame(rows)
@@ -131,7 +131,7 @@ def c_differences(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
         risks = {name: own.set_index("subject") for name, own in part.groupby("signature", sort=False)}
         for a, b in compared_pairs(part, study):
             both = risks[a].join(risks[b]["risk"].rename("other"), how="inner")
-            row = {"cohort": cohort_name(study, key), "signature_a": a, "signature_b": b, "n": len(both)}
+            row = {"cohort": study.cohort_names[key], "signature_a": a, "signature_b": b, "n": len(both)}
             rows += [row | found] if (found := _c_difference(both, study)) else []
     return pd.DataFrame(rows)
 

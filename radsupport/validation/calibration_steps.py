@@ -96,12 +96,13 @@ def calibration_numbers(predictions: pd.DataFrame, study: Study, locked: dict[st
     return pd.DataFrame(rows)
 
 
-def in_two(numbers: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the table of numbers in two that fit a page: on the whole and by slope; errors and test."""
+def in_two(numbers: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the table of numbers in two that fit a page, under words for their captions."""
     second = ["ici", "brier", "brier_scaled", "hl_groups", "hl_chi2", "hl_df", "hl_p"]
     if not set(second) <= set(numbers.columns):
-        return [numbers]
-    return [numbers.drop(columns=second), numbers[["cohort", "signature", "n", "events", *second]]]
+        return {"Calibration in numbers": numbers}
+    whole, errors = numbers.drop(columns=second), numbers[["cohort", "signature", "n", "events", *second]]
+    return {"Calibration on the whole and its slope": whole, "Errors of calibration and its test": errors}
 
 
 def _hosmer_lemeshow(label: Any, p: Any) -> dict[str, float]:

@@ -28,9 +28,8 @@ _MOST_CURVES, _MOST_BARS = 5, 150
 
 def title_of(study: Study, cohort: str, rows: int | None = None) -> str:
     """Return a panel's title: the cohort's name, how it is judged, and how many patients."""
-    name = {str(key): c.name for key, c in study.cohorts.items()}[cohort]
     how = ", out of fold" if cohort == "train" else ""
-    return f"{name}{how}" + (f" (n = {rows})" if rows is not None else "")
+    return f"{study.cohort_names[cohort]}{how}" + (f" (n = {rows})" if rows is not None else "")
 
 
 def classes_of(study: Study) -> tuple[str, str]:

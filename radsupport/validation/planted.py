@@ -86,7 +86,7 @@ def planted_words(table: pd.DataFrame, study: Study) -> str:
     """Say for each cohort which signatures found the planted effect, and which did not."""
     lines = []
     effect = study.synthetic.effect if study.synthetic else 0.0
-    names = {str(key): cohort.name for key, cohort in study.cohorts.items()}
+    names = study.cohort_names
     for cohort, part in table.groupby("cohort", sort=False):
         latent, own = part[part["signature"] == LATENT].iloc[0], part[part["signature"] != LATENT]
         yes, no = own.loc[own["found"], "signature"], own.loc[~own["found"], "signature"]

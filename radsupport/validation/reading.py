@@ -23,7 +23,7 @@ _P = "p"
 def judged_words(predictions: pd.DataFrame, study: Study) -> str:
     """Say who is judged by which prediction, cohort by cohort."""
     event = "label" if is_label(study) else "event"
-    names = {str(key): cohort.name for key, cohort in study.cohorts.items()}
+    names = study.cohort_names
     lines: list[str] = []
     seen: set[str] = set()
     for cohort, _, part in judged(predictions, study):
@@ -200,7 +200,7 @@ def missing_words(table: pd.DataFrame, study: Study) -> str:
     """Say which signatures lack predictions, and for how many patients."""
     if table.empty:
         return "Every signature has a prediction for every patient with an outcome."
-    names = {str(key): cohort.name for key, cohort in study.cohorts.items()}
+    names = study.cohort_names
     parts = [
         f"{row['signature']} in {names[row['cohort']]} ({row['without']} of {row['n']})"
         for row in table.to_dict("records")

@@ -8,6 +8,7 @@ fold, the other cohorts from the fit on the whole training cohort.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from radsupport.modelling.regression import LogisticFit, fit_logistic
 from radsupport.study_schema import Study
 from radsupport.survival.cox import CoxFit, fit_cox, predict_survival
 from radsupport.survival.curves import kaplan_meier
-from radsupport.validation.predicted import honest, is_label, outcome_columns
+from radsupport.validation.predicted import honest, outcome_columns
 
 COX, LOGISTIC, AS_GIVEN = "Cox regression on the risk", "logistic regression on the risk", "the risk itself"
 NOT_FITTED = "the same for everybody: the risk is constant, or separates the outcomes completely"
@@ -118,6 +119,11 @@ class Locked:
     by_fold: dict[float, Recalibration]
     folds: pd.Series
 
+    @property
+    def end(self) -> float:
+        """The last time (months) that every one of the fits can say something about."""
+        return min(float(one.rows["time"].max()) for one in (self.whole, *self.by_fold.values()))
+
     def probability(self, rows: pd.DataFrame, times: Any = None) -> FloatArray:
         """Return the probabilities of rows of the predictions table, as `Recalibration.probability`."""
         found = self.whole.probability(rows["risk"], times)
@@ -130,19 +136,29 @@ class Locked:
         return found
 
 
-def locked_recalibrations(predictions: pd.DataFrame, study: Study) -> dict[str, Locked]:
+def locked_recalibrations(
+    predictions: pd.DataFrame, study: Study, outcome: Sequence[str] | None = None
+) -> dict[str, Locked]:
     """Fit the translation of every signature that has out-of-fold risks in the training cohort.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+    study : Study
+    outcome : sequence of str, optional
+        ("label",) or ("time", "event"); by default the one that the study's models are judged by.
 
     Returns
     -------
     dict of signature to Locked
     """
-    train = honest(predictions, "train").dropna(subset=outcome_columns(study))
+    outcome = outcome_columns(study) if outcome is None else list(outcome)
+    train = honest(predictions, "train").dropna(subset=outcome)
     within = predictions["risk"].between(0, 1).groupby(predictions["signature"]).all()
-    wanted, found = ["risk", *outcome_columns(study)], {}
+    wanted, found = ["risk", *outcome], {}
     for name, rows in train.groupby("signature", sort=False):
-        as_given = is_label(study) and bool(within[name])
-        folds = _folds(rows, study)
+        as_given = "label" in outcome and bool(within[name])
+        folds = _folds(rows, outcome, study.seed)
         numbers = [] if as_given else [float(k) for k in folds.dropna().unique()]
         inside = {k: recalibrate(rows.loc[folds.to_numpy() != k, wanted]) for k in numbers}
         whole = recalibrate(rows[wanted], as_given=as_given)
@@ -150,16 +166,16 @@ def locked_recalibrations(predictions: pd.DataFrame, study: Study) -> dict[str, 
     return found
 
 
-def _folds(rows: pd.DataFrame, study: Study) -> pd.Series:
+def _folds(rows: pd.DataFrame, columns: list[str], seed: int) -> pd.Series:
     """Return the fold of each patient: as predicted, or drawn anew where the predictions do not say."""
     if rows["fold"].notna().all() and rows["fold"].drop_duplicates().size > 1:
         return rows["fold"]
-    outcome = rows.set_index("subject")[outcome_columns(study)]
-    events = int(outcome[outcome.columns[-1]].sum())
+    outcome = rows.set_index("subject")[columns]
+    events = int(outcome[columns[-1]].sum())
     parts = min(10, events, len(rows) - events)
     if parts < 2:
         return pd.Series(np.nan, rows.index)
-    return assign_folds(outcome["label"] if is_label(study) else outcome, parts, study.seed)
+    return assign_folds(outcome["label"] if "label" in columns else outcome, parts, seed)
 
 
 def recalibration_table(locked: dict[str, Locked]) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def header_words(table: pd.DataFrame) -> dict[str, str]:
 
 def in_words(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return a table as a page shows it: cohorts and columns called by their names, limits in one cell."""
-    names = {str(key): cohort.name for key, cohort in study.cohorts.items()}
+    names = study.cohort_names
     shown = settled(intervals_joined(table))
     for column in {"cohort", "cohort_a", "cohort_b"} & set(table.columns):
         shown[column] = table[column].map(names)

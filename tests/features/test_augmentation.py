@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import InputError
-from radsupport.features.augmentation import OPERATIONS, augment, draw_shift, sevenfold
+from radsupport.features.augmentation import augment, draw_shift
 
 PLANE = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 
@@ -30,15 +30,6 @@ def test_each_operation_in_every_slice(operation: str, expected: list[list[int]]
     done = augment(patch, operation, shift=(1, -1))
     np.testing.assert_array_equal(done[0], expected)
     np.testing.assert_array_equal(done[1], 10 * np.array(expected))
-
-
-def test_seven_copies_are_those_the_paper_lists() -> None:
-    patch = np.arange(2 * 5 * 5, dtype=float).reshape(2, 5, 5)
-    copies = sevenfold(patch, shift=(2, 1))
-    assert len(OPERATIONS) == 7
-    assert copies.shape == (7, 2, 5, 5)
-    np.testing.assert_array_equal(copies[0], patch)
-    assert len({copy.tobytes() for copy in copies}) == 7
 
 
 @settings(max_examples=40, deadline=None)

@@ -17,7 +17,6 @@ from radsupport.errors import FetchError, InputError, NotEstimableError
 from radsupport.features import resnet
 from radsupport.features.resnet import ResNetFeatures, WeightsFile, build_resnet, normalise_images, resnet_features
 from radsupport.features.resnet_finetune import FineTuneSettings, fine_tune, predict_classes, pretrain_rotation
-from radsupport.features.resnet_out_of_fold import apparent_features, features_of_others, out_of_fold_features
 
 QUICK = FineTuneSettings(learning_rate=0.02, batch_size=8, max_epochs=2, normalisation="none", seed=1)
 
@@ -192,34 +191,6 @@ def test_fine_tuning_learns_and_anneals(net: ResNetFeatures) -> None:
     assert "fine-tuned" not in net.weights_description
     with pytest.raises(NotEstimableError, match="at least 2 images of each class"):
         fine_tune(net, stack, np.zeros(48), settings)
-
-
-def test_out_of_fold_features_do_not_know_the_label_of_their_patient(net: ResNetFeatures) -> None:
-    stack, labels = images(16)
-    subjects, folds = [f"S{i:02d}" for i in range(16)], np.arange(16) // 2 % 2
-    fold_0 = folds == 0
-    swapped = np.where(fold_0, 1 - labels, labels)
-    out, other = (out_of_fold_features(net, stack, y, folds, subjects, QUICK) for y in (labels, swapped))
-    mine, theirs = out.features.iloc[:, 2:].to_numpy(), other.features.iloc[:, 2:].to_numpy()
-    np.testing.assert_array_equal(mine[fold_0], theirs[fold_0])
-    assert not np.allclose(mine[~fold_0], theirs[~fold_0])  # these do depend on the labels of fold 0
-    assert out.features["subject"].tolist() == subjects
-    assert out.features["fold"].tolist() == folds.tolist()
-    assert out.history.groupby("fold")["epoch"].max().to_dict() == {0: 2, 1: 2}
-    assert out.weights_description.endswith("fine-tuned in 2 folds, features out of fold")
-    mean = features_of_others(out, stack[fold_0], ["a", *"bcdefgh"], QUICK)
-    assert mean.shape == (8, 513)
-    assert not np.allclose(mean.iloc[:, 1:], mine[fold_0])
-
-
-def test_apparent_features_do_know_it(net: ResNetFeatures) -> None:
-    stack, labels = images(12)
-    subjects = list("ABCDEFGHIJKL")
-    one, two = (apparent_features(net, stack, y, subjects, QUICK) for y in (labels, np.roll(labels, 1)))
-    assert set(one.features["fold"]) == {-1}
-    assert not np.allclose(one.features.iloc[:, 2:], two.features.iloc[:, 2:])
-    others = features_of_others(one, stack, subjects, QUICK)
-    np.testing.assert_allclose(others.iloc[:, 1:], one.features.iloc[:, 2:], rtol=1e-5, atol=1e-6)
 
 
 def test_fine_tuning_reads_a_finished_training_back(net: ResNetFeatures, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from radsupport.features.torch_tools import (
     content_hash,
     feature_table,
     reproducible,
-    save_atomically,
     shuffled_batches,
 )
 
@@ -56,20 +55,6 @@ def test_content_hash_sees_values_shapes_types_and_names() -> None:
     different = [x, x.reshape(2, 3), x.astype(np.float64), x + 1, {"w": x}, {"v": x}]
     assert len({content_hash(part) for part in different}) == len(different)
     assert content_hash(torch.as_tensor(x)) == content_hash(x)
-
-
-def test_a_broken_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "state.bin"
-    save_atomically(path, lambda stream: stream.write(b"old"))
-
-    def half(stream: Any) -> None:
-        stream.write(b"ne")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        save_atomically(path, half)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_checkpoints_round_trip_and_refuse_other_files(tmp_path: Path) -> None:

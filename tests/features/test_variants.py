@@ -17,7 +17,6 @@ from radsupport.features.variants import (
     compared_signatures,
     slug,
     variant_table,
-    write_csv,
     write_fold_tables,
     write_variants,
 )
@@ -137,17 +136,3 @@ def test_tables_of_folds_that_are_no_more_are_removed(tmp_path: Path) -> None:
     write_fold_tables(tmp_path, "features_deep", {0: features(9)})
     assert names_in(tmp_path) == {"features_deep_fold0.parquet", "features_other_fold2.parquet"}
     assert read_table("features_deep_fold0", tmp_path)["ct__mean"].iloc[0] == 9
-
-
-def test_a_table_that_can_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "t.csv"
-    write_csv(pd.DataFrame({"a": [1]}), path)
-
-    def killed(self: pd.DataFrame, target: Path, **_: Any) -> None:
-        Path(target).write_text("a\nhalf")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(pd.DataFrame, "to_csv", killed)
-    with pytest.raises(OSError, match="disk full"):
-        write_csv(pd.DataFrame({"a": [2]}), path)
-    assert pd.read_csv(path)["a"].tolist() == [1]

@@ -131,7 +131,8 @@ def test_the_sheet_shows_flagged_cases_first_and_every_case_of_one_phase(cases: 
     assert len(sheet) == 7
     assert all(image.min() >= 0 and image.max() <= 1 for image in sheet["image"])
     html = folded_sheets(sheet, "7 sections")
-    assert html.count("<img") == 1
+    assert html.count("<img") == html.count("<figcaption>") == 1
+    assert "Sections 1 to 7 of 7." in html
     assert "<summary>7 sections</summary>" in html
     assert "s3, venous *" in html
 

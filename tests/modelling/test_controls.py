@@ -149,6 +149,9 @@ def test_words_of_the_null_draws():
     assert "**B (train, 0.81) above 0.5, where a leak would put it**" in controls.null_words(
         controls.null_summary(drawn(high))
     )
+    assert "B (Training cohort, 0.81)" in controls.null_words(
+        controls.null_summary(drawn(high)), {"train": "Training cohort"}
+    )
     low = controls.null_words(controls.null_summary(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
     assert "no mean is found above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
     assert "1 of 2 means have a 95% interval that holds 0.5 (A (train, 0.19) not)" in low

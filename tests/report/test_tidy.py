@@ -32,16 +32,13 @@ def test_roc_table_repeats_the_auc() -> None:
 def test_kaplan_meier_of_the_project_is_drawn_with_r_numbers_at_risk(r_table: Any, r_values: Any) -> None:
     lung = r_table("data/lung.csv")
     curves = {f"sex {sex}": kaplan_meier(part["time"], part["status"]) for sex, part in lung.groupby("sex")}
-    table = tidy.kaplan_meier_table(curves)
-    assert len(table) == sum(len(km.curve) for km in curves.values())
+    table = pd.concat([km.curve.assign(group=name) for name, km in curves.items()])
     ax = figures.kaplan_meier(table, at=[0, 365, 700, 2000], p=0.001)
     shown = [int(text.get_text()) for text in ax.child_axes[0].texts if text.get_text().isdigit()]
     expected = [
         int((lung.loc[lung["sex"] == sex, "time"] >= time).sum()) for sex in (1, 2) for time in (0, 365, 700, 2000)
     ]
     assert shown == expected
-    with pytest.raises(InputError, match="no survival curves"):
-        tidy.kaplan_meier_table({})
 
 
 def test_calibration_table_stacks_lines_and_groups() -> None:
@@ -55,17 +52,6 @@ def test_calibration_table_stacks_lines_and_groups() -> None:
     figures.calibration(table)
     with pytest.raises(InputError, match="nothing to stack"):
         tidy.calibration_table()
-
-
-def test_delong_table_lists_each_pair_once() -> None:
-    names = ["a", "b", "c"]
-    auc = pd.DataFrame({"signature": names, "auc": [0.6, 0.7, 0.8]})
-    p = pd.DataFrame([[1, 0.1, 0.2], [0.1, 1, 0.3], [0.2, 0.3, 1]], index=names, columns=names)
-    difference = pd.DataFrame(np.subtract.outer([0.6, 0.7, 0.8], [0.6, 0.7, 0.8]), index=names, columns=names)
-    table = tidy.delong_table(SimpleNamespace(auc=auc, p=p, difference=difference))  # type: ignore[arg-type]
-    assert list(table["p"]) == [0.1, 0.2, 0.3]
-    assert list(zip(table["signature_a"], table["signature_b"], strict=True)) == [("a", "b"), ("a", "c"), ("b", "c")]
-    np.testing.assert_allclose(table["difference"], table["auc_a"] - table["auc_b"])
 
 
 def test_forest_table_has_reference_levels_and_no_intercept(r_table: Any) -> None:

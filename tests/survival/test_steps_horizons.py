@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from radsupport.study_schema import Study
 from radsupport.survival import steps_cox, steps_cox_data, steps_errors, steps_groups
 from radsupport.survival import steps_horizons as steps
 from radsupport.survival.cox import fit_cox, predict_survival
+from radsupport.survival.curves import kaplan_meier
+from radsupport.survival.event_probabilities import COVARIATES, judged_models
 from radsupport.survival.time_dependent import brier_score, integrated_brier, time_dependent_roc
 
 
@@ -74,15 +78,15 @@ def test_auc_over_time_stays_where_it_can_be_estimated(groups: pd.DataFrame, sma
 def models_of(rows: pd.DataFrame, groups: pd.DataFrame, cohort: pd.DataFrame, study: Study) -> list:
     data = steps_cox_data.cox_data(rows, cohort, study)
     fit, _ = steps_cox.multivariable(data)
-    return steps_errors.predictions_of(groups, steps_errors.calibrated(groups), fit, data, cohort)
+    return judged_models(groups, fit, data, cohort, study)
 
 
 def test_errors_are_those_of_a_cox_model_of_the_training_risk(
     rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
 ) -> None:
     models = models_of(rows, groups, small_cohort, small_study)
-    assert [(key, name) for key, name, _, _ in models] == [
-        (key, name) for key in ("train", "external") for name in ("Image", "Clinic", steps_errors.COVARIATES)
+    assert [(model.cohort, model.name) for model in models] == [
+        (key, name) for key in ("train", "external") for name in ("Image", "Clinic", COVARIATES)
     ]
     own = groups[groups["signature"] == "Image"]
     fit = fit_cox(own[own["cohort"] == "train"], "time", "event", ["risk"])
@@ -130,11 +134,48 @@ def test_covariates_predict_only_whom_they_can(
     rows = rows.assign(event=np.where(rows["subject"].isin(spared), 0.0, rows["event"]))
     small_cohort.loc[small_cohort["subject"] == "s100", "age"] = np.nan
     models = models_of(rows, groups, small_cohort, small_study)
-    outside = next(r for key, name, r, _ in models if key == "external" and name == steps_errors.COVARIATES)
+    outside = next(m.rows for m in models if m.cohort == "external" and m.name == COVARIATES)
     assert "s100" not in set(outside["subject"])
     assert len(outside) == 39
     assert set(outside["stage"]) == {"I or II", "III"}
 
 
-def test_a_constant_risk_has_no_prediction(groups: pd.DataFrame) -> None:
-    assert steps_errors.calibrated(groups.assign(risk=0.5)) == {}
+def test_training_patients_are_predicted_by_fits_without_their_fold(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    groups = groups.assign(fold=groups["subject"].str[1:].astype(int) % 5)
+    models = {(m.cohort, m.name): m for m in models_of(rows, groups, small_cohort, small_study)}
+    own = groups[(groups["cohort"] == "train") & (groups["signature"] == "Image")]
+    inside, times = own["fold"] == 3, [12.0, 24.0]
+    by_risk = 1 - predict_survival(fit_cox(own[~inside], "time", "event", ["risk"]), own[inside], times)
+    np.testing.assert_allclose(models["train", "Image"].probability(own[inside], times), by_risk)
+    table = own.merge(small_cohort[["subject", "age", "stage"]], on="subject")
+    held, data = table["fold"] == 3, steps_cox_data.cox_data(rows, small_cohort, small_study)
+    clinical = fit_cox(table[~held], "time", "event", data.covariates, reference=data.reference)
+    by_covariates = 1 - predict_survival(clinical, table[held], times)
+    np.testing.assert_allclose(models["train", COVARIATES].probability(table[held], times), by_covariates)
+
+
+def test_who_is_the_only_one_of_a_level_is_not_predicted_by_the_others(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    train = small_cohort["cohort"] == "train"
+    lone = small_cohort.index[train & (small_cohort["stage"] == "III") & (small_cohort["event"] == 1)][0]
+    others = train & (small_cohort["stage"] == "III") & (small_cohort.index != lone)
+    small_cohort.loc[others, "stage"] = "II"
+    models = {(m.cohort, m.name): m for m in models_of(rows, groups, small_cohort, small_study)}
+    judged = models["train", COVARIATES].rows
+    assert set(small_cohort.loc[train, "subject"]) - set(judged["subject"]) == {small_cohort.loc[lone, "subject"]}
+    assert np.isfinite(models["train", COVARIATES].probability(judged, [12.0])).all()
+
+
+@pytest.mark.parametrize("risk", [lambda own: 0.5 + 0 * own, lambda own: -own])
+def test_a_risk_that_is_constant_or_ranks_backwards_gives_everybody_the_same(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study, risk: Any
+) -> None:
+    changed = groups.assign(risk=risk(groups["risk"]))
+    models = {(m.cohort, m.name): m for m in models_of(rows, changed, small_cohort, small_study)}
+    outside = models["external", "Image"]
+    train = groups[(groups["cohort"] == "train") & (groups["signature"] == "Image")]
+    expected = 1 - kaplan_meier(train["time"], train["event"], [12.0]).at_times["survival"].item()
+    np.testing.assert_allclose(outside.probability(outside.rows, [12.0]), expected)

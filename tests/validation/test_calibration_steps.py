@@ -52,7 +52,7 @@ def test_numbers_judge_external_predictions_with_as_many_degrees_as_groups(label
     assert row["hl_p"] == pytest.approx(stats.chi2.sf(row["hl_chi2"], 5))
     assert row["predicted"] == pytest.approx(part["risk"].mean())
     assert row["brier"] == pytest.approx(np.mean((part["risk"] - part["label"]) ** 2))
-    first, second = steps.in_two(numbers)
+    first, second = steps.in_two(numbers).values()
     assert "hl_p" not in first
     assert "hl_p" in second
 

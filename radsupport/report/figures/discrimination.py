@@ -100,8 +100,8 @@ def delong_heatmap(table: pd.DataFrame, ax: Axes) -> None:
     Parameters
     ----------
     table : pandas.DataFrame
-        What `tidy.delong_table` returns. One row per pair: ``signature_a, signature_b, p`` and optionally ``auc_a,
-        auc_b``; one row per unordered pair suffices.
+        One row per pair: ``signature_a, signature_b, p`` and optionally ``auc_a, auc_b``; one row per
+        unordered pair suffices.
     ax : matplotlib.axes.Axes
     """
     names = list(pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel()))

@@ -45,9 +45,9 @@ def kaplan_meier(
     Parameters
     ----------
     table : pandas.DataFrame
-        What `tidy.kaplan_meier_table` returns: one row per group and time at which someone had an event or was
-        censored, in order of time: ``group, time, survival`` (just after the time), ``n_risk`` (just before it), and
-        optionally ``ci_low, ci_high`` and ``n_censor`` (number censored at that time).
+        The curves of `survival.kaplan_meier`, one after the other: one row per group and time at which someone had
+        an event or was censored, in order of time: ``group, time, survival`` (just after the time), ``n_risk``
+        (just before it), and optionally ``ci_low, ci_high`` and ``n_censor`` (number censored at that time).
     ax : matplotlib.axes.Axes
     p : float, optional
         p-value of the comparison, and `test`, its name.
