@@ -61,3 +61,9 @@ def test_numbers_are_written_when_the_chapter_is_finished(here: Path) -> None:
 def test_synthetic_data_are_called_synthetic_and_real_data_real(root: Path) -> None:
     assert "Synthetic data" in banner(load_study("song2021", folder=root / "studies"))
     assert "Real data" in banner(load_study("sts", folder=root / "studies"))
+
+
+def test_the_banner_says_when_settings_are_those_of_a_demonstration(root: Path) -> None:
+    shown = {profile: banner(load_study("sts", profile, folder=root / "studies")) for profile in ("demo", "paper")}
+    assert "Demonstration settings" in shown["demo"]
+    assert "Demonstration settings" not in shown["paper"]

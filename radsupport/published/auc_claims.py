@@ -73,9 +73,9 @@ def auc_of_pairs(claim: Claim) -> Verdict:
 
 @form("auc", "between")
 def auc_between_parts(claim: Claim) -> Verdict:
-    """Ask whether the AUC of a pooled group lies between those of its parts, `[[pooled, part, part], …]`.
+    """Ask whether the AUC of a pooled group lies between those of its parts.
 
-    It nearly always does; pairs of patients from different parts can carry it outside.
+    It nearly always does; pairs of patients from different parts can carry it outside (`[[pooled, part, part], …]`).
     """
     shown, outside = [], []
     for row in claim.inputs["between"]:
@@ -181,7 +181,7 @@ def _any_point(made: np.ndarray, printed: list[Printed]) -> bool:
 
 @form("p_value", "aucs")
 def p_of_three_aucs(claim: Claim) -> Verdict:
-    """Ask whether three printed P values (1 v 2, 1 v 3, 2 v 3) can all come from one set of three AUCs."""
+    """Ask whether three printed P values (first to second, first to third, second to third) fit one set of AUCs."""
     named = claim.inputs["aucs"]
     if not isinstance(named, dict) or len(named) != 3:
         raise InputError(f"`aucs` must map three cohort names to [AUC, low, high], it is {named!r}.")

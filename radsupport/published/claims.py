@@ -152,6 +152,8 @@ def _claim(row: Mapping[str, str], p_digits: int | None) -> tuple[Claim | None, 
         return None, "published_value is empty"
     try:
         inputs = json.loads(row["inputs"], parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        return None, f"inputs are no valid JSON from character {error.pos + 1} on ({error.msg.lower()})"
     except ValueError as error:
         return None, f"inputs are no valid JSON: {error}"
     if not isinstance(inputs, dict):

@@ -12,6 +12,7 @@ from radsupport.errors import InputError
 from radsupport.published.inputs import as_count, as_counts, as_levels, as_table
 from radsupport.published.rounding import numbers_in
 from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, Claim, Verdict, decide, form
+from radsupport.report.wording import counted
 
 COINCIDENCE_DIGITS = 8
 """Rows that share this many printed digits are taken as copied: by chance about once in 10 to the power of this."""
@@ -21,7 +22,7 @@ def _printed_counts(claim: Claim, n: int) -> list[int]:
     """Return the first `n` whole numbers printed; explanations in round brackets are left out."""
     found = [int(each.value) for each in numbers_in(re.sub(r"\([^)]*\)", " ", claim.published_value))]
     if len(found) < n:
-        raise InputError(f"published_value {claim.published_value!r} must give {n} whole number(s).")
+        raise InputError(f"published_value {claim.published_value!r} must give {counted(n, 'whole number')}.")
     return found[:n]
 
 
@@ -35,7 +36,7 @@ def _compare(claim: Claim, totals: list[int], what: str) -> Verdict:
 
 @form("count_total", "counts")
 def total_of_counts(claim: Claim) -> Verdict:
-    """Compare the sum of a list of counts, or the column sums of a table of counts, with the printed total(s)."""
+    """Compare the sum of a list of counts, or the column sums of a table of counts, with what is printed."""
     counts = claim.inputs["counts"]
     if isinstance(counts, list) and counts and isinstance(counts[0], list):
         sums = as_table(counts, "counts").sum(axis=0).tolist()
@@ -80,7 +81,10 @@ def divisible_in_ratio(claim: Claim) -> Verdict:
 
 @form("count_total", "sums", optional=("split",))
 def printed_sums(claim: Claim) -> Verdict:
-    """Check printed additions `[[total, [part, part]], …]` and, where given, a split `[[parts], [shares]]`."""
+    """Check printed additions and, where one is printed, the split of a cohort in whole-number shares.
+
+    ``sums`` is `[[total, [part, part]], …]`, ``split`` `[[parts], [shares]]`.
+    """
     problems, shown = [], []
     for total, parts in claim.inputs["sums"]:
         numbers = as_counts(parts, "sums")
@@ -92,7 +96,7 @@ def printed_sums(claim: Claim) -> Verdict:
         expected = np.array(shares) / sum(shares) * sum(parts)
         shown.append(f"{':'.join(map(str, shares))} of {sum(parts)} is {' : '.join(f'{e:.1f}' for e in expected)}")
         if np.abs(expected - parts).max() >= 1:
-            problems.append(f"{parts} is not the split: {shown[-1]}")
+            problems.append(f"{':'.join(map(str, parts))} is not the split: {shown[-1]}")
     reason = "; ".join(problems or shown) + "."
     return Verdict(decide(not problems), reason, "; ".join(shown), "sum")
 

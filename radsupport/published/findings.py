@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from importlib import resources
 from types import SimpleNamespace
@@ -22,13 +23,56 @@ def checked_claims() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `check_claims()`, with ``inputs`` (the printed figures) and ``values`` (the recomputed numbers by name).
+        As `check_claims()`, with ``published_value`` in readable form (`in_words`), ``counted`` (False for the rows of
+        `not_counted`), ``inputs`` (the printed figures) and ``values`` (the recomputed numbers by name).
     """
     rows = [
         record | {"inputs": claim.inputs if claim else {}, "values": dict(verdict.values) if verdict else {}}
         for record, claim, verdict in checked_rows()
     ]
-    return pd.DataFrame(rows, columns=[*RESULT_COLUMNS, "inputs", "values"])
+    table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, "inputs", "values"])
+    places = list(zip(table["study"], table["table"], table["item"], strict=True))
+    left_out = set(not_counted()[["study", "table", "item"]].itertuples(index=False, name=None))
+    if left_out - set(places):
+        raise InputError(f"not_counted.yaml names claims that do not exist: {sorted(left_out - set(places))}.")
+    counted = [place not in left_out for place in places]
+    return table.assign(published_value=table["published_value"].map(in_words), counted=counted)
+
+
+def in_words(published: str) -> str:
+    """Return a printed value that was typed in as a list without brackets and quotes.
+
+    A list of counts reads ``139/39``; each group of several figures reads as its first with the others in brackets
+    behind it, ``67 (47.2); 46 (48.9)``. Anything else stays as it is.
+    """
+    if not published.startswith(("[", "(")):
+        return published
+    try:
+        value = ast.literal_eval(published)
+    except (ValueError, SyntaxError):
+        return published
+    if not isinstance(value, list | tuple):
+        return published
+    if not any(isinstance(each, list | tuple) for each in value):
+        return "/".join(map(str, value))
+    return "; ".join(_group(each) for each in value)
+
+
+def _group(value: Any) -> str:
+    if not isinstance(value, list | tuple):
+        return str(value)
+    first, *others = map(str, value)
+    return f"{first} ({', '.join(others)})" if others else first
+
+
+def not_counted() -> pd.DataFrame:
+    """Return the claims that are checked but not counted, one row each: study, table, item, why."""
+    rows = [
+        {"study": each["study"], "table": each["table"], "item": item, "why": each["why"]}
+        for each in _content("not_counted.yaml")["not_counted"]
+        for item in each["items"]
+    ]
+    return pd.DataFrame(rows, columns=["study", "table", "item", "why"])
 
 
 def findings(results: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +94,7 @@ def findings(results: pd.DataFrame) -> pd.DataFrame:
         A finding names a claim that does not exist once, or whose verdict is no longer the one it rests on.
     """
     rows, problems = [], []
-    for each in _content()["findings"]:
+    for each in _content("findings.yaml")["findings"]:
         try:
             text = _fill(each, results[results["study"] == each["study"]])
         except InputError as error:
@@ -64,12 +108,12 @@ def findings(results: pd.DataFrame) -> pd.DataFrame:
 
 def not_checkable() -> pd.DataFrame:
     """Return what can not be checked from the printed figures, and why: study, what, why."""
-    table = pd.DataFrame(_content()["not_checkable"])
+    table = pd.DataFrame(_content("findings.yaml")["not_checkable"])
     return table.assign(study=table["study"].map(study_labels()))
 
 
-def _content() -> dict[str, Any]:
-    text = (resources.files("radsupport.published") / "data" / "findings.yaml").read_text("utf-8")
+def _content(file: str) -> dict[str, Any]:
+    text = (resources.files("radsupport.published") / "data" / file).read_text("utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return content
 
@@ -79,6 +123,8 @@ def _select(results: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     for column, value in where.items():
         if column.endswith("_prefix"):
             chosen = chosen[chosen[column.removesuffix("_prefix")].str.startswith(value)]
+        elif column.endswith("_suffix"):
+            chosen = chosen[chosen[column.removesuffix("_suffix")].str.endswith(value)]
         else:
             chosen = chosen[chosen[column] == value]
     return chosen
@@ -96,7 +142,7 @@ def _fill(finding: Mapping[str, Any], results: pd.DataFrame) -> str:
         if needed and names[name].verdict != needed:
             raise InputError(f"“{names[name].item}” is now “{names[name].verdict}”, the finding needs “{needed}”.")
     for name, where in finding.get("counts", {}).items():
-        names[name] = _counts(_select(results, where))
+        names[name] = _counts(_select(results[results["counted"]], where))
     try:
         return str(finding["text"]).format(**names)
     except (KeyError, AttributeError) as error:
@@ -106,6 +152,7 @@ def _fill(finding: Mapping[str, Any], results: pd.DataFrame) -> str:
 def _counts(chosen: pd.DataFrame) -> SimpleNamespace:
     verdicts = chosen["verdict"]
     counts = {"holds": HOLDS, "fails": FAILS, "undecided": UNDECIDED}
-    crossing = sum(bool(values.get("crosses")) for values in chosen["values"])
+    failing = chosen.loc[verdicts == FAILS, "values"]
+    crossing = sum(bool(values.get("crosses")) for values in failing)
     shares = {name: int((verdicts == verdict).sum()) for name, verdict in counts.items()}
     return SimpleNamespace(n=len(verdicts), crossing=crossing, **shares)

@@ -50,7 +50,7 @@ def longest_follow_up(claim: Claim) -> Verdict:
 
 @form("survival", "events", "horizon", "median")
 def median_from_events(claim: Claim) -> Verdict:
-    """Compare `not reached` or `below` with the share of patients who had the event by the horizon.
+    """Compare a median that is not reached, or lies below a time, with the share of patients with the event by then.
 
     `events` is [[events, patients], …] by `horizon` months with nobody censored before it.
     """
@@ -61,8 +61,8 @@ def median_from_events(claim: Claim) -> Verdict:
     shares = [100 * k / n for k, n in table.tolist()]
     shown = ", ".join(f"{k}/{n} = {share:.0f}%" for (k, n), share in zip(table.tolist(), shares, strict=True))
     ok = all(share >= 50 for share in shares) if median == "below" else all(share < 50 for share in shares)
-    share = "half or more" if median == "below" else "fewer than half"
-    reason = f"{shown} had the event by {months} months; a median {median} at {months} months needs {share}."
+    needed = f"below {months} months needs half or more" if median == "below" else "not reached needs fewer than half"
+    reason = f"{shown} had the event by {months} months; a median {needed} of the patients to have had it."
     if ok and median == "not reached":
         return Verdict(HOLDS, reason + " Later events are not printed.", shown, "share with the event")
     return Verdict(decide(ok), reason, shown, "share with the event")

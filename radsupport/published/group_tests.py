@@ -103,12 +103,12 @@ def rank_sum_tests(u: float, n1: int, n2: int) -> dict[str, PRange]:
     distance = abs(u - n1 * n2 / 2)
     sd = math.sqrt(n1 * n2 * (n1 + n2 + 1) / 12)
     found: dict[str, PRange] = {}
-    for name, gap in {"normal approximation": distance, "with continuity correction": max(distance - 0.5, 0.0)}.items():
+    for name, gap in {"normal approximation": distance, "continuity correction": max(distance - 0.5, 0.0)}.items():
         tied, untied = (2 * stats.norm.sf(gap / (sd * factor)) for factor in (math.sqrt(1 - MAX_TIES), 1.0))
-        found[f"Mann-Whitney U, {name}"] = (float(tied), float(untied))
+        found[f"Mann-Whitney U ({name})"] = (float(tied), float(untied))
     if u == int(u) and n1 * n2 <= MAX_EXACT:
         p = exact_rank_sum_p(int(u), n1, n2)
-        found["Mann-Whitney U, exact"] = (p, p)
+        found["Mann-Whitney U (exact)"] = (p, p)
     return found
 
 

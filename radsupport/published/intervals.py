@@ -189,7 +189,7 @@ def exact_interval(claim: Claim) -> Verdict:
 
 @form("or", "counts")
 def ratio_of_counts(claim: Claim) -> Verdict:
-    """Compare a printed odds ratio and its interval with those of a 2x2 table [[a, b], [c, d]] (Woolf)."""
+    """Compare a printed odds ratio and its interval with those of a 2x2 table (Woolf)."""
     table = as_table(claim.inputs["counts"], "counts", (2, 2))
     if (table == 0).any():
         return Verdict(UNDECIDED, "A cell of the table is 0: the odds ratio has no finite Woolf interval.")
@@ -197,7 +197,8 @@ def ratio_of_counts(claim: Claim) -> Verdict:
     printed = claim.numbers()
     ok = all(each.meets(value) for each, value in zip(printed, (ratio, low, high), strict=False))
     shown = f"{ratio:.2f} ({low:.2f}-{high:.2f})"
-    reason = f"The counts {table.tolist()} give {shown}; printed {claim.published_value}."
+    words = " and ".join("/".join(map(str, row)) for row in table.tolist())
+    reason = f"The counts {words} give {shown}; printed {claim.published_value}."
     return Verdict(decide(ok), reason, shown, "Woolf interval", {"ratio": ratio, "low": low, "high": high})
 
 

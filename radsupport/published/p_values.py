@@ -18,9 +18,16 @@ from radsupport.published.group_tests import (
 from radsupport.published.inputs import as_count, as_counts, as_mean_sd, as_share, as_table
 from radsupport.published.rounding import Printed, numbers_in, read_number, show, show_range
 from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, Claim, Verdict, decide, form
+from radsupport.report.wording import listed
 
-DECLARED = {"x": "Pearson's chi-square", "f": "Fisher's exact test", "m": "Mann-Whitney U", "t": "Student's t"}
-"""Tests by the letter with which some tables mark them."""
+DECLARED = {
+    "x": "Pearson's chi-square",
+    "f": "Fisher's exact test",
+    "m": "Mann-Whitney U",
+    "t": "Student's t",
+    "a": "analysis of variance",
+}
+"""Tests by the letter with which some tables mark them (a: named in a footnote)."""
 LEVEL = 0.05
 NOT_SIGNIFICANT = Printed(LEVEL, 2, ">=")
 
@@ -39,6 +46,11 @@ def printed_p(claim: Claim) -> Printed:
     if not 0 <= p.value <= 1:
         raise InputError(f"published_value {claim.published_value!r} is not a P value between 0 and 1.")
     return replace(p, significant=claim.p_digits)
+
+
+def capital(text: str) -> str:
+    """Return a sentence's first words with a capital letter; a symbol (z) stays as it is."""
+    return text if text[1:2] == " " else text[:1].upper() + text[1:]
 
 
 def describe(found: dict[str, PRange], digits: int = 3) -> str:
@@ -65,16 +77,16 @@ def p_verdict(claim: Claim, found: dict[str, PRange], declared: str = "") -> Ver
     values = {name: p[0] for name, p in found.items()} | {"crosses": float(crosses(printed, found))}
     shown = describe(found, digits)
     padded = f" ({claim.p_digits} significant figures, as in the whole table)" if claim.p_digits else ""
-    marked = {name: p for name, p in found.items() if declared and name.startswith(declared)}
+    marked = {name: p for name, p in found.items() if declared and declared in name}
     if declared and not any(name in marked for name in fits):
-        other = f"; {' and '.join(fits)} would fit" if fits else ""
-        reason = f"The test marked in the table is {declared}: {shown}; printed {printed}{padded}{other}."
+        other = f"; {listed(fits)} would fit" if fits else ""
+        reason = f"The test named in the table is {declared}: {shown}; printed {printed}{padded}{other}."
         return Verdict(FAILS, reason, _span(marked or found, digits), " or ".join(fits) or "none fits", values)
     if fits:
         best = next((name for name in fits if name in marked), fits[0])
         others = [name for name in fits if name != best]
-        also = f" (so {'does' if len(others) == 1 else 'do'} {', '.join(others)})" if others else ""
-        reason = f"{best} gives {show_range(*found[best], digits)}, printed {printed}{padded}{also}."
+        also = f" (so {'does' if len(others) == 1 else 'do'} {listed(others)})" if others else ""
+        reason = f"{capital(best)} gives {show_range(*found[best], digits)}, printed {printed}{padded}{also}."
         return Verdict(HOLDS, reason, show_range(*found[best], digits), best, values)
     reason = f"No test tried gives {printed}{padded}: {shown}."
     return Verdict(FAILS, reason, _span(found, digits), "none fits", values)
@@ -87,25 +99,39 @@ def _span(found: dict[str, PRange], digits: int) -> str:
 
 @form("p_value", "counts", optional=("printed_stat",))
 def p_of_counts(claim: Claim) -> Verdict:
-    """Try all usual tests on a table of counts (levels x groups)."""
+    """Try all usual tests on a table of counts (levels by groups)."""
     found = count_tests(as_table(claim.inputs["counts"], "counts"))
     if not found:
         return Verdict(UNDECIDED, "All patients are in one level or group: no test is possible.")
-    mark = str(claim.inputs.get("printed_stat", "")).strip()[:1].lower()
-    return p_verdict(claim, found, DECLARED.get(mark, ""))
+    return p_verdict(claim, found, _marked(claim))
 
 
-@form("p_value", "mean_sd", "n")
+def _marked(claim: Claim) -> str:
+    """Return the test that the table names for this value, or nothing."""
+    return DECLARED.get(str(claim.inputs.get("printed_stat", "")).strip()[:1].lower(), "")
+
+
+@form("p_value", "mean_sd", "n", optional=("printed_stat",))
 def p_of_means(claim: Claim) -> Verdict:
-    """Try the tests that need only mean, SD and n, over all means and SDs that round to what is printed."""
+    """Try the tests that need only mean, SD and n, over all means and SDs that round to what is printed.
+
+    Where none fits, the value does not hold if the table names one of them. Otherwise it can not be
+    decided, as a rank test can not be recomputed from means.
+    """
     if None in claim.inputs["mean_sd"]:
         return Verdict(UNDECIDED, "Mean and SD of one group can not be read in the available text of the paper.")
     pairs = as_mean_sd(claim.inputs["mean_sd"])
     n = as_counts(claim.inputs["n"], "n", len(pairs), minimum=2)
-    verdict = p_verdict(claim, mean_tests(pairs, n))
-    if verdict.verdict == FAILS:
-        note = " A rank test can not be recomputed from means."
-        return replace(verdict, reason=verdict.reason + note)
+    declared, found = _marked(claim), mean_tests(pairs, n)
+    if declared and not any(declared in name for name in found):
+        reason = f"The test named in the table is {declared}, which can not be recomputed from means."
+        return Verdict(UNDECIDED, reason, _span(found, max(3, printed_p(claim).decimals)))
+    verdict = p_verdict(claim, found, declared)
+    if verdict.verdict == FAILS and not declared:
+        note = (
+            " The test is not named beside the value; a rank test might give it and can not be recomputed from means."
+        )
+        return replace(verdict, verdict=UNDECIDED, reason=verdict.reason + note, test="")
     return verdict
 
 
@@ -129,7 +155,7 @@ def p_of_medians(claim: Claim) -> Verdict:
 
 @form("p_value", "k", "n", "nir")
 def p_of_accuracy(claim: Claim) -> Verdict:
-    """Exact one-sided binomial test of an accuracy k/n against the no-information rate (R's caret)."""
+    """Compare a printed P with the exact binomial test of an accuracy against the no-information rate."""
     k, n = as_count(claim.inputs["k"], "k"), as_count(claim.inputs["n"], "n", 1)
     rate = float(claim.inputs["nir"])
     if k > n or not 0 < rate < 1:
@@ -159,7 +185,7 @@ def p_of_survival(claim: Claim) -> Verdict:
 
 @form("p_value", "shares")
 def p_of_shares(claim: Claim) -> Verdict:
-    """Try all usual tests on `["3 of 6", "6 of 12"]`."""
+    """Try all usual tests on two shares that are printed as counts (3 of 6 against 6 of 12)."""
     pairs = [as_share(each, "shares") for each in claim.inputs["shares"]]
     table = as_table([[k for k, _ in pairs], [n - k for k, n in pairs]], "shares")
     return p_verdict(claim, count_tests(table))

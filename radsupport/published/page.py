@@ -12,10 +12,12 @@ import pandas as pd
 from radsupport.contracts_json import write_chapter_json
 from radsupport.errors import ParameterError, Problem
 from radsupport.published.claims import check_claims
+from radsupport.published.figure_names import figures_of
 from radsupport.published.findings import checked_claims
 from radsupport.published.side_by_side import study_labels
 from radsupport.published.summary import KIND_LABELS, shown_rows, significance_changes, verdicts_per_paper
 from radsupport.published.verdicts import FAILS, FORMS, HOLDS, UNDECIDED, VERDICTS
+from radsupport.report.wording import counted
 
 CHAPTER = "09_published"
 STUDY = "published"
@@ -57,24 +59,27 @@ def open_chapter(study: str, verdicts_shown: str, root: Path = Path()) -> pd.Dat
 
 
 def rules() -> pd.DataFrame:
-    """Return every rule of the checkers, as their code states it: kind, what is checked, from which inputs."""
+    """Return every rule of the checkers, as their code states it: kind, what is checked, from which figures."""
     rows = []
     for each in FORMS:
         first = (inspect.getdoc(each.checker) or "").split("\n\n")[0]
         text = " ".join(first.split()).replace("`", "")
-        rows.append({"kind": KIND_LABELS[each.kind], "what is checked": text, "inputs": str(each)})
+        rows.append({"kind": KIND_LABELS[each.kind], "what is checked": text, "from which figures": figures_of(each)})
     order = {label: i for i, label in enumerate(KIND_LABELS.values())}
     return pd.DataFrame(rows).sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
 
 
 def headline(results: pd.DataFrame) -> str:
     """Return the result of the chapter in a few sentences of Markdown."""
-    counts = results["verdict"].value_counts()
-    changes = significance_changes(results)
+    chosen = results[results["counted"]]
+    counts, others = chosen["verdict"].value_counts(), len(results) - len(chosen)
+    changes = counted(len(significance_changes(results)), "P value")
     return (
-        f"Of **{len(results)}** printed values, **{counts.get(HOLDS, 0)}** hold, **{counts.get(FAILS, 0)}** do not, "
-        f"and **{counts.get(UNDECIDED, 0)}** can not be decided from what is printed. For **{len(changes)}** P values "
-        "every test tried lies on the other side of 0.05 than the printed value."
+        f"Of **{len(chosen)}** printed values, **{counts.get(HOLDS, 0)}** hold, **{counts.get(FAILS, 0)}** do not, "
+        f"and **{counts.get(UNDECIDED, 0)}** can not be decided from what is printed. For **{changes}** "
+        "every test tried lies on the other side of 0.05 than the printed value. "
+        f"{counted(others, 'further row')} of the table of claims {'is' if others == 1 else 'are'} not counted, for "
+        "want of a printed value of their own that could fail; they are listed with what can not be checked."
     )
 
 
@@ -87,7 +92,7 @@ def findings_text(table: pd.DataFrame, study: str) -> str:
 def claims_table(results: pd.DataFrame, study: str, verdicts_shown: str) -> tuple[pd.DataFrame, str]:
     """Return the table of one paper's claims and its caption."""
     table = shown_rows(results, study, verdicts_shown)
-    which = "every claim" if verdicts_shown == "all" else f"claims with the verdict “{verdicts_shown}”"
+    which = "every counted claim" if verdicts_shown == "all" else f"claims with the verdict “{verdicts_shown}”"
     return table, f"{study_labels()[study]}: {which} ({len(table)})"
 
 
@@ -99,9 +104,10 @@ def example() -> tuple[str, pd.DataFrame]:
 
 def finish(results: pd.DataFrame, root: Path = Path()) -> Path:
     """Write the numbers that other pages quote to ``results/published/09_published.json``."""
-    numbers: dict[str, Any] = {"n_claims": _number(len(results))}
+    chosen = results[results["counted"]]
+    numbers: dict[str, Any] = {"n_claims": _number(len(chosen))}
     for verdict in VERDICTS:
-        numbers[verdict.replace(" ", "_")] = _number(int((results["verdict"] == verdict).sum()), len(results))
+        numbers[verdict.replace(" ", "_")] = _number(int((chosen["verdict"] == verdict).sum()), len(chosen))
     for row in verdicts_per_paper(results).to_dict("records"):
         key = str(row["paper"]).lower().replace(" ", "")
         numbers[f"{key}_does_not_hold"] = _number(int(row[FAILS]), int(row["claims"]))

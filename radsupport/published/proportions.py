@@ -11,6 +11,7 @@ from radsupport.errors import InputError
 from radsupport.published.inputs import as_count, as_counts
 from radsupport.published.rounding import Printed, agreement, numbers_in, read_number
 from radsupport.published.verdicts import FAILS, HOLDS, Claim, Verdict, decide, form
+from radsupport.report.wording import listed
 
 SLACK = 1e-6
 """Slack, in counts, for floating-point noise at the edge of a rounding interval."""
@@ -57,18 +58,46 @@ def share_verdict(k: int, n: int, printed: Printed, scale: float) -> Verdict:
     """Compare k/n with the printed proportion."""
     if n == 0:
         raise InputError("a proportion of 0 patients does not exist; `n` must be at least 1.")
-    value = scale * k / n
+    value, unit = scale * k / n, "%" if scale == 100 else ""
     how = agreement(value, printed)
-    shown = f"{value:.{printed.decimals + 2}f}{'%' if scale == 100 else ''}"
+    ok = how in {"rounded", "rounded twice"}
+    shown = f"{value:.{printed.decimals + 2}f}{unit}"
     note = {"rounded twice": " (rounded twice)", "cut off": " (cut off instead of rounded)"}.get(how, "")
-    reason = f"{k}/{n} is {shown}; printed {printed}{note}."
-    values = {"share": value, "fitting_n": scale * k / printed.value if printed.value else 0.0}
-    return Verdict(decide(how in {"rounded", "rounded twice"}), reason, shown, how or "rounded", values)
+    slip, values = ("", {}) if ok or how == "cut off" else _slip(k, n, printed, scale)
+    reason = f"{k}/{n} is {shown}; printed {printed}{unit}{note}.{slip}"
+    return Verdict(decide(ok), reason, shown, how or "rounded", {"share": value} | values)
+
+
+def _slip(k: int, n: int, printed: Printed, scale: float) -> tuple[str, dict[str, float]]:
+    """Say which other denominator gives what is printed for `k` patients: those without the event, or the only one.
+
+    A denominator counts only if the quotient rounds to what is printed or, for patients with the event divided by
+    those without, would be so printed with the last digit cut off.
+    """
+    unit, digits = "%" if scale == 100 else "", printed.decimals + 2
+    way = agreement(scale * k / (n - k), printed) if 0 < k < n else ""
+    if way:
+        ratio = scale * k / (n - k)
+        cut = ", with the last digit cut off" if way == "cut off" else ""
+        text = f" It is {k}/{n - k} = {ratio:.{digits}f}{unit}, patients with the event divided by those without{cut}."
+        return text, {"without": n - k, "ratio": ratio, "cut_off": float(way == "cut off")}
+    fitting = denominators(printed, k, scale)
+    if len(fitting) != 1:
+        return "", {}
+    return f" {k} would be {printed}{unit} of {fitting[0]} patients and of no other number.", {"fitting_n": fitting[0]}
+
+
+def denominators(printed: Printed, k: int, scale: float = 1.0) -> list[int]:
+    """Return every number of patients of whom `k` are a share that rounds to what is printed."""
+    if k == 0 or printed.low <= 0:
+        return []
+    first, last = math.ceil(scale * k / printed.high - SLACK), math.floor(scale * k / printed.low + SLACK)
+    return [n for n in _spread(max(first, k), last) if printed.meets(scale * k / n)]
 
 
 @form("proportion", "k", "n", optional=("claimed",))
 def one_share(claim: Claim) -> Verdict:
-    """Compare k/n with the printed proportion, or with a claimed `majority`."""
+    """Compare the share of patients with the printed proportion, or with the majority that the text speaks of."""
     k, n = as_count(claim.inputs["k"], "k"), as_count(claim.inputs["n"], "n", 1)
     if k > n:
         raise InputError(f"`k` ({k}) exceeds `n` ({n}).")
@@ -119,6 +148,14 @@ def percentages_of_levels(claim: Claim) -> Verdict:
     checked = f"{columns * len(rows)} percentages of {'/'.join(map(str, totals))} patients"
     if not wrong:
         return Verdict(HOLDS, f"All {checked} agree.", "all agree", "rounded")
-    note = f" Column {', '.join(map(str, forced))} adds up to exactly 100 as printed." if forced else ""
-    reason = f"{len(wrong)} of {checked} differ: {'; '.join(wrong)}.{note}"
-    return Verdict(FAILS, reason, f"{len(wrong)} differ", "rounded", {"wrong": len(wrong)})
+    differ = "differs" if len(wrong) == 1 else "differ"
+    reason = f"{len(wrong)} of {checked} {differ}: {'; '.join(wrong)}.{_adding_up(forced)}"
+    return Verdict(FAILS, reason, f"{len(wrong)} {differ}", "rounded", {"wrong": len(wrong)})
+
+
+def _adding_up(columns: list[int]) -> str:
+    """Name the columns with a wrong percentage that add up to exactly 100 as printed."""
+    if not columns:
+        return ""
+    words = f"Column {columns[0]} adds" if len(columns) == 1 else f"Columns {listed(columns)} add"
+    return f" {words} up to exactly 100 as printed."

@@ -12,6 +12,8 @@ NUMBER = re.compile(r"(?<!\d)-?(?:\d+\.\d+|\.\d+|\d+)")
 RELATION = re.compile(r"(<=|>=|<|>)\s*$")
 TOLERANCE = 1e-9
 """Slack for floating-point noise at the edge of a rounding interval."""
+MORE_PLACES = 2
+"""Decimal places that `show` adds for values which would otherwise read as zero."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,20 @@ def significant_digits(printed: Printed) -> int:
 
 
 def show(value: float, decimals: int = 3) -> str:
-    """Return `value` with at most `decimals` digits; very small values in scientific notation."""
+    """Return `value` with `decimals` digits and without an exponent.
+
+    Smaller values keep one or two significant digits (0.00059) for two places more; what is smaller still reads as
+    a bound (``<0.00001``), or as zero where it is negative.
+    """
     if not math.isfinite(value):
         return "infinite"
-    if value != 0 and abs(value) < 10.0**-decimals:
-        return f"{value:.1e}"
-    return f"{value:.{decimals}f}"
+    least = 10.0 ** -(decimals + MORE_PLACES)
+    if least <= abs(value) < 10.0**-decimals:
+        places = 1 - math.floor(math.log10(abs(value)))
+        return f"{value:.{places}f}"
+    if 0 < value < least:
+        return f"<{least:.{decimals + MORE_PLACES}f}"
+    return f"{0.0 if abs(value) < least else value:.{decimals}f}"
 
 
 def show_range(low: float, high: float, decimals: int = 3) -> str:

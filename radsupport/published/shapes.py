@@ -9,6 +9,7 @@ from typing import Any
 from radsupport.errors import InputError
 from radsupport.published.inputs import as_count, as_counts
 from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, Claim, Verdict, decide, form
+from radsupport.report.wording import counted
 
 RESNET_WIDTH = {18: 512, 34: 512, 50: 2048, 101: 2048, 152: 2048}
 """Channels after the last stage: 512, times 4 from ResNet-50 on (He et al. 2016, table 1)."""
@@ -18,11 +19,12 @@ def _numbers(text: str) -> list[int]:
     return [int(each) for each in re.findall(r"\d+", text.replace(",", " "))]
 
 
-@form("shape", "input", "kernel", "stride", "padding")
+@form("shape", "input", "kernel", "stride", "padding", optional=("filters",))
 def layer_output(claim: Claim) -> Verdict:
-    """Compute the spatial output of a convolution or pooling layer; pooling also keeps the channels.
+    """Compute the output of a convolution or pooling layer; a convolution has one channel per filter.
 
-    `same` padding gives ceil(size / stride), `valid` ceil((size - kernel + 1) / stride).
+    `same` padding gives ceil(size / stride), `valid` ceil((size - kernel + 1) / stride). Pooling keeps the
+    channels. Where the filters of a convolution are not given, its channels can not be decided.
     """
     *size, channels = as_counts(claim.inputs["input"], "input", minimum=1)
     kernel = as_counts(claim.inputs["kernel"], "kernel", len(size), minimum=1)
@@ -32,12 +34,20 @@ def layer_output(claim: Claim) -> Verdict:
     lost = [k - 1 if padding == "valid" else 0 for k in kernel]
     made = [math.ceil((s - gone) / stride) for s, gone in zip(size, lost, strict=True)]
     printed = _numbers(claim.published_value)
-    pooling = "pool" in claim.item.lower()
-    expected = [*made, channels] if pooling else made
+    known = [channels] if "pool" in claim.item.lower() else _filters(claim)
+    expected = [*made, *known]
     ok = printed[: len(expected)] == expected and len(printed) == len(size) + 1
-    shown = ", ".join(map(str, expected)) + ("" if pooling else ", filters")
-    reason = f"{' x '.join(map(str, size))} with stride {stride} and {padding} padding gives {shown}."
-    return Verdict(decide(ok), reason, shown, f"{padding} padding")
+    shown = ", ".join(map(str, expected))
+    with_filters = f", {counted(known[0], 'filter')}" if "filters" in claim.inputs else ""
+    given = f"{' x '.join(map(str, size))} with stride {stride}{with_filters} and {padding} padding gives {shown}"
+    if ok and not known:
+        reason = f"{given}, as printed; the number of channels is that of the filters, which are not given."
+        return Verdict(UNDECIDED, reason, shown)
+    return Verdict(decide(ok), f"{given}; printed {claim.published_value}.", shown, f"{padding} padding")
+
+
+def _filters(claim: Claim) -> list[int]:
+    return [as_count(claim.inputs["filters"], "filters", 1)] if "filters" in claim.inputs else []
 
 
 @form("shape", "input")
@@ -92,7 +102,7 @@ def pooled_features(claim: Claim) -> Verdict:
 
 @form("shape", "layers")
 def weights(claim: Claim) -> Verdict:
-    """Add up the trainable parameters of all layers: product(kernel) x inputs x outputs + outputs each."""
+    """Add up the weights (size of the kernel x inputs x outputs) and biases (one per output) of all layers."""
     layers = claim.inputs["layers"]
     if not isinstance(layers, dict) or not layers:
         raise InputError("`layers` must map layer names to {kernel, in, out}.")
@@ -102,7 +112,10 @@ def weights(claim: Claim) -> Verdict:
     shown = f"{total:,}"
     values = {"total": total}
     if wrong:
-        return Verdict(FAILS, f"{', '.join(wrong)} have other counts: {made}.", shown, "weights and biases", values)
+        text = ", ".join(
+            f"{name} has {made[name]:,} weights and biases, printed {layers[name]['count']}" for name in wrong
+        )
+        return Verdict(FAILS, f"{text}.", shown, "weights and biases", values)
     printed = _numbers(claim.published_value)
     if not printed:
         reason = f"The layers have {shown} weights and biases; no count is printed to compare it with."

@@ -83,14 +83,14 @@ def _events_per_feature(numbers: dict[str, Any]) -> str:
     if parameters is None:
         return f"no features; {events:.0f} events for {numbers['weights']:,} weights"
     mark = "about " if guess else ""
-    return f"{mark}{events / parameters:.2g} ({mark}{events:.0f} events, {parameters:,} features)"
+    return f"{mark}{_two_digits(events / parameters)} ({mark}{events:.0f} events, {parameters:,} features)"
 
 
 def _events(numbers: dict[str, Any]) -> tuple[float, bool]:
-    """Return the events in the development data, and whether they are estimated (rate x follow-up)."""
+    """Return the events in the development data, and whether they are estimated (rate x follow-up, a whole number)."""
     if numbers["events_development"] is not None:
         return float(numbers["events_development"]), False
-    return numbers["n_development"] * _rate(numbers) * numbers["median_follow_up_months"], True
+    return float(round(numbers["n_development"] * _rate(numbers) * numbers["median_follow_up_months"])), True
 
 
 def _rate(numbers: dict[str, Any]) -> float:
@@ -104,8 +104,8 @@ def sample_sizes() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``study, model, parameters``; ``n, events`` of the development data (events estimated where
-        not printed); ``shrinkage, optimism, overall_risk``, the patients that criteria 1 to 3 ask for
+        ``study, model, parameters``; ``n, events`` of the development data (``estimated`` where the
+        events are not printed); ``shrinkage, optimism, overall_risk``, the patients that criteria 1 to 3 ask for
         with an expected Cox-Snell R2 of 15% of the largest possible (``r2``); ``required``, the
         largest; ``share``, available / required; ``required_as_printed``, what would be required
         were the printed AUC or C-index of internal validation (of the test group where there is
@@ -120,12 +120,34 @@ def sample_sizes() -> pd.DataFrame:
     )
 
 
+def sample_size_table() -> pd.DataFrame:
+    """Return the sample sizes as the chapter shows them: estimated events, and what follows from them, with "about".
+
+    Events per parameter have two significant digits.
+    """
+    sizes = sample_sizes()
+    about = ["about " if guess else "" for guess in sizes["estimated"]]
+    events = [f"{mark}{each}" for mark, each in zip(about, sizes["events"], strict=True)]
+    ratios: list[Any] = [
+        None if math.isnan(each) else f"{mark}{_two_digits(each)}"
+        for mark, each in zip(about, sizes["events_per_parameter"], strict=True)
+    ]
+    table = sizes.assign(events=events, events_per_parameter=ratios)
+    return table.drop(columns=["estimated", "r2", "share"])
+
+
+def _two_digits(value: float) -> str:
+    """Return a number with two significant digits, whole numbers from 10 on."""
+    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+
+
 def events_text() -> str:
     """Return the range of events per candidate feature over the studies that list features, in words."""
     rows = [each for each in _content()["studies"].values() if each["numbers"]["models"][0]["parameters"] is not None]
     ratios = [_events(each["numbers"])[0] / each["numbers"]["models"][0]["parameters"] for each in rows]
     return (
-        f"The {len(ratios)} studies that select from features have {min(ratios):.2g} to {max(ratios):.2g} events per "
+        f"The {len(ratios)} studies that select from features have {_two_digits(min(ratios))} to "
+        f"{_two_digits(max(ratios))} events per "
         "candidate feature, where ten or more are customary and even those are often too few."
     )
 
@@ -139,8 +161,8 @@ def sample_size_text() -> str:
 
 
 def _row(label: str, model: dict[str, Any], numbers: dict[str, Any]) -> dict[str, Any]:
-    n, (events, _) = int(numbers["n_development"]), _events(numbers)
-    row: dict[str, Any] = {"study": label, "model": model["name"], "n": n, "events": round(events)}
+    n, (events, guess) = int(numbers["n_development"]), _events(numbers)
+    row: dict[str, Any] = {"study": label, "model": model["name"], "n": n, "events": round(events), "estimated": guess}
     if model["parameters"] is None:
         required = overall_risk_binary(events / n)
         return row | {"overall_risk": required, "required": required, "share": n / required}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from radsupport.errors import InputError
 from radsupport.published.inputs import as_counts, as_interval, as_printed, as_share
 from radsupport.published.rounding import Printed, numbers_in, read_number
-from radsupport.published.verdicts import Claim, Verdict, decide, form
+from radsupport.published.verdicts import UNDECIDED, Claim, Verdict, decide, form
 
 WORDS = {
     "member": ("is one of", "is none of"),
@@ -28,7 +29,7 @@ def _flatten(value: Any) -> list[str]:
 
 @form("text_vs_table", "relation", "first", "second", optional=("scale",))
 def two_passages(claim: Claim) -> Verdict:
-    """Compare two passages.
+    """Compare two passages: the same values, one found in the other, or a bound on P that follows from the other.
 
     `relation` is ``equal`` (same texts or numbers in the same order; `scale` multiplies the second),
     ``contained`` (all numbers of the first occur in the second), ``implies`` (a bound on P in the
@@ -36,7 +37,7 @@ def two_passages(claim: Claim) -> Verdict:
     """
     relation = claim.inputs["relation"]
     first, second = _flatten(claim.inputs["first"]), _flatten(claim.inputs["second"])
-    shown = f"{', '.join(first)} | {', '.join(second)}"
+    shown = f"{', '.join(first)} against {', '.join(second)}"
     if relation == "equal":
         return _equal(claim, first, second, shown)
     if relation == "member":
@@ -60,7 +61,7 @@ def _equal(claim: Claim, first: list[str], second: list[str], shown: str) -> Ver
         ok = len(a) == len(b) and all(abs(x - y) < 1e-9 for x, y in zip(a, b, strict=True))
     else:
         ok = first == second
-    differ = [f"{x} / {y}" for x, y in zip(first, second, strict=False) if x != y]
+    differ = [f"{x} and {y}" for x, y in zip(first, second, strict=False) if x != y]
     if ok:
         return Verdict(decide(ok), f"Both places print the same: {', '.join(first)}.", shown, "equal")
     return Verdict(decide(ok), f"The two places differ: {'; '.join(differ) or shown}.", shown, "equal")
@@ -88,7 +89,7 @@ def _increasing(claim: Claim) -> Verdict:
 def _none(claim: Claim) -> Verdict:
     values = as_counts(claim.inputs["values"], "values")
     shown = f"{' + '.join(map(str, values))} = {sum(values)}"
-    reason = f"The statement needs none; the table lists {shown}."
+    reason = f"The statement needs there to be none; the table lists {shown}."
     return Verdict(decide(sum(values) == 0), reason, shown, "count", {"count": sum(values)})
 
 
@@ -154,7 +155,7 @@ def _overlap(claim: Claim) -> Verdict:
     """Ask whether two printed ranges of one quantity are the same range."""
     (a, b), (c, d) = (as_interval(each, "values") for each in claim.inputs["values"])
     ok = (a.value, b.value) == (c.value, d.value)
-    shown = f"{a} to {b} | {c} to {d}"
+    shown = f"{a} to {b} against {c} to {d}"
     return Verdict(decide(ok), f"One place prints {a} to {b}, the other {c} to {d}.", shown, "equal")
 
 
@@ -180,10 +181,17 @@ SIMPLE: dict[str, tuple[Callable[[Claim], Verdict], tuple[str, ...]]] = {
 
 
 @form(
-    "text_vs_table", "relation", "values", optional=("limit", "odds", "before", "after", "first", "second", "estimates")
+    "text_vs_table",
+    "relation",
+    "values",
+    optional=("limit", "odds", "before", "after", "first", "second", "estimates", "open_because"),
 )
 def relation_of_values(claim: Claim) -> Verdict:
-    """Check the relation that is named between the printed values; see `SIMPLE` for the names."""
+    """Compare printed values as a statement of the text asks: all below a limit, in order, none, counted, changed.
+
+    `relation` is one of `SIMPLE`. With `open_because`, the reason why the figures can not settle the statement
+    (a judgement, another population, another outcome), they are only set beside it.
+    """
     relation = claim.inputs["relation"]
     if relation not in SIMPLE:
         raise InputError(f"`relation` must be one of {', '.join(SIMPLE)} here, it is {relation!r}.")
@@ -191,12 +199,13 @@ def relation_of_values(claim: Claim) -> Verdict:
     missing = [name for name in needed if name not in claim.inputs]
     if missing:
         raise InputError(f"relation {relation} also needs {', '.join(missing)}.")
-    return checker(claim)
+    verdict, because = checker(claim), str(claim.inputs.get("open_because", "")).strip()
+    return replace(verdict, verdict=UNDECIDED, reason=f"{verdict.reason} {because}", test="") if because else verdict
 
 
 @form("text_vs_table", "relation", "rows", "which")
 def highest(claim: Claim) -> Verdict:
-    """Ask whether one named row has the highest value in every column (relation `highest`)."""
+    """Ask whether one named row has the highest value in every column."""
     if claim.inputs["relation"] != "highest":
         raise InputError(f"`relation` must be highest here, it is {claim.inputs['relation']!r}.")
     return _highest(claim)

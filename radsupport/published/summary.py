@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from radsupport.errors import ParameterError
+from radsupport.published.findings import not_counted
 from radsupport.published.side_by_side import study_labels
 from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED, VERDICTS
 
@@ -27,19 +28,24 @@ KIND_LABELS = {
 
 
 def verdicts_per_paper(results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per paper: paper, claims, one column per verdict, and the share that hold of those decided."""
+    """Return one row per paper: paper, claims, one column per verdict, and the share that hold of those decided.
+
+    Only the counted claims; the share in whole per cent.
+    """
+    results = results[results["counted"]]
     counts = pd.crosstab(results["study"], results["verdict"])
     counts = counts.reindex(index=results["study"].unique(), columns=list(VERDICTS), fill_value=0)
     table = counts.rename_axis(columns=None, index="study").reset_index()
     table.insert(1, "claims", counts.sum(axis=1).to_numpy())
     decided = table[HOLDS] + table[FAILS]
-    table["percent_holding"] = 100 * table[HOLDS] / decided.where(decided > 0)
+    table["percent_holding"] = (100 * table[HOLDS] / decided.where(decided > 0)).round()
     table["study"] = table["study"].map(study_labels()).fillna(table["study"])
     return table.rename(columns={"study": "paper"})
 
 
 def verdicts_per_kind(results: pd.DataFrame) -> pd.DataFrame:
-    """Return tidy counts: paper, kind (in words, in a fixed order), verdict, claims; zeros included."""
+    """Return tidy numbers of counted claims: paper, kind (in words, in a fixed order), verdict, claims; also zeros."""
+    results = results[results["counted"]]
     labels = study_labels()
     frame = pd.DataFrame(
         {
@@ -52,7 +58,7 @@ def verdicts_per_kind(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown_rows(results: pd.DataFrame, study: str, verdicts_shown: str) -> pd.DataFrame:
-    """Return the rows of one paper that the chapter's table shows, with the columns it shows.
+    """Return the counted rows of one paper that the chapter's table shows, with the columns it shows.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def shown_rows(results: pd.DataFrame, study: str, verdicts_shown: str) -> pd.Dat
         raise ParameterError(
             f"`verdicts_shown` must be all, {HOLDS}, {FAILS} or {UNDECIDED}; it is {verdicts_shown!r}."
         )
-    chosen = results[results["study"] == study]
+    chosen = results[results["counted"] & (results["study"] == study)]
     if verdicts_shown != "all":
         chosen = chosen[chosen["verdict"] == verdicts_shown]
     where = chosen["table"] + ", " + chosen["group"]
@@ -71,8 +77,19 @@ def shown_rows(results: pd.DataFrame, study: str, verdicts_shown: str) -> pd.Dat
     return table[["verdict", "item", "where", "published_value", "recomputed", "reason", "kind"]]
 
 
+def rows_not_counted() -> pd.DataFrame:
+    """Return the claims that are checked but not counted: paper, table, item, why."""
+    table = not_counted()
+    return table.assign(study=table["study"].map(study_labels())).rename(columns={"study": "paper"})
+
+
 def significance_changes(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the P values that lie on one side of 0.05 as printed and on the other by every test tried."""
+    """Return the P values that lie on one side of 0.05 as printed and on the other by every test tried.
+
+    A value that a test named by the paper might give is undecided where that test can not be recomputed, and so
+    not among them.
+    """
+    results = results[results["counted"]]
     crossing = [bool(values.get("crosses")) and verdict == FAILS for values, verdict in
                 zip(results["values"], results["verdict"], strict=True)]  # fmt: skip
     chosen = results[crossing]

@@ -55,16 +55,15 @@ def number_words(key: str, found: Mapping[str, Any] | None) -> str:
 
 
 def cautions_of(study: Study, chapter: str) -> list[str]:
-    """Return what a reader of one chapter must know: limits of the data, and contradictions in print."""
-    return [caution.text for caution in study.cautions if chapter in caution.chapters]
+    """Return what a reader of one chapter must know: its own limits and contradictions in print, then the study's."""
+    own = [caution.text for caution in study.cautions if chapter in caution.chapters]
+    return [*own, *(caution.text for caution in study.cautions if not caution.chapters)]
 
 
 def cautions_words(study: Study, chapter: str) -> str:
-    """Return the cautions of one chapter as a Markdown list, or that there is none."""
+    """Return the cautions of one chapter as a Markdown list, or that the study file has none."""
     found = cautions_of(study, chapter)
-    return (
-        "\n".join(f"- {text}" for text in found) if found else "Nothing is known that limits this page in particular."
-    )
+    return "\n".join(f"- {text}" for text in found) if found else "The study file names no caution for this page."
 
 
 def printed_words(study: Study, chapter: str = "") -> str:

@@ -20,9 +20,9 @@ MISSING = "–"
 _ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "icc": "ICC", "chi2": "χ²"}
 
 _STYLE = (
-    ".rad-table{overflow-x:auto;margin:0 0 1rem}.rad-table table{border-collapse:collapse;margin:0;font-size:.92em}"
+    ".rad-table{overflow-x:auto;margin:0 0 1rem}.rad-table table{border-collapse:collapse;margin:0;font-size:.84em}"
     ".rad-table caption{caption-side:top;text-align:left;font-weight:600;padding:.3rem 0;color:inherit}"
-    ".rad-table :is(th,td){padding:.25rem .6rem;vertical-align:top}.rad-table .rad-left{text-align:left}"
+    ".rad-table :is(th,td){padding:.2rem .45rem;vertical-align:top}.rad-table .rad-left{text-align:left}"
     ".rad-table .rad-long{min-width:17rem}"
     ".rad-table .rad-number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".rad-table th button{all:unset;cursor:pointer;font-weight:inherit}"

@@ -21,6 +21,14 @@ def test_follow_up(judge, published, inputs, verdict):
     assert judge("survival", published, inputs).verdict == verdict
 
 
+def test_the_reason_is_a_sentence(judge):
+    inputs = {"events": [[13, 15], [11, 19]], "horizon": 24, "median": "below"}
+    below = judge("survival", "4; 15", inputs).reason
+    assert "a median below 24 months needs half or more of the patients" in below
+    never = judge("survival", "not reached", inputs | {"median": "not reached"}).reason
+    assert "a median not reached needs fewer than half of the patients" in never
+
+
 @pytest.mark.parametrize(
     ("inputs", "reason"),
     [

@@ -86,9 +86,9 @@ def test_rank_sum_equals_scipy():
     a, b = rng.normal(size=46), rng.normal(0.6, size=10)
     exact = stats.mannwhitneyu(a, b, method="exact")
     found = rank_sum_tests(exact.statistic, 46, 10)
-    assert found["Mann-Whitney U, exact"][0] == pytest.approx(exact.pvalue, rel=1e-9)
+    assert found["Mann-Whitney U (exact)"][0] == pytest.approx(exact.pvalue, rel=1e-9)
     plain = stats.mannwhitneyu(a, b, method="asymptotic", use_continuity=False)
-    assert found["Mann-Whitney U, normal approximation"][1] == pytest.approx(plain.pvalue, rel=1e-9)
+    assert found["Mann-Whitney U (normal approximation)"][1] == pytest.approx(plain.pvalue, rel=1e-9)
 
 
 def test_ties_can_only_lower_the_p_of_a_rank_sum(judge):
@@ -109,6 +109,22 @@ def test_a_marked_test_has_to_fit(judge):
     assert judge("statistic", "0.487", {"counts": SEX}).test == "Pearson's chi-square"
     assert judge("statistic", "0.122", {"counts": SEX}).test == "chi-square with Yates' correction"
     assert judge("statistic", "0.300", {"counts": SEX}).verdict == FAILS
+
+
+def test_means_that_no_t_test_explains_are_undecided_unless_the_test_is_named(judge):
+    two = {"mean_sd": [["62.44", "9.91"], ["68.00", "6.51"]], "n": [34, 20]}
+    three = {"mean_sd": [["53.08", "34.21"], ["49.25", "33.19"], ["66.83", "24.25"]], "n": [76, 32, 54]}
+    assert judge("p_value", "0.030", two).verdict == HOLDS
+    open_one = judge("p_value", "0.060", two)
+    assert open_one.verdict == UNDECIDED
+    assert "rank test" in open_one.reason
+    assert judge("p_value", "0.060", two | {"printed_stat": "t"}).verdict == FAILS
+    assert judge("p_value", "0.365", three).verdict == UNDECIDED
+    assert judge("p_value", "0.365", three | {"printed_stat": "a"}).verdict == FAILS
+    assert judge("p_value", "0.015", three | {"printed_stat": "a"}).verdict == HOLDS
+    ranks = judge("p_value", "0.030", two | {"printed_stat": "m"})
+    assert ranks.verdict == UNDECIDED
+    assert "Mann-Whitney U, which can not be recomputed" in ranks.reason
 
 
 def test_two_significant_figures_accept_a_padded_zero(judge):

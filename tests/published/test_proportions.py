@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.published.proportions import near, reachable
+from radsupport.published.proportions import denominators, near, reachable
 from radsupport.published.rounding import read_number
 from radsupport.published.verdicts import FAILS, HOLDS
 
@@ -19,6 +19,36 @@ def test_grim_finds_impossible_proportions():
     assert reachable(read_number("0.91"), 27) == []
     assert near(read_number("0.91"), 27) == [24, 25]
     assert reachable(read_number("0.79"), 57) == [45]
+
+
+def test_denominators_are_checked_by_rounding():
+    assert denominators(read_number("33.3"), 9, 100) == [27]
+    assert denominators(read_number("42.1"), 70, 100) == []
+    assert denominators(read_number("0.60"), 105) == [174, 175, 176]
+    assert denominators(read_number("0.0"), 0, 100) == []
+
+
+@given(k=st.integers(1, 200), others=st.floats(0, 1), decimals=st.integers(0, 3))
+def test_the_true_denominator_is_found(k, others, decimals):
+    """Among shares of half and more, where few enough denominators fit that all are listed."""
+    n = k + int(others * k)
+    assert n in denominators(read_number(f"{100 * k / n:.{decimals}f}"), k, 100)
+
+
+@pytest.mark.parametrize(
+    ("published", "inputs", "said"),
+    [
+        ("60% [3/5]", {"k": 3, "n": 8}, "It is 3/5 = 60.00%, patients with the event divided by those without."),
+        ("70 (42.1%)", {"k": 70, "n": 236}, "those without, with the last digit cut off."),
+        ("9/37 (33.3%)", {"k": 9, "n": 37}, "9 would be 33.3% of 27 patients and of no other number."),
+        ("25 (31.5%)", {"k": 25, "n": 80}, "printed 31.5%."),
+        ("0.60", {"k": 105, "n": 178}, "printed 0.60."),
+    ],
+)
+def test_the_slip_behind_a_wrong_share_is_named(judge, published, inputs, said):
+    verdict = judge("proportion", published, inputs)
+    assert verdict.verdict == FAILS
+    assert verdict.reason.endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +78,10 @@ def test_percentages_are_checked_column_by_column(judge):
     verdict = judge("proportion", "n (%)", {"levels": forced})
     assert verdict.verdict == FAILS
     assert verdict.values["wrong"] == 1
-    assert "exactly 100" in verdict.reason
+    assert "1 of 4 percentages of 76 patients differs" in verdict.reason
+    assert "Column 1 adds up to exactly 100" in verdict.reason
+    twice = [[name, cells * 2] for name, cells in forced]
+    assert "Columns 1 and 2 add up" in judge("proportion", "n (%)", {"levels": twice}).reason
 
 
 def test_given_denominators_replace_the_column_sums(judge):

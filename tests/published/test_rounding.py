@@ -100,7 +100,12 @@ def test_significant_digits_ignore_padding(text, digits):
 
 def test_numbers_are_shown_without_losing_small_ones():
     assert show(0.0123456) == "0.012"
-    assert show(1.23e-7) == "1.2e-07"
+    assert show(0.000587) == "0.00059"
+    assert show(0.0000421) == "0.000042"
+    assert show(0.000042, 4) == "0.000042"
+    assert show(1.23e-7) == "<0.00001"
+    assert show(-0.0004) == "-0.00040"
+    assert show(-1.23e-7) == "0.000"
     assert show(0.0) == "0.000"
     assert show(math.inf) == "infinite"
     assert show_range(0.1231, 0.1234) == "0.123"

@@ -9,7 +9,7 @@ from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED
 @given(size=st.integers(3, 40), kernel=st.integers(1, 3), stride=st.integers(1, 3))
 def test_valid_padding_equals_torch(judge, size, kernel, stride):
     made = torch.nn.Conv2d(1, 4, kernel, stride)(torch.zeros(1, 1, size, size)).shape
-    inputs = {"input": [size, size, 1], "kernel": [kernel, kernel], "stride": stride, "padding": "valid"}
+    inputs = {"input": [size, size, 1], "kernel": [kernel, kernel], "stride": stride, "padding": "valid", "filters": 4}
     assert judge("shape", f"{made[2]}, {made[3]}, 4", inputs, item="Convolution").verdict == HOLDS
 
 
@@ -18,7 +18,7 @@ def test_valid_padding_equals_torch(judge, size, kernel, stride):
     [
         ("5, 75, 75, 32", "Max pooling1", HOLDS),
         ("5, 75, 75, 64", "Max pooling1", FAILS),
-        ("5, 75, 75, 64", "Convolution", HOLDS),
+        ("5, 75, 75, 64", "Convolution", UNDECIDED),
         ("5, 74, 75, 32", "Convolution", FAILS),
         ("5, 75, 75", "Convolution", FAILS),
     ],
@@ -26,6 +26,12 @@ def test_valid_padding_equals_torch(judge, size, kernel, stride):
 def test_layers(judge, published, item, verdict):
     inputs = {"input": [10, 150, 150, 32], "kernel": [3, 3, 3], "stride": 2, "padding": "same"}
     assert judge("shape", published, inputs, item=item).verdict == verdict
+
+
+def test_a_convolution_has_one_channel_per_filter(judge):
+    inputs = {"input": [10, 150, 150, 1], "kernel": [3, 3, 3], "stride": 1, "padding": "same", "filters": 32}
+    assert judge("shape", "10, 150, 150, 32", inputs, item="Convolution").verdict == HOLDS
+    assert judge("shape", "10, 150, 150, 64", inputs, item="Convolution").verdict == FAILS
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from radsupport.published.side_by_side import (
     _content,
     compare_studies,
     events_text,
+    sample_size_table,
     sample_size_text,
     sample_sizes,
     sources,
@@ -68,3 +69,16 @@ def test_sample_sizes():
     assert cui["required"] == 372
     assert table["shrinkage"].isna().sum() == 1
     assert "Song 2021 56 of 281 (20%)" in sample_size_text()
+
+
+def test_estimated_events_are_called_so_throughout():
+    sizes, shown = sample_sizes(), sample_size_table()
+    assert set(sizes.loc[sizes["estimated"], "study"]) == {"Yang 2023"}
+    assert (sizes["events"] / sizes["parameters"]).dropna().tolist() == pytest.approx(
+        sizes["events_per_parameter"].dropna().tolist()
+    )
+    yang = shown[shown["study"] == "Yang 2023"]
+    assert yang["events"].tolist() == ["about 49"] * 3
+    assert yang["events_per_parameter"].tolist() == ["about 0.012", "about 3.8", "about 9.8"]
+    assert shown.loc[shown["study"] == "Song 2021", "events_per_parameter"].tolist() == ["0.0098", "0.070", "3.3"]
+    assert "about 49 events" in compare_studies().set_index("aspect").loc["Events per candidate feature", "Yang 2023"]

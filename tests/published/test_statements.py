@@ -1,7 +1,7 @@
 import pytest
 
 from radsupport.published.statements import SIMPLE
-from radsupport.published.verdicts import FAILS, HOLDS
+from radsupport.published.verdicts import FAILS, HOLDS, UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,19 @@ from radsupport.published.verdicts import FAILS, HOLDS
 )
 def test_relations(judge, inputs, verdict):
     assert judge("text_vs_table", "3", inputs).verdict == verdict
+
+
+@pytest.mark.parametrize("values", [["2.5"], ["0.33"]])
+def test_a_statement_that_figures_can_not_settle_is_undecided(judge, values):
+    inputs = {
+        "relation": "same_direction",
+        "values": values,
+        "odds": ["30/34", "23/42"],
+        "open_because": "Two outcomes.",
+    }
+    verdict = judge("text_vs_table", "3", inputs)
+    assert verdict.verdict == UNDECIDED
+    assert verdict.reason.endswith("Two outcomes.")
 
 
 def test_confidence_limits_given_as_a_range_are_recognised(judge):

@@ -35,10 +35,11 @@ def test_only_the_chapter_s_own_entries_and_cautions_are_shown(root: Path) -> No
     assert "AUC DLR-A" not in set(table["item"])
     cautions = guide.cautions_of(study, "01")
     assert any("age row" in text for text in cautions)
-    assert not any("22 sampled cases" in text for text in cautions)
+    assert not any("mean survival" in text for text in cautions)
+    assert cautions[-1].startswith("The paper's 22 sampled cases")  # of the whole study: after the chapter's own
     assert guide.cautions_words(study, "01").count("\n- ") == len(cautions) - 1
     assert guide.printed_beside(study, "99", {}).empty
-    assert "Nothing is known" in guide.cautions_words(study, "99")
+    assert "names no caution" in guide.cautions_words(study.model_copy(update={"cautions": []}), "01")
 
 
 def test_the_words_call_synthetic_patients_synthetic(root: Path) -> None:
