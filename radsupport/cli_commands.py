@@ -12,6 +12,7 @@ from pathlib import Path
 from radsupport.errors import InputError, ManifestError, Problem
 from radsupport.files import written_whole
 from radsupport.paths import StudyPaths
+from radsupport.report.wording import counted
 from radsupport.study import load_study, study_ids
 from radsupport.study_schema import Study
 
@@ -36,9 +37,9 @@ def check(given: Namespace) -> int:
     problems = list(dict.fromkeys(problems))
     rows = int((table["study"] == given.study).sum()) if given.study else len(table)
     if problems:
-        print(ManifestError(f"{given.manifest}: {len(problems)} problem(s) in {rows} row(s).", problems))
+        print(ManifestError(f"{given.manifest}: {counted(len(problems), 'problem')} in {counted(rows, 'row')}.", problems))
         return 1
-    print(f"{given.manifest}: no problem in {rows} row(s).")
+    print(f"{given.manifest}: no problem in {counted(rows, 'row')}.")
     for name in others:
         print(
             f"There is no studies/{name}.yaml yet: the outcome and the clinical columns were checked in general only."
@@ -110,7 +111,7 @@ def ingest(given: Namespace) -> int:
         print(_as_csv(rows), end="")
     else:
         append_rows(given.manifest, rows)
-        print(f"{len(rows)} row(s) appended to {given.manifest}")
+        print(f"{counted(len(rows), 'row')} appended to {given.manifest}")
     return 0
 
 

@@ -46,7 +46,7 @@ UPSTREAM = {
 DIVIDED = ("02_preprocessing", "03_radiomics", "05_modelling")
 #: Parts of the package whose change makes a chapter out of date.
 CODE = {
-    "01_cohort": ("cohort",),
+    "01_cohort": ("cohort", "survival"),
     "02_preprocessing": ("imaging",),
     "03_radiomics": ("features", "imaging"),
     "04_deep_features": ("features", "imaging"),

@@ -67,7 +67,8 @@ class Marginal(Part):
     odds ratio.
     `log_hazard` (per level) and `log_hazard_per_sd` let the column act on survival where the outcome
     is drawn from the hazard. `reads_diameter` is a reader's measurement of the drawn tumour, off
-    by 1 mm SD; `reads_tissue` a reader's measurement of the drawn tissue by the column's `measure`, off by 4% SD.
+    by 1 mm SD, kept within the reader's size class; `reads_tissue` a reader's measurement of the drawn tissue by the
+    column's `measure`, off by 4% SD.
     `shapes` makes the column steer the tumour that is drawn: its largest axial diameter (classes
     between `edges`, mm), a fluid core, or calcification.
     """

@@ -27,6 +27,7 @@ class Label(Strict):
     """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`.
 
     `horizon_months`: the time by which the event has to happen, for labels like "recurrence within two years".
+    `known`: whether the label is settled at once (a finding at surgery) or may still come during follow-up.
     """
 
     column: str
@@ -35,6 +36,7 @@ class Label(Strict):
     negative: str
     recode: dict[str, int] = {}
     horizon_months: PositiveFloat | None = None
+    known: Literal["", "at_once", "during_follow_up"] = ""
 
 
 class Survival(Strict):

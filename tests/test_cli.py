@@ -73,7 +73,7 @@ def test_own_data_are_checked_before_and_with_a_study_file(project: Path, capsys
     manifest = str(project / "my_manifest.csv")
     assert run(project, "check", manifest) == 0
     out = capsys.readouterr().out
-    assert "no problem in 5 row(s)" in out
+    assert "no problem in 5 rows" in out
     assert "There is no studies/mine.yaml yet" in out
     (project / "studies" / "mine.yaml").write_text(OWN_STUDY, encoding="utf-8")
     assert run(project, "check", manifest) == 0
@@ -82,7 +82,7 @@ def test_own_data_are_checked_before_and_with_a_study_file(project: Path, capsys
     (project / "own.csv").write_text("subject,label,age\np1,1,6\np2,,71\n", encoding="utf-8")
     assert run(project, "check", manifest) == 1
     out = capsys.readouterr().out
-    assert "2 problem(s) in 5 row(s)" in out
+    assert "2 problems in 5 rows" in out
     assert "row 2, column age, value 6] an impossible value Expected: 18 to 110 years" in out
     assert "subject p2 has no outcome" in out
 

@@ -14,6 +14,7 @@ from radsupport.checks import FloatArray, as_finite
 from radsupport.cohort.contingency import TableTest, chi_square, cross_table, expected_counts, fisher_exact
 from radsupport.cohort.group_tests import mann_whitney, normality_p
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.report.wording import counted
 
 NUMERIC_TESTS = ("student_t", "welch_t", "mann_whitney", "anova", "welch_anova", "kruskal")
 CATEGORICAL_TESTS = ("chi_square", "chi_square_yates", "fisher")
@@ -31,8 +32,9 @@ class GroupComparison:
     test : str
         One of `TESTS`.
     statistic : float
-        t or U of the first group (levels sorted; the first minus the second), F, chi-square, or for a 2 x 2 Fisher
-        test the conditional odds ratio (NaN beyond 2 x 2).
+        t or U of the first group (the first minus the second), F, chi-square, or for a 2 x 2 Fisher test the
+        conditional odds ratio: of the second value against the first, in the second group against the first (NaN
+        beyond 2 x 2). Values and groups are in the order of their pandas categories, sorted otherwise.
     df : float
         Degrees of freedom; of the numerator for F; NaN for U and Fisher.
     p : float
@@ -82,8 +84,8 @@ def _complete(values: Any, groups: Any) -> tuple[pd.Series, pd.Series, int]:
         group = group.cat.remove_unused_categories()
     if group.nunique() < 2:
         raise NotEstimableError(
-            f"After leaving out {int((~known).sum())} incomplete row(s), {group.nunique()} group(s) remain; "
-            "a comparison needs at least two."
+            f"After leaving out {counted(int((~known).sum()), 'incomplete row')}, the number of groups is "
+            f"{group.nunique()}; a comparison needs at least two."
         )
     return value, group, int((~known).sum())
 
@@ -105,7 +107,9 @@ def _two(samples: list[FloatArray], test: str) -> tuple[FloatArray, FloatArray]:
 def _t_test(samples: list[FloatArray], equal_var: bool) -> _Statistic:
     a, b = _two(samples, "student_t" if equal_var else "welch_t")
     if min(a.size, b.size) < 2:
-        raise NotEstimableError(f"The groups have {a.size} and {b.size} member(s); a t test needs two in each.")
+        raise NotEstimableError(
+            f"The groups have {a.size} and {counted(b.size, 'member')}; a t test needs two in each."
+        )
     means, variances, sizes = [x.mean() for x in (a, b)], [x.var(ddof=1) for x in (a, b)], (a.size, b.size)
     of_means = [v / n for v, n in zip(variances, sizes, strict=True)]
     # R's rule for data that are constant up to rounding.

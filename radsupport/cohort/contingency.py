@@ -15,6 +15,7 @@ from scipy import special, stats
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.report.wording import counted
 
 # R counts tables as no more probable than the observed one up to this relative error.
 _TOLERANCE = 1e-7
@@ -32,8 +33,15 @@ class TableTest:
 
 
 def cross_table(rows: pd.Series, columns: pd.Series) -> IntArray:
-    """Counts of two complete categorical columns, without empty rows and columns."""
-    return pd.crosstab(rows.to_numpy(), columns.to_numpy()).to_numpy(dtype=np.int64)
+    """Counts of two complete categorical columns, without empty rows and columns.
+
+    Levels follow the order of pandas categories where a column has them, and are sorted otherwise: an odds ratio is
+    then that of the second level against the first, in the second column against the first.
+    """
+    row, column = (pd.Series(values).astype("category").cat.remove_unused_categories() for values in (rows, columns))
+    counts = np.zeros((len(row.cat.categories), len(column.cat.categories)), dtype=np.int64)
+    np.add.at(counts, (row.cat.codes.to_numpy(), column.cat.codes.to_numpy()), 1)
+    return counts
 
 
 def _as_counts(table: Any) -> IntArray:
@@ -47,7 +55,8 @@ def _as_counts(table: Any) -> IntArray:
     counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
     if min(counts.shape) < 2:
         raise NotEstimableError(
-            f"The contingency table has {counts.shape[0]} row(s) and {counts.shape[1]} column(s) that are not empty; "
+            f"The contingency table has {counted(counts.shape[0], 'row')} and {counted(counts.shape[1], 'column')} "
+            "that are not empty; "
             "independence needs at least two of each."
         )
     return counts

@@ -12,6 +12,7 @@ from scipy import stats
 
 from radsupport.checks import FloatArray, as_level
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.report.wording import counted
 
 METHODS = ("pearson", "spearman", "kendall")
 
@@ -71,7 +72,7 @@ def correlate(x: Any, y: Any, method: str = "pearson", level: float = 0.95) -> C
     first, second = first[known], second[known]
     if first.size < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         raise NotEstimableError(
-            f"{first.size} complete pair(s), of which one side may be constant, have no correlation."
+            f"{counted(first.size, 'complete pair')}, where one side may be constant: there is no correlation."
         )
     low = high = float("nan")
     if method == "pearson":
@@ -109,8 +110,8 @@ def correlation_table(features: pd.DataFrame, method: str = "pearson") -> pd.Dat
     text = features.select_dtypes(exclude=["number", "bool"]).columns
     if len(text) or features.shape[1] < 2:
         raise InputError(
-            f"`features` has {features.shape[1]} column(s), not numeric: {', '.join(map(str, text)) or 'none'}; "
-            "at least two numeric ones are needed."
+            f"`features` has {counted(features.shape[1], 'column')}, not numeric: "
+            f"{', '.join(map(str, text)) or 'none'}; at least two numeric ones are needed."
         )
     frame = features.astype(float).replace([np.inf, -np.inf], np.nan)
     pairs = list(itertools.combinations(range(frame.shape[1]), 2))

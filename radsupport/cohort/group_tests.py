@@ -16,6 +16,7 @@ from scipy import stats
 from radsupport.checks import FloatArray, IntArray, as_binary, as_finite
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.missing import columns_by_pattern
+from radsupport.report.wording import counted, listed
 
 RULES = ("t", "mann_whitney", "shapiro")
 
@@ -90,8 +91,8 @@ def normality_p(values: Any) -> float:
     sample = as_finite(values, "values")
     if sample.size < 3 or np.ptp(sample) == 0:
         raise NotEstimableError(
-            f"Normality can not be tested on {sample.size} value(s) of which {np.unique(sample).size} are different; "
-            "at least three values that are not all equal are needed."
+            f"Normality can not be tested on {counted(sample.size, 'value')}, {np.unique(sample).size} of them "
+            "distinct; at least three values that are not all equal are needed."
         )
     test = stats.shapiro if sample.size <= _SHAPIRO_MOST else stats.normaltest
     return float(test(sample).pvalue)
@@ -150,9 +151,11 @@ def _as_features(X: Any, n: int) -> tuple[FloatArray, pd.Index]:
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X))
     text = frame.select_dtypes(exclude=["number", "bool"]).columns
     if len(text):
-        raise InputError(f"Column(s) {', '.join(map(str, text[:5]))} of `X` are not numeric; drop or encode them.")
+        raise InputError(f"Columns of `X` that are not numeric: {listed(list(text), 5)}; drop or encode them.")
     if frame.empty or len(frame) != n:
-        raise InputError(f"`X` has {frame.shape[1]} column(s) and {len(frame)} rows where `y` has {n}.")
+        raise InputError(
+            f"`X` has {counted(frame.shape[1], 'column')} and {counted(len(frame), 'row')} where `y` has {n}."
+        )
     return frame.to_numpy(dtype=float), frame.columns
 
 

@@ -13,7 +13,9 @@ from radsupport.cohort.completeness import complete_cases, short_follow_up
 from radsupport.cohort.feature_tables import read_feature_study, write_feature_tables
 from radsupport.cohort.manifest import study_files
 from radsupport.cohort.printed_layout import printed_table
+from radsupport.cohort.survival_tests import survival_tests
 from radsupport.errors import NotEstimableError
+from radsupport.report.wording import counted, fixed
 from radsupport.study_schema import Study
 from radsupport.survival.curves import median_follow_up
 
@@ -61,7 +63,8 @@ def cohort_summary(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        cohort, n, events (primary endpoint), share_with_event, median_follow_up (months, reverse
+        cohort, n, events (primary endpoint), share_with_event; with follow-up also survival_events (where the primary
+        endpoint is a label: what ends the follow-up may be another event), median_follow_up (months, reverse
         Kaplan-Meier), ci_low, ci_high; NaN where there is no follow-up.
     """
     rows = []
@@ -70,12 +73,16 @@ def cohort_summary(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
         events = part[event_column(study)].sum() if name != "segmentation" else float("nan")
         row = {"cohort": spec.name, "n": len(part), "events": events, "share_with_event": events / max(len(part), 1)}
         if study.endpoint.survival is not None and name != "segmentation":
-            row |= _follow_up(part.dropna(subset=["time", "event"]))
+            known = part.dropna(subset=["time", "event"])
+            row |= {"survival_events": known["event"].sum()} if study.endpoint.primary == "label" else {}
+            row |= _follow_up(known)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _follow_up(part: pd.DataFrame) -> dict[str, float]:
+    if part.empty:
+        return {}
     try:
         found = median_follow_up(part["time"], part["event"])
     except NotEstimableError:
@@ -102,10 +109,23 @@ def variable_table(study: Study) -> pd.DataFrame:
     return table if late or table.empty else table.drop(columns="known")
 
 
-SUMMARY_HEADERS = {
-    "cohort": "Cohort", "n": "Patients", "events": "Events", "share_with_event": "Share with event",
-    "median_follow_up": "Median follow-up (months)", "ci_low": "95% CI from", "ci_high": "to",
-}  # fmt: skip
+def summary_headers(study: Study) -> dict[str, str]:
+    """Return the words for the columns of `cohort_summary`: each event and the follow-up named by what they are of."""
+    label, survival = study.endpoint.label, study.endpoint.survival
+    ends = f"{survival.event_name} ({survival.name})" if survival is not None else ""
+    by_label = study.endpoint.primary == "label" and label is not None
+    return {
+        "cohort": "Cohort", "n": "Patients", "events": f"Events: {label.name if by_label and label else ends}",
+        "share_with_event": "Share with event", "survival_events": f"Events: {ends}",
+        "median_follow_up": f"Median follow-up, months{f' ({survival.name})' if survival is not None else ''}",
+        "ci_low": "95% CI from", "ci_high": "to",
+    }  # fmt: skip
+
+
+def worded_months(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return `cohort_summary` for the page: months with one decimal, a dash where there are none."""
+    months = [name for name in ("median_follow_up", "ci_low", "ci_high") if name in summary]
+    return summary.assign(**{name: [fixed(x, 1) if x == x else "–" for x in summary[name]] for name in months})
 
 
 CANDIDATE_HEADERS = {
@@ -144,10 +164,11 @@ def cohort_names(study: Study) -> dict[str, str]:
 
 def outcome_names(study: Study) -> dict[str, str]:
     """Return the words for 0 and 1 of the primary endpoint."""
-    label = study.endpoint.label
+    label, survival = study.endpoint.label, study.endpoint.survival
     if study.endpoint.primary == "label" and label is not None:
         return {"0": label.negative, "1": label.positive}
-    return {"0": "no event (censored)", "1": "event"}
+    event = survival.event_name if survival is not None else "event"
+    return {"0": f"no {event} seen (censored)", "1": f"{event} seen"}
 
 
 def table_by_cohort(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -157,9 +178,16 @@ def table_by_cohort(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def table_by_outcome(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return the characteristics of the training cohort by outcome, in the layout and with the tests of the paper's."""
+    """Return the characteristics of the training cohort by outcome, in the layout and with the tests of the paper's.
+
+    Where the primary endpoint is a survival time, tests that the paper does not name are those of `survival_tests`:
+    patients are not of one group or the other, they were followed for longer or shorter.
+    """
     tests, training = study.cohort_tables.tests_by_outcome, cohort[cohort["cohort"] == "train"]
-    return printed_table(training, event_column(study), study, outcome_names(study), tests)
+    instead = None
+    if study.endpoint.primary == "survival":
+        instead = survival_tests(training, study, [name for name in study.columns if name not in tests])
+    return printed_table(training, event_column(study), study, outcome_names(study), tests, instead=instead)
 
 
 def table_name(printed_as: str) -> str:
@@ -188,17 +216,52 @@ def split_words(study: Study) -> str:
 
 
 def follow_up_words(cohort: pd.DataFrame, study: Study) -> str:
-    """Say how many patients count as event-free though they were followed for less than the label's horizon."""
-    if study.endpoint.survival is None:
+    """Say what the end of follow-up means for the primary endpoint.
+
+    A time to an event is censored there; a label with a horizon may have been given too early, and is counted; of a
+    label without one the study file does not say whether it is looked for during follow-up or known from the start.
+    """
+    label, survival = study.endpoint.label, study.endpoint.survival
+    if survival is None:
         return "This study has no follow-up, only a yes/no outcome."
+    if study.endpoint.primary == "survival" or label is None:
+        known = followed(cohort).dropna(subset=["time", "event"])
+        return (
+            f"The endpoint is a time. {int((known['event'] == 0).sum())} of {counted(len(known), 'patient')} left "
+            f"observation without the event ({survival.event_name}): they are censored then, and do not count as free "
+            "of it for good."
+        )
+    if label.horizon_months is None:
+        return _open_label_words(cohort, study)
     short, free = short_follow_up(followed(cohort), study)
-    label = study.endpoint.label
-    if label is None or label.horizon_months is None:
-        return "The outcome of this study does not end at a fixed time, so no patient counts as free of it too early."
     return (
         f"{short} of {free} patients labelled “{label.negative}” were followed for less than "
         f"{label.horizon_months:g} months: they count as free of the event in chapters 05 and 06, and as censored in "
         "chapter 07."
+    )
+
+
+def _open_label_words(cohort: pd.DataFrame, study: Study) -> str:
+    """Say what follow-up means for a label that the study file ties to no time."""
+    label, survival = study.endpoint.label, study.endpoint.survival
+    if label is None or survival is None:
+        return ""
+    free = followed(cohort).query("label == 0")["time"].dropna()
+    span = f"were followed for {free.min():.0f} to {free.max():.0f} months" if len(free) else "have no follow-up"
+    later = (
+        f"“{label.negative}” also means “not yet”: the {counted(len(free), 'patient')} labelled so {span}, and "
+        "chapters 05 and 06 count all of them as free of it."
+    )
+    words = {
+        "during_follow_up": f"The outcome “{label.name}” is looked for during follow-up, so {later}",
+        "at_once": f"The outcome “{label.name}” is known at once: the length of follow-up does not touch it.",
+        "": f"The study file does not say when the outcome “{label.name}” is known. If it is looked for during "
+        f"follow-up, {later} If it is known at once, like a finding at surgery, the length of follow-up does not touch "
+        "it.",
+    }
+    return (
+        f"{words[label.known]} The figure shows another outcome, {survival.name}: the time to {survival.event_name} "
+        "or to the end of observation."
     )
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 from radsupport.checks import FloatArray
 from radsupport.cohort.group_tests import normality_p
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.report.wording import counted
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def compare_paired(a: Any, b: Any, test: str = "auto", alpha: float = 0.05) -> P
     # R's rule for differences that are constant up to rounding.
     constant = gap.size < 2 or gap.std(ddof=1) <= 10 * np.finfo(float).eps * np.sqrt(gap.size) * abs(gap.mean())
     if gap.size < 2 or (constant and (test != "wilcoxon" or not gap.any())):
-        raise NotEstimableError(f"{gap.size} complete pair(s) whose differences do not vary can not be compared.")
+        raise NotEstimableError(
+            f"The differences of {counted(gap.size, 'complete pair')} do not vary; they can not be compared."
+        )
     chosen, reason = (test, "asked for") if test != "auto" else _choose_paired(gap, alpha)
     if chosen == "paired_t":
         # From mean and SD, because scipy's ttest_1samp warns about differences that are close together.

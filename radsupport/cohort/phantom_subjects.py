@@ -141,7 +141,8 @@ def _add_column(
         table[column] = 0.0
         return
     if marginal.reads_diameter:
-        table[column] = np.round(table["diameter_mm"] + rng.standard_normal(len(table)), 1)
+        read = table["diameter_mm"] + rng.standard_normal(len(table))
+        table[column] = np.round(_within_read_class(read.to_numpy(), table, spec), 1)
         return
     categories = bool(marginal.counts or marginal.center_counts)
     draw = _draw_levels if categories else _draw_numbers
@@ -219,6 +220,24 @@ def _draw_numbers(marginal: Marginal, place: str, group: np.ndarray, weight: flo
         centre = weight * mean[value] + (1 - weight) * mean.mean()
         values[rows] = rng.permutation(centre + sd[value] * spread)
     return np.round(np.clip(values, *marginal.limits), 2)
+
+
+def _within_read_class(read: np.ndarray, table: pd.DataFrame, spec: Synthetic) -> np.ndarray:
+    """Keep a reader's diameter (mm) in the size class of the same reader: 0.1 mm off the border at the least.
+
+    The class, whose counts are published, is drawn first and shapes the tumour; an error of reading alone must not
+    contradict it. The outer edges of the classes are no borders: beyond them there is no other class.
+    """
+    kept = read.copy()
+    for name, marginal in spec.marginals.items():
+        if marginal.shapes != "size_mm":
+            continue
+        levels = list(marginal.counts) or list(next(iter(marginal.center_counts.values()), {}))
+        lows, highs = [-np.inf, *marginal.edges[1:-1]], [*marginal.edges[1:-1], np.inf]
+        for level, low, high in zip(levels, lows, highs, strict=True):
+            rows = (table[name] == level).to_numpy()
+            kept[rows] = np.clip(kept[rows], low + 0.1, high - 0.1)
+    return kept
 
 
 def _within_class(

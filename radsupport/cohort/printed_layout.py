@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from radsupport.cohort.tables import baseline_table
-from radsupport.report.wording import number, p_number
+from radsupport.cohort.survival_tests import COX, LOG_RANK
+from radsupport.cohort.tables import adjust_p, baseline_table
+from radsupport.report.wording import fixed, number, p_number
 from radsupport.study_schema import Column, Study
 
 INDENT = "\u2003"
@@ -25,11 +27,14 @@ TEST_WORDS = {
     "chi_square": "Pearson's chi-square test",
     "chi_square_yates": "chi-square test with Yates' correction",
     "fisher": "Fisher's exact test",
+    LOG_RANK: "log-rank test",
+    COX: "Cox regression, likelihood-ratio test",
 }
 FREEMAN_HALTON = "Fisher's exact test (Freeman–Halton)"
 SYMBOLS = {
     "student_t": "t", "welch_t": "t", "mann_whitney": "U", "anova": "F", "welch_anova": "F", "kruskal": "H",
     "chi_square": "χ²", "chi_square_yates": "χ²", "fisher": "odds ratio",
+    LOG_RANK: "χ²", COX: "χ²",
 }  # fmt: skip
 
 
@@ -40,6 +45,7 @@ def printed_table(
     names: Mapping[str, str],
     tests: Mapping[str, str],
     columns: Sequence[str] | None = None,
+    instead: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return a baseline table in the layout of the papers.
 
@@ -57,25 +63,29 @@ def printed_table(
         Column to the test that the paper names; others are chosen from the data.
     columns : sequence of str, optional
         What to describe; every column of the study by default.
+    instead : DataFrame, optional
+        test, statistic, p by column (index): tests of another outcome than membership of a group, such as a time to
+        an event (`radsupport.cohort.survival_tests`). They replace those between the groups.
 
     Returns
     -------
     pandas.DataFrame
         Characteristic, one column per group (with its n), Missing (where any value is), Test, Statistic (such as
         "U = 140"), P (and P_adjusted). The index names the study's column in a variable's first row and is ""
-        elsewhere.
+        elsewhere. Statistics follow the order that is shown: groups as in `names`, levels as in the study file
+        (`statistic_notes` says how to read them).
     """
     chosen = list(columns if columns is not None else study.columns)
     settings = study.cohort_tables
     adjust = None if settings.adjust == "none" else settings.adjust
-    plain = table.assign(**{by: table[by].map(_as_text)})
-    plain = plain[plain[by].isin(list(names))]
+    plain = _ordered(table, by, study, names, chosen)
     asked = {name: test for name, test in tests.items() if name in chosen}
     kinds = {name: "continuous" if study.columns[name].kind == "number" else "categorical" for name in chosen}
-    options: Any = {"kinds": kinds, "tests": asked, "adjust": adjust, "alpha": settings.normality_alpha}
+    options: Any = {"kinds": kinds, "tests": asked, "alpha": settings.normality_alpha}
     found, finer = (baseline_table(plain, by, chosen, decimals=decimals, **options) for decimals in (1, 2))
     small = [name for name in chosen if kinds[name] == "continuous" and plain[name].abs().median() < SMALL]
     found = found.where(~found["variable"].isin(small), finer)
+    found = _with_p(found, instead, adjust)
     groups = [name for name in names if name in found]
     sizes = found.iloc[0]
     headers = {name: f"{names[name]} (n = {sizes[name]})" for name in groups}
@@ -106,6 +116,64 @@ def worded(table: pd.DataFrame) -> pd.DataFrame:
     return shown.rename(columns={"P_adjusted": "P (Benjamini–Hochberg)"})
 
 
+def statistic_notes(printed: pd.DataFrame) -> str:
+    """Say which way the statistics of a printed table point: which group against which, which level against which.
+
+    Parameters
+    ----------
+    printed : pandas.DataFrame
+        As `printed_table` returns it.
+
+    Returns
+    -------
+    str
+        Sentences for the statistics with a direction that the table shows, and for tests of a time to an event; one
+        sentence where none has a direction.
+    """
+    groups = [found[1] for name in printed.columns if (found := re.fullmatch(r"(.*) \(n = \d+\)", str(name)))]
+    first, second = groups[0], groups[-1]
+    used = {str(text).partition(" = ")[0] for text in printed["Statistic"]}
+    notes = {
+        "odds ratio": f"Odds ratios are those of a variable's second level against its first, in “{second}” against "
+        f"“{first}”: above 1, the second level is more frequent in “{second}”. They are conditional maximum-likelihood "
+        "estimates, as Fisher's test has them, and differ a little from the ratio of the counts.",
+        "t": f"t is taken of “{first}” minus “{second}”: it is positive where the mean of “{first}” is larger.",
+        "U": f"U counts the pairs of one patient of each group in which the one of “{first}” has the larger value "
+        "(ties as one half).",
+    }
+    words = [text for symbol, text in notes.items() if symbol in used]
+    if set(printed["Test"]) & {TEST_WORDS[LOG_RANK], TEST_WORDS[COX]}:
+        words.append(
+            "The log-rank test (categories) and Cox regression with one variable (numbers) compare the times to the "
+            "event, with censoring: follow-up counts. The two columns only show in whom the event was seen."
+        )
+    return " ".join(words) or "The statistics of this table have no direction: they say how much the groups differ."
+
+
+def _ordered(table: pd.DataFrame, by: str, study: Study, names: Mapping[str, str], chosen: list[str]) -> pd.DataFrame:
+    """Return the rows of the groups, with groups and levels as categories in the order in which they are shown."""
+    plain = table.assign(**{by: table[by].map(_as_text)})
+    plain = plain[plain[by].isin(list(names))]
+    ordered = {by: pd.Categorical(plain[by], list(names))}
+    for name in chosen:
+        column = study.columns[name]
+        if column.kind != "number":
+            values = plain[name].astype(object).map(str, na_action="ignore")
+            others = sorted(set(values.dropna()) - set(column.levels))
+            ordered[name] = pd.Categorical(values, [*column.levels, *others])
+    return plain.assign(**ordered)
+
+
+def _with_p(found: pd.DataFrame, instead: pd.DataFrame | None, adjust: str | None) -> pd.DataFrame:
+    """Return a baseline table with other tests in place of its own where they are given, and adjusted P-values."""
+    result = found.copy()
+    if instead is not None:
+        rows = result["missing"].notna() & result["variable"].isin(instead.index)
+        for name in ("test", "statistic", "p"):
+            result.loc[rows, name] = instead.loc[result.loc[rows, "variable"], name].to_numpy()
+    return result if adjust is None else result.assign(p_adjusted=adjust_p(result["p"], adjust))
+
+
 def _as_text(value: object) -> str:
     """Return a group's value as text: 0 and 1 for outcomes stored as floats."""
     return str(int(value)) if isinstance(value, float) and np.isfinite(value) else str(value)
@@ -117,21 +185,19 @@ def _variable_rows(
     """Return one variable: a row for a number, a row and its levels for a category."""
     first, shift = part.iloc[0], INDENT if inside else ""
     label = f"{column.label} ({column.unit})" if column.unit else column.label
-    adjusted = next((first[c] for c in part.columns if str(c).startswith("p_")), np.nan)
     levels = part[part["level"] != "missing"]
     test = {
         "Missing": first["missing"],
         "Test": _test_words(str(first["test"]), len(levels), len(groups)),
         "Statistic": _statistic_words(str(first["test"]), float(first["statistic"])),
         "P": first["p"],
-        "P_adjusted": adjusted,
+        "P_adjusted": first.get("p_adjusted", np.nan),
     }
     if column.kind == "number":
         words = {"key": name, "Characteristic": f"{shift}{label}, {first['level']}"}
         return [words | {group: first[group] for group in groups} | test]
     rows: list[dict[str, object]] = [{"key": name, "Characteristic": f"{shift}{label}"} | test]
-    order = {level: i for i, level in enumerate(column.levels)}
-    for row in sorted(levels.to_dict("records"), key=lambda row: order.get(row["level"], len(order))):
+    for row in levels.to_dict("records"):
         line = {"key": "", "Characteristic": f"{shift}{INDENT}{row['level']}"}
         rows.append(line | {group: row[group] for group in groups})
     return rows
@@ -144,4 +210,10 @@ def _test_words(test: str, levels: int, groups: int) -> str:
 
 
 def _statistic_words(test: str, value: float) -> str:
-    return f"{SYMBOLS[test]} = {number(value)}" if test in SYMBOLS and np.isfinite(value) else ""
+    """Word a statistic: ratios with three digits, counts of pairs to one half, others with two decimals."""
+    if test not in SYMBOLS or np.isnan(value):
+        return ""
+    if test == "fisher":
+        return f"{SYMBOLS[test]} = {number(value)}"
+    halves = test == "mann_whitney"
+    return f"{SYMBOLS[test]} = {fixed(value, (0 if value % 1 == 0 else 1) if halves else 2)}"

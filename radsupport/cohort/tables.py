@@ -24,6 +24,7 @@ from radsupport.cohort.comparison import (
 )
 from radsupport.cohort.paired import PairedComparison, compare_paired
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.report.wording import counted, estimate, fixed
 
 __all__ = [
     "NUMERIC_TESTS",
@@ -131,7 +132,9 @@ def baseline_table(
     grouped = table[table[by].notna()]
     group = grouped[by].astype("category").cat.remove_unused_categories()
     if group.nunique() < 2:
-        raise NotEstimableError(f"The column {by} holds {group.nunique()} group(s); a comparison needs at least two.")
+        raise NotEstimableError(
+            f"The column {by} holds {counted(group.nunique(), 'group')}; a comparison needs at least two."
+        )
     members = {"overall": np.ones(len(grouped), dtype=bool)}
     members |= {str(level): (group == level).to_numpy() for level in group.cat.categories}
     parts = [pd.DataFrame([{"variable": "n", "level": ""} | {name: str(int(m.sum())) for name, m in members.items()}])]
@@ -218,9 +221,9 @@ def _spread(values: FloatArray, normal: bool, decimals: int) -> str:
     if known.size == 0:
         return "–"
     if normal:
-        return f"{known.mean():.{decimals}f} ± {known.std(ddof=1):.{decimals}f}"
+        return f"{fixed(known.mean(), decimals)} ± {fixed(known.std(ddof=1), decimals)}"
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    return f"{middle:.{decimals}f} ({low:.{decimals}f}–{high:.{decimals}f})"
+    return estimate(middle, low, high, decimals)
 
 
 def _share(count: Any, total: Any, decimals: int) -> str:

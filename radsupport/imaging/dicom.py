@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from radsupport.errors import GeometryError, InputError, Problem
+from radsupport.report.wording import counted
 
 HEADERS = [
     "SeriesInstanceUID", "SeriesDescription", "Modality", "PatientID", "Rows", "Columns", "PixelSpacing",
@@ -199,7 +200,7 @@ def _position_problems(heads: Sequence[pydicom.Dataset], folder: str) -> Iterato
     gaps = np.flatnonzero(np.abs(steps - usual) > max(SAME_MM, 0.01 * usual))
     for i in gaps:
         missing = steps[i] / usual - 1
-        what = f"{round(missing)} missing slice(s)" if missing > 0.5 else "an irregular distance"
+        what = counted(round(missing), "missing slice") if missing > 0.5 else "an irregular distance"
         place = f"between {heights[i]:g} and {heights[i + 1]:g} mm"
         yield Problem(f"{what} {place}", f"slices every {usual:g} mm", "export the complete series", folder)
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from radsupport.chapter import Chapter
 from radsupport.errors import InputError
 from radsupport.features.agreement import bland_altman, icc_features, kappa
 from radsupport.imaging.ct_findings import MIN_CALCIFICATION_MM3, MIN_CYSTIC_SHARE, PURELY_CYSTIC_SHARE
+from radsupport.report.wording import fixed, listed, number, p_value
 from radsupport.study_schema import Study
+
+MOVES_ICC = 0.05
+"""An ICC that one patient moves by more than this rests on that patient; said below the table."""
+_ALPHA = 0.05
 
 
 def beside(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
@@ -114,6 +120,89 @@ def bland_altman_panels(
         options = {"bias": row["bias"], "limits": (row["limit_low"], row["limit_high"]), "unit": row["unit"]}
         panels.append((row["finding"], table, options | {"ylabel": "Image minus reader"}))
     return panels
+
+
+def agreement_checks(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
+    """Return what a reader should know before trusting ICC and limits of agreement.
+
+    Returns
+    -------
+    pandas.DataFrame
+        finding, patient (the one without whom the ICC changes most), mean (of both measurements of that patient), icc,
+        icc_without; bias_rho, bias_p (Spearman, differences against means), spread_rho, spread_p (Spearman, size of
+        the residuals of a line through the differences against the means); NaN where nothing varies.
+
+    Notes
+    -----
+    Limits of agreement assume that neither the bias nor the spread of the differences depends on the size of the
+    measurement (Bland & Altman 1999, Stat Methods Med Res 8:135, who fit lines to differences and absolute residuals;
+    ranks keep one outlying patient from deciding).
+    """
+    rows = []
+    for name, both in _pairs(study, cohort, computed, "number").items():
+        rows.append({"finding": study.columns[name].label, **_influence(both), **_dependence(both)})
+    return pd.DataFrame(rows)
+
+
+def _influence(both: pd.DataFrame) -> dict[str, object]:
+    """Return the patient without whom the ICC changes most."""
+    without = pd.Series({subject: _icc(both.drop(index=subject)) for subject in both.index})
+    icc = _icc(both)
+    shift = (without - icc).abs()
+    if not shift.notna().any():
+        return {"patient": "", "mean": np.nan, "icc": icc, "icc_without": np.nan}
+    patient = shift.idxmax()
+    mean = float(both.loc[patient].mean())
+    return {"patient": str(patient), "mean": mean, "icc": icc, "icc_without": float(without[patient])}
+
+
+def _icc(both: pd.DataFrame) -> float:
+    if len(both) < 2:
+        return float("nan")
+    image, reader = (both[[side]].set_axis(["value"], axis=1) for side in ("image", "reader"))
+    return float(icc_features(image, reader).iloc[0]["icc"])
+
+
+def _dependence(both: pd.DataFrame) -> dict[str, float]:
+    """Return Spearman's rho and P of differences, and of the size of their residuals, against the means."""
+    mean, difference = both.mean(axis=1).to_numpy(), (both["image"] - both["reader"]).to_numpy()
+    found = dict.fromkeys(("bias_rho", "bias_p", "spread_rho", "spread_p"), float("nan"))
+    # differences that are constant up to rounding depend on nothing
+    if len(both) < 4 or np.ptp(mean) == 0 or np.ptp(difference) <= 1e-9 * np.abs(mean).max():
+        return found
+    slope, intercept = np.polyfit(mean, difference, 1)
+    residuals = np.abs(difference - intercept - slope * mean)
+    for key, values in (("bias", difference), ("spread", residuals)):
+        test = stats.spearmanr(mean, values)
+        found |= {f"{key}_rho": float(test.statistic), f"{key}_p": float(test.pvalue)}
+    return found
+
+
+def agreement_notes(checks: pd.DataFrame) -> str:
+    """Say which ICC rests on one patient, and for which findings constant limits of agreement do not hold."""
+    parts = []
+    for row in checks[(checks["icc_without"] - checks["icc"]).abs() > MOVES_ICC].to_dict("records"):
+        parts.append(
+            f"{row['finding']}: the ICC rests on {row['patient']} (mean of both {number(row['mean'])}); "
+            f"{fixed(row['icc'], 3)} with this patient, {fixed(row['icc_without'], 3)} without."
+        )
+    if not parts:
+        parts = [f"Leaving out any one patient changes no ICC by more than {MOVES_ICC:g}."]
+    for key, words in (("bias", "The difference"), ("spread", "The spread of the differences")):
+        met = checks[checks[f"{key}_p"] < _ALPHA].to_dict("records")
+        if met:
+            named = [
+                f"{row['finding']} (Spearman's ρ = {fixed(row[f'{key}_rho'])}, {p_value(row[f'{key}_p'], name='P')})"
+                for row in met
+            ]
+            parts.append(f"{words} depends on the size of the measurement for {listed(named, 12)}.")
+    if len(parts) > 1 and (checks[["bias_p", "spread_p"]] < _ALPHA).any(axis=None):
+        parts.append(
+            "There either the bias changes with the value or one measurement spreads more than the other: limits of "
+            "agreement that are the same for small and large values do not hold throughout. Read the panels, not the "
+            "limits alone. P-values are not adjusted for the number of findings."
+        )
+    return "\n".join(f"- {part}" for part in parts)
 
 
 def publish(chapter: Chapter, numeric: pd.DataFrame, categories: pd.DataFrame) -> None:

@@ -179,7 +179,7 @@ def quality_table(cases: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
 
 
 QUALITY_HEADERS = {
-    "subject": "Patient", "phase": "Phase", "voxels": "Voxels", "slices": "Slices", "n_islands": "Islands",
+    "subject": "Patient", "phase": "Phase", "voxels": "Voxels", "slices": "Slices as scanned", "n_islands": "Islands",
     "hole_voxels": "Voxels in holes", "volume_mm3": "Volume (mm³)", "max_axial_diameter_mm": "Largest diameter (mm)",
     "hu_mean": "Mean HU", "flags": "Why to look at it",
 }  # fmt: skip

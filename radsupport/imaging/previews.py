@@ -15,6 +15,7 @@ from radsupport.imaging.overlay import contact_sheet_data
 from radsupport.imaging.preprocessing import window
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.imaging.regions import bounding_box, largest_slice, rough_roi_box, slice_areas, slices_around_largest
+from radsupport.report.wording import counted
 from radsupport.study_schema import Cnn3d, Resnet, Study, Unet
 
 FULL_RANGE = (1024.0, 4096.0)
@@ -34,10 +35,10 @@ def preprocessing_words(study: Study, cases: pd.DataFrame) -> str:
     margin = " × ".join(f"{side:g}" for side in sides)
     how = {"cubic": "cubic B-spline", "linear": "linear"}[spec.interpolation]
     return (
-        f"{used} of {len(cases)} cases ({cases['subject'].nunique()} patients, {len(study.phases)} phase(s)) can be "
-        f"used. Images are resampled to {spacing} mm with {how} interpolation, masks to the nearest voxel, and both "
-        f"are cut to the masks plus {margin} mm. HU are kept as they are; windows are applied where a chapter needs "
-        "them."
+        f"{used} of {len(cases)} cases ({counted(cases['subject'].nunique(), 'patient')}, "
+        f"{counted(len(study.phases), 'phase')}) can be used. Images are resampled to {spacing} mm with {how} "
+        f"interpolation, masks to the nearest voxel, and both are cut to the masks plus {margin} mm. HU are kept as "
+        "they are; windows are applied where a chapter needs them."
     )
 
 
@@ -219,7 +220,7 @@ def size_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
         "box, left to right (mm)",
         "box, front to back (mm)",
         "box, along the body (mm)",
-        "slices",
+        "slices, resampled",
         "largest section (mm²)",
     ]
     found = pd.DataFrame(rows, columns=names)
@@ -229,7 +230,7 @@ def size_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
 
 
 def area_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """Return the area slice by slice of a small, a middle and a large tumour, for `figures.slice_areas`."""
+    """Return the area by resampled slice of a small, a middle and a large tumour, for `figures.slice_areas`."""
     used = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")].sort_values("volume_mm3", kind="stable")
     picked = sorted({round(share * (len(used) - 1)) for share in (0.1, 0.5, 0.9)})
     rows = []

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from radsupport.errors import MaskError, Problem
 from radsupport.imaging.nifti import parse_nifti, read_bytes, refused
+from radsupport.report.wording import counted
 
 LABEL_TOLERANCE = 1e-3
 
@@ -166,4 +167,6 @@ def _refuse_non_finite(array: npt.NDArray, path: Path) -> None:
         return
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
-        raise refused(path, f"{bad} voxel(s) are NaN or infinite", "finite values", "fill or mend them first")
+        raise refused(
+            path, f"NaN or infinite HU in {counted(bad, 'voxel')}", "finite values", "fill or mend them first"
+        )

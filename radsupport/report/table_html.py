@@ -172,7 +172,7 @@ def table_html(
 def heading(text: str) -> str:
     """Return a column's words with a capital and known abbreviations in their form; n, df and z stay small."""
     first, blank, rest = text.partition(" ")
-    if first not in _ABBREVIATIONS and len(first) > 2 and first.isalpha() and first.islower():
+    if first not in _ABBREVIATIONS and len(first) > 2 and first.isalpha() and first.islower() and " (n = " not in text:
         first = first.capitalize()
     return _ABBREVIATIONS.get(first, first) + blank + rest
 

@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,3 +102,19 @@ def test_bad_tables_are_refused():
     with pytest.raises(NotEstimableError, match="not empty"):
         contingency.chi_square([[3, 4], [0, 0]])
     assert contingency.chi_square([[3, 4, 0], [5, 1, 0]]).df == 1
+
+
+def test_a_cross_table_follows_the_order_of_categories_and_its_odds_ratio_with_it():
+    """Margins of 3 and 3: the conditional odds ratio r of [[2, 1], [1, 2]] solves r³ - 9 r - 2 = 0, r = 3.1055."""
+    value, group = ["no", "no", "yes", "no", "yes", "yes"], list("tttxxx")
+    levels, groups = ["yes", "no"], ["x", "t"]
+    plain = contingency.cross_table(pd.Series(value), pd.Series(group))
+    assert plain.tolist() == [[2, 1], [1, 2]]
+    ordered = contingency.cross_table(
+        pd.Series(pd.Categorical(value, levels)), pd.Series(pd.Categorical(group, [*groups, "never"]))
+    )
+    assert ordered.tolist() == [[2, 1], [1, 2]]
+    half = contingency.cross_table(pd.Series(pd.Categorical(value, levels)), pd.Series(group))
+    assert half.tolist() == [[1, 2], [2, 1]]
+    assert contingency.fisher_exact(plain).statistic == pytest.approx(3.10548, abs=1e-5)
+    assert contingency.fisher_exact(half).statistic == pytest.approx(1 / 3.10548, abs=1e-5)

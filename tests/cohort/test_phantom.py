@@ -48,6 +48,18 @@ def test_categories_follow_table_s2_exactly_in_hospital_1(song: Study, column: s
         assert ((own[column] == level) & (own["label"] == 1)).sum() == recurrence
 
 
+@pytest.mark.parametrize(("name", "size"), [("song2021", "max_diameter"), ("gu2023", "size_mm")])
+def test_a_reader_s_diameter_never_contradicts_the_reader_s_class(root: Path, name: str, size: str) -> None:
+    study = load_study(name, folder=root / "studies")
+    for seed in (study.seed, 7):
+        table = draw_subjects(study.synthetic, seed)
+        small, large = study.columns["size_class"].levels
+        border = study.columns["size_class"].measure.threshold
+        assert table.loc[table["size_class"] == small, size].max() < border
+        assert table.loc[table["size_class"] == large, size].min() > border
+        assert (table[size] - table["diameter_mm"]).abs().median() == pytest.approx(0.67, abs=0.15)
+
+
 @pytest.mark.parametrize("name", ["gu2023", "yang2023", "cui2022"])
 def test_printed_counts_of_every_cohort_hold_exactly(root: Path, name: str) -> None:
     study = load_study(name, folder=root / "studies")

@@ -10,7 +10,7 @@ import pytest
 
 from radsupport.cohort.opening import cohort_names, outcome_names, table_by_cohort, table_by_outcome
 from radsupport.cohort.phantom_subjects import draw_subjects
-from radsupport.cohort.printed_layout import FREEMAN_HALTON, INDENT, printed_table, worded
+from radsupport.cohort.printed_layout import FREEMAN_HALTON, INDENT, printed_table, statistic_notes, worded
 from radsupport.study import load_study
 from radsupport.study_schema import Study
 
@@ -54,7 +54,7 @@ def test_table_s2_has_its_headings_and_the_printed_p_of_every_category(song: Stu
         assert table.loc[column, "P"] == pytest.approx(p, abs=0.0051 if p >= 0.1 else 0.00051), column
     assert table.loc["location", "Test"] == FREEMAN_HALTON
     assert table.loc["symptom", "Test"] == "Fisher's exact test"
-    assert table.loc["sex", "Statistic"] == "χ² = 0.487"
+    assert table.loc["sex", "Statistic"] == "χ² = 0.49"
 
 
 @pytest.mark.parametrize("by", ["cohort", "outcome"])
@@ -104,3 +104,61 @@ def test_adjusted_p_values_get_a_column(song: Study) -> None:
     raw, bh = found["P"].dropna(), found["P_adjusted"].dropna()
     assert (bh >= raw).all()
     assert bh.max() == pytest.approx(raw.max())
+
+
+@pytest.fixture
+def six() -> pd.DataFrame:
+    """Three patients of each hospital; by the alphabet hospital II (external) and its levels would come first."""
+    return pd.DataFrame(
+        {
+            "cohort": ["train"] * 3 + ["external"] * 3,
+            "age": [1.0, 2, 3, 2, 4, 6],
+            "portal_vein": [1.0, 2, 3, 2, 4, 6],
+            "duct": ["no", "no", "yes", "no", "yes", "yes"],
+            "node_enhancement": ["homogeneous"] * 3 + ["homogeneous", "heterogeneous", "heterogeneous"],
+            "fatty_liver": ["no", "yes", "yes", "no", "no", "no"],
+        }
+    )
+
+
+def test_statistics_point_the_way_the_table_is_shown(song: Study, six: pd.DataFrame) -> None:
+    """t: (2 - 4) / sqrt(2.5 · 2/3); U: 0 + 1/2 + 1 pairs; odds ratio: root of r³ - 9 r - 2 (margins of 3)."""
+    tests = {"age": "student_t", "portal_vein": "mann_whitney"}
+    tests |= dict.fromkeys(["duct", "node_enhancement", "fatty_liver"], "fisher")
+    found = printed_table(six, "cohort", song, cohort_names(song), tests, columns=list(tests))
+    assert list(found.columns)[1:3] == ["Hospital I (n = 3)", "Hospital II (n = 3)"]
+    assert found.loc["age", "Statistic"] == "t = −1.55"
+    assert found.loc["portal_vein", "Statistic"] == "U = 1.5"
+    assert found.loc["duct", "Statistic"] == "odds ratio = 3.11"
+    # nobody of hospital I is heterogeneous: infinite odds for hospital II; nobody of hospital II has a fatty liver
+    assert found.loc["node_enhancement", "Statistic"] == "odds ratio = ∞"
+    assert found.loc["fatty_liver", "Statistic"] == "odds ratio = 0"
+    notes = statistic_notes(found)
+    assert "second level against its first, in “Hospital II” against “Hospital I”" in notes
+    assert "“Hospital I” minus “Hospital II”" in notes
+    assert "the one of “Hospital I” has the larger value" in notes
+
+
+def test_calcification_by_cohort_is_more_frequent_where_its_odds_ratio_says_so(song: Study) -> None:
+    """Counts 45 and 11 of hospital I, 13 and 5 of hospital II: 45 · 5 / (13 · 11) = 1.57, conditionally 1.56."""
+    duct = ["no"] * 45 + ["yes"] * 11 + ["no"] * 13 + ["yes"] * 5
+    table = pd.DataFrame({"cohort": ["train"] * 56 + ["external"] * 18, "duct": duct})
+    found = printed_table(table, "cohort", song, cohort_names(song), {"duct": "fisher"}, columns=["duct"])
+    assert found.loc["duct", "Statistic"] == "odds ratio = 1.56"
+
+
+def test_a_statistic_of_nothing_is_a_plain_zero(song: Study) -> None:
+    table = pd.DataFrame({"cohort": ["train"] * 4 + ["external"] * 4, "age": [0.1, 0.2, 0.3, 0.6] * 2})
+    table["duct"] = ["no", "yes"] * 4
+    tests = {"age": "welch_t", "duct": "chi_square"}
+    found = printed_table(table, "cohort", song, cohort_names(song), tests, columns=list(tests))
+    assert found.loc["age", "Statistic"] == "t = 0.00"
+    assert found.loc["duct", "Statistic"] == "χ² = 0.00"
+
+
+def test_a_table_without_directions_says_so(cui: Study) -> None:
+    table = pd.DataFrame({"cohort": ["train", "external"] * 10, "sex": ["x", "y", "y", "x"] * 5})
+    column = next(name for name, column in cui.columns.items() if column.kind == "category")
+    table = table.assign(**{column: np.resize(cui.columns[column].levels, 20)})
+    found = printed_table(table, "cohort", cui, cohort_names(cui), {column: "chi_square"}, columns=[column])
+    assert "no direction" in statistic_notes(found)

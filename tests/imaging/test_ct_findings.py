@@ -13,6 +13,8 @@ import SimpleITK as sitk
 from radsupport.imaging import ct_findings
 from radsupport.imaging.ct_findings import Thresholds, computed_findings, measure_case, measure_cases
 from radsupport.imaging.findings_agreement import (
+    agreement_checks,
+    agreement_notes,
     beside,
     bland_altman_panels,
     category_agreement,
@@ -230,3 +232,43 @@ def test_rules_are_said_only_for_what_a_study_measures(root: Path, song: Study) 
     assert "aorta" in rules_words(song)
     assert "aorta" not in rules_words(load_study("gu2023", folder=root / "studies"))
     assert "No variable" in rules_words(load_study("sts", folder=root / "studies"))
+
+
+def test_an_icc_that_rests_on_one_patient_is_named(song: Study) -> None:
+    """Noise of the size of the true spread, and one patient far away from all others."""
+    rng, n = np.random.default_rng(3), 30
+    true = rng.normal(20, 1, n)
+    true[7] = 60.0
+    cohort = pd.DataFrame({"subject": [f"s{i}" for i in range(n)], "max_diameter": true + rng.normal(0, 1, n)})
+    computed = pd.DataFrame({"max_diameter": true + rng.normal(0, 1, n)}, index=cohort["subject"])
+    checks = agreement_checks(song, cohort, computed)
+    row = checks.iloc[0]
+    assert row["patient"] == "s7"
+    assert row["icc"] == numeric_agreement(song, cohort, computed).iloc[0]["icc"]
+    kept = cohort["subject"] != "s7"
+    without = numeric_agreement(song, cohort[kept], computed.drop(index="s7")).iloc[0]["icc"]
+    assert row["icc_without"] == pytest.approx(without)
+    assert "the ICC rests on s7 (mean of both 61.1); 0.984 with this patient, 0.573 without" in agreement_notes(checks)
+
+
+def test_differences_that_depend_on_the_size_are_said(song: Study) -> None:
+    rng, n = np.random.default_rng(4), 60
+    true = rng.uniform(10, 40, n)
+    subjects = [f"s{i}" for i in range(n)]
+    cohort = pd.DataFrame({"subject": subjects, "max_diameter": true})
+    notes = {}
+    for kind, image in {
+        "bias": 1.1 * true - 2 + rng.normal(0, 0.3, n),
+        "spread": true * (1 + rng.normal(0, 0.1, n)),
+        "none": true + rng.normal(0, 1, n),
+        "shift": true + 2.0,
+    }.items():
+        checks = agreement_checks(song, cohort, pd.DataFrame({"max_diameter": image}, index=subjects))
+        notes[kind] = agreement_notes(checks)
+    assert (
+        "The difference depends on the size of the measurement for Largest diameter (Spearman's ρ = " in notes["bias"]
+    )
+    assert "P < 0.001" in notes["bias"]
+    assert "The spread of the differences depends" in notes["spread"]
+    assert "Read the panels" in notes["spread"]
+    assert notes["none"] == notes["shift"] == "- Leaving out any one patient changes no ICC by more than 0.05."

@@ -142,8 +142,8 @@ def test_missing_slices_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_series(tmp_path)
     assert [problem.what for problem in caught.value.problems] == [
-        "1 missing slice(s) between 5 and 11 mm",
-        "2 missing slice(s) between 17 and 26 mm",
+        "1 missing slice between 5 and 11 mm",
+        "2 missing slices between 17 and 26 mm",
     ]
 
 

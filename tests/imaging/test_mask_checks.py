@@ -229,3 +229,12 @@ def test_a_smaller_profile_covers_its_field(root: Path, song: Study) -> None:
     assert np.multiply(covered, (z, y, x)).tolist() == list(demo.deep.field_mm)
     assert sampling.patch_shares(song, pd.DataFrame()).empty
     assert sampling.patch_note(song) == ""
+
+
+def test_one_phase_is_a_phase_and_two_are_phases(cases: pd.DataFrame, song: Study) -> None:
+    one = song.model_copy(update={"phases": {"arterial": song.phases["arterial"]}})
+    assert "(6 patients, 1 phase)" in previews.preprocessing_words(one, cases)
+    assert f"{len(song.phases)} phases)" in previews.preprocessing_words(song, cases)
+    slices = previews.size_table(cases, "arterial")["what"].tolist()
+    assert "slices, resampled" in slices
+    assert mask_checks.QUALITY_HEADERS["slices"] == "Slices as scanned"

@@ -15,6 +15,7 @@ from radsupport.report.figures.base import figure
 from radsupport.report.wording import counted
 
 _WIDTH, _LINE, _BOX = 8.4, 0.19, 0.62  # inches: figure, text line, main box
+_ROW = 0.72  # height of a cohort's tallest bar; the rest of its row holds its name
 
 
 def _flow_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -108,7 +109,7 @@ def _follow_up_alt(table: pd.DataFrame, *, marks: tuple[float, ...] = (), **_: A
         events = int(rows["event"].sum())
         parts.append(
             f"{cohort}: {counted(len(rows), 'patient')}, {counted(events, 'event')}, follow-up from "
-            f"{rows['time'].min():.0f} to {rows['time'].max():.0f} months"
+            f"{rows['time'].min():.0f} to {rows['time'].max():.0f} months (median {rows['time'].median():.0f})"
         )
     lines = f"; lines at {', '.join(f'{mark:g}' for mark in marks)} months" if marks else ""
     return f"Histograms of months of follow-up by event. {'; '.join(parts)}{lines}."
@@ -117,6 +118,8 @@ def _follow_up_alt(table: pd.DataFrame, *, marks: tuple[float, ...] = (), **_: A
 @figure("cohort", "time", "event", alt=_follow_up_alt, size=lambda table: (7.2, 0.8 + 1.5 * table["cohort"].nunique()))
 def follow_up(table: pd.DataFrame, ax: Axes, *, marks: tuple[float, ...] = (), bin_months: float = 6.0) -> None:
     """Draw how long patients were followed, one row per cohort, patients with and without the event stacked.
+
+    Each row has its own axis of counts, from 0 to the tallest bar.
 
     Parameters
     ----------
@@ -134,17 +137,29 @@ def follow_up(table: pd.DataFrame, ax: Axes, *, marks: tuple[float, ...] = (), b
         [np.histogram(rows.loc[rows["event"] == value, "time"], edges)[0] for value in (1, 0)]
         for rows in (table[table["cohort"] == cohort] for cohort in cohorts)
     ]
+    ticks: dict[float, str] = {}
     for i, (cohort, (events, censored)) in enumerate(zip(cohorts, counts, strict=True)):
-        scale, floor = 0.72 / max(float((events + censored).max()), 1.0), float(len(cohorts) - 1 - i)
+        most, floor = max(int((events + censored).max()), 1), float(len(cohorts) - 1 - i)
+        scale = _ROW / most
+        ticks |= {floor + n * scale: str(n) for n in _whole_ticks(most)}
         options: Any = {"width": 0.92 * bin_months, "align": "edge"}
         ax.bar(edges[:-1], events * scale, bottom=floor, color=style.VERMILLION, label="event", **options)
         bottom = floor + events * scale
         ax.bar(edges[:-1], censored * scale, bottom=bottom, color=style.SKY, label="no event (censored)", **options)
-        ax.text(0, floor + 0.8, f"{cohort}, n = {int((events + censored).sum())}", fontsize=9, va="bottom")
+        ax.text(
+            0.01 * edges[-1], floor + 0.8, f"{cohort}, n = {int((events + censored).sum())}", fontsize=9, va="bottom"
+        )
         ax.axhline(floor, color=style.INK, linewidth=0.6)
     for mark in marks:
         ax.axvline(mark, color=style.GREY, linestyle="--", linewidth=1.0, zorder=0)
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles[:2], labels[:2], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    ax.set(xlabel="Follow-up (months)", ylim=(0, len(cohorts)), yticks=[], xlim=(0, edges[-1]))
-    ax.spines["left"].set_visible(False)
+    ax.set(xlabel="Follow-up (months)", ylabel="Patients", ylim=(0, len(cohorts)), xlim=(0, edges[-1]))
+    ax.set_yticks(list(ticks), list(ticks.values()))
+    ax.grid(visible=False, axis="y")
+
+
+def _whole_ticks(most: int) -> list[int]:
+    """Return up to five whole counts from 0 to `most`, evenly spaced."""
+    step = next(step for step in (1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, most) if most / step <= 4)
+    return list(range(0, most + 1, step))

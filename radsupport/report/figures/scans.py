@@ -50,7 +50,10 @@ def _areas_alt(table: pd.DataFrame, **_: Any) -> str:
     parts = []
     for name, rows in table.groupby("subject", sort=False):
         best = rows.loc[rows["area_mm2"].idxmax()]
-        parts.append(f"{name}: {counted(len(rows), 'slice')}, largest section {number(float(best['area_mm2']))} mm²")
+        slices = counted(len(rows), "slice")
+        if len(rows) > 1:
+            slices += f" {number(float(rows['position_mm'].sort_values().diff().median()))} mm apart"
+        parts.append(f"{name}: {slices}, largest section {number(float(best['area_mm2']))} mm²")
     return f"Area of the tumour slice by slice. {'; '.join(parts)}."
 
 
