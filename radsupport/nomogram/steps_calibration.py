@@ -17,13 +17,15 @@ from radsupport.nomogram.steps_model import (
     refit_rows,
     usable_horizons,
 )
-from radsupport.nomogram.steps_scores import common_rows, places
+from radsupport.nomogram.steps_scores import common_rows, n_fitted, places, worded
 from radsupport.report.tidy import calibration_table
+from radsupport.report.wording import fixed, listed
 from radsupport.study_schema import Study
 from radsupport.survival.cox import CoxFit
 from radsupport.survival.steps_groups import outcome
 from radsupport.survival.steps_horizons import usable_times
 from radsupport.validation.calibration import (
+    CalibrationSummary,
     calibration_curve,
     calibration_curve_survival,
     calibration_summary,
@@ -35,9 +37,11 @@ from radsupport.validation.calibration_steps import groups_for
 from radsupport.validation.decision import net_benefit, net_benefit_survival
 
 Panel = tuple[str, pd.DataFrame, dict[str, Any]]
+#: Groups of risk at most in the calibration of survival: each has to hold events.
 GROUPS = 5
-#: Patients from which a smooth calibration curve is drawn; fewer are shown in groups only.
+#: Patients from which a smooth calibration curve is drawn and calibration is tested; fewer are shown in groups only.
 SMOOTH = 40
+HOSMER_LEMESHOW = ("groups", "chi2 (Hosmer–Lemeshow)", "df", "P (Hosmer–Lemeshow)")
 _SMALL = 1e-6  # calibration on the log-odds scale needs probabilities inside 0 to 1
 
 
@@ -55,11 +59,26 @@ def calibration_panels(study: Study, model: Model, table: pd.DataFrame) -> list[
                 drawn = _survival(study, model, rows, key, horizon) if horizon else _binary(study, model, rows, key)
             except (NotEstimableError, InputError):
                 continue
-            title = f"{name}, {horizon:g} months" if horizon else name
+            where = f"{name} and corrected" if (drawn["kind"] == "corrected").any() else name
+            title = f"{where}, {horizon:g} months" if horizon else where
             risk = event_risk(model, rows, horizon)
             options = {"outcome": _outcome_words(study, horizon), "risks": risk}
             found.append((f"{title} (n = {len(rows)})", drawn, options))
     return found
+
+
+def curve_words(study: Study, model: Model, table: pd.DataFrame) -> str:
+    """Say in which cohorts a label's calibration has no curve, and why; empty where all have one."""
+    if isinstance(model.fit, CoxFit) or model.fit is None:
+        return ""
+    sizes = {name: len(known_rows(model, part)) for _, name, part in places(study, table)}
+    few = [f"{name} (n = {n})" for name, n in sizes.items() if 0 < n < SMOOTH]
+    if not few:
+        return ""
+    return (
+        f"{listed(few)}: groups only, and so no corrected curve. A smooth curve through fewer than {SMOOTH} patients "
+        "would follow single ones."
+    )
 
 
 def horizons(study: Study, model: Model, rows: pd.DataFrame) -> list[float | None]:
@@ -77,7 +96,7 @@ def _outcome_words(study: Study, horizon: float | None) -> str:
 
 
 def _binary(study: Study, model: Model, rows: pd.DataFrame, key: str) -> pd.DataFrame:
-    grouped = calibration_curve(rows["label"], event_risk(model, rows), groups=min(GROUPS, max(2, len(rows) // 7)))
+    grouped = calibration_curve(rows["label"], event_risk(model, rows), groups=groups_for(len(rows)))
     if len(rows) < SMOOTH:
         return calibration_table(None, grouped)
     if key != "train":
@@ -121,8 +140,10 @@ def calibration_numbers(study: Study, model: Model, table: pd.DataFrame) -> pd.D
     Returns
     -------
     DataFrame
-        cohort, n, events, slope, intercept (in the large), Brier score, scaled, and chi2, df, P of Hosmer-Lemeshow.
-        Empty for survival, whose calibration is in the figure.
+        cohort, n, events, slope and intercept (in the large; both in words, with 95% CI), Brier score, scaled, and
+        groups, chi2, df, P of Hosmer-Lemeshow (missing for fewer than `SMOOTH` patients, and where only some of them
+        are those of the fit, so that neither number of degrees of freedom is right; without any such columns where no
+        cohort has the test). Empty for survival, whose calibration is in the figure.
     """
     rows = []
     for _, name, part in places(study, table):
@@ -131,18 +152,33 @@ def calibration_numbers(study: Study, model: Model, table: pd.DataFrame) -> pd.D
             continue
         risk = np.clip(event_risk(model, known), _SMALL, 1 - _SMALL)
         found = calibration_summary(known["label"], risk)
-        row = {"cohort": name, "n": len(known), "events": int(known["label"].sum()), "slope": found.slope}
-        row |= {"intercept": found.intercept_in_the_large, "Brier score": found.brier, "scaled": found.brier_scaled}
-        rows.append(row | _hosmer_lemeshow(known["label"], risk, external=not (known["cohort"] == "train").any()))
-    return pd.DataFrame(rows)
+        row = {"cohort": name, "n": len(known), "events": found.events} | _slope_words(found, model, known)
+        row |= {"Brier score": found.brier, "scaled": found.brier_scaled}
+        rows.append(row | _hosmer_lemeshow(known, risk))
+    numbers = pd.DataFrame(rows)
+    empty = bool(rows) and numbers[HOSMER_LEMESHOW[-1]].isna().all()
+    return numbers.drop(columns=list(HOSMER_LEMESHOW)) if empty else numbers
 
 
-def _hosmer_lemeshow(label: pd.Series, risk: Any, external: bool) -> dict[str, float]:
+def _slope_words(found: CalibrationSummary, model: Model, rows: pd.DataFrame) -> dict[str, str]:
+    """Word slope and intercept; a maximum-likelihood fit makes them 1 and 0 in its own patients."""
+    titles = "slope (95% CI)", "intercept (95% CI)"
+    if n_fitted(rows) == len(rows) and model.fit is not None and model.fit.penalty == "none":
+        return dict(zip(titles, ("1 by construction", "0 by construction"), strict=True))
+    slope = found.slope, found.slope_low, found.slope_high
+    intercept = found.intercept_in_the_large, found.in_the_large_low, found.in_the_large_high
+    return {titles[0]: worded(*slope), titles[1]: worded(*intercept)}
+
+
+def _hosmer_lemeshow(rows: pd.DataFrame, risk: Any) -> dict[str, float]:
+    fitted, found = n_fitted(rows), dict.fromkeys(HOSMER_LEMESHOW, float("nan"))
+    if len(rows) < SMOOTH or fitted not in (0, len(rows)):
+        return found
     try:
-        found = hosmer_lemeshow(label, risk, groups_for(len(label)), external=external)
+        test = hosmer_lemeshow(rows["label"], risk, groups_for(len(rows)), external=not fitted)
     except NotEstimableError:
-        return {"chi2 (Hosmer–Lemeshow)": float("nan"), "df": float("nan"), "P (Hosmer–Lemeshow)": float("nan")}
-    return {"chi2 (Hosmer–Lemeshow)": found.chi2, "df": found.df, "P (Hosmer–Lemeshow)": found.p}
+        return found
+    return dict(zip(HOSMER_LEMESHOW, (test.groups, test.chi2, test.df, test.p), strict=True))
 
 
 def decision_panels(study: Study, found: dict[str, Model], table: pd.DataFrame) -> list[Panel]:
@@ -170,3 +206,13 @@ def decision_panels(study: Study, found: dict[str, Model], table: pd.DataFrame) 
         title = f"{name}, {horizon:g} months" if horizon else name
         panels.append((f"{title} (n = {len(rows)})", curves.dropna(subset=["net_benefit"]), {}))
     return panels
+
+
+def single_words(study: Study, found: dict[str, Model], table: pd.DataFrame) -> str:
+    """Say where the jumps of a decision curve are single patients; empty where cohorts are larger."""
+    sizes = {name: len(common_rows(found, part)) for _, name, part in places(study, table)}
+    few = [f"{name} (n = {n}) {fixed(1 / n)}" for name, n in sizes.items() if 0 < n < SMOOTH]
+    if not few:
+        return ""
+    text = f"One patient with the event is worth about this much net benefit: {listed(few)}. "
+    return f"{text}Jumps there are single patients."

@@ -19,7 +19,7 @@ from radsupport.survival.steps_groups import HONEST, outcome
 
 Fit = LogisticFit | CoxFit
 NOMOGRAM, PREOPERATIVE = "nomogram", "preoperative variant"
-SIGNATURE, CLINICAL = "signature alone", "clinical columns alone"
+SIGNATURE, CLINICAL = "signature, refitted", "clinical columns alone"
 
 
 @dataclass(frozen=True, eq=False)

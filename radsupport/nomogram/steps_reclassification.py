@@ -8,8 +8,8 @@ import pandas as pd
 
 from radsupport.errors import NotEstimableError
 from radsupport.nomogram.steps_model import NOMOGRAM, PREOPERATIVE, Model, event_risk, usable_horizons
-from radsupport.nomogram.steps_scores import common_rows, places
-from radsupport.report.wording import estimate
+from radsupport.nomogram.steps_scores import common_rows, n_fitted, places
+from radsupport.report.wording import estimate, fixed
 from radsupport.study_schema import Study
 from radsupport.survival.cox import CoxFit
 from radsupport.survival.steps_horizons import usable_times
@@ -24,7 +24,8 @@ def reclassification(study: Study, found: dict[str, Model], table: pd.DataFrame)
     -------
     DataFrame
         cohort, old, n, events, (month), nri, nri_low, nri_high, nri_events, nri_nonevents, idi, idi_low, idi_high and,
-        for a yes/no outcome, p_nri, p_idi. Any change of risk counts (continuous NRI).
+        for a yes/no outcome, p_nri, p_idi (missing where coefficients were fitted to these patients: the tests hold
+        for other patients only). Any change of risk counts (continuous NRI).
     """
     new, rows = found.get(NOMOGRAM), []
     if new is None or new.fit is None:
@@ -47,8 +48,9 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
         result[f"{name.upper()} (95% CI)"] = [estimate(value, low, high) for value, low, high in limits]
         if f"p_{name}" in table:
             result[f"P ({name.upper()})"] = table[f"p_{name}"]
-    parts = table[["nri_events", "nri_nonevents"]].round(2) + 0.0
-    return result.assign(**{"NRI, events": parts["nri_events"], "NRI, non-events": parts["nri_nonevents"]})
+    for name in ("events", "nonevents"):
+        result[f"NRI, {name.replace('non', 'non-')}"] = [fixed(value) for value in table[f"nri_{name}"]]
+    return result
 
 
 def _reclassified(study: Study, old: Model, new: Model, rows: pd.DataFrame) -> dict[str, Any]:
@@ -62,7 +64,8 @@ def _reclassified(study: Study, old: Model, new: Model, rows: pd.DataFrame) -> d
             )
             return {"events": s.n_events, "month": month, **{key: getattr(s, key) for key in keys}}
         found = nri_idi(rows["label"], event_risk(old, rows), event_risk(new, rows))
-        return {"events": found.n_events, **{key: getattr(found, key) for key in [*keys, "p_nri", "p_idi"]}}
+        tests = {key: float("nan") if n_fitted(rows) else getattr(found, key) for key in ("p_nri", "p_idi")}
+        return {"events": found.n_events, **{key: getattr(found, key) for key in keys}, **tests}
     except NotEstimableError:
         return {}
 

@@ -11,7 +11,7 @@ from radsupport.modelling import regression
 from radsupport.modelling.effects import with_references
 from radsupport.nomogram.steps_model import Model, label_of, references, risk_columns
 from radsupport.report.regression_table import regression_table
-from radsupport.report.wording import estimate, fixed
+from radsupport.report.wording import fixed, listed
 from radsupport.study_schema import Study
 from radsupport.survival import cox
 
@@ -66,26 +66,49 @@ def multivariable(study: Study, table: pd.DataFrame, model: Model) -> pd.DataFra
         return with_references(model.fit, ratio).assign(p_term=float("nan"))
 
 
-def shown(study: Study, alone: pd.DataFrame, together: pd.DataFrame | None) -> pd.DataFrame:
-    """Return both regressions side by side, in words."""
-    ratio = "hr" if study.nomogram.model == "cox" else "odds_ratio"
-    return regression_table(alone, together, {c: label_of(study, c) for c in table_columns(study)}, ratio)
+def shown(
+    study: Study, table: pd.DataFrame, alone: pd.DataFrame, together: pd.DataFrame | None, model: Model | None = None
+) -> pd.DataFrame:
+    """Return both regressions side by side, in words; a signature's ratio is per standard deviation of its risk.
+
+    With `model` only its predictors have a row.
+    """
+    ratio, risks = _ratio(study)[0], risk_columns(study)
+    if model is not None:
+        alone = alone[alone["term"].isin(model.columns)].reset_index(drop=True)
+    labels = {c: label_of(study, c) for c in table_columns(study)}
+    labels |= {column: f"{name} (risk, per SD)" for name, column in risks.items()}
+    scaled = None if together is None else _per_sd(study, table, together)
+    return regression_table(_per_sd(study, table, alone), scaled, labels, ratio)
 
 
-def scale_words(study: Study, table: pd.DataFrame, alone: pd.DataFrame) -> str:
-    """Say what one unit of each signature's risk is, and what its ratio is per standard deviation."""
-    ratio, title = ("hr", "hazard ratio") if study.nomogram.model == "cox" else ("odds_ratio", "odds ratio")
-    words = []
-    for name, column in risk_columns(study).items():
-        row = alone[alone["term"] == column].iloc[0]
-        sd = float(table.loc[table["cohort"] == "train", column].std())
-        if pd.notna(row[ratio]):
-            per_sd = estimate(*(float(row[key]) ** sd for key in (ratio, "ci_low", "ci_high")))
-            words.append(f"{name}: SD {fixed(sd, 3)}, {title} per SD {per_sd}")
-    if not words:
-        return ""
-    whole = "from 0 to 1, that is from no risk to certainty" if ratio == "odds_ratio" else "by 1 on its own scale"
-    return f"A signature's {title} in the table is for a risk that rises {whole}; alone, {'; '.join(words)}."
+def _ratio(study: Study) -> tuple[str, str]:
+    """Return the column of the study's ratios and its words."""
+    return ("hr", "hazard ratio") if study.nomogram.model == "cox" else ("odds_ratio", "odds ratio")
+
+
+def _sds(study: Study, table: pd.DataFrame) -> dict[str, float]:
+    """Return the standard deviation of each signature's training risks, by its column."""
+    training = table[table["cohort"] == "train"]
+    return {column: float(training[column].std()) for column in risk_columns(study).values()}
+
+
+def _per_sd(study: Study, table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a regression with the ratios of the signatures per standard deviation of the training risks."""
+    power = rows["term"].map(_sds(study, table)).fillna(1.0)
+    return rows.assign(**{key: rows[key].pow(power) for key in (_ratio(study)[0], "ci_low", "ci_high")})
+
+
+def scale_words(study: Study, table: pd.DataFrame) -> str:
+    """Say what a standard deviation of each signature's risk is."""
+    names = {column: name for name, column in risk_columns(study).items()}
+    sizes = listed([f"{fixed(sd, 3)} of {names[column]}" for column, sd in _sds(study, table).items()])
+    text = f"A signature's {_ratio(study)[1]} is for a risk that is one standard deviation (SD) higher among training "
+    text += f"patients: {sizes}."
+    wanted = tuple(f"{part}_{name}" for part in ("alone", "together") for name in names.values())
+    if any(entry.chapter == "08" and entry.ours.endswith(wanted) for entry in study.published):
+        text += " Beside printed values, further down, it is for a risk that rises by 1, as papers print it."
+    return text
 
 
 def spread_words(study: Study, table: pd.DataFrame) -> str:

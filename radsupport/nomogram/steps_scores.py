@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.chapter import Chapter
 from radsupport.errors import NotEstimableError
 from radsupport.modelling.fitted import settled
-from radsupport.nomogram.steps_model import CLINICAL, NOMOGRAM, SIGNATURE, Model, known_rows, references, refit_rows
-from radsupport.report.wording import estimate, fixed, listed
+from radsupport.nomogram.steps_model import NOMOGRAM, Model, known_rows, references, refit_rows, risk_columns
+from radsupport.report.wording import estimate
 from radsupport.study_schema import Study
 from radsupport.survival.steps_groups import slug
 from radsupport.survival.time_dependent import concordance, concordance_difference
@@ -19,9 +18,11 @@ from radsupport.validation.optimism import Optimism, optimism
 from radsupport.validation.roc import auc, delong_test
 
 SCORES = [
-    "cohort", "key", "model", "n", "events", "measure", "value", "ci_low", "ci_high", "difference", "diff_low",
-    "diff_high", "p",
+    "cohort", "key", "model", "n", "fitted", "events", "measure", "value", "ci_low", "ci_high", "difference",
+    "diff_low", "diff_high", "p",
 ]  # fmt: skip
+#: Ends the name of a row in which a signature's own risk is judged in every patient, as chapter 06 does.
+ALL_PATIENTS = ", all patients"
 _NAN = float("nan")
 
 
@@ -31,13 +32,23 @@ def measure_of(study: Study) -> str:
 
 
 def places(study: Study, table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Return key, name and patients of every cohort, and of the named sets of cohorts of `survival.pooled`."""
-    found = [(str(key), study.cohort_names[key], table[table["cohort"] == key]) for key in study.cohorts]
-    found += [
-        (slug(name), f"{name}, pooled", table[table["cohort"].isin(list(members))])
-        for name, members in study.survival.pooled.items()
-    ]
+    """Return key, name and patients of every cohort, and of the named sets of cohorts of `survival.pooled`.
+
+    Coefficients were fitted to the training patients: the names of places with such patients say "apparent".
+    """
+    found = []
+    for key in study.cohorts:
+        mark = ", apparent" if key == "train" else ""
+        found.append((str(key), f"{study.cohort_names[key]}{mark}", table[table["cohort"] == key]))
+    for name, members in study.survival.pooled.items():
+        mark = ", partly apparent" if "train" in members else ""
+        found.append((slug(name), f"{name}, pooled{mark}", table[table["cohort"].isin(list(members))]))
     return [(key, name, part) for key, name, part in found if len(part)]
+
+
+def n_fitted(rows: pd.DataFrame) -> int:
+    """Return how many of these patients the coefficients were fitted to."""
+    return int((rows["cohort"] == "train").sum())
 
 
 def common_rows(found: dict[str, Model], part: pd.DataFrame) -> pd.DataFrame:
@@ -61,18 +72,28 @@ def scores(study: Study, found: dict[str, Model], table: pd.DataFrame) -> pd.Dat
     Returns
     -------
     DataFrame
-        cohort, key, model, n, events, measure, value, ci_low, ci_high; difference, diff_low, diff_high, p: the nomogram
-        minus this model (DeLong, or paired bootstrap for the C-index). NaN where it does not exist.
+        cohort, key, model, n, fitted (how many of them the coefficients were fitted to), events, measure, value,
+        ci_low, ci_high; difference, diff_low, diff_high, p: the nomogram minus this model (DeLong; for the C-index a
+        paired bootstrap interval and P by the infinitesimal jackknife). NaN where it does not exist; no P where
+        coefficients were fitted to these patients, to whom no test of nested models applies. Where patients are left
+        out, the first signature's own risk has a row for all of them.
     """
     rows = []
     for key, name, part in places(study, table):
         usable = common_rows(found, part)
         for model in found.values():
             if model.fit is not None and len(usable):
-                row: dict[str, Any] = {"cohort": name, "key": key, "model": model.name, "n": len(usable)}
-                row |= _value(study, usable, linear_predictor(model, usable))
+                row = _place(key, name, model.name, usable) | _value(study, usable, linear_predictor(model, usable))
                 rows.append(row | _difference(study, usable, found.get(NOMOGRAM), model))
+        if len(usable) < len(part):
+            signature, column = next(iter(risk_columns(study).items()))
+            row = _place(key, name, f"{signature}{ALL_PATIENTS}", part) | {"fitted": 0}  # its risk is out of fold
+            rows.append(row | _value(study, part, part[column]))
     return pd.DataFrame(rows, columns=SCORES)
+
+
+def _place(key: str, name: str, model: str, rows: pd.DataFrame) -> dict[str, Any]:
+    return {"cohort": name, "key": key, "model": model, "n": len(rows), "fitted": n_fitted(rows)}
 
 
 def _value(study: Study, rows: pd.DataFrame, risk: Any) -> dict[str, Any]:
@@ -92,15 +113,20 @@ def _difference(study: Study, rows: pd.DataFrame, nomogram: Model | None, model:
     nothing = {"difference": _NAN, "diff_low": _NAN, "diff_high": _NAN, "p": _NAN}
     if nomogram is None or nomogram.fit is None or model.name == NOMOGRAM:
         return nothing
-    risks = linear_predictor(nomogram, rows), linear_predictor(model, rows)
+    risks, honest = (linear_predictor(nomogram, rows), linear_predictor(model, rows)), not n_fitted(rows)
     try:
         if study.nomogram.model == "cox":
             c = concordance_difference(
                 rows["time"], rows["event"], *risks, n_resamples=study.survival.bootstrap, seed=study.seed
             )
-            return {"difference": c.difference, "diff_low": c.ci_low, "diff_high": c.ci_high, "p": c.p_bootstrap}
+            return {
+                "difference": c.difference,
+                "diff_low": c.ci_low,
+                "diff_high": c.ci_high,
+                "p": c.p if honest else _NAN,
+            }
         d = delong_test(rows["label"], *risks)
-        return {"difference": d.difference, "diff_low": d.ci_low, "diff_high": d.ci_high, "p": d.p}
+        return {"difference": d.difference, "diff_low": d.ci_low, "diff_high": d.ci_high, "p": d.p if honest else _NAN}
     except NotEstimableError:
         return nothing
 
@@ -109,13 +135,14 @@ def scores_shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return `scores` as a page shows them: value and difference with their intervals in one cell."""
     shown = table[["cohort", "model", "n", "events"]].copy()
     measure = str(table["measure"].iloc[0])
-    shown[f"{measure} (95% CI)"] = [_worded(*row) for row in table[["value", "ci_low", "ci_high"]].to_numpy()]
+    shown[f"{measure} (95% CI)"] = [worded(*row) for row in table[["value", "ci_low", "ci_high"]].to_numpy()]
     limits = table[["difference", "diff_low", "diff_high"]].to_numpy()
-    shown["nomogram minus this (95% CI)"] = [_worded(value, low, high, 3) for value, low, high in limits]
+    shown["nomogram minus this (95% CI)"] = [worded(value, low, high, 3) for value, low, high in limits]
     return shown.assign(p=table["p"])
 
 
-def _worded(value: float, low: float, high: float, decimals: int = 2) -> str:
+def worded(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """Word an estimate with its interval; a dash where it does not exist."""
     return "–" if np.isnan(value) else estimate(value, low, high, decimals)
 
 
@@ -136,44 +163,3 @@ def corrected(study: Study, model: Model, table: pd.DataFrame) -> Optimism | Non
         return optimism(training, refit, measure, study.nomogram.bootstrap, study.seed)
     except NotEstimableError:
         return None
-
-
-def corrected_words(study: Study, found: Optimism | None) -> str:
-    """Say what is left of the nomogram's training value after the correction."""
-    if found is None:
-        return "The nomogram can not be refitted often enough to measure its optimism."
-    return (
-        f"In training the nomogram's {measure_of(study)} is {fixed(found.apparent)}; {found.n_resamples} bootstrap "
-        f"resamples put the optimism of fitting its coefficients at {fixed(found.optimism, 3)}, which leaves "
-        f"{fixed(found.corrected)}. The risks of signatures are out of fold: their optimism is already taken out."
-    )
-
-
-def reading_words(study: Study, table: pd.DataFrame) -> str:
-    """Say per cohort what the nomogram reaches and whether it can be told from each of its parts alone."""
-    words, own = [], table[table["model"] == NOMOGRAM] if len(table) else table
-    for row in own.to_dict("records"):
-        text = f"- {row['cohort']}: {row['measure']} {_worded(row['value'], row['ci_low'], row['ci_high'])}"
-        gaps = table[(table["key"] == row["key"]) & table["model"].isin([SIGNATURE, CLINICAL])]
-        parts = [_gap_words(study, gap) for gap in gaps.dropna(subset=["difference"]).to_dict("records")]
-        words.append(f"{text}{f'; {listed(parts)}' if parts else ''}.")
-    return "\n".join(words) if words else "No cohort has a value of the nomogram."
-
-
-def _gap_words(study: Study, gap: dict[str, Any]) -> str:
-    """Say whether the nomogram is above or below one of its parts, with the difference and its interval."""
-    several = bool(study.nomogram.further_signatures)
-    name = f"the {'signatures' if several else 'signature'} alone" if gap["model"] == SIGNATURE else f"the {CLINICAL}"
-    size = f"{fixed(gap['difference'], 3)}, 95% CI {fixed(gap['diff_low'], 3)} to {fixed(gap['diff_high'], 3)}"
-    if gap["diff_low"] > 0 or gap["diff_high"] < 0:
-        return f"it is {'above' if gap['difference'] > 0 else 'below'} {name} (by {size})"
-    return f"it can not be told from {name} (difference {size})"
-
-
-def publish(chapter: Chapter, table: pd.DataFrame) -> None:
-    """Publish each model's discrimination per cohort: ``nomogram_train``, ``signature_external`` …"""
-    names = {"nomogram": "nomogram", "preoperative variant": "preoperative", "signature alone": "signature"}
-    for row in table.dropna(subset=["value"]).to_dict("records"):
-        key = f"{names.get(row['model'], 'clinical')}_{row['key']}"
-        limits = (float(row["ci_low"]), float(row["ci_high"]))
-        chapter.publish(key, float(row["value"]), n=int(row["n"]), ci=limits)

@@ -60,17 +60,23 @@ def reduced_words(found: Reduced | None, data: CoxData, study: Study) -> str:
     names = labels(data, study)
     kept = listed([names[term] for term in found.fit.design.names])
     text = f"Backward selection keeps {kept}."
-    return f"{text} P-values and intervals of a selected model ignore the selection and are too good."
+    return (
+        text
+        if not found.fit.design.names
+        else f"{text} P-values and intervals of a selected model ignore the selection and are too good."
+    )
 
 
 def added_value(data: CoxData, base: CoxFit | None, study: Study) -> pd.DataFrame:
     """Return the model of the kept covariates, the signature's, and both: what the signature adds.
 
+    Where no covariate is kept, the signature is tested against the model without any predictor.
+
     Returns
     -------
     DataFrame
-        model, n, events, coefficients, AIC, C-index, se, P (likelihood ratio, against the covariates); rows that can
-        not be fitted are missing.
+        model, n, events, coefficients, AIC, C-index, se, P (likelihood ratio, against the covariates kept); rows that
+        can not be fitted are missing.
     """
     terms = [] if base is None else base.design.names
     table = data.table.dropna(subset=terms)
@@ -87,13 +93,21 @@ def added_value(data: CoxData, base: CoxFit | None, study: Study) -> pd.DataFram
             fit = fit_cox(table, *OUTCOME, columns, reference=reference)
         except NotEstimableError:
             continue
-        p = _drop_p(fit) if SIGNATURE in columns and len(columns) > 1 else float("nan")
+        p = _drop_p(fit) if SIGNATURE in columns and len(columns) == len(terms) + 1 else float("nan")
         row = {"model": name, "n": fit.n, "events": fit.n_events, "coefficients": len(fit.coef), "AIC": fit.aic}
         rows.append(
             row
             | {"C-index (apparent)": fit.concordance, "standard error": fit.concordance_se, "P (likelihood ratio)": p}
         )
     return pd.DataFrame(rows)
+
+
+def added_words(data: CoxData, base: CoxFit | None) -> str:
+    """Say what the signature is tested against where no characteristic is kept; empty where one is."""
+    if base is not None and base.design.names:
+        return ""
+    reason = "There is no model of the characteristics" if base is None else "No characteristic is kept"
+    return f"{reason}, so {data.added} is tested against the model without any predictor."
 
 
 def _drop_p(fit: CoxFit) -> float:
@@ -103,7 +117,8 @@ def _drop_p(fit: CoxFit) -> float:
 def optimism_table(data: CoxData, fit: CoxFit | None, study: Study) -> pd.DataFrame:
     """Return the apparent and the optimism-corrected C-index of the Cox models, selection repeated in each resample.
 
-    A resample in which a plain fit does not exist is fitted under Firth's penalty.
+    A selection that keeps nothing has no row. A resample in which a plain fit does not exist is fitted under Firth's
+    penalty.
 
     Returns
     -------
@@ -122,11 +137,21 @@ def optimism_table(data: CoxData, fit: CoxFit | None, study: Study) -> pd.DataFr
         "covariates after backward selection": lambda rows: backward_aic(full(rows)).fit,
         f"all covariates + {data.added}": model([*data.covariates, SIGNATURE]),
     }
+    if not _keeps_any(fit):
+        del models["covariates after backward selection"]
     complete = data.table.dropna(subset=data.covariates)
     size = {"n": len(complete), "events": int(complete["event"].sum())}
     return pd.DataFrame(
         [{"model": name, **size, **_corrected(complete, refit, study)} for name, refit in models.items()]
     )
+
+
+def _keeps_any(fit: CoxFit) -> bool:
+    """Return whether backward selection leaves a covariate, or can not be done here."""
+    try:
+        return bool(backward_aic(fit).fit.design.names)
+    except NotEstimableError:
+        return True
 
 
 def _corrected(table: pd.DataFrame, refit: Callable[[pd.DataFrame], FittedModel], study: Study) -> dict[str, float]:

@@ -79,12 +79,25 @@ def model_words(data: CoxData, fit: CoxFit | None, note: str) -> str:
     )
     text += f"({fixed(fit.n_events / n, 1)} events per coefficient; with fewer than about 10 the ratios are unstable)"
     text += f", {fit.n_missing} left out for missing values. " if fit.n_missing else ". "
+    text += f"{data.added} is not part of it: whether it adds to the characteristics is tested below. "
     if note:
         return f"{text}It needed {note}: a plain fit would give infinite ratios."
     return (
         text
         if data.notes or not data.reference
         else f"{text}Every level has events, so no levels are merged and no penalty is needed."
+    )
+
+
+def backwards_words(data: CoxData, alone: pd.DataFrame) -> str:
+    """Say that a higher risk by the signature goes with fewer events in training; empty where it does not."""
+    row = alone[alone["term"] == SIGNATURE].iloc[0]
+    if not row["hr"] < 1:
+        return ""
+    return (
+        f"**Used backwards.** A higher risk by {data.added} goes with fewer events among these patients (hazard ratio "
+        f"{fixed(row['hr'])} per SD), against what it was built to predict. The Cox models of this page turn it round: "
+        "what they seem to gain from it is no merit of the signature."
     )
 
 

@@ -20,6 +20,7 @@ from radsupport.survival.steps_groups import (
     of_signature,
     outcome,
     parts,
+    search_allowed,
 )
 
 #: Patients that a curve should still have at risk for its end to be read.
@@ -27,9 +28,14 @@ FEW = 5
 
 
 def group_curves(part: pd.DataFrame) -> pd.DataFrame:
-    """Return Kaplan-Meier curves by group for `figures.kaplan_meier`; a group without patients has none."""
-    groups = [(name, rows) for name, rows in part.groupby("group", observed=True)]
-    curves = [kaplan_meier(rows["time"], rows["event"]).curve.assign(group=str(name)) for name, rows in groups]
+    """Return Kaplan-Meier curves by group, with their median, for `figures.kaplan_meier`.
+
+    A group without patients has none.
+    """
+    curves = []
+    for name, rows in part.groupby("group", observed=True):
+        km = kaplan_meier(rows["time"], rows["event"])
+        curves.append(km.curve.assign(group=str(name), median=km.median))
     return pd.concat(curves, ignore_index=True)
 
 
@@ -38,9 +44,13 @@ def curve_panels(groups: pd.DataFrame, study: Study, signature: str) -> list[tup
     found = []
     for _, name, part in parts(of_signature(groups, signature), study):
         p = group_p(part)
-        options = {"outcome": outcome(study).name, "p": None if np.isnan(p) else p}
-        found.append((f"{name} (n = {len(part)})", group_curves(part), options))
+        found.append((f"{name} (n = {len(part)})", group_curves(part), _options(study, p)))
     return found
+
+
+def _options(study: Study, p: float) -> dict[str, Any]:
+    """Return options of `figures.kaplan_meier`; the same group looks the same in every panel."""
+    return {"outcome": outcome(study).name, "p": None if np.isnan(p) else p, "order": (LOW, HIGH)}
 
 
 def rule_panels(
@@ -57,7 +67,9 @@ def rule_panels(
         part = in_groups(own[own["cohort"] == key], by_rule(table, rule))
         if len(part):
             p = group_p(part)
-            options = {"outcome": outcome(study).name, "p": None if np.isnan(p) else p}
+            search = table[(table["signature"] == signature) & (table["rule"] == rule)]["p_search"].iloc[0]
+            note = search_allowed(search) if key == "train" and np.isfinite(search) else ""
+            options = _options(study, p) | {"note": note}
             found.append((f"{RULES[rule][0].upper()}{RULES[rule][1:]}", group_curves(part), options))
     return f"{study.cohort_names[key]} (n = {int((own['cohort'] == key).sum())})", found
 
@@ -114,6 +126,13 @@ def group_comparison(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
             rows.append(row)
     columns = ["signature", "key", "cohort", "n", "p", "difference", "ci_low", "ci_high", "p_difference", "tau"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def follow_up_shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `steps_groups.follow_up_table` as a page shows it: the median and its interval in one cell."""
+    medians = [with_interval(*row) for row in table[["median", "ci_low", "ci_high"]].to_numpy(dtype=float)]
+    shown = table[["cohort", "n", "events"]].assign(**{"Median follow-up, months (95% CI)": medians})
+    return shown.assign(**{"Longest (months)": [fixed(time, 1) for time in table["longest"]]})
 
 
 def summary_shown(summary: pd.DataFrame) -> pd.DataFrame:
@@ -177,4 +196,4 @@ def search_words(table: pd.DataFrame, study: Study) -> str:
     if paid.empty:
         return text
     words = ", ".join(f"**{row['signature']}** {p_number(row['p_search'])}" for row in paid.to_dict("records"))
-    return f"{text} The log-rank P that pays for the search: {words}."
+    return f"{text} The log-rank P that allows for the search: {words}."

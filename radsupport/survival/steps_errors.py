@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radsupport.report.wording import listed
 from radsupport.study_schema import Study
 from radsupport.survival.event_probabilities import COVARIATES, Judged
-from radsupport.survival.steps_horizons import usable_times
+from radsupport.survival.steps_horizons import FEWEST, usable_times
 from radsupport.survival.time_dependent import brier_difference, brier_score, integrated_brier
 from radsupport.survival.times import integration_times
 
 NULL = "Kaplan–Meier"
 HEADERS = {
-    "time": "Month", "brier": "Brier score", "ci_low": "95% CI from", "ci_high": "to", "null": "Kaplan–Meier",
-    "scaled": "Scaled", "integrated Brier": "Integrated score",
-    "brier_a": "Brier score", "brier_b": "of the baseline",
+    "time": "Month", "null": "Kaplan–Meier", "scaled": "Scaled", "brier_a": "Brier score", "brier_b": "of the baseline",
 }  # fmt: skip
 _POINTS = 25  # times of the curve
 
@@ -54,20 +53,61 @@ def _times(rows: pd.DataFrame, end: float, study: Study) -> np.ndarray[Any, Any]
 
 
 def _last(rows: pd.DataFrame, end: float, study: Study) -> float:
-    """Return where curve and integral end: at the last horizon, or as far as patients and model reach."""
+    """Return where curve and integral end: at the last horizon, or as far as the model and enough patients reach.
+
+    Beyond the end at least `FEWEST` patients are still followed, as an AUC at that time needs them.
+    """
     survival = study.endpoint.survival
-    wanted = max(survival.horizons_months) if survival else float("inf")
-    return min(wanted, float(rows["time"].max()), end)
+    wanted = min(max(survival.horizons_months) if survival else float("inf"), end)
+    ends = np.sort(rows["time"].to_numpy(dtype=float))
+    if int((ends > wanted).sum()) >= FEWEST:
+        return wanted
+    enough = [float(t) for t in np.unique(ends) if int((ends > t).sum()) >= FEWEST]
+    return enough[-1] if enough else 0.0
+
+
+def in_common(models: Sequence[Judged]) -> list[Judged]:
+    """Return the models with, in each cohort, only the patients whom all of them can predict."""
+    found = []
+    for model in models:
+        subjects = model.rows["subject"]
+        kept = pd.Series(True, index=subjects.index)
+        for other in models:
+            kept &= subjects.isin(other.rows["subject"]) if other.cohort == model.cohort else True
+        found.append(model._replace(rows=model.rows[kept]))
+    return found
+
+
+def common_words(models: Sequence[Judged], study: Study) -> str:
+    """Say in which cohorts the curves of the error rest on fewer patients than the tables; empty where in none."""
+    most: dict[str, int] = {}
+    for model in models:
+        most[model.cohort] = max(most.get(model.cohort, 0), len(model.rows))
+    least = {model.cohort: len(model.rows) for model in in_common(models)}
+    words = [f"{least[key]} of {n} in {study.cohort_names[key]}" for key, n in most.items() if least[key] < n]
+    if not words:
+        return ""
+    return (
+        f"The curves are of the patients whom all models can predict ({listed(words)}), against the Kaplan–Meier curve "
+        "of the same patients. In the tables each model is judged, against that curve, in all whom it can predict."
+    )
 
 
 def error_curves(models: Sequence[Judged], study: Study) -> dict[str, pd.DataFrame]:
-    """Return the Brier score over time by cohort (name): model, time, brier; Kaplan-Meier is one of the models."""
+    """Return the Brier score over time by cohort (name and n): model, time, brier.
+
+    Kaplan-Meier is one of the models. All are judged in the patients whom all of them can predict.
+    """
     found: dict[str, list[pd.DataFrame]] = {}
-    for key, name, rows, probability, end in models:
-        times = _times(rows, end, study)
+    common = in_common(models)
+    last = {model.cohort: min(m.end for m in common if m.cohort == model.cohort) for model in common}
+    for key, name, rows, probability, _ in common:
+        times = _times(rows, last[key], study)
+        if not times.any():
+            continue
         risk = probability(rows, times)
         table = brier_score(rows["time"], rows["event"], risk, times, interval="none")
-        curves = found.setdefault(study.cohort_names[key], [])
+        curves = found.setdefault(f"{study.cohort_names[key]} (n = {len(rows)})", [])
         if not curves:
             null = table[["time", "null"]].rename(columns={"null": "brier"})
             curves.append(null.assign(model=NULL))
@@ -82,6 +122,8 @@ def integrated_errors(models: Sequence[Judged], study: Study) -> pd.DataFrame:
     """
     rows_found = []
     for key, name, rows, probability, end in models:
+        if not _last(rows, end, study):
+            continue
         times = integration_times(rows["time"], rows["event"], _last(rows, end, study))
         risk = probability(rows, times)
         found = integrated_brier(rows["time"], rows["event"], risk, times, interval="influence")

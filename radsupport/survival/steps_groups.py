@@ -121,7 +121,7 @@ def cut_offs(rows: pd.DataFrame, study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        signature, rule, used (the study's own rule), cut_off, p_search (log-rank P that pays for the search), note. A
+        signature, rule, used (the study's own rule), cut_off, p_search (log-rank P that allows for the search), note. A
         rule that finds no cut-off has NaN and says why; the median is then used in place of the study's own rule.
     """
     training, found = rows[rows["cohort"] == "train"], []
@@ -190,8 +190,8 @@ def group_p(part: pd.DataFrame) -> float:
 def rules_side_by_side(rows: pd.DataFrame, table: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return what each rule does: signature, rule, used here, cut-off, and a column per cohort.
 
-    A cohort's cell holds the patients at low and at high risk and the log-rank P; in training the P of a searched
-    cut-off is the one that pays for the search.
+    A cohort's cell holds the patients at low and at high risk and the log-rank P of just these groups; in training the
+    cell of a searched cut-off also holds the P that allows for the search.
     """
     found = []
     for row in table.to_dict("records"):
@@ -200,14 +200,19 @@ def rules_side_by_side(rows: pd.DataFrame, table: pd.DataFrame, study: Study) ->
         own = in_groups(rows[rows["signature"] == row["signature"]], pd.Series({row["signature"]: row["cut_off"]}))
         for key, part in own.groupby("cohort", sort=False):
             counts = part["group"].value_counts()
-            searched = key == "train" and np.isfinite(row["p_search"])
-            p = row["p_search"] if searched else group_p(part)
-            words = f"{counts[LOW]} / {counts[HIGH]}, P {p_number(p)}"
+            words = f"{counts[LOW]} / {counts[HIGH]}, P {p_number(group_p(part))}"
+            if key == "train" and np.isfinite(row["p_search"]):
+                words += f" ({search_allowed(row['p_search'])})"
             name = study.cohort_names[key]
             shown |= {f"{name[0].upper()}{name[1:]}: low / high, log-rank P": words}
         found.append(shown | {"note": row["note"]})
     result = pd.DataFrame(found)
     return result.drop(columns="note") if (result["note"] == "").all() else result
+
+
+def search_allowed(p: float) -> str:
+    """Word the log-rank P of a maximally selected cut-off that allows for the search."""
+    return f"{p_number(p)} with the search allowed for"
 
 
 def locked_words(locked_at: pd.Series, table: pd.DataFrame, study: Study) -> str:

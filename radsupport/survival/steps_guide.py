@@ -64,7 +64,7 @@ def publish_ratios(chapter: Chapter, ratios: pd.DataFrame, c_index: pd.DataFrame
 def publish_coefficients(
     chapter: Chapter, table: pd.DataFrame, part: str, ratio: str, names: Mapping[str, str]
 ) -> None:
-    """Publish the ratios of a regression as ``hr_alone_age``, ``or_together_sex_male`` …
+    """Publish the ratios of a regression as ``hr_alone_age``, ``or_together_sex_male`` … with the n of the model.
 
     Parameters
     ----------
@@ -77,11 +77,12 @@ def publish_coefficients(
         Name of a term in the key, where it is not the column's.
     """
     prefix = f"{'or' if ratio == 'odds_ratio' else 'hr'}_{part}"
+    size = table.groupby("term")["n"].sum()  # of the model: all levels of a characteristic together
     for row in table[~table["reference"] & table[ratio].notna()].to_dict("records"):
         term = names.get(row["term"], row["term"])
         key = f"{prefix}_{term}_{row['level']}" if row["level"] else f"{prefix}_{term}"
         limits = (float(row["ci_low"]), float(row["ci_high"]))
-        chapter.publish(key, float(row[ratio]), n=int(row["n"]), ci=limits)
+        chapter.publish(key, float(row[ratio]), n=int(size[row["term"]]), ci=limits)
 
 
 def publish_horizons(chapter: Chapter, table: pd.DataFrame) -> None:

@@ -17,9 +17,8 @@ from radsupport.survival.time_dependent import time_dependent_auc_difference, ti
 #: Patients with the event by a time, and patients followed beyond it, that an AUC at that time needs at least.
 FEWEST = 3
 HEADERS = {
-    "time": "Month", "auc": "AUC", "ci_low": "95% CI from", "ci_high": "to", "n_cases": "With the event by then",
-    "n_controls": "Free of it", "signature_a": "Signature", "signature_b": "against", "auc_a": "AUC",
-    "auc_b": "of the other",
+    "time": "Month", "n_cases": "With the event by then", "n_controls": "Free of it", "signature_a": "Signature",
+    "signature_b": "against", "auc_a": "AUC", "auc_b": "of the other",
 }  # fmt: skip
 _POINTS = 15  # times of the curve of AUC over time
 

@@ -28,19 +28,39 @@ def outcome_classes(study: Study) -> tuple[str, tuple[str, str]]:
 
 
 def risk_by_outcome(groups: pd.DataFrame, study: Study, signature: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return cohort (name), risk and label of one signature's patients, and each cohort's Mann-Whitney P in words."""
+    """Return cohort (name), risk and label of one signature's patients, and each cohort's Mann-Whitney P in words.
+
+    There is a P for a label only: whether an event was seen also depends on how long a patient was followed.
+    """
     column, _ = outcome_classes(study)
     own = of_signature(groups, signature).dropna(subset=[column])
     table = pd.DataFrame({"cohort": own["cohort"].map(lambda key: study.cohort_names[key]), "risk": own["risk"]})
     table["label"] = own[column].astype(int)
     words = {}
-    for name, part in table.groupby("cohort", sort=False):
+    for name, part in table.groupby("cohort", sort=False) if column == "label" else ():
         try:
             p = compare_groups(part["risk"], part["label"], test="mann_whitney").p
         except NotEstimableError:
             continue
         words[str(name)] = p_value(p)
     return table.reset_index(drop=True), words
+
+
+def test_words(words: dict[str, str]) -> str:
+    """Name the test of the P in a figure's caption; empty without any."""
+    return "; P of the Mann–Whitney test" if words else ""
+
+
+def colour_words(study: Study) -> str:
+    """Say what a bar of the other colour means: a mistake of the groups, or perhaps only a short follow-up."""
+    column, classes = outcome_classes(study)
+    if column == "label":
+        return "Bars of the wrong colour on either side are the patients that the groups get wrong."
+    return (
+        f'"{classes[0][0].upper()}{classes[0][1:]}" may only mean that a patient was followed briefly. A bar of the '
+        "other colour is therefore no mistake of the groups by itself, and the two colours have no test here; the "
+        "log-rank test above allows for the length of follow-up."
+    )
 
 
 def waterfall_panels(groups: pd.DataFrame, study: Study, signature: str) -> list[tuple[str, pd.DataFrame, Any]]:

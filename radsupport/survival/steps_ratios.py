@@ -17,8 +17,10 @@ from radsupport.survival.time_dependent import bootstrap_concordance, concordanc
 
 DIFFERENCE_HEADERS = {
     "signature_a": "Signature", "signature_b": "against", "c_a": "C-index", "c_b": "of the other",
-    "ci_low": "95% CI from", "ci_high": "to", "p_bootstrap": "P (bootstrap)",
+    "p": "P (jackknife)",
 }  # fmt: skip
+#: Ratio of the limits of a hazard ratio beyond which the data say nothing about it.
+WIDEST = 1e4
 _NAN = float("nan")
 
 
@@ -34,7 +36,8 @@ def hazard_ratios(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
     -------
     DataFrame
         signature, key, cohort, contrast ("high against low" or "per SD"), n, events, hr, ci_low, ci_high, p (Wald),
-        note. A group without events gets Firth's penalty; what can not be estimated keeps its row and says why.
+        note. A group without events gets Firth's penalty; what can not be estimated, or only within a factor of more
+        than `WIDEST`, keeps its row and says why.
     """
     sd, rows = training_sd(groups), []
     for name in groups["signature"].unique():
@@ -57,6 +60,8 @@ def _ratio(table: pd.DataFrame, column: str) -> dict[str, Any]:
     except NotEstimableError as error:
         return nothing | {"note": error.problems[0].what if error.problems else error.message}
     row = fit.table.iloc[0]
+    if row["ci_high"] > WIDEST * row["ci_low"]:
+        return nothing | {"note": f"its 95% CI spans more than a factor of {WIDEST:.0f}"}
     return {key: float(row[key]) for key in nothing} | {"note": note}
 
 
@@ -123,8 +128,9 @@ def c_differences(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        cohort, signature_a, signature_b, n, c_a, c_b, difference, ci_low, ci_high, p_bootstrap. Empty with one
-        signature; cohorts in which no two patients can be compared are left out.
+        cohort, signature_a, signature_b, n, c_a, c_b, difference, ci_low, ci_high (percentile bootstrap), p
+        (infinitesimal jackknife, as in chapter 06). Empty with one signature; cohorts in which no two patients can be
+        compared are left out.
     """
     rows = []
     for key, part in groups.groupby("cohort", sort=False):
@@ -144,7 +150,7 @@ def _c_difference(both: pd.DataFrame, study: Study) -> dict[str, float]:
         return {}
     return {
         "c_a": found.concordance_a, "c_b": found.concordance_b, "difference": found.difference,
-        "ci_low": found.ci_low, "ci_high": found.ci_high, "p_bootstrap": found.p_bootstrap,
+        "ci_low": found.ci_low, "ci_high": found.ci_high, "p": found.p,
     }  # fmt: skip
 
 
@@ -177,4 +183,4 @@ def firth_words(ratios: pd.DataFrame) -> str:
     words = [
         f"{row['signature']} in {row['cohort']}, {row['contrast']}: {row['note']}" for row in odd.to_dict("records")
     ]
-    return f"Hazard ratios that needed more than a plain fit – {'; '.join(words)}." if words else ""
+    return f"Hazard ratios that needed more than a plain fit, or have none – {'; '.join(words)}." if words else ""

@@ -10,7 +10,7 @@ from radsupport.errors import InputError
 from radsupport.modelling.regression import fit_logistic
 from radsupport.nomogram import steps_model as steps
 from radsupport.nomogram import steps_regression
-from radsupport.study_schema import Study
+from radsupport.study_schema import Published, Study
 from radsupport.survival.cox import CoxFit, fit_cox, predict_survival
 
 
@@ -37,7 +37,7 @@ def test_models_are_the_nomogram_its_variant_and_its_parts(study: Study, table: 
     assert {name: m.columns for name, m in models.items()} == {
         "nomogram": ["signature_1", "age", "invasion"],
         "preoperative variant": ["signature_1", "age"],
-        "signature alone": ["signature_1"],
+        "signature, refitted": ["signature_1"],
         "clinical columns alone": ["age", "invasion"],
     }
     train = table[table["cohort"] == "train"]
@@ -73,7 +73,7 @@ def test_a_constant_predictor_is_left_out_and_said(study: Study, table: pd.DataF
     model = steps.models(study, table.assign(signature_1=0.5))["nomogram"]
     assert model.columns == ["age", "invasion"]
     assert model.note == "Left out because it does not vary: Image (risk). "
-    alone = steps.models(study, table.assign(signature_1=0.5))["signature alone"]
+    alone = steps.models(study, table.assign(signature_1=0.5))["signature, refitted"]
     assert alone.fit is None
     assert "Nothing is left" in alone.note
 
@@ -128,14 +128,40 @@ def test_levels_that_training_lacks_can_not_be_predicted(study: Study, table: pd
 def test_regression_table_has_candidates_alone_only(study: Study, table: pd.DataFrame) -> None:
     model = steps.models(study, table)["nomogram"]
     alone = steps_regression.univariable(study, table)
-    shown = steps_regression.shown(study, alone, steps_regression.multivariable(study, table, model))
-    assert shown["characteristic"].tolist()[0] == "Image (risk)"
+    together = steps_regression.multivariable(study, table, model)
+    shown = steps_regression.shown(study, table, alone, together)
+    assert shown["characteristic"].tolist()[0] == "Image (risk, per SD)"
     stage = shown[shown["characteristic"].str.startswith("Stage")]
     assert len(stage) == 3
     assert stage["odds_ratio_together"].eq("–").all()
-    words = steps_regression.scale_words(study, table, alone)
-    sd = table.loc[table["cohort"] == "train", "signature_1"].std()
-    assert f"{float(alone['odds_ratio'].iloc[0]) ** sd:.2f} (" in words
+
+
+def test_a_signatures_ratio_is_per_standard_deviation(study: Study, table: pd.DataFrame) -> None:
+    model = steps.models(study, table)["nomogram"]
+    alone, together = steps_regression.univariable(study, table), steps_regression.multivariable(study, table, model)
+    shown = steps_regression.shown(study, table, alone, together)
+    train = table[table["cohort"] == "train"]
+    sd = train["signature_1"].std()
+    scaled = fit_logistic(train.assign(signature_1=train["signature_1"] / sd), "label", ["signature_1"])
+    row = scaled.table[scaled.table["covariate"] == "signature_1"].iloc[0]
+    expected = f"{row['odds_ratio']:.2f} ({row['ci_low']:.2f}–{row['ci_high']:.2f})"
+    assert shown.loc[0, "odds_ratio_alone"] == expected
+    assert f"{sd:.3f} of Image" in steps_regression.scale_words(study, table)
+
+
+def test_the_variants_table_has_only_its_predictors(study: Study, table: pd.DataFrame) -> None:
+    model = steps.models(study, table)["preoperative variant"]
+    together = steps_regression.multivariable(study, table, model)
+    shown = steps_regression.shown(study, table, steps_regression.univariable(study, table), together, model)
+    assert shown["characteristic"].tolist() == ["Image (risk, per SD)", "Age (years)"]
+    assert shown["odds_ratio_together"].ne("–").all()
+
+
+def test_a_printed_ratio_per_unit_is_announced(study: Study, table: pd.DataFrame) -> None:
+    assert "Beside printed values" not in steps_regression.scale_words(study, table)
+    entry = Published(chapter="08", item="OR", value="2", where="Table", ours="or_alone_Image")
+    printed = study.model_copy(update={"published": [entry]})
+    assert "rises by 1, as papers print it" in steps_regression.scale_words(printed, table)
 
 
 def test_risks_on_another_scale_are_pointed_out(study: Study, table: pd.DataFrame) -> None:

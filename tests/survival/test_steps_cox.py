@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from radsupport.study_schema import Study
 from radsupport.survival import steps_added, steps_cox, steps_groups, steps_hazards
 from radsupport.survival import steps_cox_data as steps
-from radsupport.survival.cox import fit_cox, schoenfeld_test
+from radsupport.survival.cox import CoxFit, fit_cox, schoenfeld_test
 from radsupport.survival.time_dependent import concordance
 
 
@@ -155,6 +157,48 @@ def test_added_value_is_the_likelihood_ratio_of_the_signature(
     expected = stats.chi2.sf(gain, 1)
     assert table.loc["covariates + Image", "P (likelihood ratio)"] == pytest.approx(expected, rel=1e-6)
     assert table.loc["covariates + Image", "P (likelihood ratio)"] < 0.01
+
+
+def emptied(data: steps.CoxData) -> CoxFit:
+    """Return the model from which everything was left out."""
+    fit = fit_cox(data.table, "time", "event", ["age"])
+    return fit.refit(fit.design.select([]))
+
+
+def test_without_characteristics_the_signature_is_tested_against_no_predictor(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    table = steps_added.added_value(data, emptied(data), small_study)
+    fit = fit_cox(data.table, "time", "event", [steps.SIGNATURE])
+    assert table["model"].tolist() == ["Image"]
+    assert table["P (likelihood ratio)"].item() == pytest.approx(fit.lr_p, rel=1e-6)
+    assert "No characteristic is kept, so Image is tested against" in steps_added.added_words(data, emptied(data))
+    assert steps_added.added_words(data, None).startswith("There is no model of the characteristics")
+    assert steps_added.added_words(data, steps_cox.multivariable(data)[0]) == ""
+    path = pd.DataFrame({"step": [0], "left out": ["start"], "AIC": [1.0], "terms left": [0]})
+    words = steps_added.reduced_words(steps_added.Reduced(emptied(data), path), data, small_study)
+    assert words == "Backward selection keeps none."
+
+
+def test_a_selection_that_keeps_nothing_has_no_optimism(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    monkeypatch.setattr(steps_added, "backward_aic", lambda fit: SimpleNamespace(fit=emptied(data)))
+    table = steps_added.optimism_table(data, steps_cox.multivariable(data)[0], small_study)
+    assert table["model"].tolist() == ["all covariates", "all covariates + Image"]
+
+
+def test_a_signature_used_backwards_is_said(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
+    data = steps.cox_data(rows, small_cohort, small_study)
+    assert steps_cox.backwards_words(data, steps_cox.univariable(data)) == ""
+    turned = steps.cox_data(rows.assign(risk=-rows["risk"]), small_cohort, small_study)
+    alone = steps_cox.univariable(turned)
+    ratio = alone.loc[alone["term"] == steps.SIGNATURE, "hr"].item()
+    assert f"hazard ratio {ratio:.2f} per SD" in steps_cox.backwards_words(turned, alone)
+    constant = steps.cox_data(rows.assign(risk=0.5), small_cohort, small_study)
+    assert steps_cox.backwards_words(constant, steps_cox.univariable(constant)) == ""
 
 
 def test_optimism_is_taken_off(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from radsupport.report.wording import p_number
 from radsupport.study_schema import Study
 from radsupport.survival import steps_curves as steps
 from radsupport.survival import steps_groups
-from radsupport.survival.curves import kaplan_meier, restricted_mean
+from radsupport.survival.curves import kaplan_meier, log_rank, restricted_mean
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def test_one_group_has_curves_but_no_comparison(groups: pd.DataFrame, small_stud
     panels = steps.curve_panels(alone, small_study, "Image")
     assert [options["p"] for _, _, options in panels] == [None, None, None]
     assert set(panels[0][1]["group"]) == {"low risk"}
+    assert all(options["order"] == ("low risk", "high risk") for _, _, options in panels)
     assert len(steps.group_summary(alone, small_study)) == 6
 
 
@@ -76,13 +78,40 @@ def test_times_and_their_open_ends_in_words(values: tuple[float, float, float], 
     assert steps.with_interval(*values) == words
 
 
+def test_follow_up_is_shown_with_its_interval(groups: pd.DataFrame, small_study: Study) -> None:
+    table = steps_groups.follow_up_table(groups, small_study)
+    row, shown = table.iloc[0], steps.follow_up_shown(table)
+    words = steps.with_interval(row["median"], row["ci_low"], row["ci_high"])
+    assert shown["Median follow-up, months (95% CI)"].iloc[0] == words
+    assert shown["Longest (months)"].iloc[0] == f"{row['longest']:.1f}"
+
+
 def test_rules_are_compared_where_they_know_least(groups: pd.DataFrame, small_study: Study) -> None:
     table = steps_groups.cut_offs(groups, small_study)
     where, panels = steps.rule_panels(groups, table, small_study, "Image")
     assert where == "Hospital B (n = 40)"
     assert [title for title, _, _ in panels] == ["Median", "Maximally selected log-rank"]
-    only = groups[groups["cohort"] == "train"]
-    assert steps.rule_panels(only, table, small_study, "Image")[0] == "Hospital A (n = 90)"
+    assert [options["note"] for _, _, options in panels] == ["", ""]
+
+
+def test_training_panel_of_a_searched_cut_off_has_both_p_values(groups: pd.DataFrame, small_study: Study) -> None:
+    table = steps_groups.cut_offs(groups, small_study)
+    where, panels = steps.rule_panels(groups[groups["cohort"] == "train"], table, small_study, "Image")
+    assert where == "Hospital A (n = 90)"
+    row = table[(table["signature"] == "Image") & (table["rule"] == "max_logrank")].iloc[0]
+    notes = [options["note"] for _, _, options in panels]
+    assert notes == ["", f"{p_number(row['p_search'])} with the search allowed for"]
+    part = groups[(groups["signature"] == "Image") & (groups["cohort"] == "train")]
+    raw = log_rank(part["time"], part["event"], part["risk"] > row["cut_off"]).p
+    assert panels[1][2]["p"] == pytest.approx(raw)
+    assert raw < row["p_search"]
+
+
+def test_curves_carry_the_median_of_the_table(groups: pd.DataFrame, small_study: Study) -> None:
+    summary = steps.group_summary(groups, small_study)
+    own = summary[(summary["signature"] == "Image") & (summary["key"] == "train")].set_index("group")["median"]
+    curves = steps.curve_panels(groups, small_study, "Image")[0][1]
+    pd.testing.assert_series_equal(curves.groupby("group")["median"].first(), own.sort_index(), check_names=False)
 
 
 def test_end_of_the_curves_names_the_month(groups: pd.DataFrame, small_study: Study) -> None:
@@ -101,4 +130,4 @@ def test_searched_cut_offs_say_that_their_p_is_too_small(groups: pd.DataFrame, s
     words = steps.search_words(searched, small_study)
     assert "In Hospital A the cut-off was chosen by the outcome" in words
     assert "**Image** 0.012, **Clinic** 0.012" in words
-    assert "pays" not in steps.search_words(searched.assign(p_search=np.nan), small_study)
+    assert "allows for the search" not in steps.search_words(searched.assign(p_search=np.nan), small_study)

@@ -113,8 +113,9 @@ def test_coefficients_are_published_by_term_and_level() -> None:
     chapter: Any = Numbers(found={})
     rows = {"term": ["age", "sex", "sex"], "level": ["", "f", "m"], "reference": [False, True, False]}
     table = pd.DataFrame(rows | {"hr": [1.1, 1.0, 2.0], "ci_low": [1.0, np.nan, 1.5], "ci_high": [1.2, np.nan, 3.0]})
-    steps_guide.publish_coefficients(chapter, table.assign(n=10), "alone", "hr", {"age": "Age"})
-    assert chapter.found == {"hr_alone_Age": (1.1, 10, (1.0, 1.2)), "hr_alone_sex_m": (2.0, 10, (1.5, 3.0))}
+    steps_guide.publish_coefficients(chapter, table.assign(n=[30, 12, 18]), "alone", "hr", {"age": "Age"})
+    # n is that of the model, not of the level
+    assert chapter.found == {"hr_alone_Age": (1.1, 30, (1.0, 1.2)), "hr_alone_sex_m": (2.0, 30, (1.5, 3.0))}
 
 
 def test_reading_names_every_cohort(groups: pd.DataFrame, small_study: Study) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from radsupport.errors import InputError
+from radsupport.report.wording import p_number
 from radsupport.study_schema import Study
 from radsupport.survival import steps_groups as steps
 from radsupport.survival.curves import log_rank, maximally_selected_cutoff
@@ -108,6 +109,20 @@ def test_side_by_side_tells_groups_and_p_of_each_rule(rows: pd.DataFrame, small_
     assert steps.group_p(steps.in_groups(external, steps.by_rule(table, "median"))) == pytest.approx(
         log_rank(external["time"], external["event"], high).p
     )
+
+
+def test_a_searched_cut_off_shows_its_raw_p_and_the_one_that_allows_for_the_search(
+    rows: pd.DataFrame, small_study: Study
+) -> None:
+    table = steps.cut_offs(rows, small_study)
+    shown = steps.rules_side_by_side(rows, table, small_study)
+    i = table.index[(table["signature"] == "Image") & (table["rule"] == "max_logrank")][0]
+    part = rows[(rows["signature"] == "Image") & (rows["cohort"] == "train")]
+    raw = log_rank(part["time"], part["event"], part["risk"] > table.loc[i, "cut_off"]).p
+    cell = shown.loc[i, "Hospital A: low / high, log-rank P"]
+    assert cell.endswith(f", P {p_number(raw)} ({p_number(table.loc[i, 'p_search'])} with the search allowed for)")
+    others = shown.drop(columns="Hospital A: low / high, log-rank P").astype(str)
+    assert not others.apply(lambda column: column.str.contains("search allowed")).any(axis=None)
 
 
 def test_one_group_has_no_p_and_is_said_in_words(rows: pd.DataFrame, small_study: Study) -> None:

@@ -104,8 +104,8 @@ def test_curves_integrals_and_differences_fit_together(
 ) -> None:
     models = models_of(rows, groups, small_cohort, small_study)
     curves = steps_errors.error_curves(models, small_study)
-    assert list(curves) == ["Hospital A", "Hospital B"]
-    assert curves["Hospital B"]["model"].unique()[0] == steps_errors.NULL
+    assert list(curves) == ["Hospital A (n = 90)", "Hospital B (n = 40)"]
+    assert curves["Hospital B (n = 40)"]["model"].unique()[0] == steps_errors.NULL
     integrated = steps_errors.integrated_errors(models, small_study)
     assert (integrated["Up to month"] == 24.0).all()
     events = groups.query("cohort == 'external' and signature == 'Image' and event == 1 and time < 24")["time"]
@@ -125,6 +125,42 @@ def test_curves_integrals_and_differences_fit_together(
     assert differences["baseline"].eq("Clinic").all()
     assert differences["model"].tolist() == ["Image", "Image"]
     np.testing.assert_allclose(differences["difference"], differences["brier_a"] - differences["brier_b"])
+
+
+def test_curves_rest_on_the_patients_that_all_models_predict(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    assert steps_errors.common_words(models_of(rows, groups, small_cohort, small_study), small_study) == ""
+    small_cohort.loc[small_cohort["subject"].isin(["s100", "s101"]), "age"] = np.nan
+    models = models_of(rows, groups, small_cohort, small_study)
+    table = steps_errors.error_curves(models, small_study)["Hospital B (n = 38)"]
+    part = groups[(groups["cohort"] == "external") & (groups["signature"] == "Image")]
+    part = part[~part["subject"].isin(["s100", "s101"])]
+    null = table[table["model"] == steps_errors.NULL]
+    expected = brier_score(part["time"], part["event"], np.zeros((38, 25)), null["time"].to_numpy(), interval="none")
+    np.testing.assert_allclose(null["brier"], expected["null"])
+    assert "(38 of 40 in Hospital B)" in steps_errors.common_words(models, small_study)
+    sizes = steps_errors.horizon_errors(models, small_study).query("key == 'external'").groupby("model")["n"].first()
+    assert sizes.to_dict() == {"Image": 40, "Clinic": 40, COVARIATES: 38}
+
+
+def test_curve_and_integral_end_where_three_are_still_followed(
+    rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+) -> None:
+    cut = groups["time"].where(groups["cohort"] == "train", groups["time"].clip(upper=20.0))
+    event = groups["event"].where(cut == groups["time"], 0.0)
+    short = groups.assign(time=cut, event=event)
+    models = models_of(rows, short, small_cohort, small_study)
+    part = short[(short["cohort"] == "external") & (short["signature"] == "Image")]
+    last = part.loc[part["time"] < 20, "time"].max()  # many are followed to month 20, nobody beyond
+    integrated = steps_errors.integrated_errors(models, small_study)
+    assert integrated.query("key == 'external'")["Up to month"].eq(last).all()
+    assert integrated.query("key == 'train'")["Up to month"].eq(24.0).all()
+    curves = steps_errors.error_curves(models, small_study)
+    assert curves["Hospital B (n = 40)"]["time"].max() == pytest.approx(last)
+    two = [model._replace(rows=model.rows.head(2)) for model in models]
+    assert steps_errors.error_curves(two, small_study) == {}
+    assert steps_errors.integrated_errors(two, small_study).empty
 
 
 def test_covariates_predict_only_whom_they_can(

@@ -35,6 +35,18 @@ def test_box_plot_compares_outcomes_in_each_cohort(groups: pd.DataFrame, small_s
     assert steps.risk_by_outcome(alike, small_study, "Image")[1] == {}
 
 
+def test_whether_an_event_was_seen_has_no_test(groups: pd.DataFrame, small_study: Study) -> None:
+    endpoint = small_study.endpoint.model_copy(update={"primary": "survival"})
+    timed = small_study.model_copy(update={"endpoint": endpoint})
+    table, words = steps.risk_by_outcome(groups, timed, "Image")
+    assert words == {}
+    assert len(table) == 130
+    assert steps.test_words(words) == ""
+    assert "Mann–Whitney" in steps.test_words({"Hospital A": "p = 0.2"})
+    assert "wrong colour" in steps.colour_words(small_study)
+    assert steps.colour_words(timed).startswith('"No death seen" may only mean that a patient was followed briefly')
+
+
 def test_waterfall_stands_on_the_cut_off(groups: pd.DataFrame, small_study: Study) -> None:
     panels = steps.waterfall_panels(groups, small_study, "Image")
     assert [title for title, _, _ in panels] == ["Hospital A (n = 90)", "Hospital B (n = 40)"]

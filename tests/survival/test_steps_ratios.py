@@ -10,7 +10,7 @@ from radsupport.study_schema import Study
 from radsupport.survival import steps_groups
 from radsupport.survival import steps_ratios as steps
 from radsupport.survival.cox import fit_cox
-from radsupport.survival.time_dependent import concordance
+from radsupport.survival.time_dependent import concordance, concordance_difference
 
 
 @pytest.fixture
@@ -39,6 +39,19 @@ def test_a_group_without_events_gets_firth(groups: pd.DataFrame, small_study: St
     assert np.isfinite(firth["hr"]).all()
     assert "Firth's penalty" in steps.firth_words(table)
     assert steps.firth_words(steps.hazard_ratios(groups, small_study)) == ""
+
+
+def test_a_ratio_that_the_data_do_not_bound_is_left_out_with_the_reason(
+    groups: pd.DataFrame, small_study: Study
+) -> None:
+    outside = (groups["cohort"] == "external") & (groups["signature"] == "Image")
+    flat = groups.assign(risk=groups["risk"].where(~outside, 0.5 + 1e-3 * groups["risk"]))
+    table = steps.hazard_ratios(flat, small_study).set_index(["signature", "key", "contrast"])
+    row = table.loc[("Image", "external", "per SD")]
+    assert np.isnan(row["hr"])
+    assert row["note"] == "its 95% CI spans more than a factor of 10000"
+    assert "factor of 10000" in steps.firth_words(table.reset_index())
+    assert np.isfinite(table.loc[("Image", "train", "per SD"), "hr"])
 
 
 def test_one_group_and_no_events_keep_their_rows(groups: pd.DataFrame, small_study: Study) -> None:
@@ -83,6 +96,10 @@ def test_differences_use_patients_that_both_signatures_know(groups: pd.DataFrame
         for p in (external[external["signature"] == s] for s in ("Image", "Clinic"))
     ]
     assert row["difference"] == pytest.approx(each[0] - each[1])
+    risks = external.pivot_table(index="subject", columns="signature", values="risk")
+    outcome = external.drop_duplicates("subject").set_index("subject").loc[risks.index]
+    paired = concordance_difference(outcome["time"], outcome["event"], risks["Image"], risks["Clinic"], n_resamples=9)
+    assert row["p"] == pytest.approx(paired.p)  # by the jackknife: without resamples
     assert steps.c_differences(groups[groups["signature"] == "Image"], small_study).empty
 
 

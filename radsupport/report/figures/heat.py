@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from radsupport.report import style
 from radsupport.report.figures.base import figure
 from radsupport.report.wording import counted, fixed
 
-_NAME = 42  # letters of a feature's name that fit
+_NAME = 42  # letters of a feature's name that fit on a line
+_LINE = 0.27  # height of a feature's row in inches, 0.13 more for each further line of its name
 
 
 def _heat_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -29,7 +31,8 @@ def _heat_alt(table: pd.DataFrame, **_: Any) -> str:
 
 
 def _heat_size(table: pd.DataFrame) -> tuple[float, float]:
-    return 9.4, 1.3 + 0.27 * table["feature"].nunique()
+    lines = max(_wrapped(str(name)).count("\n") for name in table["feature"].unique())
+    return 9.4, 1.3 + (_LINE + 0.13 * lines) * table["feature"].nunique()
 
 
 @figure("feature", "subject", "group", "value", alt=_heat_alt, size=_heat_size)
@@ -50,7 +53,7 @@ def feature_heat_map(table: pd.DataFrame, ax: Axes, *, limit: float = 3.0) -> No
     values = wide.reindex(index=features, columns=patients["subject"]).to_numpy(dtype=float)
     ground = style.DIVERGING.with_extremes(bad=style.PALE)
     image = ax.imshow(values, cmap=ground, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-    ax.set_yticks(range(len(features)), [_short(str(name)) for name in features])
+    ax.set_yticks(range(len(features)), [_wrapped(str(name)) for name in features])
     ax.set_xticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -62,8 +65,9 @@ def feature_heat_map(table: pd.DataFrame, ax: Axes, *, limit: float = 3.0) -> No
     ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, extend="both").set_label("SD from the training mean")
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+def _wrapped(name: str) -> str:
+    """Break a long name into lines, between words and, where a word itself is too long, inside it."""
+    return "\n".join(wrap(name, _NAME, break_on_hyphens=False)) or name
 
 
 def _runs(groups: np.ndarray[Any, Any]) -> list[tuple[str, tuple[int, int]]]:

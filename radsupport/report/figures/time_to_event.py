@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,28 @@ from radsupport.report.figures.base import figure
 from radsupport.report.wording import counted, fixed, number, p_value
 from radsupport.report.wording import tick as tick_text
 
+_BANDS = 2  # curves that can have bands on one axes and still be told apart
 
-def _km_alt(table: pd.DataFrame, *, p: float | None = None, time_unit: str = "months", **_: Any) -> str:
+
+def _km_alt(table: pd.DataFrame, *, p: float | None = None, note: str = "", time_unit: str = "months", **_: Any) -> str:
     words = []
     for name, part in table.groupby("group", sort=False):
-        last, below = part.iloc[-1], part[part["survival"] <= 0.5]
-        median = f"median {number(below['time'].iloc[0])} {time_unit}" if len(below) else "median not reached"
+        last, middle = part.iloc[-1], _median(part)
+        median = "median not reached" if np.isnan(middle) else f"median {number(middle)} {time_unit}"
         words.append(
             f"{name}: {part['n_risk'].max():.0f} patients, {median}, survival {fixed(last['survival'])} "
             f"at {number(last['time'])} {time_unit}"
         )
-    test = "" if p is None else f" Log-rank {p_value(p)}."
+    test = "" if p is None else f" Log-rank {p_value(p)}{f', {note}' if note else ''}."
     return f"Kaplan-Meier curves of {counted(len(words), 'group')} with numbers at risk. {'; '.join(words)}.{test}"
+
+
+def _median(part: pd.DataFrame) -> float:
+    """Return a curve's median: the table's own where it has one, else the first time at which half had the event."""
+    if "median" in part:
+        return float(part["median"].iloc[0])
+    below = part[part["survival"] <= 0.5]
+    return float(below["time"].iloc[0]) if len(below) else float("nan")
 
 
 @figure("group", "time", "survival", "n_risk", alt=_km_alt, size=(6.4, 5.0))
@@ -35,6 +46,8 @@ def kaplan_meier(
     *,
     p: float | None = None,
     test: str = "Log-rank",
+    note: str = "",
+    order: Sequence[str] = (),
     time_unit: str = "months",
     outcome: str = "Survival probability",
     at: Any = None,
@@ -47,10 +60,16 @@ def kaplan_meier(
     table : pandas.DataFrame
         The curves of `survival.kaplan_meier`, one after the other: one row per group and time at which someone had
         an event or was censored, in order of time: ``group, time, survival`` (just after the time), ``n_risk``
-        (just before it), and optionally ``ci_low, ci_high`` and ``n_censor`` (number censored at that time).
+        (just before it), and optionally ``ci_low, ci_high``, ``n_censor`` (number censored at that time) and
+        ``median`` (of the group, for the alt text).
     ax : matplotlib.axes.Axes
     p : float, optional
         p-value of the comparison, and `test`, its name.
+    note : str
+        What else there is to say of the p-value, such as another one that allows for a search.
+    order : sequence of str, optional
+        All groups that there can be; a group's place in it gives its colour and dash, so that it looks the same where
+        another group has no patients. By default the order of the table.
     time_unit, outcome : str
         Words for the axes.
     at : array-like, optional
@@ -60,14 +79,16 @@ def kaplan_meier(
     """
     groups = list(table["group"].unique())
     parts = [_from_time_zero(table[table["group"] == name]) for name in groups]
-    for i, (name, part) in enumerate(zip(groups, parts, strict=True)):
-        _km_curve(ax, part, str(name), i)
+    looks = [list(order).index(str(name)) if str(name) in order else i for i, name in enumerate(groups)]
+    for look, name, part in zip(looks, groups, parts, strict=True):
+        _km_curve(ax, part, str(name), look)
     end = float(max_time if max_time is not None else table["time"].max())
     ax.set(xlim=(0, end), ylim=(0, 1.03), ylabel=outcome)
     ticks = np.asarray(at, dtype=float) if at is not None else _ticks_within(ax, end)
     ax.set_xticks(ticks, [tick_text(tick) for tick in ticks])
-    ax.legend(loc="best", title=None if p is None else f"{test} {p_value(p)}", alignment="left")
-    _risk_table(ax, [str(name) for name in groups], parts, ticks, time_unit)
+    words = None if p is None else f"{test} {p_value(p)}" + (f"\n({note})" if note else "")
+    ax.legend(loc="best", title=words, alignment="left")
+    _risk_table(ax, [str(name) for name in groups], parts, ticks, time_unit, looks)
 
 
 def _from_time_zero(part: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +124,9 @@ def at_risk(part: pd.DataFrame, times: Any) -> list[int]:
     return [int(value) for value in numbers[rows]]
 
 
-def _risk_table(ax: Axes, names: list[str], parts: list[pd.DataFrame], ticks: Any, time_unit: str) -> None:
+def _risk_table(
+    ax: Axes, names: list[str], parts: list[pd.DataFrame], ticks: Any, time_unit: str, looks: list[int]
+) -> None:
     """Print the numbers at risk under the axes, each number under its tick."""
     size = ax.get_window_extent()
     dpi = ax.figure.dpi
@@ -116,7 +139,7 @@ def _risk_table(ax: Axes, names: list[str], parts: list[pd.DataFrame], ticks: An
     for i, (name, part) in enumerate(zip(names, parts, strict=True)):
         below.annotate(
             name, (0, i), (-18, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-            ha="right", va="center", fontsize=9, color=style.colour(i), annotation_clip=False,
+            ha="right", va="center", fontsize=9, color=style.colour(looks[i]), annotation_clip=False,
         )  # fmt: skip
         for tick, value in zip(ticks, at_risk(part, ticks), strict=True):
             below.text(tick, i, str(value), ha="center", va="center", fontsize=9, clip_on=False)
@@ -142,7 +165,9 @@ def _by_signature(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 @figure("time", "auc", alt=_over_time_alt)
 def auc_over_time(table: pd.DataFrame, ax: Axes, *, time_unit: str = "months") -> None:
-    """Draw the time-dependent AUC over the prediction horizon.
+    """Draw the time-dependent AUC over the prediction horizon, with a legend below the axes.
+
+    With more than two signatures only the first one has its band: three bands on one another can not be told apart.
 
     Parameters
     ----------
@@ -152,17 +177,25 @@ def auc_over_time(table: pd.DataFrame, ax: Axes, *, time_unit: str = "months") -
     time_unit : str
     """
     ax.axhline(0.5, color=style.GREY, linestyle=":", linewidth=1)
-    for i, (name, part) in enumerate(_by_signature(table)):
+    parts, lowest = _by_signature(table), float(table["auc"].min())
+    banded = len(parts) if len(parts) <= _BANDS else 1
+    for i, (name, part) in enumerate(parts):
         colour = style.colour(i)
         ax.plot(
-            part["time"], part["auc"], color=colour, linestyle=style.dash(i), marker=style.marker(i), ms=4, label=name
+            part["time"],
+            part["auc"],
+            color=colour,
+            linestyle=style.dash(i),
+            marker=style.marker(i),
+            ms=4,
+            label=f"{name} (band: 95% CI)" if i < banded < len(parts) else name,
         )
-        if {"ci_low", "ci_high"} <= set(part.columns):
+        if i < banded and {"ci_low", "ci_high"} <= set(part.columns):
             ax.fill_between(part["time"], part["ci_low"], part["ci_high"], color=colour, alpha=0.13, linewidth=0)
-    lowest = float(table.get("ci_low", table["auc"]).min())
+            lowest = min(lowest, float(part["ci_low"].min()))
     ax.set(ylim=(min(0.4, max(0.0, lowest - 0.03)), 1.01), xlabel=f"Time ({time_unit})", ylabel="AUC(t)")
     if "signature" in table:
-        ax.legend(loc="lower right", ncols=2 if table["signature"].nunique() > 3 else 1)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=min(3, len(parts)))
 
 
 def _schoenfeld_alt(table: pd.DataFrame, *, p: float | None = None, **_: Any) -> str:
