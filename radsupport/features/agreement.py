@@ -13,6 +13,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from radsupport.checks import FloatArray, as_level
 from radsupport.errors import InputError, MaskError
 from radsupport.features.icc import KINDS, icc, known_kind, stacked_icc
+from radsupport.report.wording import counted
 
 __all__ = ["KINDS", "Kappa", "bland_altman", "dice", "icc", "icc_features", "kappa", "reproducible"]
 
@@ -54,7 +55,7 @@ def _matched(features_reader1: Any, features_reader2: Any) -> tuple[pd.DataFrame
     subjects = first.index.intersection(second.index, sort=False)
     if len(subjects) < 2:
         raise InputError(
-            f"The readers have {len(subjects)} subject(s) in common; at least two are needed. Reader 1 has "
+            f"The readers have {counted(len(subjects), 'subject')} in common; at least two are needed. Reader 1 has "
             f"{', '.join(map(str, first.index[:3]))} …, reader 2 {', '.join(map(str, second.index[:3]))} … ."
         )
     if first.columns.intersection(second.columns).empty:
@@ -278,14 +279,13 @@ def _cross_table(rater1: Any, rater2: Any, order: Any) -> FloatArray:
     if len(first) != len(second) or first.empty:
         raise InputError(f"The raters judged {len(first)} and {len(second)} subjects; equal numbers are needed.")
     if first.isna().any() or second.isna().any():
-        raise InputError(
-            f"{int((first.isna() | second.isna()).sum())} subject(s) have no category from both; drop them."
-        )
+        lacking = int((first.isna() | second.isna()).sum())
+        raise InputError(f"{counted(lacking, 'subject')} with no category from both; drop them.")
     given = pd.unique(pd.concat([first, second]))
     levels = sorted(given) if order is None else list(order)
     unknown = [str(x) for x in given if x not in levels]
     if unknown:
-        raise InputError(f"`order` lacks the categor(ies) {', '.join(unknown)}.")
+        raise InputError(f"`order` lacks {counted(len(unknown), 'category', 'categories')}: {', '.join(unknown)}.")
     place = {name: i for i, name in enumerate(levels)}
     table = np.zeros((len(levels), len(levels)))
     np.add.at(table, (first.map(place).to_numpy(), second.map(place).to_numpy()), 1)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 
 from radsupport.errors import StudyError
-from radsupport.features import deep_cnn3d, deep_finetune, deep_resnet, deep_unet
+from radsupport.features import deep_cnn3d, deep_finetune, deep_resnet, deep_unet, unet
 from radsupport.features.cnn3d import build_cnn3d, layer_table
 from radsupport.features.deep_inputs import model_phases
 from radsupport.features.deep_result import DeepResult, write
+from radsupport.features.deep_settings import settings_table
 from radsupport.features.variants import Variant, compared_signatures
 from radsupport.paths import StudyPaths
 from radsupport.study_schema import Cnn3d, Resnet, Study, Unet
 
-__all__ = ["DeepResult", "compute", "description", "model_phases", "printed_layers", "settings_table", "write"]
+__all__ = [
+    "LAYER_HEADERS", "DeepResult", "compute", "description", "model_phases", "printed_layers", "settings_table",
+    "unlisted_words", "write",
+]  # fmt: skip
 
 Runner = Callable[[Study, pd.DataFrame, pd.DataFrame, StudyPaths, bool], DeepResult]
-#: Keys that say what is compared, not how the network is made.
-NOT_SETTINGS = ("compare", "compare_on")
+#: Words for the columns of the layer tables.
+LAYER_HEADERS = {
+    "kernel": "Filters or units", "kernel_size": "Kernel", "strides": "Stride", "made_of": "Made of",
+    "output_shape": "Output (…, channels)",
+}  # fmt: skip
 
 
 def description(study: Study, cohort: pd.DataFrame) -> str:
@@ -47,24 +53,6 @@ def description(study: Study, cohort: pd.DataFrame) -> str:
     raise _unknown(study)
 
 
-def settings_table(study: Study) -> pd.DataFrame:
-    """Return the network's settings as the study file and the profile give them."""
-    settings: dict[str, Any] = study.deep.model_dump(exclude=set(NOT_SETTINGS)) if study.deep is not None else {}
-    return pd.DataFrame(
-        {"setting": [k.replace("_", " ") for k in settings], "value": [_said(v) for v in settings.values()]}
-    )
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_said(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_said, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def compute(
     study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPaths, progress: bool = True
 ) -> DeepResult:
@@ -87,8 +75,25 @@ def compute(
 
 
 def printed_layers(study: Study) -> pd.DataFrame:
-    """Return the 3-D CNN layer by layer at the printed size (10 x 150 x 150, all filters), whatever the profile."""
+    """Return the study's own network layer by layer at its printed size, whatever the profile.
+
+    The 3-D CNN takes patches of 10 x 150 x 150 and has all filters; the U-Net takes 256 x 256 pixels and has 64
+    channels in its first level: the defaults of the study file.
+    """
+    if isinstance(study.deep, Unet):
+        printed = Unet(network="unet")
+        return unet.layer_table(printed.base_channels, printed.input_px)
     return layer_table(build_cnn3d(seed=study.seed))
+
+
+def unlisted_words(study: Study) -> str:
+    """Say why a network's layers are not listed, and what its features are."""
+    if not isinstance(study.deep, Resnet):
+        raise _unknown(study)
+    return (
+        f"The network is a ResNet-{study.deep.depth} (He et al. 2016, in torchvision's layout) without its last layer; "
+        "its layers are not listed here. A feature is one map of the last block, pooled."
+    )
 
 
 def _runner(study: Study) -> Runner:

@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, wilcoxon
 from torch import nn
 
-from radsupport.errors import NotEstimableError
 from radsupport.features.attribution import grad_cam, heat_shares, map_agreement, occlusion_sensitivity
 from radsupport.features.cnn3d import CNN3D
 from radsupport.features.deep_cnn3d import Scheme, covered_mm, spec_of
+from radsupport.features.signed_rank import FEWEST, signed_rank
 from radsupport.features.slices import Float32Array
 from radsupport.study_schema import Study
 
@@ -29,8 +28,6 @@ MEASURES = {
     "neighbour": "heat in the tissue next to it",
     "concentration": "heat in the tumour over the tumour's share of the patch",
 }
-#: Fewest patients of a paired test.
-FEWEST = 3
 
 
 class Ensemble(nn.Module):
@@ -113,15 +110,16 @@ def on_millimetres(arrays: NDArray[Any], mm: tuple[int, int, int]) -> NDArray[An
     return arrays
 
 
-def compare_shares(attention: Attention, seed: int = 0) -> pd.DataFrame:
+def compare_shares(attention: Attention) -> pd.DataFrame:
     """Compare two schemes' shares of heat in the same patients.
 
     Returns
     -------
     DataFrame
-        measure, n, one column per scheme (median), difference (median of first minus second), ci_low, ci_high (95%
-        bootstrap percentile interval, 2 000 resamples of patients), p (Wilcoxon's signed-rank test). Missing where
-        fewer than three patients have heat in both schemes. No rows unless there are two schemes.
+        measure, n, one column per scheme (median), difference (first minus second, Hodges-Lehmann), ci_low, ci_high
+        (95%, from the same test), p (Wilcoxon's signed-rank test), method (exact or normal approximation), as
+        `signed_rank.signed_rank` gives them. Missing where fewer than three patients have heat in both schemes; limits
+        are missing where the test could reject no shift. No rows unless there are two schemes.
     """
     names = [scheme.name for scheme in attention.schemes]
     if len(names) != 2:
@@ -134,30 +132,29 @@ def compare_shares(attention: Attention, seed: int = 0) -> pd.DataFrame:
         row: dict[str, object] = {"measure": words, "n": len(wide)}
         if len(wide) >= FEWEST:
             difference = (wide[names[0]] - wide[names[1]]).to_numpy()
-            row |= {name: float(wide[name].median()) for name in names} | paired_difference(difference, seed)
+            row |= {name: float(wide[name].median()) for name in names}
+            row |= paired_difference(difference)
         rows.append(row)
-    return pd.DataFrame(rows, columns=["measure", "n", *names, "difference", "ci_low", "ci_high", "p"])
+    return pd.DataFrame(rows, columns=["measure", "n", *names, "difference", "ci_low", "ci_high", "p", "method"])
 
 
-def paired_difference(difference: NDArray[np.float64], seed: int = 0) -> dict[str, float]:
-    """Return the median difference, its bootstrap interval and Wilcoxon's P.
+def paired_difference(difference: NDArray[np.float64]) -> dict[str, float | str]:
+    """Return the estimate of `signed_rank` with its interval, P and method; a limit that does not exist is missing."""
+    found = signed_rank(difference)
+    low, high = (limit if np.isfinite(limit) else np.nan for limit in (found.ci_low, found.ci_high))
+    return {"difference": found.estimate, "ci_low": low, "ci_high": high, "p": found.p, "method": found.method}
 
-    Raises
-    ------
-    NotEstimableError
-        Fewer than three patients.
-    """
-    if len(difference) < FEWEST:
-        raise NotEstimableError(f"{len(difference)} patients are too few for a paired test of heat; three are needed.")
-    found = {"difference": float(np.median(difference))}
-    if np.ptp(difference) == 0:
-        same = found["difference"]
-        return found | {"ci_low": same, "ci_high": same, "p": 1.0 if same == 0 else float(wilcoxon(difference).pvalue)}
-    resampled = bootstrap(
-        (difference,), np.median, n_resamples=2000, method="percentile", rng=np.random.default_rng(seed)
-    )
-    interval = resampled.confidence_interval
-    return found | {"ci_low": interval.low, "ci_high": interval.high, "p": float(wilcoxon(difference).pvalue)}
+
+def comparison_headers(attention: Attention) -> dict[str, str]:
+    """Return the words for the columns of `compare_shares`; none unless there are two schemes."""
+    if len(attention.schemes) != 2:
+        return {}
+    first, second = (scheme.name for scheme in attention.schemes)
+    return {
+        "n": "Patients", first: f"{first}, median", second: f"{second}, median",
+        "difference": f"{first} minus {second} (Hodges-Lehmann)", "ci_low": "95% CI, lower", "ci_high": "95% CI, upper",
+        "method": "Test",
+    }  # fmt: skip
 
 
 def check_by_occlusion(study: Study, attention: Attention) -> pd.DataFrame:
@@ -215,9 +212,7 @@ def slider_table(study: Study, attention: Attention) -> pd.DataFrame:
     """
     rows = []
     for i, subject in enumerate(attention.subjects[: spec_of(study).cam_patients]):
-        said = [
-            f"{s.name}: {attention.share(subject, s.name):.0%} of the heat in the tumour" for s in attention.schemes
-        ]
+        said = [f"{s.name}: {_heat_words(attention.share(subject, s.name))}" for s in attention.schemes]
         for scheme in attention.schemes:
             patch = scheme.patches[subject]
             row = {"image": patch.image, "heat": attention.maps[scheme.name][i], "mask": patch.mask}
@@ -226,12 +221,24 @@ def slider_table(study: Study, attention: Attention) -> pd.DataFrame:
 
 
 def pair_table(attention: Attention, measure: str = "tumour") -> pd.DataFrame:
-    """Return one measure of every patient in every scheme, for `networks.paired_values`: subject, group, value."""
-    return attention.shares.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
+    """Return one measure of the patients who have it in every scheme, for `networks.paired_values`.
+
+    Returns
+    -------
+    DataFrame
+        subject, group (scheme), value.
+    """
+    lacking = attention.shares.loc[attention.shares[measure].isna(), "subject"]
+    kept = attention.shares[~attention.shares["subject"].isin(lacking)]
+    return kept.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
+
+
+def _heat_words(share: float) -> str:
+    return "no heat" if np.isnan(share) else f"{share:.0%} of the heat in the tumour"
 
 
 CHECK_HEADERS = {
-    "subject": "Patient", "spearman": "Spearman's r", "cam_tumour": "Grad-CAM, share in the tumour",
+    "subject": "Patient", "spearman": "Spearman's ρ", "cam_tumour": "Grad-CAM, share in the tumour",
     "occlusion_tumour": "Occlusion, share in the tumour",
 }  # fmt: skip
 SHARE_HEADERS = {

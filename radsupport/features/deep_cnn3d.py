@@ -33,7 +33,7 @@ from radsupport.features.deep_result import DeepResult, kept_epoch, tidy_history
 from radsupport.features.slices import Float32Array, Patch, Sampling, patch_table, tumour_patch
 from radsupport.imaging.sampling import covered_voxels
 from radsupport.paths import StudyPaths
-from radsupport.report.wording import fixed
+from radsupport.report.wording import counted, fixed
 from radsupport.study_schema import Cnn3d, Study
 
 #: What papers call the two ways of cutting patches.
@@ -155,12 +155,22 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
         for k, part in s.trained.history.groupby("fold")
     ]
     return DeepResult(
-        refit, _facts(study, schemes), "Glorot's random weights, trained on the labels of this study alone",
+        refit, _facts(study, schemes),
+        "random weights (initialisation of Glorot and Bengio), trained on the labels of this study alone",
         pd.concat(curves, ignore_index=True),
         failed=pd.concat([scheme.failed for scheme in schemes]).drop_duplicates(ignore_index=True),
         inputs=shown_inputs(schemes), layers=layer_table(_network(study)), by_fold=by_fold,
-        folds=_folds(schemes, list(labels_of(study, cohort).index)), schemes=tuple(schemes),
+        trained_on=_trainers(study, schemes), folds=_folds(schemes, list(labels_of(study, cohort).index)),
+        schemes=tuple(schemes),
     )  # fmt: skip
+
+
+def _trainers(study: Study, schemes: list[Scheme]) -> str:
+    n = max(s.trained.predictions["subject"].nunique() for s in schemes)
+    return (
+        f'{counted(n, "patient")} of the cohort "{study.cohort_names["train"]}", each on all folds but the one it '
+        "predicts; a part of these patients is the validation part"
+    )
 
 
 def _network(study: Study) -> CNN3D:

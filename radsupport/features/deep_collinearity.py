@@ -10,6 +10,8 @@ from scipy import stats
 
 from radsupport.errors import NotEstimableError
 from radsupport.features.deep_inputs import model_phases
+from radsupport.features.shares import STRONG, share_words
+from radsupport.report.wording import counted
 from radsupport.study_schema import Study
 
 ALPHA = 0.05
@@ -57,7 +59,7 @@ def between_phases(study: Study, features: pd.DataFrame, cohort: pd.DataFrame) -
     phases = model_phases(study)
     if len(phases) < 2:
         raise NotEstimableError(
-            f"Study {study.id} has {len(phases)} phase(s) with features: there is nothing to relate."
+            f"Study {study.id} has {counted(len(phases), 'phase')} with features: there is nothing to relate."
         )
     first, second = phases[:2]
     train = cohort[cohort["cohort"] == "train"].set_index("subject")
@@ -109,12 +111,12 @@ def _differing(part: pd.DataFrame, event: np.ndarray) -> list[str]:
 
 def words(found: Collinearity) -> str:
     """Say how strongly the phases repeat each other."""
-    strong = float((found.pairs["r"].abs() > 0.8).mean())
+    strong = float((found.pairs["r"].abs() > STRONG).mean())
     low = float((found.pairs["p"] < ALPHA).mean())
     rows, columns = found.matrix.shape
     return (
-        f"Of {len(found.pairs)} pairs of one {found.phases[0]} and one {found.phases[1]} feature, {low:.0%} are "
-        f"correlated at P < {ALPHA:g} in the {found.n} training patients, {strong:.0%} with |r| above 0.8. Features "
-        f"{found.criterion}: {rows} in the {found.phases[0]} and {columns} in the {found.phases[1]} phase, "
-        f"{found.overlap} of them the same channel in both."
+        f"Of {len(found.pairs):,} pairs of one {found.phases[0]} and one {found.phases[1]} feature that vary, "
+        f"{share_words(low)} are correlated at P < {ALPHA:g} (unadjusted) in the {found.n} training patients, "
+        f"{share_words(strong)} with |r| above {STRONG:g}. Features {found.criterion}: {rows} in the {found.phases[0]} "
+        f"and {columns} in the {found.phases[1]} phase, {found.overlap} of them the same channel in both."
     )

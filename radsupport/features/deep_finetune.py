@@ -33,6 +33,7 @@ from radsupport.features.resnet import ResNetFeatures
 from radsupport.features.resnet_finetune import FineTuned, fine_tune
 from radsupport.modelling.crossval import assign_folds
 from radsupport.paths import StudyPaths
+from radsupport.report.wording import counted
 from radsupport.study_schema import Study
 
 EVERYONE = "all training patients"
@@ -58,6 +59,7 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
         f"{start.weights_description}, then fine-tuned on the labels of {learnt} training patients", curves,
         failed=pd.concat([found.failed for found in images.values()], ignore_index=True),
         inputs=shown_inputs(images), icc=second_reading(study, _nets(whole), images, refit),
+        trained_on=_trainers(study, learnt, numbers),
     )  # fmt: skip
     if not honest:
         return result
@@ -99,6 +101,13 @@ def _history(tuned: dict[str, FineTuned], name: str) -> pd.DataFrame:
         tidy_history(one.history, f"{phase}, {name}" if several else name, METRICS) for phase, one in tuned.items()
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _trainers(study: Study, n: int, numbers: list[int]) -> str:
+    whom = f'{counted(n, "patient")} of the cohort "{study.cohort_names["train"]}"'
+    if numbers:
+        whom += f", in {len(numbers)} folds each on the patients of the other folds and once on all"
+    return f"{whom}; a part of these patients is the validation part"
 
 
 def _facts(curves: pd.DataFrame, n: int, numbers: list[int]) -> dict[str, object]:

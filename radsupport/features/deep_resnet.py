@@ -26,6 +26,7 @@ from radsupport.features.resnet import ResNetFeatures, build_resnet, resnet_feat
 from radsupport.features.resnet_finetune import FineTuneSettings, pretrain_rotation
 from radsupport.features.slices import Float32Array, tumour_channels
 from radsupport.paths import StudyPaths
+from radsupport.report.wording import counted
 from radsupport.study_schema import Resnet, Study
 
 NO_ICC = pd.DataFrame(columns=["feature", "icc", "ci_low", "ci_high", "n"])
@@ -156,8 +157,15 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
     return DeepResult(
         features, facts, net.weights_description, history,
         failed=pd.concat([found.failed for found in images.values()], ignore_index=True),
-        inputs=shown_inputs(images), icc=icc,
+        inputs=shown_inputs(images), icc=icc, trained_on=f"{trainers(study, images, cohort)}, without their outcome",
     )  # fmt: skip
+
+
+def trainers(study: Study, images: dict[str, Images], cohort: pd.DataFrame) -> str:
+    """Say for a caption how many patients of the training cohort give the network images."""
+    train = set(cohort.loc[cohort["cohort"] == "train", "subject"])
+    n = len(train & {subject for found in images.values() for subject in found.reader1})
+    return f'{counted(n, "patient")} of the cohort "{study.cohort_names["train"]}"'
 
 
 def facts_of(study: Study, images: dict[str, Images], features: pd.DataFrame) -> dict[str, object]:

@@ -11,6 +11,7 @@ import pandas as pd
 from radsupport.chapter import Chapter
 from radsupport.features.variants import Variant, write_fold_tables, write_variants
 from radsupport.files import write_csv
+from radsupport.report.wording import counted
 
 FOLDS = "folds.csv"
 NO_HISTORY = ["network", "epoch", "set", "metric", "value", "kept"]
@@ -45,6 +46,8 @@ class DeepResult:
         Fold of each training subject, where features were learnt per fold.
     variants : tuple of Variant
         Other choices, to be judged beside this one by chapter 05.
+    trained_on : str
+        Whom the networks of `history` were trained on, for captions: "58 patients of …".
     schemes : tuple of `deep_cnn3d.Scheme`
         The sampling schemes of a 3-D CNN with their patches and networks; empty with other networks.
     """
@@ -60,6 +63,7 @@ class DeepResult:
     by_fold: dict[int, pd.DataFrame] = field(default_factory=dict)
     folds: pd.Series | None = None
     variants: tuple[Variant, ...] = ()
+    trained_on: str = ""
     schemes: tuple[Any, ...] = ()
 
     def with_variants(self, variants: tuple[Variant, ...]) -> DeepResult:
@@ -137,3 +141,9 @@ def curve_panels(history: pd.DataFrame, metric: str) -> list[tuple[str, pd.DataF
     parts = own["network"].astype(str).str.rpartition(", ")
     own = own.assign(network=parts[2])
     return [(str(name), part, {"metric": metric}) for name, part in own.groupby(parts[0], sort=False)]
+
+
+def curve_caption(result: DeepResult, metric: str, study_id: str) -> str:
+    """Say what the training curves of a metric show: how many networks, and whom they were trained on."""
+    networks = counted(result.history["network"].nunique(), "network")
+    return f"{metric[:1].upper()}{metric[1:]} per epoch of {networks} trained on {result.trained_on}; study {study_id}."

@@ -1,4 +1,4 @@
-"""The same networks on a second rater's outlines of the test cohort (Cui 2022, Supplementary Figure S1)."""
+"""The same networks on a second reader's outlines of the test cohort (Cui 2022, Supplementary Figure S1)."""
 
 from __future__ import annotations
 
@@ -88,3 +88,15 @@ def difference_table(scores: pd.DataFrame, scheme: str) -> pd.DataFrame:
     part = scores[scores["scheme"] == scheme]
     first, second = part["reader 1"], part["reader 2"]
     return pd.DataFrame({"mean": (first + second) / 2, "difference": first - second})
+
+
+AGREEMENT_HEADERS = {
+    "n": "Patients", "icc": "ICC(2,1)", "icc_low": "ICC, 95% CI lower", "icc_high": "ICC, 95% CI upper",
+    "bias": "Reader 1 minus 2 (bias)", "bias_low": "Bias, 95% CI lower", "bias_high": "Bias, 95% CI upper",
+    "limit_low": "Lower limit of agreement", "limit_high": "Upper limit of agreement",
+}  # fmt: skip
+AUC_HEADERS = {
+    "n": "Patients", "auc_1": "AUC, reader 1", "auc_1_low": "95% CI, lower", "auc_1_high": "95% CI, upper",
+    "auc_2": "AUC, reader 2", "auc_2_low": "95% CI, lower", "auc_2_high": "95% CI, upper",
+    "difference": "AUC 1 minus AUC 2",
+}  # fmt: skip

@@ -14,20 +14,22 @@ from radsupport.errors import InputError
 from radsupport.features.agreement import icc_features
 from radsupport.features.deep_inputs import model_phases, predicted_subjects, reasons_of, twice_read
 from radsupport.features.deep_result import DeepResult, tidy_history
+from radsupport.features.deep_settings import AGGREGATION_WORDS
 from radsupport.features.roi import region
 from radsupport.features.slices import SliceStack, cuboid_slices, join_stacks, make_inputs, window
 from radsupport.features.torch_tools import content_hash
-from radsupport.features.unet import aggregate_slices, bottleneck_features
+from radsupport.features.unet import aggregate_slices, bottleneck_features, layer_table
 from radsupport.features.unet_training import TrainedUNet, UNetSettings, split_subjects, train_unet
 from radsupport.files import written_whole
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.paths import StudyPaths
+from radsupport.report.wording import counted
 from radsupport.study_schema import Study, Unet
 
 METRICS = (
     ("train_loss", "train", "loss"),
     ("validation_loss", "validation", "loss"),
-    ("validation_dsc", "validation", "DSC"),
+    ("validation_dsc", "validation", "Dice"),
 )
 SHOWN = 4
 
@@ -126,9 +128,21 @@ def training_subjects(study: Study, cohort: pd.DataFrame) -> list[str]:
         chosen += sorted(rng.choice(train, min(spec.sampled_training_cases, len(train)), replace=False))
     if len(chosen) < 2:
         raise InputError(
-            f"Study {study.id} has {len(chosen)} patient(s) to train the network on; two or more are needed."
+            f"Study {study.id} has {counted(len(chosen), 'patient')} to train the network on; two or more are needed."
         )
     return chosen
+
+
+def trainers(study: Study, cohort: pd.DataFrame, subjects: list[str]) -> str:
+    """Say for a caption whom these are: how many of which cohort, and that a share of them validates."""
+    own = cohort[cohort["subject"].isin(subjects)]
+    counts = own["cohort"].value_counts()
+    parts = [
+        f'{counted(int(counts[key]), "patient")} of the cohort "{study.cohort_names.get(key, key)}"'
+        for key in ("segmentation", "train")
+        if key in counts
+    ]
+    return f"{' and '.join(parts)}, {spec_of(study).validation_share:.0%} of whom form the validation part"
 
 
 def thinned(stack: SliceStack, per_case: int | None) -> SliceStack:
@@ -217,9 +231,10 @@ def run(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPat
     failed = failed.drop_duplicates(["subject", "phase"], ignore_index=True)
     return DeepResult(
         features, _facts(study, shown, network, features),
-        "He's random weights, trained on outlines alone: no ImageNet, no outcome",
+        "random weights (initialisation of He et al.), trained on outlines alone: no ImageNet, no outcome",
         tidy_history(network.history, "U-Net", METRICS), failed, _inputs(learnt),
-        icc=_second_reading(study, network, predicted, features),
+        layers=layer_table(spec.base_channels, spec.input_px), icc=_second_reading(study, network, predicted, features),
+        trained_on=trainers(study, cohort, list(shown.table["subject"].unique())),
     )  # fmt: skip
 
 
@@ -256,7 +271,7 @@ def _facts(study: Study, shown: SliceStack, network: TrainedUNet, features: pd.D
         "patients with features": int(values.notna().any(axis=1).sum()),
         "features per phase": 16 * spec.base_channels,
         "features that are the same in everybody": int((values.std() == 0).sum()),
-        "from slices to patient": spec.aggregation.replace("_", " "),
+        "from slices to patient": AGGREGATION_WORDS[spec.aggregation],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from radsupport.features.agreement import icc_features
 from radsupport.features.radiomics import extract
 from radsupport.features.radiomics_names import CLASS_NAMES, describe_features, surviving_features
+from radsupport.features.shares import STRONG, share_words
 from radsupport.study_schema import Study
 
 SETTINGS = Path("studies") / "radiomics"
@@ -51,13 +53,20 @@ def second_reader_cases(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
 
     At most ``radiomics.icc_subjects`` training patients, the first by id, so that the choice is fixed.
     """
-    if "source_mask_reader2" not in cases.columns or study.radiomics is None:
+    if study.radiomics is None:
         return cases.iloc[:0]
-    twice = cases["source_mask_reader2"].fillna("").ne("") & (cases["exclusion"] == "")
-    kept = model_cases(study, cases[twice], ("train",))
+    kept = outlined_twice(study, cases)
     chosen = sorted(kept["subject"].unique())[: study.radiomics.icc_subjects]
     kept = kept[kept["subject"].isin(chosen)]
-    return kept.assign(mask=kept["source_mask_reader2"])
+    return kept.assign(mask=kept["source_mask_reader2"]) if len(kept) else kept
+
+
+def outlined_twice(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
+    """Return all training cases that a second reader outlined; `icc_subjects` of them give the ICC."""
+    if "source_mask_reader2" not in cases.columns:
+        return cases.iloc[:0]
+    twice = cases["source_mask_reader2"].fillna("").ne("") & (cases["exclusion"] == "")
+    return model_cases(study, cases[twice], ("train",))
 
 
 def extract_both_readers(
@@ -155,18 +164,57 @@ def icc_curves(icc: pd.DataFrame, by: str = "class") -> pd.DataFrame:
 
 def icc_summary(icc: pd.DataFrame, threshold: float, by: str = "feature_class") -> pd.DataFrame:
     """Return per class or filter: features, median ICC, how many reach the threshold, and how many have none."""
-    grouped = icc.groupby(by)["icc"]
+    names = icc[by].map(CLASS_NAMES) if by == "feature_class" else icc[by]
+    grouped = icc.assign(**{by: names}).groupby(by)["icc"]
     table = grouped.agg(features="size", median_icc="median", without_icc=lambda s: int(s.isna().sum()))
     table["reproducible"] = grouped.agg(lambda s: int((s >= threshold).sum()))
     table["share"] = table["reproducible"] / table["features"]
     return table.reset_index()
 
 
-def correlations(features: pd.DataFrame, most: int = 400, seed: int = 0) -> pd.DataFrame:
-    """Return |Pearson r| of pairs of features: r; of a random `most` of the features where there are more."""
+ICC_HEADERS = {
+    "feature_class": "Class", "image_type": "Filter", "features": "Features", "median_icc": "Median ICC",
+    "without_icc": "Without an ICC", "reproducible": "Reproducible", "share": "Share reproducible",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """|Pearson r| of pairs of features.
+
+    Attributes
+    ----------
+    pairs : DataFrame
+        r (absolute): one row per pair.
+    used, usable : int
+        Features correlated, and features that vary and miss no value; fewer are used where there are too many.
+    n : int
+        Patients.
+    """
+
+    pairs: pd.DataFrame
+    used: int
+    usable: int
+    n: int
+
+
+def correlations(features: pd.DataFrame, most: int = 3000, seed: int = 0) -> Correlations:
+    """Correlate all features in pairs; of more than `most` features, so many are drawn at random."""
     values = features.drop(columns="subject").dropna(axis=1)
     values = values.loc[:, values.std() > 0]
-    if values.shape[1] > most:
+    usable = values.shape[1]
+    if usable > most:
         values = values.sample(most, axis=1, random_state=seed)
     r = np.abs(np.corrcoef(values.to_numpy(), rowvar=False))
-    return pd.DataFrame({"r": r[np.triu_indices_from(r, k=1)]})
+    pairs = pd.DataFrame({"r": r[np.triu_indices_from(r, k=1)]})
+    return Correlations(pairs, values.shape[1], usable, len(values))
+
+
+def correlation_words(found: Correlations) -> str:
+    """Say how many pairs of which features there are, and which share of them is strongly correlated."""
+    which = f"{found.used:,} features that vary and miss no value"
+    if found.used < found.usable:
+        which = f"{found.used:,} features drawn at random from {found.usable:,} that vary and miss no value"
+    strong = share_words(float((found.pairs["r"] > STRONG).mean()))
+    pairs = f"{len(found.pairs):,} pairs of {which}, in {found.n} training patients"
+    return f"{pairs}; {strong} of the pairs have |r| above {STRONG:g}"

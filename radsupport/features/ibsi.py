@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from radsupport.cohort.datasets import mirror_folder
 from radsupport.errors import InputError, Problem
 from radsupport.features.radiomics_case import features_of
-from radsupport.features.radiomics_names import feature_codes
+from radsupport.features.radiomics_names import CLASS_NAMES, feature_codes
 from radsupport.features.radiomics_settings import load_settings
 from radsupport.imaging.geometry import read_image, read_mask
 
@@ -219,3 +219,12 @@ def ibsi_interpolation(
     resampled = resampler.Execute(sitk.Cast(image, sitk.sitkFloat64))
     share = resampler.Execute(sitk.Cast(mask, sitk.sitkFloat64))
     return sitk.Cast(sitk.Round(resampled), sitk.sitkFloat64), sitk.Cast(share >= 0.5 - 1e-9, sitk.sitkUInt8)
+
+
+def listed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what a reader needs of `compliance_table`, with the classes in words."""
+    columns = ["configuration", "class", "feature", "ibsi_code", "reference", "tolerance", "value", "status", "reason"]
+    return table[columns].assign(**{"class": table["class"].map(CLASS_NAMES)})
+
+
+LISTED_HEADERS = {"ibsi_code": "IBSI code", "feature": "Feature (pyradiomics)"}

@@ -16,6 +16,7 @@ from scipy import stats
 from radsupport.checks import FloatArray, as_level
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.missing import columns_by_pattern
+from radsupport.report.wording import counted
 
 KINDS = ("ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)")
 
@@ -186,7 +187,7 @@ def icc(ratings: Any, level: float = 0.95) -> pd.DataFrame:
         raise InputError(f"`ratings` must be a table of subjects x raters, its shape is {table.shape}.")
     if not np.isfinite(table).all():
         raise InputError(
-            f"`ratings` has {int((~np.isfinite(table)).sum())} missing or infinite value(s). "
+            f"`ratings` has {counted(int((~np.isfinite(table)).sum()), 'missing or infinite value')}. "
             "Drop the subjects that were not rated by all."
         )
     if min(table.shape) < 2:

@@ -18,6 +18,8 @@ from radsupport.features.variants import Variant, compared_signatures, slug
 from radsupport.study_schema import Study
 
 UNCHANGED = "unchanged"
+#: Form of the ICC over changes, each taken as a reader.
+KIND = "ICC(2,1)"
 
 
 def region_variants(
@@ -51,7 +53,7 @@ def region_variants(
 
 
 def perturbed(study: Study, cases: pd.DataFrame, cache: Path, root: Path = Path(), n_jobs: int = 1) -> pd.DataFrame:
-    """Extract the features of some training patients once per small change of scan or outline.
+    """Extract the features of some training patients, drawn at random, once per small change of scan or outline.
 
     Returns
     -------
@@ -59,19 +61,35 @@ def perturbed(study: Study, cases: pd.DataFrame, cache: Path, root: Path = Path(
         subject, perturbation, features; no rows where the study asks for none.
     """
     most = study.radiomics.perturb if study.radiomics else 0
-    chosen = model_cases(study, cases, ("train",))
-    first = sorted(chosen.loc[chosen["mask"].notna(), "subject"].unique())[:most]
-    if not first:
+    usable = _usable(study, cases)
+    if not most or not usable:
         return pd.DataFrame(columns=["subject", "perturbation"])
+    # a stream of its own, so that the draw does not depend on what else the seed serves
+    drawn = np.random.default_rng([study.seed, 3]).choice(usable, min(most, len(usable)), replace=False)
     changes = standard_perturbations(study.seed)
-    kept = chosen[chosen["subject"].isin(first)].reset_index(drop=True)
+    chosen = model_cases(study, cases, ("train",))
+    kept = chosen[chosen["subject"].isin(drawn)].reset_index(drop=True)
     features, _ = extract_perturbed(
         kept, settings_path(study, root), changes, n_jobs=n_jobs, cache=cache, progress=False
     )
     return features
 
 
-def perturbed_agreement(features: pd.DataFrame, kind: str = "ICC(2,1)") -> pd.DataFrame:
+def _usable(study: Study, cases: pd.DataFrame) -> list[str]:
+    """Return the training patients with an outline, sorted."""
+    chosen = model_cases(study, cases, ("train",))
+    return sorted(chosen.loc[chosen["mask"].notna(), "subject"].unique())
+
+
+def drawn_words(study: Study, cases: pd.DataFrame, changed: pd.DataFrame) -> str:
+    """Say which patients were measured again: how many, and how they were chosen."""
+    n, usable = changed["subject"].nunique(), len(_usable(study, cases))
+    if n == usable:
+        return f"all {n} training patients of study {study.id} with an outline"
+    return f"{n} of {usable} training patients of study {study.id}, drawn at random (seed {study.seed})"
+
+
+def perturbed_agreement(features: pd.DataFrame, kind: str = KIND) -> pd.DataFrame:
     """Return each feature's ICC over all perturbations, each taken as a reader.
 
     Returns
@@ -88,7 +106,7 @@ def perturbed_agreement(features: pd.DataFrame, kind: str = "ICC(2,1)") -> pd.Da
     return table.assign(feature_class=parts["class"].to_numpy(), image_type=parts["filter"].to_numpy())
 
 
-def by_perturbation(features: pd.DataFrame, threshold: float, kind: str = "ICC(2,1)") -> pd.DataFrame:
+def by_perturbation(features: pd.DataFrame, threshold: float, kind: str = KIND) -> pd.DataFrame:
     """Return how many features survive each single change, compared with the unchanged case.
 
     Returns
@@ -119,3 +137,9 @@ def _readings(features: pd.DataFrame, reader: str, names: list[str]) -> np.ndarr
     """Return one perturbation's values, shape (subjects, features), subjects sorted."""
     own = features[features["perturbation"] == reader].sort_values("subject")
     return own[names].to_numpy(dtype=float)
+
+
+PERTURBATION_HEADERS = {
+    "perturbation": "Change", "patients": "Patients", "features": "Features", "reproducible": "Reproducible",
+    "share": "Share reproducible", "median_icc": "Median ICC",
+}  # fmt: skip

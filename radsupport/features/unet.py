@@ -33,6 +33,16 @@ from radsupport.features.torch_tools import (
 
 Aggregation = Literal["kmeans_largest", "mean", "max", "median", "largest_slice"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
+_TWO = "two 3 × 3 convolutions, each with ELU"
+_DOWN, _UP = f"2 × 2 max pooling, {_TWO}", f"2 × 2 transposed convolution, skip connection, {_TWO}"
+#: MONAI's parts in the order in which an image passes them: name and make in tables.
+LEVELS = {
+    "conv_0": ("encoder 1", _TWO),
+    **{f"down_{i}": (f"encoder {i + 1}", _DOWN) for i in range(1, 4)},
+    "down_4": ("bottleneck, whose mean is the feature vector", _DOWN),
+    **{f"upcat_{i}": (f"decoder {i}", _UP) for i in range(4, 0, -1)},
+    "final_conv": ("output: background and tumour", "1 × 1 convolution"),
+}
 
 
 class UNet2D(BasicUNet):
@@ -80,6 +90,33 @@ def build_unet(base_channels: int = 64, seed: int = 0) -> UNet2D:
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
     return model
+
+
+def layer_table(base_channels: int, size: int) -> pd.DataFrame:
+    """List the network level by level, for an input of `size` x `size` pixels.
+
+    Returns
+    -------
+    DataFrame
+        layer, made_of, output_shape (rows, columns, channels), parameters. Computed by sending an empty slice through
+        a network without storage (PyTorch's meta device): the printed size costs no more than a small one.
+    """
+    with torch.device("meta"):
+        model, image = UNet2D(base_channels), torch.empty(1, 1, size, size)
+    rows: list[dict[str, Any]] = []
+
+    def note(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        shape = (*output.shape[2:], output.shape[1])
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        rows.append({"output_shape": ", ".join(map(str, shape)), "parameters": parameters})
+
+    for name, module in model.named_children():
+        if name in LEVELS:
+            module.register_forward_hook(note)
+    with torch.inference_mode():
+        model(image)
+    named = [{"layer": layer, "made_of": made_of} for layer, made_of in LEVELS.values()]
+    return pd.DataFrame([name | row for name, row in zip(named, rows, strict=True)])
 
 
 def check_planes(images: NDArray[Any]) -> Float32Array:

@@ -115,7 +115,7 @@ def train_unet(
     checkpoints: Path | None = None,
     progress: bool = False,
 ) -> TrainedUNet:
-    """Train with Adam and cross-entropy, and keep the epoch of the highest validation DSC.
+    """Train with Adam and cross-entropy, and keep the epoch of the highest validation Dice.
 
     Whoever must not leak into a later cross-validation has to be left out by the caller.
 

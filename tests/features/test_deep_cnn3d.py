@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 from radsupport.errors import InputError, MaskError
 from radsupport.features import deep_cnn3d, network_training
 from radsupport.features.deep_cnn3d import Scheme, case_patches, run, settings_of, spec_of, train_schemes
-from radsupport.features.deep_result import DeepResult
+from radsupport.features.deep_result import DeepResult, curve_caption
 from radsupport.features.slices import Patch, Sampling
 from radsupport.imaging.sampling import covered_voxels
 from radsupport.study_schema import Study
@@ -266,3 +266,11 @@ def test_networks_that_give_everybody_the_same_risk_are_named() -> None:
     words = deep_cnn3d.learnt_words([told, scheme("box", [0.495, 0.497])])
     assert "risks of NSS are nearly the same" in words
     assert "SS and NSS" not in words
+
+
+def test_the_caption_says_whom_each_network_saw(result: DeepResult) -> None:
+    words = curve_caption(result, "loss", "cui2022")
+    assert words.startswith('Loss per epoch of 4 networks trained on 14 patients of the cohort "training", each on all')
+    assert words.endswith(
+        "folds but the one it predicts; a part of these patients is the validation part; study cui2022."
+    )

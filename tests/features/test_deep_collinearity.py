@@ -149,6 +149,14 @@ def test_words_count_what_the_table_holds() -> None:
     matrix = pd.DataFrame(np.zeros((2, 3)))
     found = collinearity.Collinearity(pairs, matrix, 1, ("arterial", "venous"), 40, "that vary")
     words = collinearity.words(found)
-    assert "Of 4 pairs of one arterial and one venous feature, 75% are correlated at P < 0.05 in the 40" in words
+    assert "Of 4 pairs of one arterial and one venous feature that vary, 75% are correlated at P < 0.05" in words
+    assert "(unadjusted) in the 40 training patients" in words
     assert "50% with |r| above 0.8" in words
     assert "2 in the arterial and 3 in the venous phase, 1 of them the same channel" in words
+
+
+def test_a_small_share_is_not_said_to_be_none() -> None:
+    pairs = pd.DataFrame({"r": [0.95] + [0.1] * 3999, "p": [0.001] + [0.5] * 3999})
+    found = collinearity.Collinearity(pairs, pd.DataFrame(np.zeros((2, 3))), 1, ("a", "b"), 40, "that vary")
+    assert "Of 4,000 pairs" in collinearity.words(found)
+    assert "<1% with |r| above 0.8" in collinearity.words(found)

@@ -219,3 +219,9 @@ def test_nobody_to_learn_from_is_said_in_plain_words(study: Study, published: St
         scans.result(run, published, "none", cases=scans.excluded(*trained))
     with pytest.raises(InputError, match="trained on a label only"):
         scans.result(run, study, "none", scans.cohort.drop(columns="label"))
+
+
+def test_the_caption_says_whom_the_networks_saw(result: DeepResult) -> None:
+    assert result.trained_on.startswith(
+        '14 patients of the cohort "training", in 2 folds each on the patients of the other folds and once on all;'
+    )

@@ -117,6 +117,7 @@ def test_no_label_reaches_the_features(rotation: Study, scans: Any, rotated: Dee
     assert rotated.weights.startswith("ResNet-18 with self-supervised weights (rotation of 12 training images")
     assert rotated.history["network"].unique().tolist() == ["rotation"]
     assert rotated.history["epoch"].max() == 2
+    assert rotated.trained_on == '6 patients of the cohort "training", without their outcome'
     assert rotated.facts["epoch kept"] == kept_epochs(rotated.history, ["rotation"])[0]
 
 

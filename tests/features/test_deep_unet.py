@@ -12,8 +12,9 @@ import SimpleITK as sitk
 
 from radsupport.errors import InputError
 from radsupport.features import deep_unet
-from radsupport.features.deep_result import DeepResult
+from radsupport.features.deep_result import DeepResult, curve_caption
 from radsupport.features.slices import SliceStack, window
+from radsupport.features.unet import UNet2D
 from radsupport.paths import StudyPaths
 from radsupport.schema_features import Unet, Window
 from radsupport.study import load_study
@@ -317,10 +318,24 @@ def test_second_reading_where_the_region_follows_an_outline(song: Study, cases: 
 
 def test_history_and_inputs_are_ready_for_the_figures(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
     found = run(changed(song, max_epochs=2), cases, tmp_path)
-    assert set(found.history["metric"]) == {"loss", "DSC"}
+    assert set(found.history["metric"]) == {"loss", "Dice"}
     assert found.history["epoch"].nunique() == 2
     assert found.inputs["subject"].tolist() == [f"s{i}" for i in range(SEGMENTATION)]
     stack, _ = deep_unet.case_slices(song, cases[cases["subject"] == "s0"], "arterial")
     largest = int(stack.masks.sum(axis=(1, 2)).argmax())
     np.testing.assert_array_equal(found.inputs["mask"].iloc[0], stack.masks[largest])
     np.testing.assert_array_equal(found.inputs["image"].iloc[0], stack.images[largest, 0])
+
+
+def test_layers_and_who_trained_are_handed_on(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
+    found = run(song, cases, tmp_path)
+    assert found.layers["parameters"].sum() == sum(p.numel() for p in UNet2D(TINY["base_channels"]).parameters())
+    assert found.layers["output_shape"].iloc[4] == "2, 2, 32"  # 32 pixels halved four times, 16 times 2 channels
+    who = 'trained on 4 patients of the cohort "segmentation only", 25% of whom form the validation part'
+    assert who in curve_caption(found, "loss", "song2021")
+    assert curve_caption(found, "Dice", "song2021").startswith("Dice per epoch of 1 network trained")
+    leaking = changed(song, sampled_cases="as_published")
+    subjects = deep_unet.training_subjects(leaking, a_cohort())
+    assert deep_unet.trainers(leaking, a_cohort(), subjects).startswith(
+        '4 patients of the cohort "segmentation only" and 3 patients of the cohort "Hospital I", 25%'
+    )

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from radsupport.errors import InputError
-from radsupport.features.ibsi import CONFIGURATIONS, compliance_summary, compliance_table, ibsi_interpolation
+from radsupport.features.ibsi import CONFIGURATIONS, compliance_summary, compliance_table, ibsi_interpolation, listed
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,13 @@ def test_the_summary_counts_every_row(table: pd.DataFrame) -> None:
     summary = compliance_summary(table)
     assert list(summary["configuration"]) == list(CONFIGURATIONS)
     assert summary[["documented difference", "within tolerance"]].to_numpy().sum() == len(table)
+
+
+def test_the_list_names_classes_in_words(table: pd.DataFrame) -> None:
+    shown = listed(table)
+    assert {"first order", "GLCM", "shape"} <= set(shown["class"])
+    assert len(shown) == len(table)
+    assert shown["class"].notna().all()
 
 
 def test_a_folder_without_the_phantom_is_refused(tmp_path: Path) -> None:

@@ -166,18 +166,23 @@ def test_a_case_that_fails_after_one_change_is_missing_there_alone() -> None:
         robustness.by_perturbation(features[features["perturbation"] == "noise"], 0.8)
 
 
-def test_perturbed_measures_the_first_training_patients_and_keeps_who_fails(cases: pd.DataFrame, root: Path) -> None:
+def test_perturbed_draws_training_patients_and_keeps_who_fails(cases: pd.DataFrame, root: Path) -> None:
     cases.loc[cases["subject"] == "s0", "cohort"] = "external"
     cases.loc[cases["subject"] == "s1", "exclusion"] = "no tumour"
     Path(cases.loc[(cases["subject"] == "s2") & (cases["phase"] == "venous"), "source_image"].iloc[0]).write_text("x")
     found = robustness.perturbed(a_study(perturb=2), cases, root / "cache", root)
-    assert sorted(found["subject"].unique()) == ["s2", "s3"]
+    assert sorted(found["subject"].unique()) == ["s2", "s5"]  # drawn with the seed, of s2 to s5
+    assert robustness.drawn_words(a_study(perturb=2), cases, found) == (
+        "2 of 4 training patients of study small, drawn at random (seed 3)"
+    )
+    again = robustness.perturbed(a_study(perturb=2), cases.sample(frac=1, random_state=0), root / "cache", root)
+    assert set(again["subject"]) == {"s2", "s5"}
     assert list(found["perturbation"].unique()) == [one.name for one in standard_perturbations()]
     values = found.set_index("subject").drop(columns="perturbation")
     assert values.filter(like="arterial__").notna().all(axis=None)
     assert values.loc["s2"].filter(like="venous__").isna().all(axis=None)
-    assert values.loc["s3"].notna().all(axis=None)
-    volume = found.set_index(["subject", "perturbation"])[f"arterial__{VOLUME}"]["s3"]
+    assert values.loc["s5"].notna().all(axis=None)
+    volume = found.set_index(["subject", "perturbation"])[f"arterial__{VOLUME}"]["s5"]
     assert volume["outline -1 mm"] < volume["unchanged"] == volume["noise"] < volume["outline +1 mm"]
 
 

@@ -31,6 +31,7 @@ def bland_altman(
     limits: tuple[float, float],
     unit: str = "",
     ylabel: str = "First minus second",
+    xlabel: str = "Mean of both",
 ) -> None:
     """Draw differences of two measurements against their means, with bias and limits of agreement.
 
@@ -43,7 +44,7 @@ def bland_altman(
         Mean difference.
     limits : (float, float)
         Limits of agreement.
-    unit, ylabel : str
+    unit, ylabel, xlabel : str
     """
     ax.plot(table["mean"], table["difference"], "o", color=style.BLUE, markersize=4, alpha=0.7, markeredgewidth=0)
     ax.axhline(0, color=style.PALE, linewidth=1.0, zorder=0)
@@ -52,7 +53,7 @@ def bland_altman(
         ax.axhline(limit, color=style.VERMILLION, linewidth=1.0, linestyle="--")
     reach = 1.15 * max(abs(limits[0]), abs(limits[1]), float(table["difference"].abs().max()), 1e-9)
     suffix = f" ({unit})" if unit else ""
-    ax.set(xlabel=f"Mean of both{suffix}", ylabel=f"{ylabel}{suffix}", ylim=(-reach, reach))
+    ax.set(xlabel=f"{xlabel}{suffix}", ylabel=f"{ylabel}{suffix}", ylim=(-reach, reach))
 
 
 def _ranked_alt(table: pd.DataFrame, *, threshold: float, **_: Any) -> str:

@@ -128,10 +128,19 @@ def correlation_blocks(table: pd.DataFrame, ax: Axes, *, blocks: dict[str, str] 
     ax.set_xlabel(f"{len(wide)} features")
 
 
-def _histogram_alt(table: pd.DataFrame, *, column: str, mark: float | None = None, **_: Any) -> str:
+def _histogram_alt(
+    table: pd.DataFrame,
+    *,
+    column: str,
+    xlabel: str = "",
+    ylabel: str = "Features",
+    mark: float | None = None,
+    **_: Any,
+) -> str:
     values = table[column].dropna()
     low, mid, high = (number(value, 2) for value in values.quantile([0, 0.5, 1]))
-    text = f"Histogram of {column} in {len(values)} rows; from {low} to {high}, median {mid}"
+    counted_things = f"{ylabel[:1].lower()}{ylabel[1:]}"
+    text = f"Histogram of {xlabel or column}: {len(values):,} {counted_things}; from {low} to {high}, median {mid}"
     return text + (f"; {(values < mark).mean():.0%} below {mark:g}." if mark is not None else ".")
 
 
@@ -168,20 +177,21 @@ def histogram(
         ax.axvline(mark, color=style.VERMILLION, linestyle="--", linewidth=1.2, label=f"{mark:g}")
         ax.legend(loc="upper right")
     ax.set(xlabel=xlabel or column, ylabel=ylabel)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
-def _icc_alt(table: pd.DataFrame, *, threshold: float = 0.75, **_: Any) -> str:
+def _icc_alt(table: pd.DataFrame, *, threshold: float = 0.75, by: str = "class", **_: Any) -> str:
     words = []
     for name, part in table.groupby("feature_class", sort=False):
         kept = part[part["icc"] >= threshold]
         share = f"{kept['share'].iloc[0]:.0%}" if len(kept) else "none"
         words.append(f"{name} {share}")
-    return f"Share of features with at least a given ICC, by class; at {fixed(threshold)}: {', '.join(words)}."
+    return f"Share of features with at least a given ICC, by {by}; at {fixed(threshold)}: {', '.join(words)}."
 
 
 @figure("feature_class", "icc", "share", alt=_icc_alt)
-def icc_survival(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75) -> None:
-    """Draw which share of the features of each class reaches an ICC or more.
+def icc_survival(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75, by: str = "class") -> None:
+    """Draw which share of the features of each class, or filter, reaches an ICC or more.
 
     Parameters
     ----------
@@ -191,6 +201,8 @@ def icc_survival(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75) -> N
     ax : matplotlib.axes.Axes
     threshold : float
         Threshold of reproducibility, drawn as a dashed line.
+    by : str
+        What ``feature_class`` holds, for the alt text: class or filter.
     """
     for i, (name, part) in enumerate(table.groupby("feature_class", sort=False)):
         label = f"{name} (n = {part['n'].iloc[0]:.0f})" if "n" in part else str(name)

@@ -31,7 +31,7 @@ def training_curve(table: pd.DataFrame, ax: Axes, *, metric: str = "loss", chose
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per epoch, set and metric: ``epoch, set`` (train / validation), ``metric`` (loss / DSC), ``value``.
+        One row per epoch, set and metric: ``epoch, set`` (train / validation), ``metric`` (loss / Dice), ``value``.
     ax : matplotlib.axes.Axes
     metric : str
         The metric that is drawn.

@@ -20,6 +20,9 @@ from radsupport.report.wording import counted, fixed, listed, number
 #: Heat: transparent where there is none, so that the slice stays visible.
 HEAT = LinearSegmentedColormap.from_list("heat", [(0.9, 0.6, 0.0, 0.0), (0.9, 0.5, 0.0, 0.55), (0.83, 0.2, 0.0, 0.85)])
 
+#: The two parts of the patients who train a network, by the key in the table.
+PARTS = {"train": "training part", "validation": "validation part"}
+
 
 def _curves_alt(table: pd.DataFrame, *, metric: str = "loss", **_: Any) -> str:
     own = table[table["metric"] == metric]
@@ -34,7 +37,9 @@ def _curves_alt(table: pd.DataFrame, *, metric: str = "loss", **_: Any) -> str:
 
 @figure("network", "epoch", "set", "metric", "value", "kept", alt=_curves_alt, size=(7.2, 3.8))
 def fold_curves(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
-    """Draw one metric per epoch of several networks: training dotted, validation solid, the kept epoch marked.
+    """Draw one metric per epoch of one or several networks: training dotted, validation solid, the kept epoch marked.
+
+    Several networks are told apart by colour; of a single one the legend names the two parts alone.
 
     Parameters
     ----------
@@ -50,25 +55,32 @@ def fold_curves(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
         raise InputError(
             f"The table has no rows of the metric `{metric}`; it has {listed(list(table['metric'].unique()))}."
         )
+    several, parts = len(own["network"].unique()) > 1, set(own["set"])
     for i, (name, part) in enumerate(own.groupby("network", sort=False)):
         look: Any = {"color": style.colour(i)}
         for which, line in part.groupby("set", sort=False):
             dash = ":" if which == "train" else "-"
             label = str(name) if which != "train" or set(part["set"]) == {"train"} else None
+            label = label if several else PARTS[str(which)]
             ax.plot(line["epoch"], line["value"], linestyle=dash, linewidth=1.4, label=label, **look)
             if which != "train":
                 kept = line[line["epoch"] == line["kept"]]
                 ax.plot(kept["epoch"], kept["value"], style.marker(i), ms=7, markeredgecolor="white", **look)
-    if "train" in set(own["set"]):
-        ax.plot([], [], linestyle=":", color=style.GREY, label="training part")
+    for which in [name for name in PARTS if several and name in parts]:
+        ax.plot([], [], linestyle=":" if which == "train" else "-", color=style.GREY, label=PARTS[which])
     ax.plot([], [], "o", color=style.GREY, label="epoch kept")
     ax.set(xlabel="Epoch", ylabel=metric[:1].upper() + metric[1:])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
+def _share(value: float) -> str:
+    """Word a share of heat; a patch without any heat has none."""
+    return "no heat" if math.isnan(value) else f"{value:.0%}"
+
+
 def _overlay_alt(table: pd.DataFrame, *, columns: int = 4, **_: Any) -> str:
-    words = [f"{row['subject']} {row['share']:.0%}" for row in table.to_dict("records")]
+    words = [f"{row['subject']} {_share(row['share'])}" for row in table.to_dict("records")]
     return f"Heat over {counted(len(table), 'slice')}, tumour outlined; share of heat in the tumour: {listed(words)}."
 
 
@@ -84,7 +96,7 @@ def heat_overlays(table: pd.DataFrame, ax: Axes, *, columns: int = 4) -> None:
     ----------
     table : pandas.DataFrame
         One row per slice: ``subject`` (a caption), ``image`` (0 to 1), ``heat`` (0 to 1), ``mask``: 2-D arrays of one
-        shape; ``share`` of the patient's heat in the tumour.
+        shape; ``share`` of the patient's heat in the tumour, NaN where there is no heat.
     ax : matplotlib.axes.Axes
     columns : int
         Slices per row.
@@ -101,7 +113,7 @@ def heat_overlays(table: pd.DataFrame, ax: Axes, *, columns: int = 4) -> None:
             x = left + np.arange(width) + 0.5
             y = top + height * 0.12 + np.arange(height) + 0.5
             ax.contour(x, y, np.asarray(row["mask"], dtype=float), levels=[0.5], colors=[style.SKY], linewidths=1.2)
-        text = f"{row['subject']}: {row['share']:.0%}"
+        text = f"{row['subject']}: {_share(row['share'])}"
         ax.text(left, top + height * 0.09, text, fontsize=8, va="baseline", ha="left")
     rows = math.ceil(len(table) / columns)
     ax.set(xlim=(0, columns * (width + gap)), ylim=(rows * step_y, 0), aspect="equal")
@@ -109,8 +121,15 @@ def heat_overlays(table: pd.DataFrame, ax: Axes, *, columns: int = 4) -> None:
 
 
 def _pairs_alt(table: pd.DataFrame, *, ylabel: str = "Share", **_: Any) -> str:
-    medians = [f"{name} {fixed(part['value'].median())}" for name, part in table.groupby("group", sort=False)]
-    return f"{ylabel} of {counted(table['subject'].nunique(), 'patient')} in pairs; medians {listed(medians)}."
+    wide = _in_pairs(table)
+    medians = [f"{name} {fixed(wide[name].median())}" for name in wide.columns]
+    return f"{ylabel} of {counted(len(wide), 'patient')} in pairs; medians {listed(medians)}."
+
+
+def _in_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per patient with a value in every group, the groups in order of first mention."""
+    groups = list(table["group"].unique())
+    return table.pivot_table(index="subject", columns="group", values="value", dropna=False)[groups].dropna()
 
 
 @figure("subject", "group", "value", alt=_pairs_alt, size=(4.4, 3.8))
@@ -124,8 +143,8 @@ def paired_values(table: pd.DataFrame, ax: Axes, *, ylabel: str = "Share") -> No
     ax : matplotlib.axes.Axes
     ylabel : str
     """
-    groups = list(table["group"].unique())
-    wide = table.pivot_table(index="subject", columns="group", values="value")[groups].dropna()
+    wide = _in_pairs(table)
+    groups = list(wide.columns)
     x = np.arange(len(groups))
     for values in wide.to_numpy():
         ax.plot(x, values, "-", color=style.GREY, linewidth=0.7, alpha=0.6)
