@@ -25,6 +25,7 @@ from radsupport.modelling.selection import (
     VarianceFilter,
 )
 from radsupport.modelling.tuning import TunedPipeline
+from radsupport.report.wording import counted
 from radsupport.study_schema import Column, Modelling, Signature
 
 CENTER = "center"
@@ -222,7 +223,9 @@ class Assembly:
             shared = [column for column in whole.columns if column in owner]
             if shared:
                 places = f"{owner[shared[0]]} and {source}"
-                raise InputError(f"`{name}`: {places} share {len(shared)} column name(s): {', '.join(shared[:5])}.")
+                raise InputError(
+                    f"`{name}`: {places} share {counted(len(shared), 'column name')}: {', '.join(shared[:5])}."
+                )
             owner |= dict.fromkeys(whole.columns, source)
 
     def _join(self, name: str, fold: int | None) -> pd.DataFrame:

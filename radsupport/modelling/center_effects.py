@@ -128,7 +128,7 @@ def differing(table: pd.DataFrame, centers: np.ndarray, group: np.ndarray, alpha
 
 
 def refusal(study: Study, results: Path) -> str:
-    """Show that ComBat refuses a center that it was not fitted on; empty where a division leaves none unseen."""
+    """Try ComBat on a center that it was not fitted on, and say what happened; empty where no division has one."""
     settings = study.modelling.harmonisation
     division = next((d for d in settings.divisions if d.test), None) if settings is not None else None
     if settings is None or division is None:
@@ -139,11 +139,15 @@ def refusal(study: Study, results: Path) -> str:
     columns = table if isinstance(table, pd.DataFrame) else table.refit
     full = Imputer([CENTER]).fit(columns).transform(columns.dropna(how="all", subset=columns.columns.drop(CENTER)))
     combat = ComBat(CENTER).fit(full[full[CENTER].isin(division.train)])
+    asked = f"asked to adjust the patients of {listed(division.test)} after a fit on {listed(division.train)}"
     try:
         combat.transform(full[full[CENTER].isin(division.test)])
-    except InputError as error:
-        asked = f"Asked to adjust {listed(division.test)} after a fit on {listed(division.train)}"
-        return f"{asked}, ComBat answers: “{' '.join(str(error).split())}”"
+    except InputError:
+        return (
+            "ComBat knows the shift and scale of the centers that it was fitted on, and of no other. Tried here: "
+            f"{asked}, it refuses, as it should: their own shift can not be told from what they differ in as patients. "
+            "The table above leaves their features as they are."
+        )
     return ""
 
 

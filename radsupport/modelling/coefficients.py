@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from radsupport.report.wording import counted, fixed
 from radsupport.study_schema import Study
 
 STABILITY_COLUMNS = ["signature", "feature", "times_selected", "fits", "share"]
+CORRELATED = 14  # features whose correlations are drawn, at most
 
 
 def learner_of(model: Any) -> Any:
@@ -133,8 +135,53 @@ def _parts(study: Study, name: str) -> list[str]:
     return [part for own in signature.combines for part in _parts(study, own)] if signature.combines else [name]
 
 
+def most_chosen(table: pd.DataFrame, names: list[str], most: int = 8) -> pd.DataFrame:
+    """Return the rows of `stability` with the features that each signature chose most often, at most `most` of each.
+
+    Among features chosen equally often the first in alphabetical order are taken; `tie_words` says where that cut.
+    """
+    return table[table["signature"].isin(names)].groupby("signature", sort=False).head(most)
+
+
+def tie_words(table: pd.DataFrame, names: list[str], most: int = 8) -> str:
+    """Say for which signatures `most_chosen` cuts through features that were chosen equally often."""
+    lines = []
+    for name in names:
+        own = table[table["signature"] == name]
+        if len(own) <= most or own["times_selected"].iloc[most - 1] != own["times_selected"].iloc[most]:
+            continue
+        times, fits = own["times_selected"].iloc[most], own["fits"].iloc[most]
+        tied = own["times_selected"] == times
+        lines.append(
+            f"- **{name}**: {counted(int(tied.sum()), 'feature')} tie at {times} of {fits} fits; "
+            f"{int(tied.head(most).sum())} of them are shown, the first in alphabetical order, no better than the rest"
+        )
+    return "\n".join(lines) or "No feature that was chosen as often as these is left out."
+
+
+def no_coefficient_words(chosen: pd.DataFrame, name: str) -> str:
+    """Say why a signature has no coefficients to show."""
+    kept = int((chosen["signature"] == name).sum())
+    if not kept:
+        return f"**{name}** has no coefficients: it kept no feature."
+    return f"**{name}** has no coefficients: its learner is not linear in its {counted(kept, 'feature')}."
+
+
+def ordered_features(chosen: pd.DataFrame, name: str, seed: int) -> list[str]:
+    """Return the features of a signature, the most telling first.
+
+    By the size of the coefficient; where the learner has none, by the share of fits that chose the feature, in an order
+    drawn by lot among equal shares (the table's order would put one family of features before all others).
+    """
+    own = chosen[chosen["signature"] == name]
+    if own["coefficient"].isna().all():
+        lot = np.random.default_rng([seed, len(own)]).permutation(len(own))
+        return own.iloc[lot].sort_values("share", ascending=False, kind="stable")["feature"].tolist()
+    return own.sort_values("coefficient", key=abs, ascending=False, kind="stable")["feature"].tolist()
+
+
 def correlation_table(
-    study: Study, assembly: Assembly, chosen: pd.DataFrame, name: str, most: int = 14
+    study: Study, assembly: Assembly, chosen: pd.DataFrame, name: str, most: int = CORRELATED
 ) -> pd.DataFrame:
     """Return Pearson's r between the features that a signature uses, in the training cohort.
 
@@ -145,7 +192,7 @@ def correlation_table(
     name : str
         Signature.
     most : int
-        Features, those with the largest coefficients.
+        Features at most, the first of `ordered_features`.
 
     Returns
     -------
@@ -154,8 +201,8 @@ def correlation_table(
     """
     columns, *_ = training_data(study, assembly, name)
     table = columns if isinstance(columns, pd.DataFrame) else columns.refit
-    names = [f for f in chosen.loc[chosen["signature"] == name, "feature"].head(most) if f in table.columns]
-    names = [f for f in names if pd.api.types.is_numeric_dtype(table[f])]
+    names = [f for f in ordered_features(chosen, name, study.seed) if f in table.columns]
+    names = [f for f in names if pd.api.types.is_numeric_dtype(table[f])][:most]
     r = table[names].corr().to_numpy()
     pairs = [(i, j) for i in range(len(names)) for j in range(i)]
     return pd.DataFrame(
@@ -167,23 +214,66 @@ def correlation_table(
     )
 
 
-def correlation_words(pairs: pd.DataFrame, name: str) -> str:
-    """Say how related the features of a signature are."""
+def correlation_words(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
+    """Say how related the features of a signature are, and which of them are looked at."""
     if pairs.empty:
         return f"**{name}** uses fewer than two numeric features: there is no pair to correlate."
     strong = int((pairs["r"].abs() > 0.7).sum())
-    return (
-        f"**{name}**: {strong} of {counted(len(pairs), 'pair')} with |r| above 0.7; the largest |r| is "
-        f"{fixed(float(pairs['r'].abs().max()))}. Coefficients of strongly related features can not be told apart."
+    text = (
+        f"**{name}** ({_shown(pairs, chosen, name)}): {strong} of {counted(len(pairs), 'pair')} with |r| above 0.7; "
+        f"the largest |r| is {fixed(float(pairs['r'].abs().max()))}."
     )
+    if chosen.loc[chosen["signature"] == name, "coefficient"].isna().all():
+        return text
+    return f"{text} Coefficients of strongly related features can not be told apart."
 
 
-def readable(feature: str) -> str:
-    """Return a feature's name with blanks for underscores, its phase in front and a category's level behind."""
+def correlation_caption(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
+    """Return what the figure of a signature's correlations shows."""
+    return f"Correlation of features of {name} ({_shown(pairs, chosen, name)})"
+
+
+def _shown(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
+    """Say how many features are in the pairs, of how many, and by which rule."""
+    own = chosen[chosen["signature"] == name]
+    shown, total = pd.concat([pairs["feature_a"], pairs["feature_b"]]).nunique(), len(own)
+    if shown == total:
+        return f"all {counted(total, 'feature')}"
+    if shown < CORRELATED:
+        return f"{shown} of {total} features, the numeric ones"
+    if own["coefficient"].notna().any():
+        return f"{shown} of {total} features, those with the largest coefficients"
+    share = own["share"].nlargest(shown).min()
+    tied, above = int((own["share"] == share).sum()), int((own["share"] > share).sum())
+    lot = f", {shown - above} of them drawn by lot from {tied} that tie" if above + tied > shown else ""
+    return f"{shown} of {total} features, those chosen most often{lot}"
+
+
+def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
+    """Return a feature's name with blanks for underscores, its phase in front and a category's level behind.
+
+    Parameters
+    ----------
+    feature : str
+        ``<phase>__<name>``, a column, or ``<column>=<level>``.
+    labels : mapping, optional
+        Words for columns.
+    """
+    column, equals, level = feature.partition("=")
+    if column in (labels or {}):
+        return f"{(labels or {})[column]}: {level}" if equals else (labels or {})[column]
     phase, _, rest = feature.replace("=", ": ", 1).partition("__")
     return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
 
 
-def readable_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+def readable_features(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return a table with readable names in its column feature; columns of the study by their label."""
+    labels = {name: column.label for name, column in study.columns.items()}
+    return table.assign(feature=[readable(feature, labels) for feature in table["feature"]])
+
+
+def readable_pairs(pairs: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return a table of pairs with readable feature names, for a figure."""
-    return pairs.assign(feature_a=pairs["feature_a"].map(readable), feature_b=pairs["feature_b"].map(readable))
+    labels = {name: column.label for name, column in study.columns.items()}
+    names = {key: [readable(feature, labels) for feature in pairs[key]] for key in ("feature_a", "feature_b")}
+    return pairs.assign(**names)

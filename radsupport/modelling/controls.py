@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
+from radsupport.chapter import Chapter
 from radsupport.cohort.phantom_subjects import draw_subjects
 from radsupport.contracts import read_table
 from radsupport.errors import StudyError
@@ -22,6 +22,8 @@ from radsupport.study_schema import Study
 from radsupport.validation.discrimination import discrimination_table
 
 OUTCOME = ["label", "time", "event"]
+LEAST_DRAWS = 5  # fewer give no interval and no verdict: t intervals of two or three draws reach from 0 to 1
+SEEN = 0.05  # half the width of the interval for which a number of draws is named
 DRAWN = ["draw", "signature", "cohort", "n", "events", "measure", "value", "ci_low", "ci_high", "p_vs_half", "covers"]
 
 
@@ -37,15 +39,55 @@ def _fits(study: Study, name: str) -> bool:
     return bool(signature.combines) or signature.learner not in GIVEN
 
 
+def permutation_summary(scores: pd.DataFrame, observed: float, level: float = 0.95) -> dict[str, float]:
+    """Join the runs with permuted outcomes.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        `radsupport.modelling.signatures.permutation_control`.
+    observed : float
+        The value with the true outcomes.
+    level : float
+
+    Returns
+    -------
+    dict
+        n (runs), mean, ci_low, ci_high (t interval of the mean, cut at 0 and 1; NaN from one run), lowest, highest, and
+        p = (1 + number of permuted scores that reach `observed`) / (1 + n): one-sided, never 0.
+    """
+    values = scores["score"].to_numpy(float)
+    joined = _mean_of_draws(values, level)
+    found = {"n": float(len(values)), **{key: joined[key] for key in ("mean", "ci_low", "ci_high")}}
+    found |= {"lowest": float(values.min()), "highest": float(values.max())}
+    return found | {"p": (1 + int((values >= observed).sum())) / (1 + len(values))}
+
+
 def control_words(control: dict[str, float], signature: str, observed: float) -> str:
-    """Say what the permuted runs gave, and whether they cover 0.5."""
-    covers = control["ci_low"] <= 0.5 <= control["ci_high"]
-    verdict = "it covers 0.5, so this control finds no leak" if covers else "**it does not cover 0.5: something leaks**"
+    """Say what the permuted runs gave, whether their mean lies above 0.5, and how small a leak they can not show."""
+    n = int(control["n"])
+    runs = f"{counted(n, 'run')} of **{signature}** with permuted outcomes"
     return (
-        f"{control['n']:.0f} runs of **{signature}** with permuted outcomes gave a mean of {fixed(control['mean'])} "
-        f"(central 95% from {fixed(control['ci_low'])} to {fixed(control['ci_high'])}); {verdict}. With the true "
-        f"outcomes it was {fixed(observed)}; the share of runs that reach it, counting the true one, is P = "
-        f"{fixed(control['p'])} (with so few runs it can not be smaller than {fixed(1 / (1 + control['n']))})."
+        f"{runs} gave a mean of {fixed(control['mean'])} (single runs from {fixed(control['lowest'])} to "
+        f"{fixed(control['highest'])}). {_leak_words(control, n)} With the true outcomes it was {fixed(observed)}; the "
+        f"share of runs that reach it, counting the true one, is P = {fixed(control['p'])} (permutation test; "
+        f"with {counted(n, 'run')} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
+    )
+
+
+def _leak_words(control: dict[str, float], n: int) -> str:
+    """Say what the interval of the mean shows: only a mean above 0.5 speaks of a leak."""
+    low, high = control["ci_low"], control["ci_high"]
+    if np.isnan(low):
+        return "One run has no interval: it can not show whether anything leaks."
+    interval = f"The 95% interval of the mean (t) reaches from {fixed(low)} to {fixed(high)}"
+    if low > 0.5:
+        return f"{interval}: **it lies above 0.5, where a leak puts it**."
+    lower = " It lies below 0.5, which is no leak: see the note above." if high < 0.5 else ""
+    return (
+        f"{interval}: it does not lie above 0.5, where a leak would put it.{lower} With this scatter any mean up to "
+        f"{fixed(0.5 + (high - low) / 2)} (0.5 plus half the width of the interval) would pass: a smaller leak is not "
+        "seen here."
     )
 
 
@@ -126,21 +168,48 @@ def null_summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        signature, cohort, draws, n, events (of the first draw), measure, mean, ci_low, ci_high (t interval over
-        draws, cut at 0 and 1; NaN from one draw), p_vs_half (t test of the mean), intervals (single-draw intervals
-        that exist), covering (how many of them hold 0.5), share, share_low, share_high (exact, Clopper and Pearson).
+        signature, cohort, draws, n, events_first (of the first draw), measure, mean, lowest, highest, sd (over draws;
+        NaN from one), ci_low, ci_high (t interval of the mean, cut at 0 and 1), p_vs_half (t test of the mean; these
+        three NaN from fewer than `LEAST_DRAWS` draws), intervals (single-draw intervals that exist), covering (how
+        many of them hold 0.5).
     """
     rows = []
     for (signature, cohort), part in table.groupby(["signature", "cohort"], sort=False):
-        row: dict[str, object] = {"signature": signature, "cohort": cohort, "draws": len(part)}
-        row |= {key: part[key].iloc[0] for key in ("n", "events", "measure")}
-        row |= _mean_of_draws(part["value"].to_numpy(float), level)
+        values, first = part["value"].to_numpy(float), part.iloc[0]
+        row: dict[str, object] = {"signature": signature, "cohort": cohort, "draws": len(part), "n": first["n"]}
+        row |= {"events_first": first["events"], "measure": first["measure"]}
+        joined = _mean_of_draws(values, level)
+        few = dict.fromkeys(("ci_low", "ci_high", "p_vs_half"), np.nan) if len(part) < LEAST_DRAWS else {}
+        row |= {"mean": joined["mean"], "lowest": values.min(), "highest": values.max()}
+        row |= {"sd": values.std(ddof=1) if len(values) > 1 else np.nan, **joined, **few}
         known = part[part["ci_low"].notna()]
-        n, covering = len(known), int(known["covers"].sum())
-        row |= {"intervals": n, "covering": covering, "share": covering / n if n else np.nan}
-        limits = proportion_confint(covering, n, alpha=1 - level, method="beta") if n else (np.nan, np.nan)
-        rows.append(row | {"share_low": float(limits[0]), "share_high": float(limits[1])})
+        rows.append(row | {"intervals": len(known), "covering": int(known["covers"].sum())})
     return pd.DataFrame(rows)
+
+
+def null_shown(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return the columns of `null_summary` that are shown: intervals only where there are draws enough for them.
+
+    Returns
+    -------
+    DataFrame
+        signature, cohort (in words by `names`), draws, n, events_first, measure, mean, lowest, highest, and from
+        `LEAST_DRAWS` draws ci_low, ci_high, p_t (t test of the mean against 0.5), covering.
+    """
+    table = summary.replace({"cohort": dict(names or {})}).rename(columns={"p_vs_half": "p_t"})
+    columns = ["signature", "cohort", "draws", "n", "events_first", "measure", "mean", "lowest", "highest"]
+    enough = bool((table["draws"] >= LEAST_DRAWS).any())
+    return table[columns + (["ci_low", "ci_high", "p_t", "covering"] if enough else [])]
+
+
+def publish_null(chapter: Chapter, summary: pd.DataFrame) -> None:
+    """Publish how many single intervals, and how many means over draws, hold 0.5: from `LEAST_DRAWS` draws only."""
+    joined = summary[summary["ci_low"].notna()]
+    if joined.empty:
+        return
+    held = (joined["ci_low"] <= 0.5) & (joined["ci_high"] >= 0.5)
+    chapter.publish("null_intervals_covering_half", int(joined["covering"].sum()), n=int(joined["intervals"].sum()))
+    chapter.publish("null_means_covering_half", int(held.sum()), n=len(joined))
 
 
 def _mean_of_draws(values: np.ndarray, level: float) -> dict[str, float]:
@@ -157,6 +226,9 @@ def _mean_of_draws(values: np.ndarray, level: float) -> dict[str, float]:
 
 def null_words(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> str:
     """Say what the draws show together, and how little a handful of them can; `names` has the cohorts' in words."""
+    draws = int(summary["draws"].max())
+    if draws < LEAST_DRAWS:
+        return _too_few_words(summary, draws)
     n, covering = int(summary["intervals"].sum()), int(summary["covering"].sum())
     single = (
         f"{covering} of {counted(n, 'interval')} from single draws hold 0.5, of which 95% should. Signatures share "
@@ -167,15 +239,30 @@ def null_words(summary: pd.DataFrame, names: Mapping[str, str] | None = None) ->
             " Out of fold, values tend to lie a little below 0.5, because patients of different folds are ranked by "
             "different models, and single intervals are somewhat too narrow: they take the predictions as given."
         )
-    draws = int(summary["draws"].max())
-    if draws < 2:
-        return f"From one draw nothing can be said about a signature: its value is the luck of one sample. {single}"
     return f"{_joint_words(summary.replace({'cohort': names or {}}), draws)} {single}"
+
+
+def _too_few_words(summary: pd.DataFrame, draws: int) -> str:
+    """Say that a few draws allow no verdict, and how many would be needed."""
+    shown = "its value" if draws == 1 else "mean, lowest and highest value"
+    text = (
+        f"{counted(draws, 'draw')} of the outcomes {'allows' if draws == 1 else 'allow'} no interval and no "
+        f"verdict, neither that something leaks nor that nothing does: the table gives {shown} of each signature. "
+        f"An interval is given from {LEAST_DRAWS} draws (`null_draws` in the study file)."
+    )
+    sd = float(np.sqrt((summary["sd"] ** 2).mean()))
+    if not sd > 0:
+        return text
+    needed = max(LEAST_DRAWS, int(np.ceil((stats.norm.ppf(0.975) * sd / SEEN) ** 2)))
+    return (
+        f"{text} Here single draws scatter with an SD of about {fixed(sd)}: for an interval that reaches {fixed(SEEN)} "
+        f"to either side of a mean, about {counted(needed, 'draw')} would be needed."
+    )
 
 
 def _joint_words(summary: pd.DataFrame, draws: int) -> str:
     """Say which means over draws differ from 0.5, and how large a difference would have been seen at all."""
-    summary = summary[summary["draws"] > 1]
+    summary = summary[summary["ci_low"].notna()]
     rows, away = len(summary), (summary["ci_low"] > 0.5) | (summary["ci_high"] < 0.5)
     p = np.minimum(1.0, rows * summary["p_vs_half"])
     leaks = (p < 0.05) & (summary["mean"] > 0.5)

@@ -22,6 +22,7 @@ import pandas as pd
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, Problem
 from radsupport.modelling.terms import TRANSFORMS, is_numeric, level_label, ordered_levels, source_column
+from radsupport.report.wording import counted
 
 _MAX_VALUES = 10  # rms::datadist's n.unique: up to this many distinct values are kept one by one
 
@@ -223,7 +224,7 @@ def _problem(values: pd.Series, bad: Any, what: str, remedy: str, expected: str 
     rows = values.index[bad]
     shown = ", ".join(str(row) for row in rows[:5]) + (" …" if len(rows) > 5 else "")
     found = ", ".join(dict.fromkeys(str(value) for value in values[bad][:5]))
-    text = f"{len(rows)} row(s) hold {what}"
+    text = f"{counted(len(rows), 'row')} {'holds' if len(rows) == 1 else 'hold'} {what}"
     return Problem(text, expected, remedy, row=f"with index {shown}", column=str(values.name), value=found)
 
 

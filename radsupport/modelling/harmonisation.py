@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError, Problem
+from radsupport.report.wording import counted
 
 OUTCOME_COLUMNS = ("label", "time", "event")
 
@@ -177,7 +178,7 @@ class ComBat(TransformerMixin, BaseEstimator):
         wanted = [self.center, *self.covariates, *getattr(self, "features_", [])]
         missing = [name for name in wanted if name not in X.columns]
         if missing:
-            raise InputError(f"ComBat misses the column(s) {', '.join(missing[:10])}.")
+            raise InputError(f"ComBat misses {counted(len(missing), 'column')}: {', '.join(missing[:10])}.")
         empty = X.columns[X.isna().any()]
         if len(empty):
             raise InputError(f"ComBat needs complete columns; impute before: {', '.join(map(str, empty[:10]))}.")

@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 from radsupport.checks import FloatArray, as_binary, as_finite
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.modelling.penalised import BinomialLoss, CoxLoss, Loss, solve_path
+from radsupport.report.wording import counted
 from radsupport.survival.partial_likelihood import risk_sets
 from radsupport.survival.times import survival_times
 
@@ -265,7 +266,7 @@ def _matrix(features: Any, names: list[str] | None = None, n: int | None = None)
     incomplete = [name for name, ok in zip(found, np.isfinite(values).all(axis=0), strict=True) if not ok]
     if incomplete:
         raise InputError(
-            f"{len(incomplete)} feature(s) have missing or infinite values: {', '.join(incomplete[:10])}."
+            f"{counted(len(incomplete), 'feature')} with missing or infinite values: {', '.join(incomplete[:10])}."
             " Impute or drop them inside the fold before calling."
         )
     return found, values

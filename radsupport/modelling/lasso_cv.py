@@ -14,6 +14,7 @@ from radsupport.errors import InputError, NotEstimableError
 from radsupport.modelling.fitted import check_choice, settled
 from radsupport.modelling.lasso import LassoCV, LassoPath, lasso_binomial, lasso_cox
 from radsupport.modelling.penalised import CoxLoss
+from radsupport.report.wording import counted
 from radsupport.survival.concordance import concordance
 from radsupport.survival.partial_likelihood import risk_sets
 from radsupport.survival.times import survival_times
@@ -128,7 +129,9 @@ def _folds(folds: Any, n: int) -> tuple[list[str], IntArray]:
         raise InputError(f"`folds` must name a fold for each of the {n} subjects.")
     code, names = pd.factorize(values, sort=True)
     if len(names) < 3:
-        raise InputError(f"`folds` holds {len(names)} fold(s); at least three are needed for a standard error.")
+        raise InputError(
+            f"`folds` holds {counted(len(names), 'fold')}; at least three are needed for a standard error."
+        )
     return [str(name) for name in names], code.astype(np.int64)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from radsupport.modelling.assembly import Assembly
+from radsupport.modelling.coefficients import readable_features
 from radsupport.modelling.combination import Combination
 from radsupport.modelling.endpoint import Target, as_target, is_survival
 from radsupport.modelling.estimators import PenalisedLogistic
@@ -18,6 +20,8 @@ from radsupport.modelling.survival_estimators import PenalisedCox
 from radsupport.report.wording import counted, number
 from radsupport.study_schema import Study
 
+_LOWERED = ", lowered along the path because the penalty of that rule keeps too few features"
+NAMED = 7  # features named in the figure of a path: as many as there are colours
 _RULES = {"lambda_min": "the smallest deviance", "lambda_1se": "one standard error"}
 #: How `TunedPipeline` chooses a penalty, by whether the learner asks for the strongest one.
 _TUNED = {
@@ -43,8 +47,10 @@ class PenaltyView:
         The penalties to mark; the one that is used comes first.
     error : DataFrame
         lambda, mean, sd, n_nonzero: cross-validated deviance; empty where the penalty was tuned by discrimination.
-    n_chosen : int
-        Features with a coefficient at the penalty that is used.
+    named : list of str
+        Features with a coefficient at the penalty that is used, the largest first.
+    kept : dict of name to int
+        Features with a coefficient at the penalties of `chosen`, where known.
     kind : {"binomial", "cox"}
     """
 
@@ -53,7 +59,8 @@ class PenaltyView:
     rule: str
     chosen: dict[str, float]
     error: pd.DataFrame
-    n_chosen: int
+    named: list[str]
+    kept: dict[str, int]
     kind: str
 
 
@@ -79,17 +86,33 @@ def _of_selector(name: str, step: LassoSelector, X: pd.DataFrame) -> PenaltyView
     cv = step.cv_
     sd = X[list(cv.path.coef.columns)].to_numpy(float).std(axis=0)
     at = {"lambda_min": cv.lambda_min, "lambda_1se": cv.lambda_1se}
-    other = next(rule for rule in at if rule != step.rule)
-    chosen = {"λ used": at[step.rule], f"λ by {_RULES[other]}": at[other]}
-    path = _long(cv.path, at[step.rule] / 10, sd)
-    return PenaltyView(name, path, _RULES[step.rule], chosen, cv.table, len(step.selected_), cv.path.kind)
+    lowered = step.lambda_ < at[step.rule]
+    others = [rule for rule in at if lowered or rule != step.rule]
+    chosen = {"λ used": step.lambda_} | {f"λ by {_RULES[rule]}": at[rule] for rule in others}
+    kept = {words: _kept(cv.path, value) for words, value in chosen.items()}
+    rule = _RULES[step.rule] + (_LOWERED if lowered else "")
+    size = pd.Series(sd, cv.path.coef.columns)[step.coef_.index] * step.coef_
+    return PenaltyView(name, _long(cv.path, step.lambda_ / 10, sd), rule, chosen, cv.table, _largest(size), kept,
+                       cv.path.kind)  # fmt: skip
 
 
 def _of_learner(name: str, learner: Any, X: pd.DataFrame, target: Target) -> PenaltyView:
     path = _path_of(X, target)
     used = float(learner.strength * path.lambdas[0])
-    n_chosen, rule = int((learner.coef_ != 0).sum()), _TUNED[getattr(learner, "strongest_first", False)]
-    return PenaltyView(name, _long(path, used / 10), rule, {"λ used": used}, pd.DataFrame(), n_chosen, path.kind)
+    rule = _TUNED[getattr(learner, "strongest_first", False)]
+    named = _largest(pd.Series(np.asarray(learner.coef_).ravel(), X.columns))
+    chosen, kept = {"λ used": used}, {"λ used": len(named)}
+    return PenaltyView(name, _long(path, used / 10), rule, chosen, pd.DataFrame(), named, kept, path.kind)
+
+
+def _largest(coefs: pd.Series) -> list[str]:
+    """Return the features with a coefficient, the largest first."""
+    return coefs[coefs != 0].abs().sort_values(ascending=False, kind="stable").index.tolist()
+
+
+def _kept(path: LassoPath, penalty: float) -> int:
+    """Return how many features have a coefficient at the step of the path next to a penalty."""
+    return int(path.n_nonzero[int(np.abs(np.log(path.lambdas) - np.log(penalty)).argmin())])
 
 
 def _path_of(X: pd.DataFrame, target: Target) -> LassoPath:
@@ -111,11 +134,33 @@ def _long(path: LassoPath, weakest: float, sd: Any = 1.0) -> pd.DataFrame:
 
 
 def penalty_words(view: PenaltyView) -> str:
-    """Say which penalty was used by which rule, and how many features it leaves."""
-    (_, used), *others = view.chosen.items()
+    """Say which penalty was used by which rule, and how many features it and the other penalties leave."""
+    (name, used), *others = view.chosen.items()
     model = "Cox" if view.kind == "cox" else "logistic"
-    more = "".join(f"; {name} would be {number(value)}" for name, value in others)
+    more = "".join(f"; {other} would be {number(value)} and leave {_left(view, other)}" for other, value in others)
     return (
         f"**{view.signature}** ({model} LASSO): λ = {number(used)} is used, by {view.rule}; it leaves "
-        f"{counted(view.n_chosen, 'feature')}{more}."
+        f"{_left(view, name)}{more}."
     )
+
+
+def _left(view: PenaltyView, name: str) -> str:
+    return counted(view.kept[name], "feature") if view.kept[name] else "**no feature**"
+
+
+def path_figure(view: PenaltyView, study: Study, most: int = NAMED) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the path with readable names and the options of `figures.coefficient_path`.
+
+    Named are the features with a coefficient at the penalty that is used, at most `most` of them: as many as there are
+    colours.
+    """
+    names = readable_features(pd.DataFrame({"feature": view.named[:most]}), study)["feature"].tolist()
+    return readable_features(view.path, study), {"chosen": view.chosen, "named": names}
+
+
+def path_caption(view: PenaltyView, most: int = NAMED) -> str:
+    """Say what the figure of the path shows, and which of its lines are named."""
+    n = len(view.named)
+    which = f"the {counted(n, 'feature')}" if n <= most else f"the {most} largest of {n} features"
+    named = f"named: {which} with a coefficient at the λ used" if n else "no feature has a coefficient at the λ used"
+    return f"LASSO path of {view.signature}, coefficients per SD ({named})"

@@ -17,11 +17,12 @@ from radsupport.modelling.endpoint import Target, as_target, discrimination, ris
 from radsupport.modelling.learners import GIVEN
 from radsupport.modelling.preparation import as_table
 from radsupport.modelling.signatures import select_rows, training_data
-from radsupport.report.wording import fixed
+from radsupport.report.wording import counted, fixed
 from radsupport.schema_modelling import LearningCurve
 from radsupport.study_schema import Study
 
-COLUMNS = ["signature", "draw", "n", "events", "out_of_fold", "external"]
+COLUMNS = ["signature", "draw", "n", "events", "n_all", "out_of_fold", "external"]
+FEW = 5  # draws per size below which nothing is said of rising or flat
 
 
 class Subsampled(BaseEstimator):
@@ -94,8 +95,9 @@ def learning_table(
     Returns
     -------
     DataFrame
-        signature, draw, n (mean number of patients per fit in the folds), events (among them), out_of_fold, external
-        (AUC or C-index; NaN without another cohort); one row per share and draw. Signatures that fit nothing have none.
+        signature, draw, n (mean number of patients per fit in the folds), events (among them), n_all (patients of the
+        fit that judges the other cohorts), out_of_fold, external (AUC or C-index; NaN without another cohort); one row
+        per share and draw. Signatures that fit nothing have none.
     """
     rows = []
     for name in (name for name in settings.signatures if assembly.signatures[name].learner not in GIVEN):
@@ -122,6 +124,7 @@ def _one(
     )
     models = list(result.models[0].values())
     row = {"n": np.mean([m.n_ for m in models]), "events": np.mean([m.events_ for m in models])}
+    row["n_all"] = result.refit.n_
     row["out_of_fold"] = result.by_repeat["score"].iloc[0]
     elsewhere = assembly.cohort[assembly.cohort["cohort"].isin(["internal", "external"])]
     elsewhere = elsewhere.drop(index=pd.Index(failed["subject"]), errors="ignore").dropna(subset=list(_columns(study)))
@@ -146,19 +149,24 @@ def curve_table(draws: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        signature, judged (out of fold / other cohorts), n, value, low, high.
+        signature, judged (out of fold / other cohorts), n (training patients of the fits that judge these), draws,
+        value, low, high.
     """
     parts = []
-    for column, judged in (("out_of_fold", "out of fold"), ("external", "other cohorts")):
+    for column, size, judged in (("out_of_fold", "n", "out of fold"), ("external", "n_all", "other cohorts")):
         known = draws.dropna(subset=[column])
-        by = known.assign(n=known["n"].round()).groupby(["signature", "n"], sort=False)[column]
-        parts.append(by.agg(value="mean", low="min", high="max").reset_index().assign(judged=judged))
+        by = known.assign(n=known[size].round()).groupby(["signature", "n"], sort=False)[column]
+        found = by.agg(draws="count", value="mean", low="min", high="max").reset_index()
+        parts.append(found.assign(judged=judged))
     table = pd.concat(parts, ignore_index=True)
-    return table[["signature", "judged", "n", "value", "low", "high"]]
+    return table[["signature", "judged", "n", "draws", "value", "low", "high"]]
 
 
 def curve_words(table: pd.DataFrame) -> str:
-    """Say for each signature how its value changes from the fewest to the most training patients."""
+    """Say for each signature how its value changes from the fewest to the most training patients, and how to read it.
+
+    With fewer than `FEW` draws per size a rise can not be told from the luck of one draw.
+    """
     lines = []
     for (name, judged), part in table.groupby(["signature", "judged"], sort=False):
         rows = part.sort_values("n")
@@ -167,4 +175,19 @@ def curve_words(table: pd.DataFrame) -> str:
             f"- **{name}**, {judged}: {fixed(first['value'])} with {first['n']:.0f} training patients, "
             f"{fixed(last['value'])} with {last['n']:.0f}"
         )
-    return "\n".join(lines) if lines else "None of these signatures is fitted here."
+    if not lines:
+        return "None of these signatures is fitted here."
+    return "\n".join([*lines, "", _reading(int(table["draws"].max()))])
+
+
+def _reading(draws: int) -> str:
+    if draws < FEW:
+        return (
+            f"With {counted(draws, 'draw')} per size these values do not tell whether more patients would help: "
+            f"another draw of the same size may differ by as much. At least {FEW} draws per size would be needed."
+        )
+    return (
+        "A rise that is larger than the range of the draws, and goes on at the right end, suggests that more patients "
+        "would help; a flat curve, that they would not. The draws share patients, so that their range is narrower than "
+        "that of new patients."
+    )

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from radsupport.errors import InputError
+from radsupport.report.wording import counted
 
 
 def as_table(X: Any, fitted_on: Sequence[str] | None = None) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def as_table(X: Any, fitted_on: Sequence[str] | None = None) -> pd.DataFrame:
         raise InputError(f"Columns occur twice: {', '.join(map(str, twice[:10]))}. Rename or drop them.")
     missing = [] if fitted_on is None else [name for name in fitted_on if name not in X.columns]
     if missing:
-        raise InputError(f"{len(missing)} column(s) of the fit are missing: {', '.join(map(str, missing[:10]))}.")
+        raise InputError(f"{counted(len(missing), 'column')} of the fit missing: {', '.join(map(str, missing[:10]))}.")
     return X
 
 

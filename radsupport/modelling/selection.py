@@ -207,7 +207,9 @@ class LassoSelector(FeatureFilter):
     cv_ : LassoCV
         Path and cross-validated deviance.
     coef_ : Series
-        Coefficients of the kept features at the chosen penalty, on the scale of `X`.
+        Coefficients of the kept features at the penalty that is used, on the scale of `X`.
+    lambda_ : float
+        The penalty that is used: that of the rule, or the lowered one.
     """
 
     step = "lasso"
@@ -234,7 +236,9 @@ class LassoSelector(FeatureFilter):
         at = self.cv_.index_min if self.rule == "lambda_min" else self.cv_.index_1se
         enough = np.flatnonzero(self.cv_.path.n_nonzero >= min(self.keep_at_least, X.shape[1]))
         lowered = int(enough[0]) if enough.size else len(self.cv_.path.lambdas) - 1
-        coefs = self.cv_.path.coef.iloc[max(at, lowered)]
+        used = max(at, lowered)
+        self.lambda_ = float(self.cv_.path.lambdas[used])
+        coefs = self.cv_.path.coef.iloc[used]
         keep = coefs.to_numpy() != 0
         self.coef_ = coefs[keep]
         reasons = f"{int((~keep).sum())} with coefficient 0 at {self.rule}"

@@ -17,6 +17,7 @@ from radsupport.modelling.endpoint import as_target, discrimination
 from radsupport.study_schema import Modelling, Signature, Study
 
 OUTCOME = ["label", "time", "event"]
+PUBLISHED = "published"  # the learner that takes an output of others as it is
 PREDICTION_COLUMNS = ["subject", "cohort", "signature", "kind", "fold", "risk", *OUTCOME]
 
 
@@ -247,12 +248,6 @@ def permutation_control(
     return pd.DataFrame(scores)
 
 
-def permutation_summary(scores: pd.DataFrame, observed: float, level: float = 0.95) -> dict[str, float]:
-    """Return mean and central interval of the permuted scores, and P of the observed one.
-
-    P = (1 + number of permuted scores that reach `observed`) / (1 + n): one-sided, never 0.
-    """
-    values = scores["score"].to_numpy(float)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    p = (1 + int((values >= observed).sum())) / (1 + len(values))
-    return {"n": float(len(values)), "mean": float(values.mean()), "ci_low": float(low), "ci_high": float(high), "p": p}
+def published_signatures(study: Study) -> list[str]:
+    """Return the signatures that are a published model's output: nothing of them is fitted here, in no fold."""
+    return [s.name for s in study.signatures if s.learner == PUBLISHED]

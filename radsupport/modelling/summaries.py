@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from radsupport.chapter import Chapter
+from radsupport.modelling.divisions import divided_again, spread_table
 from radsupport.modelling.learners import GIVEN
-from radsupport.modelling.signatures import SignatureRun
+from radsupport.modelling.signatures import SignatureRun, published_signatures
 from radsupport.modelling.words import LEARNER_WORDS, STEP_WORDS, selection_words
 from radsupport.report.wording import counted, fixed, listed
 from radsupport.schema_modelling import Signature
 from radsupport.study_schema import Study
-from radsupport.validation.discrimination import roc_table
+from radsupport.validation.discrimination import null_se_p, roc_table
 from radsupport.validation.predicted import families
 
 
@@ -51,29 +52,92 @@ def cross_validation_table(run: SignatureRun, scores: pd.DataFrame, study: Study
     Returns
     -------
     DataFrame
-        signature, n, events, measure, out_of_fold, ci_low, ci_high, p_vs_half, apparent, inner_score, optimism
-        (apparent - out_of_fold); the inner score is missing where nothing was fitted.
+        signature, kind (only where the study has published outputs), n, events, measure, out_of_fold (first division),
+        ci_low, ci_high, p_null_se (AUC) or p_wald (C-index) against 0.5, divisions_mean and divisions_range (only
+        where the folds were drawn more than once), apparent, inner_score, optimism (apparent minus the mean over
+        divisions). The inner score is missing where nothing was fitted; for published outputs, which no fold leaves
+        out, the apparent value and the optimism are missing as well.
     """
-    inner = run.summary.set_index("signature")["inner_score"]
     given = [s.name for s in study.signatures if s.learner in GIVEN]
     table = scores[scores["cohort"] == "train"].rename(columns={"value": "out_of_fold"})
-    table = table.assign(inner_score=table["signature"].map(inner).mask(table["signature"].isin(given)))
-    table["optimism"] = table["apparent"] - table["out_of_fold"]
-    wanted = ["signature", "n", "events", "measure", "out_of_fold", "ci_low", "ci_high", "p_vs_half", "apparent"]
-    return table[[*wanted, "inner_score", "optimism"]].reset_index(drop=True)
+    names, published = table["signature"], table["signature"].isin(published_signatures(study))
+    inner = names.map(run.summary.set_index("signature")["inner_score"]).mask(names.isin(given))
+    spread = spread_table(run, study).set_index("signature")
+    mean = names.map(spread["mean"])
+    table = table.assign(inner_score=inner, apparent=table["apparent"].mask(published))
+    table["optimism"] = table["apparent"] - mean
+    p, values = _p_against_half(table)
+    table[p] = values
+    wanted = ["signature", "n", "events", "measure", "out_of_fold", "ci_low", "ci_high", p]
+    if divided_again(spread):
+        table = table.assign(divisions_mean=mean, divisions_range=names.map(_ranges(spread)))
+        wanted += ["divisions_mean", "divisions_range"]
+    if published.any():
+        table["kind"] = _kinds(table["signature"], study)
+        wanted.insert(1, "kind")
+    return table[[*wanted, "apparent", "inner_score", "optimism"]].reset_index(drop=True)
 
 
-def spread_table(run: SignatureRun) -> pd.DataFrame:
-    """Return how much the value of a signature depends on how the folds were drawn.
+def _p_against_half(table: pd.DataFrame) -> tuple[str, list[float]]:
+    """Return the name and the values of the P against 0.5.
 
-    Returns
-    -------
-    DataFrame
-        signature, divisions, mean, sd, lowest, highest, first (the division whose predictions later chapters use).
+    For an AUC by the standard error under chance: DeLong's, estimated at the AUC found, is too small for large AUCs of
+    few patients.
     """
-    by = run.by_repeat.groupby("signature", sort=False)["score"]
-    table = by.agg(divisions="count", mean="mean", sd="std", lowest="min", highest="max", first="first")
-    return table.reset_index()
+    if not (table["measure"] == "AUC").all():
+        return "p_wald", table["p_vs_half"].tolist()
+    rows = zip(table["out_of_fold"], table["events"], table["n"], strict=True)
+    return "p_null_se", [null_se_p(area, events, n - events) for area, events, n in rows]
+
+
+def _ranges(spread: pd.DataFrame) -> pd.Series:
+    """Return the lowest and highest value of each signature's divisions as text."""
+    return spread["lowest"].map(lambda x: fixed(x, 3)) + "–" + spread["highest"].map(lambda x: fixed(x, 3))
+
+
+def _kinds(names: pd.Series, study: Study) -> list[str]:
+    """Say of each signature whether its value is out of fold."""
+    heirs, published = heirs_of_published(study), published_signatures(study)
+    return [
+        "published output; not fitted here" if name in published
+        else "out of fold, on a published output" if name in heirs
+        else "out of fold"
+        for name in names
+    ]  # fmt: skip
+
+
+def heirs_of_published(study: Study) -> list[str]:
+    """Return the combinations that learn, directly or through another one, from a published output."""
+    known = set(published_signatures(study))
+    heirs: list[str] = []
+    for _ in study.signatures:  # as many rounds as a chain of combinations can be long
+        heirs = [s.name for s in study.signatures if known & set(s.combines)]
+        known |= set(heirs)
+    return heirs
+
+
+def published_words(study: Study) -> str:
+    """Say what the value of a published output is worth among training patients; empty where a study has none."""
+    names, heirs = published_signatures(study), heirs_of_published(study)
+    if not names:
+        return ""
+    inherit = f" What learns from it inherits this: {_bold(heirs)}." if heirs else ""
+    return (
+        f"Published output: {_bold(names)}. Nothing of it is fitted here, and no fold leaves anybody out. The patients "
+        "that a published model was trained on may be among the training patients of this page; its value is then an "
+        "apparent one, not to be compared with values out of fold, and has no optimism that could be computed."
+        f"{inherit}"
+    )
+
+
+def published_note(study: Study) -> str:
+    """Return the same in a few words, for the end of a caption; empty where a study has no published output."""
+    names = published_signatures(study)
+    return f" {listed(names)}: published output, not fitted here and so not out of fold." if names else ""
+
+
+def _bold(names: list[str]) -> str:
+    return listed([f"**{name}**" for name in names])
 
 
 def funnel_table(run: SignatureRun) -> pd.DataFrame:
@@ -82,8 +146,8 @@ def funnel_table(run: SignatureRun) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        signature, step, features_in, features_left, fewest, most (over the folds of all divisions), refit (fit on all
-        training patients); no rows where no signature selects.
+        signature, step, features_in, features_left (means over the folds of all divisions, in whole features), fewest,
+        most (over the same folds), refit (fit on all training patients); no rows where no signature selects.
     """
     columns = ["signature", "step", "features_in", "features_left", "fewest", "most", "refit"]
     if "step" not in run.funnel:
@@ -93,6 +157,7 @@ def funnel_table(run: SignatureRun) -> pd.DataFrame:
     table = by.agg(
         features_in=("n_in", "mean"), features_left=("n_out", "mean"), fewest=("n_out", "min"), most=("n_out", "max")
     ).reset_index()
+    table = table.round({"features_in": 0, "features_left": 0})
     refit = funnel[funnel["fold"].isna()].set_index(["signature", "step"])["n_out"]
     table["refit"] = refit.reindex(pd.MultiIndex.from_frame(table[["signature", "step"]])).to_numpy()
     table["step"] = table["step"].map(STEP_WORDS)
@@ -163,10 +228,12 @@ def optimism_words(table: pd.DataFrame) -> str:
         return "Nothing was fitted, so there is no optimism to speak of."
     worst = fitted.loc[fitted["optimism"].idxmax()]
     above = int((fitted["ci_low"] > 0.5).sum())
+    divided = "divisions_mean" in table
+    unseen = float(worst["divisions_mean" if divided else "out_of_fold"])
     return (
         f"The interval lies above 0.5 for {above} of {counted(len(fitted), 'fitted signature')}. The largest gap "
-        f"between apparent and out of fold is that of **{worst['signature']}**: {fixed(float(worst['apparent']))} "
-        f"against {fixed(float(worst['out_of_fold']))}."
+        f"between apparent and out of fold{' (mean over divisions)' if divided else ''} is that of "
+        f"**{worst['signature']}**: {fixed(float(worst['apparent']))} against {fixed(unseen)}."
     )
 
 

@@ -8,17 +8,19 @@ from radsupport.schema_modelling import Selection, Signature
 HEADERS = {
     "signature": "Signature", "inputs": "Learns from", "phases": "Phases", "selection": "Selection in each fold",
     "learner": "Learner", "n": "Patients", "events": "Events", "measure": "Measure", "out_of_fold": "Out of fold",
-    "ci_low": "95% CI from", "ci_high": "to", "p_vs_half": "P against 0.5", "apparent": "Apparent",
+    "ci_low": "95% CI from", "ci_high": "to", "p_null_se": "P against 0.5 (null SE)",
+    "p_wald": "P against 0.5 (Wald, jackknife)", "p_t": "P against 0.5 (t test over draws)", "apparent": "Apparent",
     "inner_score": "Inner folds", "optimism": "Optimism", "divisions": "Divisions", "mean": "Mean", "sd": "SD",
-    "lowest": "Lowest", "highest": "Highest", "first": "First division", "step": "Step", "features_in": "Features in",
-    "features_left": "Features left", "fewest": "Fewest in a fold", "most": "Most in a fold",
-    "refit": "All training patients", "feature": "Feature", "times_selected": "Times chosen", "fits": "Fits",
-    "share": "Share", "coefficient": "Coefficient per SD", "odds_ratio": "Odds ratio per SD",
+    "lowest": "Lowest", "highest": "Highest", "first": "First division", "step": "Step",
+    "divisions_mean": "Mean over divisions", "divisions_range": "Lowest–highest", "kind": "What the value is",
+    "features_in": "Features in", "features_left": "Features left", "fewest": "Fewest in a fold",
+    "most": "Most in a fold", "refit": "All training patients", "feature": "Feature", "times_selected": "Times chosen",
+    "fits": "Fits", "share": "Share of fits", "coefficient": "Coefficient per SD", "odds_ratio": "Odds ratio per SD",
     "hazard_ratio": "Hazard ratio per SD", "source": "Source", "external": "External", "internal": "Internal",
-    "difference": "Difference", "cohort": "Cohort", "covers": "Covers 0.5", "variant": "Choice", "p": "P",
-    "built_on": "Built on", "center": "Center", "judged": "Judged", "without": "Without", "with_combat": "With ComBat",
-    "features": "Features", "before": "Differ before", "after": "Differ after", "value": "Value", "draws": "Draws",
-    "intervals": "Single intervals", "covering": "Hold 0.5", "share_low": "95% CI of share from", "share_high": "to",
+    "difference": "Difference", "cohort": "Cohort", "variant": "Choice", "built_on": "Built on", "center": "Center",
+    "judged": "Judged", "without": "Without", "with_combat": "With ComBat", "features": "Features",
+    "before": "Differ before", "after": "Differ after", "value": "Value", "draws": "Draws",
+    "events_first": "Events (first draw)", "covering": "Draws whose own 95% CI holds 0.5",
     "diff_low": "Difference from", "diff_high": "to", "rule": "Chosen by",
     "description": "What it is", "reason": "Reason", "subject": "Patient",
 }  # fmt: skip
@@ -42,6 +44,11 @@ STEP_WORDS = {
     "imputation": "imputed", "variance": "that vary", "reproducibility": "reproducible",
     "univariate": "univariate test", "correlation": "not redundant", "lasso": "LASSO",
 }  # fmt: skip
+
+
+def paired_headers(label: bool) -> dict[str, str]:
+    """Return `HEADERS` with the name of the test behind the P of a paired difference, for an AUC or a C-index."""
+    return HEADERS | {"p": "P (paired DeLong test)" if label else "P (paired test, jackknife)"}
 
 
 def selection_words(signature: Signature) -> str:

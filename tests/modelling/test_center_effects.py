@@ -75,9 +75,8 @@ def test_each_center_is_judged_without_and_with(small, shifted):
 def test_an_unseen_center_is_refused(small, shifted):
     _, path = shifted
     answer = center_effects.refusal(_study(small), path)
-    assert "Asked to adjust c after a fit on a and b" in answer
-    assert "unseen center" in answer
-    assert "\n" not in answer
+    assert "asked to adjust the patients of c after a fit on a and b, it refuses" in answer
+    assert not set("[]=\n") & set(answer)
     assert center_effects.refusal(_study(small, [{"train": ["a", "b"]}]), path) == ""
 
 

@@ -110,14 +110,82 @@ def test_correlation_of_the_chosen_features(finished):
     for row in pairs.to_dict("records"):
         expected = np.corrcoef(table[row["feature_a"]], table[row["feature_b"]])[0, 1]
         assert row["r"] == pytest.approx(expected)
-    assert "of 3 pairs" in coefficients.correlation_words(pairs, "Radiomics")
+    words = coefficients.correlation_words(pairs, chosen, "Radiomics")
+    assert "of 3 pairs" in words
+    assert words.endswith("can not be told apart.")
     # A category is no number to correlate.
     single = coefficients.correlation_table(finished.study, finished.assembly, chosen, "Clinical")
     assert single.empty
-    assert "no pair" in coefficients.correlation_words(single, "Clinical")
+    assert "no pair" in coefficients.correlation_words(single, chosen, "Clinical")
 
 
 def test_names_are_readable():
     assert coefficients.readable("arterial__wavelet-LLH_glcm_Idm") == "arterial: wavelet-LLH glcm Idm"
     assert coefficients.readable("size_class") == "size class"
     assert coefficients.readable("size_class=<=5") == "size class: <=5"
+    assert coefficients.readable("size_class=<=5", {"size_class": "Size (cm)"}) == "Size (cm): <=5"
+    assert coefficients.readable("arterial__deep_0024", {"size_class": "Size (cm)"}) == "arterial: deep 0024"
+
+
+def test_columns_go_by_their_label(small):
+    table = pd.DataFrame({"feature": ["symptom=yes", "age", "ct__f0"], "share": 1.0})
+    named = coefficients.readable_features(table, small.study([small.clinical]))
+    assert named["feature"].tolist() == ["Symptom: yes", "Age", "ct: f0"]
+    pairs = pd.DataFrame({"feature_a": ["age"], "feature_b": ["ct__f0"], "r": [0.1]})
+    named = coefficients.readable_pairs(pairs, small.study([small.clinical]))
+    assert named[["feature_a", "feature_b"]].iloc[0].tolist() == ["Age", "ct: f0"]
+
+
+def counts(times: list[int], name: str = "R") -> pd.DataFrame:
+    """Return a table as `stability` does, of features in alphabetical order."""
+    features = [f"f{i:03d}" for i in range(len(times))]
+    return pd.DataFrame({"signature": name, "feature": features, "times_selected": times, "fits": 30}).assign(
+        share=np.array(times) / 30
+    )
+
+
+def test_ties_at_the_cut_are_counted():
+    table = counts([30] * 212 + [29] * 5)
+    assert len(coefficients.most_chosen(table, ["R"])) == 8
+    words = coefficients.tie_words(table, ["R"])
+    assert "212 features tie at 30 of 30 fits; 8 of them are shown, the first in alphabetical order" in words
+    later = coefficients.tie_words(counts([30] * 6 + [29] * 4), ["R"])
+    assert "4 features tie at 29 of 30 fits; 2 of them are shown" in later
+    for clear in ([30] * 8 + [29], [30] * 3):
+        assert "is left out" in coefficients.tie_words(counts(clear), ["R"])
+    assert coefficients.most_chosen(table, ["other"]).empty
+
+
+def test_features_without_coefficients_are_ordered_by_share_and_lot():
+    chosen = counts([3] * 5 + [30] * 40 + [20] * 3).assign(coefficient=np.nan)
+    first = coefficients.ordered_features(chosen, "R", 1)
+    assert set(first[:40]) == set(chosen["feature"][5:45])
+    assert first[:14] != chosen["feature"][5:19].tolist()
+    assert first == coefficients.ordered_features(chosen, "R", 1)
+    assert first[:40] != coefficients.ordered_features(chosen, "R", 2)[:40]
+    assert set(first[-5:]) == set(chosen["feature"][:5])
+    weighted = chosen.assign(coefficient=np.linspace(-3, 1, len(chosen)))
+    assert coefficients.ordered_features(weighted, "R", 1)[:2] == ["f000", "f001"]
+
+
+def test_correlations_say_which_features_they_are_of():
+    chosen = counts([30] * 40 + [20] * 10).assign(coefficient=np.nan)
+    names = coefficients.ordered_features(chosen, "R", 1)[:14]
+    pairs = pd.DataFrame([(names[i], names[j], 0.9) for i in range(14) for j in range(i)],
+                         columns=["feature_a", "feature_b", "r"])  # fmt: skip
+    words = coefficients.correlation_words(pairs, chosen, "R")
+    assert "14 of 50 features, those chosen most often, 14 of them drawn by lot from 40 that tie" in words
+    assert "oefficient" not in words
+    assert "14 of 50 features" in coefficients.correlation_caption(pairs, chosen, "R")
+    weighted = chosen.assign(coefficient=1.0)
+    assert "those with the largest coefficients" in coefficients.correlation_caption(pairs, weighted, "R")
+    few = pairs[pairs["feature_a"].isin(names[:3]) & pairs["feature_b"].isin(names[:3])]
+    assert "3 of 50 features, the numeric ones" in coefficients.correlation_caption(few, weighted, "R")
+    alone = chosen[chosen["feature"].isin(names)]
+    assert "(all 14 features)" in coefficients.correlation_caption(pairs, alone, "R")
+
+
+def test_why_there_are_no_coefficients():
+    chosen = counts([30, 30]).assign(coefficient=np.nan)
+    assert "not linear in its 2 features" in coefficients.no_coefficient_words(chosen, "R")
+    assert "kept no feature" in coefficients.no_coefficient_words(chosen, "S")

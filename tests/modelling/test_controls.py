@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from scipy import stats
 from radsupport.cohort.phantom_subjects import draw_subjects
 from radsupport.errors import StudyError
 from radsupport.modelling import controls
+from radsupport.modelling.words import HEADERS
 from radsupport.study import load_study
 
 
@@ -58,20 +61,20 @@ def test_every_signature_is_built_on_outcomes_without_effect(small, folder, root
     center = next(iter(spec.centers.values()))
     sizes = {"a": 30, "b": 30, "c": 24}
     centers = {k: center.model_copy(update={"n": n, "events": n // 3, "split": {}}) for k, n in sizes.items()}
-    study = small.study([small.radiomics, small.clinical], modelling={"null_draws": 4})
+    study = small.study([small.radiomics, small.clinical], modelling={"null_draws": 5})
     study = study.model_copy(update={"synthetic": spec.model_copy(update={"centers": centers, "marginals": {}})})
     cohort = small.cohort()
     cohort["subject"] = [f"{c}_{i + 1:03d}" for c in "abc" for i in range(sizes[c])]
     cohort["center"] = [c for c in "abc" for _ in range(sizes[c])]
     table = controls.null_table(study, folder(cohort, radiomics=small.features(cohort)))
-    assert len(table) == 4 * 2 * 2
+    assert len(table) == 5 * 2 * 2
     assert set(table["events"]) == {20, 8}
     assert (table["covers"] == ((table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5))).all()
     assert list(table.columns) == controls.DRAWN
-    assert sorted(table["draw"].unique()) == list(range(1, 5))
+    assert sorted(table["draw"].unique()) == list(range(1, 6))
     summary = controls.null_summary(table)
     assert len(summary) == 2 * 2
-    assert (summary["draws"] == 4).all()
+    assert (summary["draws"] == 5).all()
     means = summary.set_index(["signature", "cohort"])["mean"].to_dict()
     assert means == pytest.approx(table.groupby(["signature", "cohort"])["value"].mean().to_dict())
     assert summary["mean"].to_numpy() == pytest.approx([0.5] * 4, abs=0.2)
@@ -89,7 +92,7 @@ def drawn(values: dict[str, list[float]], half: float = 0.1) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_summary_is_a_t_interval_of_the_draws_and_an_exact_one_of_the_coverage():
+def test_summary_is_a_t_interval_of_the_draws():
     values = {"A": [0.41, 0.48, 0.55, 0.62, 0.3], "B": [0.7, 0.72, 0.8, 0.71, 0.74]}
     summary = controls.null_summary(drawn(values)).set_index("signature")
     for name, own in values.items():
@@ -99,32 +102,54 @@ def test_summary_is_a_t_interval_of_the_draws_and_an_exact_one_of_the_coverage()
         assert row[["mean", "ci_low", "ci_high"]].tolist() == pytest.approx([np.mean(own), limits.low, limits.high])
         assert row["p_vs_half"] == pytest.approx(test.pvalue)
         covering = sum(abs(value - 0.5) <= 0.1 for value in own)
-        exact = stats.binomtest(covering, 5).proportion_ci(0.95, "exact")
         assert row[["draws", "intervals", "covering"]].tolist() == [5, 5, covering]
-        assert row[["share", "share_low", "share_high"]].tolist() == pytest.approx(
-            [covering / 5, exact.low, exact.high]
-        )
+        assert row[["lowest", "highest", "sd"]].tolist() == pytest.approx([min(own), max(own), np.std(own, ddof=1)])
     assert summary.loc["A", "covering"] == 3
     assert summary.loc["B", "covering"] == 0
     wider = controls.null_summary(drawn(values), level=0.99).set_index("signature")
     assert (wider["ci_high"] > summary["ci_high"]).all()
-    assert (wider["share_high"] >= summary["share_high"]).all()
 
 
 def test_draws_of_one_value_of_one_draw_and_without_an_interval():
-    same = controls.null_summary(drawn({"A": [0.5] * 4, "B": [0.6] * 4})).set_index("signature")
+    same = controls.null_summary(drawn({"A": [0.5] * 5, "B": [0.6] * 5})).set_index("signature")
     assert same.loc["A", ["mean", "ci_low", "ci_high", "p_vs_half"]].tolist() == [0.5, 0.5, 0.5, 1.0]
     assert same.loc["B", "p_vs_half"] == 0
-    wide = controls.null_summary(drawn({"A": [0.1, 0.9]})).iloc[0]
+    wide = controls.null_summary(drawn({"A": [0.0, 1.0, 0.0, 1.0, 0.5]})).iloc[0]
     assert wide[["ci_low", "ci_high"]].tolist() == [0, 1]
     one = controls.null_summary(drawn({"A": [0.45]})).iloc[0]
-    assert one["mean"] == 0.45
-    assert one[["ci_low", "ci_high", "p_vs_half"]].isna().all()
-    assert one[["share", "share_high"]].tolist() == [1, 1]
-    assert one["share_low"] == pytest.approx(0.025)
+    assert one[["mean", "lowest", "highest"]].tolist() == [0.45] * 3
+    assert one[["ci_low", "ci_high", "p_vs_half", "sd"]].isna().all()
     table = drawn({"A": [0.5, 0.45, 0.55]})
     table.loc[0, ["ci_low", "ci_high", "covers"]] = [np.nan, np.nan, False]
     assert controls.null_summary(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
+
+
+def test_fewer_than_five_draws_have_values_and_no_verdict():
+    values = {"A": [0.4, 0.6, 0.5, 0.52], "B": [0.7, 0.72, 0.8, 0.71]}
+    few = controls.null_summary(drawn(values))
+    assert few[["ci_low", "ci_high", "p_vs_half"]].isna().all(axis=None)
+    shown = controls.null_shown(few, {"train": "Hospital"})
+    assert list(shown.columns[-3:]) == ["mean", "lowest", "highest"]
+    assert set(shown["cohort"]) == {"Hospital"}
+    assert shown.set_index("signature").loc["B", ["lowest", "highest"]].tolist() == [0.7, 0.8]
+    words = controls.null_words(few)
+    assert words.startswith("4 draws of the outcomes allow no interval and no verdict")
+    assert "hold 0.5" not in words
+    sd = np.sqrt(np.mean([np.var(own, ddof=1) for own in values.values()]))
+    needed = max(5, int(np.ceil((stats.norm.ppf(0.975) * sd / 0.05) ** 2)))
+    assert f"SD of about {sd:.2f}" in words
+    assert f"about {needed} draws would be needed" in words
+    told = {}
+    chapter = SimpleNamespace(publish=lambda key, value, n: told.update({key: (value, n)}))
+    controls.publish_null(chapter, few)
+    assert told == {}
+    more = controls.null_summary(drawn({name: [*own, 0.75] for name, own in values.items()}))
+    controls.publish_null(chapter, more)
+    assert told == {"null_intervals_covering_half": (4, 10), "null_means_covering_half": (1, 2)}
+    table = controls.null_shown(more)
+    assert list(table.columns[-4:]) == ["ci_low", "ci_high", "p_t", "covering"]
+    assert set(table.columns) <= set(HEADERS)
+    assert HEADERS["events_first"] == "Events (first draw)"
 
 
 def test_cohorts_and_signatures_are_joined_separately():
@@ -165,12 +190,12 @@ def test_words_of_the_null_draws():
 
 def test_one_draw_is_not_said_to_show_anything():
     words = controls.null_words(controls.null_summary(drawn({"A": [0.9], "B": [0.5]})))
-    assert words.startswith("From one draw nothing can be said about a signature")
-    assert "1 of 2 intervals from single draws" in words
-    assert "Out of fold, values tend to lie a little below 0.5" in words
-    elsewhere = controls.null_words(controls.null_summary(drawn({"A": [0.9]}).assign(cohort="external")))
+    assert words.startswith("1 draw of the outcomes allows no interval and no verdict")
+    assert "SD" not in words
+    five = drawn({"A": [0.5, 0.4, 0.6, 0.45, 0.55]})
+    assert "Out of fold, values tend to lie a little below 0.5" in controls.null_words(controls.null_summary(five))
+    elsewhere = controls.null_words(controls.null_summary(five.assign(cohort="external")))
     assert "Out of fold" not in elsewhere
-    assert "leak" not in words
 
 
 def test_permuted_is_the_best_that_is_fitted(small):
@@ -184,9 +209,35 @@ def test_permuted_is_the_best_that_is_fitted(small):
     assert controls.permuted_signature(small.study([given])) == "CNN"
 
 
-def test_words_of_the_permutations():
-    control = {"n": 20.0, "mean": 0.49, "ci_low": 0.4, "ci_high": 0.58, "p": 1 / 21}
-    words = controls.control_words(control, "R", 0.8)
-    assert "covers 0.5" in words
-    assert "P = 0.05 (with so few runs it can not be smaller than 0.05)" in words
-    assert "something leaks" in controls.control_words(control | {"ci_low": 0.6, "ci_high": 0.7}, "R", 0.8)
+def permuted(values: list[float]) -> dict[str, float]:
+    return controls.permutation_summary(pd.DataFrame({"score": values}), 0.84)
+
+
+def test_permuted_runs_have_the_t_interval_of_their_mean():
+    values = [0.43, 0.44, 0.46, 0.48]
+    found, limits = permuted(values), stats.ttest_1samp(values, 0.5).confidence_interval(0.95)
+    assert [found["mean"], found["ci_low"], found["ci_high"]] == pytest.approx([np.mean(values), *limits])
+    assert (found["lowest"], found["highest"], found["n"]) == (0.43, 0.48, 4)
+    assert found["p"] == pytest.approx(1 / 5)
+    assert controls.permutation_summary(pd.DataFrame({"score": values}), 0.46)["p"] == pytest.approx(3 / 5)
+    assert np.isnan(permuted([0.5])["ci_low"])
+
+
+def test_only_a_mean_above_a_half_is_called_a_leak():
+    below = controls.control_words(permuted([0.43, 0.44, 0.46, 0.48]), "R", 0.84)
+    assert "leaks" not in below
+    assert "does not lie above 0.5, where a leak would put it. It lies below 0.5, which is no leak" in below
+    assert "with 4 runs it can not be smaller than 1/5 = 0.20" in below
+    above = controls.control_words(permuted([0.63, 0.64, 0.66, 0.68]), "R", 0.84)
+    assert "**it lies above 0.5, where a leak puts it**" in above
+    assert "would pass" not in above
+
+
+def test_runs_that_cover_a_half_say_how_small_a_leak_they_miss():
+    values = [0.34, 0.61, 0.42, 0.4, 0.45]
+    words = controls.control_words(permuted(values), "R", 0.84)
+    half = stats.t.ppf(0.975, 4) * np.std(values, ddof=1) / 5**0.5
+    assert f"any mean up to {0.5 + half:.2f} (0.5 plus half the width of the interval) would pass" in words
+    assert "(single runs from 0.34 to 0.61)" in words
+    assert "no leak" not in words
+    assert "One run has no interval" in controls.control_words(permuted([0.5]), "R", 0.84)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.modelling.lasso_path import penalty_view, penalty_words
+from radsupport.modelling.lasso_path import path_caption, path_figure, penalty_view, penalty_words
 from radsupport.modelling.opening import assemble
 from radsupport.modelling.signatures import run_signatures
 
@@ -31,7 +33,10 @@ def test_path_of_a_learner_passes_through_its_coefficients(small, folder, primar
     used = view.chosen["λ used"]
     found, expected = _at(view, used), dict(zip(model.features_, learner.coef_, strict=True))
     assert found == pytest.approx({k: expected[k] for k in found}, abs=0.012)
-    assert view.n_chosen == sum(value != 0 for value in expected.values())
+    assert set(view.named) == {name for name, value in expected.items() if value != 0}
+    sizes = [abs(expected[name]) for name in view.named]
+    assert sizes == sorted(sizes, reverse=True)
+    assert view.kept == {"λ used": len(view.named)}
     assert view.kind == ("binomial" if primary == "label" else "cox")
     assert view.error.empty
     assert "best discrimination in inner folds" in penalty_words(view)
@@ -58,8 +63,39 @@ def test_path_of_a_selection_is_per_sd_and_marks_both_rules(small, folder, rule)
     low, high = sorted(view.chosen.values())
     assert view.chosen["λ used"] == (low if rule == "lambda_min" else high)
     assert set(view.error.columns) == {"lambda", "mean", "sd", "n_nonzero"}
-    assert f"leaves {view.n_chosen} feature" in penalty_words(view)
-    assert view.n_chosen == len(selector.selected_)
+    assert f"leaves {len(view.named)} feature" in penalty_words(view)
+    assert set(view.named) == set(selector.coef_.index)
+    assert view.kept["λ used"] == len(view.named)
+    path, options = path_figure(view, study := small.study([signature]))
+    assert set(options["named"]) <= set(path["feature"])
+    assert len(path_figure(view, study, most=1)[1]["named"]) == 1
+
+
+def test_a_penalty_that_keeps_nothing_is_said_to(small, folder):
+    cohort = small.cohort()
+    features = small.features(cohort, effect=0.0, seed=2)
+    for rule in ("lambda_min", "lambda_1se"):
+        signature = {"name": "S", "sources": ["radiomics"], "selection": {"lasso": True, "lasso_rule": rule},
+                     "learner": "Ridge"}  # fmt: skip
+        view, model = _view(small.study([signature]), folder(cohort, radiomics=features), "S")
+        assert "λ by one standard error would be" in penalty_words(view)
+        assert "leave **no feature**" in penalty_words(view)
+        selector = dict(model.pipeline_.steps)["lasso"]
+        assert view.chosen["λ used"] == selector.lambda_
+    # Nothing is left by the rule itself: the penalty that is used is a weaker one, and is drawn where it is.
+    assert view.chosen["λ used"] < view.chosen["λ by one standard error"]
+    assert "lowered along the path" in view.rule
+    assert view.kept["λ used"] >= 1
+
+
+def test_a_caption_says_what_is_named(small, folder):
+    signature = {"name": "S", "sources": ["radiomics"], "learner": "LASSO"}
+    view, _ = _view(small.study([signature]), folder(), "S")
+    many = dataclasses.replace(view, named=[f"ct__f{i}" for i in range(9)])
+    assert "named: the 7 largest of 9 features with a coefficient at the λ used" in path_caption(many)
+    one = dataclasses.replace(view, named=["ct__f0"])
+    assert "named: the 1 feature with a coefficient at the λ used" in path_caption(one)
+    assert "no feature has a coefficient at the λ used" in path_caption(dataclasses.replace(view, named=[]))
 
 
 def test_no_path_without_a_lasso(finished):

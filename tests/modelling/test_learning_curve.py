@@ -40,6 +40,7 @@ def test_the_full_curve_ends_at_the_signature_itself(finished):
     once = finished.study.model_copy(update={"modelling": modelling})
     draws = learning_curve.learning_table(once, finished.assembly, settings)
     assert draws["n"].tolist() == [18.0, 18.0, 45.0]
+    assert draws["n_all"].tolist() == [24.0, 24.0, 60.0]
     assert draws["events"].iloc[-1] == pytest.approx(0.75 * finished.run.summary["events"].iloc[0])
     own = finished.run.summary.set_index("signature").loc["Radiomics", "out_of_fold"]
     assert draws["out_of_fold"].iloc[-1] == pytest.approx(own)
@@ -53,11 +54,17 @@ def test_the_full_curve_ends_at_the_signature_itself(finished):
 
 def test_lines_are_means_and_ranges_of_the_draws():
     draws = pd.DataFrame({"signature": "R", "draw": [0, 1, 0], "n": [20.2, 19.9, 45.0], "events": 9.0,
-                          "out_of_fold": [0.5, 0.7, 0.8], "external": np.nan})  # fmt: skip
+                          "n_all": [27.0, 27.0, 60.0], "out_of_fold": [0.5, 0.7, 0.8], "external": np.nan})  # fmt: skip
     table = learning_curve.curve_table(draws)
     assert table["judged"].unique().tolist() == ["out of fold"]
     assert table[["n", "value", "low", "high"]].to_numpy().tolist() == [[20.0, 0.6, 0.5, 0.7], [45.0, 0.8, 0.8, 0.8]]
-    assert "0.60 with 20 training patients, 0.80 with 45" in learning_curve.curve_words(table)
+    words = learning_curve.curve_words(table)
+    assert "0.60 with 20 training patients, 0.80 with 45" in words
+    assert "With 2 draws per size these values do not tell whether more patients would help" in words
+    outside = learning_curve.curve_table(draws.assign(external=[0.5, 0.6, 0.7]))
+    assert outside.loc[outside["judged"] == "other cohorts", "n"].tolist() == [27.0, 60.0]
+    many = learning_curve.curve_words(learning_curve.curve_table(pd.concat([draws] * 3)))
+    assert "A rise that is larger than the range of the draws" in many
 
 
 def test_signatures_that_fit_nothing_have_no_curve(small, folder):

@@ -243,7 +243,7 @@ def test_tables_are_checked():
     X, y = _noise()
     with pytest.raises(InputError, match="occur twice: f0"):
         VarianceFilter().fit(pd.concat([X, X[["f0"]]], axis=1))
-    with pytest.raises(InputError, match=r"1 column\(s\) of the fit are missing: f3"):
+    with pytest.raises(InputError, match="1 column of the fit missing: f3"):
         UnivariateSelector(alpha=1.1).fit(X, y).transform(X.drop(columns="f3"))
 
 

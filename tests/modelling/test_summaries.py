@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from radsupport.modelling import summaries
 from radsupport.modelling.opening import assemble, fixed_folds, jobs, sources_of
@@ -35,7 +36,15 @@ def test_signatures_in_words(finished):
 def test_cross_validation_table_has_optimism_and_leaves_given_risks_out(finished, small, folder):
     scores = discrimination_table(finished.run.predictions, finished.study)
     table = summaries.cross_validation_table(finished.run, scores, finished.study).set_index("signature")
-    assert table["optimism"].to_numpy() == pytest.approx(table["apparent"] - table["out_of_fold"])
+    mean = finished.run.by_repeat.groupby("signature")["score"].agg(["mean", "min", "max"]).loc[table.index]
+    assert table["divisions_mean"].to_numpy() == pytest.approx(mean["mean"])
+    assert table["optimism"].to_numpy() == pytest.approx(table["apparent"] - mean["mean"])
+    ends = [f"{low:.3f}–{high:.3f}" for low, high in zip(mean["min"], mean["max"], strict=True)]
+    assert table["divisions_range"].tolist() == ends
+    assert "kind" not in table
+    row = table.loc["Radiomics"]
+    z = (row["out_of_fold"] - 0.5) / np.sqrt((row["n"] + 1) / (12 * row["events"] * (row["n"] - row["events"])))
+    assert row["p_null_se"] == pytest.approx(2 * stats.norm.sf(abs(z)))
     summary = finished.run.summary.set_index("signature")
     assert table["out_of_fold"].to_dict() == pytest.approx(summary["out_of_fold"].to_dict())
     assert table["inner_score"].to_dict() == summary["inner_score"].to_dict()
@@ -47,18 +56,27 @@ def test_cross_validation_table_has_optimism_and_leaves_given_risks_out(finished
     study = small.study([{"name": "CNN", "sources": ["deep_published"], "learner": "published"}])
     run = run_signatures(study, assemble(study, folder(cohort, deep_published=given)))
     alone = summaries.cross_validation_table(run, discrimination_table(run.predictions, study), study)
-    assert alone["inner_score"].isna().all()
+    assert alone[["inner_score", "apparent", "optimism"]].isna().all(axis=None)
+    assert alone["kind"].tolist() == ["published output; not fitted here"]
+    assert not {"divisions_mean", "divisions_range"} & set(alone)
     assert "Nothing was fitted" in summaries.optimism_words(alone)
     assert summaries.funnel_parts(run) == []
     assert summaries.funnel_table(run).empty
 
 
-def test_spread_over_divisions(finished):
-    table = summaries.spread_table(finished.run).set_index("signature")
-    own = finished.run.by_repeat.query("signature == 'Radiomics'")["score"]
-    assert table.loc["Radiomics", "divisions"] == 2
-    assert table.loc["Radiomics", "first"] == own.iloc[0]
-    assert table.loc["Radiomics", ["lowest", "highest"]].tolist() == [own.min(), own.max()]
+def test_what_learns_from_a_published_output_inherits_its_doubt(small):
+    given = {"name": "CNN", "sources": ["deep_published"], "learner": "published"}
+    both = {"name": "Both", "combines": ["Clinical", "CNN"], "learner": "Logistic"}
+    more = {"name": "More", "combines": ["Both", "Radiomics"], "learner": "Logistic"}
+    study = small.study([more, both, given, small.clinical, small.radiomics])
+    assert summaries.heirs_of_published(study) == ["More", "Both"]
+    words = summaries.published_words(study)
+    assert words.startswith("Published output: **CNN**.")
+    assert "may be among the training patients of this page" in words
+    assert words.endswith("inherits this: **More** and **Both**.")
+    assert summaries.published_note(study).startswith(" CNN: published output, not fitted here")
+    assert summaries.published_words(small.study([small.clinical])) == ""
+    assert summaries.published_note(small.study([small.clinical])) == ""
 
 
 def test_funnel_counts_of_folds_and_refit(finished):
@@ -67,6 +85,7 @@ def test_funnel_counts_of_folds_and_refit(finished):
     model = finished.run.results["Radiomics"].refit
     assert own.loc["not redundant", "refit"] == len(model.features_)
     assert own.loc["univariate test", "features_in"] == 24
+    assert (table["features_left"] == table["features_left"].round()).all()
     assert own.loc["univariate test", "fewest"] <= own.loc["univariate test", "features_left"]
     parts = {title: panel for title, panel, _ in summaries.funnel_parts(finished.run)}
     assert list(parts) == ["Radiomics"]

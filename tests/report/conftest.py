@@ -270,7 +270,7 @@ def _training() -> Case:
     for name, floor in {"train": 0.15, "validation": 0.32}.items():
         loss = floor + 0.8 * np.exp(-epochs / 9) + rng.normal(0, 0.015, 40)
         rows += [(e, name, "loss", v) for e, v in zip(epochs, loss, strict=True)]
-        rows += [(e, name, "DSC", 1 - v / 1.2) for e, v in zip(epochs, loss, strict=True)]
+        rows += [(e, name, "Dice", 1 - v / 1.2) for e, v in zip(epochs, loss, strict=True)]
     return pd.DataFrame(rows, columns=["epoch", "set", "metric", "value"]), {"chosen_epoch": 31}
 
 

@@ -46,6 +46,22 @@ def test_learning_curve_draws_one_line_per_signature_and_judging(figure_case: An
     assert set(lines) == {"Radiomics, out of fold", "Radiomics, other cohorts", "Clinical, out of fold"}
     own = table[(table["signature"] == "Clinical")]
     assert lines["Clinical, out of fold"].get_ydata() == pytest.approx(own["value"])
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines.values()}
+    assert len(looks) == 3
+    assert len({line.get_marker() for line in lines.values()}) == 3
+    first, second = lines["Radiomics, out of fold"], lines["Radiomics, other cohorts"]
+    assert first.get_markerfacecolor() != second.get_markerfacecolor()
+    assert ax.get_legend().handlelength > 4
+
+
+def test_coefficient_path_names_what_it_is_told_to(figure_case: Any) -> None:
+    table, options = figure_case("coefficient_path")
+    wanted = ["V__feature_9", "V__feature_2"]
+    ax = figures.coefficient_path(table, **options, named=wanted)
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == set(wanted)
+    assert figures.alt_text("coefficient_path", table, named=wanted).endswith("named: V__feature_9 and V__feature_2.")
+    assert figures.coefficient_path(table, named=[]).get_legend() is None
+    assert len(figures.coefficient_path(table).get_legend().get_texts()) == 5
 
 
 def test_penalty_error_marks_the_penalties(figure_case: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from radsupport.errors import InputError
 from radsupport.report import style
 from radsupport.report.figures.base import figure
-from radsupport.report.wording import counted, estimate, number, p_number
+from radsupport.report.wording import counted, estimate, listed, number, p_number
 
 _RATIOS = {"hr": "Hazard ratio", "odds_ratio": "Odds ratio"}
 _RATIO_AT, _P_AT = 10, 150  # points right of the axes, where a forest plot prints its numbers
@@ -139,7 +140,9 @@ def coefficient_bars(table: pd.DataFrame, ax: Axes, *, xlabel: str = "Coefficien
     ax.set_xlabel(xlabel)
 
 
-def _path_alt(table: pd.DataFrame, *, chosen: dict[str, float] | None = None, **_: Any) -> str:
+def _path_alt(
+    table: pd.DataFrame, *, chosen: dict[str, float] | None = None, named: Sequence[str] = (), **_: Any
+) -> str:
     lambdas = table["lambda"]
     text = f"Coefficient paths of {counted(table['feature'].nunique(), 'feature')} for λ from "
     text += f"{number(lambdas.max(), 2)} to {number(lambdas.min(), 2)}"
@@ -149,7 +152,7 @@ def _path_alt(table: pd.DataFrame, *, chosen: dict[str, float] | None = None, **
         if np.isclose(nearest, value, rtol=1e-6):  # between two steps of the path it can not say
             kept = int((table.loc[lambdas == nearest, "coefficient"] != 0).sum())
             text += f" keeps {counted(kept, 'feature')}"
-    return text + "."
+    return text + (f"; named: {listed(named, limit=10)}." if named else ".")
 
 
 def _path_size(table: pd.DataFrame) -> tuple[float, float]:
@@ -159,7 +162,12 @@ def _path_size(table: pd.DataFrame) -> tuple[float, float]:
 
 @figure("feature", "lambda", "coefficient", alt=_path_alt, size=_path_size)
 def coefficient_path(
-    table: pd.DataFrame, ax: Axes, *, chosen: dict[str, float] | None = None, label_largest: int = 5
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    chosen: dict[str, float] | None = None,
+    named: Sequence[str] | None = None,
+    label_largest: int = 5,
 ) -> None:
     """Draw the coefficients along the penalty λ, strongest penalty on the left.
 
@@ -170,13 +178,17 @@ def coefficient_path(
     ax : matplotlib.axes.Axes
     chosen : dict, optional
         Penalties to mark, such as ``{"λ min": 0.012, "λ 1se": 0.034}``.
+    named : sequence of str, optional
+        Features that are named, such as those with a coefficient at the penalty that is used.
     label_largest : int
-        How many features are named at the right end.
+        Without `named`: how many features are named, the largest at the right end.
     """
     wide = table.pivot_table(index="lambda", columns="feature", values="coefficient", sort=True)
-    named = wide.iloc[0].abs().sort_values(ascending=False).head(label_largest)
+    if named is None:
+        at_end = wide.iloc[0].abs().sort_values(ascending=False).head(label_largest)
+        named = at_end.index[at_end > 0].tolist()
     for name in wide.columns:
-        known = list(named.index).index(name) if name in named.index and named[name] > 0 else None
+        known = list(named).index(name) if name in named else None
         look: Any = {"color": style.PALE, "linewidth": 1, "zorder": 1}
         if known is not None:
             look = {"color": style.colour(known), "linestyle": style.dash(known), "zorder": 2, "label": str(name)}
@@ -192,4 +204,5 @@ def coefficient_path(
             rotation=90, ha="right", va="top", fontsize=8,
         )  # fmt: skip
     ax.set(xlabel="Penalty λ (log scale, weaker to the right)", ylabel="Coefficient")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if len(named):
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -108,6 +108,8 @@ def _learning_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str
 def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     """Draw the value over the number of training patients, one line per signature and way of judging.
 
+    Signatures differ in colour, ways of judging in dashes, and every line has a marker of its own.
+
     Parameters
     ----------
     table : pandas.DataFrame
@@ -120,12 +122,13 @@ def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> No
     ax.axhline(0.5, color=style.GREY, linestyle=":", linewidth=1)
     for (name, judged), part in table.groupby(["signature", "judged"], sort=False):
         rows, i, j = part.sort_values("n"), names.index(name), ways.index(judged)
-        line: Any = {"color": style.colour(i), "linestyle": style.dash(j), "marker": style.marker(i), "ms": 5}
-        beside = rows["n"] * (1 + 0.012 * (i + j * len(names)))  # so that the bars do not hide one another
+        line: Any = {"color": style.colour(i), "linestyle": style.dash(j), "marker": style.marker(i + j * len(names))}
+        line |= {"ms": 6, "markerfacecolor": "white" if j else style.colour(i)}
+        beside = rows["n"] * (1 + 0.012 * i)  # so that the bars of signatures do not hide one another
         ax.plot(beside, rows["value"], **line, label=f"{name}, {judged}")
         ax.vlines(beside, rows["low"], rows["high"], color=style.colour(i), linewidth=1, alpha=0.6)
     ax.set(xlabel="Training patients per fit", ylabel=measure)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=4.5)  # dashes need the length to be seen
 
 
 def _error_alt(table: pd.DataFrame, *, chosen: dict[str, float] | None = None, **_: Any) -> str:
