@@ -37,7 +37,8 @@ def check(given: Namespace) -> int:
     problems = list(dict.fromkeys(problems))
     rows = int((table["study"] == given.study).sum()) if given.study else len(table)
     if problems:
-        print(ManifestError(f"{given.manifest}: {counted(len(problems), 'problem')} in {counted(rows, 'row')}.", problems))
+        found = f"{counted(len(problems), 'problem')} in {counted(rows, 'row')}"
+        print(ManifestError(f"{given.manifest}: {found}.", problems))
         return 1
     print(f"{given.manifest}: no problem in {counted(rows, 'row')}.")
     for name in others:

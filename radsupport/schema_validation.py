@@ -46,7 +46,8 @@ class Validation(BaseModel):
     the range of decision curves. `best` is the signature singled out beforehand, `comparator` the one that it is
     measured against (reclassification, prediction error). `comparisons` are the groups of signatures that are drawn
     and tested together; without them all are one group. `risk_categories` are the limits of risk classes for the net
-    reclassification. `null_se` adds the P of an AUC by its standard error under chance, where a paper used that.
+    reclassification. `null_se` adds the P of an AUC by its standard error under chance to the table, where a paper
+    used that (chapter 06 always decides by it whether an AUC is better than chance).
     """
 
     model_config = STRICT

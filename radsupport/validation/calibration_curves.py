@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from radsupport.checks import FloatArray, IntArray, as_binary, as_finite, as_level, as_probability, as_survival
@@ -47,10 +47,10 @@ def calibration_curve(
 
     Notes
     -----
-    The smooth curve is R's loess(y ~ p, degree=2, surface="direct"), as in CalibrationCurves::val.prob.ci.2. Its
-    band is not R's: the variance at a point is that of a weighted sum of binary outcomes, sum l_i^2 f_i (1 - f_i)
-    with f the curve, instead of one residual variance for all, and the limits are set on the logit scale where the
-    curve lies inside 0-1, so that they stay there.
+    The smooth curve is R's loess(y ~ p, degree=2, surface="direct"), as in CalibrationCurves::val.prob.ci.2, cut at 0
+    and 1, which a local parabola may overshoot. Its band is not R's, which has one residual variance for all points:
+    it holds Wilson's limits of a share in 1 / sum l_i^2 patients, as many as would make a plain mean as variable as the
+    weighted sum of outcomes that the curve is at that point. They exist for shares of 0 and 1 and stay inside 0-1.
     """
     labels = as_binary(y)
     risk = as_probability(p, "p", labels.size)
@@ -86,21 +86,12 @@ def _smooth(labels: IntArray, risk: FloatArray, span: float, level: float) -> pd
         )
     at = np.linspace(risk.min(), risk.max(), 100)
     fitted, operator = loess(risk, labels.astype(float), at, span)
-    share = np.clip(np.interp(risk, at, fitted), 0, 1)
-    se = np.sqrt((operator**2) @ (share * (1 - share)))
-    low, high = _logit_limits(np.clip(fitted, 0, 1), se, level)
-    return pd.DataFrame({"predicted": at, "observed": fitted, "ci_low": low, "ci_high": high})
-
-
-def _logit_limits(share: FloatArray, se: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
-    """Limits of a share on the logit scale; a share of 0 or 1 keeps the plain limits, cut at 0 and 1."""
-    half = stats.norm.ppf(0.5 + as_level(level) / 2) * se
-    inside = (share > 0) & (share < 1)
-    variance = np.where(inside, share * (1 - share), 1.0)
-    centre = special.logit(np.where(inside, share, 0.5))
-    low = np.where(inside, special.expit(centre - half / variance), np.clip(share - half, 0, 1))
-    high = np.where(inside, special.expit(centre + half / variance), np.clip(share + half, 0, 1))
-    return low, high
+    share = np.clip(fitted, 0, 1)
+    alike = 1 / (operator**2).sum(axis=1)
+    low, high = proportion_confint(share * alike, alike, alpha=1 - as_level(level), method="wilson")
+    return pd.DataFrame(
+        {"predicted": at, "observed": share, "ci_low": np.clip(low, 0, 1), "ci_high": np.clip(high, 0, 1)}
+    )
 
 
 def calibration_curve_survival(

@@ -29,7 +29,11 @@ NUMBERS = (
     "brier", "brier_scaled",
 )  # fmt: skip
 
-
+#: Fewest patients through whose outcomes a smooth curve is drawn, or measured (ICI): it would follow single patients.
+FEWEST_SMOOTHED = 40
+#: A slope is not given where the probabilities' standard deviation is below the first, or its 95% interval wider than
+#: the second: probabilities that hardly vary leave nothing to be sloped.
+_FLAT, _WIDEST = 0.01, 100.0
 #: Groups of the optimism-corrected calibration of survival: each has to hold events in most resamples.
 _SURVIVAL_GROUPS = 3
 #: Resamples of the optimism at most, except in the profile `paper`: each refits a model.
@@ -56,21 +60,45 @@ def calibration_tables(part: pd.DataFrame, groups: int = 0) -> tuple[pd.DataFram
     table : DataFrame
         kind (apparent: a loess through the honest predictions; grouped), predicted, observed, ci_low, ci_high. The
         curve goes from the 5th smallest to the 5th largest probability, as rms::calibrate; there is none for fewer than
-        40 patients or five different probabilities, where it would follow single patients.
+        `FEWEST_SMOOTHED` patients or five different probabilities.
     numbers : dict
-        slope, intercept (in the large), mean error (the integrated calibration index) and Brier, those that exist.
+        slope, intercept (in the large), ICI (integrated calibration index) and Brier, those that exist.
     """
     p = (part["probability"] if "probability" in part else part["risk"]).clip(1e-6, 1 - 1e-6)
     grouped = calibration_curve(part["label"], p, groups=groups or groups_for(len(part)))
     smooth = None
-    if p.drop_duplicates().size >= 5 and len(p) >= 40:
+    if p.drop_duplicates().size >= 5 and len(p) >= FEWEST_SMOOTHED:
         smooth = calibration_curve(part["label"], p, method="loess", span=0.9)
         inside = smooth["predicted"].between(*np.sort(p.to_numpy())[[4, -5]])
         smooth = smooth[inside] if inside.sum() > 1 else None
-    found = calibration_summary(part["label"], p)
-    numbers = {"slope": found.slope, "intercept": found.intercept_in_the_large}
-    numbers |= {"mean error": found.ici, "Brier": found.brier}
+    found = numbers_that_count(part["label"], p)
+    words = {"slope": "slope", "intercept_in_the_large": "intercept", "ici": "ICI", "brier": "Brier"}
+    numbers = {name: found[key] for key, name in words.items()}
     return tidy.calibration_table(smooth, grouped), {k: v for k, v in numbers.items() if np.isfinite(v)}
+
+
+def numbers_that_count(label: Any, p: Any) -> dict[str, float]:
+    """Return `NUMBERS` of `calibration_summary`, without those that so few patients, or so flat a risk, can not give.
+
+    The ICI is NaN for fewer than `FEWEST_SMOOTHED` patients, the slope with its limits where `flat` says so.
+    """
+    found = calibration_summary(label, p)
+    row = {key: float(getattr(found, key)) for key in NUMBERS}
+    if found.n < FEWEST_SMOOTHED:
+        row["ici"] = np.nan
+    if flat(p, row["slope_low"], row["slope_high"]):
+        row |= dict.fromkeys(("slope", "slope_low", "slope_high"), np.nan)
+    return row
+
+
+def flat(p: Any, low: float, high: float) -> bool:
+    """Whether probabilities hardly vary (standard deviation below 0.01), or their slope's limits lie 100 apart."""
+    return bool(np.std(np.asarray(p, dtype=float), ddof=1) < _FLAT or high - low > _WIDEST)
+
+
+def slope_note(slope: float) -> str:
+    """Say why a slope is missing; empty where it is not."""
+    return "no slope: the probabilities hardly vary, or separate the outcomes" if np.isnan(slope) else ""
 
 
 def calibration_numbers(predictions: pd.DataFrame, study: Study, locked: dict[str, Locked]) -> pd.DataFrame:
@@ -80,19 +108,19 @@ def calibration_numbers(predictions: pd.DataFrame, study: Study, locked: dict[st
     -------
     DataFrame
         cohort, signature, n, events, predicted (mean), observed (share), slope, intercept in the large (each with
-        limits), ici, brier, brier_scaled, hl_groups, hl_chi2, hl_df, hl_p (Hosmer-Lemeshow for predictions that were
-        not fitted to these outcomes: as many degrees of freedom as groups).
+        limits), ici, brier, brier_scaled (`numbers_that_count`), note, hl_groups, hl_chi2, hl_df, hl_p (Hosmer-Lemeshow
+        for predictions that were not fitted to these outcomes: as many degrees of freedom as groups).
     """
     rows = []
     for cohort, name, part in judged(predictions, study):
         if name not in locked or part["label"].nunique() < 2:
             continue
         p = locked[name].probability(part)
-        found = calibration_summary(part["label"], p)
-        row = {"cohort": cohort, "signature": name, "n": len(part), "events": found.events}
-        row |= {"predicted": float(p.mean()), "observed": found.events / len(part)}
-        row |= {key: getattr(found, key) for key in NUMBERS}
-        rows.append(row | _hosmer_lemeshow(part["label"], p))
+        events = int(part["label"].sum())
+        row: dict[str, object] = {"cohort": cohort, "signature": name, "n": len(part), "events": events}
+        row |= {"predicted": float(p.mean()), "observed": events / len(part)}
+        found = numbers_that_count(part["label"], p)
+        rows.append(row | found | {"note": slope_note(found["slope"])} | _hosmer_lemeshow(part["label"], p))
     return pd.DataFrame(rows)
 
 
@@ -153,18 +181,20 @@ def bootstrap_corrected(
     -------
     DataFrame
         kind (apparent, corrected), predicted, observed, for `figures.calibration`; for survival kind is grouped for
-        the apparent points. ``attrs``: n, resamples (that could be fitted).
+        the apparent points. ``attrs``: n, resamples (that could be fitted), drawn (resamples in all: those of the study
+        file, in the profile `demo` 200 at most).
 
     Raises
     ------
     NotEstimableError
-        Too few patients or events, nothing that varies, or a single risk that ranks backwards: the refitted step would
-        turn it round and look calibrated.
+        Too few patients or events (a smooth curve, of a label, needs `FEWEST_SMOOTHED` patients), nothing that varies,
+        or a single risk that ranks backwards: the refitted step would turn it round and look calibrated.
     """
     table, terms = last_step_table(predictions, study, signature, cohort)
     n = study.validation.bootstrap if study.profile == "paper" else min(study.validation.bootstrap, _FEW)
     _refuse_backwards(table, terms, study)
     if is_label(study):
+        _refuse_few(table)
         found = corrected_calibration(table, "label", _logistic(terms), _probability, n, study.seed)
         shown = tidy.calibration_table(found)
     else:
@@ -181,8 +211,16 @@ def bootstrap_corrected(
             study.seed,
         )
         shown = tidy.calibration_table(found)
-    shown.attrs = {"n": len(table), "resamples": int(found["n_resamples"].max())}
+    shown.attrs = {"n": len(table), "resamples": int(found["n_resamples"].max()), "drawn": n}
     return shown
+
+
+def _refuse_few(table: pd.DataFrame) -> None:
+    """Raise where a smooth curve would follow single patients."""
+    if len(table) < FEWEST_SMOOTHED:
+        raise NotEstimableError(
+            f"{len(table)} patients are too few for a smooth curve, which needs {FEWEST_SMOOTHED} or more."
+        )
 
 
 def _refuse_backwards(table: pd.DataFrame, terms: list[str], study: Study) -> None:

@@ -146,8 +146,8 @@ def _pearson(observed: FloatArray, expected: FloatArray) -> float:
     return float(ratio.sum())
 
 
-def _recalibration(labels: IntArray, logit: FloatArray) -> tuple[float, float, float, float]:
-    """Intercept, slope and their SEs; NaN where the logistic fit has no finite maximum."""
+def recalibration_fit(labels: IntArray, logit: FloatArray) -> tuple[float, float, float, float]:
+    """Return intercept, slope and their SEs of a logistic fit on the log odds; NaN where it has no finite maximum."""
     events, others = logit[labels == 1], logit[labels == 0]
     overlap = events.size and others.size and events.min() < others.max() and others.min() < events.max()
     if not overlap:
@@ -216,7 +216,7 @@ def calibration_summary(y: Any, p: Any, level: float = 0.95) -> CalibrationSumma
     risk = as_probability(p, "p", labels.size)
     inside = (risk > 0) & (risk < 1)
     logit = special.logit(risk[inside])
-    intercept, slope, intercept_se, slope_se = _recalibration(labels[inside], logit)
+    intercept, slope, intercept_se, slope_se = recalibration_fit(labels[inside], logit)
     shift, shift_se = _in_the_large(labels[inside], logit)
     z = float(stats.norm.ppf(0.5 + as_level(level) / 2))
     prevalence, brier = float(labels.mean()), float(np.mean((labels - risk) ** 2))

@@ -33,6 +33,12 @@ def threshold_of(part: pd.DataFrame, rule: str) -> float:
         return float(part["risk"].median())
 
 
+def rule_of(study: Study, rule: str = "") -> str:
+    """Return the rule by which this chapter fixes thresholds; without a yes/no outcome the median replaces Youden's."""
+    chosen = rule or study.validation.threshold
+    return "median" if study.endpoint.primary != "label" and chosen == "youden" else chosen
+
+
 def thresholds(predictions: pd.DataFrame, study: Study, rule: str = "") -> pd.Series:
     """Return each signature's threshold, fixed on the training cohort's out-of-fold risks.
 
@@ -42,9 +48,7 @@ def thresholds(predictions: pd.DataFrame, study: Study, rule: str = "") -> pd.Se
         ``validation.threshold`` without it. For survival there is no Youden's index; the median takes its place.
     """
     train = honest(predictions, "train").dropna(subset=outcome_columns(study))
-    chosen = rule or study.validation.threshold
-    if study.endpoint.primary != "label" and chosen == "youden":
-        chosen = "median"
+    chosen = rule_of(study, rule)
     found = {str(name): threshold_of(rows, chosen) for name, rows in train.groupby("signature", sort=False)}
     return pd.Series(found, name="threshold", dtype=float)
 

@@ -23,6 +23,7 @@ from radsupport.survival.time_dependent import (
 from radsupport.validation.predicted import (
     common_patients,
     families,
+    in_study_order,
     is_label,
     judged,
     judged_cohorts,
@@ -87,6 +88,22 @@ def null_se_p(area: float, events: int, others: int) -> float:
     """
     se = np.sqrt((events + others + 1) / (12 * events * others)) if events and others else np.nan
     return float(2 * stats.norm.sf(abs(area - 0.5) / se))
+
+
+def chance_p(row: Mapping[Any, Any]) -> float:
+    """Return the two-sided P of a row of `discrimination_table` against chance, by which the book calls it found.
+
+    For an AUC `null_se_p`, which stays right for few patients and large AUCs where DeLong's standard error becomes too
+    small; for a C-index the test of its infinitesimal jackknife.
+    """
+    if row["measure"] == "AUC":
+        return null_se_p(row["value"], int(row["events"]), int(row["n"] - row["events"]))
+    return float(row["p_vs_half"])
+
+
+def above_chance(row: Mapping[Any, Any]) -> bool:
+    """Whether a row of `discrimination_table` ranks better than chance: above 0.5, with `chance_p` below 0.05."""
+    return bool(row["value"] > 0.5 and chance_p(row) < 0.05)
 
 
 def with_resampling(scores: pd.DataFrame, predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -211,6 +228,17 @@ def equality_test(predictions: pd.DataFrame, study: Study, cohort: str, names: S
         return {}
     found = delong_matrix(outcome["label"], {str(name): risk for name, risk in risks.items()})
     return {"n": len(outcome), "chi2": found.chi2, "df": found.df, "p": found.p_overall}
+
+
+def equality_table(predictions: pd.DataFrame, study: Study, pairs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return `equality_test` of every group and cohort of `all_pairs` where it exists, with family and cohort."""
+    rows = []
+    for (family, cohort), part in pairs.groupby(["family", "cohort"], sort=False) if len(pairs) else []:
+        names = in_study_order({*part["signature_a"], *part["signature_b"]}, study)
+        test = equality_test(predictions, study, str(cohort), names)
+        if test:
+            rows.append({"family": family, "cohort": cohort, **test})
+    return rows
 
 
 def between_cohorts(predictions: pd.DataFrame, study: Study) -> pd.DataFrame:

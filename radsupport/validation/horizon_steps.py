@@ -15,7 +15,7 @@ from radsupport.survival.curves import kaplan_meier
 from radsupport.survival.time_dependent import brier_difference, brier_score, integrated_brier
 from radsupport.survival.times import integration_times
 from radsupport.validation.calibration import calibration_curve_survival
-from radsupport.validation.calibration_steps import groups_for
+from radsupport.validation.calibration_steps import flat, groups_for, slope_note
 from radsupport.validation.predicted import judged, judged_part
 from radsupport.validation.recalibration import Locked
 
@@ -60,7 +60,7 @@ def survival_calibration(rows: pd.DataFrame, horizon: float) -> tuple[pd.DataFra
     table : DataFrame
         kind (grouped), predicted, observed, ci_low, ci_high.
     numbers : dict
-        slope, observed / expected, those that exist.
+        slope (as in `calibration_of`), observed / expected, those that exist.
     """
     groups = max(2, groups_for(len(rows)) // 2)
     grouped = calibration_curve_survival(rows["time"], rows["event"], rows["probability"], horizon, groups)
@@ -77,7 +77,8 @@ def calibration_of(rows: pd.DataFrame, horizon: float) -> dict[str, float]:
     dict
         predicted (mean probability), observed (1 - Kaplan-Meier), ratio (observed / predicted) with limits, slope with
         limits: the Cox coefficient of log(-log(1 - probability)), follow-up cut at the horizon; 1 is ideal. NaN where
-        it does not exist. (McLernon et al. 2023, Ann Intern Med 176:105.)
+        it does not exist, or the probabilities hardly vary (`calibration_steps.flat`). (McLernon et al. 2023, Ann
+        Intern Med 176:105.)
     """
     km = kaplan_meier(rows["time"], rows["event"], horizon).at_times.iloc[0]
     expected = float(rows["probability"].mean())
@@ -95,6 +96,8 @@ def _slope(rows: pd.DataFrame, horizon: float) -> dict[str, float]:
     except NotEstimableError:
         return {"slope": np.nan, "slope_low": np.nan, "slope_high": np.nan}
     slope, half = float(fit.coef.iloc[0]), 1.959963984540054 * float(fit.se.iloc[0])
+    if flat(rows["probability"], slope - half, slope + half):
+        return {"slope": np.nan, "slope_low": np.nan, "slope_high": np.nan}
     return {"slope": slope, "slope_low": slope - half, "slope_high": slope + half}
 
 
@@ -104,7 +107,8 @@ def calibration_at_horizons(predictions: pd.DataFrame, study: Study, locked: dic
     for cohort, name, horizon, part in judged_at_horizons(predictions, study, locked):
         by_then = int(((part["time"] <= horizon) & (part["event"] == 1)).sum())
         size = {"cohort": cohort, "signature": name, "horizon": horizon, "n": len(part), "events": by_then}
-        rows.append(size | calibration_of(part, horizon))
+        found = calibration_of(part, horizon)
+        rows.append(size | found | {"note": slope_note(found["slope"])})
     return pd.DataFrame(rows)
 
 

@@ -10,14 +10,21 @@ import pandas as pd
 
 from radsupport.cohort.comparison import compare_groups
 from radsupport.errors import NotEstimableError
-from radsupport.report.wording import p_value
+from radsupport.report.wording import fixed, listed, p_value
 from radsupport.schema_validation import Subgroup
 from radsupport.study_schema import Study
 from radsupport.validation.calibration_steps import bootstrap_corrected, calibration_tables
-from radsupport.validation.classification import COUNTS, RULES, classification_table, operating_points
+from radsupport.validation.classification import COUNTS, RULES, classification_table, operating_points, rule_of
 from radsupport.validation.discrimination import apparent_curves, roc_table
 from radsupport.validation.horizon_steps import at_horizon, horizons_of, survival_calibration, usable_horizons
-from radsupport.validation.predicted import best_signature, families, is_label, judged_cohorts, judged_part
+from radsupport.validation.predicted import (
+    best_signature,
+    families,
+    is_label,
+    is_published,
+    judged_cohorts,
+    judged_part,
+)
 from radsupport.validation.recalibration import Locked
 from radsupport.validation.subgroups import subgroup_curves
 from radsupport.validation.usefulness import decision_table
@@ -26,9 +33,13 @@ Panel = tuple[str, pd.DataFrame, dict[str, Any]]
 _MOST_CURVES, _MOST_BARS = 5, 150
 
 
-def title_of(study: Study, cohort: str, rows: int | None = None) -> str:
-    """Return a panel's title: the cohort's name, how it is judged, and how many patients."""
-    how = ", out of fold" if cohort == "train" else ""
+def title_of(study: Study, cohort: str, rows: int | None = None, names: Sequence[str] = ()) -> str:
+    """Return a panel's title: the cohort's name, how these signatures are judged in it, and how many patients."""
+    how = ""
+    if cohort == "train":
+        given = [name for name in names if is_published(study, name)]
+        among = f"; {listed(given)} as published" if given else ""
+        how = ", published output" if given and len(given) == len(names) else f", out of fold{among}"
     return f"{study.cohort_names[cohort]}{how}" + (f" (n = {rows})" if rows is not None else "")
 
 
@@ -48,9 +59,10 @@ def roc_panels(predictions: pd.DataFrame, study: Study, names: Sequence[str], cl
     for cohort in judged_cohorts(predictions, study):
         curves = roc_table(predictions, study, cohort, names)
         if len(curves):
-            marks = operating_points(classified, cohort, list(curves["signature"].unique()))
-            size = int(curves["n"].max())
-            parts.append((title_of(study, cohort, size), curves, {"operating_points": marks if len(marks) else None}))
+            own = list(curves["signature"].unique())
+            marks = operating_points(classified, cohort, own)
+            title = title_of(study, cohort, int(curves["n"].max()), own)
+            parts.append((title, curves, {"operating_points": marks if len(marks) else None}))
     return parts
 
 
@@ -81,8 +93,15 @@ def matrix_panels(pairs: pd.DataFrame, study: Study) -> list[Panel]:
     """Return the matrix of paired tests of each cohort; none for a single pair."""
     if pairs["signature_b"].drop_duplicates().size < 2:
         return []
-    groups = pairs.groupby("cohort", sort=False)
-    return [(title_of(study, str(key), int(rows["n"].iloc[0])), rows, {}) for key, rows in groups]
+    return [
+        (title_of(study, str(key), int(rows["n"].iloc[0]), names_of(rows)), rows, {})
+        for key, rows in pairs.groupby("cohort", sort=False)
+    ]
+
+
+def names_of(pairs: pd.DataFrame) -> list[str]:
+    """Return the signatures of paired tests."""
+    return list(dict.fromkeys([*pairs["signature_a"], *pairs["signature_b"]]))
 
 
 def confusion_panels(classified: pd.DataFrame, study: Study, signature: str) -> list[Panel]:
@@ -90,7 +109,7 @@ def confusion_panels(classified: pd.DataFrame, study: Study, signature: str) -> 
     own = classified[classified["signature"] == signature]
     return [
         (
-            title_of(study, row["cohort"], row["n"]),
+            title_of(study, row["cohort"], row["n"], [signature]),
             pd.DataFrame([{key: row[key] for key in (*COUNTS, "accuracy")}]),
             {"classes": classes_of(study)},
         )
@@ -122,7 +141,7 @@ def calibration_panels(
             if found is not None:
                 table, numbers, p = found
                 place = {"risks": p, "summary": numbers if _corner_is_free(table, len(numbers)) else None}
-                title = title_of(study, cohort, len(p))
+                title = title_of(study, cohort, len(p), [signature])
                 parts.append((title, table, {**place, "outcome": outcome_words(study, horizon)}))
     return parts
 
@@ -174,7 +193,8 @@ def corrected_panels(
                 reason = "; ".join(problem.what for problem in error.problems) or error.message
                 notes.append(f"{name}{by_words(horizon)}: {reason[0].lower()}{reason[1:].rstrip('.')}.")
                 continue
-            title = f"{name} (n = {table.attrs['n']}, {table.attrs['resamples']} resamples)"
+            usable = f"{table.attrs['resamples']} of {table.attrs['drawn']} resamples usable"
+            title = f"{name} (n = {table.attrs['n']}, {usable})"
             parts.append((title, table, {"outcome": outcome_words(study, horizon)}))
     return parts, " ".join(dict.fromkeys(notes))
 
@@ -192,7 +212,8 @@ def decision_panels(
         table = decision_table(predictions, study, locked, cohort, names, horizon)
         if len(table):
             size = f"n = {table.attrs['n']}, {table.attrs['events']} events"
-            parts.append((f"{title_of(study, cohort)} ({size})", table, {}))
+            own = [name for name in names if name in set(table["strategy"])]
+            parts.append((f"{title_of(study, cohort, names=own)} ({size})", table, {}))
     return parts
 
 
@@ -201,20 +222,23 @@ def subgroup_panels(
 ) -> list[Panel]:
     """Return the ROC curves of the parts of a division, one panel per cohort."""
     curves = subgroup_curves(predictions, study, cohort, subgroup, signature)
-    return [(title_of(study, key), table, {}) for key, table in curves.items()]
+    return [(title_of(study, key, names=[signature]), table, {}) for key, table in curves.items()]
 
 
 def risk_boxes(predictions: pd.DataFrame, study: Study, signature: str) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return honest risks by cohort and outcome for `figures.risk_boxplot`, and the Mann-Whitney P of each cohort.
 
-    For survival the outcome is whether the event was seen during follow-up.
+    For survival the outcome is whether the event was seen during follow-up. It has no P: a patient without an event may
+    only have been followed briefly, which that test does not know.
     """
     event = "label" if is_label(study) else "event"
     rows, p = [], {}
     for cohort in judged_cohorts(predictions, study):
         part = judged_part(predictions, study, cohort, signature)
-        name = title_of(study, cohort)
+        name = title_of(study, cohort, names=[signature])
         rows.append(pd.DataFrame({"cohort": name, "risk": part["risk"], "label": part[event].astype(int)}))
+        if event == "event":
+            continue
         try:
             p[name] = p_value(compare_groups(part["risk"], part[event], "mann_whitney").p)
         except NotEstimableError:
@@ -234,5 +258,26 @@ def waterfall_panels(predictions: pd.DataFrame, study: Study, signature: str, th
         if 0 < len(part) <= _MOST_BARS:
             table = pd.DataFrame({"risk": part["risk"], "label": part[event].astype(int)})
             look = {"cut_off": threshold, "classes": classes_of(study), "ylabel": "Risk minus threshold"}
-            parts.append((title_of(study, cohort, len(part)), table, look))
+            parts.append((title_of(study, cohort, len(part), [signature]), table, look))
     return parts
+
+
+def boxes_caption(study: Study, signature: str) -> str:
+    """Return the caption of `risk_boxes`."""
+    if is_label(study):
+        return f"Risk by {signature}, {study.id}; P of the Mann–Whitney test."
+    why = "a patient without an event may only have been followed briefly, so the two groups are not tested"
+    return f"Risk by {signature}, {study.id}, by whether the event was seen: {why}."
+
+
+def waterfall_caption(study: Study, signature: str, threshold: float) -> str:
+    """Return the caption of `waterfall_panels`, which names the rule of the threshold."""
+    locked = f"threshold {fixed(threshold, 3)}, locked in training ({RULES[rule_of(study)]})"
+    other = " The chapter on survival cuts by its own rule." if study.endpoint.survival else ""
+    return f"Risk by {signature} around the {locked}, {study.id}.{other}"
+
+
+def calibration_caption(study: Study, signature: str) -> str:
+    """Return the caption of `calibration_panels`: whose predictions these are."""
+    whose = "the published output, translated in training" if is_published(study, signature) else ""
+    return f"Calibration of {signature}, {study.id}: {whose or 'predictions for patients the model had not seen'}."

@@ -15,8 +15,8 @@ from radsupport.cohort.correlation import correlate
 from radsupport.errors import NotEstimableError
 from radsupport.report.wording import listed
 from radsupport.study_schema import Study
-from radsupport.validation.discrimination import discrimination_of
-from radsupport.validation.predicted import honest, judged, outcome_columns
+from radsupport.validation.discrimination import above_chance, chance_p, discrimination_of
+from radsupport.validation.predicted import honest, is_label, judged, outcome_columns
 
 LATENT = "planted latent"
 
@@ -42,7 +42,8 @@ def planted_table(predictions: pd.DataFrame, study: Study, latent: pd.Series) ->
     -------
     DataFrame
         cohort, signature (the latent itself first), n, events, rho (Spearman's, between honest risk and latent) with
-        95% limits by Fisher's z, p_rho, measure, value, ci_low, ci_high, found (the interval excludes 0.5 from below).
+        95% limits by Fisher's z, p_rho, measure, value, ci_low, ci_high, p_chance (`discrimination.chance_p`), found
+        (above 0.5 with a p_chance below 0.05).
     """
     rows = []
     seen: set[str] = set()
@@ -52,18 +53,18 @@ def planted_table(predictions: pd.DataFrame, study: Study, latent: pd.Series) ->
             rows.append(_ceiling(predictions, study, cohort, latent))
         row: dict[str, object] = {"cohort": cohort, "signature": name, "n": len(part)}
         row |= _agreement(part, latent) | discrimination_of(part, study)
-        rows.append(row | {"found": bool(row["ci_low"] > 0.5)})  # type: ignore[operator]
+        rows.append(row | {"p_chance": chance_p(row), "found": above_chance(row)})
     columns = ["cohort", "signature", "n", "events", "rho", "rho_low", "rho_high", "p_rho", "measure", "value"]
-    return pd.DataFrame(rows, columns=[*columns, "ci_low", "ci_high", "found"])
+    return pd.DataFrame(rows, columns=[*columns, "ci_low", "ci_high", "p_chance", "found"])
 
 
 def _ceiling(predictions: pd.DataFrame, study: Study, cohort: str, latent: pd.Series) -> dict[str, object]:
     """Return the row of the latent itself, over everybody with an outcome in a cohort."""
     part = honest(predictions, cohort).dropna(subset=outcome_columns(study)).drop_duplicates("subject")
     part = part.assign(risk=part["subject"].map(latent).to_numpy()).dropna(subset=["risk"])
-    found = discrimination_of(part, study)
+    found = discrimination_of(part, study) | {"n": len(part)}
     row = {"cohort": cohort, "signature": LATENT, "n": len(part), "rho": np.nan, "rho_low": np.nan, "rho_high": np.nan}
-    return row | {"p_rho": np.nan} | found | {"found": bool(found["ci_low"] > 0.5)}  # type: ignore[operator]
+    return row | {"p_rho": np.nan} | found | {"p_chance": chance_p(found), "found": above_chance(found)}
 
 
 def _agreement(part: pd.DataFrame, latent: pd.Series) -> dict[str, object]:
@@ -96,4 +97,6 @@ def planted_words(table: pd.DataFrame, study: Study) -> str:
         lines.append(f"- {names[str(cohort)]}: {verdict}; {ceiling}.")
     planted = f"Planted: {effect:g} per SD of the latent (log odds, or log hazard). "
     nothing = "Nothing was planted, so whatever is found is chance. " if effect == 0 else ""
-    return planted + nothing + '"Found" means that the 95% interval lies above 0.5.\n\n' + "\n".join(lines)
+    test = "its standard error under chance" if is_label(study) else "the infinitesimal jackknife"
+    rule = f'"Found" means above 0.5 with P < 0.05 by {test}.'
+    return f"{planted}{nothing}{rule}\n\n" + "\n".join(lines)

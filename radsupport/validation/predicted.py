@@ -114,6 +114,11 @@ def common_patients(
     return outcome.reindex(wide.index), wide.rename_axis(columns=None)
 
 
+def is_published(study: Study, name: str) -> bool:
+    """Whether a signature is an output that others published: nothing of it was fitted to these patients here."""
+    return any(signature.name == name and signature.learner == "published" for signature in study.signatures)
+
+
 def best_signature(study: Study) -> str:
     """Return the signature that the study singles out beforehand; the first one where it does not."""
     return study.validation.best or study.signatures[0].name

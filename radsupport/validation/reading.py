@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from radsupport.modelling.summaries import score_numbers
 from radsupport.report.wording import counted, estimate, fixed, listed, p_number, p_value
 from radsupport.study_schema import Study
 from radsupport.validation.classification import RATES
-from radsupport.validation.predicted import best_signature, is_label, judged
+from radsupport.validation.predicted import is_label, is_published, judged_cohorts
 from radsupport.validation.recalibration import AS_GIVEN, Locked
 
 CHAPTER = "06"
@@ -21,18 +20,24 @@ _P = "p"
 
 
 def judged_words(predictions: pd.DataFrame, study: Study) -> str:
-    """Say who is judged by which prediction, cohort by cohort."""
+    """Say who is judged by which prediction, cohort by cohort, and which signatures are published outputs."""
     event = "label" if is_label(study) else "event"
     names = study.cohort_names
-    lines: list[str] = []
-    seen: set[str] = set()
-    for cohort, _, part in judged(predictions, study):
-        if cohort not in seen:
-            seen.add(cohort)
-            every = predictions[predictions["cohort"] == cohort].drop_duplicates("subject").dropna(subset=[event])
-            how = "out-of-fold predictions" if part["kind"].iloc[0] == "out_of_fold" else "scored once"
-            size = f"{counted(len(every), 'patient')}, {int(every[event].sum())} with the event"
-            lines.append(f"- {names[cohort]}: {size}, {how}")
+    lines = []
+    cohorts = judged_cohorts(predictions, study)
+    for cohort in cohorts:
+        every = predictions[predictions["cohort"] == cohort].drop_duplicates("subject").dropna(subset=[event])
+        how = "out-of-fold predictions" if cohort == "train" else "scored with the finished model"
+        size = f"{counted(len(every), 'patient')}, {int(every[event].sum())} with the event"
+        lines.append(f"- {names[cohort]}: {size}, {how}")
+    given = [s.name for s in study.signatures if is_published(study, s.name)] if "train" in cohorts else []
+    for name in given:
+        holding = [s.name for s in study.signatures if name in s.combines]
+        also = f", and so may those of {listed(holding)}, which contains it" if holding else ""
+        lines.append(
+            f"- {name} in {names['train']}: published output; its own training patients may be among them, so that its "
+            f"values there may flatter it{also}"
+        )
     return "\n".join(lines)
 
 
@@ -42,12 +47,23 @@ def all_given(locked: Mapping[str, Locked]) -> bool:
 
 
 def recalibration_words(locked: Mapping[str, Locked]) -> str:
-    """Say how many signatures give probabilities, and how many were translated."""
+    """Say how many signatures give probabilities, how many were translated, and why published outputs are."""
     given = sum(one.whole.rule == AS_GIVEN for one in locked.values())
     if not locked:
         return "There are no out-of-fold risks in a training cohort, so nothing can be translated or calibrated."
     words = f"Probabilities as they are: {given} of {counted(len(locked), 'signature')}."
-    return words if given == len(locked) else f"{words} The others were translated as the table says."
+    if given == len(locked):
+        return words
+    parts = [_published_words(name, own) for name, own in locked.items() if own.whole.on_log_odds]
+    return " ".join([words, "The others were translated as the table says.", *parts])
+
+
+def _published_words(name: str, own: Locked) -> str:
+    rows = own.whole.rows
+    return (
+        f"{name} is a published output, translated like a score because it was never fitted to these patients: as it "
+        f"is, its mean in training is {fixed(rows['risk'].mean())}, where {fixed(rows['label'].mean())} had the event."
+    )
 
 
 def positive_words(study: Study) -> str:
@@ -61,72 +77,8 @@ def equality_words(test: Mapping[str, float], where: str) -> str:
     if not test:
         return ""
     p = p_value(test["p"], name="P")
-    return f"{where}: all AUCs equal, χ² = {test['chi2']:.1f} with {test['df']:.0f} df, {p} (n = {test['n']:.0f})."
-
-
-def least_detectable(n: int, events: int) -> float:
-    """Return the AUC from which the two-sided null-SE test against 0.5 would give P < 0.05.
-
-    0.5 + 1.96 sqrt((n + 1) / (12 events (n - events))); NaN without both classes, at most 1.
-    """
-    others = n - events
-    if not events or not others:
-        return math.nan
-    return min(1.0, 0.5 + 1.959963984540054 * math.sqrt((n + 1) / (12 * events * others)))
-
-
-def guide_words(scores: pd.DataFrame, pairs: pd.DataFrame, study: Study) -> str:
-    """Return what these numbers can and cannot mean, as a list computed from them.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        `discrimination_table`.
-    pairs : DataFrame
-        All paired tests of the page: p.
-    """
-    lines = [_best_line(row, study) for row in scores[scores["signature"] == best_signature(study)].to_dict("records")]
-    train = scores[(scores["cohort"] == "train") & scores["apparent"].notna()]
-    if len(train):
-        drop = (train["apparent"] - train["value"]).mean()
-        lines.append(
-            f"The apparent value is on average {fixed(drop)} above the out-of-fold one: that much is optimism."
-        )
-    if len(pairs):
-        small, chance = int((pairs["p"] < 0.05).sum()), 0.05 * len(pairs)
-        lines.append(
-            f"{counted(len(pairs), 'pair')} of signatures were compared; {small} had P < 0.05 before adjustment, "
-            f"{chance:.1f} would be expected if no two differed. A large P does not show that two signatures are equal."
-        )
-    if set(scores["cohort"]) == {"train"}:
-        lines.append("There is one cohort only: nothing here says how a signature does in another hospital.")
-    if study.is_synthetic:
-        lines.append("The patients are synthetic: agreement or disagreement with a paper says nothing about the paper.")
-    lines += [str(c) for c in study.cautions if not c.chapters or CHAPTER in c.chapters]
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _best_line(row: Mapping[Any, Any], study: Study) -> str:
-    where = study.cohorts[row["cohort"]].name
-    if np.isnan(row["value"]):
-        return f"{where}: the {row['measure']} of {row['signature']} does not exist there."
-    text = estimate(row["value"], row["ci_low"], row["ci_high"])
-    verdict = (
-        "the interval covers 0.5: chance is not excluded"
-        if row["ci_low"] <= 0.5 <= row["ci_high"]
-        else (
-            "the interval lies above 0.5"
-            if row["ci_low"] > 0.5
-            else "the interval lies below 0.5: it ranks the wrong way"
-        )
-    )
-    least = least_detectable(int(row["n"]), int(row["events"]))
-    power = (
-        f" With {row['events']} of {row['n']} patients, an AUC below {fixed(least)} can not be told from chance."
-        if is_label(study)
-        else ""
-    )
-    return f"{where}, {row['signature']}: {row['measure']} {text}; {verdict}.{power}"
+    chi2 = f"χ² = {test['chi2']:.1f} with {test['df']:.0f} df"
+    return f"{where}: test that all AUCs are equal (DeLong): {chi2}, {p} (n = {test['n']:.0f})."
 
 
 def numbers_of(

@@ -4,6 +4,9 @@ A Cox-type signature ranks patients but gives no probability. A Cox model with t
 the training cohort's out-of-fold risks, says how probable the event is by a horizon (van Houwelingen 2000, Stat Med
 19:3401; Royston & Altman 2013, BMC Med Res Methodol 13:33). Training patients get theirs from a fit without their own
 fold, the other cohorts from the fit on the whole training cohort.
+
+A probability of a signature that was fitted here stays as it is. A published output is translated like a score, even
+where it lies between 0 and 1: it was never fitted to these patients, and may be no probability for them.
 """
 
 from __future__ import annotations
@@ -23,9 +26,10 @@ from radsupport.modelling.regression import LogisticFit, fit_logistic
 from radsupport.study_schema import Study
 from radsupport.survival.cox import CoxFit, fit_cox, predict_survival
 from radsupport.survival.curves import kaplan_meier
-from radsupport.validation.predicted import honest, outcome_columns
+from radsupport.validation.predicted import honest, is_published, outcome_columns
 
 COX, LOGISTIC, AS_GIVEN = "Cox regression on the risk", "logistic regression on the risk", "the risk itself"
+LOG_ODDS = "logistic regression on the log odds of the published output"
 NOT_FITTED = "the same for everybody: the risk is constant, or separates the outcomes completely"
 BACKWARDS = "the same for everybody: in training a higher risk did not mean more events"
 
@@ -40,11 +44,13 @@ class Recalibration:
         In words. Where the risk does not vary, or ranks backwards in training, everybody gets the same probability:
         Kaplan-Meier's, or the share of events. Turning a risk round would be a second model.
     slope, ci_low, ci_high, p : float
-        Log hazard ratio (log odds ratio) per unit of the risk; NaN without a fit.
+        Log hazard ratio (log odds ratio) per unit of the risk, or of its log odds; NaN without a fit.
     n, events : int
     fit : CoxFit or LogisticFit or None
     rows : DataFrame
         The patients it was fitted on: risk and outcome.
+    on_log_odds : bool
+        Whether the log odds of the risk entered the regression.
     """
 
     rule: str
@@ -56,6 +62,7 @@ class Recalibration:
     events: int
     fit: CoxFit | LogisticFit | None
     rows: pd.DataFrame
+    on_log_odds: bool = False
 
     def probability(self, risk: Any, times: Any = None) -> FloatArray:
         """Return the probability of the event for each risk, shape (n,); by each time, shape (n, m), for survival.
@@ -67,6 +74,8 @@ class Recalibration:
             if self.rule == AS_GIVEN:
                 return table["risk"].to_numpy()
             share = float(self.rows["label"].mean())
+            if self.on_log_odds:
+                table = table.assign(risk=log_odds(table["risk"]))
             return self.fit.predict(table) if isinstance(self.fit, LogisticFit) else np.full(len(table), share)
         wanted = np.atleast_1d(np.asarray(times, dtype=float))
         if isinstance(self.fit, CoxFit):
@@ -76,7 +85,7 @@ class Recalibration:
         return np.tile(1 - curve, (len(table), 1))
 
 
-def recalibrate(rows: pd.DataFrame, *, as_given: bool = False) -> Recalibration:
+def recalibrate(rows: pd.DataFrame, *, as_given: bool = False, on_log_odds: bool = False) -> Recalibration:
     """Fit the translation on these patients.
 
     Parameters
@@ -85,29 +94,34 @@ def recalibrate(rows: pd.DataFrame, *, as_given: bool = False) -> Recalibration:
         risk, and label or time and event; no missing values.
     as_given : bool
         The risk is a probability already; nothing is fitted.
+    on_log_odds : bool
+        The risk of a label lies between 0 and 1 but has to be translated: its log odds enter the regression.
     """
     survival = "label" not in rows
     event = "event" if survival else "label"
     rows = rows[["risk", *(["time", "event"] if survival else ["label"])]].reset_index(drop=True)
     nothing: dict[str, Any] = {"slope": np.nan, "ci_low": np.nan, "ci_high": np.nan, "p": np.nan, "fit": None}
-    size: dict[str, Any] = {"n": len(rows), "events": int(rows[event].sum()), "rows": rows}
+    on_log_odds = on_log_odds and not survival
+    size: dict[str, Any] = {"n": len(rows), "events": int(rows[event].sum()), "rows": rows, "on_log_odds": on_log_odds}
     if as_given:
         return Recalibration(rule=AS_GIVEN, **nothing, **size)
+    entered = rows.assign(risk=log_odds(rows["risk"])) if on_log_odds else rows
     try:
-        fit = fit_cox(rows, "time", "event", ["risk"]) if survival else fit_logistic(rows, "label", ["risk"])
+        fit = fit_cox(entered, "time", "event", ["risk"]) if survival else fit_logistic(entered, "label", ["risk"])
     except NotEstimableError:
         return Recalibration(rule=NOT_FITTED, **nothing, **size)
+    found = _slope(fit)
+    if found["slope"] <= 0:
+        return Recalibration(rule=BACKWARDS, **found, fit=None, **size)
+    rule = COX if survival else LOG_ODDS if on_log_odds else LOGISTIC
+    return Recalibration(rule=rule, **found, fit=fit, **size)
+
+
+def _slope(fit: CoxFit | LogisticFit) -> dict[str, Any]:
+    """Return the coefficient of the risk with its Wald limits and P."""
     row = fit.table.set_index("covariate").loc["risk"]
     width = float(row["se"]) * 1.959963984540054
-    found: dict[str, Any] = {
-        "slope": row["coef"],
-        "ci_low": row["coef"] - width,
-        "ci_high": row["coef"] + width,
-        "p": row["p"],
-    }
-    if row["coef"] <= 0:
-        return Recalibration(rule=BACKWARDS, **found, fit=None, **size)
-    return Recalibration(rule=COX if survival else LOGISTIC, **found, fit=fit, **size)
+    return {"slope": row["coef"], "ci_low": row["coef"] - width, "ci_high": row["coef"] + width, "p": row["p"]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +171,13 @@ def locked_recalibrations(
     within = predictions["risk"].between(0, 1).groupby(predictions["signature"]).all()
     wanted, found = ["risk", *outcome], {}
     for name, rows in train.groupby("signature", sort=False):
-        as_given = "label" in outcome and bool(within[name])
+        probability = "label" in outcome and bool(within[name])
+        published = is_published(study, str(name))
+        as_given, on_log_odds = probability and not published, probability and published
         folds = _folds(rows, outcome, study.seed)
         numbers = [] if as_given else [float(k) for k in folds.dropna().unique()]
-        inside = {k: recalibrate(rows.loc[folds.to_numpy() != k, wanted]) for k in numbers}
-        whole = recalibrate(rows[wanted], as_given=as_given)
+        inside = {k: recalibrate(rows.loc[folds.to_numpy() != k, wanted], on_log_odds=on_log_odds) for k in numbers}
+        whole = recalibrate(rows[wanted], as_given=as_given, on_log_odds=on_log_odds)
         found[str(name)] = Locked(str(name), whole, inside, pd.Series(folds.to_numpy(), rows["subject"]))
     return found
 
@@ -181,12 +197,14 @@ def _folds(rows: pd.DataFrame, columns: list[str], seed: int) -> pd.Series:
 def recalibration_table(locked: dict[str, Locked]) -> pd.DataFrame:
     """Return how each signature's risk became a probability: signature, rule, n, events, slope (with limits), p.
 
-    Slopes are per standard deviation of the training cohort's risks, so that those of different learners compare.
+    Slopes are per standard deviation of what entered the regression (the training cohort's risks, or their log odds),
+    so that those of different learners compare.
     """
     columns = ["signature", "rule", "n", "events", "slope", "slope_low", "slope_high", "p"]
     rows = []
     for name, own in locked.items():
-        found, sd = own.whole, float(own.whole.rows["risk"].std())
+        found, risk = own.whole, own.whole.rows["risk"].to_numpy(dtype=float)
+        sd = float(np.std(log_odds(risk) if found.on_log_odds else risk, ddof=1)) if len(risk) > 1 else np.nan
         slopes = [value * sd for value in (found.slope, found.ci_low, found.ci_high)]
         rows.append((name, found.rule, found.n, found.events, *slopes, found.p))
     return pd.DataFrame(rows, columns=columns)

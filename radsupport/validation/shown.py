@@ -9,6 +9,7 @@ from radsupport.report.display import show_table, show_text
 from radsupport.report.table_html import is_p
 from radsupport.report.wording import fixed
 from radsupport.study_schema import Study
+from radsupport.validation.predicted import is_published
 
 HEADERS = {
     "cohort": "Cohort", "signature": "Signature", "kind": "Prediction", "n": "Patients", "events": "Events",
@@ -24,31 +25,41 @@ HEADERS = {
     "intercept_in_the_large": "Intercept", "ici": "ICI", "brier": "Brier", "brier_scaled": "Scaled Brier",
     "hl_groups": "H–L groups", "hl_chi2": "H–L χ²", "hl_df": "df", "hl_p": "H–L P", "horizon": "Months",
     "ratio": "Observed / expected", "null": "Kaplan–Meier", "scaled": "Scaled", "until": "Until (months)",
-    "integrated_brier": "Integrated Brier", "share": "Share of range", "better_from": "Better from",
-    "better_to": "to", "largest_gain": "Largest gain", "at": "At threshold", "thresholds": "Thresholds",
+    "integrated_brier": "Integrated Brier", "share": "Share of range", "better_at": "Better at thresholds",
+    "largest_gain": "Largest gain", "at": "At threshold", "thresholds": "Thresholds",
     "column": "Column", "part": "Part", "chi2": "χ²", "df": "df", "p_interaction": "P of interaction",
     "p_difference": "P of A − B", "note": "Note", "center": "Center", "center_a": "Center A", "center_b": "Center B",
-    "rho": "Spearman's ρ", "p_rho": "P of ρ", "found": "Above 0.5", "code": "Code", "feature": "Feature",
+    "rho": "Spearman's ρ", "p_rho": "P of ρ", "found": "Found", "p_chance": "P against chance", "code": "Code",
+    "feature": "Feature",
     "of_fits": "Share of fits", "item": "Item", "printed in": "Printed in", "published": "Published",
     "this build": "This build", "patients here": "Patients here",
 }  # fmt: skip
 
-#: Limits of each estimate that page tables show in one cell beside it: column -> (lower, upper, decimals).
+#: Limits of each estimate that page tables show in one cell beside it: column -> (lower, upper).
 _LIMITS = {
-    "value": ("ci_low", "ci_high", 3), "difference": ("ci_low", "ci_high", 3), "boot": ("boot_low", "boot_high", 3),
-    "slope": ("slope_low", "slope_high", 2), "ratio": ("ratio_low", "ratio_high", 2),
-    "intercept_in_the_large": ("in_the_large_low", "in_the_large_high", 2), "rho": ("rho_low", "rho_high", 3),
-    "brier": ("brier_low", "brier_high", 3), "integrated_brier": ("ci_low", "ci_high", 3),
+    "value": ("ci_low", "ci_high"), "difference": ("ci_low", "ci_high"), "boot": ("boot_low", "boot_high"),
+    "slope": ("slope_low", "slope_high"), "ratio": ("ratio_low", "ratio_high"),
+    "intercept_in_the_large": ("in_the_large_low", "in_the_large_high"), "rho": ("rho_low", "rho_high"),
+    "brier": ("brier_low", "brier_high"), "integrated_brier": ("ci_low", "ci_high"),
 }  # fmt: skip
+#: Estimates on scales where two decimals would be too few, so that three are written even where one is beyond 1.
+_FINE = ("value", "difference")
 
 
 def intervals_joined(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with each pair of limits in one cell, ``0.80 to 0.90``, right of its estimate."""
+    """Return a table with each pair of limits in one cell, ``0.80 to 0.90``, right of its estimate.
+
+    Limits have the decimals of their estimate. Where a table of numbers would show fewer than three for a value or a
+    difference (an NRI beyond 1 beside an IDI of 0.004), the estimate is written as text.
+    """
     shown = table.copy()
-    for column, (low, high, decimals) in _LIMITS.items():
+    for column, (low, high) in _LIMITS.items():
         beside = column if column in shown else low
         if low not in shown or (column != "boot" and column not in shown):
             continue
+        decimals = 3 if column in (*_FINE, "boot") else decimals_of(shown[column])
+        if column in _FINE and decimals_of(shown[column]) != decimals:
+            shown[column] = ["–" if np.isnan(value) else fixed(value, decimals) for value in shown[column]]
         text = [_range(a, b, decimals) for a, b in zip(shown[low], shown[high], strict=True)]
         shown.insert(list(shown.columns).index(beside) + 1, f"{column}_ci", text)
         shown = shown.drop(columns=[low, high])
@@ -64,6 +75,12 @@ def unbroken(text: str) -> str:
     return text.replace(" ", "\u00a0").replace("–", "\u2060–\u2060").replace("-", "\u2011")
 
 
+def decimals_of(column: pd.Series) -> int:
+    """Return the decimals that a page table gives to a column of numbers: by its largest size, three up to 1."""
+    largest = column.abs().max()
+    return next((decimals for decimals, limit in ((3, 1.0), (2, 100.0), (1, 1e4)) if not largest > limit), 0)
+
+
 def settled(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with numbers rounded as they are shown, so that 4.6e-05 in a column of 0.02 is 0.000.
 
@@ -73,8 +90,7 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
     for name in table.columns:
         column = table[name]
         if pd.api.types.is_float_dtype(column) and not is_p(name) and column.notna().any():
-            decimals = 2 if column.round(2).abs().max() > 1 else 3
-            shown[name] = column.round(decimals) + 0.0  # no minus before a zero
+            shown[name] = column.round(decimals_of(column)) + 0.0  # no minus before a zero
         elif column.dtype == object and (column == "").all():
             shown = shown.drop(columns=name)
     return shown
@@ -92,7 +108,10 @@ def in_words(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     for column in {"cohort", "cohort_a", "cohort_b"} & set(table.columns):
         shown[column] = table[column].map(names)
     if "kind" in shown:
-        shown["kind"] = shown["kind"].replace({"out_of_fold": "out of fold", "external": "scored once"})
+        shown["kind"] = shown["kind"].replace({"out_of_fold": "out of fold", "external": "finished model"})
+        if "signature" in shown:
+            given = [s.name for s in study.signatures if is_published(study, s.name)]
+            shown["kind"] = shown["kind"].mask(shown["signature"].isin(given), "published output")
     if "column" in shown:
         shown["column"] = [study.columns[key].label if key in study.columns else key for key in shown["column"]]
     return shown

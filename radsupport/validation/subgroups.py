@@ -21,7 +21,9 @@ from radsupport.validation.predicted import is_label, judged, judged_cohorts, ju
 from radsupport.validation.recalibration import log_odds
 from radsupport.validation.roc import auc, roc_curve
 
-_FEWEST = 3
+#: Fewest patients with, and without, the event for which a part or a center is judged on its own; for survival, which
+#: ranks by time even where everybody had the event, so many events among twice as many patients.
+FEWEST = 5
 
 
 def parts_of(study: Study, subgroup: Subgroup, cohort: pd.DataFrame) -> pd.Series:
@@ -57,14 +59,51 @@ def _divided(
 
 
 def subgroup_table(predictions: pd.DataFrame, study: Study, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return discrimination in every part: cohort, signature, column, part, n, events, measure, value, limits."""
+    """Return discrimination in every part that is large enough (`enough`).
+
+    Returns
+    -------
+    DataFrame
+        cohort, signature, column, part, n, events, measure, value, ci_low, ci_high, p_vs_half, note (why there is no
+        value).
+    """
     rows = []
     for key, subgroup, name, patients in _divided(predictions, study, cohort):
         for part in patients["part"].dropna().drop_duplicates().sort_values():
             own = patients[patients["part"] == part]
             row = {"cohort": key, "signature": name, "column": subgroup.column, "part": str(part), "n": len(own)}
-            rows.append(row | discrimination_of(own, study))
+            rows.append(row | _judged_alone(own, study))
     return pd.DataFrame(rows)
+
+
+def enough(patients: pd.DataFrame, study: Study) -> bool:
+    """Whether there are so many patients and events (`FEWEST`) that discrimination among them says anything."""
+    events = int(patients["label" if is_label(study) else "event"].sum())
+    if is_label(study):
+        return min(events, len(patients) - events) >= FEWEST
+    return events >= FEWEST and len(patients) >= 2 * FEWEST
+
+
+def few_words(study: Study) -> str:
+    """Say what `enough` asks for."""
+    if is_label(study):
+        return f"fewer than {FEWEST} patients with, or without, the event"
+    return f"fewer than {FEWEST} events or {2 * FEWEST} patients"
+
+
+def _judged_alone(patients: pd.DataFrame, study: Study) -> dict[str, object]:
+    """Return `discrimination_of` with a note; without values where the patients are too few."""
+    found = discrimination_of(patients, study)
+    if enough(patients, study):
+        return found | {"note": ""}
+    nothing = dict.fromkeys(("value", "ci_low", "ci_high", "p_vs_half"), np.nan)
+    return found | nothing | {"note": few_words(study)}
+
+
+def _too_small(patients: pd.DataFrame, study: Study) -> list[str]:
+    """Return the parts that are too small to be judged, in their order."""
+    parts = patients["part"].dropna().drop_duplicates().sort_values()
+    return [str(part) for part in parts if not enough(patients[patients["part"] == part], study)]
 
 
 def interaction_table(predictions: pd.DataFrame, study: Study, cohort: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +125,9 @@ def interaction_table(predictions: pd.DataFrame, study: Study, cohort: pd.DataFr
 
 
 def interaction_test(patients: pd.DataFrame, study: Study) -> dict[str, object]:
-    """Return chi2, df and p_interaction of risk x part; with a note instead where the model can not be fitted.
+    """Return chi2, df and p_interaction of risk x part; with a note instead where there is no such test.
+
+    None where a part is too small (`enough`), or the model can not be fitted.
 
     Parameters
     ----------
@@ -106,6 +147,9 @@ def interaction_test(patients: pd.DataFrame, study: Study) -> dict[str, object]:
         product.append(f"risk_by_part_{i}")
     if not product:
         return missing | {"note": "all patients belong to one part"}
+    small = _too_small(patients, study)
+    if small:
+        return missing | {"note": f"{few_words(study)} in: {', '.join(small)}"}
     try:
         without, full = (_log_likelihood(table, study, terms) for terms in (main, main + product))
     except NotEstimableError:
@@ -125,7 +169,7 @@ def _difference(patients: pd.DataFrame, study: Study) -> dict[str, float]:
     """Return the difference in discrimination between the first and the second of two parts."""
     groups = [str(g) for g in patients["part"].drop_duplicates().sort_values()]
     found: dict[str, float] = {}
-    if len(groups) == 2:
+    if len(groups) == 2 and not _too_small(patients, study):
         a, b = (patients[patients["part"].astype(str) == g] for g in groups)
         found = independent_difference(a, b, study)
     keys = {"difference": "difference", "ci_low": "ci_low", "ci_high": "ci_high", "p_difference": "p"}
@@ -137,7 +181,7 @@ def subgroup_curves(
 ) -> dict[str, pd.DataFrame]:
     """Return the ROC curves of the parts by cohort, for `figures.roc_curve`; parts stand for signatures.
 
-    A part with fewer than three patients with, or without, the event has no curve worth drawing.
+    A part that is too small (`enough`) has no curve worth drawing.
     """
     panels = {}
     parts = parts_of(study, subgroup, cohort)
@@ -145,16 +189,12 @@ def subgroup_curves(
         patients = judged_part(predictions, study, key, signature)
         own = patients.assign(part=parts.reindex(patients["subject"]).array)
         groups = {f"{name} (n = {len(rows)})": rows for name, rows in own.groupby("part", observed=True)}
-        groups = {name: rows for name, rows in groups.items() if _both(rows["label"])}
+        groups = {name: rows for name, rows in groups.items() if enough(rows, study)}
         if groups:
             curves = {name: roc_curve(rows["label"], rows["risk"]) for name, rows in groups.items()}
             areas = {name: auc(rows["label"], rows["risk"]) for name, rows in groups.items()}
             panels[key] = tidy.roc_table(curves, areas).drop(columns="n")
     return panels
-
-
-def _both(label: pd.Series) -> bool:
-    return min(int((label == 1).sum()), int((label == 0).sum())) >= _FEWEST
 
 
 def _by_center(
@@ -174,14 +214,14 @@ def center_table(predictions: pd.DataFrame, study: Study, cohort: pd.DataFrame) 
     Returns
     -------
     DataFrame
-        cohort, center, signature, n, events, measure, value, ci_low, ci_high, p_vs_half; empty where no cohort pools
-        centers.
+        cohort, center, signature, n, events, measure, value, ci_low, ci_high, p_vs_half, note (why there is no value);
+        empty where no cohort pools centers.
     """
     rows = []
     for key, name, patients in _by_center(predictions, study, cohort):
         for center, part in patients.groupby("center"):
             row = {"cohort": key, "center": str(center), "signature": name, "n": len(part)}
-            rows.append(row | discrimination_of(part, study))
+            rows.append(row | _judged_alone(part, study))
     return pd.DataFrame(rows)
 
 
@@ -189,7 +229,7 @@ def center_differences(predictions: pd.DataFrame, study: Study, cohort: pd.DataF
     """Return the unpaired difference between every two centers of a cohort: signature, center_a, center_b, …"""
     rows = []
     for key, name, patients in _by_center(predictions, study, cohort):
-        parts = {str(center): part for center, part in patients.groupby("center")}
+        parts = {str(center): part for center, part in patients.groupby("center") if enough(part, study)}
         for a, b in itertools.combinations(parts, 2):
             found = independent_difference(parts[a], parts[b], study)
             if found:

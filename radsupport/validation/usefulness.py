@@ -16,8 +16,7 @@ from radsupport.validation.predicted import best_signature, is_label, judged_coh
 from radsupport.validation.recalibration import Locked
 from radsupport.validation.reclassification import nri_idi
 from radsupport.validation.reclassification_survival import nri_idi_survival
-
-REFERENCES = ("treat_all", "treat_none")
+from radsupport.validation.stretches import gains, stretch_words, stretches
 
 
 def common_probabilities(
@@ -89,23 +88,22 @@ def decision_table(
 
 
 def useful_range(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return where each signature beats both treating all and treating none.
+    """Return where each signature gains at least `stretches.LEAST_GAIN` over both treating all and treating none.
 
     Returns
     -------
     DataFrame
-        signature, share (of the thresholds, at which it does), better_from, better_to (the first and last of these),
-        largest_gain (net benefit per patient above the better reference), at (the threshold of that gain).
+        signature, share (of the thresholds, at which it does), better_at (these thresholds as separate stretches, in
+        words), largest_gain (net benefit per patient above the better reference), at (the threshold of that gain, in
+        words); the last two missing where no gain is that large.
     """
-    wide = curves.set_index(["threshold", "strategy"])["net_benefit"].unstack()  # noqa: PD010 - each pair occurs once
-    reference = wide[list(REFERENCES)].max(axis=1)
     rows = []
-    for name in [s for s in curves["strategy"].drop_duplicates() if s not in REFERENCES]:
-        gain = wide[name] - reference
-        better = gain.index[gain > 1e-12]
-        limits = (better.min(), better.max(), gain.idxmax()) if len(better) else (np.nan,) * 3
-        row = {"signature": name, "share": len(better) / len(gain), "better_from": limits[0], "better_to": limits[1]}
-        rows.append(row | {"largest_gain": max(float(gain.max()), 0.0), "at": limits[2]})
+    for name, gain in gains(curves).items():
+        found = stretches(gain)
+        inside = sum(int(gain.loc[low:high].size) for low, high in found)
+        most = (float(gain.max()), f"{gain.idxmax():.0%}") if found else (np.nan, "")
+        row = {"signature": name, "share": inside / len(gain), "better_at": stretch_words(found)}
+        rows.append(row | {"largest_gain": most[0], "at": most[1] or None})
     return pd.DataFrame(rows)
 
 

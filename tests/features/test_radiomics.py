@@ -288,11 +288,11 @@ def test_a_run_killed_at_any_moment_leaves_no_half_file_and_goes_on_from_there(t
         [sys.executable, "-c", textwrap.dedent(code)], env=environment, start_new_session=True, cwd=Path.cwd()
     )
     deadline = time.monotonic() + 60
-    while len(list(cache.rglob("*.json"))) < 3 and time.monotonic() < deadline and run.poll() is None:
+    while len(list(cache.rglob("[!.]*.json"))) < 3 and time.monotonic() < deadline and run.poll() is None:
         time.sleep(0.001)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    finished = [path for path in cache.rglob("*.json") if not path.name.startswith(".")]
+    finished = list(cache.rglob("[!.]*.json"))
     assert 3 <= len(finished) < 14
     for path in finished:
         assert len(json.loads(path.read_text())["values"]) == N_FEATURES

@@ -208,9 +208,7 @@ def test_decision_curve_names_the_models_and_where_they_help(figure_case: Any) -
     useless = table[table["strategy"] != "DLR-V"].assign(
         net_benefit=lambda t: t["net_benefit"].where(t["strategy"] != "Clinical", -0.1)
     )
-    assert "Clinical nowhere" in figures.alt_text(
-        "decision_curve", useless
-    )
+    assert "Clinical nowhere" in figures.alt_text("decision_curve", useless)
 
 
 def test_confusion_matrix_shows_counts_and_row_shares(figure_case: Any) -> None:

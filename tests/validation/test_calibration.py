@@ -179,6 +179,17 @@ def test_smooth_curve_covers_a_calibrated_model():
         calibration.calibration_curve([0, 1, 1], [0.3, 0.3, 0.3], method="loess")
 
 
+def test_the_band_has_no_spikes_where_the_curve_reaches_0_or_1():
+    p = np.linspace(0.02, 0.98, 80)
+    curve = calibration.calibration_curve((p > 0.5).astype(int), p, method="loess", span=0.5)
+    assert curve["observed"].min() == 0
+    assert curve["observed"].max() == 1
+    assert (curve["ci_low"] <= curve["observed"] + 1e-9).all()
+    assert (curve["observed"] <= curve["ci_high"] + 1e-9).all()
+    assert curve[["ci_low", "ci_high"]].diff().abs().max().max() < 0.1
+    assert 0.01 < curve["ci_high"].iloc[10] < 0.3  # a share of 0 has an upper limit, and no limit of 1
+
+
 def test_survival_curve_equals_kaplan_meier_per_group(r_table):
     table = r_table("data/pred_gbsg.csv")
     found = calibration.calibration_curve_survival(

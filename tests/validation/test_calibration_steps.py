@@ -23,12 +23,14 @@ def test_the_curve_is_drawn_only_through_enough_patients(labelled):
     large, small = judged_part(predictions, study, "train", "A"), judged_part(predictions, study, "train", "A").head(30)
     table, numbers = steps.calibration_tables(large)
     assert set(table["kind"]) == {"apparent", "grouped"}
-    assert set(numbers) == {"slope", "intercept", "mean error", "Brier"}
+    assert set(numbers) == {"slope", "intercept", "ICI", "Brier"}
     smooth = table[table["kind"] == "apparent"]["predicted"]
     ordered = np.sort(large["risk"])
     assert smooth.min() >= ordered[4]
     assert smooth.max() <= ordered[-5]
-    assert set(steps.calibration_tables(small)[0]["kind"]) == {"grouped"}
+    table, numbers = steps.calibration_tables(small)
+    assert set(table["kind"]) == {"grouped"}
+    assert "ICI" not in numbers
 
 
 def test_a_constant_probability_has_one_group_and_no_slope(labelled):
@@ -38,7 +40,7 @@ def test_a_constant_probability_has_one_group_and_no_slope(labelled):
     assert len(table) == 1
     assert table["predicted"].iloc[0] == pytest.approx(0.3)
     assert table["observed"].iloc[0] == pytest.approx(part["label"].mean())
-    assert set(numbers) == {"intercept", "mean error", "Brier"}
+    assert set(numbers) == {"intercept", "ICI", "Brier"}
 
 
 def test_numbers_judge_external_predictions_with_as_many_degrees_as_groups(labelled):
@@ -55,6 +57,26 @@ def test_numbers_judge_external_predictions_with_as_many_degrees_as_groups(label
     first, second = steps.in_two(numbers).values()
     assert "hl_p" not in first
     assert "hl_p" in second
+
+
+def test_a_slope_is_given_only_where_the_probabilities_vary(labelled):
+    study, _, predictions = labelled
+    narrow = predictions.assign(risk=0.4 + 0.004 * predictions["risk"])
+    numbers = steps.calibration_numbers(narrow, study, locked_recalibrations(narrow, study))
+    assert numbers[["slope", "slope_low", "slope_high"]].isna().all().all()
+    assert numbers["note"].str.startswith("no slope").all()
+    assert numbers["brier"].notna().all()
+    given = steps.calibration_numbers(predictions, study, locked_recalibrations(predictions, study))
+    assert (given["note"] == "").all()
+    assert steps.flat([0.1, 0.9], -60, 60)
+    assert not steps.flat([0.1, 0.9], -40, 40)
+
+
+def test_the_index_of_calibration_needs_forty_patients(labelled):
+    study, _, predictions = labelled
+    part = judged_part(predictions, study, "train", "A")
+    assert np.isnan(steps.numbers_that_count(part["label"][:39], part["risk"][:39])["ici"])
+    assert steps.numbers_that_count(part["label"][:40], part["risk"][:40])["ici"] > 0
 
 
 def test_cohorts_with_one_outcome_are_left_out(labelled):
@@ -88,7 +110,7 @@ def test_correction_is_that_of_the_refitted_regression(labelled):
     corrected = found[found["kind"] == "corrected"]
     np.testing.assert_allclose(corrected["observed"], expected["corrected"].dropna())
     assert found.attrs["n"] == 60
-    assert 40 <= found.attrs["resamples"] <= 50
+    assert 40 <= found.attrs["resamples"] <= found.attrs["drawn"] == 50
 
 
 def test_survival_is_corrected_at_a_horizon(followed):
@@ -98,6 +120,12 @@ def test_survival_is_corrected_at_a_horizon(followed):
     assert found["predicted"].between(0, 1).all()
     with pytest.raises(NotEstimableError):
         steps.bootstrap_corrected(predictions, study, "A", cohort, horizon=1e4)
+
+
+def test_no_smooth_curve_is_corrected_through_few_patients(make_study, make_cohort, make_predictions):
+    cohort = make_cohort({"train": 39})
+    with pytest.raises(NotEstimableError, match="39 patients are too few for a smooth curve"):
+        steps.bootstrap_corrected(make_predictions(cohort), make_study(), "A", cohort)
 
 
 @pytest.mark.parametrize("sign", [-1, 0])

@@ -9,6 +9,12 @@ from radsupport.report import figures
 from radsupport.validation import classification, discrimination, pictures
 from radsupport.validation.recalibration import locked_recalibrations
 
+PUBLISHED = [
+    {"name": "A", "sources": ["radiomics"]},
+    {"name": "B", "sources": ["deep_published"], "learner": "published"},
+    {"name": "A + B", "combines": ["A", "B"], "learner": "Logistic"},
+]
+
 
 def test_curves_are_grouped_by_comparison(labelled, make_study):
     study, _, predictions = labelled
@@ -86,6 +92,7 @@ def test_corrected_panels_say_what_is_missing(labelled, followed):
     parts, note = pictures.corrected_panels(predictions, study, ["A", "A + B"], cohort)
     assert [title.split(" (")[0] for title, _, _ in parts] == ["A", "A + B"]
     assert note == ""
+    assert parts[0][0].endswith(" of 50 resamples usable)")
     none, why = pictures.corrected_panels(predictions.assign(risk=0.4), study, ["A"], cohort)
     assert none == []
     assert why.startswith("A: ")
@@ -106,14 +113,29 @@ def test_single_patients(labelled, followed):
     for study, _, predictions in (labelled, followed):
         table, p = pictures.risk_boxes(predictions, study, "A")
         assert len(table) == 150
-        assert set(p) == set(table["cohort"])
+        assert set(p) == (set(table["cohort"]) if study is labelled[0] else set())
         figures.risk_boxplot(table, classes=pictures.classes_of(study), p=p)
         parts = pictures.waterfall_panels(predictions, study, "A", 0.5)
         assert [len(table) for _, table, _ in parts] == [60, 40, 50]
         figures.panels(figures.waterfall, parts, columns=1)
         assert pictures.waterfall_panels(predictions, study, "A", -np.inf) == []
         _, none = pictures.risk_boxes(predictions.assign(risk=0.5), study, "A")
-        assert set(none.values()) == {"no test"}
+        assert set(none.values()) <= {"no test"}
+    assert "Mann" in pictures.boxes_caption(labelled[0], "A")
+    assert "followed briefly" in pictures.boxes_caption(followed[0], "A")
+    assert "not tested" in pictures.boxes_caption(followed[0], "A")
+    assert "0.500, locked in training (Youden's index), mine." in pictures.waterfall_caption(labelled[0], "A", 0.5)
+    assert pictures.waterfall_caption(followed[0], "A", 0.5).endswith("survival cuts by its own rule.")
+
+
+def test_a_published_output_is_never_called_out_of_fold(make_study):
+    study = make_study(signatures=PUBLISHED)
+    assert pictures.title_of(study, "train", 60, ["B"]) == "North, published output (n = 60)"
+    assert pictures.title_of(study, "train", names=["A", "B"]) == "North, out of fold; B as published"
+    assert pictures.title_of(study, "train", names=["A"]) == "North, out of fold"
+    assert pictures.title_of(study, "external", names=["B"]) == "East and West"
+    assert "published output" in pictures.calibration_caption(study, "B")
+    assert pictures.calibration_caption(study, "A").endswith("predictions for patients the model had not seen.")
 
 
 def test_subgroup_panels(labelled, make_study):

@@ -9,6 +9,7 @@ from scipy import stats
 
 from radsupport.study_schema import Study
 from radsupport.validation import planted
+from radsupport.validation.discrimination import null_se_p
 from radsupport.validation.predicted import judged_part
 from radsupport.validation.roc import auc
 
@@ -54,7 +55,8 @@ def test_agreement_with_the_latent_and_its_ceiling(study, labelled):
     noise = table.query("signature == 'B'")
     assert not noise["found"].any()
     assert table.query("signature == 'A'")["found"].all()
-    assert (table["found"] == (table["ci_low"] > 0.5)).all()
+    assert (table["found"] == ((table["p_chance"] < 0.05) & (table["value"] > 0.5))).all()
+    assert row["p_chance"] == null_se_p(row["value"], row["events"], row["n"] - row["events"])
 
 
 def test_fisher_s_limits_cover_in_about_95_of_100_samples():
@@ -81,6 +83,7 @@ def test_the_verdict_is_said_plainly(study, labelled):
     text = planted.planted_words(planted.planted_table(predictions, study, latent), study)
     assert "North: found by A" in text
     assert "not found by B" in text
+    assert '"Found" means above 0.5 with P < 0.05 by its standard error under chance.' in text
     assert "the latent itself reaches" in text
     nothing = planted.planted_words(planted.planted_table(predictions.assign(risk=0.5), study, latent), study)
     assert nothing.count("**found by no signature**") == 3

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
-import pytest
-from scipy import stats
 
-from radsupport.study_schema import Caution, Published
+from radsupport.study_schema import Published
 from radsupport.validation import classification, discrimination, predicted, reading, subgroups
 from radsupport.validation.recalibration import locked_recalibrations
 
@@ -18,7 +15,22 @@ def test_who_is_judged_is_counted_from_the_predictions(labelled):
     events = int(cohort.loc[cohort["cohort"] == "train", "label"].sum())
     assert lines[0] == f"- North: 60 patients, {events} with the event, out-of-fold predictions"
     assert lines[2].startswith("- East and West: 50 patients")
-    assert lines[2].endswith("scored once")
+    assert lines[2].endswith("scored with the finished model")
+
+
+def test_a_published_output_is_named_with_what_contains_it(labelled, make_study):
+    _, _, predictions = labelled
+    published = {"name": "B", "sources": ["deep_published"], "learner": "published"}
+    combined = {"name": "A + B", "combines": ["A", "B"], "learner": "Logistic"}
+    study = make_study(signatures=[{"name": "A", "sources": ["radiomics"]}, published, combined])
+    last = reading.judged_words(predictions, study).splitlines()[-1]
+    assert "B in North: published output; its own training patients may be among them" in last
+    assert last.endswith("those of A + B, which contains it")
+    text = reading.recalibration_words(locked_recalibrations(predictions, study))
+    assert text.startswith("Probabilities as they are: 2 of 3 signatures.")
+    assert "B is a published output" in text
+    mean = predictions.query("cohort == 'train' and signature == 'B' and kind == 'out_of_fold'")["risk"].mean()
+    assert f"its mean in training is {mean:.2f}" in text
 
 
 def test_missing_predictions_are_named(labelled):
@@ -27,54 +39,6 @@ def test_missing_predictions_are_named(labelled):
     lost = predictions[predictions["signature"] != "B"]
     text = reading.missing_words(predicted.missing_predictions(lost, study), study)
     assert "B in North (60 of 60)" in text
-
-
-@pytest.mark.parametrize(("n", "events"), [(18, 9), (56, 10), (315, 227)])
-def test_the_least_detectable_auc_has_a_null_p_of_five_percent(n, events):
-    least = reading.least_detectable(n, events)
-    assert discrimination.null_se_p(least, events, n - events) == pytest.approx(0.05)
-
-
-def test_the_least_detectable_auc_exists_only_with_both_outcomes():
-    assert np.isnan(reading.least_detectable(10, 0))
-    assert np.isnan(reading.least_detectable(10, 10))
-    assert reading.least_detectable(3, 1) == 1.0
-    assert stats.norm.ppf(0.975) == pytest.approx(1.959963984540054)
-
-
-def test_the_guide_says_what_the_intervals_allow(labelled, make_study):
-    study, _, predictions = labelled
-    scores = discrimination.discrimination_table(predictions, study)
-    pairs = discrimination.all_pairs(predictions, study)
-    text = reading.guide_words(scores, pairs, study)
-    assert "North, A: AUC" in text
-    assert "9 pairs of signatures were compared" in text
-    assert "0.5 would be expected if no two differed" in text
-    assert "optimism" in text
-    chance = reading.guide_words(discrimination.discrimination_table(predictions.assign(risk=0.5), study), pairs, study)
-    assert "chance is not excluded" in chance
-    turned = predictions.assign(risk=1 - predictions["risk"])
-    assert "ranks the wrong way" in reading.guide_words(
-        discrimination.discrimination_table(turned, study), pairs, study
-    )
-
-
-def test_the_guide_quotes_the_cautions_of_its_chapter(labelled, make_study):
-    _, _, predictions = labelled
-    study = make_study(
-        cautions=[
-            {"text": "Always."},
-            {"text": "Here.", "chapters": ["06"]},
-            {"text": "Elsewhere.", "chapters": ["01"]},
-        ]
-    )
-    train = discrimination.discrimination_table(predictions[predictions["cohort"] == "train"], study)
-    text = reading.guide_words(train, pd.DataFrame(), study)
-    assert "- Always." in text
-    assert "- Here." in text
-    assert "Elsewhere" not in text
-    assert "one cohort only" in text
-    assert isinstance(study.cautions[0], Caution)
 
 
 def test_published_values_stand_beside_those_of_the_same_key(labelled, make_study):
@@ -123,5 +87,7 @@ def test_words_of_a_label(labelled):
     assert reading.positive_words(study) == "positive: relapse, negative: no relapse"
     assert reading.all_given(locked_recalibrations(predictions, study))
     found = discrimination.equality_test(predictions, study, "train", ["A", "B", "A + B"])
-    assert reading.equality_words(found, "North").endswith("(n = 60).")
+    words = reading.equality_words(found, "North")
+    assert words.startswith("North: test that all AUCs are equal (DeLong): χ² = ")
+    assert words.endswith("(n = 60).")
     assert reading.equality_words({}, "North") == ""

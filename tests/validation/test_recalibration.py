@@ -28,6 +28,24 @@ def test_probabilities_stay_as_they_are(labelled):
     assert list(table["n"]) == [60] * 3
 
 
+def test_a_published_output_is_translated_though_it_lies_between_0_and_1(labelled, make_study):
+    _, _, predictions = labelled
+    given = {"name": "A", "sources": ["deep_published"], "learner": "published"}
+    study = make_study(signatures=[given, {"name": "B", "sources": ["radiomics"]}])
+    pushed = predictions.assign(risk=1 - (1 - predictions["risk"]) / 20)
+    locked = recalibration.locked_recalibrations(pushed, study)
+    assert locked["A"].whole.rule == recalibration.LOG_ODDS
+    assert locked["B"].whole.rule == recalibration.AS_GIVEN
+    train, elsewhere = rows_of(pushed, "train"), rows_of(pushed, "external")
+    entered = sm.add_constant(recalibration.log_odds(train["risk"]))
+    fit = sm.Logit(train["label"].to_numpy(), entered).fit(disp=0)
+    expected = fit.predict(sm.add_constant(recalibration.log_odds(elsewhere["risk"])))
+    np.testing.assert_allclose(locked["A"].probability(elsewhere), expected, rtol=1e-5)
+    assert locked["A"].probability(train).mean() == pytest.approx(train["label"].mean(), abs=0.05)
+    row = recalibration.recalibration_table(locked).iloc[0]
+    assert row["slope"] == pytest.approx(fit.params[1] * entered[:, 1].std(ddof=1), rel=1e-5)
+
+
 def test_scores_of_a_label_become_probabilities_by_logistic_regression_on_training(labelled):
     study, _, predictions = labelled
     scored = predictions.assign(risk=recalibration.log_odds(predictions["risk"]))

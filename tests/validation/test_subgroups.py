@@ -98,13 +98,40 @@ def test_an_interaction_that_is_there_is_found_and_one_that_is_not_is_not_often(
 def test_what_can_not_be_tested_says_why(make_study):
     one = subgroups.interaction_test(patients().assign(part="a"), make_study())
     assert "one part" in one["note"]
-    few = patients(40)
+    few = patients(80)
     few.loc[few["part"] == "b", "label"] = 0.0
     none = subgroups.interaction_test(few, make_study())
     assert np.isnan(none["p_interaction"])
-    assert "too few" in none["note"]
+    assert none["note"] == "fewer than 5 patients with, or without, the event in: b"
     constant = subgroups.interaction_test(patients().assign(risk=0.2), make_study())
     assert np.isnan(constant["p_interaction"])
+
+
+def test_a_part_of_few_events_is_not_judged_and_named(labelled, make_study):
+    _, cohort, predictions = labelled
+    study = make_study(validation={"subgroups": [{"column": "sex"}]})
+    men = set(cohort.loc[(cohort["sex"] == "M") & (cohort["cohort"] == "train"), "subject"])
+    own = predictions["subject"].isin(men)
+    spared = sorted(predictions.loc[own & (predictions["label"] == 1), "subject"].unique())[:4]
+    few = predictions.assign(label=predictions["label"].mask(own & ~predictions["subject"].isin(spared), 0.0))
+    table = subgroups.subgroup_table(few, study, cohort).query("cohort == 'train' and signature == 'A'")
+    row = table.set_index("part").loc["M"]
+    assert row["events"] == 4
+    assert row[["value", "ci_low", "ci_high", "p_vs_half"]].isna().all()
+    assert row["note"] == "fewer than 5 patients with, or without, the event"
+    assert table.set_index("part").loc["F", "value"] > 0.5
+    test = subgroups.interaction_table(few, study, cohort).query("cohort == 'train' and signature == 'A'").iloc[0]
+    assert test[["p_interaction", "difference", "p_difference"]].isna().all()
+    assert test["note"].endswith("in: M")
+
+
+def test_survival_needs_events_and_patients_but_nobody_who_survives(make_study):
+    study = make_study(survival=True)
+    part = patients(20).assign(event=1.0)
+    assert subgroups.enough(part, study)
+    assert not subgroups.enough(part.head(9), study)
+    assert not subgroups.enough(part.assign(event=[1.0] * 4 + [0.0] * 16), study)
+    assert subgroups.few_words(study) == "fewer than 5 events or 10 patients"
 
 
 def test_two_parts_are_compared_unpaired(labelled, make_study):

@@ -64,14 +64,14 @@ def test_the_useful_range_lies_where_a_curve_beats_both_references():
     curve = {"model": [0.30, 0.24, 0.10, -0.1], "treat_all": [0.30, 0.20, 0.05, -0.2], "treat_none": [0.0] * 4}
     rows = [(t, name, v) for name, values in curve.items() for t, v in zip(marks, values, strict=True)]
     row = usefulness.useful_range(pd.DataFrame(rows, columns=["threshold", "strategy", "net_benefit"])).iloc[0]
-    assert row[["better_from", "better_to", "at"]].tolist() == [0.2, 0.3, 0.3]
+    assert row[["better_at", "at"]].tolist() == ["20% to 30%", "30%"]
     assert row["share"] == 0.5
     assert row["largest_gain"] == pytest.approx(0.05)
     useless = pd.DataFrame(rows, columns=["threshold", "strategy", "net_benefit"]).query("strategy != 'model'")
     copy = useless[useless["strategy"] == "treat_all"].assign(strategy="model")
     row = usefulness.useful_range(pd.concat([useless, copy])).iloc[0]
-    assert (row["share"], row["largest_gain"]) == (0, 0)
-    assert np.isnan(row["at"])
+    assert (row["share"], row["better_at"], row["at"]) == (0, "nowhere", None)
+    assert np.isnan(row["largest_gain"])
 
 
 def test_reclassification_is_that_of_the_best_against_the_comparator(labelled, make_study):

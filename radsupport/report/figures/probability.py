@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from radsupport.report import style
 from radsupport.report.figures.base import figure
 from radsupport.report.wording import fixed, listed
+from radsupport.validation.stretches import LEAST_GAIN, gains, stretch_words, stretches
 
 _CALIBRATION = {"apparent": "Apparent", "corrected": "Bias-corrected", "grouped": "Observed, by group"}
 
@@ -31,7 +32,12 @@ def _calibration_alt(table: pd.DataFrame, *, summary: dict[str, float] | None = 
             f"{fixed(widest['predicted'])} (observed {fixed(widest['observed'])})"
         )
     numbers = "; ".join(f"{name.replace('_', ' ')} {fixed(value)}" for name, value in (summary or {}).items())
-    return f"Calibration plot. {'. '.join(gaps)}.{' ' + numbers.capitalize() + '.' if numbers else ''}"
+    return f"Calibration plot. {'. '.join(gaps)}.{' ' + _capital(numbers) + '.' if numbers else ''}"
+
+
+def _capital(text: str) -> str:
+    """Return a text with a capital first; abbreviations keep theirs, which `str.capitalize` would not leave."""
+    return text[:1].upper() + text[1:]
 
 
 @figure("kind", "predicted", "observed", alt=_calibration_alt, size=(5.2, 5.4))
@@ -76,7 +82,7 @@ def calibration(
     if risks is not None:
         _histogram_below(ax, np.asarray(risks, dtype=float))
     if summary:
-        text = "\n".join(f"{name.replace('_', ' ').capitalize()} {fixed(value)}" for name, value in summary.items())
+        text = "\n".join(f"{_capital(name.replace('_', ' '))} {fixed(value)}" for name, value in summary.items())
         ax.text(0.97, 0.16, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=9)
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=f"Predicted {outcome}", ylabel=f"Observed {outcome}")
     ax.legend(loc="upper left")
@@ -91,14 +97,12 @@ def _histogram_below(ax: Axes, risks: np.ndarray[Any, Any]) -> None:
 
 def _decision_alt(table: pd.DataFrame, **_: Any) -> str:
     models = [name for name in table["strategy"].unique() if name not in {"treat_all", "treat_none"}]
-    wide = table.pivot_table(index="threshold", columns="strategy", values="net_benefit")
-    references = wide.reindex(columns=["treat_all", "treat_none"]).max(axis=1).fillna(0.0)
-    words = []
-    for name in models:
-        better = wide.index[(wide[name] > references + 1e-12).to_numpy()]
-        range_ = f"{better.min():.0%} to {better.max():.0%}" if len(better) else "no threshold"
-        words.append(f"{name} above treat-all and treat-none at thresholds within {range_}")
-    return f"Decision curves of {listed(models)} with treat-all and treat-none; {'; '.join(words)}."
+    gain = gains(table)
+    words = [f"{name} {stretch_words(stretches(gain[name]))}" for name in models]
+    return (
+        f"Decision curves of {listed(models)} with treat-all and treat-none; thresholds with a net benefit at least "
+        f"{LEAST_GAIN:g} above both: {'; '.join(words)}."
+    )
 
 
 def _decision_size(table: pd.DataFrame) -> tuple[float, float]:
