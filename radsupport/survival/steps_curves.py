@@ -142,7 +142,7 @@ def summary_shown(summary: pd.DataFrame) -> pd.DataFrame:
     shown["Median, months (95% CI)"] = [with_interval(*row) for row in medians]
     means = summary[["restricted_mean", "mean_low", "mean_high"]].to_numpy()
     shown["Restricted mean, months (95% CI)"] = [with_interval(*row) for row in means]
-    return shown.assign(tau=summary["tau"]).rename(columns={"tau": "Up to month"})
+    return shown.assign(tau=summary["tau"].round(1)).rename(columns={"tau": "Up to month"})
 
 
 def comparison_shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +153,7 @@ def comparison_shown(table: pd.DataFrame) -> pd.DataFrame:
     shown["Restricted mean, low minus high risk, months (95% CI)"] = [
         "–" if np.isnan(value) else estimate(value, low, high, 1) for value, low, high in limits
     ]
-    return shown.assign(p=table["p_difference"], tau=table["tau"]).rename(
+    return shown.assign(p=table["p_difference"], tau=table["tau"].round(1)).rename(
         columns={"p": "P (difference)", "tau": "Up to month"}
     )
 
