@@ -202,7 +202,7 @@ def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     height = int(fig.layout.height or 450)
     return (
-        f'<figure class="rad-figure" style="margin:0 0 1rem"><div role="img" aria-label="{words}" '
+        f'<figure class="rad-figure" style="margin:0 0 1rem"><div role="group" aria-label="{words}" '
         f'style="min-height:{height}px;background:#fff;color:#1a1a1a" data-plotly="{data}">{words}</div>{note}'
         f'<script type="text/plain" data-plotly-library>{_plotly_library()}</script>'
         f"<script>{_PLOTLY_SCRIPT}</script></figure>"
