@@ -29,6 +29,9 @@ GENERATED = ("index.md", "_toc.yml")
 
 #: A kernel warns when its local sockets are not encrypted; where the library can, they are.
 KERNEL = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
+#: A kernel that is shut down while its workers end reports the interrupt as an error; a cell's errors come through
+#: papermill.
+QUIET = ["--log-level=CRITICAL"]
 
 #: Chapters that each chapter reads from.
 UPSTREAM = {
@@ -154,7 +157,8 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
         with log.open("w", encoding="utf-8") as stream:
             papermill.execute_notebook(
                 source, failed, parameters=parameters, kernel_name="python3",
-                progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".", config=KERNEL,
+                progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
+                config=KERNEL, extra_arguments=QUIET,
             )  # fmt: skip
     except PapermillExecutionError as error:
         log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")
