@@ -43,7 +43,7 @@ def number(value: float, digits: int = 3) -> str:
         return "NA"
     if math.isinf(value):
         return "∞" if value > 0 else f"{_MINUS}∞"
-    size = abs(value)
+    value, size = value + 0.0, abs(value)  # a zero has no sign
     if size != 0 and (size < 1e-4 or size >= 1e7):
         return f"{value:.{digits - 1}e}".replace("-", _MINUS)
     decimals = 0 if size == 0 else max(0, digits - 1 - math.floor(math.log10(size)))
@@ -55,7 +55,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def tick(value: float) -> str:
     """Word a value on an axis, without trailing zeros: ``0.5``, ``−2``, ``1200``."""
-    return f"{value:.6g}".replace("-", _MINUS)
+    return f"{value + 0.0:.6g}".replace("-", _MINUS)
 
 
 def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:

@@ -25,6 +25,10 @@ def test_number(value: float, text: str) -> None:
     assert wording.number(value) == text
 
 
+def test_a_zero_has_no_sign() -> None:
+    assert [word(-0.0) for word in (wording.number, wording.tick, wording.fixed)] == ["0", "0", "0.00"]
+
+
 @pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "−0.01"), (0.004, "0.00")])
 def test_no_minus_before_a_zero(value: float, text: str) -> None:
     assert wording.fixed(value) == text
