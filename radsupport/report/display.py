@@ -163,8 +163,9 @@ def show_table(
 
 
 def show_text(markdown: str) -> None:
-    """Show Markdown whose numbers were computed, so that no number is typed by hand."""
-    display(Markdown(markdown))
+    """Show Markdown whose numbers were computed, so that none is typed by hand; nothing where there are no words."""
+    if markdown.strip():
+        display(Markdown(markdown))
 
 
 def show_html(html: str) -> None:

@@ -262,6 +262,12 @@ def test_text_and_html_are_shown_as_they_are(shown: list[Any]) -> None:
     assert shown[1].data == "<p>x</p>"
 
 
+def test_no_words_leave_no_output(shown: list[Any]) -> None:
+    display.show_text("")  # an empty Markdown output would be printed as the name of its class
+    display.show_text("\n")
+    assert shown == []
+
+
 def test_a_page_of_the_book_has_alt_text_and_asks_nothing_of_the_network(
     tmp_path: Path, shown: list[Any], figure_case: Any
 ) -> None:
