@@ -45,9 +45,11 @@ UPSTREAM = {
     "08_nomogram": ("05_modelling", "06_validation"),
     "09_published": (),
 }
+#: Modules of `report` that make the site out of the chapters.
+OF_THE_SITE = ("stage.py", "overview.py")
 #: Chapters whose work is divided over processes, case by case or fold by fold.
 DIVIDED = ("02_preprocessing", "03_radiomics", "05_modelling")
-#: Parts of the package whose change makes a chapter out of date.
+#: Parts of the package whose change makes a chapter out of date, beside `report`, which draws the pages of all.
 CODE = {
     "01_cohort": ("cohort", "survival"),
     "02_preprocessing": ("imaging",),
@@ -110,7 +112,9 @@ def data_inputs(study: str) -> list[str]:
 
 def chapter_inputs(study: str, chapter: str) -> list[str]:
     """Return the files whose change makes a chapter out of date: notebook, study, code, earlier chapters."""
-    code = [str(p) for part in CODE[chapter] for p in sorted(Path("radsupport").glob(f"{part}/**/*.py"))]
+    parts = (*CODE[chapter], "report")
+    found = [path for part in parts for path in sorted(Path("radsupport").glob(f"{part}/**/*.py"))]
+    code = [str(path) for path in found if path.name not in OF_THE_SITE]
     own = [f"notebooks/{chapter}.ipynb", "radsupport/chapter.py", *code]
     if study == PUBLISHED:
         return [*own, *(str(p) for p in sorted(Path("radsupport/published/data").glob("*")))]
@@ -131,7 +135,7 @@ def book_sources() -> list[str]:
     """Return the written pages and settings of the book."""
     patterns = ("*.md", "*.yml", "*.bib", "_static/*", "_templates/*")
     pages = [str(p) for pattern in patterns for p in sorted(Path("book").glob(pattern)) if p.name not in GENERATED]
-    return [*pages, *(str(p) for p in sorted(Path("radsupport/report").glob("stage*.py")))]
+    return [*pages, *(str(p) for p in (Path("radsupport/report") / name for name in OF_THE_SITE))]
 
 
 def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> None:

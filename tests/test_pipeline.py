@@ -102,3 +102,11 @@ def test_chapters_with_divided_work_count_for_half_the_cores() -> None:
     assert [pipeline.threads_of("03_radiomics", cores) for cores in (1, 2, 3, 16)] == [1, 1, 2, 8]
     assert pipeline.threads_of("06_validation", 16) == 1
     assert set(pipeline.DIVIDED) < set(pipeline.CHAPTERS)
+
+
+def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    inputs = pipeline.chapter_inputs("song2021", "06_validation")
+    assert {"radsupport/report/display.py", "radsupport/report/figures/probability.py"} <= set(inputs)
+    assert "radsupport/report/stage.py" not in inputs
+    assert {"radsupport/report/stage.py", "radsupport/report/overview.py"} <= set(pipeline.book_sources())
