@@ -66,13 +66,6 @@ def bounding_box(mask: sitk.Image, margin_mm: float | Sequence[float] = 0.0, *, 
     return _box(lower, upper - lower)
 
 
-def centred_box(mask: sitk.Image, size: Sequence[int]) -> Box:
-    """Return a box of `size` voxels (x, y, z) centred on the region's own box; it may leave the image."""
-    tight = bounding_box(mask)
-    lower = [a + (n - wanted) // 2 for a, n, wanted in zip(tight.start, tight.size, size, strict=True)]
-    return _box(lower, size)
-
-
 def crop(image: sitk.Image, box: Box, fill: float = -1024.0) -> sitk.Image:
     """Cut an image to a box; what lies beyond the image gets the value `fill` (HU; 0 for masks).
 

@@ -16,7 +16,6 @@ from radsupport.imaging.overlay import contact_sheet_data
 from radsupport.imaging.regions import (
     Box,
     bounding_box,
-    centred_box,
     crop,
     enlarge_roi,
     largest_slice,
@@ -75,13 +74,6 @@ def test_crop_fills_what_lies_beyond_the_image() -> None:
     assert cut.GetOrigin() == pytest.approx(image.TransformContinuousIndexToPhysicalPoint((-2.0, 0.0, 3.0)))
     with pytest.raises(InputError, match="outside the image"):
         crop(image, Box((9, 0, 0), (2, 2, 2)))
-
-
-def test_a_box_of_fixed_size_is_centred_on_the_region(mask: sitk.Image) -> None:
-    assert centred_box(mask, (4, 5, 5)) == Box((7, 4, 3), (4, 5, 5))
-    cut = crop(mask, centred_box(mask, (30, 6, 5)), 0)
-    assert cut.GetSize() == (30, 6, 5)
-    assert sitk.GetArrayFromImage(cut).sum() == sitk.GetArrayFromImage(mask).sum()
 
 
 def test_slices_and_areas(mask: sitk.Image) -> None:

@@ -21,22 +21,21 @@ _BANDS = 2  # curves that can have bands on one axes and still be told apart
 def _km_alt(table: pd.DataFrame, *, p: float | None = None, note: str = "", time_unit: str = "months", **_: Any) -> str:
     words = []
     for name, part in table.groupby("group", sort=False):
-        last, middle = part.iloc[-1], _median(part)
-        median = "median not reached" if np.isnan(middle) else f"median {number(middle)} {time_unit}"
+        last = part.iloc[-1]
         words.append(
-            f"{name}: {part['n_risk'].max():.0f} patients, {median}, survival {fixed(last['survival'])} "
-            f"at {number(last['time'])} {time_unit}"
+            f"{name}: {part['n_risk'].max():.0f} patients{_median_words(part, time_unit)}, "
+            f"survival {fixed(last['survival'])} at {number(last['time'])} {time_unit}"
         )
     test = "" if p is None else f" Log-rank {p_value(p)}{f', {note}' if note else ''}."
     return f"Kaplan-Meier curves of {counted(len(words), 'group')} with numbers at risk. {'; '.join(words)}.{test}"
 
 
-def _median(part: pd.DataFrame) -> float:
-    """Return a curve's median: the table's own where it has one, else the first time at which half had the event."""
-    if "median" in part:
-        return float(part["median"].iloc[0])
-    below = part[part["survival"] <= 0.5]
-    return float(below["time"].iloc[0]) if len(below) else float("nan")
+def _median_words(part: pd.DataFrame, time_unit: str) -> str:
+    """Word a curve's median where the table has it; a figure computes none."""
+    if "median" not in part:
+        return ""
+    middle = float(part["median"].iloc[0])
+    return ", median not reached" if np.isnan(middle) else f", median {number(middle)} {time_unit}"
 
 
 @figure("group", "time", "survival", "n_risk", alt=_km_alt, size=(6.4, 5.0))
