@@ -1,13 +1,14 @@
 # The DAG of the book: one rule per chapter and study. Snakemake reruns only what changed.
 from pathlib import Path
 
-from radsupport import lock, pipeline
+from radsupport import files
+from radsupport.book import build
 
 # Snakemake's own lock outlives a build that was killed; this one does not.
 if workflow.is_main_process and not workflow.dryrun:
-    LOCK = lock.hold_alone(Path(".snakemake/book.lock"))
+    LOCK = files.hold_alone(Path(".snakemake/book.lock"))
 
-STUDIES, LEFT_OUT = pipeline.choose_studies(config.get("study", "default"))
+STUDIES, LEFT_OUT = build.choose_studies(config.get("study", "default"))
 PROFILE = config.get("profile", "demo")
 CORES = workflow.cores
 SITE = "book/_build/html/index.html"
@@ -25,8 +26,8 @@ rule site:
 
 rule book:
     input:
-        notebooks=[f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in pipeline.chapters_of(s)],
-        book=pipeline.book_sources(),
+        notebooks=[f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in build.chapters_of(s)],
+        book=build.book_sources(),
     output:
         SITE,
     params:
@@ -35,12 +36,12 @@ rule book:
     log:
         "results/logs/book.log",
     run:
-        pipeline.build_site(params.studies, params.left_out, log[0])
+        build.build_site(params.studies, params.left_out, log[0])
 
 
 rule data:
     input:
-        lambda w: pipeline.data_inputs(w.study),
+        lambda w: build.data_inputs(w.study),
     output:
         "data/{study}/.ready",
     log:
@@ -54,7 +55,7 @@ rule data:
 
 rule chapter:
     input:
-        lambda w: pipeline.chapter_inputs(w.study, w.chapter),
+        lambda w: build.chapter_inputs(w.study, w.chapter),
     output:
         notebook="results/{study}/notebooks/{chapter}.ipynb",
         numbers="results/{study}/{chapter}.json",
@@ -62,9 +63,9 @@ rule chapter:
         profile=PROFILE,
     log:
         "results/{study}/logs/{chapter}.log",
-    threads: lambda w: pipeline.threads_of(w.chapter, CORES)
+    threads: lambda w: build.threads_of(w.chapter, CORES)
     resources:
-        jobs=lambda w: CORES if w.chapter in pipeline.DIVIDED else 1,
+        jobs=lambda w: CORES if w.chapter in build.DIVIDED else 1,
     shell:
-        "python -m radsupport.pipeline {wildcards.chapter} {wildcards.study} --profile {params.profile}"
+        "python -m radsupport.book.build {wildcards.chapter} {wildcards.study} --profile {params.profile}"
         " --jobs {resources.jobs}"

@@ -87,15 +87,15 @@ def run_child(task: dict[str, Any]) -> dict[str, Any]:
 
 def child(task: dict[str, Any]) -> dict[str, Any]:
     """Measure one extraction; imports are not counted."""
-    from radsupport.features.memory import peak_mb, reset_peak
+    from radsupport.parallel import peak_mb, reset_peak
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     if task["tool"] == "cohort":
         return cohort(task)
     raw = settings_of(task["mode"], task["tool"])
     if task["tool"] == "ours":
-        from radsupport.features.radiomics_case import extract_case
-        from radsupport.features.radiomics_settings import load_settings
+        from radsupport.radiomics.case import extract_case
+        from radsupport.radiomics.settings import load_settings
 
         settings = load_settings(raw)
         measure = lambda: extract_case(task["image"], task["mask"], settings).values  # noqa: E731
@@ -116,7 +116,7 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
 
 def cohort(task: dict[str, Any]) -> dict[str, Any]:
     """Measure a cohort of `n` cases with `n_jobs` workers and no cache."""
-    from radsupport.features.radiomics import extract
+    from radsupport.radiomics.extract import extract
 
     row = {"phase": "ct", "image": task["image"], "mask": task["mask"]}
     cases = pd.DataFrame([{"subject": f"s{i:03d}", **row} for i in range(task["n"])])

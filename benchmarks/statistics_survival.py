@@ -23,9 +23,10 @@ from sksurv.util import Surv
 from statsmodels.duration.hazard_regression import PHReg
 from threadpoolctl import threadpool_limits
 
-from radsupport.modelling.lasso_cv import cv_lasso_cox
-from radsupport.survival.cox import univariable_cox_features
-from radsupport.survival.time_dependent import bootstrap_concordance, time_dependent_roc
+from radsupport.stats.concordance import bootstrap_concordance
+from radsupport.stats.cox_many import univariable_cox_features
+from radsupport.stats.lasso import cv_lasso_cox
+from radsupport.stats.time_roc import time_dependent_roc
 
 RNG = np.random.default_rng(0)
 

@@ -1,15 +1,174 @@
-"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, list the studies."""
+"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, list the studies.
+
+What each command of the command line does; libraries are loaded when a command needs them.
+
+The command `radsupport published check my_claims.csv`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib.util
+import io
+import os
+import re
 import sys
+import textwrap
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from radsupport import cli_commands as commands
-from radsupport.errors import RadsupportError
+import pandas as pd
+
+from radsupport.claims.claims import check_claims, problems_of
+from radsupport.claims.verdicts import MALFORMED, VERDICTS
+from radsupport.errors import InputError, ManifestError, Problem, RadsupportError
+from radsupport.files import written_whole
+from radsupport.settings.study import Study
+from radsupport.study import StudyPaths, load_study, study_ids
+from radsupport.wording import counted
+
+STUDIES = "studies"
+
+
+def run_check(given: Namespace) -> int:
+    """Check a manifest; print every problem and return 1 if there is one."""
+    from radsupport.data.check import check_manifest
+    from radsupport.data.manifest import parse_manifest
+
+    folder = given.root / STUDIES
+    table, _ = parse_manifest(given.manifest)
+    named = [given.study] if given.study else list(dict.fromkeys(table["study"]))
+    known = [name for name in named if given.study or name in study_ids(folder)]
+    problems: list[Problem] = []
+    for name in known:
+        problems += check_manifest(given.manifest, load_study(name, folder=folder), given.root, given.jobs)
+    others = [name for name in named if name not in known]
+    if others or not known:
+        problems += check_manifest(given.manifest, None, given.root, given.jobs, others or None)
+    problems = list(dict.fromkeys(problems))
+    rows = int((table["study"] == given.study).sum()) if given.study else len(table)
+    if problems:
+        found = f"{counted(len(problems), 'problem')} in {counted(rows, 'row')}"
+        print(ManifestError(f"{given.manifest}: {found}.", problems))
+        return 1
+    print(f"{given.manifest}: no problem in {counted(rows, 'row')}.")
+    for name in others:
+        print(
+            f"There is no studies/{name}.yaml yet: the outcome and the clinical columns were checked in general only."
+        )
+    return 0
+
+
+def run_fetch(given: Namespace) -> int:
+    """Bring a study's files to data/<study> and verify them."""
+    from radsupport.data import datasets
+
+    done = datasets.fetch(_study(given), given.mirror, given.out, given.root)
+    print(datasets.summary(done))
+    return 0
+
+
+def run_prepare(given: Namespace) -> int:
+    """Make a study's data ready without the network."""
+    from radsupport.data import datasets
+
+    print(datasets.prepare(_study(given), given.root, given.jobs))
+    return 0
+
+
+def run_demo(given: Namespace) -> int:
+    """Generate the synthetic cohort of a study."""
+    from radsupport.data import synthetic_scans
+
+    study = _study(given)
+    out = given.out or StudyPaths(study.id, given.root).data
+    manifest = synthetic_scans.generate(study, out, n_jobs=given.jobs)
+    files = manifest[manifest["path"] != ""]
+    print(f"{files['subject'].nunique()} synthetic patients, {len(files)} files in {out}")
+    return 0
+
+
+def run_studies(given: Namespace) -> int:
+    """List the studies, what they start from, and whether their data are here."""
+    from radsupport.data import datasets
+
+    for name in study_ids(given.root / STUDIES):
+        study = load_study(name, folder=given.root / STUDIES)
+        _, reason = datasets.availability(study, given.root)
+        print(f"{name:<14} {study.title}\n{'':<14} starts from {study.data.entry}; {reason}")
+    return 0
+
+
+def run_ingest(given: Namespace) -> int:
+    """Convert one DICOM examination and print or append its manifest rows."""
+    from radsupport.imaging.dicom import ingest as convert
+
+    name = f"{_safe(given.subject, 'subject')}_{_safe(given.phase, 'phase')}"
+    out = given.out or StudyPaths(_safe(given.study, "study"), given.root).data / "images"
+    done = convert(given.folder, out, name, given.region, given.mask, given.series)
+    size = " x ".join(str(n) for n in done.series.image.GetSize())
+    print(f"CT series {done.series.uid}: {size} voxels, {done.series.n_slices} slices")
+    files = [("image", done.image)]
+    if done.mask is None:
+        print("No RTSTRUCT or SEG found: image only; a case needs a mask before it can be used.")
+    else:
+        print(f"Region {done.region}: {done.voxels} voxels")
+        files.append(("mask", done.mask))
+    base = (given.manifest or given.root / "manifest.csv").resolve().parent
+    rows = [
+        [given.study, given.subject, given.center, given.phase, role, os.path.relpath(path.resolve(), base)]
+        for role, path in files
+    ]
+    if given.manifest is None:
+        print(_as_csv(rows), end="")
+    else:
+        append_rows(given.manifest, rows)
+        print(f"{counted(len(rows), 'row')} appended to {given.manifest}")
+    return 0
+
+
+def append_rows(path: Path, rows: list[list[str]]) -> None:
+    """Append rows (study, subject, center, phase, role, path) to a manifest, in the order of its columns.
+
+    Raises
+    ------
+    ManifestError
+        The manifest lacks one of these columns, or already names one of the cases.
+    """
+    from radsupport.data.manifest import REQUIRED, parse_manifest
+
+    text = path.read_text(encoding="utf-8") if path.is_file() else ",".join(REQUIRED) + "\n"
+    header = next(csv.reader(io.StringIO(text.lstrip("\ufeff"))))
+    lines = [dict(zip(REQUIRED, row, strict=True)) for row in rows]
+    added = _as_csv([[line.get(column.strip(), "") for column in header] for line in lines])
+    with written_whole(path) as partial:
+        partial.write_text(text + ("" if text.endswith("\n") else "\n") + added, encoding="utf-8")
+        _, problems = parse_manifest(partial)
+        if problems:
+            shown = [Problem(p.what, p.expected, p.remedy, str(path), p.row, p.column, p.value) for p in problems]
+            raise ManifestError(f"Nothing was appended to {path}: with these rows it could not be used.", shown)
+
+
+def _as_csv(rows: list[list[str]]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()
+
+
+def _study(given: Namespace) -> Study:
+    return load_study(given.study, folder=given.root / STUDIES)
+
+
+def _safe(name: str, what: str) -> str:
+    """Return a name that can be part of a file name."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        problem = Problem("not usable in a file name", "letters, digits, . _ -", "rename it", column=what, value=name)
+        raise InputError("The case can not be named.", [problem])
+    return name
+
 
 EPILOG = """exit codes: 0 all is well, 1 problems were found or something failed (said on stderr), 2 wrong usage
 
@@ -49,9 +208,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data(subparsers)
     _add_ingest(subparsers)
     studies = subparsers.add_parser("studies", help="list the studies and whether their data are here")
-    studies.set_defaults(run=commands.studies)
-    if importlib.util.find_spec("radsupport.published.command") is not None:
-        from radsupport.published.command import add_parser
+    studies.set_defaults(run=run_studies)
+    if importlib.util.find_spec("radsupport.cli") is not None:
+        pass
 
         add_parser(subparsers)
     return parser
@@ -73,7 +232,7 @@ def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "against its file where there is one)",
     )
     check.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at once (default: 1; -1: all cores)")
-    check.set_defaults(run=commands.check)
+    check.set_defaults(run=run_check)
 
 
 def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,7 +245,7 @@ def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     fetch.add_argument("study", help="id of the study, such as sts")
     fetch.add_argument("--mirror", type=Path, metavar="FOLDER", help="take the files from this folder instead")
     fetch.add_argument("--out", type=Path, metavar="FOLDER", help="where to put them (default: data/STUDY)")
-    fetch.set_defaults(run=commands.fetch)
+    fetch.set_defaults(run=run_fetch)
 
     demo = subparsers.add_parser(
         "demo",
@@ -96,7 +255,7 @@ def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     demo.add_argument("study", help="id of the study, such as song2021")
     demo.add_argument("--out", type=Path, metavar="FOLDER", help="where to put it (default: data/STUDY)")
     demo.add_argument("--jobs", type=int, default=1, metavar="N", help="patients at once (default: 1; -1: all cores)")
-    demo.set_defaults(run=commands.demo)
+    demo.set_defaults(run=run_demo)
 
     prepare = subparsers.add_parser(
         "prepare",
@@ -108,7 +267,7 @@ def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     prepare.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="patients at once (default: 1; -1: all cores)"
     )
-    prepare.set_defaults(run=commands.prepare)
+    prepare.set_defaults(run=run_prepare)
 
 
 def _add_ingest(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -128,8 +287,69 @@ def _add_ingest(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     ingest.add_argument("--series", metavar="UID", help="series instance UID, where there are several CT series")
     ingest.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: data/STUDY/images)")
     ingest.add_argument("--manifest", type=Path, metavar="CSV", help="append the rows to this manifest")
-    ingest.set_defaults(run=commands.ingest)
+    ingest.set_defaults(run=run_ingest)
 
 
 if __name__ == "__main__":
     sys.exit(main())
+
+DESCRIPTION = """Recompute printed values from the printed figures beside them.
+
+The table has one row per printed value, with the columns study, table, item, group,
+published_value, kind and inputs (JSON). book/published_claims_format.md documents them.
+Malformed rows are listed together on standard error; all others are checked.
+"""
+CLAIMS_EPILOG = "Exit status: 0 every row could be checked, 1 some rows are malformed, 2 the file can not be read."
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command `published` to a parser's subcommands.
+
+    Parameters
+    ----------
+    subparsers : argparse subparsers action
+        What ``parser.add_subparsers()`` returned. The parsed arguments carry ``run``, to be called with them.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser("published", help="recompute what papers printed")
+    actions = parser.add_subparsers(dest="action", required=True)
+    check = actions.add_parser(
+        "check",
+        help="check a table of claims",
+        description=DESCRIPTION,
+        epilog=CLAIMS_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("claims", type=Path, help="CSV file with one printed value per row")
+    check.add_argument("-o", "--output", type=Path, help="write the verdicts to this CSV file as well")
+    check.add_argument("--only", choices=VERDICTS, action="append", help="list only these verdicts (repeatable)")
+    check.set_defaults(run=run_check_claims)
+    return parser
+
+
+def run_check_claims(arguments: argparse.Namespace) -> int:
+    """Check the table named in the arguments, print the verdicts and return the exit status."""
+    try:
+        results = check_claims(arguments.claims)
+        if arguments.output:
+            results.to_csv(arguments.output, index=False)
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(report(results, arguments.only or VERDICTS))
+    problems = problems_of(results, str(arguments.claims))
+    for number, problem in enumerate(problems, start=1):
+        print(f"{number}. {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def report(results: pd.DataFrame, only: Sequence[str]) -> str:
+    """Return the listed verdicts as text, one claim per paragraph, and the counts of all."""
+    lines = []
+    for row in results[results["verdict"].isin(list(only))].to_dict("records"):
+        place = ", ".join(str(row[name]) for name in ("study", "table", "group") if row[name])
+        lines.append(f"row {row['row']}: {row['verdict'].upper()} – {row['item']} = {row['published_value']} ({place})")
+        lines.append(textwrap.fill(str(row["reason"]), 100, initial_indent="    ", subsequent_indent="    "))
+    counts = results["verdict"].value_counts()
+    names = [*VERDICTS, MALFORMED] if MALFORMED in counts else list(VERDICTS)
+    lines.append(f"{len(results)} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in names))
+    return "\n".join(lines)

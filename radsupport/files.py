@@ -1,14 +1,41 @@
-"""Files that are there whole or not at all, whatever stops the program that writes them."""
+"""Files that are there whole or not at all, whatever stops the program that writes them.
+
+One build at a time: a lock that ends with its process, whatever stops that.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
+
+from radsupport.errors import BusyError, FetchError, Problem
+
+MIRROR = "RADSUPPORT_DATA"
+
+
+def mirror_folder(mirror: Path | None = None) -> Path | None:
+    """Return the folder to take files from: the argument, else ``RADSUPPORT_DATA``, else none.
+
+    Raises
+    ------
+    FetchError
+        It is no folder.
+    """
+    text = str(mirror) if mirror is not None else os.environ.get(MIRROR, "")
+    if not text:
+        return None
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        remedy = f"correct --mirror or {MIRROR}"
+        raise FetchError("The local folder can not be used.", [Problem("no such folder", remedy=remedy, file=text)])
+    return folder
 
 
 @contextmanager
@@ -44,3 +71,26 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table without its index, whole or not at all."""
     with written_whole(path) as partial:
         table.to_csv(partial, index=False)
+
+
+def hold_alone(path: Path) -> TextIO:
+    """Take the lock of a file; it is held while the stream returned is open, and freed however the process ends.
+
+    Raises
+    ------
+    BusyError
+        Another process holds it; its number is given.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        holder = stream.read().strip()
+        stream.close()
+        raise BusyError(f"Process {holder} builds the book in this folder: wait until it ends, or stop it.") from None
+    stream.truncate(0)
+    stream.write(f"{os.getpid()}\n")
+    stream.flush()
+    return stream

@@ -1,10 +1,14 @@
-"""Read a study YAML, apply its profile, and report every problem at once."""
+"""Read a study YAML, apply its profile, and report every problem at once.
+
+Where a study's files lie: one place that knows the folders.
+"""
 
 from __future__ import annotations
 
 import difflib
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from radsupport.errors import Problem, StudyError
-from radsupport.study_schema import Study
+from radsupport.settings.study import Study
 
 STUDIES = Path("studies")
 PROFILES = ("demo", "paper")
@@ -196,3 +200,44 @@ def _modelling_references(study: Study, names: list[str]) -> typing.Iterator[tup
         centers = [center for cohort in study.cohorts.values() for center in cohort.centers]
         used = [center for part in settings.harmonisation.divisions for center in (*part.train, *part.test)]
         yield "modelling.harmonisation.divisions", "center", used, centers
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """Folders of one study under the project root.
+
+    Parameters
+    ----------
+    study : str
+        Id of the study.
+    root : Path
+        Project root; notebooks run there.
+    """
+
+    study: str
+    root: Path = Path()
+
+    @property
+    def results(self) -> Path:
+        """Everything the chapters write."""
+        return self.root / "results" / self.study
+
+    @property
+    def data(self) -> Path:
+        """Inputs: fetched public files or the synthetic cohort."""
+        return self.root / "data" / self.study
+
+    @property
+    def figures(self) -> Path:
+        """Vector files for print."""
+        return self.results / "figures"
+
+    @property
+    def cache(self) -> Path:
+        """Results kept under the hash of their inputs."""
+        return self.results / "cache"
+
+    @property
+    def images(self) -> Path:
+        """Preprocessed images and masks of chapter 02."""
+        return self.results / "images"

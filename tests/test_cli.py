@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from radsupport import files as datasets
 from radsupport.cli import build_parser, main
-from radsupport.cohort import datasets
 
 COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies", "published")
 Output = pytest.CaptureFixture[str]

@@ -10,11 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radsupport.contracts import COHORTS
 from radsupport.errors import StudyError
-from radsupport.modelling.learners import learner
+from radsupport.learning.learners import learner
+from radsupport.settings.study import Study
 from radsupport.study import load_study, merge, study_ids
-from radsupport.study_schema import Study
+from radsupport.tables import COHORTS
 
 ONE_LEVEL = {"source": "clinical", "kind": "category", "label": "Sex", "levels": ["F"]}
 MINIMAL: dict[str, Any] = {

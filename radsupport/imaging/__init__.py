@@ -1,1 +1,1 @@
-"""Geometry, preprocessing and regions of CT images."""
+"""Scans and outlines: reading, geometry, masks, regions, patches, preprocessing, DICOM, CT findings."""

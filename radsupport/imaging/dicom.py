@@ -1,21 +1,33 @@
-"""From DICOM to NIfTI: a CT series with its contours (RTSTRUCT) or segmentation (SEG) as image and mask."""
+"""From DICOM to NIfTI: a CT series with its contours (RTSTRUCT) or segmentation (SEG) as image and mask.
+
+Segments of a DICOM SEG object as a mask on the CT's grid.
+
+One DICOM case to NIfTI files that the manifest can name.
+
+Contours (RTSTRUCT) as a mask on the CT's grid, by the pixel-centre rule.
+"""
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
-from radsupport.errors import GeometryError, InputError, Problem
-from radsupport.report.wording import counted
+from radsupport.errors import GeometryError, InputError, MaskError, Problem
+from radsupport.files import written_whole
+from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.reading import like
+from radsupport.wording import counted
 
 HEADERS = [
     "SeriesInstanceUID", "SeriesDescription", "Modality", "PatientID", "Rows", "Columns", "PixelSpacing",
@@ -240,3 +252,316 @@ def check_frame(series: Series, frame: str, path: Path) -> None:
             str(path), value=frame,
         )  # fmt: skip
         raise GeometryError("Image and mask do not belong together.", [problem])
+
+
+def segment_names(path: Path) -> list[str]:
+    """Return the labels of the segments in a DICOM SEG file, by segment number.
+
+    Raises
+    ------
+    InputError
+        No DICOM file, or no SEG.
+    """
+    return list(_segments(_open(path)))
+
+
+def read_seg(path: Path, series: Series, segment: str | None = None) -> sitk.Image:
+    """Read one segment of a DICOM SEG file on the grid of its CT.
+
+    Parameters
+    ----------
+    path : Path
+    series : Series
+        The CT that was segmented.
+    segment : str, optional
+        Label of the segment; may be left out where there is only one.
+
+    Returns
+    -------
+    SimpleITK.Image
+        UInt8 on the image's grid. A fractional segment counts from one half.
+
+    Raises
+    ------
+    InputError
+        No SEG, an unknown segment (the labels are listed), or frames that make no regular volume.
+    GeometryError
+        Another frame of reference, another grid, or parts outside the image.
+    MaskError
+        The segment is empty.
+    """
+    seg = _open(path)
+    number = _number(_segments(seg), segment, path)
+    check_frame(series, str(seg.get("FrameOfReferenceUID", "")), Path(path))
+    try:
+        volume = seg.get_volume(segment_numbers=[number], dtype=np.float32)
+    except (RuntimeError, ValueError) as error:  # highdicom's words for frames without a common grid
+        raise InputError("The segment can not be read.", [Problem(str(error), file=str(path))]) from error
+    array = np.asarray(volume.array).reshape(volume.array.shape[:3])
+    labels = sitk.GetImageFromArray((array >= 0.5).astype(np.uint8))
+    affine = np.asarray(volume.affine)
+    steps = affine[:3, [2, 1, 0]]
+    spacing = np.linalg.norm(steps, axis=0)
+    labels.SetOrigin(affine[:3, 3].tolist())
+    labels.SetSpacing(spacing.tolist())
+    labels.SetDirection((steps / spacing).ravel().tolist())
+    mask = check_geometry(series.image, labels, str(path)).mask
+    if not sitk.GetArrayViewFromImage(mask).any():
+        raise MaskError(f"{path}: the segment is empty.")
+    return mask
+
+
+def _open(path: Path) -> hd.seg.Segmentation:
+    data = read_dicom(Path(path))
+    if data.get("Modality") != "SEG":
+        problem = Problem(f"modality {data.get('Modality', 'unknown')}", "SEG", file=str(path))
+        raise InputError("The file holds no segments.", [problem])
+    return hd.seg.Segmentation.from_dataset(data, copy=False)
+
+
+def _segments(seg: hd.seg.Segmentation) -> dict[str, int]:
+    """Return segment numbers by label; a label used twice gets its number added."""
+    found: dict[str, int] = {}
+    for number in seg.segment_numbers:
+        label = str(seg.get_segment_description(number).segment_label)
+        found[label if label not in found else f"{label} ({number})"] = int(number)
+    return found
+
+
+def _number(segments: dict[str, int], segment: str | None, path: Path) -> int:
+    if segment is None and len(segments) == 1:
+        return next(iter(segments.values()))
+    if segment in segments:
+        return segments[str(segment)]
+    near = difflib.get_close_matches(str(segment), segments, n=1, cutoff=0.4) if segment else []
+    remedy = f"did you mean {near[0]!r}?" if near else "name one of them"
+    what = f"no segment {segment!r}" if segment else f"{len(segments)} segments and none named"
+    problem = Problem(what, f"one of {', '.join(segments)}", remedy, str(path))
+    raise InputError("Which segment is meant is not clear.", [problem])
+
+
+PLANAR = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+
+
+def roi_names(path: Path) -> list[str]:
+    """Return the names of the regions in an RTSTRUCT file.
+
+    Raises
+    ------
+    InputError
+        No DICOM file, or no RTSTRUCT.
+    """
+    return [str(item.ROIName) for item in _structure(path).StructureSetROISequence]
+
+
+def read_rtstruct(path: Path, series: Series, roi: str | None = None) -> sitk.Image:
+    """Draw one region of an RTSTRUCT file on the grid of its CT.
+
+    Parameters
+    ----------
+    path : Path
+    series : Series
+        The CT that the contours were drawn on.
+    roi : str, optional
+        Name of the region; may be left out where there is only one.
+
+    Returns
+    -------
+    SimpleITK.Image
+        UInt8 on the image's grid: 1 where the voxel's centre lies inside a contour. Contours of one slice
+        are combined by exclusive or, so a contour inside another one is a hole.
+
+    Raises
+    ------
+    InputError
+        No RTSTRUCT, an unknown region (the names are listed), or no closed planar contours.
+    GeometryError
+        Another frame of reference, or contours outside the image.
+    MaskError
+        No voxel centre lies inside.
+    """
+    data = _structure(path)
+    number = _roi_number(data, roi, path)
+    items = [item for item in data.ROIContourSequence if int(item.ReferencedROINumber) == number]
+    contours = [contour for item in items for contour in item.get("ContourSequence", [])]
+    frames = [str(s.ReferencedFrameOfReferenceUID) for s in data.StructureSetROISequence if int(s.ROINumber) == number]
+    check_frame(series, frames[0] if frames else "", path)
+    kinds = {str(contour.ContourGeometricType) for contour in contours}
+    if not contours or not kinds <= set(PLANAR):
+        what = f"contours of type {', '.join(sorted(kinds - set(PLANAR)))}" if contours else "no contours"
+        raise InputError("The region can not be drawn.", [Problem(what, "CLOSED_PLANAR", "export it again", str(path))])
+    points = [np.asarray(contour.ContourData, float).reshape(-1, 3) for contour in contours]
+    mask = draw(points, series.image, str(path))
+    if not mask.any():
+        raise MaskError(f"{path}: the contours enclose no voxel centre.")
+    return like(mask, series.image)
+
+
+def draw(contours: Sequence[npt.NDArray], image: sitk.Image, name: str = "") -> npt.NDArray[np.uint8]:
+    """Fill closed planar contours.
+
+    Parameters
+    ----------
+    contours : sequence of arrays, shape (n_points, 3)
+        In patient coordinates (LPS, mm).
+    image : SimpleITK.Image
+        Its grid is filled.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    array, shape (z, y, x), of 0 and 1
+
+    Raises
+    ------
+    GeometryError
+        A contour lies outside the stack of slices or is not parallel to it; all are counted.
+    """
+    mask = np.zeros(image.GetSize()[::-1], np.uint8)
+    to_index = np.linalg.inv(np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing()))
+    indices = [(points - np.asarray(image.GetOrigin())) @ to_index.T for points in contours]
+    problems = []
+    tilted = sum(float(np.ptp(index[:, 2])) > 0.1 for index in indices)
+    levels = [int(np.rint(index[:, 2].mean())) for index in indices]
+    outside = sum(not 0 <= level < mask.shape[0] for level in levels)
+    if tilted:
+        problems.append(
+            Problem(f"{tilted} contours are not parallel to the slices", remedy="pair them anew", file=name)
+        )
+    if outside:
+        problems.append(Problem(f"{outside} contours lie above or below the image", remedy="pair them anew", file=name))
+    if problems:
+        raise GeometryError("The contours do not fit the image.", problems)
+    for level, index in zip(levels, indices, strict=True):
+        _fill(mask[level], index[:, :2])
+    return mask
+
+
+def _fill(plane: npt.NDArray[np.uint8], polygon: npt.NDArray) -> None:
+    """Flip the pixels whose centres lie inside a polygon (even-odd rule), row by row.
+
+    A centre exactly on an edge counts as inside on the left and not on the right (half-open spans), so two
+    polygons that share an edge never share a pixel.
+    """
+    x, y = polygon[:, 0], polygon[:, 1]
+    x_next, y_next = np.roll(x, -1), np.roll(y, -1)
+    low, high = np.minimum(y, y_next), np.maximum(y, y_next)
+    rows = range(max(int(np.ceil(y.min())), 0), min(int(np.ceil(y.max())), plane.shape[0]))
+    for row in rows:
+        cut = (low <= row) & (row < high)
+        crossings = np.sort(x[cut] + (row - y[cut]) / (y_next[cut] - y[cut]) * (x_next[cut] - x[cut]))
+        for left, right in zip(crossings[::2], crossings[1::2], strict=True):
+            start, stop = max(int(np.ceil(left)), 0), max(int(np.ceil(right)), 0)
+            plane[row, start:stop] ^= 1
+
+
+def _structure(path: Path) -> pydicom.Dataset:
+    data = read_dicom(Path(path))
+    if data.get("Modality") != "RTSTRUCT" or not data.get("StructureSetROISequence"):
+        problem = Problem(f"modality {data.get('Modality', 'unknown')}", "RTSTRUCT with regions", file=str(path))
+        raise InputError("The file holds no contours.", [problem])
+    return data
+
+
+def _roi_number(data: pydicom.Dataset, roi: str | None, path: Path) -> int:
+    numbers = {str(item.ROIName): int(item.ROINumber) for item in data.StructureSetROISequence}
+    if roi is None and len(numbers) == 1:
+        return next(iter(numbers.values()))
+    if roi in numbers:
+        return numbers[str(roi)]
+    near = difflib.get_close_matches(str(roi), numbers, n=1, cutoff=0.4) if roi else []
+    remedy = f"did you mean {near[0]!r}?" if near else "name one of them"
+    what = f"no region {roi!r}" if roi else f"{len(numbers)} regions and none named"
+    problem = Problem(what, f"one of {', '.join(numbers)}", remedy, str(path))
+    raise InputError("Which region is meant is not clear.", [problem])
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What was written.
+
+    Attributes
+    ----------
+    image : Path
+    mask : Path or None
+        None where neither RTSTRUCT nor SEG was found.
+    series : Series
+    region : str
+        Name of the region or segment that became the mask.
+    voxels : int
+        Size of the mask.
+    """
+
+    image: Path
+    mask: Path | None
+    series: Series
+    region: str
+    voxels: int
+
+
+def ingest(
+    folder: Path, out: Path, name: str, region: str | None = None, mask: Path | None = None, series: str | None = None
+) -> Ingested:
+    """Convert a CT series and its region of interest to ``<name>_image.nii.gz`` and ``<name>_mask.nii.gz``.
+
+    Parameters
+    ----------
+    folder : Path
+        DICOM files of one examination, with subfolders.
+    out : Path
+        Where to write.
+    name : str
+        Stem of the files, such as ``P001_venous``.
+    region : str, optional
+        Name of the RTSTRUCT region or SEG segment; may be left out where there is only one.
+    mask : Path, optional
+        The RTSTRUCT or SEG file; looked for in `folder` if not given.
+    series : str, optional
+        Series instance UID, where the folder holds several CT series.
+
+    Returns
+    -------
+    Ingested
+
+    Raises
+    ------
+    InputError, GeometryError, MaskError
+        See `radsupport.imaging.dicom.read_series`, `radsupport.imaging.dicom.read_rtstruct` and
+        `radsupport.imaging.dicom.read_seg`. Nothing is written then.
+    """
+    volume = read_series(Path(folder), series)
+    source = mask if mask is not None else find_mask(Path(folder))
+    drawn, chosen = None, ""
+    if source is not None:
+        is_seg = read_dicom(Path(source), stop_before_pixels=True).get("Modality") == "SEG"
+        drawn = (read_seg if is_seg else read_rtstruct)(Path(source), volume, region)
+        chosen = region or (segment_names if is_seg else roi_names)(Path(source))[0]
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    image_path = _write(volume.image, out / f"{name}_image.nii.gz")
+    mask_path = _write(drawn, out / f"{name}_mask.nii.gz") if drawn is not None else None
+    voxels = int(sitk.GetArrayViewFromImage(drawn).sum()) if drawn is not None else 0
+    return Ingested(image_path, mask_path, volume, chosen, voxels)
+
+
+def find_mask(folder: Path) -> Path | None:
+    """Return the only RTSTRUCT or SEG file below a folder, None where there is none.
+
+    Raises
+    ------
+    InputError
+        There are several; all are listed.
+    """
+    found = [path for path, head in scan_folder(folder).items() if head.get("Modality") in ("RTSTRUCT", "SEG")]
+    if len(found) > 1:
+        shown = ", ".join(str(path) for path in found)
+        problem = Problem(f"{len(found)} files with regions", f"one of {shown}", "name one by --mask", str(folder))
+        raise InputError("Which region is meant is not clear.", [problem])
+    return found[0] if found else None
+
+
+def _write(image: sitk.Image, path: Path) -> Path:
+    with written_whole(path) as partial:
+        sitk.WriteImage(image, str(partial), useCompression=True)
+    return path

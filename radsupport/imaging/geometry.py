@@ -10,20 +10,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from radsupport.errors import GeometryError, Problem
-from radsupport.imaging.mask_quality import MASK_POLICIES, mask_quality
-from radsupport.imaging.reading import like, read_image, read_label_map, read_mask, select_label
-
-__all__ = [
-    "MASK_POLICIES",
-    "GeometryReport",
-    "check_geometry",
-    "like",
-    "mask_quality",
-    "read_image",
-    "read_label_map",
-    "read_mask",
-    "select_label",
-]
+from radsupport.imaging.reading import like
 
 ROUNDING_VOXELS = 0.05
 """Largest displacement of a corner, in voxels, that still counts as a rounded header."""

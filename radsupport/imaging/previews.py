@@ -11,35 +11,14 @@ import pandas as pd
 import SimpleITK as sitk
 
 from radsupport.imaging.geometry import check_geometry
-from radsupport.imaging.overlay import contact_sheet_data
+from radsupport.imaging.masks import contact_sheet_data
 from radsupport.imaging.preprocessing import window
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.imaging.regions import bounding_box, largest_slice, rough_roi_box, slice_areas, slices_around_largest
-from radsupport.report.wording import counted
-from radsupport.study_schema import Cnn3d, Resnet, Study, Unet
+from radsupport.settings.features import Cnn3d, Resnet
+from radsupport.settings.study import Study
 
 FULL_RANGE = (1024.0, 4096.0)
-
-
-WINDOW_HEADERS = {
-    "phase": "Phase", "level": "Level", "width": "Width", "lower": "From", "upper": "To", "cases": "Cases",
-    "below": "Cut off below (%)", "above": "Cut off above (%)",
-}  # fmt: skip
-
-
-def preprocessing_words(study: Study, cases: pd.DataFrame) -> str:
-    """Say how many cases can be used, and what was done to them."""
-    spec, used = study.preprocessing, int((cases["exclusion"] == "").sum())
-    spacing = " × ".join(f"{side:g}" for side in spec.spacing_mm)
-    sides = spec.margin_mm if isinstance(spec.margin_mm, tuple) else (spec.margin_mm,)
-    margin = " × ".join(f"{side:g}" for side in sides)
-    how = {"cubic": "cubic B-spline", "linear": "linear"}[spec.interpolation]
-    return (
-        f"{used} of {len(cases)} cases ({counted(cases['subject'].nunique(), 'patient')}, "
-        f"{counted(len(study.phases), 'phase')}) can be used. Images are resampled to {spacing} mm with {how} "
-        f"interpolation, masks to the nearest voxel, and both are cut to the masks plus {margin} mm. HU are kept as "
-        "they are; windows are applied where a chapter needs them."
-    )
 
 
 def example_subject(cases: pd.DataFrame) -> str:
@@ -185,20 +164,6 @@ def network_slices(study: Study, mask: sitk.Image) -> list[int]:
     else:
         first, last = int(filled[0]), int(filled[-1])
     return sorted({int(z) for z in np.linspace(first, last, 5)} | {top})[:6]
-
-
-def network_words(study: Study) -> str:
-    """Say which slices of a case the study's network looks at."""
-    if isinstance(study.deep, Unet):
-        return "The network of this study sees every slice of the box around the region; some are shown."
-    if isinstance(study.deep, Resnet):
-        how = "the largest section and its two neighbours" if study.deep.slices == 3 else "the largest section alone"
-        return f"The network of this study sees {how}."
-    if isinstance(study.deep, Cnn3d):
-        return (
-            f"The network of this study sees {study.deep.patch[0]} slices around the largest section; some are shown."
-        )
-    return "No network looks at slices in this study; radiomics takes the whole outline. Some slices are shown."
 
 
 def size_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:

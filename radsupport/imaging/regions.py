@@ -1,17 +1,28 @@
-"""Boxes and slices around a region: what the networks see, and how a less careful reader would have drawn it."""
+"""Boxes and slices around a region: what the networks see, and how a less careful reader would have drawn it.
+
+The region that is measured: the reader's outline, or a rough, moved or enlarged one in its place.
+
+Largest diameters of a region, exact and fast: over the hull of the surface mesh, not over all pairs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist
 
-from radsupport.errors import InputError, MaskError
-from radsupport.imaging.reading import like
+from radsupport.errors import InputError, MaskError, RadsupportError
+from radsupport.imaging.reading import like, read_mask
+from radsupport.settings.features import Roi
 
 
 @dataclass(frozen=True)
@@ -202,3 +213,146 @@ def _box(start: Sequence[int] | npt.NDArray, size: Sequence[int] | npt.NDArray) 
     x, y, z = (int(value) for value in start)
     width, height, depth = (int(value) for value in size)
     return Box((x, y, z), (width, height, depth))
+
+
+def region(spec: Roi, outline: sitk.Image, rough: Any) -> sitk.Image:
+    """Return the region that a section of the study names.
+
+    Parameters
+    ----------
+    spec : Roi
+        Accurate or rough, `shift_mm`, `enlarge_mm`.
+    outline : SimpleITK.Image
+        The reader's outline.
+    rough : str or path
+        File of the rough quadrilaterals; without one a rough region is the cuboid around the outline.
+    """
+    found = outline
+    if spec.roi == "rough":
+        found = rough_roi_box(read_mask(rough) if isinstance(rough, str | Path) and str(rough) else outline)
+    if any(spec.shift_mm):
+        found = shift_roi(found, spec.shift_mm)
+    return enlarge_roi(found, spec.enlarge_mm) if spec.enlarge_mm else found
+
+
+def is_changed(spec: Roi) -> bool:
+    """Whether the region is another one than the reader's outline."""
+    return spec.roi != "accurate" or any(spec.shift_mm) or spec.enlarge_mm > 0
+
+
+def with_regions(spec: Roi, cases: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Write the changed region of every case to `folder` and return the cases with it as their mask.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        subject, phase, mask and, where there is one, roi_rough: paths on one grid. A case without a mask, or whose
+        region can not be changed (it is empty, or would leave the image), gets none and fails with a reason later.
+
+    Returns
+    -------
+    DataFrame
+        The same rows, `mask` replaced.
+    """
+    if not is_changed(spec):
+        return cases
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [_written(spec, case, folder) for case in cases.to_dict("records")]
+    return cases.assign(mask=pd.Series(files, index=cases.index, dtype=object))
+
+
+def _written(spec: Roi, case: dict[Any, Any], folder: Path) -> str | None:
+    if not isinstance(case["mask"], str):
+        return None
+    try:
+        changed = region(spec, read_mask(case["mask"]), case.get("roi_rough"))
+    except RadsupportError:
+        return None
+    if not np.any(sitk.GetArrayViewFromImage(changed)):
+        return None
+    path = folder / f"{case['subject']}_{case['phase']}.nii.gz"
+    sitk.WriteImage(changed, str(path), useCompression=True, compressionLevel=1)
+    return str(path)
+
+
+_ALL_PAIRS = 64
+
+
+def mesh_vertices(mask: npt.NDArray) -> npt.NDArray[np.float64]:
+    """Return the vertices of pyradiomics' surface mesh: the midpoints between a voxel inside and one outside.
+
+    Parameters
+    ----------
+    mask : array, shape (z, y, x)
+        Non-zero inside; voxels beyond the array count as outside.
+
+    Returns
+    -------
+    array, shape (n, 3)
+        Index coordinates (z, y, x) of the array given, multiples of one half.
+    """
+    padded = np.pad(np.asarray(mask) != 0, 1)
+    vertices = []
+    for axis in range(3):
+        crossing = np.argwhere(np.diff(padded, axis=axis)).astype(float) - 1
+        crossing[:, axis] += 0.5
+        vertices.append(crossing)
+    return np.concatenate(vertices)
+
+
+def maximum_diameters(mask: npt.NDArray, spacing: npt.ArrayLike) -> dict[str, float]:
+    """Return the largest distances between mesh vertices, in mm.
+
+    Parameters
+    ----------
+    mask : array, shape (z, y, x)
+    spacing : sequence of 3 floats
+        Voxel size (z, y, x) in mm.
+
+    Returns
+    -------
+    dict
+        ``slice``, ``column``, ``row`` (largest distance within one plane of constant z, y, x) and ``3d``:
+        pyradiomics' Maximum2DDiameterSlice, Maximum2DDiameterColumn, Maximum2DDiameterRow and Maximum3DDiameter.
+
+    Notes
+    -----
+    Two points that are farthest apart are corners of the convex hull, so the hull's corners are enough:
+    O(V log V) where the pairwise loop of pyradiomics' C code is O(V^2) (23 s against 0.3 s at a radius of 80 mm).
+    """
+    vertices = mesh_vertices(mask)
+    scale = np.asarray(spacing, float)
+    names = {"slice": 0, "column": 1, "row": 2}
+    diameters = {name: _largest_in_planes(vertices, scale, axis) for name, axis in names.items()}
+    diameters["3d"] = _largest(vertices, scale)
+    return diameters
+
+
+def _largest_in_planes(vertices: npt.NDArray, scale: npt.NDArray, axis: int) -> float:
+    """Return the largest distance between vertices that share their coordinate along an axis."""
+    order = np.argsort(vertices[:, axis], kind="stable")
+    ordered = vertices[order]
+    planes = np.split(ordered, np.flatnonzero(np.diff(ordered[:, axis])) + 1)
+    keep = [i for i in range(3) if i != axis]
+    return max((_largest(plane[:, keep], scale[keep]) for plane in planes), default=0.0)
+
+
+def _largest(points: npt.NDArray, scale: npt.NDArray) -> float:
+    """Return the largest distance of any two points, in mm."""
+    if len(points) > _ALL_PAIRS:
+        try:
+            points = points[ConvexHull(points).vertices]
+        except QhullError:  # all points in one line or plane: no hull, and few corners matter
+            points = _extremes(points)
+    return float(pdist(points * scale).max()) if len(points) > 1 else 0.0
+
+
+def _extremes(points: npt.NDArray) -> npt.NDArray:
+    """Return the corners of points that lie in a plane or on a line: both ends of every grid line."""
+    spread = np.ptp(points, axis=0)
+    kept = points[:, spread > 0]
+    line = np.unique(kept[:, :-1], axis=0, return_inverse=True)[1] if kept.shape[1] > 1 else np.zeros(len(kept), int)
+    order = np.lexsort((kept[:, -1], line))
+    first = np.flatnonzero(np.r_[True, np.diff(line[order]) > 0])
+    last = np.r_[first[1:] - 1, len(order) - 1]
+    return points[order[np.unique(np.r_[first, last])]]

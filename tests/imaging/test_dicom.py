@@ -16,10 +16,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from radsupport.errors import GeometryError, InputError, MaskError
-from radsupport.imaging.dicom import read_series
-from radsupport.imaging.dicom_seg import read_seg, segment_names
-from radsupport.imaging.ingest import ingest
-from radsupport.imaging.rtstruct import draw, read_rtstruct, roi_names
+from radsupport.imaging.dicom import draw, ingest, read_rtstruct, read_seg, read_series, roi_names, segment_names
 
 FRAME, SERIES = generate_uid(), generate_uid()
 Edit = Callable[[pydicom.Dataset, int], None]

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import GeometryError, MaskError
-from radsupport.imaging.diameters import maximum_diameters
-from radsupport.imaging.geometry import MASK_POLICIES, check_geometry, mask_quality
-from radsupport.imaging.mask_quality import warnings_of
+from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
+from radsupport.imaging.regions import maximum_diameters
 
 
 def image_of(array: np.ndarray, spacing: tuple[float, ...] = (0.8, 0.8, 2.5)) -> sitk.Image:

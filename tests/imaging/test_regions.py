@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import InputError, MaskError
-from radsupport.imaging.overlay import contact_sheet_data
+from radsupport.imaging.masks import contact_sheet_data
 from radsupport.imaging.regions import (
     Box,
     bounding_box,

@@ -1,0 +1,217 @@
+"""What every notebook does first and last: check its parameters, open its study, write its numbers."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML, display
+
+from radsupport import tables as contracts
+from radsupport.book.show import save_figures_to
+from radsupport.errors import ParameterError, Problem, StudyError, UnusedChapterError
+from radsupport.settings.study import Study
+from radsupport.study import StudyPaths, load_study
+
+#: Set by the build, which runs an unused chapter only up to its opening cell.
+ENDS_HERE = "RADSUPPORT_CHAPTER_ENDS_HERE"
+
+#: Parameters of each notebook, and the key of the study file that each one overrides ("" = none).
+PARAMETERS: dict[str, dict[str, str]] = {
+    "01_cohort": {"study": "", "profile": "", "normality_alpha": "cohort_tables.normality_alpha"},
+    "02_preprocessing": {"study": "", "profile": "", "cases_shown": ""},
+    "03_radiomics": {"study": "", "profile": "", "icc_threshold": "radiomics.icc_threshold"},
+    "04_deep_features": {
+        "study": "", "profile": "", "max_epochs": "deep.max_epochs", "aggregation": "deep.aggregation",
+    },
+    "05_modelling": {
+        "study": "", "profile": "", "n_folds": "modelling.folds", "n_repeats": "modelling.repeats",
+        "n_permutations": "modelling.permutations",
+    },
+    "06_validation": {
+        "study": "", "profile": "", "n_bootstrap": "validation.bootstrap", "threshold": "validation.threshold",
+        "best": "validation.best",
+    },
+    "07_survival": {"study": "", "profile": "", "n_bootstrap": "survival.bootstrap", "threshold": "survival.threshold"},
+    "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},
+    "09_published": {"study": "", "verdicts_shown": ""},
+}  # fmt: skip
+
+
+@dataclass
+class Chapter:
+    """One chapter of one study: its settings, its folders, and the numbers it publishes."""
+
+    name: str
+    study: Study
+    paths: StudyPaths
+    parameters: dict[str, Any]
+    numbers: dict[str, Any] = field(default_factory=dict)
+    inputs: set[Path] = field(default_factory=set)
+
+    def read(self, table: str) -> pd.DataFrame:
+        """Return a contract table written by an earlier chapter.
+
+        Raises
+        ------
+        ContractError
+            The table is not there, or does not keep its contract.
+        """
+        self.inputs.add(self.paths.results / f"{table}.parquet")
+        return contracts.read_table(table, self.paths.results)
+
+    def has(self, table: str) -> bool:
+        """Whether an earlier chapter wrote this contract table."""
+        return (self.paths.results / f"{table}.parquet").is_file()
+
+    def write(self, frame: pd.DataFrame, table: str) -> None:
+        """Check a table against its contract and write it."""
+        contracts.write_table(frame, table, self.paths.results)
+
+    def publish(self, key: str, value: Any, *, n: int | None = None, ci: tuple[float, float] | None = None) -> None:
+        """Keep a number for the landing page and the comparison tables."""
+        self.numbers[key] = {"value": value, "n": n, "ci_low": ci[0] if ci else None, "ci_high": ci[1] if ci else None}
+
+    def published(self, chapter: str) -> dict[str, Any]:
+        """Return the numbers that an earlier chapter published."""
+        return contracts.read_chapter_json(self.paths.results, chapter)["numbers"]
+
+    def finish(self) -> None:
+        """Write ``<chapter>.json``; without it the chapter counts as not done."""
+        self.publish("profile", self.study.profile)
+        inputs = sorted(self.inputs)
+        contracts.write_chapter_json(self.paths.results, self.name, self.numbers, seed=self.study.seed, inputs=inputs)
+
+    def unused(self, reason: str) -> None:
+        """Say in one line that the study does not use this chapter, and finish it."""
+        display(HTML(f'<div class="rs-note" role="note">This study does not use this chapter: {reason}.</div>'))
+        self.finish()
+
+
+def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) -> Chapter:
+    """Check a notebook's parameters, open its study and show what kind of data it holds.
+
+    Parameters
+    ----------
+    chapter : str
+        Name of the notebook without ``.ipynb``.
+    namespace : mapping
+        The notebook's ``globals()``.
+    root : Path, optional
+        Project root; the current folder or the nearest parent with a folder ``studies``.
+
+    Raises
+    ------
+    ParameterError
+        An unknown parameter, or a value that the study file would not accept either; the message
+        lists the valid ones.
+    """
+    values = refuse_unknown_parameters(chapter, namespace)
+    root = root or _root(Path.cwd())
+    study = _study_with(chapter, values, root)
+    paths = StudyPaths(study.id, root)
+    paths.results.mkdir(parents=True, exist_ok=True)
+    display(HTML(banner(study)))
+    save_figures_to(paths.figures, chapter)
+    opened = Chapter(chapter, study, paths, values, inputs={root / "studies" / f"{study.id}.yaml"})
+    reason = why_unused(chapter, study)
+    if reason:
+        opened.unused(reason)
+        if not os.environ.get(ENDS_HERE):
+            raise UnusedChapterError(f"Study {study.id} does not use chapter {chapter}: {reason}. Nothing more to run.")
+    return opened
+
+
+def why_unused(chapter: str, study: Study) -> str:
+    """Return why a study does not use a chapter, or the empty text where it does."""
+    if study.data.entry == "features" and chapter in ("02_preprocessing", "03_radiomics", "04_deep_features"):
+        return "it starts from feature tables, so there are no images here"
+    reasons = {
+        "03_radiomics": "no signature of it uses radiomics" if study.radiomics is None else "",
+        "04_deep_features": "no signature of it uses a network" if study.deep is None else "",
+        "07_survival": "there is no follow-up, only a yes/no outcome" if study.endpoint.survival is None else "",
+        "08_nomogram": "it names no signature for a nomogram" if not study.nomogram.signature else "",
+    }
+    return reasons.get(chapter, "")
+
+
+def banner(study: Study) -> str:
+    """Return the line on top of every page: whose data these are, and whether the settings are those of a full run."""
+    if study.is_synthetic:
+        kind, head = "synthetic", "<strong>Synthetic data.</strong>"
+        text = "Every patient on this page was generated by a program; no result is a finding about people."
+    else:
+        licence = f" ({study.data.licence})" if study.data.licence else ""
+        kind, head = "real", f"<strong>Real data</strong>{licence}."
+        text = "For research and teaching; not for decisions about patients."
+    if study.profile == "demo":
+        text += (
+            " <strong>Demonstration settings</strong> (profile <code>demo</code>): small networks, few divisions and "
+            "resamples, so that the page is computed in minutes."
+        )
+    return f'<div class="rs-banner rs-{kind}" role="note">{head} {text}</div>'
+
+
+def _root(start: Path) -> Path:
+    for folder in (start, *start.parents):
+        if (folder / "studies").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    raise ParameterError(f"No project root with `studies/` and `notebooks/` at or above {start}; start Jupyter there.")
+
+
+def refuse_unknown_parameters(chapter: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters set in the cells before this one.
+
+    Raises
+    ------
+    ParameterError
+        Some are unknown; all of them are listed with the nearest valid ones.
+    """
+    valid = PARAMETERS[chapter]
+    names = _assigned_before(namespace)
+    unknown = [name for name in names if name not in valid]
+    if unknown:
+        problems = []
+        for name in unknown:
+            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
+            remedy = f"did you mean `{near[0]}`?" if near else "remove it"
+            problems.append(Problem("unknown parameter", f"one of {', '.join(valid)}", remedy, column=name))
+        raise ParameterError(f"{chapter} can not run with these parameters.", problems)
+    return {name: namespace[name] for name in names}
+
+
+def _assigned_before(namespace: Mapping[str, Any]) -> list[str]:
+    """Return the names assigned in the cells run before the first one that checks them."""
+    cells: list[str] = []
+    for source in namespace.get("In", [])[1:]:
+        if "begin(" in source or "refuse_unknown_parameters(" in source:
+            break
+        cells.append(source)
+    names: list[str] = []
+    for node in ast.parse("\n".join(cells)).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return list(dict.fromkeys(names))
+
+
+def _study_with(chapter: str, values: dict[str, Any], root: Path) -> Study:
+    """Open the study and put the notebook's parameters over its settings."""
+    overrides: dict[str, Any] = {}
+    for name, key in PARAMETERS[chapter].items():
+        if key and values.get(name) is not None:
+            section, leaf = key.split(".")
+            overrides.setdefault(section, {})[leaf] = values[name]
+    study = str(values.get("study", ""))
+    try:
+        return load_study(study, str(values.get("profile", "demo")), root / "studies", overrides)
+    except StudyError as error:
+        valid = ", ".join(f"{name} (sets {key})" if key else name for name, key in PARAMETERS[chapter].items())
+        raise ParameterError(f"{error}\nParameters of {chapter}: {valid}.") from error

@@ -1,0 +1,246 @@
+"""What the notebooks call to show a figure, a table or a sentence: the same in JupyterLab and in the book.
+
+Figures are shown as HTML with the image inside. MyST-NB passes only width and height from an output's metadata to
+the image it makes, and takes alt text from the cell's metadata alone, which can not be computed; an ``<img alt>``
+of our own is rendered by both. Nothing shown here asks anything of the network.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import io
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+from IPython.display import HTML, Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from plotly.offline import get_plotlyjs
+
+from radsupport.book.tables import header_words, in_words, table_html
+from radsupport.errors import InputError
+from radsupport.plots import style
+from radsupport.plots.base import description
+from radsupport.settings.study import Study
+
+_DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
+
+_PLOTLY_SCRIPT = r"""
+(function () {
+  "use strict";
+  if (typeof document === "undefined") { return; }
+  const waiting = Array.from(document.querySelectorAll("[data-plotly]"))
+    .filter((element) => element.getAttribute("data-ready") === null);
+  waiting.forEach((element) => element.setAttribute("data-ready", ""));
+  const draw = () => waiting.forEach((element) => {
+    const figure = JSON.parse(element.getAttribute("data-plotly"));
+    element.textContent = "";
+    window.Plotly.newPlot(element, figure.data, figure.layout, { displaylogo: false, responsive: true });
+  });
+  const unpack = (text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  };
+  const load = (source) => {
+    const amd = window.define; // a page with require.js would otherwise take the library for itself
+    window.define = undefined;
+    const script = document.createElement("script");
+    script.textContent = source;
+    document.head.appendChild(script);
+    window.define = amd;
+  };
+  if (!window.Plotly && !window.plotlyUnpacked) {
+    window.plotlyUnpacked = unpack(document.querySelector("[data-plotly-library]").textContent.trim()).then(load);
+  }
+  Promise.resolve(window.plotlyUnpacked).then(draw);
+})();
+"""
+
+
+class _Print:
+    """Where the figures shown by a notebook are also saved for print, and how many were."""
+
+    folder: Path | None = None
+    chapter = ""
+    count = 0
+
+
+def save_figures_to(folder: Path | None, chapter: str = "") -> None:
+    """Save every figure shown from now on as SVG and PDF: ``<folder>/<chapter>_<number>_<title>``; None stops it."""
+    _Print.folder, _Print.chapter, _Print.count = folder, chapter, 0
+
+
+def _save_for_print(fig: Figure | Axes) -> None:
+    found = fig.get_figure(root=True) if isinstance(fig, Axes) else fig
+    if _Print.folder is None or not isinstance(found, Figure):
+        return
+    _Print.count += 1
+    title = next((axes.get_title(loc="left") or axes.get_title() for axes in found.axes), "")
+    slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
+    style.save(found, _Print.folder / f"{_Print.chapter}_{_Print.count:02d}_{slug or 'figure'}")
+
+
+def show_figure(fig: Figure | Axes, alt: str = "", caption: str = "") -> None:
+    """Show a figure with its alt text; in a notebook of the book, also save it for print.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure or Axes
+    alt : str
+        Words for those who do not see it; by default what the figure functions attached (`figures.description`).
+    caption : str
+        Shown below; plain text.
+
+    Raises
+    ------
+    InputError
+        Nothing describes the figure, or it is no figure.
+    """
+    display(HTML(figure_html(fig, alt, caption)))
+    _save_for_print(fig)
+
+
+def figure_html(fig: Figure | Axes, alt: str = "", caption: str = "") -> str:
+    """Return what `show_figure` shows: a ``figure`` element with the image inside."""
+    found = fig.get_figure(root=True) if isinstance(fig, Axes) else fig
+    if not isinstance(found, Figure):
+        raise InputError(f"`fig` must be a matplotlib figure or axes, not {type(fig).__name__}.")
+    words = alt.strip() or description(found)
+    if not words:
+        raise InputError("The figure has no alt text. Draw it with radsupport.plots, or give `alt`.")
+    buffer = io.BytesIO()
+    with style.context():
+        found.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    png = buffer.getvalue()
+    width = int.from_bytes(png[16:20], "big") * 96 / _DPI
+    source = base64.b64encode(png).decode("ascii")
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure class="rad-figure" style="margin:0 0 1rem"><img alt="{escape(words, quote=True)}" '
+        f'src="data:image/png;base64,{source}" style="width:{width:.0f}px;max-width:100%;height:auto;background:#fff">'
+        f"{note}</figure>"
+    )
+
+
+def show_table(
+    table: pd.DataFrame,
+    caption: str,
+    sortable: bool = False,
+    *,
+    headers: Mapping[str, str] | None = None,
+    max_rows: int = 200,
+) -> None:
+    """Show a table with sensible rounding, p-values as ``<0.001``, and a caption.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Its index is not shown.
+    caption : str
+    sortable : bool
+        Whether a click (or Enter) on a header sorts.
+    headers : mapping, optional
+        Words for columns.
+    max_rows : int
+        Longer tables are cut, and say so.
+
+    Raises
+    ------
+    InputError
+        Not a DataFrame, or no caption.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"`table` must be a DataFrame, not {type(table).__name__}.")
+    if not caption.strip():
+        raise InputError("A table needs a caption that says what it shows, of which cohort and signature.")
+    display(HTML(table_html(table, caption, sortable=sortable, headers=headers, max_rows=max_rows)))
+
+
+def show_text(markdown: str) -> None:
+    """Show Markdown whose numbers were computed, so that none is typed by hand; nothing where there are no words."""
+    if markdown.strip():
+        display(Markdown(markdown))
+
+
+def show_html(html: str) -> None:
+    """Show HTML as it is, such as a nomogram's calculator."""
+    display(HTML(html))
+
+
+def show_plotly(fig: go.Figure, alt: str = "", caption: str = "") -> None:
+    """Show an interactive figure that works offline, wherever the page is opened.
+
+    The output carries plotly.js itself, compressed (2 MB instead of 5) and unpacked by the browser: so it is drawn in
+    JupyterLab, in the book on a web host or opened from a folder, and in a notebook that was mailed, without a file
+    beside it. The plotly form of output (``application/vnd.plotly.v1+json``) is left out: MyST-NB warns of it, and the
+    book is built with warnings as errors.
+
+    Parameters
+    ----------
+    fig : plotly.graph_objects.Figure
+    alt : str
+        By default ``fig.layout.meta["alt_text"]``, which `figures.sankey` fills.
+    caption : str
+
+    Raises
+    ------
+    InputError
+        Nothing describes the figure, or it is no plotly figure.
+    """
+    display({"text/html": plotly_html(fig, alt, caption), "text/plain": _plotly_alt(fig, alt)}, raw=True)
+
+
+def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
+    """Return what `show_plotly` shows: a box with the figure's data, plotly.js, and the script that draws."""
+    words = escape(_plotly_alt(fig, alt), quote=True)
+    data = escape(fig.to_json(), quote=True)
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    height = int(fig.layout.height or 450)
+    return (
+        f'<figure class="rad-figure" style="margin:0 0 1rem"><div role="group" aria-label="{words}" '
+        f'style="min-height:{height}px;background:#fff;color:#1a1a1a" data-plotly="{data}">{words}</div>{note}'
+        f'<script type="text/plain" data-plotly-library>{_plotly_library()}</script>'
+        f"<script>{_PLOTLY_SCRIPT}</script></figure>"
+    )
+
+
+@functools.cache
+def _plotly_library() -> str:
+    """Return plotly.js of the installed package, compressed, as text."""
+    packed = gzip.compress(get_plotlyjs().encode("utf-8"), compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode("ascii")
+
+
+def _plotly_alt(fig: go.Figure, alt: str) -> str:
+    if not isinstance(fig, go.Figure):
+        raise InputError(f"`fig` must be a plotly figure, not {type(fig).__name__}.")
+    meta = fig.layout.meta or {}
+    words = alt.strip() or (meta.get("alt_text", "") if isinstance(meta, Mapping) else "")
+    if not words:
+        raise InputError("The figure has no alt text. Give `alt`, or put it into fig.layout.meta['alt_text'].")
+    return str(words)
+
+
+def show(table: pd.DataFrame, caption: str, why_empty: str = "", *, study: Study) -> None:
+    """Show a table of this chapter as a page shows it, or say in one line why there is none.
+
+    Parameters
+    ----------
+    table : DataFrame
+    caption : str
+    why_empty : str
+        Said where the table has no rows.
+    study : Study
+    """
+    if table.empty:
+        show_text(f"Not used: {why_empty}.")
+        return
+    words = in_words(table, study)
+    show_table(words, caption, sortable=len(words) > 3, headers=header_words(words))

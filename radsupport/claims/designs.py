@@ -1,0 +1,189 @@
+"""The four studies side by side: design, events per candidate feature, leaks, TRIPOD type, sample size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from radsupport.stats.sample_size import (
+    SampleSize,
+    for_binary,
+    for_survival,
+    overall_risk_binary,
+    r2_from_auc,
+    r2_from_concordance,
+)
+
+
+@lru_cache(maxsize=1)
+def _content() -> dict[str, Any]:
+    text = (resources.files("radsupport.claims") / "data" / "side_by_side.yaml").read_text("utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def study_labels() -> dict[str, str]:
+    """Return {study: short label} in the order of the chapter."""
+    return {study: str(each["label"]) for study, each in _content()["studies"].items()}
+
+
+def compare_studies() -> pd.DataFrame:
+    """Return the comparison: one row per aspect, one column per study (by its label).
+
+    The sizes and the events per candidate feature are computed from the printed numbers.
+    """
+    content = _content()
+    columns = {}
+    for each in content["studies"].values():
+        texts = {title: each["entries"][key]["text"] for key, title in content["aspects"].items()}
+        columns[each["label"]] = _with_numbers(texts, each["numbers"])
+    return pd.DataFrame(columns).rename_axis("aspect").reset_index()
+
+
+def sources() -> pd.DataFrame:
+    """Return where each entry of the comparison stands in its paper: study, aspect, source."""
+    content = _content()
+    return pd.DataFrame(
+        [
+            {"study": each["label"], "aspect": title, "source": each["entries"][key]["source"]}
+            for each in content["studies"].values()
+            for key, title in content["aspects"].items()
+        ]
+    )
+
+
+def _with_numbers(texts: dict[str, str], numbers: dict[str, Any]) -> dict[str, str]:
+    """Put the computed rows behind the rows they belong to."""
+    rows: dict[str, str] = {}
+    for title, text in texts.items():
+        rows[title] = text
+        if title == "External validation":
+            rows["Patients (events): development, internal, external"] = _sizes(numbers)
+            rows["Events per candidate feature"] = _events_per_feature(numbers)
+    return rows
+
+
+def _sizes(numbers: dict[str, Any]) -> str:
+    parts = []
+    for part in ("development", "internal", "external"):
+        n, events = numbers.get(f"n_{part}"), numbers.get(f"events_{part}")
+        parts.append("–" if n is None else f"{n} ({'not printed' if events is None else events})")
+    return ", ".join(parts)
+
+
+def _events_per_feature(numbers: dict[str, Any]) -> str:
+    events, guess = _events(numbers)
+    parameters = numbers["models"][0]["parameters"]
+    if parameters is None:
+        return f"no features; {events:.0f} events for {numbers['weights']:,} weights"
+    mark = "about " if guess else ""
+    return f"{mark}{_two_digits(events / parameters)} ({mark}{events:.0f} events, {parameters:,} features)"
+
+
+def _events(numbers: dict[str, Any]) -> tuple[float, bool]:
+    """Return the events in the development data, and whether they are estimated (rate x follow-up, a whole number)."""
+    if numbers["events_development"] is not None:
+        return float(numbers["events_development"]), False
+    return float(round(numbers["n_development"] * _rate(numbers) * numbers["median_follow_up_months"])), True
+
+
+def _rate(numbers: dict[str, Any]) -> float:
+    """Return the death rate per month that gives the printed median survival, were it constant."""
+    return math.log(2) / float(numbers["median_survival_months"])
+
+
+def sample_sizes() -> pd.DataFrame:
+    """Return Riley's minimum sample size for each study and count of predictor parameters.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``study, model, parameters``; ``n, events`` of the development data (``estimated`` where the
+        events are not printed); ``shrinkage, optimism, overall_risk``, the patients that criteria 1 to 3 ask for
+        with an expected Cox-Snell R2 of 15% of the largest possible (``r2``); ``required``, the
+        largest; ``share``, available / required; ``required_as_printed``, what would be required
+        were the printed AUC or C-index of internal validation (of the test group where there is
+        none) true. For survival the rate follows from the printed median, as if it were constant.
+    """
+    return pd.DataFrame(
+        [
+            _row(each["label"], model, each["numbers"])
+            for each in _content()["studies"].values()
+            for model in each["numbers"]["models"]
+        ]
+    )
+
+
+def sample_size_table() -> pd.DataFrame:
+    """Return the sample sizes as the chapter shows them: estimated events, and what follows from them, with "about".
+
+    Events per parameter have two significant digits.
+    """
+    sizes = sample_sizes()
+    about = ["about " if guess else "" for guess in sizes["estimated"]]
+    events = [f"{mark}{each}" for mark, each in zip(about, sizes["events"], strict=True)]
+    ratios: list[Any] = [
+        None if math.isnan(each) else f"{mark}{_two_digits(each)}"
+        for mark, each in zip(about, sizes["events_per_parameter"], strict=True)
+    ]
+    table = sizes.assign(events=events, events_per_parameter=ratios)
+    return table.drop(columns=["estimated", "r2", "share"])
+
+
+def _two_digits(value: float) -> str:
+    """Return a number with two significant digits, whole numbers from 10 on."""
+    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+
+
+def events_text() -> str:
+    """Return the range of events per candidate feature over the studies that list features, in words."""
+    rows = [each for each in _content()["studies"].values() if each["numbers"]["models"][0]["parameters"] is not None]
+    ratios = [_events(each["numbers"])[0] / each["numbers"]["models"][0]["parameters"] for each in rows]
+    return (
+        f"The {len(ratios)} studies that select from features have {_two_digits(min(ratios))} to "
+        f"{_two_digits(max(ratios))} events per "
+        "candidate feature, where ten or more are customary and even those are often too few."
+    )
+
+
+def sample_size_text() -> str:
+    """Return how the available patients compare with the required ones, at best, in words."""
+    sizes = sample_sizes()
+    best = sizes.loc[sizes.groupby("study", sort=False)["share"].idxmax()]
+    parts = [f"{row.study} {row.n} of {row.required} ({row.share:.0%})" for row in best.itertuples()]
+    return f"Patients available of those required in each study's least demanding row: {', '.join(parts)}."
+
+
+def _row(label: str, model: dict[str, Any], numbers: dict[str, Any]) -> dict[str, Any]:
+    n, (events, guess) = int(numbers["n_development"]), _events(numbers)
+    row: dict[str, Any] = {"study": label, "model": model["name"], "n": n, "events": round(events), "estimated": guess}
+    if model["parameters"] is None:
+        required = overall_risk_binary(events / n)
+        return row | {"overall_risk": required, "required": required, "share": n / required}
+    parameters = int(model["parameters"])
+    size = asdict(_required(numbers, parameters, None))
+    printed = _required(numbers, parameters, _r2_as_printed(numbers))
+    row |= {"parameters": parameters, "events_per_parameter": events / parameters}
+    row |= {name: size[name] for name in ("shrinkage", "optimism", "overall_risk", "required", "r2")}
+    return row | {"share": n / size["required"], "required_as_printed": printed.required}
+
+
+def _r2_as_printed(numbers: dict[str, Any]) -> float:
+    """Return the Cox-Snell R2 that belongs to the printed AUC or C-index."""
+    share = _events(numbers)[0] / numbers["n_development"]
+    if "c_index_validated" in numbers:
+        return r2_from_concordance(float(numbers["c_index_validated"]), share)
+    return r2_from_auc(float(numbers["auc_validated"]), share)
+
+
+def _required(numbers: dict[str, Any], parameters: int, r2: float | None) -> SampleSize:
+    if numbers["outcome"] == "survival":
+        follow_up, horizon = float(numbers["median_follow_up_months"]), float(numbers["horizon_months"])
+        return for_survival(parameters, _rate(numbers), follow_up, horizon, r2)
+    return for_binary(parameters, numbers["events_development"] / numbers["n_development"], r2)

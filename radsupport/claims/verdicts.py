@@ -1,0 +1,418 @@
+"""What a checker gets (a claim) and gives back (a verdict), and the register of all checkers.
+
+Reading the JSON inputs of a claim: counts, tables of counts, printed numbers.
+
+How a printed number is read: as the interval of all values that would be printed like it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from radsupport.errors import InputError
+
+NUMBER = re.compile(r"(?<!\d)-?(?:\d+\.\d+|\.\d+|\d+)")
+RELATION = re.compile(r"(<=|>=|<|>)\s*$")
+TOLERANCE = 1e-9
+"""Slack for floating-point noise at the edge of a rounding interval."""
+MORE_PLACES = 2
+"""Decimal places that `show` adds for values which would otherwise read as zero."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A number as it stands in a paper.
+
+    Attributes
+    ----------
+    value : float
+        The number itself.
+    decimals : int
+        Digits after the decimal point, trailing zeros included.
+    relation : str
+        ``=``, or ``<``, ``<=``, ``>``, ``>=`` where the paper prints a bound only.
+    significant : int or None
+        Number of significant figures the source rounds to, where that is coarser than
+        `decimals` says (0.140 in a table that prints two significant figures).
+    """
+
+    value: float
+    decimals: int
+    relation: str = "="
+    significant: int | None = None
+
+    @property
+    def unit(self) -> float:
+        """Value of one step of the last digit that carries information."""
+        if self.significant is None or self.value == 0:
+            return 10.0**-self.decimals
+        leading = math.floor(math.log10(abs(self.value)) + TOLERANCE)
+        return max(10.0 ** (leading - self.significant + 1), 10.0**-self.decimals)
+
+    @property
+    def low(self) -> float:
+        """Smallest value that rounds to what is printed (-inf for an upper bound)."""
+        if self.relation != "=":
+            return self.value if self.relation.startswith(">") else -math.inf
+        below = self.unit
+        if self.significant is not None and self.value > 0 and math.isclose(math.log10(self.value) % 1, 0):
+            below = max(below / 10, 10.0**-self.decimals)  # just under a power of ten the steps are ten times finer
+        return self.value - below / 2
+
+    @property
+    def high(self) -> float:
+        """Largest value that rounds to what is printed (inf for a lower bound)."""
+        if self.relation != "=":
+            return self.value if self.relation.startswith("<") else math.inf
+        return self.value + self.unit / 2
+
+    def meets(self, low: float, high: float | None = None) -> bool:
+        """Say whether some value between `low` and `high` (default: `low` itself) would be printed like this."""
+        high = low if high is None else high
+        if self.relation == "<":
+            return low < self.value
+        if self.relation == ">":
+            return high > self.value
+        return low <= self.high + TOLERANCE and high >= self.low - TOLERANCE
+
+    def __str__(self) -> str:
+        return ("" if self.relation == "=" else self.relation) + f"{self.value:.{self.decimals}f}"
+
+
+def numbers_in(text: str) -> list[Printed]:
+    """Return every number in `text`, in order, each with its decimals and a relation sign before it.
+
+    A hyphen between two digits separates them (0.83-0.94); elsewhere it is a minus sign.
+    """
+    clean = text.replace("–", "-").replace("−", "-").replace("≤", "<=").replace("≥", ">=").replace(" ", " ")
+    found = []
+    for match in NUMBER.finditer(clean):
+        digits = match.group()
+        relation = RELATION.search(clean[: match.start()])
+        decimals = len(digits.split(".")[1]) if "." in digits else 0
+        found.append(Printed(float(digits), decimals, relation.group(1) if relation else "="))
+    return found
+
+
+def read_number(value: object, name: str = "number") -> Printed:
+    """Return the only number in `value`.
+
+    Raises
+    ------
+    InputError
+        `value` holds no number or several.
+    """
+    found = numbers_in(str(value))
+    if len(found) != 1:
+        raise InputError(f"`{name}` must hold exactly one number, it is {value!r}.")
+    return found[0]
+
+
+def agreement(value: float, printed: Printed) -> str:
+    """Name the way in which `value` could have become what is printed.
+
+    Returns
+    -------
+    str
+        ``rounded``; ``rounded twice`` (first to one more digit, as software that prints four
+        digits and an author who keeps three do); ``cut off`` (digits dropped); or empty.
+    """
+    if printed.meets(value):
+        return "rounded"
+    if printed.relation != "=":
+        return ""
+    step = printed.unit
+    if 0 < printed.value - value <= 0.55 * step + TOLERANCE:
+        return "rounded twice"
+    if 0 <= abs(value) - abs(printed.value) < step and value * printed.value >= 0:
+        return "cut off"
+    return ""
+
+
+def holds(value: float, printed: Printed) -> bool:
+    """Say whether `value`, rounded once or twice, is what is printed."""
+    return agreement(value, printed) in {"rounded", "rounded twice"}
+
+
+def significant_digits(printed: Printed) -> int:
+    """Return the number of significant digits of a printed number once trailing zeros are dropped."""
+    digits = f"{abs(printed.value):.{printed.decimals}f}".replace(".", "").strip("0")
+    return max(len(digits), 1)
+
+
+def show(value: float, decimals: int = 3) -> str:
+    """Return `value` with `decimals` digits and without an exponent.
+
+    Smaller values keep one or two significant digits (0.00059) for two places more; what is smaller still reads as
+    a bound (``<0.00001``), or as zero where it is negative.
+    """
+    if not math.isfinite(value):
+        return "infinite"
+    least = 10.0 ** -(decimals + MORE_PLACES)
+    if least <= abs(value) < 10.0**-decimals:
+        places = 1 - math.floor(math.log10(abs(value)))
+        return f"{value:.{places}f}"
+    if 0 < value < least:
+        return f"<{least:.{decimals + MORE_PLACES}f}"
+    return f"{0.0 if abs(value) < least else value:.{decimals}f}"
+
+
+def show_range(low: float, high: float, decimals: int = 3) -> str:
+    """Return `low to high`, or one number where both read the same."""
+    left, right = show(low, decimals), show(high, decimals)
+    return left if left == right else f"{left} to {right}"
+
+
+HOLDS = "holds"
+FAILS = "does not hold"
+UNDECIDED = "cannot be decided"
+MALFORMED = "malformed"
+VERDICTS = (HOLDS, FAILS, UNDECIDED)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One printed value and the printed figures it can be recomputed from.
+
+    Attributes
+    ----------
+    study, table, item, group : str
+        Where the value stands: the paper, its table or section, the row, the column or cohort.
+    published_value : str
+        The value exactly as printed.
+    kind : str
+        Which family of checkers applies, see `kinds`.
+    inputs : dict
+        The printed figures, under the names of one of the kind's forms.
+    p_digits : int or None
+        Significant figures to which the P values of the same table are printed, where fewer than their decimals say.
+    """
+
+    study: str
+    table: str
+    item: str
+    group: str
+    published_value: str
+    kind: str
+    inputs: dict[str, Any]
+    p_digits: int | None = None
+
+    def numbers(self) -> list[Printed]:
+        """Return all numbers in the published value."""
+        return numbers_in(self.published_value)
+
+    def number(self) -> Printed:
+        """Return the first number of the published value.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        found = self.numbers()
+        if not found:
+            raise InputError(f"published_value {self.published_value!r} holds no number.")
+        return found[0]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a checker found.
+
+    Attributes
+    ----------
+    verdict : str
+        One of `VERDICTS`.
+    reason : str
+        Why, in one or two plain sentences.
+    recomputed : str
+        The value that the inputs give.
+    test : str
+        The statistical test, formula or way of rounding that fits (or was tried).
+    values : mapping
+        The recomputed numbers by name, for texts that quote them.
+    """
+
+    verdict: str
+    reason: str
+    recomputed: str = ""
+    test: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+def decide(ok: bool) -> str:
+    """Return `HOLDS` or `FAILS`."""
+    return HOLDS if ok else FAILS
+
+
+Checker = Callable[[Claim], Verdict]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One set of inputs that a kind of claim can be checked from."""
+
+    kind: str
+    required: frozenset[str]
+    optional: frozenset[str]
+    checker: Checker
+
+    def fits(self, keys: frozenset[str]) -> bool:
+        """Say whether inputs with these names are this form."""
+        return self.required <= keys <= self.required | self.optional | {"note"}
+
+    def __str__(self) -> str:
+        optional = f" (optional: {', '.join(sorted(self.optional))})" if self.optional else ""
+        return ", ".join(sorted(self.required)) + optional
+
+
+FORMS: list[Form] = []
+
+
+def form(kind: str, *required: str, optional: tuple[str, ...] = ()) -> Callable[[Checker], Checker]:
+    """Register a function as the checker of claims of `kind` whose inputs have these names."""
+
+    def register(checker: Checker) -> Checker:
+        FORMS.append(Form(kind, frozenset(required), frozenset(optional), checker))
+        return checker
+
+    return register
+
+
+def kinds() -> list[str]:
+    """Return the kinds of claim that can be checked, in alphabetical order."""
+    return sorted({each.kind for each in FORMS})
+
+
+def find_form(kind: str, keys: frozenset[str]) -> Form | None:
+    """Return the form of `kind` that inputs named `keys` have, or None."""
+    return next((each for each in FORMS if each.kind == kind and each.fits(keys)), None)
+
+
+def forms_of(kind: str) -> str:
+    """Return the input names of every form of `kind`, for a message."""
+    return " | ".join(str(each) for each in FORMS if each.kind == kind)
+
+
+CountTable = npt.NDArray[np.int64]
+
+
+def as_count(value: Any, name: str, minimum: int = 0) -> int:
+    """Return `value` (a whole number, or its text) as an int of at least `minimum`.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if isinstance(value, bool) or number != number or number != int(number) or number < minimum:
+        raise InputError(f"`{name}` must be a whole number of at least {minimum}, it is {value!r}.")
+    return int(number)
+
+
+def as_counts(value: Any, name: str, n: int | None = None, minimum: int = 0) -> list[int]:
+    """Return a list of counts, of length `n` where given.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(value, list) or not value or (n is not None and len(value) != n):
+        raise InputError(f"`{name}` must be a list of {'' if n is None else f'{n} '}whole numbers, it is {value!r}.")
+    return [as_count(each, name, minimum) for each in value]
+
+
+def as_table(value: Any, name: str, shape: tuple[int, int] | None = None) -> CountTable:
+    """Return a list of equally long rows of counts as an array, of `shape` where given.
+
+    Raises
+    ------
+    InputError
+    """
+    rows = value if isinstance(value, list) else []
+    lengths = {len(row) if isinstance(row, list) else 0 for row in rows}
+    if len(lengths) != 1 or 0 in lengths:
+        raise InputError(f"`{name}` must be a list of equally long rows of whole numbers, it is {value!r}.")
+    table = np.array([as_counts(row, name) for row in rows], dtype=np.int64)
+    if shape is not None and table.shape != shape:
+        raise InputError(f"`{name}` must have {shape[0]} rows and {shape[1]} columns, it has {table.shape}.")
+    return table
+
+
+def as_levels(value: Any, name: str = "levels") -> tuple[list[str], CountTable]:
+    """Split `[["Female", 24, 4], …]` into level names and a table of counts (levels x groups).
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(value, list) or not all(isinstance(row, list) and len(row) > 1 for row in value):
+        raise InputError(f"`{name}` must be a list of [level, count, count, …], it is {value!r}.")
+    return [str(row[0]) for row in value], as_table([row[1:] for row in value], name)
+
+
+def as_printed(value: Any, name: str, n: int | None = None) -> list[Printed]:
+    """Return a list of printed numbers (as text, so that their decimals are known), of length `n` where given.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(value, list) or not value or (n is not None and len(value) != n):
+        raise InputError(f"`{name}` must be a list of {'' if n is None else f'{n} '}printed numbers, it is {value!r}.")
+    return [read_number(each, name) for each in value]
+
+
+def as_interval(value: Any, name: str = "ci") -> tuple[Printed, Printed]:
+    """Return the two printed limits of a confidence interval, the lower one first.
+
+    Raises
+    ------
+    InputError
+    """
+    low, high = as_printed(value, name, 2)
+    if low.value > high.value:
+        raise InputError(f"`{name}` must give the lower limit first, it is {value!r}.")
+    return low, high
+
+
+def as_mean_sd(value: Any, name: str = "mean_sd") -> list[tuple[Printed, Printed]]:
+    """Return printed (mean, SD) pairs, one per group.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(value, list) or len(value) < 2:
+        raise InputError(f"`{name}` must be a list of at least two [mean, SD] pairs, it is {value!r}.")
+    pairs = []
+    for each in value:
+        mean, sd = as_printed(each, name, 2)
+        pairs.append((mean, sd))
+    return pairs
+
+
+def as_share(value: Any, name: str) -> tuple[int, int]:
+    """Read `7/10` or `3 of 6` as (7, 10).
+
+    Raises
+    ------
+    InputError
+    """
+    parts = str(value).replace(" of ", "/").split("/")
+    if len(parts) != 2:
+        raise InputError(f"`{name}` must read like 7/10, it is {value!r}.")
+    k, n = as_count(parts[0].strip(), name), as_count(parts[1].strip(), name, 1)
+    if k > n:
+        raise InputError(f"`{name}` has more cases than patients: {value!r}.")
+    return k, n

@@ -1,1 +1,0 @@
-"""Who is in the study: manifest, clinical table, public data sets, synthetic CT, tables."""

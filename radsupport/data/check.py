@@ -1,0 +1,388 @@
+"""Check own data before building: every problem of manifest, images, masks and clinical table at once.
+
+Check a clinical table: against a study file, or for what is wrong in any study.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pooch
+import SimpleITK as sitk
+
+from radsupport.data.clinical import Sheet, clinical_path, parse_clinical, read_sheet
+from radsupport.data.features import read_feature_study
+from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
+from radsupport.errors import GeometryError, Problem, RadsupportError
+from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.masks import MIN_VOXELS
+from radsupport.imaging.reading import label_values, read_image, read_label_map
+from radsupport.parallel import map_cases
+from radsupport.settings.study import Study
+from radsupport.study import StudyPaths
+
+MISSING_CODES = ("na", "n/a", "--", "unknown")
+OUTCOMES = ("label", "event")
+LIMITS = {"age": (0.0, 120.0), "time": (0.0, math.inf)}
+MOSTLY_NUMBERS = 0.8
+
+
+def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> list[Problem]:
+    """Check the clinical table as the study file types it.
+
+    Parameters
+    ----------
+    study : Study
+    path : Path
+    centers : mapping
+        Subjects of the manifest with their center.
+
+    Returns
+    -------
+    list of Problem
+        Everything `read_clinical` would refuse; empty cells of subjects in the manifest; subjects without
+        the primary outcome; centers that differ from the manifest's.
+
+    Raises
+    ------
+    ClinicalTableError
+        The file can not be read at all.
+    """
+    table, problems = parse_clinical(study, path)
+    named = study.data.clinical_sheet
+    sheet = read_sheet(path, [named] if isinstance(named, str) and named else list(named), study.data.subject)
+    problems += _empty_cells(study, sheet, table, centers)
+    outcome = {sheet.find(header) for header in _outcome_headers(study)}
+    reported = {problem.row for problem in problems if problem.column in outcome}
+    problems += _without_outcome(study, table, centers, reported, sheet.file)
+    for row in table[table["center"] != ""].to_dict("records"):
+        center = centers.get(row["subject"], row["center"])
+        if center != row["center"]:
+            what, expected = "another center than in the manifest", f"{center}, as in the manifest"
+            problems.append(
+                Problem(
+                    what, expected, "correct one of them", sheet.file, str(row["row"]), study.data.center, row["center"]
+                )
+            )
+    return problems
+
+
+def _outcome_headers(study: Study) -> list[str]:
+    label, survival = study.endpoint.label, study.endpoint.survival
+    if study.endpoint.primary == "label":
+        return [label.column] if label else []
+    return [survival.time, survival.event] if survival else []
+
+
+def _empty_cells(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str]) -> Iterator[Problem]:
+    codes = ", ".join(repr(code) for code in study.data.missing_values if code) or "a code listed in `missing_values`"
+    for name, column in study.columns.items():
+        header = sheet.find(column.column or name)
+        if header is None:
+            continue
+        for row, subject, text in zip(sheet.rows, table["subject"], sheet.table[header], strict=True):
+            if text == "" and (subject in centers or not centers):
+                remedy = f"enter the value; if it is not known, say so by {codes}"
+                yield Problem("an empty cell", "a value", remedy, sheet.file, str(row), header, f"subject {subject}")
+
+
+def _without_outcome(
+    study: Study, table: pd.DataFrame, centers: Mapping[str, str], reported: set[str], file: str
+) -> Iterator[Problem]:
+    """Yield subjects of the manifest without the primary outcome; impossible outcomes were reported before."""
+    needed = ["label"] if study.endpoint.primary == "label" else ["time", "event"]
+    unlabelled = set(study.cohorts["segmentation"].centers) if "segmentation" in study.cohorts else set()
+    complete = table.reindex(columns=needed).notna().all(axis=1)
+    rows = dict(zip(table["subject"], table["row"].astype(str), strict=True))
+    known = set(table.loc[complete, "subject"])
+    for subject in [s for s, center in centers.items() if center not in unlabelled and s not in known]:
+        row = rows.get(subject, "")
+        what = f"subject {subject} has no outcome" if row else f"subject {subject} is not in the clinical table"
+        if row not in reported or not row:
+            remedy = "enter it, or exclude the subject with a reason in the manifest's column exclusion"
+            yield Problem(what, f"a value of {' and '.join(needed)}", remedy, file, row, value=subject)
+
+
+def check_sheet(path: Path, subjects: Sequence[str]) -> list[Problem]:
+    """Check a clinical table without a study file.
+
+    Parameters
+    ----------
+    path : Path
+    subjects : sequence of str
+        Those of the manifest.
+
+    Returns
+    -------
+    list of Problem
+        Doubled subjects; missing and infinite cells; text in a column of numbers; ages outside 0 to 120 years
+        and negative times; labels and events other than 0 and 1; subjects without outcome, which is looked for
+        in the columns label, or time and event.
+
+    Raises
+    ------
+    ClinicalTableError
+        The file can not be read at all.
+    """
+    sheet = read_sheet(path)
+    header = sheet.find("subject")
+    if header is None:
+        return [sheet.missing("subject")]
+    names = sheet.table[header]
+    problems = []
+    for value in names[names.duplicated() & names.ne("")].unique():
+        rows = ", ".join(str(r) for r, s in zip(sheet.rows, names, strict=True) if s == value)
+        problems.append(
+            Problem("a subject twice", "one row per subject", "keep one", sheet.file, rows, header, str(value))
+        )
+    for column in sheet.table.columns:
+        problems += _column_problems(sheet, str(column))
+    return problems + list(_outcome_problems(sheet, names, subjects))
+
+
+def _column_problems(sheet: Sheet, column: str) -> Iterator[Problem]:
+    values = sheet.table[column]
+    given = values[~values.str.casefold().isin([*MISSING_CODES, "", "nan", "inf", "-inf"])]
+    numbers = pd.to_numeric(given, errors="coerce")
+    numeric = len(given) > 0 and float(numbers.notna().mean()) >= MOSTLY_NUMBERS
+    name = column.strip().casefold()
+    outcome = name in ("label", "time", "event")
+    for row, text in zip(sheet.rows, values, strict=True):
+        where = {"file": sheet.file, "row": str(row), "column": column, "value": text}
+        if text == "" and not outcome:
+            yield Problem("an empty cell", "a value", "enter it; if it is not known, write NA", **where)
+        elif text.casefold() in ("nan", "inf", "-inf"):
+            yield Problem("not a finite number", "a number", "enter the value; if it is not known, write NA", **where)
+        elif numeric and text and text.casefold() not in MISSING_CODES:
+            yield from _number_problems(name, text, where)
+
+
+def _number_problems(name: str, text: str, where: dict[str, str]) -> Iterator[Problem]:
+    value = pd.to_numeric(text, errors="coerce")
+    low, high = LIMITS.get(name, (-math.inf, math.inf))
+    if pd.isna(value):
+        yield Problem("text in a column of numbers", "a number", "correct it", **where)
+    elif name in OUTCOMES and value not in (0, 1):
+        yield Problem("an impossible outcome", "0 or 1", "recode it, 1 being the event", **where)
+    elif not low <= value <= high:
+        limits = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        yield Problem("an impossible value", limits, "correct it", **where)
+
+
+def _outcome_problems(sheet: Sheet, names: pd.Series, subjects: Sequence[str]) -> Iterator[Problem]:
+    found = {name: sheet.find(name) for name in ("label", "time", "event")}
+    sets = [[found["label"]], [found["time"], found["event"]]]
+    complete = [columns for columns in sets if None not in columns]
+    if not complete:
+        remedy = "name your columns in a study file and give it by --study"
+        yield Problem("no outcome", "a column label, or time and event", remedy, sheet.file, "1")
+        return
+    present = pd.Series(False, names.index)
+    for columns in complete:
+        given = sheet.table[columns].apply(lambda column: ~column.str.casefold().isin([*MISSING_CODES, "", "nan"]))
+        present |= given.all(axis=1)
+    rows = dict(zip(names, sheet.rows, strict=True))
+    with_outcome = set(names[present])
+    for subject in [*subjects, *(name for name in names if name and name not in subjects)]:
+        if subject not in with_outcome:
+            what = "has no outcome" if subject in rows else "is not in the clinical table"
+            remedy = "enter it, or leave the subject out"
+            where = str(rows.get(subject, ""))
+            yield Problem(
+                f"subject {subject} {what}", "label, or time and event", remedy, sheet.file, where, value=str(subject)
+            )
+
+
+MASK_ROLES = ("mask", "mask_reader2", "roi_rough")
+
+
+def check_manifest(
+    path: Path,
+    study: Study | None = None,
+    root: Path = Path(),
+    n_jobs: int = 1,
+    names: Sequence[str] | None = None,
+    progress: bool = True,
+) -> list[Problem]:
+    """Check a manifest and every file it names.
+
+    Parameters
+    ----------
+    path : Path
+        The manifest.
+    study : Study, optional
+        Limits the check to its rows and types the clinical table as the study file says. Without it, the
+        clinical table is checked for what is wrong in any study: missing and infinite cells, text among
+        numbers, negative times, outcomes other than 0 and 1, subjects without outcome.
+    root : Path
+        Project root.
+    n_jobs : int
+        Cases at once.
+    names : sequence of str, optional
+        Ids to check where no study is given; all if not given.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    list of Problem
+        Empty where all is well. Rows that carry an exclusion are not looked into.
+    """
+    table, problems = parse_manifest(Path(path), study.id if study else None)
+    if table.empty:
+        return problems or [_no_rows(path, study)]
+    problems += _study_problems(table, study, str(path)) if study else []
+    problems += _other_manifest(study, Path(path), Path(root)) if study else []
+    cases = []
+    table = table[table["study"].isin(names)] if names is not None else table
+    for name, rows in table.groupby("study", sort=False):
+        files = with_files(rows, Path(path), StudyPaths(str(name), Path(root)))
+        problems += _file_problems(files, str(path))
+        used = files[(files["exclusion"] == "") & files["role"].isin(CASE_ROLES)]
+        cases += [(str(path), _records(group)) for _, group in used.groupby(["subject", "phase"], sort=False)]
+        problems += _table_problems(study, files, Path(path), Path(root))
+    for found in map_cases(_check_case, cases, n_jobs=n_jobs, progress=progress, description="cases"):
+        problems += found
+    return problems
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _no_rows(path: Path, study: Study | None) -> Problem:
+    if study is None:
+        return Problem("the manifest has no rows", remedy="add one row per file", file=str(path))
+    return Problem("no row of this study", remedy="add its files", file=str(path), column="study", value=study.id)
+
+
+def _study_problems(table: pd.DataFrame, study: Study, file: str) -> Iterator[Problem]:
+    """Yield phases and centers that the study file does not know, and subjects without one of its phases."""
+    centers = [center for cohort in study.cohorts.values() for center in cohort.centers]
+    cases = table[table["role"].isin(CASE_ROLES) & (table["exclusion"] == "")]
+    for column, known in (("phase", list(study.phases)), ("center", centers)):
+        for value, rows in cases[~cases[column].isin([*known, ""])].groupby(column):
+            at, remedy = ", ".join(map(str, rows["row"])), "correct it, or add it to the study file"
+            yield Problem(f"unknown {column}", f"one of {', '.join(known)}", remedy, file, at, column, str(value))
+    images = cases[cases["role"] == "image"]
+    optional = set(study.cohorts["segmentation"].centers) if "segmentation" in study.cohorts else set()
+    for subject, rows in images[~images["center"].isin(optional)].groupby("subject", sort=False):
+        for phase in [name for name in study.phases if name not in set(rows["phase"])]:
+            remedy = "add it, or exclude the subject with a reason in the column exclusion"
+            yield Problem(
+                "no image of this phase",
+                "one image per phase",
+                remedy,
+                file,
+                column="phase",
+                value=f"{subject}: {phase}",
+            )
+
+
+def _other_manifest(study: Study, path: Path, root: Path) -> Iterator[Problem]:
+    """Yield that the study file reads another manifest than the one that is checked."""
+    read = manifest_path(study, root)
+    if read.resolve() != path.resolve():
+        remedy = f"write `manifest: {path}` under `data:` in studies/{study.id}.yaml"
+        yield Problem(
+            "the study reads another manifest",
+            str(path),
+            remedy,
+            f"studies/{study.id}.yaml",
+            column="data.manifest",
+            value=str(read),
+        )
+
+
+def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:
+    """Yield files that are missing or differ from their checksum."""
+    for row in files[files["path"] != ""].to_dict("records"):
+        where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": row["path"]}
+        if not row["file"].exists():
+            yield Problem("the file does not exist", remedy="correct the path or fetch the study", **where)
+        elif row["sha256"] and row["file"].is_file() and pooch.file_hash(str(row["file"])) != row["sha256"]:
+            yield Problem("the file differs from its checksum", f"sha256 {row['sha256']}", "fetch it again", **where)
+
+
+def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, root: Path) -> list[Problem]:
+    """Return what is wrong with the clinical table, or with the feature tables."""
+    subjects = files[files["role"].isin(CASE_ROLES) & (files["exclusion"] == "")]
+    centers = dict(zip(subjects["subject"], subjects["center"], strict=True))
+    try:
+        if study is not None and study.data.entry == "features":
+            data = study.data.model_copy(update={"manifest": str(manifest.resolve())})
+            read_feature_study(study.model_copy(update={"data": data}), root)
+            return []
+        if study is not None:
+            return check_typed_sheet(study, clinical_path(study, files, root), centers)
+        sheets = files[(files["role"] == "clinical") & files["file"].map(lambda file: Path(file).is_file())]
+        found = [check_sheet(Path(file), list(centers)) for file in sheets["file"]]
+    except RadsupportError as error:
+        return list(error.problems) or [Problem(error.message)]
+    return [problem for problems in found for problem in problems]
+
+
+def _check_case(item: tuple[str, list[dict[str, Any]]]) -> list[Problem]:
+    """Return what is wrong with the image and masks of one case."""
+    manifest, rows = item
+    by_role = {row["role"]: row for row in reversed(rows)}  # of doubled rows, reported before, the first one
+    first = rows[0]
+    where = {"file": manifest, "column": "role", "value": f"{first['subject']}, {first['phase']}"}
+    problems = []
+    for role, other in (("image", "mask"), ("mask", "image")):
+        if role not in by_role:
+            what = f"a case without {role}"
+            row = str(by_role.get(other, first)["row"])
+            problems.append(Problem(what, f"one {role} per subject and phase", f"add the {role}", row=row, **where))
+    image = _read(by_role.get("image"), problems, manifest)
+    for role in MASK_ROLES:
+        mask = _read(by_role.get(role), problems, manifest)
+        if mask is not None:
+            problems += _mask_problems(image, mask, by_role[role], manifest)
+    return problems
+
+
+def _read(row: dict[str, Any] | None, problems: list[Problem], manifest: str) -> sitk.Image | None:
+    """Read one file, keeping why it can not be read; a file that is missing was reported before."""
+    if row is None or not row["file"].is_file():
+        return None
+    try:
+        return read_image(row["file"]) if row["role"] == "image" else read_label_map(row["file"])
+    except RadsupportError as error:
+        found = error.problems or (Problem(error.message),)
+        for p in found:
+            remedy = p.remedy or "export it again"
+            problems.append(
+                Problem(p.what, p.expected, remedy, manifest, str(row["row"]), "path", _value(row, p.value))
+            )
+        return None
+
+
+def _value(row: dict[str, Any], value: str) -> str:
+    return f"{row['path']} ({value})" if value else str(row["path"])
+
+
+def _mask_problems(image: sitk.Image | None, mask: sitk.Image, row: dict[str, Any], manifest: str) -> Iterator[Problem]:
+    where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
+    array = sitk.GetArrayViewFromImage(mask)
+    labels, voxels = label_values(array), int((array != 0).sum())
+    if not labels:
+        yield Problem("the mask is empty", "the voxels of one region", "draw the region, or exclude the case", **where)
+    elif len(labels) > 1:
+        shown = ", ".join(map(str, labels))
+        yield Problem(f"the mask holds several labels: {shown}", "one label", "keep the one to be measured", **where)
+    elif voxels < MIN_VOXELS:
+        yield Problem(
+            "the mask holds a single voxel", f"{MIN_VOXELS} or more", "draw the region, or exclude the case", **where
+        )
+    if image is None:
+        return
+    try:
+        check_geometry(image, mask, str(row["path"]))
+    except GeometryError as error:
+        for p in error.problems:
+            yield Problem(f"image and mask differ in space: {p.what}", p.expected, p.remedy, **where)

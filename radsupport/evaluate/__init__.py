@@ -1,0 +1,1 @@
+"""How good a signature is: a table of predictions in, tidy tables out, every choice an argument."""

@@ -1,0 +1,300 @@
+"""Which outlines a radiologist should look at first, and why.
+
+Quality of one mask: counts and flags, and what happens to a case that carries each flag.
+
+What a radiologist looks at to check masks: the largest slice of each case with the tumour's outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import SimpleITK as sitk
+from scipy import ndimage
+
+from radsupport.errors import MaskError, RadsupportError
+from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.reading import label_values, read_image, read_mask, select_label
+from radsupport.imaging.regions import bounding_box, crop, largest_slice, maximum_diameters, slice_areas
+from radsupport.parallel import map_cases
+from radsupport.stats.agreement import dice
+
+FAR_FROM_OTHERS = 3.5
+"""Distance from the median, in SDs estimated from the median absolute deviation, from which HU are remarkable."""
+SIZE_RATIO, SIZE_MM = 1.3, 5.0
+"""Outlines of two phases differ in size where the diameters differ by this factor and by this many mm."""
+LOW_DICE = 0.7
+FEW_SLICES = 4
+
+
+def readers_dice(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = True) -> pd.DataFrame:
+    """Return the Dice coefficient of both readers' outlines of every case that was outlined twice.
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Table `cases`; the preprocessed masks are compared.
+    n_jobs : int
+    progress : bool
+
+    Returns
+    -------
+    pandas.DataFrame
+        subject, phase, center, dice; a pair that can not be compared is left out.
+    """
+    columns = ["subject", "phase", "center", "dice"]
+    if "mask_reader2" not in cases:
+        return pd.DataFrame(columns=columns)
+    twice = cases[cases["mask_reader2"].notna() & cases["mask"].notna() & (cases["exclusion"] == "")]
+    items = twice[["subject", "phase", "center", "mask", "mask_reader2"]].to_dict("records")
+    found = map_cases(_dice, items, n_jobs=n_jobs, progress=progress, description="readers")
+    return pd.DataFrame([row for row in found if row is not None], columns=columns)
+
+
+def _dice(row: Mapping[Any, Any]) -> dict[str, Any] | None:
+    try:
+        masks = [sitk.GetArrayFromImage(read_mask(row[key])) for key in ("mask", "mask_reader2")]
+        value = dice(*masks)
+    except (MaskError, RadsupportError):
+        return None
+    return {key: row[key] for key in ("subject", "phase", "center")} | {"dice": value}
+
+
+def case_flags(cases: pd.DataFrame, twice: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return why each case deserves a look, the cases with most reasons first.
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Table `cases`.
+    twice : pandas.DataFrame, optional
+        As `readers_dice` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        subject, phase, center, flags (text, reasons separated by "; ", "" for none), n_flags; one row per usable case.
+    """
+    used = cases[cases["exclusion"] == ""].reset_index(drop=True)
+    reasons: list[list[str]] = [_own_reasons(row) for row in used.to_dict("records")]
+    for index in _far_from_others(used):
+        reasons[index].append("unusual mean HU")
+    for index in _phases_disagree(used):
+        reasons[index].append("size differs between phases")
+    if twice is not None:
+        low = twice[twice["dice"] < LOW_DICE].set_index(["subject", "phase"])["dice"]
+        for index, key in enumerate(zip(used["subject"], used["phase"], strict=True)):
+            if key in low.index:
+                reasons[index].append(f"readers differ (Dice {low[key]:.2f})")
+    table = used[["subject", "phase", "center"]].assign(
+        flags=["; ".join(r) for r in reasons], n_flags=list(map(len, reasons))
+    )
+    return table.sort_values("n_flags", ascending=False, kind="stable", ignore_index=True)
+
+
+def _own_reasons(row: Mapping[Any, Any]) -> list[str]:
+    """Return the warnings and repairs of one case, and whether it has few slices."""
+    texts = [str(row.get(key) or "") for key in ("warnings", "geometry")]
+    reasons = [part for text in texts for part in text.split("; ") if part]
+    few = row.get("slices")
+    if few is not None and few == few and few < FEW_SLICES and not row.get("one_slice"):
+        reasons.append(f"{int(few)} slices only")
+    return reasons
+
+
+def _far_from_others(used: pd.DataFrame) -> list[int]:
+    """Return the rows whose mean HU lies far from the median of their center and phase."""
+    far: list[int] = []
+    for _, rows in used.groupby(["center", "phase"]):
+        distance = (rows["hu_mean"] - rows["hu_mean"].median()).abs()
+        scale = 1.4826 * float(distance.median())
+        if len(rows) >= 5 and scale > 0:
+            far += rows.index[distance / scale > FAR_FROM_OTHERS].tolist()
+    return far
+
+
+def _phases_disagree(used: pd.DataFrame) -> list[int]:
+    """Return the rows whose diameter differs much from the median over the subject's phases."""
+    middle = used.groupby("subject")["max_axial_diameter_mm"].transform("median")
+    ratio = np.maximum(used["max_axial_diameter_mm"] / middle, middle / used["max_axial_diameter_mm"])
+    apart = (used["max_axial_diameter_mm"] - middle).abs()
+    return used.index[(ratio > SIZE_RATIO) & (apart > SIZE_MM)].tolist()
+
+
+def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
+    """Count each warning, repair and reason for exclusion, with the subjects it concerns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        kind, reason, cases (number), subjects (the first six).
+    """
+    rows = []
+    for kind, words in (("warnings", "warning"), ("geometry", "repair"), ("exclusion", "exclusion")):
+        text = cases[kind].fillna("").astype(str)
+        parts = text.map(lambda value: [part for part in value.split("; ") if part])
+        for reason in sorted({part for found in parts for part in found}):
+            hit = cases[[reason in found for found in parts]]
+            named = sorted(set(hit["subject"]))
+            shown = ", ".join(named[:6]) + (" …" if len(named) > 6 else "")
+            rows.append({"kind": words, "reason": reason, "cases": len(hit), "subjects": shown})
+    return pd.DataFrame(rows, columns=["kind", "reason", "cases", "subjects"])
+
+
+def quality_table(cases: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
+    """Return what is known about each mask, one row per case, flagged cases first."""
+    columns = ["voxels", "slices", "n_islands", "hole_voxels", "volume_mm3", "max_axial_diameter_mm", "hu_mean"]
+    keys = ["subject", "phase"]
+    return flags[[*keys, "flags"]].merge(cases[[*keys, *columns]], on=keys, how="left")
+
+
+MIN_VOXELS = 2
+
+MASK_POLICIES = pd.DataFrame(
+    [
+        ("empty mask", "empty", "refuse", "no features; the case stays in every table with its reason"),
+        ("several labels", "n_labels", "refuse", "unless the study names the label to measure"),
+        ("fractional values", "not_a_mask", "refuse", "a probability map has to be thresholded first"),
+        ("one voxel", "one_voxel", "refuse", "nothing can be measured in a single voxel"),
+        ("one slice", "one_slice", "warn", "measured; 3-D shape and texture mean little"),
+        ("several islands", "n_islands", "warn", "all islands are measured together, as drawn"),
+        ("holes", "hole_voxels", "warn", "left open, as drawn (necrosis may be left out on purpose)"),
+        ("touches the image border", "touches_border", "warn", "measured; the tumour may be cut off"),
+        ("partly or fully outside the image", "outside_image", "refuse", "image and mask do not belong together"),
+        ("geometry differs by rounding", "rounding", "repair", "the image's header is copied onto the mask"),
+        ("axes flipped or mask cropped", "regridded", "repair", "voxels are moved exactly, none is interpolated"),
+        ("geometry really differs", "geometry", "refuse", "an interpolated mask would be another mask"),
+    ],
+    columns=["condition", "flag", "policy", "what_happens"],
+)
+"""What is done about each fault of a mask: repaired, measured with a warning, or refused."""
+
+
+def mask_quality(image: sitk.Image, mask: sitk.Image, label: int | None = None) -> dict[str, Any]:
+    """Count what a reader should know about a mask before trusting its features.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        CT in HU.
+    mask : SimpleITK.Image
+        On the image's grid (see `radsupport.imaging.geometry.check_geometry`).
+    label : int, optional
+        Label to measure where the mask holds several.
+
+    Returns
+    -------
+    dict
+        ``n_labels``, ``voxels``, ``slices`` (axial), ``n_islands`` (26-neighbourhood), ``largest_island_share``,
+        ``hole_voxels`` (enclosed background), ``one_voxel``, ``one_slice``, ``touches_border`` (bool),
+        ``volume_mm3``, ``max_diameter_mm`` (3-D), ``max_axial_diameter_mm``, ``hu_mean``, ``hu_sd``, ``hu_min``,
+        ``hu_max`` inside the region.
+
+    Raises
+    ------
+    MaskError
+        Empty, several labels and none named, or not the image's size.
+    """
+    if image.GetSize() != mask.GetSize():
+        raise MaskError(f"The mask's size {mask.GetSize()} is not the image's {image.GetSize()}.")
+    n_labels = len(label_values(sitk.GetArrayViewFromImage(mask)))
+    region = sitk.GetArrayFromImage(select_label(mask, label)) != 0
+    box = ndimage.find_objects(region.astype(np.uint8))[0]
+    inside, values = region[box], sitk.GetArrayViewFromImage(image)[box][region[box]].astype(float)
+    spacing = np.asarray(image.GetSpacing())[::-1]
+    diameters = maximum_diameters(inside, spacing)
+    voxels, slices = int(inside.sum()), int(inside.any(axis=(1, 2)).sum())
+    return {
+        "n_labels": n_labels,
+        "voxels": voxels,
+        "slices": slices,
+        **_parts(inside),
+        "one_voxel": voxels < MIN_VOXELS,
+        "one_slice": slices == 1,
+        "touches_border": any(s.start == 0 or s.stop == n for s, n in zip(box, region.shape, strict=True)),
+        "volume_mm3": voxels * float(np.prod(spacing)),
+        "max_diameter_mm": diameters["3d"],
+        "max_axial_diameter_mm": diameters["slice"],
+        "hu_mean": values.mean(),
+        "hu_sd": values.std(ddof=1) if voxels > 1 else float("nan"),
+        "hu_min": values.min(),
+        "hu_max": values.max(),
+    }
+
+
+def warnings_of(quality: dict[str, Any]) -> list[str]:
+    """Return the conditions of `MASK_POLICIES` with the policy *warn* that one mask meets."""
+    met = {
+        "one slice": quality["one_slice"],
+        "several islands": quality["n_islands"] > 1,
+        "holes": quality["hole_voxels"] > 0,
+        "touches the image border": quality["touches_border"],
+    }
+    return [condition for condition, is_met in met.items() if is_met]
+
+
+def _parts(inside: npt.NDArray) -> dict[str, Any]:
+    """Count islands and enclosed holes of a region cut to its box."""
+    islands, n_islands = ndimage.label(inside, np.ones((3, 3, 3)))
+    sizes = np.bincount(islands.ravel())[1:]
+    padded = np.pad(inside, 1)
+    holes = ndimage.binary_fill_holes(padded) & ~padded
+    return {
+        "n_islands": int(n_islands),
+        "largest_island_share": float(sizes.max() / sizes.sum()),
+        "hole_voxels": int(holes.sum()),
+    }
+
+
+def contact_sheet_data(
+    cases: pd.DataFrame, margin_mm: float = 15.0, label: int | None = None, n_jobs: int = 1
+) -> pd.DataFrame:
+    """Return the largest axial section of every usable case, for a contact sheet of the cohort.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        Table `cases`: ``subject``, ``phase``, ``image``, ``mask``, and ``exclusion`` and ``warnings`` where there are.
+    margin_mm : float
+        Tissue shown around the tumour.
+    label : int, optional
+        Label to show where masks hold several.
+    n_jobs : int
+        Cases read at once.
+
+    Returns
+    -------
+    DataFrame
+        One row per case: ``subject``, ``phase``, ``slice`` (z index in the image), ``image`` (2-D, HU), ``mask`` (2-D),
+        ``spacing`` ((row, column) in mm), ``area_mm2``, ``warnings``. Cases with a reason for exclusion are left out.
+    """
+    usable = cases[cases["exclusion"].fillna("") == ""] if "exclusion" in cases else cases
+    items = [(row, margin_mm, label) for row in usable.to_dict("records")]
+    return pd.DataFrame(map_cases(_section_of, items, n_jobs=n_jobs, progress=False))
+
+
+def _section_of(item: tuple[Mapping[Any, Any], float, int | None]) -> dict[str, Any]:
+    return _section(*item)
+
+
+def _section(case: Mapping[Any, Any], margin_mm: float, label: int | None) -> dict[str, Any]:
+    image = read_image(case["image"])
+    mask = check_geometry(image, read_mask(case["mask"], label), str(case["mask"])).mask
+    z, areas = largest_slice(mask), slice_areas(mask)
+    box = bounding_box(mask, (margin_mm, margin_mm, 0))
+    small_image, small_mask = crop(image, box), crop(mask, box, 0)
+    spacing = image.GetSpacing()
+    return {
+        "subject": case["subject"],
+        "phase": case["phase"],
+        "slice": z,
+        "image": sitk.GetArrayFromImage(small_image)[z - box.start[2]],
+        "mask": sitk.GetArrayFromImage(small_mask)[z - box.start[2]],
+        "spacing": (spacing[1], spacing[0]),
+        "area_mm2": float(areas[z]),
+        "warnings": str(case.get("warnings") or ""),
+    }

@@ -1,0 +1,1 @@
+"""From features to signatures: selection, learners, tuning, cross-validation, harmonisation."""

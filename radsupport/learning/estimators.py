@@ -1,0 +1,362 @@
+"""Learners that no kept library has in the form the papers used; the others come from scikit-learn as they are.
+
+Selection, learners, cross-validation and signatures.
+
+Survival learners: scikit-survival's Cox models in the form a signature needs, a risk per subject.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit, logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import SVC
+from sklearn.utils.validation import check_is_fitted, validate_data
+from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
+
+from radsupport.checks import FloatArray, IntArray, as_binary
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.stats.penalised import BinomialLoss, solve_path
+
+FLATTEST = 0.01  # log-odds per SD of the decision value
+
+
+class BinaryRisk(ClassifierMixin, BaseEstimator):
+    """Base of two-class learners: checks the input and turns a risk into what scikit-learn asks for."""
+
+    def _checked(self, X: Any, y: Any) -> tuple[FloatArray, IntArray]:
+        X, _ = validate_data(self, X, y, dtype=float)
+        self.classes_ = np.array([0, 1])
+        return X, as_binary(y, "y", X.shape[0])
+
+    def _features(self, X: Any) -> FloatArray:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=float, reset=False)
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return P(0) and P(1), shape (n_subjects, 2)."""
+        risk = self._risk(self._features(X))
+        return np.column_stack([1.0 - risk, risk])
+
+    def predict(self, X: Any) -> IntArray:
+        """Return the class with the higher probability."""
+        return (self.predict_proba(X)[:, 1] > 0.5).astype(np.int64)
+
+
+class ScaledSVC(SVC):
+    """Support vector machine whose decision values are z-scored by those of its own training subjects.
+
+    At a small C all subjects are support vectors at the bound and the bias is hardly determined: it jumps
+    between folds while the order of subjects stays. On this scale values of different folds can be pooled.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ScaledSVC:
+        """Fit, and keep mean and SD of the training decision values."""
+        super().fit(X, y, sample_weight)
+        values = super().decision_function(X)
+        self.center_, self.scale_ = float(values.mean()), float(values.std()) or 1.0
+        return self
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the scaled decision value, higher towards the event."""
+        return (super().decision_function(X) - self.center_) / self.scale_
+
+
+class PlattSVC(BinaryRisk):
+    """Support vector machine with class weights and Platt's probability.
+
+    The probability is a logistic function of the (scaled) decision value, fitted on out-of-fold decision
+    values with Platt's targets (n1 + 1)/(n1 + 2) and 1/(n0 + 2); scikit-learn deprecates
+    ``SVC(probability=True)`` and its calibration classes allow a falling curve. Here the curve may not fall:
+    where the out-of-fold decision values say nothing or point the wrong way, the risk keeps the machine's
+    order but hardly leaves the prevalence (`FLATTEST`).
+
+    Parameters
+    ----------
+    C, gamma, kernel
+        As in ``sklearn.svm.SVC``; ``class_weight`` is "balanced".
+    folds : int
+        Stratified folds of the calibration; fewer where the smaller class has fewer subjects.
+    seed : int
+        Of the folds.
+    """
+
+    def __init__(
+        self, C: float = 1.0, gamma: float | str = "scale", kernel: str = "rbf", folds: int = 5, seed: int = 0
+    ) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.kernel = kernel
+        self.folds = folds
+        self.seed = seed
+
+    def for_tuning(self) -> ScaledSVC:
+        """Return the machine without its probability: the same order of subjects, a sixth of the work."""
+        return ScaledSVC(C=self.C, gamma=self.gamma, kernel=self.kernel, class_weight="balanced")
+
+    def fit(self, X: Any, y: Any, out_of_fold: FloatArray | None = None) -> PlattSVC:
+        """Fit the machine on everything and the curve on out-of-fold decision values.
+
+        Parameters
+        ----------
+        out_of_fold : array, shape (n_subjects,), optional
+            Decision values of `for_tuning` machines that did not see the subject. Where features were selected
+            before, these must come from folds that selected anew, or the curve is too steep.
+        """
+        X, label = self._checked(X, y)
+        if out_of_fold is None:
+            smallest = int(np.bincount(label).min())
+            if smallest < 2 or self.folds < 2:
+                raise NotEstimableError(
+                    f"PlattSVC needs two subjects of each class and two folds; there are {smallest}."
+                )
+            folds = StratifiedKFold(min(self.folds, smallest), shuffle=True, random_state=self.seed)
+            out_of_fold = cross_val_predict(self.for_tuning(), X, label, cv=folds, method="decision_function")
+        self.slope_, self.intercept_ = platt_curve(out_of_fold, label)
+        self.machine_ = self.for_tuning().fit(X, label)
+        return self
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the scaled decision value, higher towards the event."""
+        return self.machine_.decision_function(self._features(X))
+
+    def risk_of_scores(self, scores: FloatArray) -> FloatArray:
+        """Return the probability of the event at these decision values."""
+        check_is_fitted(self)
+        return expit(self.slope_ * scores + self.intercept_)
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        return self.risk_of_scores(self.machine_.decision_function(X))
+
+
+def platt_curve(scores: FloatArray, label: IntArray) -> tuple[float, float]:
+    """Return slope (at least `FLATTEST`) and intercept of the log-odds over the score (Platt 1999).
+
+    Parameters
+    ----------
+    scores : array, shape (n_subjects,)
+        Out-of-fold decision values in SD of the training ones; differences of 1e-6 are rounding noise.
+    label : array, shape (n_subjects,)
+        0/1.
+    """
+    n1, n0 = int(label.sum()), int((1 - label).sum())
+    target = np.where(label == 1, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
+    spread = float(scores.std())
+    if spread > 1e-6:
+        # A fractional target is one subject counted in both classes, with the target as weight.
+        twice = np.concatenate([scores, scores])[:, None] / spread
+        classes = np.repeat([1, 0], len(scores))
+        fit = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
+        fit.fit(twice, classes, sample_weight=np.concatenate([target, 1 - target]))
+        slope = float(fit.coef_[0, 0]) / spread
+        if slope > FLATTEST:
+            return slope, float(fit.intercept_[0])
+    mean = float(target.mean())
+    return FLATTEST, float(np.log(mean / (1 - mean)))
+
+
+class PenalisedLogistic(BinaryRisk):
+    """Logistic regression with an elastic-net penalty whose strength is a share of the largest useful one.
+
+    Penalty as in glmnet: lambda * (mixing * |b| + (1 - mixing) / 2 * b²), lambda = `strength` * lambda_max,
+    lambda_max being the smallest lambda at which a LASSO of this mixing has no feature (mixing below 0.001
+    counts as 0.001, as in glmnet). The columns should be z-scored before. Ridge is scikit-learn's; the L1 part is
+    solved exactly by `radsupport.stats.penalised` (ten times faster than scikit-learn's saga, which stops early).
+
+    Parameters
+    ----------
+    strength : float
+        In (0, 1].
+    mixing : float
+        1 LASSO, 0 ridge.
+    """
+
+    def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
+        self.strength = strength
+        self.mixing = mixing
+
+    def fit(self, X: Any, y: Any) -> PenalisedLogistic:
+        """Fit; where no column has any association the risk is the prevalence."""
+        X, label = self._checked(X, y)
+        if not 0 < self.strength <= 1 or not 0 <= self.mixing <= 1:
+            raise InputError(f"strength must be in (0, 1], mixing in [0, 1]; got {self.strength}, {self.mixing}.")
+        n = len(label)
+        slope = float(np.abs((X - X.mean(axis=0)).T @ (label - label.mean())).max()) / n
+        self.lambda_ = max(self.strength * slope / max(self.mixing, 1e-3), 1e-10)
+        if self.mixing > 0:
+            self.coef_, self.intercept_ = _elastic_net(X, label, self.lambda_, self.strength, self.mixing)
+            return self
+        model = LogisticRegression(C=1 / (n * self.lambda_), tol=1e-6, max_iter=5000)
+        with warnings.catch_warnings():
+            # At a weak penalty with more columns than subjects the last digits never settle; the risk has.
+            warnings.filterwarnings("ignore", "The max_iter was reached", ConvergenceWarning)
+            model.fit(X, label)
+        self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
+        return self
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the log-odds of the event."""
+        return self.intercept_ + self._features(X) @ self.coef_
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        return expit(self.intercept_ + X @ self.coef_)
+
+
+def _elastic_net(
+    X: FloatArray, label: IntArray, penalty: float, strength: float, mixing: float
+) -> tuple[FloatArray, float]:
+    """Return coefficients and intercept at one penalty, reached from the largest one in halving steps."""
+    if penalty <= 1e-10:  # nothing is associated: no path to follow
+        return np.zeros(X.shape[1]), float(logit(label.mean()))
+    design = np.column_stack([np.ones(len(X)), X])
+    penalised = np.concatenate([[0.0], np.ones(X.shape[1])])
+    steps = penalty / strength * np.geomspace(1.0, strength, 1 + int(np.ceil(-np.log2(strength))))
+    path = solve_path(BinomialLoss(label), design, penalised, mixing, steps, 0, 0.0)
+    return path.coef[-1, 1:], float(path.coef[-1, 0])
+
+
+class NaiveBayes(BinaryRisk):
+    """Naive Bayes with normal densities or, as R's ``klaR::NaiveBayes(usekernel = TRUE)``, kernel densities.
+
+    Kernel densities are Gaussian with R's ``bw.nrd0`` bandwidth per column and class; the kernel part is
+    own code, scikit-learn having normal densities only.
+
+    Parameters
+    ----------
+    kernel : bool
+        Kernel densities instead of normal ones.
+    """
+
+    def __init__(self, kernel: bool = False) -> None:
+        self.kernel = kernel
+
+    def fit(self, X: Any, y: Any) -> NaiveBayes:
+        """Estimate prior and densities per class."""
+        X, label = self._checked(X, y)
+        if not self.kernel:
+            self.normal_ = GaussianNB().fit(X, label)
+            return self
+        self.prior_ = np.bincount(label) / len(label)
+        self.groups_ = [X[label == k] for k in (0, 1)]
+        self.bandwidths_ = [bandwidth(group) for group in self.groups_]
+        return self
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        if not self.kernel:
+            return self.normal_.predict_proba(X)[:, 1]
+        joint = [
+            np.log(prior) + log_kernel_density(X, group, width).sum(axis=1)
+            for prior, group, width in zip(self.prior_, self.groups_, self.bandwidths_, strict=True)
+        ]
+        return expit(joint[1] - joint[0])
+
+
+def bandwidth(values: FloatArray) -> FloatArray:
+    """R's ``bw.nrd0`` per column: 0.9 min(SD, IQR / 1.34) n^(-1/5); shape (n_subjects, n_features)."""
+    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+    quarter = np.subtract(*np.quantile(values, [0.75, 0.25], axis=0)) / 1.34
+    low = np.minimum(sd, quarter)
+    low = np.where(low > 0, low, np.where(sd > 0, sd, np.abs(values[0])))
+    return 0.9 * np.where(low > 0, low, 1.0) * len(values) ** -0.2
+
+
+def log_kernel_density(at: FloatArray, values: FloatArray, width: FloatArray) -> FloatArray:
+    """Log of the Gaussian kernel density of each column of `values`, at each row of `at`; shape of `at`.
+
+    A density below 0.001 counts as 0.001 (klaR's threshold), so that one outlying value does not decide alone.
+    """
+    distance = (at[:, None, :] - values[None, :, :]) / width
+    density = logsumexp(-0.5 * distance**2, axis=1) - np.log(len(values) * width * np.sqrt(2 * np.pi))
+    return np.maximum(density, np.log(1e-3))
+
+
+class GivenRisk(BaseEstimator):
+    """The risk is the one column itself; nothing is fitted (a published or a network's probability)."""
+
+    def fit(self, X: Any, y: Any) -> GivenRisk:
+        """Check that there is one column, without gaps."""
+        values = np.asarray(X, dtype=float)
+        if values.ndim != 2 or values.shape[1] != 1 or not np.isfinite(values).all():
+            raise InputError(f"A given risk is one column without missing values; the table's shape is {values.shape}.")
+        self.n_features_in_ = 1
+        return self
+
+    def predict(self, X: Any) -> FloatArray:
+        """Return the column."""
+        check_is_fitted(self)
+        return np.asarray(X, dtype=float)[:, 0]
+
+
+class LinearRisk(BaseEstimator):
+    """Base of Cox learners: the risk is the linear predictor."""
+
+    coef_: FloatArray
+
+    def predict(self, X: Any) -> FloatArray:
+        """Return the linear predictor, shape (n_subjects,): higher is worse."""
+        check_is_fitted(self)
+        return np.asarray(X, dtype=float) @ self.coef_
+
+
+class CoxRisk(LinearRisk):
+    """Cox regression with Efron ties (scikit-survival) and a ridge penalty so weak that it only ends separation.
+
+    Parameters
+    ----------
+    alpha : float
+        Ridge penalty, against the log-likelihood summed over events; columns z-scored.
+    """
+
+    def __init__(self, alpha: float = 1e-3) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: Any, y: Any) -> CoxRisk:
+        """Fit on columns that were z-scored and scikit-survival's structured outcome."""
+        with warnings.catch_warnings():
+            # scikit-survival's baseline hazard, not used here, divides by a risk set that rounds to nothing.
+            warnings.filterwarnings("ignore", "divide by zero encountered in divide", RuntimeWarning)
+            warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning)
+            try:
+                model = CoxPHSurvivalAnalysis(alpha=self.alpha, ties="efron").fit(X, y)
+            except (ValueError, np.linalg.LinAlgError) as error:
+                raise NotEstimableError(f"Cox regression on {np.shape(X)[1]} columns failed: {error}") from error
+        self.coef_ = model.coef_
+        return self
+
+
+class PenalisedCox(LinearRisk):
+    """Cox regression with an elastic-net penalty (scikit-survival's Coxnet) at a share of the largest useful one.
+
+    Parameters
+    ----------
+    strength : float
+        Share of lambda_max, in (0, 1]; the path from lambda_max down to it is fitted.
+    mixing : float
+        1 LASSO, above 0.
+    """
+
+    #: With few events the C-index of inner folds is too noisy to pick the weakest of the penalties by.
+    strongest_first = True
+
+    def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
+        self.strength = strength
+        self.mixing = mixing
+
+    def fit(self, X: Any, y: Any) -> PenalisedCox:
+        """Fit on columns that were z-scored and scikit-survival's structured outcome."""
+        if not 0 < self.strength <= 1 or not 0 < self.mixing <= 1:
+            raise InputError(f"strength and mixing must be in (0, 1]; got {self.strength}, {self.mixing}.")
+        ratio = min(self.strength, 0.999)
+        model = CoxnetSurvivalAnalysis(n_alphas=20, alpha_min_ratio=ratio, l1_ratio=self.mixing).fit(X, y)
+        self.coef_ = model.coef_[:, -1]
+        return self

@@ -1,0 +1,339 @@
+"""What a fitted signature is made of: chosen features, their coefficients, stability and correlation.
+
+The penalty of a signature's LASSO: coefficients along it, its cross-validated error, and what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.checks import FloatArray
+from radsupport.learning.combination import Combination
+from radsupport.learning.estimators import PenalisedCox, PenalisedLogistic
+from radsupport.learning.learners import GIVEN
+from radsupport.learning.selection import LassoSelector
+from radsupport.learning.signatures import Assembly, SignatureRun, training_data
+from radsupport.settings.study import Study
+from radsupport.stats.lasso import LassoPath, lasso_binomial, lasso_cox
+from radsupport.stats.outcome import Target, as_target, is_survival
+
+STABILITY_COLUMNS = ["signature", "feature", "times_selected", "fits", "share"]
+CORRELATED = 14  # features whose correlations are drawn, at most
+
+
+def learner_of(model: Any) -> Any:
+    """Return the fitted learner of a signature; of a combination, that of its own columns."""
+    pipeline = model.meta_ if isinstance(model, Combination) else model
+    return pipeline.pipeline_.steps[-1][1]
+
+
+def linear_coefficients(learner: Any) -> FloatArray | None:
+    """Return the coefficients of a linear learner per column it was given, None for any other learner.
+
+    Log-odds per unit of the column (log hazard for Cox learners); columns are z-scored, so a unit is one SD. The
+    support vector machine's are those of its logistic curve; glmBoost's are doubled, its score being half the log-odds.
+    """
+    machine = getattr(learner, "machine_", None)
+    if machine is not None:
+        if machine.kernel != "linear":
+            return None
+        return np.asarray(learner.slope_ * machine.coef_[0] / machine.scale_, dtype=float)
+    coefs = getattr(learner, "coef_", None)
+    if coefs is None:
+        return None
+    doubled = 2.0 if getattr(learner, "family", "") == "half_logit" else 1.0
+    return doubled * np.asarray(coefs, dtype=float).ravel()
+
+
+def chosen_by(model: Any) -> pd.Series:
+    """Return the coefficient of every feature that a fitted signature uses, NaN where the learner has none.
+
+    Features that reach an L1-penalised or boosted learner and get a coefficient of 0 are not among them.
+    """
+    coefs = linear_coefficients(learner_of(model))
+    if coefs is None:
+        return pd.Series(np.nan, index=list(model.features_), dtype=float)
+    return pd.Series(np.where(coefs != 0, coefs, np.nan), index=list(model.features_), dtype=float).dropna()
+
+
+def stability(run: SignatureRun) -> pd.DataFrame:
+    """Return in how many fits (folds of all divisions) each signature chose each feature.
+
+    Returns
+    -------
+    DataFrame
+        signature, feature, times_selected, fits, share; the most stable first.
+    """
+    tables = []
+    for name, result in run.results.items():
+        models = [model for fold_models in result.models for model in fold_models.values()]
+        if not hasattr(models[0], "features_") or not models[0].features_:
+            continue
+        chosen = pd.Series([feature for model in models for feature in chosen_by(model).index], dtype=object)
+        counts = chosen.value_counts(sort=False).rename_axis("feature").reset_index(name="times_selected")
+        tables.append(counts.assign(signature=name, fits=len(models), share=counts["times_selected"] / len(models)))
+    if not tables:
+        return pd.DataFrame(columns=STABILITY_COLUMNS)
+    table = pd.concat(tables, ignore_index=True)[STABILITY_COLUMNS]
+    order = pd.Series(range(len(run.results)), index=list(run.results))
+    table["order"] = table["signature"].map(order)
+    table = table.sort_values(["order", "times_selected", "feature"], ascending=[True, False, True], ignore_index=True)
+    return table[STABILITY_COLUMNS]
+
+
+def chosen_features(run: SignatureRun, study: Study) -> pd.DataFrame:
+    """Return what each signature uses after its fit on all training patients.
+
+    Returns
+    -------
+    DataFrame
+        signature, feature, coefficient (log-odds or log hazard per SD; NaN where the learner has none), odds_ratio or
+        hazard_ratio per SD, share of the folds' fits that chose it; the largest coefficients first.
+    """
+    ratio = "odds_ratio" if study.endpoint.primary == "label" else "hazard_ratio"
+    shares = stability(run).set_index(["signature", "feature"])["share"]
+    tables = []
+    for name, result in run.results.items():
+        if result.refit is None or study_learner(study, name) in GIVEN:
+            continue
+        chosen = chosen_by(result.refit)
+        table = pd.DataFrame({"signature": name, "feature": chosen.index, "coefficient": chosen.to_numpy()})
+        table["share"] = shares.reindex(pd.MultiIndex.from_frame(table[["signature", "feature"]])).fillna(0).to_numpy()
+        tables.append(table.sort_values("coefficient", key=abs, ascending=False, kind="stable", na_position="last"))
+    columns = ["signature", "feature", "coefficient", ratio, "share"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(tables, ignore_index=True)
+    with np.errstate(over="ignore"):
+        table[ratio] = np.exp(table["coefficient"])
+    return table[columns]
+
+
+def study_learner(study: Study, name: str) -> str:
+    """Return the learner of a signature; empty for one that the study does not name."""
+    return next((s.learner for s in study.signatures if s.name == name), "")
+
+
+def shown_signatures(study: Study, run: SignatureRun) -> list[str]:
+    """Return the signatures whose coefficients are shown: ``modelling.shown``, or the parts of the best signature."""
+    names = study.modelling.shown or _parts(study, study.validation.best or study.signatures[0].name)
+    fitted = [name for name in names if name in run.results and study_learner(study, name) not in GIVEN]
+    return list(dict.fromkeys(fitted))
+
+
+def _parts(study: Study, name: str) -> list[str]:
+    signature = study.signature(name)
+    return [part for own in signature.combines for part in _parts(study, own)] if signature.combines else [name]
+
+
+def most_chosen(table: pd.DataFrame, names: list[str], most: int = 8) -> pd.DataFrame:
+    """Return the rows of `stability` with the features that each signature chose most often, at most `most` of each.
+
+    Among features chosen equally often the first in alphabetical order are taken; `tie_words` says where that cut.
+    """
+    return table[table["signature"].isin(names)].groupby("signature", sort=False).head(most)
+
+
+def ordered_features(chosen: pd.DataFrame, name: str, seed: int) -> list[str]:
+    """Return the features of a signature, the most telling first.
+
+    By the size of the coefficient; where the learner has none, by the share of fits that chose the feature, in an order
+    drawn by lot among equal shares (the table's order would put one family of features before all others).
+    """
+    own = chosen[chosen["signature"] == name]
+    if own["coefficient"].isna().all():
+        lot = np.random.default_rng([seed, len(own)]).permutation(len(own))
+        return own.iloc[lot].sort_values("share", ascending=False, kind="stable")["feature"].tolist()
+    return own.sort_values("coefficient", key=abs, ascending=False, kind="stable")["feature"].tolist()
+
+
+def correlation_table(
+    study: Study, assembly: Assembly, chosen: pd.DataFrame, name: str, most: int = CORRELATED
+) -> pd.DataFrame:
+    """Return Pearson's r between the features that a signature uses, in the training cohort.
+
+    Parameters
+    ----------
+    chosen : DataFrame
+        `chosen_features`.
+    name : str
+        Signature.
+    most : int
+        Features at most, the first of `ordered_features`.
+
+    Returns
+    -------
+    DataFrame
+        feature_a, feature_b, r; one row per pair; empty for fewer than two numeric features.
+    """
+    columns, *_ = training_data(study, assembly, name)
+    table = columns if isinstance(columns, pd.DataFrame) else columns.refit
+    names = [f for f in ordered_features(chosen, name, study.seed) if f in table.columns]
+    names = [f for f in names if pd.api.types.is_numeric_dtype(table[f])][:most]
+    r = table[names].corr().to_numpy()
+    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
+    return pd.DataFrame(
+        {
+            "feature_a": [names[i] for i, _ in pairs],
+            "feature_b": [names[j] for _, j in pairs],
+            "r": [r[p] for p in pairs],
+        }
+    )
+
+
+def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
+    """Return a feature's name with blanks for underscores, its phase in front and a category's level behind.
+
+    Parameters
+    ----------
+    feature : str
+        ``<phase>__<name>``, a column, or ``<column>=<level>``.
+    labels : mapping, optional
+        Words for columns.
+    """
+    column, equals, level = feature.partition("=")
+    if column in (labels or {}):
+        return f"{(labels or {})[column]}: {level}" if equals else (labels or {})[column]
+    phase, _, rest = feature.replace("=", ": ", 1).partition("__")
+    return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
+
+
+def readable_features(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return a table with readable names in its column feature; columns of the study by their label."""
+    labels = {name: column.label for name, column in study.columns.items()}
+    return table.assign(feature=[readable(feature, labels) for feature in table["feature"]])
+
+
+def readable_pairs(pairs: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return a table of pairs with readable feature names, for a figure."""
+    labels = {name: column.label for name, column in study.columns.items()}
+    names = {key: [readable(feature, labels) for feature in pairs[key]] for key in ("feature_a", "feature_b")}
+    return pairs.assign(**names)
+
+
+_LOWERED = ", lowered along the path because the penalty of that rule keeps too few features"
+NAMED = 7  # features named in the figure of a path: as many as there are colours
+_RULES = {"lambda_min": "the smallest deviance", "lambda_1se": "one standard error"}
+#: How `TunedPipeline` chooses a penalty, by whether the learner asks for the strongest one.
+_TUNED = {
+    False: "the best discrimination in inner folds, among equals the least log-loss",
+    True: "the strongest penalty within one standard error of the best discrimination in inner folds",
+}
+COLUMNS_OF_PATH = ["feature", "lambda", "coefficient"]
+
+
+@dataclass(frozen=True)
+class PenaltyView:
+    """The LASSO of one signature, fitted on all training patients.
+
+    Attributes
+    ----------
+    signature : str
+    path : DataFrame
+        feature, lambda, coefficient (per SD of the feature), down to a tenth of the penalty that is used; features that
+        are never chosen are left out.
+    rule : str
+        How the penalty that is used was chosen.
+    chosen : dict of name to lambda
+        The penalties to mark; the one that is used comes first.
+    error : DataFrame
+        lambda, mean, sd, n_nonzero: cross-validated deviance; empty where the penalty was tuned by discrimination.
+    named : list of str
+        Features with a coefficient at the penalty that is used, the largest first.
+    kept : dict of name to int
+        Features with a coefficient at the penalties of `chosen`, where known.
+    kind : {"binomial", "cox"}
+    """
+
+    signature: str
+    path: pd.DataFrame
+    rule: str
+    chosen: dict[str, float]
+    error: pd.DataFrame
+    named: list[str]
+    kept: dict[str, int]
+    kind: str
+
+
+def penalty_view(study: Study, assembly: Assembly, run: SignatureRun, name: str) -> PenaltyView | None:
+    """Return the penalty of a signature that selects by LASSO or whose learner has an L1 penalty; None for others."""
+    model = run.results[name].refit
+    if model is None or isinstance(model, Combination) or not hasattr(model, "pipeline_"):
+        return None
+    table, outcome, _ = training_data(study, assembly, name)
+    X = table if isinstance(table, pd.DataFrame) else table.refit
+    steps = model.pipeline_.steps
+    for position, (_, step) in enumerate(steps):
+        if isinstance(step, LassoSelector):
+            for _, earlier in steps[:position]:
+                X = earlier.transform(X)
+            return _of_selector(name, step, X)
+    learner = steps[-1][1]
+    l1 = isinstance(learner, PenalisedLogistic | PenalisedCox) and learner.mixing == 1
+    return _of_learner(name, learner, model.features(X), as_target(outcome)) if l1 else None
+
+
+def _of_selector(name: str, step: LassoSelector, X: pd.DataFrame) -> PenaltyView:
+    cv = step.cv_
+    sd = X[list(cv.path.coef.columns)].to_numpy(float).std(axis=0)
+    at = {"lambda_min": cv.lambda_min, "lambda_1se": cv.lambda_1se}
+    lowered = step.lambda_ < at[step.rule]
+    others = [rule for rule in at if lowered or rule != step.rule]
+    chosen = {"λ used": step.lambda_} | {f"λ by {_RULES[rule]}": at[rule] for rule in others}
+    kept = {words: _kept(cv.path, value) for words, value in chosen.items()}
+    rule = _RULES[step.rule] + (_LOWERED if lowered else "")
+    size = pd.Series(sd, cv.path.coef.columns)[step.coef_.index] * step.coef_
+    return PenaltyView(name, _long(cv.path, step.lambda_ / 10, sd), rule, chosen, cv.table, _largest(size), kept,
+                       cv.path.kind)  # fmt: skip
+
+
+def _of_learner(name: str, learner: Any, X: pd.DataFrame, target: Target) -> PenaltyView:
+    path = _path_of(X, target)
+    used = float(learner.strength * path.lambdas[0])
+    rule = _TUNED[getattr(learner, "strongest_first", False)]
+    named = _largest(pd.Series(np.asarray(learner.coef_).ravel(), X.columns))
+    chosen, kept = {"λ used": used}, {"λ used": len(named)}
+    return PenaltyView(name, _long(path, used / 10), rule, chosen, pd.DataFrame(), named, kept, path.kind)
+
+
+def _largest(coefs: pd.Series) -> list[str]:
+    """Return the features with a coefficient, the largest first."""
+    return coefs[coefs != 0].abs().sort_values(ascending=False, kind="stable").index.tolist()
+
+
+def _kept(path: LassoPath, penalty: float) -> int:
+    """Return how many features have a coefficient at the step of the path next to a penalty."""
+    return int(path.n_nonzero[int(np.abs(np.log(path.lambdas) - np.log(penalty)).argmin())])
+
+
+def _path_of(X: pd.DataFrame, target: Target) -> LassoPath:
+    if is_survival(target):
+        return lasso_cox(X, target["time"], target["event"].astype(int))
+    return lasso_binomial(X, target)
+
+
+def _long(path: LassoPath, weakest: float, sd: Any = 1.0) -> pd.DataFrame:
+    """Return the path as one row per feature and penalty, coefficients per SD; never chosen features left out.
+
+    A penalty of twice the largest one, at which there is nothing, is added so that the start can be seen.
+    """
+    coef = path.coef[path.lambdas >= weakest] * sd
+    coef = coef.loc[:, (coef != 0).any()]
+    coef = pd.concat([pd.DataFrame(0.0, index=[2 * path.lambdas[0]], columns=coef.columns), coef])
+    long = coef.rename_axis(index="lambda").reset_index().melt("lambda", var_name="feature", value_name="coefficient")
+    return long[COLUMNS_OF_PATH]
+
+
+def path_figure(view: PenaltyView, study: Study, most: int = NAMED) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the path with readable names and the options of `figures.coefficient_path`.
+
+    Named are the features with a coefficient at the penalty that is used, at most `most` of them: as many as there are
+    colours.
+    """
+    names = readable_features(pd.DataFrame({"feature": view.named[:most]}), study)["feature"].tolist()
+    return readable_features(view.path, study), {"chosen": view.chosen, "named": names}

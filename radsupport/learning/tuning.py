@@ -1,0 +1,261 @@
+"""A signature as one estimator: preparation, selection and learner, tuned in inner folds as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import log_loss
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from radsupport.checks import FloatArray, IntArray
+from radsupport.errors import InputError
+from radsupport.files import written_whole
+from radsupport.learning.preparation import as_table
+from radsupport.stats.outcome import Target, as_target, discrimination, ranking, risk_of, stratified_folds
+
+
+class InnerPart(NamedTuple):
+    """One inner fold: positions of its training and test subjects, and the columns that reach the learner."""
+
+    train: IntArray
+    test: IntArray
+    inside: FloatArray
+    outside: FloatArray
+
+
+FUNNEL = ["step", "n_in", "n_out", "reasons"]
+
+
+class TunedPipeline(BaseEstimator):
+    """Steps and a learner whose settings are chosen by inner cross-validation of the whole chain.
+
+    The steps are refitted in every inner fold, so the inner score is honest about selection too and may
+    be used to choose among learners. This is scikit-learn's ``GridSearchCV`` over a ``Pipeline``, except
+    that the steps are fitted once per inner fold and not once per grid point (own code for that reason:
+    with 1 100 features and 132 grid points it is a hundred times faster).
+
+    Parameters
+    ----------
+    steps : sequence of (name, transformer)
+        Fitted in order; DataFrame in, DataFrame out.
+    learner : estimator
+        Gets the columns that are left, as an array.
+    grid : sequence of dict
+        As scikit-learn's ``param_grid``; empty where nothing is tuned. The best inner AUC or C-index wins, the first
+        point among equals. An AUC does not see how far probabilities are shrunk: where the learner gives
+        probabilities, the least log-loss decides among points whose AUC agrees to two decimals. A learner whose grid
+        goes from the strongest penalty to the weakest says so (``strongest_first``) and gets the first point within
+        one standard error of the best.
+    inner_folds : int
+        Stratified by the outcome.
+    seed : int
+        Of the inner folds.
+    keep_inner_risk : bool
+        Also keep each training subject's risk from inner folds that left it out (for combinations).
+    memory : str, optional
+        Folder in which fitted steps, and whole fits, are kept by the hash of what is fitted and of the data: learners
+        that share steps fit them once, combinations that share a part fit it once.
+
+    Attributes
+    ----------
+    pipeline_ : Pipeline
+        Fitted on everything given, at the chosen settings.
+    features_ : list of str
+        Columns that reached the learner.
+    best_params_, inner_score_ : dict, float
+        Chosen settings and their mean inner AUC (C-index for survival).
+    tuning_ : DataFrame
+        settings (JSON), inner_score, inner_sd, inner_loss (mean log-loss; NaN without probabilities) for every point.
+    funnel_ : DataFrame
+        step, n_in, n_out, reasons.
+    inner_risk_ : array, shape (n_subjects,)
+        Inner out-of-fold risks at the chosen settings; with `keep_inner_risk`.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[tuple[str, Any]],
+        learner: Any,
+        grid: Sequence[dict[str, list[Any]]] = (),
+        inner_folds: int = 5,
+        seed: int = 0,
+        keep_inner_risk: bool = False,
+        memory: str | None = None,
+    ) -> None:
+        self.steps = steps
+        self.learner = learner
+        self.grid = grid
+        self.inner_folds = inner_folds
+        self.seed = seed
+        self.keep_inner_risk = keep_inner_risk
+        self.memory = memory
+
+    def fit(self, X: pd.DataFrame, y: Any) -> TunedPipeline:
+        """Choose the settings in inner folds, then fit steps and learner on everything.
+
+        Raises
+        ------
+        NotEstimableError
+            The smaller class has fewer subjects than `inner_folds`.
+        InputError
+            A step or the learner can not use the table.
+        """
+        table, target = as_table(X), as_target(y)
+        if self.memory is None:
+            return self._fit(table, target)
+        asked = (list(self.steps), self.learner, list(self.grid), self.inner_folds, self.seed, self.keep_inner_risk)
+        path = Path(self.memory) / f"{_hash(asked, table, target)}.fit"
+        if path.is_file():
+            self.__dict__.update(pickle.loads(path.read_bytes()))
+        else:
+            self._fit(table, target)
+            _write(path, {name: value for name, value in vars(self).items() if name.endswith("_")})
+        return self
+
+    def _fit(self, table: pd.DataFrame, target: Target) -> TunedPipeline:
+        """As `fit`, without looking whether it was done before."""
+        points = list(ParameterGrid(list(self.grid) or [{}]))
+        inner = self._inner_parts(table, target)
+        scores, ranks, losses = self._inner_scores(inner, target, points)
+        self.tuning_ = _tuning_table(points, scores, losses)
+        best = _best(self.tuning_, len(inner), getattr(self.learner, "strongest_first", False))
+        self.best_params_, self.inner_score_ = points[best], float(self.tuning_["inner_score"].iloc[best])
+        steps, columns = self._fit_steps(table, target)
+        model = clone(self.learner).set_params(**self.best_params_)
+        # A learner that tunes without its probability curve gets the inner scores to fit the curve on.
+        extra = {"out_of_fold": ranks[best]} if hasattr(model, "for_tuning") else {}
+        model.fit(columns.to_numpy(float), target, **extra)
+        if self.keep_inner_risk:
+            self.inner_risk_ = self._inner_risk(inner, target, model, ranks[best])
+        self.pipeline_ = Pipeline([*steps, ("learner", model)])
+        self.features_ = list(columns.columns)
+        counts = [step.counts_ for _, step in steps if hasattr(step, "counts_")]
+        self.funnel_ = pd.concat(counts, ignore_index=True) if counts else pd.DataFrame(columns=FUNNEL)
+        return self
+
+    def _inner_parts(self, X: pd.DataFrame, target: Target) -> list[InnerPart]:
+        """Fit the steps in every inner fold."""
+        parts = []
+        for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds"):
+            steps, inside = self._fit_steps(X.iloc[train], target[train])
+            values = [table.to_numpy(float) for table in (inside, _transform(steps, X.iloc[test]))]
+            if not all(np.isfinite(block).all() for block in values):
+                raise InputError("Missing or infinite values reach the learner; put an imputation among the steps.")
+            parts.append(InnerPart(train, test, *values))
+        return parts
+
+    def _inner_scores(
+        self, inner: list[InnerPart], target: Target, points: list[dict[str, Any]]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return every point's score in every fold, what it ranked each subject by out of fold, and its log-losses."""
+        models = [_for_tuning(clone(self.learner).set_params(**point)) for point in points]
+        scores, ranks = np.empty((len(points), len(inner))), np.empty((len(points), len(target)))
+        losses = np.full(scores.shape, np.nan)
+        # The parts were checked once; scikit-learn would check them again for every point.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            for k, part in enumerate(inner):
+                for i, model in enumerate(models):
+                    model.fit(part.inside, target[part.train])
+                    ranks[i, part.test] = ranking(model, part.outside)
+                    scores[i, k] = discrimination(target[part.test], ranks[i, part.test])
+                    if hasattr(model, "predict_proba") and not hasattr(model, "for_tuning"):
+                        losses[i, k] = log_loss(target[part.test], risk_of(model, part.outside), labels=[0, 1])
+        return scores, ranks, losses
+
+    def _inner_risk(self, inner: list[InnerPart], target: Target, model: Any, ranks: FloatArray) -> FloatArray:
+        """Return every subject's risk from the inner fold that left it out, at the chosen settings."""
+        if hasattr(model, "for_tuning"):
+            return np.asarray(model.risk_of_scores(ranks), dtype=float)
+        risk = np.empty(len(target))
+        for part in inner:
+            risk[part.test] = risk_of(clone(model).fit(part.inside, target[part.train]), part.outside)
+        return risk
+
+    def _fit_steps(self, X: pd.DataFrame, target: Target) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
+        steps = list(self.steps)
+        return fit_steps(steps, X, target) if self.memory is None else _remembered(self.memory, steps, X, target)
+
+    def features(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that reach the learner, for these subjects."""
+        check_is_fitted(self)
+        return _transform(self.pipeline_.steps[:-1], X)
+
+    def risk(self, X: pd.DataFrame) -> FloatArray:
+        """Return P(event) for a label, the learner's risk score for survival; shape (n_subjects,)."""
+        return risk_of(self.pipeline_.steps[-1][1], self.features(X).to_numpy(float))
+
+
+def fit_steps(
+    steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target
+) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
+    """Fit the steps one after the other; return them and the columns that come out."""
+    fitted = []
+    for name, step in steps:
+        step = clone(step)
+        X = step.fit_transform(X, target)
+        fitted.append((name, step))
+    return fitted, X
+
+
+def _remembered(
+    folder: str, steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target
+) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
+    """As `fit_steps`, from the folder where it was done before in this run.
+
+    joblib.Memory prints every table it is given, and joblib's pickling in Python takes longer than most steps.
+    """
+    path = Path(folder) / f"{_hash(steps, X, target)}.steps"
+    if not path.is_file():
+        _write(path, fit_steps(steps, X, target))
+    fitted: tuple[list[tuple[str, Any]], pd.DataFrame] = pickle.loads(path.read_bytes())
+    return fitted
+
+
+def _hash(*given: Any) -> str:
+    return hashlib.sha256(pickle.dumps(given, 5)).hexdigest()
+
+
+def _write(path: Path, value: Any) -> None:
+    with written_whole(path) as partial:
+        partial.write_bytes(pickle.dumps(value, 5))
+
+
+def _transform(steps: Sequence[tuple[str, Any]], X: pd.DataFrame) -> pd.DataFrame:
+    for _, step in steps:
+        X = step.transform(X)
+    return X
+
+
+def _for_tuning(model: Any) -> Any:
+    """Leave out what does not change the order of subjects (Platt's curve)."""
+    return model.for_tuning() if hasattr(model, "for_tuning") else model
+
+
+def _best(tuning: pd.DataFrame, folds: int, strongest_first: bool) -> int:
+    """Return the row to use; see `TunedPipeline` for the rule."""
+    score = tuning["inner_score"].fillna(-1.0).to_numpy()
+    if strongest_first:
+        error = tuning["inner_sd"].fillna(0.0).to_numpy()[score.argmax()] / np.sqrt(folds)
+        return int((score >= score.max() - error).argmax())
+    if tuning["inner_loss"].isna().any():
+        return int(score.argmax())
+    level = np.round(score, 2)
+    return int(np.where(level == level.max(), tuning["inner_loss"], np.inf).argmin())
+
+
+def _tuning_table(points: list[dict[str, Any]], scores: FloatArray, losses: FloatArray) -> pd.DataFrame:
+    settings = [json.dumps(point, sort_keys=True, default=str) for point in points]
+    by_fold = pd.DataFrame(scores)
+    table = pd.DataFrame({"settings": settings, "inner_score": by_fold.mean(axis=1), "inner_sd": by_fold.std(axis=1)})
+    return table.assign(inner_loss=losses.mean(axis=1))

@@ -1,1 +1,0 @@
-"""Selection, learners, cross-validation and signatures."""

@@ -1,0 +1,432 @@
+"""Where a network looks: Grad-CAM and occlusion sensitivity in 2-D and 3-D, and the share of heat in the tumour.
+
+Maps have the orientation of their image and more is more evidence for the class; a map is 0 where
+nothing speaks for it. MONAI's default normaliser turns its maps upside down (the hottest voxel
+becomes 0), and its occlusion map falls where the class rises; neither convention is used here.
+
+Where the networks of both sampling schemes look, on the same patients (Cui 2022, Figure 8).
+
+Grad-CAM is averaged over the networks of the folds. Shares are taken on a grid of 1 mm, whatever the patch's voxels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.visualize import GradCAM
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.stats import spearmanr
+from torch import nn
+from tqdm import tqdm
+
+from radsupport.errors import InputError, MaskError
+from radsupport.imaging.patches import Float32Array as patches_Float32Array
+from radsupport.networks.cnn3d import CNN3D
+from radsupport.networks.source_cnn3d import Scheme, covered_mm, spec_of
+from radsupport.networks.training import Float32Array, check_subjects, choose_device, predict_batches
+from radsupport.settings.study import Study
+from radsupport.stats.groups import FEWEST, signed_rank
+
+
+def scale_to_maximum(maps: torch.Tensor) -> torch.Tensor:
+    """Divide each map by its maximum, so that the hottest voxel is 1 and no evidence stays 0."""
+    highest = maps.amax(dim=tuple(range(1, maps.ndim)), keepdim=True)
+    return maps / torch.where(highest > 0, highest, torch.ones_like(highest))
+
+
+def grad_cam(
+    model: nn.Module,
+    images: NDArray[Any],
+    layer: str,
+    *,
+    class_index: int = 1,
+    batch_size: int = 4,
+    device: str = "auto",
+    progress: bool = False,
+) -> Float32Array:
+    """Return the Grad-CAM of a class: the layer's maps weighted by their mean gradient, positive part.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Gives logits (n, classes); it is copied, not changed.
+    images : array, shape (n, channels, ...)
+        Inputs of two or three dimensions, as the network was trained on.
+    layer : str
+        Name of the module whose output is weighted: "convolution6" of the 3-D CNN, "max_pooling4" as
+        in Cui 2022 (one slice, hence a map that is the same in all slices).
+
+    Returns
+    -------
+    float32 array, shape (n, ...)
+        0-1, each map's maximum being 1 (Selvaraju 2017), interpolated linearly to the input's voxels.
+    """
+    names = [name for name, _ in model.named_modules() if name]
+    if layer not in names:
+        raise InputError(f"The network has no layer '{layer}'. It has {', '.join(names[:40])}.")
+    images = _check_inputs(images)
+    place = choose_device(device)
+    cam = GradCAM(copy.deepcopy(model).to(place).eval(), layer, postprocessing=scale_to_maximum)
+    maps = []
+    for start in tqdm(range(0, len(images), batch_size), disable=not progress, desc="Grad-CAM"):
+        batch = torch.as_tensor(images[start : start + batch_size], device=place)
+        maps.append(cam(batch, class_idx=class_index)[:, 0].detach().cpu().numpy())
+    return np.concatenate(maps).astype(np.float32)
+
+
+def occlusion_sensitivity(
+    model: nn.Module,
+    images: NDArray[Any],
+    block: Sequence[int],
+    *,
+    step: Sequence[int] | None = None,
+    fill: float | Literal["mean"] = 0.0,
+    class_index: int = 1,
+    batch_size: int = 16,
+    device: str = "auto",
+    progress: bool = False,
+) -> Float32Array:
+    """Return by how much the class's probability falls when a block is covered; below 0 where it rises.
+
+    Own code: MONAI 1.6's version indexes tensors in a way that torch has given up, and takes a
+    network of one input channel for one of a single class.
+
+    Parameters
+    ----------
+    block, step : sequence of int
+        Voxels of the covering block per axis, and from one block to the next (half a block by default).
+    fill : float or "mean"
+        What the block is filled with; 0 is the background of segmentation sampling.
+
+    Returns
+    -------
+    float32 array, shape (n, ...)
+        Mean fall in probability over the blocks that cover a voxel.
+    """
+    images = _check_inputs(images)
+    spatial = images.shape[2:]
+    if len(block) != len(spatial) or any(not 1 <= b <= n for b, n in zip(block, spatial, strict=False)):
+        raise InputError(f"The block {tuple(block)} does not fit into images of {spatial}.")
+    windows = list(_windows(spatial, block, step or [max(1, b // 2) for b in block]))
+    place = choose_device(device)
+    probability = _class_probability(model.to(place).eval(), class_index)
+
+    def falls_of(image: Float32Array) -> Float32Array:
+        value = float(image.mean()) if fill == "mean" else float(fill)
+        parts = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
+        covered = [predict_batches(probability, _cover(image, part, value), place) for part in parts]
+        return predict_batches(probability, image[None], place)[0] - np.concatenate(covered)
+
+    bar = tqdm(images, disable=not progress, desc="occlusion")
+    return np.stack([_average(spatial, windows, falls_of(image)) for image in bar])
+
+
+def heat_shares(
+    maps: NDArray[Any], masks: NDArray[Any], subjects: Sequence[str], *, neighbour_voxels: float = 10
+) -> pd.DataFrame:
+    """Say where each patient's heat lies: in the tumour, in the tissue next to it, or elsewhere in the patch.
+
+    Parameters
+    ----------
+    maps : array, shape (n, ...)
+        Heat; its positive part counts.
+    masks : array of the same shape
+        The tumour inside each patch.
+    neighbour_voxels : float
+        Tissue within this distance of the tumour is next to it; 10 mm on a 1 mm grid.
+
+    Returns
+    -------
+    DataFrame
+        subject, tumour, neighbour, elsewhere (shares of the heat, adding to 1; missing where a map is
+        all 0), tumour_volume (share of the patch that is tumour: the share expected of even heat),
+        concentration (tumour / tumour_volume), peak_in_tumour (bool), no_heat (bool).
+    """
+    maps, inside = np.asarray(maps, dtype=np.float64).clip(min=0), np.asarray(masks) > 0
+    if maps.shape != inside.shape:
+        raise InputError(f"Maps are {maps.shape}, masks {inside.shape}.")
+    names = check_subjects(subjects, len(maps))
+    empty = [name for name, mask in zip(names, inside, strict=True) if not mask.any()]
+    if empty:
+        raise MaskError(
+            f"No tumour inside the patch of {', '.join(empty[:10])}; look at `share_inside` of the patches."
+        )
+    rows = [_shares(heat, mask, neighbour_voxels) for heat, mask in zip(maps, inside, strict=True)]
+    return pd.DataFrame(rows).assign(subject=names)[["subject", *rows[0]]]
+
+
+def map_agreement(maps: NDArray[Any], others: NDArray[Any], subjects: Sequence[str]) -> pd.DataFrame:
+    """Return Spearman's correlation over voxels of two maps of each patient: subject, spearman.
+
+    A check of Grad-CAM by occlusion; missing where a map is constant.
+    """
+    maps, others = np.asarray(maps), np.asarray(others)
+    if maps.shape != others.shape:
+        raise InputError(f"Maps are {maps.shape}, the others {others.shape}.")
+    values = [
+        np.nan if np.ptp(a) == 0 or np.ptp(b) == 0 else float(spearmanr(a.ravel(), b.ravel()).statistic)
+        for a, b in zip(maps, others, strict=True)
+    ]
+    return pd.DataFrame({"subject": check_subjects(subjects, len(maps)), "spearman": values})
+
+
+def _shares(heat: NDArray[np.float64], inside: NDArray[np.bool_], neighbour_voxels: float) -> dict[str, Any]:
+    near = ~inside & (distance_transform_edt(~inside) <= neighbour_voxels)
+    total, volume = heat.sum(), inside.mean()
+    regions = {"tumour": inside, "neighbour": near, "elsewhere": ~inside & ~near}
+    shares = {name: heat[region].sum() / total if total > 0 else np.nan for name, region in regions.items()}
+    peak = bool(total > 0 and inside.ravel()[np.argmax(heat)])
+    concentration = shares["tumour"] / volume
+    return shares | {
+        "tumour_volume": volume,
+        "concentration": concentration,
+        "peak_in_tumour": peak,
+        "no_heat": bool(total == 0),
+    }
+
+
+def _check_inputs(images: NDArray[Any]) -> Float32Array:
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim not in (4, 5) or len(images) == 0:
+        raise InputError(f"Images must have the shape (n, channels, ...) in 2-D or 3-D, theirs is {images.shape}.")
+    return images
+
+
+def _class_probability(model: nn.Module, class_index: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda batch: model(batch).softmax(dim=1)[:, class_index]
+
+
+Window = tuple[slice, ...]
+
+
+def _windows(spatial: Sequence[int], block: Sequence[int], step: Sequence[int]) -> Iterator[Window]:
+    """Yield blocks that cover the image to its last voxel."""
+    starts = [sorted({*range(0, n - b, max(1, s)), n - b}) for n, b, s in zip(spatial, block, step, strict=True)]
+    for corner in product(*starts):
+        yield tuple(slice(at, at + b) for at, b in zip(corner, block, strict=True))
+
+
+def _cover(image: Float32Array, windows: Sequence[Window], value: float) -> Float32Array:
+    covered = np.repeat(image[None], len(windows), axis=0)
+    for copied, window in zip(covered, windows, strict=True):
+        copied[(slice(None), *window)] = value
+    return covered
+
+
+def _average(spatial: Sequence[int], windows: Sequence[Window], falls: NDArray[Any]) -> Float32Array:
+    total, count = np.zeros(spatial), np.zeros(spatial)
+    for window, fall in zip(windows, falls, strict=True):
+        total[window] += fall
+        count[window] += 1
+    return (total / count).astype(np.float32)
+
+
+#: Columns of `heat_shares` that the schemes are compared in, and how they are called.
+MEASURES = {
+    "tumour": "heat in the tumour",
+    "neighbour": "heat in the tissue next to it",
+    "concentration": "heat in the tumour over the tumour's share of the patch",
+}
+
+
+class Ensemble(nn.Module):
+    """The networks of the folds as one, whose softmax is the mean of theirs."""
+
+    def __init__(self, models: Sequence[CNN3D]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logarithm of the mean class probabilities, shape (n, 2)."""
+        probabilities = torch.stack([model(x).softmax(dim=1) for model in self.models]).mean(dim=0)
+        return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Heat of both schemes on the same patients.
+
+    Attributes
+    ----------
+    subjects : list of str
+    schemes : tuple of Scheme
+    maps : dict of scheme name to array, shape (n, slices, rows, columns)
+        0 to 1.
+    shares : DataFrame
+        subject, scheme, tumour, neighbour, elsewhere, tumour_volume, concentration, peak_in_tumour, no_heat.
+    """
+
+    subjects: list[str]
+    schemes: tuple[Scheme, ...]
+    maps: dict[str, patches_Float32Array]
+    shares: pd.DataFrame
+
+    def share(self, subject: str, scheme: str) -> float:
+        """Return the share of one patient's heat in the tumour."""
+        row = self.shares[(self.shares["subject"] == subject) & (self.shares["scheme"] == scheme)]
+        return float(row["tumour"].iloc[0])
+
+
+def judged_subjects(cohort: pd.DataFrame, schemes: Sequence[Scheme]) -> list[str]:
+    """Return the patients that are looked at: those outside training, else the training patients.
+
+    Who has no patch in one of the schemes, or no voxel of the tumour in it (a tumour of less than half a voxel of the
+    patch), has no share of heat and is left out.
+    """
+    others = cohort["cohort"].isin(["external", "internal"])
+    chosen = cohort[others] if others.any() else cohort[cohort["cohort"] == "train"]
+
+    def is_seen(subject: str) -> bool:
+        return all(subject in scheme.patches and scheme.patches[subject].mask.any() for scheme in schemes)
+
+    return [subject for subject in sorted(chosen["subject"]) if is_seen(subject)]
+
+
+def attend(study: Study, cohort: pd.DataFrame, schemes: Sequence[Scheme]) -> Attention:
+    """Make the heat maps of all judged patients in every scheme, and their shares."""
+    spec, subjects = spec_of(study), judged_subjects(cohort, schemes)
+    maps, shares = {}, []
+    for scheme in schemes:
+        heat = mean_cam(scheme, subjects, spec.cam_layer)
+        maps[scheme.name] = heat
+        fine = [on_millimetres(part, covered_mm(study)) for part in (heat, scheme.masks(subjects))]
+        found = heat_shares(fine[0], fine[1], subjects, neighbour_voxels=spec.neighbour_mm)
+        shares.append(found.assign(scheme=scheme.name))
+    return Attention(subjects, tuple(schemes), maps, pd.concat(shares, ignore_index=True))
+
+
+def mean_cam(scheme: Scheme, subjects: list[str], layer: str) -> patches_Float32Array:
+    """Return the mean over the folds' networks of the Grad-CAM of the event, 0 to 1."""
+    images = scheme.images(subjects)
+    return np.mean([grad_cam(model, images, layer) for model in scheme.trained.models], axis=0, dtype=np.float32)
+
+
+def on_millimetres(arrays: NDArray[Any], mm: tuple[int, int, int]) -> NDArray[Any]:
+    """Return maps (n, slices, rows, columns) with voxels of 1 mm, each taken from the voxel that holds its centre."""
+    for axis, wanted in enumerate(mm, start=1):
+        n = arrays.shape[axis]
+        arrays = np.take(arrays, np.floor((np.arange(wanted) + 0.5) * n / wanted).astype(int), axis=axis)
+    return arrays
+
+
+def compare_shares(attention: Attention) -> pd.DataFrame:
+    """Compare two schemes' shares of heat in the same patients.
+
+    Returns
+    -------
+    DataFrame
+        measure, n, one column per scheme (median), difference (first minus second, Hodges-Lehmann), ci_low, ci_high
+        (95%, from the same test), p (Wilcoxon's signed-rank test), method (exact or normal approximation), as
+        `signed_rank.signed_rank` gives them. Missing where fewer than three patients have heat in both schemes; limits
+        are missing where the test could reject no shift. No rows unless there are two schemes.
+    """
+    names = [scheme.name for scheme in attention.schemes]
+    if len(names) != 2:
+        return pd.DataFrame()
+    rows = []
+    for column, words in MEASURES.items():
+        # a scheme without any heat keeps its column, which pivot_table would else drop
+        wide = attention.shares.pivot_table(index="subject", columns="scheme", values=column, dropna=False)
+        wide = wide[names].dropna()
+        row: dict[str, object] = {"measure": words, "n": len(wide)}
+        if len(wide) >= FEWEST:
+            difference = (wide[names[0]] - wide[names[1]]).to_numpy()
+            row |= {name: float(wide[name].median()) for name in names}
+            row |= paired_difference(difference)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["measure", "n", *names, "difference", "ci_low", "ci_high", "p", "method"])
+
+
+def paired_difference(difference: NDArray[np.float64]) -> dict[str, float | str]:
+    """Return the estimate of `signed_rank` with its interval, P and method; a limit that does not exist is missing."""
+    found = signed_rank(difference)
+    low, high = (limit if np.isfinite(limit) else np.nan for limit in (found.ci_low, found.ci_high))
+    return {"difference": found.estimate, "ci_low": low, "ci_high": high, "p": found.p, "method": found.method}
+
+
+def check_by_occlusion(study: Study, attention: Attention) -> pd.DataFrame:
+    """Compare Grad-CAM with what covering parts of the patch does to the risk, in the pictured patients.
+
+    Returns
+    -------
+    DataFrame
+        subject, scheme, spearman (of the two maps over voxels), cam_tumour and occlusion_tumour (share of the heat in
+        the tumour by either; missing where covering nothing lowers the risk).
+    """
+    spec = spec_of(study)
+    shown = attention.subjects[: spec.cam_patients]
+    block = [min(b, n) for b, n in zip(spec.occlusion, spec.patch, strict=True)]
+    tables = []
+    for scheme in attention.schemes:
+        heat = attention.maps[scheme.name][: len(shown)]
+        # 0 is what segmentation sampling itself puts outside the tumour; a box is covered by its own mean
+        fill: Any = 0.0 if scheme.sampling == "segmentation" else "mean"
+        falls = occlusion_sensitivity(
+            Ensemble(scheme.trained.models), scheme.images(shown), block, step=block, fill=fill
+        )
+        shares = [
+            heat_shares(
+                on_millimetres(part, covered_mm(study)), on_millimetres(scheme.masks(shown), covered_mm(study)), shown
+            )
+            for part in (heat, falls)
+        ]
+        table = map_agreement(heat, falls, shown).assign(scheme=scheme.name)
+        table["cam_tumour"], table["occlusion_tumour"] = (part["tumour"].to_numpy() for part in shares)
+        tables.append(table[["subject", "scheme", "spearman", "cam_tumour", "occlusion_tumour"]])
+    return pd.concat(tables, ignore_index=True)
+
+
+def overlay_table(study: Study, attention: Attention) -> pd.DataFrame:
+    """Return the middle slice of the pictured patients in every scheme, for `networks.heat_overlays`."""
+    rows = []
+    for i, subject in enumerate(attention.subjects[: spec_of(study).cam_patients]):
+        for scheme in attention.schemes:
+            patch = scheme.patches[subject]
+            at = patch.image.shape[0] // 2
+            row = {"image": patch.image[at], "heat": attention.maps[scheme.name][i, at], "mask": patch.mask[at]}
+            share = attention.share(subject, scheme.name)
+            rows.append({"subject": f"{subject}, {scheme.name}", **row, "share": share})
+    return pd.DataFrame(rows)
+
+
+def slider_table(study: Study, attention: Attention) -> pd.DataFrame:
+    """Return the pictured patients in every scheme, for `slice_slider.slider_html`.
+
+    Returns
+    -------
+    DataFrame
+        subject, panel, image, heat, mask (all slices), words.
+    """
+    rows = []
+    for i, subject in enumerate(attention.subjects[: spec_of(study).cam_patients]):
+        said = [f"{s.name}: {_heat_words(attention.share(subject, s.name))}" for s in attention.schemes]
+        for scheme in attention.schemes:
+            patch = scheme.patches[subject]
+            row = {"image": patch.image, "heat": attention.maps[scheme.name][i], "mask": patch.mask}
+            rows.append({"subject": subject, "panel": scheme.name, **row, "words": "; ".join(said)})
+    return pd.DataFrame(rows)
+
+
+def pair_table(attention: Attention, measure: str = "tumour") -> pd.DataFrame:
+    """Return one measure of the patients who have it in every scheme, for `networks.paired_values`.
+
+    Returns
+    -------
+    DataFrame
+        subject, group (scheme), value.
+    """
+    lacking = attention.shares.loc[attention.shares[measure].isna(), "subject"]
+    kept = attention.shares[~attention.shares["subject"].isin(lacking)]
+    return kept.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
+
+
+def _heat_words(share: float) -> str:
+    return "no heat" if np.isnan(share) else f"{share:.0%} of the heat in the tumour"

@@ -1,0 +1,441 @@
+"""Features of a 2-D ResNet without its last layer (Yang 2023, Appendix 1; Gu 2023, Deep learning features).
+
+The network is MONAI's, built so that it equals torchvision's layer by layer; weights in
+torchvision's format fit without renaming. Yang 2023 used the ImageNet weights that Keras ships;
+those of torchvision are another training of the same architecture.
+
+Fine-tuning a ResNet on a label with cosine annealing (Gu 2023), and self-supervised weights.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pooch
+import torch
+from monai.networks.nets import resnet18, resnet34, resnet50, resnet101
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedShuffleSplit
+from torch import nn
+from torch.nn import functional
+
+from radsupport.errors import FetchError, InputError, NotEstimableError, Problem
+from radsupport.networks.training import (
+    Float32Array,
+    Stopping,
+    cached_rows,
+    channels_last,
+    check_subjects,
+    choose_device,
+    content_hash,
+    feature_table,
+    fit_batches,
+    predict_batches,
+    read_torch_file,
+    reproducible,
+    shuffled_batches,
+    train,
+)
+
+Pooling = Literal["max", "average"]
+Normalisation = Literal["imagenet", "image", "none"]
+BUILDERS = {18: resnet18, 34: resnet34, 50: resnet50, 101: resnet101}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published file of weights; the name carries the first 8 digits of the checksum."""
+
+    url: str
+    sha256: str
+
+
+IMAGENET_WEIGHTS = {
+    18: WeightsFile(
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    ),
+    50: WeightsFile(
+        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
+    101: WeightsFile(
+        "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+        "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+    ),
+}
+
+
+class ResNetFeatures(nn.Module):
+    """A ResNet up to its last convolution, and a sentence on where its weights come from.
+
+    Attributes
+    ----------
+    weights_description : str
+        To be shown wherever results of this network are shown.
+    n_features : int
+        512 for ResNet-18 and 34, 2 048 for ResNet-50 and 101.
+    """
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        if depth not in BUILDERS:
+            raise InputError(f"There is no ResNet-{depth} here. Use one of {', '.join(map(str, BUILDERS))}.")
+        self.backbone = BUILDERS[depth](
+            spatial_dims=2, n_input_channels=3, feed_forward=False, conv1_t_stride=2, bias_downsample=False
+        )
+        self.depth = depth
+        self.n_features = 512 if depth < 50 else 2048
+        self.weights_description = f"ResNet-{depth} with unnamed weights"
+
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the last feature maps, shape (n, n_features, rows/32, columns/32)."""
+        net = self.backbone
+        for part in (net.conv1, net.bn1, net.act, net.maxpool, net.layer1, net.layer2, net.layer3, net.layer4):
+            images = part(images)
+        return images
+
+    def forward(self, images: torch.Tensor, pooling: Pooling = "average") -> torch.Tensor:
+        """Return pooled features, shape (n, n_features)."""
+        maps = self.maps(images)
+        return maps.amax(dim=(2, 3)) if pooling == "max" else maps.mean(dim=(2, 3))
+
+
+def build_resnet(
+    depth: int = 50, weights: str = "random", *, seed: int = 0, folder: Path | None = None, progress: bool = False
+) -> ResNetFeatures:
+    """Return a ResNet with the weights asked for.
+
+    Parameters
+    ----------
+    depth : int
+        18, 34, 50 or 101.
+    weights : str
+        "random": He-normal weights of `seed`, trained on nothing. "imagenet": torchvision's file,
+        taken from `folder` or downloaded to it, its SHA-256 verified. Anything else is the path of a
+        local file in torchvision's format.
+    folder : Path, optional
+        Where downloaded weights are kept; the user's cache folder by default.
+
+    Raises
+    ------
+    InputError, FetchError
+    """
+    with reproducible(seed):
+        net = ResNetFeatures(depth)
+    if weights == "random":
+        net.weights_description = f"ResNet-{depth} with random weights (seed {seed}), not trained on any image"
+        return net.eval()
+    path = fetch_imagenet(depth, folder, progress) if weights == "imagenet" else Path(weights)
+    load_torchvision_weights(net, path)
+    net.weights_description = describe_file(depth, path)
+    return net.eval()
+
+
+def fetch_imagenet(depth: int, folder: Path | None = None, progress: bool = False) -> Path:
+    """Return torchvision's ImageNet weights of one depth, downloaded once, with its SHA-256 verified.
+
+    Raises
+    ------
+    FetchError
+        No connection, or another checksum.
+    """
+    if depth not in IMAGENET_WEIGHTS:
+        raise InputError(f"No checksum is known for ImageNet weights of ResNet-{depth}. Give the path of a file.")
+    source = IMAGENET_WEIGHTS[depth]
+    name = source.url.rsplit("/", 1)[1]
+    known = f"sha256:{source.sha256}"
+    try:
+        return Path(pooch.retrieve(source.url, known, fname=name, path=folder, progressbar=progress))
+    except (OSError, ValueError) as error:
+        raise FetchError(
+            f"ImageNet weights of ResNet-{depth} could not be fetched from {source.url} ({error}). "
+            f"Put a copy of {name} into {folder or pooch.os_cache('pooch')}, or use `weights: random`."
+        ) from error
+
+
+def describe_file(depth: int, path: Path) -> str:
+    """Say which weights a file holds, by its checksum rather than its name."""
+    digest = pooch.file_hash(str(path), alg="sha256")
+    known = IMAGENET_WEIGHTS.get(depth)
+    if known is not None and digest == known.sha256:
+        return f"ResNet-{depth} with ImageNet weights of torchvision ({known.url.rsplit('/', 1)[1]}, SHA-256 verified)"
+    return f"ResNet-{depth} with weights of the file {path.name} (SHA-256 {digest[:12]}…)"
+
+
+def load_torchvision_weights(net: ResNetFeatures, path: Path) -> None:
+    """Load a state dictionary of torchvision's layout from a local file.
+
+    The classifier (`fc.`) is dropped; a prefix `module.` and a wrapping `state_dict` are taken off.
+
+    Raises
+    ------
+    InputError
+        No such file, no state dictionary, or one of another network: all differences are listed.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file of weights at `{path}`. Use a path, 'imagenet' or 'random'.")
+    stored = read_torch_file(path, "file of torch weights")
+    if not isinstance(stored, Mapping):
+        raise InputError(f"`{path}` holds a {type(stored).__name__}, not a state dictionary.")
+    stored = stored.get("state_dict", stored)
+    weights = {str(name).removeprefix("module."): value for name, value in stored.items()}
+    weights = {name: value for name, value in weights.items() if not name.startswith("fc.")}
+    problems = _differences(net.backbone.state_dict(), weights, str(path))
+    if problems:
+        raise InputError(f"`{path}` does not hold weights of ResNet-{net.depth}.", problems)
+    # files of torchvision before 0.5 have no counters of batches; inference does not use them
+    net.backbone.load_state_dict(weights, strict=False)
+
+
+def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any], file: str) -> list[Problem]:
+    needed = {name for name in wanted if not name.endswith("num_batches_tracked")}
+    problems = [Problem("Missing.", file=file, column=name) for name in sorted(needed - set(found))]
+    problems += [Problem("Not in this network.", file=file, column=name) for name in sorted(set(found) - set(wanted))]
+    for name in sorted(needed & set(found)):
+        shape = tuple(getattr(found[name], "shape", ()))
+        if shape != tuple(wanted[name].shape):
+            problems.append(Problem(f"Shape {shape}.", expected=str(tuple(wanted[name].shape)), file=file, column=name))
+    return problems
+
+
+def normalise_images(images: NDArray[Any], how: Normalisation = "imagenet") -> Float32Array:
+    """Scale images (n, 3, rows, columns) of range 0-1 to what the network expects.
+
+    Parameters
+    ----------
+    how : str
+        "imagenet": subtract ImageNet's channel means and divide by its SDs, as torchvision's weights
+        were trained. "image": mean 0 and SD 1 of each image (Gu 2023). "none": as it is.
+    """
+    images = check_images(images)
+    if how == "none":
+        return images
+    if how == "image":
+        mean = images.mean(axis=(1, 2, 3), keepdims=True)
+        sd = images.std(axis=(1, 2, 3), keepdims=True)
+        return (images - mean) / np.where(sd > 0, sd, 1)
+    if how != "imagenet":
+        raise InputError(f"Unknown normalisation '{how}'. Use 'imagenet', 'image' or 'none'.")
+    shape = (1, 3, 1, 1)
+    mean, sd = (np.array(values, dtype=np.float32).reshape(shape) for values in (IMAGENET_MEAN, IMAGENET_SD))
+    return (images - mean) / sd
+
+
+def check_images(images: NDArray[Any]) -> Float32Array:
+    """Return images as a float32 array of shape (n, 3, rows, columns), or say what is wrong with them."""
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim != 4 or images.shape[1] != 3 or len(images) == 0:
+        raise InputError(f"Images must have the shape (n, 3, rows, columns), theirs is {images.shape}.")
+    if not np.isfinite(images).all():
+        bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+        raise InputError(f"Images {bad[:10].tolist()} hold missing or infinite values; exclude these cases.")
+    return images
+
+
+def resnet_features(
+    net: ResNetFeatures,
+    images: NDArray[Any],
+    subjects: Sequence[str],
+    *,
+    pooling: Pooling = "max",
+    normalisation: Normalisation = "imagenet",
+    batch_size: int = 16,
+    device: str = "auto",
+    cache: Path | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return the pooled features of one image per subject.
+
+    Parameters
+    ----------
+    images : array, shape (n, 3, rows, columns)
+        Windowed slices as channels, 0-1.
+    pooling : "max" or "average"
+        Global maximum (Yang 2023) or global average.
+    cache : Path, optional
+        Folder that keeps each image's features under the hash of image, weights and settings.
+
+    Returns
+    -------
+    DataFrame
+        subject, deep_0000 ... deep_2047 (deep_0511 for ResNet-18 and 34).
+    """
+    if pooling not in ("max", "average"):
+        raise InputError(f"Unknown pooling '{pooling}'. Use 'max' or 'average'.")
+    inputs = normalise_images(images, normalisation)
+    subjects = check_subjects(subjects, len(inputs))
+    place = choose_device(device)
+    net = channels_last(net.to(place).eval())
+    weights = content_hash(net.state_dict()) if cache else ""
+    keys = [content_hash("resnet", pooling, weights, image) if cache else str(i) for i, image in enumerate(inputs)]
+
+    def compute(positions: list[int]) -> Float32Array:
+        return predict_batches(lambda batch: net(batch, pooling), inputs[positions], place, batch_size=batch_size)
+
+    rows = cached_rows(keys, compute, cache, chunk=batch_size, progress=progress, description=f"ResNet-{net.depth}")
+    return feature_table(subjects, rows)
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How a ResNet is fine-tuned.
+
+    Cosine annealing is the paper's; SGD with momentum, its rate, epochs, batch size and the inner
+    20 % of the training images that early stopping watches are not printed.
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    batch_size: int = 16
+    max_epochs: int = 50
+    patience: int = 10
+    validation_share: float = 0.2
+    normalisation: Normalisation = "image"
+    seed: int = 0
+    mixed_precision: bool = False
+    deterministic: bool = True
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A fine-tuned network and its history.
+
+    Attributes
+    ----------
+    net : ResNetFeatures
+        Its `weights_description` says on how many labels it was tuned.
+    head : nn.Linear
+        Features to one logit per class.
+    history : DataFrame
+        One row per epoch: epoch, learning_rate, train_loss, validation_loss, validation_accuracy, best.
+    """
+
+    net: ResNetFeatures
+    head: nn.Linear
+    history: pd.DataFrame
+
+
+def fine_tune(
+    net: ResNetFeatures,
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    settings: FineTuneSettings | None = None,
+    *,
+    device: str = "auto",
+    checkpoints: Path | None = None,
+    progress: bool = False,
+    description: str = "fine-tuning",
+) -> FineTuned:
+    """Train a copy of `net` and a new linear head on class labels; keep the epoch of lowest validation loss.
+
+    Parameters
+    ----------
+    images : array, shape (n, 3, rows, columns)
+        Windowed slices as channels, 0-1.
+    labels : array of int, shape (n,)
+        Classes 0, 1, ...; two of them for an endpoint.
+    checkpoints : Path, optional
+        Folder for a checkpoint named by data, weights and settings; a killed training resumes.
+    """
+    settings = settings or FineTuneSettings()
+    inputs = normalise_images(images, settings.normalisation)
+    labels = np.asarray(labels, dtype=np.int64)
+    if labels.shape != (len(inputs),) or labels.min() < 0:
+        raise InputError(f"`labels` must give a class 0, 1, ... to each of the {len(inputs)} images.")
+    inner, watched = _inner_split(labels, settings)
+    place = choose_device(device)
+    with reproducible(settings.seed, settings.deterministic):
+        tuned, head = copy.deepcopy(net), nn.Linear(net.n_features, int(labels.max()) + 1)
+        model = channels_last(nn.Sequential(tuned, head).to(place))
+        optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+        key = content_hash("resnet", asdict(settings), net.state_dict(), inputs, labels) if checkpoints else ""
+        path = checkpoints / f"resnet_{key[:16]}.pt" if checkpoints else None
+        annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
+        options: dict[str, Any] = {"checkpoint": path, "progress": progress, "description": description}
+        run_epoch = _epoch(model, optimizer, inputs, labels, (inner, watched), settings, place)
+        stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
+        history = train(model, optimizer, run_epoch, stopping, seed=settings.seed, scheduler=annealing, **options)
+    tuned.weights_description = f"{net.weights_description}, fine-tuned on {len(labels)} labelled images"
+    return FineTuned(tuned.eval(), head, history)
+
+
+def predict_classes(
+    tuned: FineTuned, images: NDArray[Any], settings: FineTuneSettings, device: str = "auto"
+) -> Float32Array:
+    """Return class probabilities of images, shape (n, classes)."""
+    place = choose_device(device)
+    model = nn.Sequential(tuned.net, tuned.head).to(place).eval()
+    inputs = normalise_images(images, settings.normalisation)
+    return predict_batches(lambda batch: model(batch).softmax(dim=1), inputs, place)
+
+
+def pretrain_rotation(
+    net: ResNetFeatures, images: NDArray[Any], settings: FineTuneSettings | None = None, **options: Any
+) -> FineTuned:
+    """Train a network to tell by how many quarter turns an image was rotated: weights without any label.
+
+    A self-supervised start for machines without the ImageNet file (Gidaris 2018, rotation
+    prediction). Give it training images only.
+    """
+    settings = settings or FineTuneSettings()
+    turns = np.arange(len(images)) % 4
+    turned = np.stack([np.rot90(image, int(k), axes=(1, 2)) for image, k in zip(images, turns, strict=True)])
+    tuned = fine_tune(net, turned, turns, settings, **options)
+    tuned.net.weights_description = (
+        f"ResNet-{net.depth} with self-supervised weights (rotation of {len(images)} training images, "
+        f"seed {settings.seed}), not trained on ImageNet or on any label"
+    )
+    return tuned
+
+
+def _inner_split(labels: NDArray[np.int64], settings: FineTuneSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split off the images that early stopping watches, stratified by class."""
+    counts = np.bincount(labels)
+    if len(counts) < 2 or counts.min() < 2:
+        raise NotEstimableError(
+            f"Fine-tuning needs at least 2 images of each class; there are {counts.tolist()} of class 0, 1, ..."
+        )
+    n_watched = max(len(counts), round(len(labels) * settings.validation_share))
+    splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_watched, random_state=settings.seed)
+    inner, watched = next(splitter.split(np.zeros(len(labels)), labels))
+    return np.sort(inner), np.sort(watched)
+
+
+def _epoch(
+    model: nn.Sequential,
+    optimizer: torch.optim.Optimizer,
+    inputs: Float32Array,
+    labels: NDArray[np.int64],
+    parts: tuple[NDArray[np.int64], NDArray[np.int64]],
+    settings: FineTuneSettings,
+    place: torch.device,
+) -> Callable[[int], dict[str, float]]:
+    """Return the function that trains one epoch on the first part and watches the second."""
+    inner, watched = parts
+
+    def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
+        return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=place))
+
+    def run(epoch: int) -> dict[str, float]:
+        shuffled = shuffled_batches(len(inner), settings.batch_size, settings.seed, epoch)
+        # batch normalisation can not measure the spread of one image
+        batches = [batch for batch in shuffled if len(batch) > 1]
+        how = (place, settings.mixed_precision)
+        loss = fit_batches(model, optimizer, batches, lambda b: inputs[inner[b]], loss_of, *how)
+        model.eval()
+        logits = torch.as_tensor(predict_batches(model, inputs[watched], place))
+        truth = torch.as_tensor(labels[watched])
+        watched_loss = functional.cross_entropy(logits, truth).item()
+        accuracy = float((logits.argmax(dim=1) == truth).float().mean())
+        return {"train_loss": loss, "validation_loss": watched_loss, "validation_accuracy": accuracy}
+
+    return run

@@ -1,0 +1,375 @@
+"""The one training loop of all networks: early stopping, best weights, and checkpoints that survive a kill.
+
+Devices, seeds, batches, and a cache of features by content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.files import written_whole
+
+Float32Array = NDArray[np.float32]
+Model = TypeVar("Model", bound=nn.Module)
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the torch device called `name`; "auto" is the first CUDA device where there is one, else the CPU.
+
+    Raises
+    ------
+    InputError
+        A name torch does not know, or CUDA asked for where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"Unknown device '{name}'. Use 'auto', 'cpu' or 'cuda'.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"Device '{name}' was asked for, but torch sees no CUDA device. Use 'auto' or 'cpu'.")
+    return device
+
+
+def half_precision(device: torch.device, wanted: bool) -> torch.autocast:
+    """Return the bfloat16 context of mixed precision; it does nothing on the CPU and on GPUs without bfloat16."""
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted and able)
+
+
+def channels_last(model: Model, dimensions: int = 2) -> Model:
+    """Lay the weights of a 2-D or 3-D network out by channel: convolutions on CPUs run a third faster so."""
+    layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    return model
+
+
+@contextmanager
+def reproducible(seed: int, deterministic: bool = True) -> Iterator[None]:
+    """Seed torch inside the block, use deterministic algorithms only, and restore both afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        Seeds weights, dropout and everything else torch draws in the block.
+    deterministic : bool
+        Forbid algorithms whose result differs from run to run; slower on a GPU.
+    """
+    # cuBLAS reads this once, when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+            torch.backends.cudnn.benchmark = benchmark
+
+
+def content_hash(*parts: Any) -> str:
+    """Return a SHA-256 over arrays, tensors, (state) dictionaries and plain settings, and the torch version."""
+    digest = hashlib.sha256(torch.__version__.encode())
+
+    def add(part: Any) -> None:
+        if isinstance(part, torch.Tensor):
+            part = part.detach().cpu().numpy()
+        if isinstance(part, np.ndarray):
+            digest.update(f"array {part.dtype} {part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+        elif isinstance(part, Mapping):
+            for key in sorted(part):
+                digest.update(f"key {key}".encode())
+                add(part[key])
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+
+    for part in parts:
+        add(part)
+    return digest.hexdigest()
+
+
+def read_torch_file(path: Path, what: str) -> Any:
+    """Return the tensors and plain values of a file, on the CPU; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        It is no file of torch; `what` says what it should have been.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # the reader has no error of its own: on a foreign file it stumbles over whatever it meets first
+    except _UNREADABLE as error:
+        raise InputError(f"`{path}` is not a readable {what} ({type(error).__name__}: {error}).") from error
+
+
+def cached_rows(
+    keys: Sequence[str],
+    compute: Callable[[list[int]], Float32Array],
+    folder: Path | None,
+    *,
+    chunk: int = 16,
+    progress: bool = False,
+    description: str = "features",
+) -> Float32Array:
+    """Return one row per key; rows already in `folder` are read, the others are computed and stored.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Content hash of each row's inputs and settings.
+    compute : callable
+        Gets the positions of at most `chunk` missing rows, returns their rows.
+    folder : Path, optional
+        Where rows are kept; None keeps nothing.
+    """
+    rows: dict[int, Float32Array] = {}
+    files = [None if folder is None else folder / f"{key}.npy" for key in keys]
+    for i, file in enumerate(files):
+        if file is not None and file.exists():
+            rows[i] = np.load(file)
+    missing = [i for i in range(len(keys)) if i not in rows]
+    with tqdm(total=len(missing), disable=not progress, desc=description) as bar:
+        for start in range(0, len(missing), chunk):
+            part = missing[start : start + chunk]
+            for i, row in zip(part, compute(part), strict=True):
+                rows[i] = row
+                file = files[i]
+                if file is not None:
+                    with written_whole(file) as partial:
+                        np.save(partial, row)
+            bar.update(len(part))
+    return np.stack([rows[i] for i in range(len(keys))]).astype(np.float32)
+
+
+def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """Return a permutation of range(n) cut into batches; the same for one seed and epoch, resumed or not."""
+    order = np.random.default_rng([seed, epoch]).permutation(n)
+    return [order[start : start + batch_size] for start in range(0, n, batch_size)]
+
+
+def predict_batches(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    inputs: NDArray[Any],
+    device: torch.device,
+    *,
+    batch_size: int = 16,
+) -> Float32Array:
+    """Apply `function` to float32 batches of `inputs` on `device`, without gradients; return one array."""
+    outputs = []
+    with torch.inference_mode():
+        for start in range(0, len(inputs), batch_size):
+            batch = torch.as_tensor(inputs[start : start + batch_size], dtype=torch.float32, device=device)
+            outputs.append(function(batch).float().cpu().numpy())
+    return np.concatenate(outputs)
+
+
+def check_subjects(subjects: Sequence[Any], n: int) -> list[str]:
+    """Return the subjects of n cases as strings, or raise InputError: another number, or one of them twice."""
+    names = pd.Series(list(subjects), dtype=object).astype(str)
+    if len(names) != n:
+        raise InputError(f"There are {len(names)} subjects for {n} cases.")
+    twice = names[names.duplicated()].unique()
+    if len(twice):
+        raise InputError(f"Subjects must be unique; more than once: {', '.join(twice[:10])}.")
+    return names.tolist()
+
+
+def feature_table(subjects: Sequence[Any], features: NDArray[Any], stem: str = "deep") -> pd.DataFrame:
+    """Return subject, then deep_0000, deep_0001, ... from features of shape (subjects, c)."""
+    names = pd.Series(check_subjects(subjects, len(features)), name="subject", dtype=object)
+    columns = [f"{stem}_{i:04d}" for i in range(features.shape[1])]
+    return pd.concat([names, pd.DataFrame(features, columns=columns)], axis=1)
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Store tensors and plain values, whole or not at all."""
+    with written_whole(path) as partial, partial.open("wb") as stream:  # given a path, torch writes its name inside
+        torch.save(dict(state), stream)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Return what `save_checkpoint` stored (on the CPU), or None where there is no such file.
+
+    Raises
+    ------
+    InputError
+        The file is there but is no checkpoint.
+    """
+    if not path.exists():
+        return None
+    state: dict[str, Any] = read_torch_file(path, "checkpoint; delete it to train anew")
+    return state
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When training ends, and by which column of the history the best epoch is chosen."""
+
+    max_epochs: int
+    monitor: str
+    best: Literal["lowest", "highest"]
+    patience: int | None = None
+
+    def best_epoch(self, history: Sequence[Mapping[str, float]]) -> int:
+        """Return the position of the best epoch so far; the first one of equals."""
+        values = np.array([row[self.monitor] for row in history])
+        return int(np.argmax(values) if self.best == "highest" else np.argmin(values))
+
+    def check(self, row: Mapping[str, float]) -> None:
+        """Raise NotEstimableError where training has diverged."""
+        if not np.isfinite(row[self.monitor]):
+            raise NotEstimableError(
+                f"Training diverged: {self.monitor} is {row[self.monitor]} in epoch {row['epoch']}. "
+                "Lower the learning rate, or look for missing values in the images."
+            )
+
+    def is_over(self, history: Sequence[Mapping[str, float]]) -> bool:
+        """Return whether no further epoch is to be run."""
+        if not history or self.patience is None:
+            return len(history) >= self.max_epochs
+        since_best = len(history) - 1 - self.best_epoch(history)
+        return len(history) >= self.max_epochs or since_best >= self.patience
+
+
+def fit_batches(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[NDArray[np.int64]],
+    inputs: Callable[[NDArray[np.int64]], NDArray[Any]],
+    loss: Callable[[torch.Tensor, NDArray[np.int64]], torch.Tensor],
+    device: torch.device,
+    mixed_precision: bool,
+) -> float:
+    """Take one optimiser step per batch of positions; return the mean loss per position.
+
+    Parameters
+    ----------
+    inputs : callable
+        Positions to the network's input.
+    loss : callable
+        Logits and positions to their mean loss.
+    """
+    model.train()
+    total, n = 0.0, 0
+    for batch in batches:
+        optimizer.zero_grad()
+        with half_precision(device, mixed_precision):
+            logits = model(torch.as_tensor(inputs(batch), device=device))
+        value = loss(logits.float(), batch)
+        value.backward()
+        optimizer.step()
+        total, n = total + value.item() * len(batch), n + len(batch)
+    return total / n
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run_epoch: Callable[[int], dict[str, float]],
+    stopping: Stopping,
+    *,
+    seed: int,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+    description: str = "training",
+) -> pd.DataFrame:
+    """Run epochs until `stopping` says so, then put the best epoch's weights into `model`.
+
+    After each epoch everything is stored in `checkpoint`; called again after a kill, training
+    goes on where it was, with the very numbers it would have had (each epoch reseeds torch).
+    `run_epoch` trains one epoch, numbered from 0, and returns its row of the history; a monitored
+    value that is not finite raises NotEstimableError.
+
+    Returns
+    -------
+    DataFrame
+        One row per epoch: epoch (from 1), learning_rate, what `run_epoch` returned, best (bool).
+    """
+    history, best_weights = _begin(checkpoint, model, optimizer, scheduler)
+    with tqdm(total=stopping.max_epochs, initial=len(history), disable=not progress, desc=description) as bar:
+        while not stopping.is_over(history):
+            epoch = len(history)
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            rate = float(optimizer.param_groups[0]["lr"])
+            history.append({"epoch": epoch + 1, "learning_rate": rate, **run_epoch(epoch)})
+            stopping.check(history[-1])
+            if scheduler is not None:
+                scheduler.step()
+            if stopping.best_epoch(history) == epoch:
+                best_weights = _copy(model)
+            if checkpoint:
+                _store(checkpoint, model, optimizer, scheduler, history, best_weights, stopping.is_over(history))
+            bar.update()
+            bar.set_postfix({stopping.monitor: f"{history[-1][stopping.monitor]:.3f}"})
+    model.load_state_dict(best_weights)
+    table = pd.DataFrame(history)
+    return table.assign(best=np.arange(len(table)) == stopping.best_epoch(history))
+
+
+def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _begin(
+    checkpoint: Path | None, model: nn.Module, optimizer: Any, scheduler: Any
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Return the history and the best weights so far, and put model and optimiser where they were."""
+    stored = load_checkpoint(checkpoint) if checkpoint else None
+    if stored is None:
+        return [], _copy(model)
+    if not stored["finished"]:
+        model.load_state_dict(stored["model"])
+        optimizer.load_state_dict(stored["optimizer"])
+        if scheduler is not None:
+            scheduler.load_state_dict(stored["scheduler"])
+    return stored["history"], stored["best"]
+
+
+def _store(
+    path: Path,
+    model: nn.Module,
+    optimizer: Any,
+    scheduler: Any,
+    history: list[dict[str, float]],
+    best: dict[str, torch.Tensor],
+    finished: bool,
+) -> None:
+    state: dict[str, Any] = {"history": history, "best": best, "finished": finished}
+    if not finished:  # a finished training needs no optimiser any more: a third of the size
+        state |= {"model": _copy(model), "optimizer": optimizer.state_dict()}
+        state["scheduler"] = None if scheduler is None else scheduler.state_dict()
+    save_checkpoint(path, state)

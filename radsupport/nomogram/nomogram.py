@@ -1,0 +1,503 @@
+"""What a nomogram takes from a fit, and in which forms it accepts rows.
+
+The nomogram as tables: points of each value, meaning of total points, and where each tick stands.
+
+The nomogram: points of each predictor, total points, and the probability or survival they stand for.
+
+The points of one patient.
+
+A nomogram as plain values, and back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from scipy.special import expit
+
+from radsupport.checks import FloatArray
+from radsupport.errors import InputError, NotEstimableError, Problem
+from radsupport.nomogram.axes import PredictorAxis, predictor_axis, pretty
+from radsupport.stats.cox import CoxFit
+from radsupport.stats.logistic import LogisticFit
+from radsupport.wording import tick as tick_text
+
+Rows = pd.DataFrame | pd.Series | Mapping[str, Any]
+
+
+def axes_of(
+    fit: LogisticFit | CoxFit,
+    labels: Mapping[str, str] | None,
+    value_labels: Mapping[str, Mapping[Any, str]] | None,
+) -> tuple[PredictorAxis, ...]:
+    """Return the axis of each term of a fit, with the words given for columns and values."""
+    names, words = labels or {}, value_labels or {}
+    return tuple(
+        predictor_axis(term, fit.coef, fit.data, names.get(term.source, term.source), words.get(term.source, {}))
+        for term in fit.design.predictors
+    )
+
+
+def checked_horizons(horizons: Sequence[float], first: float, end: float) -> tuple[float, ...]:
+    """Return the horizons; InputError names those before the first event or past the end of follow-up."""
+    times = tuple(float(time) for time in horizons)
+    wrong = [
+        Problem(
+            "No survival can be read at this time", f"from the first event at {first:g} to {end:g}", value=f"{time:g}"
+        )
+        for time in times
+        if not first <= time <= end
+    ]
+    if not times or wrong:
+        raise InputError(f"`horizons` must name times within follow-up; got {list(times)}.", wrong)
+    return times
+
+
+def as_frame(rows: Rows) -> pd.DataFrame:
+    """Return rows as a DataFrame; a mapping or Series is one row."""
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    if isinstance(rows, pd.Series | Mapping):
+        return pd.DataFrame([dict(rows)])
+    raise InputError(f"Rows must be a DataFrame, or one row as a mapping or Series; not {type(rows).__name__}.")
+
+
+@dataclass(frozen=True)
+class Points(Mapping[str, float]):
+    """Points of one patient: a mapping of predictor to points, with their `total`."""
+
+    by_predictor: Mapping[str, float]
+    total: float
+
+    def __getitem__(self, name: str) -> float:
+        return self.by_predictor[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_predictor)
+
+    def __len__(self) -> int:
+        return len(self.by_predictor)
+
+
+def to_dict(nomogram: Nomogram) -> dict[str, Any]:
+    """Return numbers, texts, lists and dicts only; NaN becomes None, as JSON has no NaN."""
+    plain: dict[str, Any] = {}
+    for item in dataclasses.fields(nomogram):
+        value = getattr(nomogram, item.name)
+        plain[item.name] = list(value) if isinstance(value, tuple) else value
+    plain["predictors"] = [axis.to_dict() for axis in nomogram.predictors]
+    plain["max_time"] = None if math.isnan(nomogram.max_time) else nomogram.max_time
+    return plain
+
+
+def fields(plain: Mapping[str, Any], cls: type[Nomogram]) -> dict[str, Any]:
+    """Return the constructor's arguments from plain values.
+
+    Raises
+    ------
+    InputError
+        Keys are missing or unknown; all of them are listed.
+    """
+    problems = _wrong_keys(plain, cls, "nomogram")
+    for axis in plain.get("predictors", []):
+        problems += _wrong_keys(axis, PredictorAxis, f"predictor {axis.get('name', '?')}")
+    if problems:
+        raise InputError("This is not what `Nomogram.to_dict` gives:", problems)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    values["predictors"] = tuple(PredictorAxis.from_dict(axis) for axis in plain["predictors"])
+    values["max_time"] = math.nan if plain["max_time"] is None else float(plain["max_time"])
+    return values
+
+
+def _wrong_keys(plain: Mapping[str, Any], cls: type, where: str) -> list[Problem]:
+    known = {item.name for item in dataclasses.fields(cls)}
+    missing = [Problem(f"The key is missing in the {where}", column=name) for name in sorted(known - set(plain))]
+    unknown = [Problem(f"The key is unknown in the {where}", column=str(name)) for name in sorted(set(plain) - known)]
+    return missing + unknown
+
+
+MAX_SCALE = 100.0  # points of the longest predictor axis (rms: maxscale)
+
+
+@dataclass(frozen=True)
+class Nomogram:
+    """A regression model as points; make it with `from_logistic` or `from_cox`.
+
+    Own code: no Python library has rms::nomogram's points. Axes run over the rows the model was fitted on (complete
+    rows); rms takes them from datadist, which differs where a row that was left out holds a variable's extreme.
+
+    Attributes
+    ----------
+    kind : {"logistic", "cox"}
+    outcome : str
+        What is predicted, in words.
+    predictors : tuple of PredictorAxis
+    intercept : float
+        Of the linear predictor; for Cox the negative linear predictor at the covariate means (rms: ``-center``).
+    lp_range : (float, float)
+        Linear predictors of the fitted rows, lowest and highest.
+    horizons : tuple of float
+        Times at which survival is shown, in `time_unit`; empty for logistic models.
+    baseline_time, baseline_hazard : tuple of float
+        Cumulative baseline hazard at the covariate means, a step function of time; empty for logistic models.
+    max_time : float
+        End of follow-up; NaN for logistic models.
+    time_unit : str
+    """
+
+    kind: Literal["logistic", "cox"]
+    outcome: str
+    predictors: tuple[PredictorAxis, ...]
+    intercept: float
+    lp_range: tuple[float, float]
+    horizons: tuple[float, ...] = ()
+    baseline_time: tuple[float, ...] = field(default=(), repr=False)
+    baseline_hazard: tuple[float, ...] = field(default=(), repr=False)
+    max_time: float = math.nan
+    time_unit: str = ""
+
+    def __post_init__(self) -> None:
+        names = [axis.name for axis in self.predictors]
+        problems = [
+            Problem("More than one term is made from this column", "one axis per column", column=name)
+            for name in sorted({name for name in names if names.count(name) > 1})
+        ]
+        problems += [
+            Problem("The predictor is constant", "at least two values", "Leave it out of the model", column=axis.name)
+            for axis in self.predictors
+            if len(axis.ticks) < 2
+        ]
+        if not names or problems:
+            raise InputError(f"A nomogram can not be drawn for {names or 'a model without predictors'}.", problems)
+        if self._ranges.max() <= 0:
+            raise NotEstimableError("All coefficients are zero; no predictor moves the risk, so there are no points.")
+
+    @classmethod
+    def from_logistic(
+        cls,
+        fit: LogisticFit,
+        *,
+        outcome: str = "",
+        labels: Mapping[str, str] | None = None,
+        value_labels: Mapping[str, Mapping[Any, str]] | None = None,
+    ) -> Nomogram:
+        """Make the nomogram of a logistic regression (rms: ``nomogram(lrm(...), fun=plogis)``).
+
+        Parameters
+        ----------
+        fit : radsupport.stats.logistic.LogisticFit
+            What `fit_logistic` returns.
+        outcome : str
+            What is predicted, in words; by default the label column.
+        labels : mapping, optional
+            Words for predictors, by column: ``{"age": "Age (years)"}``.
+        value_labels : mapping, optional
+            Words for single values, by column: ``{"smoke": {0: "no", 1: "yes"}}``.
+
+        Raises
+        ------
+        InputError
+            Not a logistic fit, no predictors, a constant one, or several terms of one column.
+        NotEstimableError
+            All coefficients are zero.
+        """
+        if getattr(fit, "kind", "") != "logistic":
+            raise InputError("`from_logistic` takes what `fit_logistic` returns; for a Cox fit use `from_cox`.")
+        axes = axes_of(fit, labels, value_labels)
+        lp = fit.linear_predictor(fit.data)
+        return cls("logistic", outcome or fit.label, axes, float(fit.intercept), (float(lp.min()), float(lp.max())))
+
+    @classmethod
+    def from_cox(
+        cls,
+        fit: CoxFit,
+        horizons: Sequence[float],
+        *,
+        outcome: str = "survival",
+        time_unit: str = "",
+        labels: Mapping[str, str] | None = None,
+        value_labels: Mapping[str, Mapping[Any, str]] | None = None,
+    ) -> Nomogram:
+        """Make the nomogram of a Cox regression (rms: ``nomogram(cph(..., surv=TRUE), fun=Survival(f))``).
+
+        Parameters
+        ----------
+        fit : radsupport.stats.cox.CoxFit
+            What `fit_cox` returns; its baseline follows its handling of ties.
+        horizons : sequence of float
+            Times at which survival is predicted, in the unit of the fit's time.
+        outcome, time_unit : str
+            Words: ``overall survival``, ``months``.
+        labels, value_labels : mapping, optional
+            As in `from_logistic`.
+
+        Raises
+        ------
+        InputError
+            Not a Cox fit; a horizon before the first event or after the end of follow-up; and as `from_logistic`.
+        NotEstimableError
+            All coefficients are zero.
+        """
+        if getattr(fit, "kind", "") != "cox":
+            raise InputError("`from_cox` takes what `fit_cox` returns; for a logistic fit use `from_logistic`.")
+        axes = axes_of(fit, labels, value_labels)
+        end = float(fit.data[fit.time].max())
+        times = checked_horizons(horizons, float(fit.baseline["time"].iloc[0]), end)
+        lp = fit.linear_predictor(fit.data)
+        centre = float(fit.means.to_numpy() @ fit.coef.to_numpy())
+        time, hazard = (tuple(map(float, fit.baseline[name])) for name in ("time", "cumulative_hazard"))
+        lp_range = (float(lp.min()), float(lp.max()))
+        return cls("cox", outcome, axes, -centre, lp_range, times, time, hazard, end, time_unit)
+
+    @cached_property
+    def _ranges(self) -> FloatArray:
+        return np.array([np.ptp(axis.tick_effects) for axis in self.predictors], dtype=float)
+
+    @property
+    def points_per_unit(self) -> float:
+        """Points per unit of the linear predictor: the longest axis gets 100 points."""
+        return float(MAX_SCALE / self._ranges.max())
+
+    @property
+    def lp_at_zero_points(self) -> float:
+        """Linear predictor at zero total points."""
+        return self.intercept + sum(float(axis.tick_effects.min()) for axis in self.predictors)
+
+    @property
+    def lp_ticks(self) -> list[float]:
+        """Ticks of the linear-predictor axis, R's pretty values of the fitted range."""
+        return pretty(*self.lp_range, 10)
+
+    @property
+    def total_ticks(self) -> list[float]:
+        """Ticks of the Total Points axis, from 0 to past the highest tick of the linear predictor."""
+        top = (max(self.lp_ticks) - self.lp_at_zero_points) * self.points_per_unit
+        highest = MAX_SCALE if len(self.predictors) == 1 else max(MAX_SCALE, top)
+        return pretty(0.0, highest, 10)
+
+    def points(self, row: Mapping[str, Any] | pd.Series) -> Points:
+        """Return the points of one patient.
+
+        Parameters
+        ----------
+        row : mapping or Series
+            Value of each predictor by column. Values beyond the axis get points by the same line.
+
+        Returns
+        -------
+        Points
+
+        Raises
+        ------
+        InputError
+            A predictor is missing, or has a value the model can not use.
+        """
+        effects = self._effects(as_frame(row))[0]
+        least = np.array([axis.tick_effects.min() for axis in self.predictors])
+        points = (effects - least) * self.points_per_unit
+        return Points(
+            dict(zip([axis.name for axis in self.predictors], points.tolist(), strict=True)), float(points.sum())
+        )
+
+    def linear_predictor(self, rows: Rows) -> FloatArray:
+        """Return the linear predictor of each row, shape (n,); for Cox relative to the covariate means."""
+        return self.intercept + self._effects(as_frame(rows)).sum(axis=1)
+
+    def predict(self, rows: Rows, horizons: Sequence[float] | None = None) -> pd.Series | pd.DataFrame:
+        """Return the predicted probability (logistic) or survival at each horizon (Cox).
+
+        Parameters
+        ----------
+        rows : DataFrame, or one row as mapping or Series
+        horizons : sequence of float, optional
+            Other times than the nomogram's own; Cox only.
+
+        Returns
+        -------
+        pandas.Series or pandas.DataFrame
+            ``probability`` by row; or survival probabilities, one column per horizon.
+        """
+        frame = as_frame(rows)
+        lp = self.linear_predictor(frame)
+        if self.kind == "logistic":
+            return pd.Series(expit(lp), index=frame.index, name="probability")
+        times = self.horizons if horizons is None else tuple(float(time) for time in horizons)
+        return pd.DataFrame(self.survival(lp, times), index=frame.index, columns=list(times))
+
+    def survival(self, lp: Any, times: Sequence[float]) -> FloatArray:
+        """Return survival at `times` for linear predictors relative to the means, shape (lp, times).
+
+        Raises
+        ------
+        InputError
+            The model is logistic, or a time lies after the end of follow-up.
+        """
+        late = [time for time in times if not 0 <= time <= self.max_time]
+        if self.kind != "cox" or late:
+            raise InputError(
+                f"Survival exists for Cox models at 0 to {self.max_time:g} {self.time_unit}; asked: {late}."
+            )
+        steps = np.searchsorted(self.baseline_time, np.asarray(times, dtype=float), side="right")
+        hazard = np.concatenate([[0.0], self.baseline_hazard])[steps]
+        return np.exp(-np.exp(np.asarray(lp, dtype=float))[:, None] * hazard[None, :])
+
+    def _effects(self, frame: pd.DataFrame) -> FloatArray:
+        missing = [Problem("The predictor is missing", column=a.name) for a in self.predictors if a.name not in frame]
+        if missing:
+            raise InputError("The row does not fit the nomogram:", missing)
+        return np.column_stack([axis.effects(frame[axis.name]) for axis in self.predictors])
+
+    def table(self) -> pd.DataFrame:
+        """Return the points of every axis value: ``predictor, value, x_beta, points``."""
+        return points_table(self)
+
+    def risk_table(self, total_points: Sequence[float] | None = None) -> pd.DataFrame:
+        """Return what total points mean: ``total_points, linear_predictor`` and the probability or survival."""
+        return risk_table(self, total_points)
+
+    def axes(self, *, at: Sequence[float] | None = None, linear_predictor: bool = False) -> pd.DataFrame:
+        """Return every tick of every axis from top to bottom; see `radsupport.nomogram.nomogram.axes_table`."""
+        return axes_table(self, at, linear_predictor)
+
+    def plot(self, ax: Axes | None = None, *, title: str = "", linear_predictor: bool = False) -> Axes:
+        """Draw the nomogram (`radsupport.plots.models.nomogram`) and return the axes."""
+        from radsupport.plots import models  # the figures need matplotlib only, but all of it
+
+        return models.nomogram(self.axes(linear_predictor=linear_predictor), ax, title=title)
+
+    def to_html(self, *, title: str = "") -> str:
+        """Return an interactive calculator as self-contained HTML; see `radsupport.nomogram.calculator`."""
+        from radsupport.nomogram.calculator import calculator_html
+
+        return calculator_html(self, title)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold."""
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Nomogram:
+        """Undo `to_dict`; also after a way through JSON.
+
+        Raises
+        ------
+        InputError
+            Keys are missing or unknown.
+        """
+        return cls(**fields(plain, cls))
+
+
+RISKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_INVERSE = 1000  # values between which rms::nomogram interpolates the inverse of a result
+
+
+def points_table(nomogram: Nomogram) -> pd.DataFrame:
+    """Return ``predictor, value, x_beta, points``, one row per tick of each predictor axis.
+
+    ``points = (x_beta - smallest x_beta of the axis) * points_per_unit`` (rms::nomogram).
+    """
+    parts = []
+    for axis in nomogram.predictors:
+        effects = axis.tick_effects
+        points = (effects - effects.min()) * nomogram.points_per_unit
+        values = pd.Series(list(axis.ticks), dtype=object)
+        parts.append(pd.DataFrame({"predictor": axis.name, "value": values, "x_beta": effects, "points": points}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def risk_table(nomogram: Nomogram, total_points: Sequence[float] | None) -> pd.DataFrame:
+    """Return the risk that total points stand for; by default at the ticks of the Total Points axis.
+
+    Columns: ``total_points, linear_predictor`` and ``probability``, or ``survival_at_<horizon>`` for each horizon.
+    """
+    total = np.asarray(nomogram.total_ticks if total_points is None else total_points, dtype=float)
+    lp = nomogram.lp_at_zero_points + total / nomogram.points_per_unit
+    table = pd.DataFrame({"total_points": total, "linear_predictor": lp})
+    if nomogram.kind == "logistic":
+        return table.assign(probability=expit(lp))
+    survival = nomogram.survival(lp, nomogram.horizons)
+    return table.assign(**{f"survival_at_{time:g}": survival[:, i] for i, time in enumerate(nomogram.horizons)})
+
+
+def axes_table(nomogram: Nomogram, at: Sequence[float] | None, linear_predictor: bool) -> pd.DataFrame:
+    """Return every tick of every axis, axes from top to bottom.
+
+    Parameters
+    ----------
+    nomogram : Nomogram
+    at : sequence of float, optional
+        Probabilities (0 to 1) to mark on the axes of the result; by default 0.01, 0.05, 0.1, 0.2, … 0.95, 0.99.
+        Those outside the range of the linear-predictor axis are left out, as in rms.
+    linear_predictor : bool
+        Whether the axis of the linear predictor is included.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``axis`` (name), ``kind`` (points / predictor / total / result), ``label``, ``value``, ``points`` (of the
+        Points axis or, for total and result axes, total points) and ``position`` (0 to 1 across the figure).
+        As in rms, the ticks of result axes are placed by interpolation between 1000 linear predictors, which is off
+        by up to a millionth of the total points; `predict` and `risk_table` are exact.
+    """
+    scale = nomogram.total_ticks[-1]
+    parts = [_axis("Points", "points", np.linspace(0, 100, 11), np.linspace(0, 100, 11), 100.0)]
+    table = points_table(nomogram)
+    for axis in nomogram.predictors:
+        points = table.loc[table["predictor"] == axis.name, "points"].to_numpy(dtype=float)
+        parts.append(_axis(axis.label, "predictor", axis.ticks, points, 100.0, axis.tick_labels))
+    total = np.asarray(nomogram.total_ticks)
+    parts.append(_axis("Total points", "total", total, total, scale))
+    if linear_predictor:
+        ticks = np.array(nomogram.lp_ticks)
+        parts.append(_axis("Linear predictor", "result", ticks, _total_points(nomogram, ticks), scale))
+    for name, risks, lp in _result_axes(nomogram, _checked(RISKS if at is None else at)):
+        inside = np.isfinite(lp)
+        parts.append(_axis(name, "result", risks[inside], _total_points(nomogram, lp[inside]), scale))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _checked(at: Sequence[float]) -> np.ndarray:
+    values = np.asarray(at, dtype=float)
+    if values.ndim != 1 or not ((values > 0) & (values < 1)).all():
+        raise InputError(f"`at` must hold probabilities between 0 and 1, both excluded; got {list(at)}.")
+    return values
+
+
+def _result_axes(nomogram: Nomogram, risks: np.ndarray) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return name, probabilities and their linear predictors of each axis of the result."""
+    lp = np.linspace(nomogram.lp_ticks[0], nomogram.lp_ticks[-1], _INVERSE)
+    if nomogram.kind == "logistic":
+        return [(f"Probability of {nomogram.outcome}", risks, np.interp(risks, expit(lp), lp, np.nan, np.nan))]
+    survival = nomogram.survival(lp, nomogram.horizons)[::-1]
+    return [
+        (_horizon_name(nomogram, horizon), risks, np.interp(risks, survival[:, i], lp[::-1], np.nan, np.nan))
+        for i, horizon in enumerate(nomogram.horizons)
+    ]
+
+
+def _horizon_name(nomogram: Nomogram, horizon: float) -> str:
+    return f"{tick_text(horizon)}-{nomogram.time_unit.removesuffix('s') or 'time'} {nomogram.outcome}"
+
+
+def _total_points(nomogram: Nomogram, lp: np.ndarray) -> np.ndarray:
+    return (lp - nomogram.lp_at_zero_points) * nomogram.points_per_unit
+
+
+def _axis(
+    name: str, kind: str, values: Sequence[float] | Sequence[str] | np.ndarray, points: np.ndarray, scale: float,
+    labels: Sequence[str] = (),
+) -> pd.DataFrame:  # fmt: skip
+    texts = list(labels) or [tick_text(float(value)) for value in values]
+    column = pd.Series(list(values), dtype=object)
+    points = np.asarray(points, dtype=float)
+    return pd.DataFrame(
+        {"axis": name, "kind": kind, "label": texts, "value": column, "points": points, "position": points / scale}
+    )

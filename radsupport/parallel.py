@@ -1,0 +1,191 @@
+"""Work on many cases at once: one process per case, one thread each, on this machine or on a Dask cluster.
+
+Peak memory of this process, case by case.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import SimpleITK as sitk
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from radsupport.errors import InputError, RadsupportError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class LostWorkerError(RadsupportError):
+    """The process that worked on a case died (killed, out of memory, crash in a library)."""
+
+
+def map_cases(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    n_jobs: int = 1,
+    scheduler: str | None = None,
+    progress: bool = True,
+    *,
+    description: str = "cases",
+    on_lost: Callable[[Item, str], Result] | None = None,
+) -> list[Result]:
+    """Apply a function to every item, in processes, and return the results in the order of the items.
+
+    Parameters
+    ----------
+    function : callable
+        Defined at module level (it is pickled); gets one item.
+    items : sequence
+        Usually one per case, small: paths rather than voxels.
+    n_jobs : int
+        Processes on this machine; 1 works in this process, -1 takes every core. A process holds one case.
+    scheduler : str, optional
+        Address of a Dask scheduler (``tcp://host:8786``): the items run there, `n_jobs` is ignored. The workers
+        have to see the same files and the same package.
+    progress : bool
+        Show a progress bar.
+    description : str
+        Text of the progress bar.
+    on_lost : callable, optional
+        Gets ``(item, reason)`` where the process that worked on the item died, and returns its result. Without it
+        a lost process is an error. Results that other items have already given are never lost.
+
+    Returns
+    -------
+    list
+        One result per item.
+
+    Raises
+    ------
+    InputError
+        `n_jobs` is 0, or the scheduler does not answer.
+    LostWorkerError
+        A process died and no `on_lost` was given.
+
+    Notes
+    -----
+    An exception of the function itself stops the run and is raised here. ITK, BLAS and OpenMP get one thread in
+    every worker, otherwise `n_jobs` processes would start `n_jobs` times as many threads as there are cores.
+    """
+    if n_jobs == 0:
+        raise InputError("`n_jobs` is 0; give a number of processes, or -1 for every core.")
+    items = list(items)
+    with tqdm(total=len(items), desc=description, disable=not progress or not items, leave=False) as bar:
+        if scheduler is not None:
+            return _on_dask(function, items, scheduler, bar, on_lost)
+        if n_jobs == 1 or len(items) < 2:
+            return [_step(function, item, bar) for item in items]
+        return _in_processes(function, items, n_jobs, bar, on_lost)
+
+
+def single_thread() -> None:
+    """Give ITK one thread in this process."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _call(function: Callable[[Item], Result], index: int, item: Item) -> tuple[int, Result]:
+    """Run one item in a worker with one thread."""
+    single_thread()
+    with threadpool_limits(1):
+        return index, function(item)
+
+
+def _step(function: Callable[[Item], Result], item: Item, bar: Any) -> Result:
+    result = function(item)
+    bar.update()
+    return result
+
+
+def _in_processes(
+    function: Callable[[Item], Result], items: list[Item], n_jobs: int, bar: Any, on_lost: Any
+) -> list[Result]:
+    """Run on joblib; what is unfinished when a worker dies is run again, one item per process."""
+    results: dict[int, Result] = {}
+    try:
+        for index, result in _unordered(function, list(enumerate(items)), n_jobs):
+            results[index] = result
+            bar.update()
+    except TerminatedWorkerError:
+        for index in sorted(set(range(len(items))) - set(results)):
+            results[index] = _alone(function, index, items[index], on_lost)
+            bar.update()
+    return [results[index] for index in range(len(items))]
+
+
+def _unordered(
+    function: Callable[[Item], Result], numbered: list[tuple[int, Item]], n_jobs: int
+) -> Iterator[tuple[int, Result]]:
+    workers = min(n_jobs if n_jobs > 0 else (os.cpu_count() or 1), len(numbered))
+    run = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
+    yield from run(delayed(_call)(function, index, item) for index, item in numbered)
+
+
+def _alone(function: Callable[[Item], Result], index: int, item: Item, on_lost: Any) -> Result:
+    """Run one item in a process of its own, so that it can only take itself down."""
+    run = Parallel(n_jobs=2, batch_size=1)  # loky wants two or more workers to use a process at all
+    try:
+        return run([delayed(_call)(function, index, item)])[0][1]
+    except TerminatedWorkerError as error:
+        reason = "the process that worked on this case died (killed or out of memory)"
+        if on_lost is None:
+            raise LostWorkerError(f"Item {index}: {reason}.") from error
+        return on_lost(item, reason)
+
+
+def _on_dask(
+    function: Callable[[Item], Result], items: list[Item], scheduler: str, bar: Any, on_lost: Any
+) -> list[Result]:
+    """Run on a Dask cluster; results come back as they finish."""
+    from distributed import Client, as_completed
+    from distributed.scheduler import KilledWorker
+
+    results: dict[int, Result] = {}
+    try:
+        client = Client(scheduler, timeout="20s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The Dask scheduler {scheduler!r} does not answer: {error}") from error
+    with client:
+        futures = [client.submit(_call, function, i, item, pure=False) for i, item in enumerate(items)]
+        numbers = {future.key: i for i, future in enumerate(futures)}
+        for future in as_completed(futures, loop=client.loop):
+            index = numbers[future.key]
+            try:
+                results[index] = future.result()[1]
+            except KilledWorker as error:
+                reason = "the Dask workers that worked on this case died (killed or out of memory)"
+                if on_lost is None:
+                    raise LostWorkerError(f"Item {index}: {reason}.") from error
+                results[index] = on_lost(items[index], reason)
+            bar.update()
+    return [results[index] for index in range(len(items))]
+
+
+_STATUS = Path("/proc/self/status")
+_RESET = Path("/proc/self/clear_refs")
+
+
+def reset_peak() -> None:
+    """Start a new measurement of the peak where the system can (Linux); elsewhere the peak is that of the process."""
+    try:
+        _RESET.write_text("5")
+    except OSError:
+        return
+
+
+def peak_mb() -> float:
+    """Return the largest resident memory of this process in MB since `reset_peak`."""
+    if _STATUS.is_file():
+        line = next(row for row in _STATUS.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,235 @@
+"""What all figures share: checking the table, the look, the title, and the alt text.
+
+Matrix drawing shared by the heat maps.
+
+Several figures of one kind side by side: one panel per cohort, horizon or covariate.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from radsupport.errors import InputError, Problem
+from radsupport.plots import style
+
+AltText = Callable[..., str]
+Size = tuple[float, float] | Callable[[pd.DataFrame], tuple[float, float]]
+_ALT: dict[str, AltText] = {}
+_COLUMNS: dict[str, tuple[str, ...]] = {}
+
+
+def check_table(table: Any, columns: tuple[str, ...], kind: str) -> None:
+    """Require a DataFrame with rows and with all of `columns`.
+
+    Raises
+    ------
+    InputError
+        Not a DataFrame, no rows, or columns missing (all of them are listed).
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"The figure `{kind}` takes a DataFrame, not {type(table).__name__}.")
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        problems = [
+            Problem("column is missing", "a tidy table with this column", f"see help({kind})", column=name)
+            for name in missing
+        ]
+        raise InputError(f"The table given to the figure `{kind}` can not be drawn.", problems)
+    if table.empty:
+        raise InputError(f"The table given to the figure `{kind}` has no rows; there is nothing to draw.")
+
+
+def register(kind: str, columns: tuple[str, ...], alt: AltText) -> None:
+    """Make the alt text of a figure known under its function's name."""
+    _ALT[kind], _COLUMNS[kind] = alt, columns
+
+
+def alt_text(kind: str, table: pd.DataFrame, *, title: str = "", **options: Any) -> str:
+    """Describe a figure in words, from the table it shows.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the figure function, such as ``"roc_curve"``.
+    table : pandas.DataFrame
+        What the figure is drawn from.
+    title : str
+        Title of the figure; put in front.
+    **options
+        Further arguments of the figure function.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        No such figure, or a table it can not be drawn from.
+    """
+    if kind not in _ALT:
+        raise InputError(f"There is no figure `{kind}`. There are: {', '.join(sorted(_ALT))}.")
+    check_table(table, _COLUMNS[kind], kind)
+    text = _ALT[kind](table, **options)
+    return f"{title}. {text}" if title else text
+
+
+def figure(
+    *columns: str,
+    alt: AltText,
+    projection: str | None = None,
+    size: Size = (6.0, 4.2),
+) -> Callable[[Callable[..., None]], Callable[..., Axes]]:
+    """Turn a drawing function into a figure function.
+
+    The figure function takes ``(table, ax=None, *, title="", **options)``, checks the table, makes an
+    axes where none is given, draws with the project's look, attaches the alt text and returns the axes.
+
+    Parameters
+    ----------
+    *columns : str
+        Columns the table must have.
+    alt : callable
+        Returns the alt text from the table and the options.
+    projection : str, optional
+        Projection the axes must have.
+    size : (float, float), or callable
+        Width and height in inches of the axes that is made where none is given; a callable gives them for a table.
+    """
+
+    def wrap(draw: Callable[..., None]) -> Callable[..., Axes]:
+        kind = draw.__name__
+        register(kind, columns, alt)
+
+        @functools.wraps(draw)
+        def drawn(table: pd.DataFrame, ax: Axes | None = None, *, title: str = "", **options: Any) -> Axes:
+            check_table(table, columns, kind)
+            width, height = size(table) if callable(size) else size
+            axes = ax or style.new_figure(width=width, height=height, projection=projection)[1][0]
+            if projection and axes.name != projection:
+                raise InputError(f"The figure `{kind}` needs an axes with projection={projection!r}.")
+            with style.context():
+                draw(table, axes, **options)
+                if title:
+                    axes.set_title(title)
+            describe(axes, alt_text(kind, table, title=title, **options))
+            return axes
+
+        return drawn
+
+    return wrap
+
+
+def describe(axes: Axes, text: str) -> None:
+    """Attach alt text to an axes."""
+    axes.__dict__["alt_text"] = text
+
+
+def description(fig: Figure) -> str:
+    """Join the alt texts of all axes of a figure; empty where none was attached."""
+    return " ".join(axes.__dict__["alt_text"] for axes in fig.axes if "alt_text" in axes.__dict__)
+
+
+def heat_map(
+    ax: Axes,
+    values: npt.NDArray[np.float64],
+    rows: Sequence[object],
+    columns: Sequence[object],
+    labels: npt.NDArray[np.object_] | None,
+    colours: Colormap,
+    limits: tuple[float, float],
+    fontsize: float = 9,
+) -> AxesImage:
+    """Draw a matrix with one label per cell, black or white, whichever is readable; NaN cells stay pale.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    values : array, shape (rows, columns)
+    rows, columns : sequence
+        Tick labels; long column names are slanted.
+    labels : array of str, optional
+        Text of each cell.
+    colours : matplotlib.colors.Colormap
+    limits : (float, float)
+        Values at the two ends of the colour scale.
+    fontsize : float
+        Size of the cell labels in points.
+    """
+    ground = colours.with_extremes(bad="#F0F0F0")
+    image = ax.imshow(values, cmap=ground, vmin=limits[0], vmax=limits[1], aspect="auto")
+    slanted = max((len(str(name)) for name in columns), default=0) * len(columns) > 40
+    ax.set_xticks(range(len(columns)), [str(name) for name in columns])
+    if slanted:
+        ax.tick_params(axis="x", labelrotation=40)
+        for tick in ax.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(rows)), [str(name) for name in rows])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    texts = np.full(values.shape, "", dtype=object) if labels is None else labels
+    for i, j in np.ndindex(*values.shape):
+        ink = _ink(image, float(values[i, j]))
+        ax.text(j, i, str(texts[i, j]), ha="center", va="center", fontsize=fontsize, color=ink)
+    return image
+
+
+def _ink(image: AxesImage, value: float) -> str:
+    """Return black or white, whichever contrasts more with the cell (WCAG relative luminance; at least 4.58 to 1)."""
+    if np.isnan(value):
+        return style.INK
+    norm: Any = image.norm
+    channels: Any = np.array(to_rgb(image.cmap(float(norm(value)))), dtype=float)
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"
+
+
+Panel = tuple[str, pd.DataFrame, Mapping[str, Any]]
+
+
+def panels(
+    draw: Callable[..., Axes], parts: Sequence[Panel], *, columns: int = 2, width: float = 5.2, height: float = 4.2
+) -> Figure:
+    """Draw one panel per part with a figure function; each panel keeps its own alt text.
+
+    Parameters
+    ----------
+    draw : callable
+        A figure function such as `figures.kaplan_meier`.
+    parts : sequence of (title, table, options)
+    columns : int
+        Panels in a row; fewer parts take fewer.
+    width, height : float
+        Size of a panel in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        No parts, or `columns` below 1.
+    """
+    if not parts or columns < 1:
+        raise InputError(f"Panels need at least one part and one column; got {len(parts)} and {columns}.")
+    across = min(columns, len(parts))
+    rows = -(-len(parts) // across)
+    figure, axes = style.new_figure(rows, across, width=width, height=height)
+    figure.set_layout_engine("constrained", h_pad=0.16, w_pad=0.12)  # inches
+    for ax, (title, table, options) in zip(axes, parts, strict=False):
+        draw(table, ax, title=title, **options)
+    for ax in axes[len(parts) :]:
+        ax.remove()
+    return figure

@@ -1,0 +1,396 @@
+"""Patients between groups (Sankey).
+
+Figure of prediction error over time.
+
+Figures of survival: Kaplan-Meier with risk table, AUC over time, Schoenfeld residuals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.axes import Axes
+
+from radsupport.errors import InputError
+from radsupport.plots import style
+from radsupport.plots.base import alt_text, check_table, figure, register
+from radsupport.wording import counted, fixed, number, p_value
+from radsupport.wording import tick as tick_text
+
+_SANKEY = ("source", "target", "n")
+
+
+def _sankey_alt(table: pd.DataFrame, **_: Any) -> str:
+    moves = table.sort_values("n", ascending=False)
+    words = [f"{row.source} to {row.target} {row.n:.0f}" for row in moves.head(8).itertuples()]
+    rest = f" and {len(moves) - 8} smaller flows" if len(moves) > 8 else ""
+    return f"Sankey diagram of {counted(len(moves), 'flow')} of patients: {', '.join(words)}{rest}."
+
+
+def sankey(table: pd.DataFrame, *, title: str = "", height: int = 420) -> go.Figure:
+    """Draw how patients move between groups.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per flow: ``source, target`` (names of groups; a group that occurs on two levels needs two names,
+        such as ``low (model)`` and ``low (biopsy)``) and ``n`` (patients).
+    title : str
+    height : int
+        Height in pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Its alt text is in ``layout.meta["alt_text"]``.
+
+    Raises
+    ------
+    InputError
+        Columns missing or no rows.
+    """
+    check_table(table, _SANKEY, "sankey")
+    names = list(pd.unique(table[["source", "target"]].to_numpy().ravel()))
+    colours = [style.colour(i) for i in range(len(names))]
+    sources = [names.index(name) for name in table["source"]]
+    nodes = {"label": names, "color": colours, "pad": 18, "thickness": 18, "line": {"width": 0}}
+    links = {
+        "source": sources,
+        "target": [names.index(name) for name in table["target"]],
+        "value": [float(n) for n in table["n"]],
+        "color": [translucent(colours[i]) for i in sources],
+        "hovertemplate": "%{source.label} → %{target.label}: %{value:.0f} patients<extra></extra>",
+    }
+    fig = go.Figure(go.Sankey(node=nodes, link=links, valueformat=".0f", valuesuffix=" patients"))
+    fig.update_layout(
+        title={"text": title, "font": {"size": 15}}, height=height, paper_bgcolor="white",
+        font={"family": "DejaVu Sans, Arial, sans-serif", "size": 13, "color": style.INK},
+        margin={"l": 20, "r": 20, "t": 50 if title else 20, "b": 20},
+        meta={"alt_text": alt_text("sankey", table, title=title)},
+    )  # fmt: skip
+    return fig
+
+
+register("sankey", _SANKEY, _sankey_alt)
+
+
+def translucent(colour: str) -> str:
+    """Return a colour such as ``#0072B2`` as one that shows what lies below."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.35)"
+
+
+def _error_alt(table: pd.DataFrame, *, time_unit: str = "months", **_: Any) -> str:
+    words = []
+    for name, part in table.groupby("model", sort=False):
+        last = part.iloc[-1]
+        words.append(f"{name} {fixed(last['brier'], 3)}")
+    end = number(float(table["time"].max()))
+    return f"Brier score over time, lower is better; at {end} {time_unit}: {'; '.join(words)}."
+
+
+@figure("model", "time", "brier", alt=_error_alt)
+def prediction_error(
+    table: pd.DataFrame, ax: Axes, *, reference: str = "Kaplan–Meier", time_unit: str = "months"
+) -> None:
+    """Draw the Brier score over time.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per time and model, in order of time: ``model, time, brier``.
+    ax : matplotlib.axes.Axes
+    reference : str
+        Model that is drawn as the grey line to beat: the same survival curve for everybody.
+    time_unit : str
+    """
+    models = [name for name in table["model"].unique() if name != reference]
+    null = table[table["model"] == reference]
+    if len(null):
+        ax.plot(null["time"], null["brier"], color=style.GREY, linestyle="--", linewidth=1.4, label=reference)
+    for i, name in enumerate(models):
+        part = table[table["model"] == name]
+        ax.plot(part["time"], part["brier"], color=style.colour(i), linestyle=style.dash(i), label=name)
+    ax.set(xlim=(0, float(table["time"].max())), ylim=(0, max(0.27, 1.1 * float(table["brier"].max()))))
+    ax.set(xlabel=f"Time ({time_unit})", ylabel="Brier score")
+    ax.legend(loc="lower right")
+
+
+def sankey_panels(tables: Mapping[str, pd.DataFrame], *, height: int = 330) -> go.Figure:
+    """Draw one Sankey diagram per part below one another, in one interactive figure.
+
+    Parameters
+    ----------
+    tables : mapping of title to DataFrame
+        As `sankey` takes them: ``source, target, n``.
+    height : int
+        Of one diagram in pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Its alt text is in ``layout.meta["alt_text"]``.
+
+    Raises
+    ------
+    InputError
+        No tables, or one that can not be drawn.
+    """
+    if not tables:
+        raise InputError("There is no table of flows to draw.")
+    drawn = {title: sankey(table, title=title) for title, table in tables.items()}
+    every = pd.concat(list(tables.values()), ignore_index=True)
+    names = list(dict.fromkeys([*every["source"], *every["target"]]))
+    figure = go.Figure()
+    share = 1 / len(drawn)
+    for i, (title, one) in enumerate(drawn.items()):
+        top = 1 - i * share
+        trace = one.data[0]
+        _recolour(trace, names)
+        trace.domain = {"x": [0, 1], "y": [top - share * 0.84, top - share * 0.1]}
+        figure.add_trace(trace)
+        figure.add_annotation(text=f"<b>{title}</b>", x=0, y=top, xref="paper", yref="paper", showarrow=False)
+    first = next(iter(drawn.values()))
+    figure.update_layout(
+        first.layout, title=None, height=height * len(drawn), margin={"l": 20, "r": 20, "t": 10, "b": 10}
+    )
+    figure.update_annotations(xanchor="left", yanchor="top", font={"size": 14})
+    figure.update_layout(meta={"alt_text": " ".join(one.layout.meta["alt_text"] for one in drawn.values())})
+    return figure
+
+
+def _recolour(trace: go.Sankey, names: Sequence[str]) -> None:
+    """Give each group the same colour in every diagram."""
+    colours = [style.colour(names.index(name)) for name in trace.node.label]
+    trace.node.color = colours
+    trace.link.color = [translucent(colours[i]) for i in trace.link.source]
+
+
+_BANDS = 2  # curves that can have bands on one axes and still be told apart
+
+
+def _km_alt(table: pd.DataFrame, *, p: float | None = None, note: str = "", time_unit: str = "months", **_: Any) -> str:
+    words = []
+    for name, part in table.groupby("group", sort=False):
+        last = part.iloc[-1]
+        words.append(
+            f"{name}: {part['n_risk'].max():.0f} patients{_median_words(part, time_unit)}, "
+            f"survival {fixed(last['survival'])} at {number(last['time'])} {time_unit}"
+        )
+    test = "" if p is None else f" Log-rank {p_value(p)}{f', {note}' if note else ''}."
+    return f"Kaplan-Meier curves of {counted(len(words), 'group')} with numbers at risk. {'; '.join(words)}.{test}"
+
+
+def _median_words(part: pd.DataFrame, time_unit: str) -> str:
+    """Word a curve's median where the table has it; a figure computes none."""
+    if "median" not in part:
+        return ""
+    middle = float(part["median"].iloc[0])
+    return ", median not reached" if np.isnan(middle) else f", median {number(middle)} {time_unit}"
+
+
+@figure("group", "time", "survival", "n_risk", alt=_km_alt, size=(6.4, 5.0))
+def kaplan_meier(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    p: float | None = None,
+    test: str = "Log-rank",
+    note: str = "",
+    order: Sequence[str] = (),
+    time_unit: str = "months",
+    outcome: str = "Survival probability",
+    at: Any = None,
+    max_time: float | None = None,
+) -> None:
+    """Draw Kaplan-Meier curves with bands, censoring ticks, p-value and a risk table aligned with the time axis.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The curves of `survival.kaplan_meier`, one after the other: one row per group and time at which someone had
+        an event or was censored, in order of time: ``group, time, survival`` (just after the time), ``n_risk``
+        (just before it), and optionally ``ci_low, ci_high``, ``n_censor`` (number censored at that time) and
+        ``median`` (of the group, for the alt text).
+    ax : matplotlib.axes.Axes
+    p : float, optional
+        p-value of the comparison, and `test`, its name.
+    note : str
+        What else there is to say of the p-value, such as another one that allows for a search.
+    order : sequence of str, optional
+        All groups that there can be; a group's place in it gives its colour and dash, so that it looks the same where
+        another group has no patients. By default the order of the table.
+    time_unit, outcome : str
+        Words for the axes.
+    at : array-like, optional
+        Times at which the numbers at risk are printed; by default those of the time axis's ticks.
+    max_time : float, optional
+        Right end of the time axis; by default the last time of the table.
+    """
+    groups = list(table["group"].unique())
+    parts = [_from_time_zero(table[table["group"] == name]) for name in groups]
+    looks = [list(order).index(str(name)) if str(name) in order else i for i, name in enumerate(groups)]
+    for look, name, part in zip(looks, groups, parts, strict=True):
+        _km_curve(ax, part, str(name), look)
+    end = float(max_time if max_time is not None else table["time"].max())
+    ax.set(xlim=(0, end), ylim=(0, 1.03), ylabel=outcome)
+    ticks = np.asarray(at, dtype=float) if at is not None else _ticks_within(ax, end)
+    ax.set_xticks(ticks, [tick_text(tick) for tick in ticks])
+    words = None if p is None else f"{test} {p_value(p)}" + (f"\n({note})" if note else "")
+    ax.legend(loc="best", title=words, alignment="left")
+    _risk_table(ax, [str(name) for name in groups], parts, ticks, time_unit, looks)
+
+
+def _from_time_zero(part: pd.DataFrame) -> pd.DataFrame:
+    """Start a curve at time 0 with survival 1."""
+    if float(part["time"].iloc[0]) <= 0:
+        return part
+    first = part.iloc[[0]].assign(time=0.0, survival=1.0)
+    for column in {"ci_low", "ci_high", "n_censor"} & set(part.columns):
+        first[column] = 0 if column == "n_censor" else 1.0
+    return pd.concat([first, part], ignore_index=True)
+
+
+def _km_curve(ax: Axes, part: pd.DataFrame, name: str, i: int) -> None:
+    colour = style.colour(i)
+    ax.step(part["time"], part["survival"], where="post", color=colour, linestyle=style.dash(i), label=name)
+    if {"ci_low", "ci_high"} <= set(part.columns):
+        low, high = part["ci_low"].ffill(), part["ci_high"].ffill()
+        ax.fill_between(part["time"], low, high, step="post", color=colour, alpha=0.14, linewidth=0)
+    if "n_censor" in part:
+        gone = part[part["n_censor"] > 0]
+        ax.plot(gone["time"], gone["survival"], "|", color=colour, ms=7, mew=1.1)
+
+
+def _ticks_within(ax: Axes, end: float) -> np.ndarray[Any, Any]:
+    ticks = np.asarray(ax.get_xticks(), dtype=float)
+    return ticks[(ticks >= 0) & (ticks <= end * (1 + 1e-9))]
+
+
+def at_risk(part: pd.DataFrame, times: Any) -> list[int]:
+    """Look up the number at risk just before each time: that of the first row at or after it, 0 past the last row."""
+    rows = np.searchsorted(part["time"].to_numpy(dtype=float), np.asarray(times, dtype=float), side="left")
+    numbers = np.append(part["n_risk"].to_numpy(dtype=float), 0.0)
+    return [int(value) for value in numbers[rows]]
+
+
+def _risk_table(
+    ax: Axes, names: list[str], parts: list[pd.DataFrame], ticks: Any, time_unit: str, looks: list[int]
+) -> None:
+    """Print the numbers at risk under the axes, each number under its tick."""
+    size = ax.get_window_extent()
+    dpi = ax.figure.dpi
+    line = 15 / (size.height * 72 / dpi)
+    height = line * (len(names) + 1)
+    below = ax.inset_axes((0.0, -height - 2.9 * line, 1.0, height), sharex=ax)
+    below.set_ylim(len(names) - 0.4, -1.4)
+    below.axis("off")
+    below.text(0, -1, "Number at risk", fontsize=9, ha="left", va="center", fontweight="bold")
+    for i, (name, part) in enumerate(zip(names, parts, strict=True)):
+        below.annotate(
+            name, (0, i), (-18, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            ha="right", va="center", fontsize=9, color=style.colour(looks[i]), annotation_clip=False,
+        )  # fmt: skip
+        for tick, value in zip(ticks, at_risk(part, ticks), strict=True):
+            below.text(tick, i, str(value), ha="center", va="center", fontsize=9, clip_on=False)
+    ax.set_xlabel(f"Time ({time_unit})")
+
+
+def _over_time_alt(table: pd.DataFrame, *, time_unit: str = "months", **_: Any) -> str:
+    words = []
+    for name, part in _by_signature(table):
+        first, last = part.iloc[0], part.iloc[-1]
+        words.append(
+            f"{name} {fixed(first['auc'])} at {number(first['time'])} to {fixed(last['auc'])} "
+            f"at {number(last['time'])} {time_unit}"
+        )
+    return f"Time-dependent AUC over time: {'; '.join(words)}."
+
+
+def _by_signature(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    if "signature" not in table:
+        return [("AUC", table)]
+    return [(str(name), part) for name, part in table.groupby("signature", sort=False)]
+
+
+@figure("time", "auc", alt=_over_time_alt)
+def auc_over_time(table: pd.DataFrame, ax: Axes, *, time_unit: str = "months") -> None:
+    """Draw the time-dependent AUC over the prediction horizon, with a legend below the axes.
+
+    With more than two signatures only the first one has its band: three bands on one another can not be told apart.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per time and signature, in order of time: ``time, auc``, optionally ``signature, ci_low, ci_high``.
+    ax : matplotlib.axes.Axes
+    time_unit : str
+    """
+    ax.axhline(0.5, color=style.GREY, linestyle=":", linewidth=1)
+    parts, lowest = _by_signature(table), float(table["auc"].min())
+    banded = len(parts) if len(parts) <= _BANDS else 1
+    for i, (name, part) in enumerate(parts):
+        colour = style.colour(i)
+        ax.plot(
+            part["time"],
+            part["auc"],
+            color=colour,
+            linestyle=style.dash(i),
+            marker=style.marker(i),
+            ms=4,
+            label=f"{name} (band: 95% CI)" if i < banded < len(parts) else name,
+        )
+        if i < banded and {"ci_low", "ci_high"} <= set(part.columns):
+            ax.fill_between(part["time"], part["ci_low"], part["ci_high"], color=colour, alpha=0.13, linewidth=0)
+            lowest = min(lowest, float(part["ci_low"].min()))
+    ax.set(ylim=(min(0.4, max(0.0, lowest - 0.03)), 1.01), xlabel=f"Time ({time_unit})", ylabel="AUC(t)")
+    if "signature" in table:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=min(3, len(parts)))
+
+
+def _schoenfeld_alt(table: pd.DataFrame, *, p: float | None = None, **_: Any) -> str:
+    name = table["covariate"].iloc[0]
+    test = "" if p is None else f"; test of proportional hazards {p_value(p)}"
+    return f"Scaled Schoenfeld residuals of {name} at {counted(len(table), 'event')} over time{test}."
+
+
+@figure("covariate", "time", "residual", alt=_schoenfeld_alt)
+def schoenfeld(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    p: float | None = None,
+    coefficient: float | None = None,
+    time_unit: str = "months",
+) -> None:
+    """Draw scaled Schoenfeld residuals of one covariate over time with their smooth curve.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per event of one covariate, in order of time: ``covariate, time, residual`` and optionally
+        ``smooth, ci_low, ci_high`` (curve and band at the same times).
+    ax : matplotlib.axes.Axes
+    p : float, optional
+        p-value of the test of proportional hazards.
+    coefficient : float, optional
+        Fitted coefficient; drawn as the level that proportional hazards imply.
+    time_unit : str
+    """
+    names = table["covariate"].unique()
+    if len(names) != 1:
+        raise InputError(f"One axes shows the residuals of one covariate; the table has {len(names)}. Filter it.")
+    ax.plot(table["time"], table["residual"], "o", ms=4, color=style.GREY, alpha=0.7, mew=0)
+    if coefficient is not None:
+        ax.axhline(coefficient, color=style.VERMILLION, linestyle="--", linewidth=1.2, label="Constant effect")
+    if "smooth" in table:
+        ax.plot(table["time"], table["smooth"], color=style.BLUE, label="Smoothed effect")
+        if {"ci_low", "ci_high"} <= set(table.columns):
+            ax.fill_between(table["time"], table["ci_low"], table["ci_high"], color=style.BLUE, alpha=0.15, linewidth=0)
+    ax.set(xlabel=f"Time ({time_unit})", ylabel=f"Effect of {names[0]} over time, β(t)")
+    if p is not None or coefficient is not None or "smooth" in table:
+        ax.legend(loc="best", title=None if p is None else f"Proportional hazards {p_value(p)}", alignment="left")

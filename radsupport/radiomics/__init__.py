@@ -1,0 +1,1 @@
+"""Radiomic features of a case, equal to pyradiomics and much faster, and their robustness."""

@@ -1,0 +1,232 @@
+"""Features of one case: crop first, then filter, then measure; the values are those of the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from radiomics import imageoperations
+
+from radsupport.errors import MaskError
+from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.reading import read_image, read_mask
+from radsupport.imaging.regions import Box, bounding_box, crop
+from radsupport.radiomics.classes import class_values
+from radsupport.radiomics.filters import (
+    SCALED_BY_MAXIMUM,
+    FilteredImage,
+    Region,
+    box_of,
+    filter_steps,
+    filtered_images,
+    reach_of,
+)
+from radsupport.radiomics.grid import cut_box, extreme_value, grid_image, grid_mask, grid_mask_in, plan_grid
+from radsupport.radiomics.perturbation import Perturbation
+from radsupport.radiomics.settings import RadiomicsSettings, quiet_pyradiomics
+
+
+@dataclass(frozen=True)
+class CaseFeatures:
+    """Features of one case.
+
+    Attributes
+    ----------
+    values : dict
+        pyradiomics' feature name -> value; NaN where a feature is not defined for the region.
+    voxels : int
+        Voxels of the region on the grid that was measured.
+    messages : tuple of str
+        What was repaired, and what pyradiomics warned of.
+    """
+
+    values: dict[str, float]
+    voxels: int
+    messages: tuple[str, ...]
+
+
+def extract_case(
+    image_path: str | Path,
+    mask_path: str | Path,
+    settings: RadiomicsSettings,
+    perturbation: Perturbation | None = None,
+) -> CaseFeatures:
+    """Read one case and return its features; see `features_of`.
+
+    Raises
+    ------
+    InputError, MaskError, GeometryError
+        As `read_image`, `read_mask` and `check_geometry`.
+    ValueError
+        pyradiomics' own checks of the region (too few voxels or dimensions).
+    """
+    image = read_image(image_path)
+    report = check_geometry(image, read_mask(mask_path, settings.label), str(mask_path))
+    found = features_of(image, report.mask, settings, perturbation)
+    return replace(found, messages=(*(problem.what for problem in report.problems), *found.messages))
+
+
+def features_of(
+    image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings, perturbation: Perturbation | None = None
+) -> CaseFeatures:
+    """Return the features of one region.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        HU.
+    mask : SimpleITK.Image
+        On the image's grid, 1 inside.
+    settings : RadiomicsSettings
+    perturbation : Perturbation, optional
+        A small change of the case, to see which features survive it.
+
+    Returns
+    -------
+    CaseFeatures
+
+    Notes
+    -----
+    Equal to `RadiomicsFeatureExtractor.execute` on the whole image: to the last bit for original, square, square
+    root, logarithm, exponential, gradient, wavelet and LBP images, to 1e-4 for LoG. Where resampling is asked for,
+    pyradiomics cuts the image to the region plus `padDistance` voxels (5 by default) *before* it filters, so its
+    values depend on that edge. Here filters see the whole image unless the settings name `padDistance`, which
+    reproduces pyradiomics' cut (the published default: 5). With `resegmentRange` shape is measured on the mask as
+    drawn, cut to the box of the resegmented mask, as pyradiomics does it.
+    """
+    with quiet_pyradiomics() as messages:
+        if settings.setting.get("normalize"):
+            image = imageoperations.normalizeImage(image, **settings.setting)
+        region = load_region(image, mask, settings, perturbation)
+        del image, mask
+        values = _measure(region, settings)
+    return CaseFeatures(values, _count(region.mask), tuple(dict.fromkeys(messages)))
+
+
+def load_region(
+    image: sitk.Image, mask: sitk.Image, settings: RadiomicsSettings, perturbation: Perturbation | None = None
+) -> Region:
+    """Return the region on the grid of the settings with as much around it as the filters need."""
+    if perturbation is not None:
+        image, mask = perturbation.change_image(image), perturbation.change_mask(mask)
+    grid = plan_grid(mask, settings.resampled_spacing, settings.setting.get("interpolator"))
+    if perturbation is not None:
+        grid = perturbation.change_grid(grid)
+    if settings.cut is not None:
+        box = cut_box(mask, grid, settings.cut)
+        image, mask = grid_image(image, grid, box), grid_mask_in(mask, grid, box)
+        grid = plan_grid(mask, None, None)
+    whole_mask = grid_mask(mask, grid)
+    if not _count(whole_mask):
+        raise MaskError("No voxel of the mask is left after resampling.")
+    tight = bounding_box(whole_mask)
+    steps = filter_steps(settings.image_types, settings.setting)
+    boxes = [
+        box_of(tight, grid.size, reach, periodic)
+        for reach, periodic in (reach_of(kind, own, grid.spacing) for kind, own in steps)
+    ]
+    wide = _around([tight, *boxes])
+    scaled = any(kind in SCALED_BY_MAXIMUM for kind, _ in steps)
+    return Region(
+        image=grid_image(image, grid, wide),
+        mask=sitk.Cast(crop(whole_mask, wide, 0), sitk.sitkUInt32),
+        start=wide.start,
+        size=grid.size,
+        box=tight,
+        extreme=extreme_value(image, grid) if scaled else float("nan"),
+    )
+
+
+def _count(mask: sitk.Image) -> int:
+    return int(np.count_nonzero(sitk.GetArrayViewFromImage(mask)))
+
+
+def _around(boxes: list[Box]) -> Box:
+    """Return the smallest box around several."""
+    x, y, z = np.min([box.start for box in boxes], axis=0).tolist()
+    width, height, depth = (np.max([box.stop for box in boxes], axis=0) - (x, y, z)).tolist()
+    return Box((x, y, z), (width, height, depth))
+
+
+def _measure(region: Region, settings: RadiomicsSettings) -> dict[str, float]:
+    """Return all features of a region: shape on the mask as drawn, the rest on the resegmented mask."""
+    setting = {"label": 1, **settings.setting}
+    box = _checked_box(region, setting)
+    drawn = region
+    if setting.get("resegmentRange") is not None:
+        kept = imageoperations.resegmentMask(region.image, region.mask, **setting)
+        region = replace(region, mask=sitk.Cast(kept, sitk.sitkUInt32))
+        box = _checked_box(region, setting)
+        drawn = region if setting.get("resegmentShape") else drawn
+    shapes = {name: listed for name, listed in settings.feature_classes.items() if name.startswith("shape")}
+    others = {name: listed for name, listed in settings.feature_classes.items() if name not in shapes}
+    values = class_values(dict(sorted(shapes.items())), "original", *drawn.part(box), setting)
+    for kind, own in filter_steps(settings.image_types, setting):
+        for filtered in filtered_images(region, kind, own):
+            tight = bounding_box(filtered.mask)
+            image, mask = crop(filtered.image, tight), crop(filtered.mask, tight, 0)
+            values |= class_values(others, filtered.name, image, mask, filtered.settings)
+    return values
+
+
+def _checked_box(region: Region, setting: dict[str, Any]) -> Box:
+    """Return the box of the region's mask after pyradiomics' own checks (dimensions, number of voxels).
+
+    Raises
+    ------
+    ValueError
+        pyradiomics finds the region too small.
+    """
+    local = bounding_box(region.mask)
+    imageoperations.checkMask(crop(region.image, local), crop(region.mask, local, 0), **setting)
+    x, y, z = (a + b for a, b in zip(local.start, region.start, strict=True))
+    return Box((x, y, z), local.size)
+
+
+def feature_names(settings: RadiomicsSettings) -> list[str]:
+    """Return the names of all features that the settings ask for, in the order of the tables.
+
+    Parameters
+    ----------
+    settings : RadiomicsSettings
+
+    Returns
+    -------
+    list of str
+        pyradiomics' names: shape first, then image by image in the order of the settings.
+    """
+    shapes = [
+        f"original_{name}_{feature}"
+        for name in ("shape", "shape2D")
+        for feature in settings.feature_classes.get(name, [])
+    ]
+    return shapes + [
+        f"{image}_{name}_{feature}"
+        for image in image_names(settings)
+        for name, features in settings.feature_classes.items()
+        if not name.startswith("shape")
+        for feature in features
+    ]
+
+
+def image_names(settings: RadiomicsSettings) -> list[str]:
+    """Return pyradiomics' names of the filtered images, in order, by filtering a tiny volume."""
+    return [filtered.name for filtered in _tiny_images(settings)]
+
+
+def _tiny_images(settings: RadiomicsSettings) -> Iterator[FilteredImage]:
+    ramp = np.arange(1, 16**3 + 1, dtype=np.float32).reshape(16, 16, 16)
+    image, mask = sitk.GetImageFromArray(ramp), sitk.GetImageFromArray(np.zeros((16, 16, 16), np.uint32))
+    mask[8, 8, 8] = 1
+    steps = filter_steps(settings.image_types, {"label": 1, **settings.setting})
+    size = (16, 16, 16)
+    for kind, own in steps:
+        coarse = 100.0 * own["sigma"] if kind == "LoG" else 1.0
+        for one in (image, mask):
+            one.SetSpacing((coarse,) * 3)
+        with quiet_pyradiomics():
+            yield from filtered_images(Region(image, mask, (0, 0, 0), size, bounding_box(mask), 4096.0), kind, own)

@@ -1,0 +1,133 @@
+"""The signatures of a study file, and how chapter 05 builds, judges and compares them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_validator
+
+from radsupport.settings.parts import STRICT, Share, SourceName
+
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+
+
+class Selection(BaseModel):
+    """Feature selection, fitted on the training part of each fold only.
+
+    `icc` keeps features that two readers agree on (`radiomics.icc_threshold`); `test` those that differ between the
+    outcomes at `alpha`, `adjust` by Benjamini and Hochberg, at least `keep_at_least`; `max_correlation` drops one of
+    two features with a larger \\|r\\|; `lasso` keeps those with a coefficient at the penalty that `lasso_rule` names
+    (the smallest cross-validated deviance, or the largest penalty within one standard error of it).
+    """
+
+    model_config = STRICT
+
+    icc: bool = False
+    test: Literal["none", "shapiro", "t", "mann_whitney"] = "none"
+    alpha: Share = 0.05
+    adjust: Literal["none", "bh"] = "none"
+    keep_at_least: PositiveInt = 10
+    max_correlation: Share | None = None
+    lasso: bool = False
+    lasso_rule: Literal["lambda_min", "lambda_1se"] = "lambda_min"
+
+
+def _as_pattern(given: str) -> str:
+    """Refuse what is no regular expression."""
+    try:
+        re.compile(given)
+    except re.error as error:
+        raise ValueError(f"`{given}` is no regular expression ({error})") from error
+    return given
+
+
+class Signature(BaseModel):
+    """A named model: feature sources and phases, selection, learner; or a combination of signatures.
+
+    `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression found in
+    the names of such columns (all without it), `columns` single clinical variables or CT findings, `combines` other
+    signatures whose out-of-fold risks enter. `harmonise` takes out differences between the training centers (ComBat)
+    in each fold. `description` is shown beside the name.
+    """
+
+    model_config = STRICT
+
+    name: str
+    sources: list[SourceName] = []
+    phases: list[str] = []
+    features: Annotated[str, AfterValidator(_as_pattern)] = ""
+    columns: list[str] = []
+    combines: list[str] = []
+    selection: Selection = Selection()
+    learner: str = "SVM"
+    harmonise: bool = False
+    description: str = ""
+
+    @model_validator(mode="after")
+    def has_input(self) -> Signature:
+        """Require something to learn from."""
+        if not (self.sources or self.columns or self.combines):
+            raise ValueError("a signature needs `sources:`, `columns:` or `combines:`")
+        return self
+
+
+class Division(BaseModel):
+    """Centers a model is built on in the comparison of harmonisation, and centers it has not seen."""
+
+    model_config = STRICT
+
+    train: Annotated[list[str], Field(min_length=1)]
+    test: list[str] = []
+
+
+class Harmonisation(BaseModel):
+    """Comparison with and without ComBat: `signature` is built on each of the `divisions` of the centers.
+
+    ComBat needs two training centers, which studies with one do not have: the divisions are a comparison of their own
+    and change nothing in the study's signatures.
+    """
+
+    model_config = STRICT
+
+    signature: str
+    divisions: Annotated[list[Division], Field(min_length=1)]
+
+
+class LearningCurve(BaseModel):
+    """Signatures rebuilt on a share of the training patients, `draws` times each."""
+
+    model_config = STRICT
+
+    signatures: Annotated[list[str], Field(min_length=1)]
+    shares: Annotated[list[PositiveShare], Field(min_length=2)] = [0.4, 0.6, 0.8, 1.0]
+    draws: PositiveInt = 5
+
+
+class Modelling(BaseModel):
+    """Cross-validation of chapter 05, its comparisons and its controls.
+
+    `repeats`: how often the division into `folds` is drawn. `grid`: how many settings a learner is tuned over in
+    `inner_folds`. `external`: other cohorts get the mean of the fold models, or the model refitted on everyone.
+    `unseen_center`: what harmonisation does with a center that was not in training (refuse it, or leave it as it is).
+    `permutations`: runs with permuted outcomes; `null_draws`: how often outcomes are drawn anew without any planted
+    effect (synthetic studies; each draw builds every signature once, and two or more are needed for a mean with an
+    interval). `compare_learners` are tried on each of `compare_sources`. `shown` are the signatures whose coefficients
+    are drawn (without it the parts of `validation.best`).
+    """
+
+    model_config = STRICT
+
+    folds: PositiveInt = 10
+    inner_folds: PositiveInt = 5
+    repeats: PositiveInt = 1
+    grid: Literal["coarse", "full"] = "coarse"
+    external: Literal["mean_of_folds", "refit"] = "mean_of_folds"
+    unseen_center: Literal["error", "pooled"] = "error"
+    permutations: int = 20
+    null_draws: Annotated[int, Field(ge=0)] = 3
+    compare_learners: list[str] = []
+    compare_sources: list[SourceName] = []
+    shown: list[str] = []
+    learning_curve: LearningCurve | None = None
+    harmonisation: Harmonisation | None = None

@@ -1,0 +1,127 @@
+"""The parts of a study file that steer chapters 07 and 08: risk groups, survival models, nomogram.
+
+The `validation:` section of a study file: what chapter 06 compares, and how.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+
+from radsupport.settings.parts import STRICT, CohortName, Share
+
+
+class Part(BaseModel):
+    """Base of all parts."""
+
+    model_config = STRICT
+
+
+class SurvivalAnalysis(Part):
+    """Groups and models of chapter 07.
+
+    `threshold` is the rule that fixes the cut-off on training risks. `signatures` are those whose risk groups are
+    followed, the main one first (default: `validation.best`). `baseline` is the signature that they are compared with.
+    `pooled` names sets of cohorts that are also shown together (default: all of them). `covariates` are the columns of
+    the Cox models, `adds` the signature whose value beside them is tested (default: the main one). A level without any
+    event has no finite hazard ratio: `no_event_levels` merges it with its neighbour or keeps it under Firth's penalty.
+    `bootstrap` counts the resamples of concordance and AUC, `optimism_resamples` those of the optimism of the Cox
+    models. `flow` lists the stations of the Sankey diagram: ``group``, ``event``, ``label`` or columns. `heat_map`
+    is how many chosen features of each source are drawn by risk group (0: none).
+    """
+
+    threshold: Literal["youden", "median", "max_logrank"] = "youden"
+    signatures: list[str] = []
+    baseline: str = ""
+    pooled: dict[str, Annotated[list[CohortName], Field(min_length=2)]] = {}
+    covariates: list[str] = []
+    adds: str = ""
+    no_event_levels: Literal["merge", "firth"] = "merge"
+    bootstrap: PositiveInt = 500
+    optimism_resamples: PositiveInt = 200
+    flow: list[str] = ["group", "event"]
+    heat_map: Annotated[int, Field(ge=0)] = 0
+
+
+class Nomogram(Part):
+    """Predictors of chapter 08: signatures and clinical columns.
+
+    `signature` is the one that enters, `further_signatures` get an axis of their own. `columns` are the clinical
+    predictors, `preoperative_columns` stand in their place in the variant for use before the operation (default: those
+    of `columns` that are known by then). `candidates` are the further columns of the regression table.
+    `horizons_months` are the times of the survival axes, `bootstrap` the resamples of the calibration.
+    """
+
+    model: Literal["logistic", "cox"] = "logistic"
+    signature: str = ""
+    further_signatures: list[str] = []
+    columns: list[str] = []
+    preoperative_columns: list[str] = []
+    candidates: list[str] = []
+    horizons_months: list[PositiveFloat] = []
+    bootstrap: PositiveInt = 200
+
+
+class Comparison(BaseModel):
+    """Signatures that are shown and tested together, such as one table of a paper."""
+
+    model_config = STRICT
+
+    name: str
+    signatures: Annotated[list[str], Field(min_length=2)]
+
+
+class Subgroup(BaseModel):
+    """A division of the patients in which signatures are judged separately.
+
+    `column` is one of `columns:`. A category is divided by its levels, or by those of `levels` only; a number at `cut`
+    (in the column's unit): up to it, and above it.
+    """
+
+    model_config = STRICT
+
+    column: str
+    levels: list[str] = []
+    cut: float | None = None
+
+    @model_validator(mode="after")
+    def levels_or_cut(self) -> Subgroup:
+        """Refuse both ways of dividing at once."""
+        if self.levels and self.cut is not None:
+            raise ValueError("a subgroup has either `levels:` (a category) or `cut:` (a number)")
+        return self
+
+
+class Validation(BaseModel):
+    """Resamples, thresholds and comparisons of chapter 06.
+
+    `threshold` is the rule by which the classifying threshold is fixed on the training cohort; `decision_thresholds`
+    the range of decision curves. `best` is the signature singled out beforehand, `comparator` the one that it is
+    measured against (reclassification, prediction error). `comparisons` are the groups of signatures that are drawn
+    and tested together; without them all are one group. `risk_categories` are the limits of risk classes for the net
+    reclassification. `null_se` adds the P of an AUC by its standard error under chance to the table, where a paper
+    used that (chapter 06 always decides by it whether an AUC is better than chance).
+    """
+
+    model_config = STRICT
+
+    bootstrap: PositiveInt = 1000
+    threshold: Literal["youden", "median", "half"] = "youden"
+    decision_thresholds: tuple[Share, Share] = (0.05, 0.6)
+    best: str = ""
+    comparator: str = ""
+    comparisons: list[Comparison] = []
+    subgroups: list[Subgroup] = []
+    risk_categories: list[Share] = []
+    null_se: bool = False
+
+    @model_validator(mode="after")
+    def ranges_rise(self) -> Validation:
+        """Require limits in rising order."""
+        low, high = self.decision_thresholds
+        if not low < high < 1:
+            raise ValueError("`decision_thresholds` must be two shares, the first below the second, the second below 1")
+        if sorted(set(self.risk_categories)) != self.risk_categories:
+            raise ValueError("`risk_categories` must rise")
+        return self

@@ -1,0 +1,250 @@
+"""The typed shape of a study YAML: every key, its unit and its allowed values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, model_validator
+
+from radsupport.settings.features import Deep, Radiomics, Window
+from radsupport.settings.learning import Modelling, Signature
+from radsupport.settings.pages import Nomogram, SurvivalAnalysis, Validation
+from radsupport.settings.parts import STRICT, CohortName, Share, SourceName, TestName
+from radsupport.settings.synthetic import Synthetic
+
+
+class Strict(BaseModel):
+    """Base of all parts."""
+
+    model_config = STRICT
+
+
+class Label(Strict):
+    """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`.
+
+    `horizon_months`: the time by which the event has to happen, for labels like "recurrence within two years".
+    `known`: whether the label is settled at once (a finding at surgery) or may still come during follow-up.
+    """
+
+    column: str
+    name: str
+    positive: str
+    negative: str
+    recode: dict[str, int] = {}
+    horizon_months: PositiveFloat | None = None
+    known: Literal["", "at_once", "during_follow_up"] = ""
+
+
+class Survival(Strict):
+    """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
+
+    `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
+    neither among `event_values` nor among `censored_values` is an error. `event_name` says what happens, in a word.
+    """
+
+    time: str
+    event: str
+    name: str
+    event_name: str = "event"
+    unit: Literal["days", "months"] = "months"
+    days_per_month: PositiveFloat = 30.4375
+    event_values: list[str] = ["1"]
+    censored_values: list[str] = ["0"]
+    horizons_months: list[PositiveFloat] = [36.0, 60.0]
+
+
+class Endpoint(Strict):
+    """What is predicted: a label, a time to event, or both; `primary` names the one models are trained on."""
+
+    primary: Literal["label", "survival"]
+    label: Label | None = None
+    survival: Survival | None = None
+
+    @model_validator(mode="after")
+    def primary_is_described(self) -> Endpoint:
+        """Require the endpoint that `primary` names."""
+        if getattr(self, self.primary) is None:
+            raise ValueError(f"`primary: {self.primary}` needs a section `{self.primary}:` beside it")
+        return self
+
+
+class Cohort(Strict):
+    """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint."""
+
+    name: str
+    centers: list[str]
+    share: Share | None = None
+
+
+class Measure(Strict):
+    """How images give a column; chapter 02 shows the value beside the reader's entry.
+
+    `phases` are those that it is taken in, `before` the phase before contrast (`enhanced_rate`). `threshold` is in mm
+    for a `diameter_class`, in HU for `calcification` (above it) and `cystic_part` (below it in every phase);
+    `threshold_belongs` says which of the two diameter classes holds the threshold itself.
+    """
+
+    what: Literal["max_diameter", "diameter_class", "ct_ratio", "enhanced_rate", "calcification", "cystic_part"]
+    phases: Annotated[list[str], Field(min_length=1)]
+    before: str = ""
+    threshold: float = 0.0
+    threshold_belongs: Literal["upper", "lower"] = "upper"
+
+
+class Column(Strict):
+    """One clinical variable or CT finding, as the reader's sheet holds it.
+
+    `group` is the heading under which baseline tables list it.
+    """
+
+    source: Literal["clinical", "ct_findings"]
+    kind: Literal["number", "category"]
+    label: str
+    definition: str = ""
+    unit: str = ""
+    levels: list[str] = []
+    minimum: float | None = None
+    maximum: float | None = None
+    column: str | None = None
+    recode: dict[str, str] = {}
+    group: str = ""
+    measure: Measure | None = None
+    time_of_knowledge: Literal["preoperative", "postoperative"] = "preoperative"
+
+    @model_validator(mode="after")
+    def categories_have_levels(self) -> Column:
+        """Require levels of a category; the first one is the reference."""
+        if self.kind == "category" and len(self.levels) < 2:
+            raise ValueError("a category needs `levels:` with two or more values, the reference first")
+        return self
+
+
+class Data(Strict):
+    """Where the study's tables and images come from.
+
+    `clinical` is the path of the sheet as the manifest writes it (unless the manifest has a row of role
+    clinical); several `clinical_sheet` of one workbook are joined by subject. `feature_tables` maps a
+    center to its table, `feature_columns` a feature source to the pattern that its columns match. `cohort`
+    names the column of the clinical table that holds each subject's cohort (its key or name in `cohorts:`),
+    for a split that was fixed beforehand; without it cohorts follow from centers and shares.
+    """
+
+    kind: Literal["synthetic", "real"]
+    entry: Literal["images", "features"] = "images"
+    dataset: str = ""
+    manifest: str = "data_manifest.csv"
+    local_only: bool = False
+    licence: str = ""
+    clinical: str = ""
+    clinical_sheet: str | list[str] = ""
+    subject: str = "subject"
+    center: str = "center"
+    cohort: str = ""
+    missing_values: list[str] = ["", "NA", "--", "n/a"]
+    feature_tables: dict[str, str] = {}
+    feature_columns: dict[SourceName, str] = {}
+
+
+class Phase(Strict):
+    """One contrast phase."""
+
+    name: str
+    short: str
+    window: Window
+    role: Literal["model", "findings"] = "model"
+
+
+class CohortTables(Strict):
+    """Baseline tables of chapter 01.
+
+    `tests_by_cohort` and `tests_by_outcome` map a column to the test that the paper names (else it is chosen from the
+    data); `by_cohort_as` and `by_outcome_as` say which printed table has this layout.
+    """
+
+    normality_alpha: Share = 0.05
+    adjust: Literal["none", "bh"] = "none"
+    tests_by_cohort: dict[str, TestName] = {}
+    tests_by_outcome: dict[str, TestName] = {}
+    by_cohort_as: str = ""
+    by_outcome_as: str = ""
+
+
+class Preprocessing(Strict):
+    """Resampling of chapter 02.
+
+    `margin_mm` is what is kept around the masks: one number, or one for each of x, y and z. A network that sees a fixed
+    field needs half of that field, or the black beyond the margin tells it how large the tumour is.
+    """
+
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    interpolation: Literal["linear", "cubic"] = "cubic"
+    margin_mm: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] = 10.0
+
+
+class Published(Strict):
+    """One printed value that a chapter shows beside ours; never a target."""
+
+    chapter: str
+    item: str
+    value: str
+    where: str
+    ours: str = ""
+
+
+class Caution(Strict):
+    """What a reader must know: a limit of the data or a contradiction in print; `chapters` (such as "01") show it."""
+
+    text: str
+    chapters: list[str] = []
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return self.text
+
+
+def _as_caution(given: object) -> object:
+    """Let a plain sentence stand for a caution of no particular chapter."""
+    return {"text": given} if isinstance(given, str) else given
+
+
+class Study(Strict):
+    """One study: the question, its data, and every setting of every chapter."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    question: str
+    citation: str = ""
+    seed: int
+    profile: str = "demo"
+    build: Literal["default", "on_request"] = "default"
+    data: Data
+    endpoint: Endpoint
+    cohorts: dict[CohortName, Cohort]
+    columns: dict[str, Column] = {}
+    phases: dict[str, Phase] = {}
+    cohort_tables: CohortTables = CohortTables()
+    preprocessing: Preprocessing = Preprocessing()
+    radiomics: Radiomics | None = None
+    deep: Deep | None = None
+    signatures: list[Signature]
+    modelling: Modelling = Modelling()
+    validation: Validation = Validation()
+    survival: SurvivalAnalysis = SurvivalAnalysis()
+    nomogram: Nomogram = Nomogram()
+    synthetic: Synthetic | None = None
+    published: list[Published] = []
+    cautions: list[Annotated[Caution, BeforeValidator(_as_caution)]] = []
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether every case of this study comes from the generator."""
+        return self.data.kind == "synthetic"
+
+    @property
+    def cohort_names(self) -> dict[Any, str]:
+        """Names of the cohorts in words, by their keys (strings; pandas calls the keys of groups Hashable)."""
+        return {str(key): cohort.name for key, cohort in self.cohorts.items()}
+
+    def signature(self, name: str) -> Signature:
+        """Return the signature called `name`."""
+        return next(s for s in self.signatures if s.name == name)

@@ -1,0 +1,410 @@
+"""Two-group tests of many features at once, and the rank and normality tests that R's defaults choose.
+
+scipy does the arithmetic, vectorised over features; what differs from R is only which variant scipy takes by default,
+so every variant is named here.
+
+Compare two measurements of the same subjects.
+
+Wilcoxon's signed-rank test of paired differences with the estimate and the interval that belong to it.
+
+scipy gives the P alone. The estimate is that of Hodges and Lehmann, the median of the Walsh averages (the means of all
+pairs of differences, each difference with itself too); the interval holds the shifts that the test does not reject, so
+that it excludes 0 where P < 0.05 and the two can not contradict each other as a bootstrap of the median can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import floor, inf
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.stats import norm, wilcoxon
+
+from radsupport.checks import FloatArray, IntArray, as_binary, as_finite, as_level, columns_by_pattern
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.wording import counted, listed
+
+RULES = ("t", "mann_whitney", "shapiro")
+
+# R's wilcox.test is exact below this size of both groups, if no value is tied.
+_EXACT_BELOW = 50
+# Royston's approximation of the Shapiro-Wilk p-value holds up to here; R refuses more.
+_SHAPIRO_MOST = 5000
+
+_Groups = tuple[FloatArray, FloatArray]
+_Test = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+
+
+def _has_ties(values: FloatArray) -> Any:
+    """Whether any value occurs twice, per column."""
+    return (np.diff(np.sort(values, axis=0), axis=0) == 0).any(axis=0)
+
+
+def mann_whitney(a: Any, b: Any, exact: bool | None = None, continuity: bool = True) -> tuple[float, float]:
+    """Mann-Whitney U test of two samples, two-sided.
+
+    Parameters
+    ----------
+    a, b : array-like
+        Finite values.
+    exact : bool, optional
+        Exact p-value; default as R's wilcox.test: if both samples have fewer than 50 values and none is tied.
+        (scipy's own default is exact only if one sample has at most 8.)
+    continuity : bool
+        Continuity correction of the normal approximation, on as in R.
+
+    Returns
+    -------
+    u, p : float
+        U of `a` (R's W); p with the tie correction where it is not exact.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+        NaN; exact p asked for with ties; all values equal.
+    """
+    first, second = as_finite(a, "a"), as_finite(b, "b")
+    pooled = np.concatenate([first, second])
+    if np.ptp(pooled) == 0:
+        raise NotEstimableError(f"All {pooled.size} values equal {pooled[0]:g}; there is nothing to rank.")
+    tied = bool(_has_ties(pooled))
+    if exact and tied:
+        raise InputError("An exact Mann-Whitney p-value does not exist with tied values; leave `exact` out.")
+    small = max(first.size, second.size) < _EXACT_BELOW
+    use_exact = (small and not tied) if exact is None else exact
+    found = stats.mannwhitneyu(first, second, method="exact" if use_exact else "asymptotic", use_continuity=continuity)
+    return float(found.statistic), float(found.pvalue)
+
+
+def normality_p(values: Any) -> float:
+    """p-value of the hypothesis that a sample is normal.
+
+    Parameters
+    ----------
+    values : array-like, shape (n,)
+        At least three finite values that are not all equal.
+
+    Returns
+    -------
+    float
+        Shapiro-Wilk (Royston 1995), as R's shapiro.test; D'Agostino-Pearson's K2 above 5000 values, where the
+        former is not defined.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+    """
+    sample = as_finite(values, "values")
+    if sample.size < 3 or np.ptp(sample) == 0:
+        raise NotEstimableError(
+            f"Normality can not be tested on {counted(sample.size, 'value')}, {np.unique(sample).size} of them "
+            "distinct; at least three values that are not all equal are needed."
+        )
+    test = stats.shapiro if sample.size <= _SHAPIRO_MOST else stats.normaltest
+    return float(test(sample).pvalue)
+
+
+def _welch(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """t and p per column, NaN where the groups are constant (to rounding, by R's rule) or have one member."""
+    if min(len(a), len(b)) < 2:
+        return np.full(a.shape[1], np.nan), np.full(a.shape[1], np.nan)
+    means, deviations = [x.mean(axis=0) for x in (a, b)], [x.std(axis=0, ddof=1) for x in (a, b)]
+    error = np.hypot(deviations[0] / np.sqrt(len(a)), deviations[1] / np.sqrt(len(b)))
+    constant = error <= 10 * np.finfo(float).eps * np.maximum(*np.abs(means))
+    # A stand-in that varies keeps scipy from dividing by zero; its result is not used.
+    spread = np.where(constant, 1.0, deviations[0])
+    found = stats.ttest_ind_from_stats(means[0], spread, len(a), means[1], deviations[1], len(b), equal_var=False)
+    return np.where(constant, np.nan, found.statistic), np.where(constant, np.nan, found.pvalue)
+
+
+def _mann_whitney(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """U of the first group and p per column, by R's choice of the exact or the approximate p; NaN where constant."""
+    pooled = np.concatenate([a, b])
+    constant, tied = np.ptp(pooled, axis=0) == 0, _has_ties(pooled)
+    statistic, p = np.full(a.shape[1], np.nan), np.full(a.shape[1], np.nan)
+    exact = ~tied & (max(len(a), len(b)) < _EXACT_BELOW)
+    for columns, method in ((exact & ~constant, "exact"), (~exact & ~constant, "asymptotic")):
+        if columns.any():
+            found = stats.mannwhitneyu(a[:, columns], b[:, columns], axis=0, method=method)
+            statistic[columns], p[columns] = found.statistic, found.pvalue
+    return statistic, p
+
+
+def _normal(values: FloatArray, alpha: float) -> Any:
+    """Whether normality is not rejected, per column; no for fewer than three values or a constant."""
+    normal = np.zeros(values.shape[1], dtype=bool)
+    varied = np.ptp(values, axis=0) > 0
+    if len(values) >= 3 and varied.any():
+        test = stats.shapiro if len(values) <= _SHAPIRO_MOST else stats.normaltest
+        normal[varied] = test(values[:, varied], axis=0).pvalue > alpha
+    return normal
+
+
+def _choose(a: FloatArray, b: FloatArray, rule: str, alpha: float) -> pd.DataFrame:
+    """Test, statistic and p for columns without missing values."""
+    use_t = np.full(a.shape[1], rule == "t")
+    if rule == "shapiro":
+        use_t = _normal(a, alpha) & _normal(b, alpha)
+    statistic, p = np.full(a.shape[1], np.nan), np.full(a.shape[1], np.nan)
+    parts: tuple[tuple[Any, _Test], ...] = ((use_t, _welch), (~use_t, _mann_whitney))
+    for columns, test in parts:
+        if columns.any():
+            statistic[columns], p[columns] = test(a[:, columns], b[:, columns])
+    return pd.DataFrame({"test": np.where(use_t, "welch_t", "mann_whitney"), "statistic": statistic, "p": p})
+
+
+def _as_features(X: Any, n: int) -> tuple[FloatArray, pd.Index]:
+    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X))
+    text = frame.select_dtypes(exclude=["number", "bool"]).columns
+    if len(text):
+        raise InputError(f"Columns of `X` that are not numeric: {listed(list(text), 5)}; drop or encode them.")
+    if frame.empty or len(frame) != n:
+        raise InputError(
+            f"`X` has {counted(frame.shape[1], 'column')} and {counted(len(frame), 'row')} where `y` has {n}."
+        )
+    return frame.to_numpy(dtype=float), frame.columns
+
+
+def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) -> pd.DataFrame:
+    """Compare each feature between the two outcome groups, all features at once.
+
+    Parameters
+    ----------
+    X : DataFrame or array, shape (subjects, features)
+    y : array-like of 0/1, shape (subjects,)
+    rule : {"t", "mann_whitney", "shapiro"}
+        Welch's t test; Mann-Whitney; or Welch's t where Shapiro-Wilk rejects normality in neither group, else
+        Mann-Whitney.
+    alpha : float
+        Level of the normality test.
+
+    Returns
+    -------
+    DataFrame
+        `feature, test, statistic, p, n`. The statistic compares group 0 with group 1 (t, or U of group 0). Subjects
+        with a missing or infinite value are left out for that feature; p is NaN for a feature that does not vary, or
+        (t test) with fewer than two subjects in a group.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+        Unknown rule, columns that are not numeric, unequal lengths; only one class.
+    """
+    if rule not in RULES:
+        raise InputError(f"`rule` is {rule!r}; expected one of {', '.join(RULES)}.")
+    labels = as_binary(y)
+    values, names = _as_features(X, labels.size)
+    known = np.isfinite(values)
+    parts = [
+        _tested(values[:, columns], labels, subjects, rule, alpha).set_index(columns)
+        for subjects, columns in columns_by_pattern(known)
+    ]
+    table = pd.concat(parts).sort_index()
+    table.insert(0, "feature", names)
+    table["n"] = known.sum(axis=0)
+    return table
+
+
+def _tested(values: FloatArray, labels: IntArray, subjects: Any, rule: str, alpha: float) -> pd.DataFrame:
+    a, b = values[subjects & (labels == 0)], values[subjects & (labels == 1)]
+    if min(len(a), len(b)) == 0:
+        return pd.DataFrame({"test": "none", "statistic": np.nan, "p": np.nan}, index=range(values.shape[1]))
+    return _choose(a, b, rule, alpha)
+
+
+# The name is that of a statistical test; pytest is told below not to collect it where a test imports it.
+def test_features(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) -> pd.Series:  # noqa: PT028
+    """p-value of each feature; see `feature_tests`.
+
+    Returns
+    -------
+    Series
+        p, indexed by feature.
+    """
+    return feature_tests(X, y, rule, alpha).set_index("feature")["p"]
+
+
+test_features.__test__ = False  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Paired test; `statistic` is t or V (sum of positive ranks), `difference` the mean of a - b."""
+
+    test: str
+    statistic: float
+    df: float
+    p: float
+    difference: float
+    n: int
+    n_missing: int
+    reason: str
+
+
+def compare_paired(a: Any, b: Any, test: str = "auto", alpha: float = 0.05) -> PairedComparison:
+    """Compare two measurements of the same subjects.
+
+    Parameters
+    ----------
+    a, b : array-like, shape (n,)
+    test : {"auto", "paired_t", "wilcoxon"}
+        "auto" takes the paired t test where Shapiro-Wilk does not reject normality of the differences.
+    alpha : float
+        Level of that normality test.
+
+    Returns
+    -------
+    PairedComparison
+        Incomplete pairs are left out and counted.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+        Unknown test, unequal lengths; fewer than two pairs, or differences that do not vary.
+
+    Notes
+    -----
+    Wilcoxon as R's wilcox.test(paired=TRUE): zero differences dropped; exact if fewer than 50 remain without zeros and
+    ties, else the normal approximation with continuity correction. scipy's default differs in when it is exact.
+    """
+    if test not in ("auto", "paired_t", "wilcoxon"):
+        raise InputError(f"`test` is {test!r}; expected auto, paired_t or wilcoxon.")
+    first, second = (np.asarray(x, dtype=float) for x in (a, b))
+    if first.shape != second.shape or first.ndim != 1:
+        raise InputError(f"`a` and `b` have shapes {first.shape} and {second.shape}; one value per subject is needed.")
+    known = np.isfinite(first) & np.isfinite(second)
+    gap = first[known] - second[known]
+    # R's rule for differences that are constant up to rounding.
+    constant = gap.size < 2 or gap.std(ddof=1) <= 10 * np.finfo(float).eps * np.sqrt(gap.size) * abs(gap.mean())
+    if gap.size < 2 or (constant and (test != "wilcoxon" or not gap.any())):
+        raise NotEstimableError(
+            f"The differences of {counted(gap.size, 'complete pair')} do not vary; they can not be compared."
+        )
+    chosen, reason = (test, "asked for") if test != "auto" else _choose_paired(gap, alpha)
+    if chosen == "paired_t":
+        # From mean and SD, because scipy's ttest_1samp warns about differences that are close together.
+        statistic, df = float(gap.mean() / (gap.std(ddof=1) / np.sqrt(gap.size))), gap.size - 1.0
+        p = float(2 * stats.t.sf(abs(statistic), df))
+    else:
+        (statistic, p), df = _signed_rank(gap), float("nan")
+    return PairedComparison(chosen, statistic, df, p, float(gap.mean()), gap.size, int((~known).sum()), reason)
+
+
+def _choose_paired(gap: FloatArray, alpha: float) -> tuple[str, str]:
+    if gap.size >= 3 and normality_p(gap) > alpha:
+        return "paired_t", "the differences are compatible with a normal distribution"
+    return "wilcoxon", "the differences are not normal, or too few to tell"
+
+
+def _signed_rank(gap: FloatArray) -> tuple[float, float]:
+    """V, the sum of positive ranks, and R's p-value."""
+    moved = gap[gap != 0]
+    ranks = stats.rankdata(np.abs(moved))
+    exact = moved.size == gap.size < 50 and np.unique(ranks).size == ranks.size
+    found = stats.wilcoxon(moved, method="exact" if exact else "asymptotic", correction=not exact)
+    return float(ranks[moved > 0].sum()), float(found.pvalue)
+
+
+#: Fewest differences of a paired test.
+FEWEST = 3
+#: Fewest differences from which the normal approximation is used even without ties, as in R's wilcox.test.
+MANY = 50
+EXACT, APPROXIMATE = "exact", "normal approximation"
+
+
+@dataclass(frozen=True)
+class SignedRank:
+    """Estimate (Hodges-Lehmann), its confidence limits, P of the two-sided test, and how both were computed.
+
+    The limits are infinite where no shift, however large, would be rejected: at 95% with fewer than six differences.
+    """
+
+    estimate: float
+    ci_low: float
+    ci_high: float
+    p: float
+    method: str
+
+
+def signed_rank(differences: FloatArray, level: float = 0.95) -> SignedRank:
+    """Test whether paired differences are centred on 0.
+
+    Parameters
+    ----------
+    differences : array, shape (n,)
+        First minus second, one per patient.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    SignedRank
+        From the exact distribution with fewer than 50 differences without ties and zeros, else from the normal
+        approximation with continuity correction; differences of 0 are left out then. If all are 0, the estimate and
+        both limits are 0 and P is 1.
+
+    Raises
+    ------
+    InputError
+        Values that are missing or infinite.
+    NotEstimableError
+        Fewer than three differences.
+
+    Notes
+    -----
+    Hollander, Wolfe & Chicken 2014, Nonparametric Statistical Methods, 3rd ed., sections 3.1 to 3.3. The choice of the
+    distribution, the zeros and the correction are those of wilcox.test in R. The limits of the approximation are Walsh
+    averages; R looks for them numerically and agrees to its tolerance. The test takes the differences to be symmetric
+    about their centre.
+    """
+    given = np.asarray(differences, dtype=float)
+    if not np.isfinite(given).all():
+        raise InputError(f"{int((~np.isfinite(given)).sum())} differences are missing or infinite; leave them out.")
+    if len(given) < FEWEST:
+        raise NotEstimableError(f"{len(given)} patients are too few for a paired test; {FEWEST} are needed.")
+    x = given[given != 0]
+    if not len(x):
+        return SignedRank(0.0, 0.0, 0.0, 1.0, EXACT)
+    exact = len(given) < MANY and len(x) == len(given) and len(np.unique(np.abs(x))) == len(x)
+    walsh = walsh_averages(x)
+    tail = (1 - as_level(level)) / 2
+    place = _exact_place(len(x), tail) if exact else _approximate_place(x, tail)
+    low, high = (walsh[place - 1], walsh[-place]) if place else (-inf, inf)
+    return SignedRank(float(np.median(walsh)), float(low), float(high), _p(x, exact), EXACT if exact else APPROXIMATE)
+
+
+def walsh_averages(x: FloatArray) -> FloatArray:
+    """Return the means of all pairs of values, each with itself too, in ascending order: n (n + 1) / 2 of them."""
+    first, second = np.triu_indices(len(x))
+    return np.sort((x[first] + x[second]) / 2)
+
+
+def rank_sum_counts(n: int) -> FloatArray:
+    """Return of how many of the 2 ** n sign patterns the positive ranks 1 to n add to 0, 1, … n (n + 1) / 2."""
+    counts = np.zeros(n * (n + 1) // 2 + 1)
+    counts[0] = 1
+    for rank in range(1, n + 1):
+        counts[rank:] += counts[:-rank].copy()
+    return counts
+
+
+def _exact_place(n: int, tail: float) -> int:
+    """Return which Walsh average from either end is the limit; 0 where there is none."""
+    at_most = np.cumsum(rank_sum_counts(n)) / 2.0**n
+    return int(np.searchsorted(at_most, tail, side="right"))
+
+
+def _approximate_place(x: FloatArray, tail: float) -> int:
+    """As `_exact_place`, by the normal approximation with correction for continuity and for equal differences."""
+    n = len(x)
+    ties = np.unique(x, return_counts=True)[1].astype(float)
+    sd = np.sqrt(n * (n + 1) * (2 * n + 1) / 24 - (ties**3 - ties).sum() / 48)
+    return max(0, floor(n * (n + 1) / 4 - 0.5 - float(norm.isf(tail)) * sd) + 1)
+
+
+def _p(x: FloatArray, exact: bool) -> float:
+    return min(1.0, float(wilcoxon(x, method="exact" if exact else "asymptotic", correction=not exact).pvalue))

@@ -1,0 +1,383 @@
+"""The fitted logistic regression and its likelihood, plain or with Firth's penalty.
+
+Own Newton iterations (`radsupport.stats.regression.maximise`): plain fits equal statsmodels' Logit to rounding, but
+statsmodels has neither Firth's penalty nor profile likelihood, and reports separated data as a fit.
+
+Profile-likelihood limits of a logistic fit: R's, which are interpolated, and exact ones.
+
+statsmodels has no profile limits for logistic regression.
+
+Logistic regression as stats::glm(binomial): fits, profile limits, and tables of odds ratios.
+
+Own Newton iterations (`radsupport.stats.regression.maximise`): plain fits equal statsmodels' Logit to rounding, but
+statsmodels has neither Firth's penalty nor profile limits, and returns a fit for separated data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special, stats
+from scipy.interpolate import make_interp_spline
+
+from radsupport.checks import FloatArray, IntArray, as_binary
+from radsupport.errors import NotEstimableError
+from radsupport.stats import regression
+from radsupport.stats.design import Covariates, Design, build_design, complete_cases, needed_columns, split_terms
+from radsupport.stats.newton import Evaluate, Optimum, logistic_direction, maximise, refuse_separation, restricted
+from radsupport.stats.regression import (
+    INTERCEPT,
+    FittedModel,
+    check_choice,
+    check_level,
+    coefficient_table,
+    settled,
+    standardise,
+    with_outcome,
+)
+
+_SUSPICIOUS = 12.0  # log odds of a subject beyond which separation is checked for
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LogisticFit(FittedModel):
+    """A fitted logistic regression; see `FittedModel`.
+
+    Attributes
+    ----------
+    intercept : float
+    label : str
+        Outcome column of `data`.
+    """
+
+    intercept: float
+    label: str
+
+    @property
+    def odds_ratio(self) -> pd.Series:
+        """Odds ratios by covariate."""
+        return self["odds_ratio"]
+
+    @cached_property
+    def concordance(self) -> float:
+        """AUC of the fitted probabilities."""
+        return _auc(self.events(), settled(self.linear_predictor(self.data)))
+
+    def linear_predictor(self, rows: pd.DataFrame) -> FloatArray:
+        """Log odds of each row, shape (n,)."""
+        return self.intercept + self.design.transform(rows) @ self.coef.to_numpy()
+
+    def predict(self, rows: pd.DataFrame) -> FloatArray:
+        """Probability of the outcome for each row, shape (n,)."""
+        return special.expit(self.linear_predictor(rows))
+
+    def events(self) -> IntArray:
+        """Outcome of the rows used, 0/1."""
+        return as_binary(self.data[self.label], self.label)
+
+    def drop_chi2(self, term: str) -> float:
+        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
+        x, _, _ = _standardised(self.data, self.design)
+        evaluate = partial(likelihood, x, self.events(), self.penalty)
+        kept = [0, *(j + 1 for j, name in enumerate(self.design.column_terms) if name != term)]
+        start = _start(x, self.events())
+        full = maximise(evaluate, start)
+        return max(2 * (full.value - maximise(restricted(evaluate, start, kept), start[kept]).value), 0.0)
+
+    def refit(self, design: Design) -> LogisticFit:
+        """Fit the same rows and outcome with another design, for instance ``fit.design.select(terms)``."""
+        return fit_rows(self.data, self.label, design, self.penalty, self.level, self.n_missing)
+
+
+def fit_rows(data: pd.DataFrame, label: str, design: Design, penalty: str, level: float, n_missing: int) -> LogisticFit:
+    """Fit complete rows with a design that was learnt from them (or from rows that include them)."""
+    y = as_binary(data[label], label)
+    x, mean, sd = _standardised(data, design)
+    best = _maximum(x, y, penalty, design.columns)
+    back = np.diag(np.concatenate([[1.0], 1.0 / sd]))
+    back[0, 1:] = -mean / sd
+    coef = back @ best.beta
+    covariance = back @ np.linalg.inv(best.information) @ back.T
+    names = [INTERCEPT, *design.columns]
+    evaluate, start = partial(likelihood, x, y, penalty), _start(x, y)
+    null = maximise(restricted(evaluate, start, [0]), start[:1])
+    chi2, df = max(2 * (best.value - null.value), 0.0), len(design.columns)
+    value = likelihood(x, y, "none", best.beta)[0]
+    return LogisticFit(
+        kind="logistic",
+        table=coefficient_table(names, coef, covariance, design, "odds_ratio", level),
+        design=design,
+        coef=pd.Series(coef[1:], index=design.columns, name="coef"),
+        intercept=float(coef[0]),
+        covariance=pd.DataFrame(covariance, index=names, columns=names),
+        log_likelihood=value,
+        null_log_likelihood=likelihood(x, y, "none", start)[0],
+        lr_chi2=chi2,
+        lr_df=df,
+        lr_p=float(stats.chi2.sf(chi2, df)) if df else float("nan"),
+        aic=-2 * value + 2 * len(names),
+        n=y.size,
+        n_events=int(y.sum()),
+        n_missing=n_missing,
+        data=data,
+        penalty=penalty,
+        level=level,
+        label=label,
+    )
+
+
+def _standardised(data: pd.DataFrame, design: Design) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Standardised columns after a column of ones, and their means and standard deviations."""
+    matrix = design.transform(data)
+    mean, sd = standardise(matrix, design.columns)
+    return np.column_stack([np.ones(len(matrix)), (matrix - mean) / sd]), mean, sd
+
+
+def _start(x: FloatArray, y: IntArray) -> FloatArray:
+    """Coefficients of the model without slopes."""
+    start = np.zeros(x.shape[1])
+    start[0] = special.logit(y.mean())
+    return start
+
+
+def likelihood(x: FloatArray, y: IntArray, penalty: str, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Log-likelihood, score and information; the first column of `x` is the intercept."""
+    eta = x @ beta
+    p = special.expit(eta)
+    weight = p * (1 - p)
+    information = x.T @ (weight[:, None] * x)
+    value = float(-np.logaddexp(0.0, np.where(y == 1, -eta, eta)).sum())
+    residual = y - p
+    if penalty == "firth":
+        sign, log_det = np.linalg.slogdet(information)
+        if sign <= 0:
+            return -np.inf, np.full(beta.size, np.nan), information
+        leverage = weight * np.einsum("ij,ji->i", x, np.linalg.solve(information, x.T))
+        residual = residual + leverage * (0.5 - p)
+        value += 0.5 * float(log_det)
+    return value, x.T @ residual, information
+
+
+def _maximum(x: FloatArray, y: IntArray, penalty: str, columns: Sequence[str]) -> Optimum:
+    best = maximise(partial(likelihood, x, y, penalty), _start(x, y))
+    if penalty == "none" and (not best.converged or np.abs(x @ best.beta).max() > _SUSPICIOUS):
+        direction = logistic_direction(x[:, 1:], y)
+        if direction is not None:
+            raise refuse_separation(direction[1:], columns, "logistic")
+    if not best.converged:
+        raise NotEstimableError(
+            f"The logistic fit of {', '.join(columns)} did not converge. Look for extreme values or rare levels."
+        )
+    return best
+
+
+def _auc(y: IntArray, score: FloatArray) -> float:
+    """Area under the ROC curve by ranks, ties counting half."""
+    n1 = int(y.sum())
+    return float((stats.rankdata(score)[y == 1].sum() - n1 * (n1 + 1) / 2) / (n1 * (y.size - n1)))
+
+
+Profile = Callable[[float], float]
+
+_MAX_STEPS = 9  # of profile.glm on each side
+_FAR = 1e4  # standard errors from the estimate where a flat profile is given up
+
+
+def profile_limits(fit: LogisticFit, level: float | None = None, method: str = "spline") -> pd.DataFrame:
+    """Profile-likelihood limits of all odds ratios, intercept included.
+
+    Twice the drop of the (penalised) log-likelihood, maximised over all other coefficients, is compared with the
+    chi-square quantile.
+
+    Parameters
+    ----------
+    fit : LogisticFit
+    level : float, optional
+        That of the fit by default.
+    method : {"spline", "root"}
+        "spline" equals R's confint.glm: the signed root of the drop is evaluated at steps of a fifth of its range and
+        interpolated, by a spline and then linearly, which moves limits by up to about 1e-3 relative. "root" searches
+        the exact limit.
+
+    Returns
+    -------
+    DataFrame
+        covariate, ci_low, ci_high. With "root", a limit that does not exist (the profile stays flat) is 0 or infinity;
+        with "spline", NaN, as in R.
+    """
+    check_choice(method, "method", ("spline", "root"))
+    wanted = fit.level if level is None else check_level(level)
+    find = _spline_limits if method == "spline" else _root_limits
+    standard_errors = np.sqrt(np.diag(fit.covariance.to_numpy()))
+    rows = []
+    for j, name in enumerate(fit.covariance.index):
+        estimate, scale, root = _signed_root(fit, j)
+        low, high = find(root, estimate, float(standard_errors[j]) * scale, wanted)
+        with np.errstate(over="ignore"):
+            rows.append((name, float(np.exp(low / scale)), float(np.exp(high / scale))))
+    return pd.DataFrame(rows, columns=["covariate", "ci_low", "ci_high"])
+
+
+def _signed_root(fit: LogisticFit, j: int) -> tuple[float, float, Profile]:
+    """Standardised estimate of coefficient `j`, its scale, and the signed root of twice the drop at any value of it."""
+    y, matrix = fit.events(), fit.design.transform(fit.data)
+    mean, sd = standardise(matrix, fit.design.columns)
+    slopes = fit.coef.to_numpy()
+    centre = np.zeros_like(mean) if j == 0 else mean  # the intercept is that at zero, not at the means
+    x = np.column_stack([np.ones(y.size), (matrix - centre) / sd])
+    start = np.concatenate([[fit.intercept + centre @ slopes], slopes * sd])
+    evaluate: Evaluate = partial(likelihood, x, y, fit.penalty)
+    top, free, estimate = evaluate(start)[0], [k for k in range(start.size) if k != j], float(start[j])
+    warm = start.copy()
+
+    def root(value: float) -> float:
+        warm[j] = value
+        best = maximise(restricted(evaluate, warm.copy(), free), warm[free], tolerance=1e-16)
+        if best.converged:
+            warm[free] = best.beta
+        return float(np.sign(value - estimate) * np.sqrt(max(2 * (top - best.value), 0.0)))
+
+    return estimate, 1.0 if j == 0 else float(sd[j - 1]), root
+
+
+def _root_limits(root: Profile, estimate: float, se: float, level: float) -> tuple[float, float]:
+    z = float(stats.norm.ppf(0.5 + level / 2))
+    limits = []
+    for side in (-1.0, 1.0):
+        inner, outer = estimate, estimate + side * se
+        while side * root(outer) < z and abs(outer - estimate) < _FAR * se:
+            inner, outer = outer, outer + 2 * (outer - inner)
+        if side * root(outer) < z:
+            limits.append(side * np.inf)
+        else:
+            limits.append(
+                float(optimize.brentq(lambda value, s=side: root(value) - s * z, inner, outer, xtol=1e-12 * se))
+            )
+    return limits[0], limits[1]
+
+
+def _spline_limits(root: Profile, estimate: float, se: float, level: float) -> tuple[float, float]:
+    """Follow MASS::profile.glm and confint.profile.glm step by step."""
+    furthest = float(np.sqrt(stats.chi2.ppf(1 - (1 - level) / 4, 1)))
+    points = [(estimate, 0.0)]
+    for side in (-1, 1):
+        for step in range(1, _MAX_STEPS + 1):
+            value = estimate + side * step * furthest / 5 * se
+            points.append((value, root(value)))
+            if abs(points[-1][1]) >= furthest:
+                break
+    x, z = np.array(sorted(points)).T
+    grid = np.linspace(x[0], x[-1], 3 * x.size)
+    curve = _fmm_spline(x, z)(grid)
+    order = np.argsort(curve, kind="stable")
+    ends = stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    low, high = np.interp(ends, curve[order], grid[order], left=np.nan, right=np.nan)
+    return float(low), float(high)
+
+
+def _fmm_spline(x: FloatArray, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Cubic spline whose third derivative at each end is that of the cubic through the last four points (R's "fmm")."""
+    if x.size < 4:
+        raise NotEstimableError("The profile has too few points to interpolate; use method='root'.")
+    ends = [6 * np.polyfit(part[0] - part[0][0], part[1], 3)[0] for part in ((x[:4], y[:4]), (x[-4:], y[-4:]))]
+    return make_interp_spline(x, y, k=3, bc_type=([(3, ends[0])], [(3, ends[1])]))
+
+
+def fit_logistic(
+    table: pd.DataFrame,
+    label: Any,
+    covariates: Covariates,
+    *,
+    factors: Sequence[str] = (),
+    reference: Mapping[str, Any] | None = None,
+    penalty: str = "none",
+    interval: str = "wald",
+    level: float = 0.95,
+) -> LogisticFit:
+    """Fit a logistic regression by maximum likelihood (stats::glm, family binomial).
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per subject. Rows with a missing value in a column of the model are left out, as R's na.omit does;
+        ``n_missing`` of the result says how many.
+    label : str or array-like
+        Outcome column, 0/1; or its values, one per row of `table`.
+    covariates : list of str, or one text with plus signs
+        Columns or terms such as ``log(volume)`` and ``factor(race)``; see `radsupport.stats.design`. An empty list
+        fits the intercept alone.
+    factors : sequence of str
+        Numeric columns that are categories.
+    reference : mapping of column to level, optional
+        Reference levels; the first level otherwise.
+    penalty : {"none", "firth"}
+        Firth's penalty (half log determinant of the information; Firth 1993, Heinze & Schemper 2002) keeps estimates
+        finite under separation. The likelihood-ratio test is then the penalised one, as in R's logistf;
+        ``log_likelihood`` and ``aic`` are those of the data at the penalised estimates.
+    interval : {"wald", "profile"}
+        Limits in the table: Wald (confint.default) or profile likelihood (confint).
+    level : float
+
+    Returns
+    -------
+    LogisticFit
+        ``table`` with covariate, coef, odds_ratio, ci_low, ci_high, se, z, p, term, level.
+
+    Raises
+    ------
+    InputError
+        Missing columns, unknown terms, an outcome that is not 0/1, infinite values; all problems at once.
+    NotEstimableError
+        One class only, a constant covariate, collinear covariates (R: NA), or separation (R: a warning and numbers
+        without meaning).
+    """
+    check_choice(penalty, "penalty", ("none", "firth"))
+    check_choice(interval, "interval", ("wald", "profile"))
+    check_level(level)
+    table, label = with_outcome(table, label, "label")
+    terms, columns = needed_columns(table, covariates, [label])
+    data = complete_cases(table, columns)
+    as_binary(data[label], label)
+    design = build_design(data, terms, factors, reference)
+    fit = fit_rows(data, label, design, penalty, level, len(table) - len(data))
+    return replace(fit, table=_with_profile(fit)) if interval == "profile" else fit
+
+
+def _with_profile(fit: LogisticFit) -> pd.DataFrame:
+    limits = profile_limits(fit)
+    return fit.table.assign(ci_low=limits["ci_low"].to_numpy(), ci_high=limits["ci_high"].to_numpy())
+
+
+def univariable_table(table: pd.DataFrame, label: Any, covariates: Covariates, **options: Any) -> pd.DataFrame:
+    """Odds ratios of one model per covariate, each on its own complete rows.
+
+    Parameters
+    ----------
+    table, label, covariates
+        As `fit_logistic`; further options are passed on to it.
+
+    Returns
+    -------
+    DataFrame
+        covariate, coef, odds_ratio, ci_low, ci_high, se, z, p, term, level, reference, n, n_events, p_term
+        (likelihood-ratio test of the term), concordance (AUC), note. Factors have a row for their reference level. A
+        covariate that can not be estimated keeps its row, with NaN and the reason in ``note``.
+    """
+    terms = split_terms(covariates, table.columns)
+    return regression.univariable(terms, lambda term: fit_logistic(table, label, [term], **options), "odds_ratio")
+
+
+def multivariable_table(table: pd.DataFrame, label: Any, covariates: Covariates, **options: Any) -> pd.DataFrame:
+    """Odds ratios of one model with all covariates, with rows for reference levels.
+
+    Returns
+    -------
+    DataFrame
+        As `univariable_table`, without concordance and note; p_term is the likelihood-ratio test of leaving a term out.
+    """
+    return regression.multivariable(fit_logistic(table, label, covariates, **options), "odds_ratio")

@@ -1,0 +1,125 @@
+"""One way to handle both endpoints: a 0/1 label, or follow-up time with an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import rankdata
+from sklearn.model_selection import StratifiedKFold
+from sksurv.exceptions import NoComparablePairException
+from sksurv.metrics import concordance_index_censored
+from sksurv.util import Surv
+
+from radsupport.checks import FloatArray, IntArray, as_binary, as_survival
+from radsupport.errors import NotEstimableError
+
+Target = npt.NDArray[Any]
+
+
+def as_target(y: Any) -> Target:
+    """Return the outcome as the estimators take it.
+
+    Parameters
+    ----------
+    y : Series or array of 0/1, or DataFrame with columns time and event, or an array made by this function
+
+    Returns
+    -------
+    array, shape (n_subjects,)
+        Integers, or scikit-survival's structured array with fields event and time.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+    """
+    if isinstance(y, pd.DataFrame):
+        time, event = as_survival(y["time"], y["event"], any_event=True)
+        return Surv.from_arrays(event.astype(bool), time, name_event="event", name_time="time")
+    array = np.asarray(y)
+    return array if array.dtype.names else as_binary(array, "y")
+
+
+def is_survival(target: Target) -> bool:
+    """Whether the outcome is a time to event."""
+    return target.dtype.names is not None
+
+
+def strata(target: Target) -> IntArray:
+    """Return what folds are stratified by: the label, or the event."""
+    return (target["event"] if is_survival(target) else target).astype(np.int64)
+
+
+def stratified_folds(target: Target, n_folds: int, seed: int, what: str = "folds") -> list[tuple[IntArray, IntArray]]:
+    """Return (training, test) positions of stratified folds.
+
+    Raises
+    ------
+    NotEstimableError
+        The smaller class (or the events) has fewer subjects than there are folds, so that a fold would
+        lack it.
+    """
+    groups = strata(target)
+    smallest = int(np.bincount(groups, minlength=2).min())
+    if n_folds < 2 or smallest < n_folds:
+        raise NotEstimableError(
+            f"{n_folds} {what} can not be made of {len(groups)} subjects: the smaller of the two outcome groups has "
+            f"{smallest}, so a fold would hold one class only. Use between 2 and {smallest} {what}."
+        )
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(groups)), groups))
+
+
+def fold_numbers(target: Target, n_folds: int, seed: int) -> IntArray:
+    """Return the fold (0 … n_folds - 1) that each subject is tested in, stratified by the outcome."""
+    number = np.empty(len(target), dtype=np.int64)
+    for k, (_, test) in enumerate(stratified_folds(target, n_folds, seed)):
+        number[test] = k
+    return number
+
+
+def ranking(model: Any, X: Any) -> FloatArray:
+    """Return what orders subjects by risk: the decision value where there is one, else the risk."""
+    if hasattr(model, "decision_function"):
+        return np.asarray(model.decision_function(X), dtype=float)
+    return risk_of(model, X)
+
+
+def risk_of(model: Any, X: Any) -> FloatArray:
+    """Return the risk: the probability of the event, or a survival model's risk score; shape (n_subjects,)."""
+    if hasattr(model, "risk"):
+        return np.asarray(model.risk(X), dtype=float)
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(X)[:, 1], dtype=float)
+    return np.asarray(model.predict(X), dtype=float)
+
+
+def discrimination(target: Target, risk: FloatArray) -> float:
+    """Return AUC (label) or Harrell's C (survival); NaN where no pair can be compared."""
+    if is_survival(target):
+        try:
+            return float(concordance_index_censored(target["event"], target["time"], risk)[0])
+        except NoComparablePairException:
+            return float("nan")
+    n1 = int(target.sum())
+    n0 = len(target) - n1
+    if not n1 or not n0:
+        return float("nan")
+    # Mann-Whitney form of the AUC: a tenth of the time of scikit-learn's, and this runs per grid point.
+    return float((rankdata(risk)[target == 1].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
+
+
+def assign_folds(y: pd.Series | pd.DataFrame, folds: int, seed: int) -> pd.Series:
+    """Return the fold (0 … folds - 1) that each subject is tested in, stratified by the outcome.
+
+    For features that are learnt per fold: learn them with these folds, then give the folds to `cross_validate`.
+
+    Parameters
+    ----------
+    y : Series of 0/1 or DataFrame with time and event, indexed by subject
+    folds : int
+    seed : int
+    """
+    return pd.Series(fold_numbers(as_target(y), folds, seed), index=y.index, name="fold")

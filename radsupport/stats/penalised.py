@@ -1,0 +1,277 @@
+"""Elastic-net paths by Newton's method on the active set: the solver behind `radsupport.stats.lasso`.
+
+At one penalty, the log-likelihood is replaced by its exact quadratic (the whole Hessian, not its diagonal as in glmnet
+and scikit-survival's Coxnet), the penalised quadratic is solved exactly by an active-set method, and this is repeated
+until the optimality (KKT) conditions hold to 1e-9 of the largest penalty. Warm starts make this a few steps a penalty.
+
+scikit-learn has no L1 path for the logistic likelihood with a free intercept, and Coxnet needs a tolerance of 1e-13 for
+coefficients to 1e-6, which takes it minutes on wide data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import special
+
+from radsupport.checks import FloatArray, IntArray
+from radsupport.errors import NotEstimableError
+from radsupport.stats.cox import RiskSets, at_deaths, subject_weights
+
+_KKT = 1e-9  # relative to the largest penalty
+_KKT_LOOSE = 1e-6  # where columns are nearly identical and rounding keeps the strict one out of reach
+_MAX_NEWTON = 200
+_MIN_LAMBDAS = 5  # glmnet.control's mnlam
+
+
+class Loss(Protocol):
+    """A log-likelihood as a function of linear predictors, divided by the number of subjects."""
+
+    @property
+    def n(self) -> int:
+        """Number of subjects."""
+
+    @property
+    def saturated(self) -> float:
+        """Log-likelihood per subject of the saturated model."""
+
+    def exhausted(self, ratios: Sequence[float]) -> bool:
+        """Whether a path with these shares of explained deviance has come to its end."""
+
+    def gradient(self, eta: FloatArray) -> tuple[float, FloatArray]:
+        """Value, and derivative by each linear predictor."""
+
+    def hessian(self, x: FloatArray, eta: FloatArray) -> FloatArray:
+        """Negative second derivative by the coefficients of `x`."""
+
+
+@dataclass(frozen=True, eq=False)
+class BinomialLoss:
+    """Logistic log-likelihood of 0/1 outcomes."""
+
+    y: IntArray
+
+    @property
+    def n(self) -> int:
+        """Number of subjects."""
+        return int(self.y.size)
+
+    @property
+    def saturated(self) -> float:
+        """Zero: every probability is 0 or 1."""
+        return 0.0
+
+    def exhausted(self, ratios: Sequence[float]) -> bool:
+        """The last penalty added less than 1e-5, or more than 0.999 is explained (glmnet's lognet)."""
+        return ratios[-1] > 0.999 or ratios[-1] - ratios[-2] < 1e-5
+
+    def gradient(self, eta: FloatArray) -> tuple[float, FloatArray]:
+        """Value, and derivative by each linear predictor."""
+        value = -float(np.logaddexp(0.0, np.where(self.y == 1, -eta, eta)).sum())
+        return value / self.n, (self.y - special.expit(eta)) / self.n
+
+    def hessian(self, x: FloatArray, eta: FloatArray) -> FloatArray:
+        """Negative second derivative by the coefficients of `x`."""
+        p = special.expit(eta)
+        return x.T @ ((p * (1 - p) / self.n)[:, None] * x)
+
+
+@dataclass(frozen=True, eq=False)
+class CoxLoss:
+    """Partial log-likelihood with Breslow's ties; subjects in the order of `sets`."""
+
+    sets: RiskSets
+
+    @property
+    def n(self) -> int:
+        """Number of subjects."""
+        return int(self.sets.order.size)
+
+    @property
+    def saturated(self) -> float:
+        """Minus the sum of d log d over distinct death times (glmnet's coxnet.deviance)."""
+        d = np.bincount(self.sets.group).astype(float)
+        return -float((d * np.log(d)).sum()) / self.n
+
+    def exhausted(self, ratios: Sequence[float]) -> bool:
+        """Four penalties added less than 1e-3 of the total, or more than 0.99 is explained (glmnet's coxnet)."""
+        return ratios[-1] > 0.99 or ratios[-1] - ratios[-_MIN_LAMBDAS] < 1e-3 * ratios[-1]
+
+    def gradient(self, eta: FloatArray) -> tuple[float, FloatArray]:
+        """Value, and derivative by each linear predictor."""
+        shift = eta.max()
+        risk = np.exp(eta - shift)
+        total = at_deaths(self.sets, risk)
+        value = float((eta[self.sets.deaths] - shift - np.log(total)).sum())
+        residual = -risk * subject_weights(self.sets, 1.0 / total, self.n)
+        residual[self.sets.deaths] += 1.0
+        return value / self.n, residual / self.n
+
+    def hessian(self, x: FloatArray, eta: FloatArray) -> FloatArray:
+        """Negative second derivative by the coefficients of `x`."""
+        risk = np.exp(eta - eta.max())
+        total = at_deaths(self.sets, risk)
+        mean = at_deaths(self.sets, risk[:, None] * x) / total[:, None]
+        weights = risk * subject_weights(self.sets, 1.0 / total, self.n)
+        return (x.T @ (weights[:, None] * x) - mean.T @ mean) / self.n
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Solutions along a path of penalties; coefficients of the columns of `x` as given.
+
+    Attributes
+    ----------
+    lambdas : float array, shape (m,)
+    coef : float array, shape (m, p)
+    value : float array, shape (m,)
+        Log-likelihood per subject.
+    dev_ratio : float array, shape (m,)
+        1 - deviance / null deviance.
+    null_value : float
+        Log-likelihood per subject without penalised columns.
+    """
+
+    lambdas: FloatArray
+    coef: FloatArray
+    value: FloatArray
+    dev_ratio: FloatArray
+    null_value: float
+
+
+def solve_path(
+    loss: Loss,
+    x: FloatArray,
+    penalised: FloatArray,
+    alpha: float,
+    lambdas: FloatArray | None,
+    n_lambdas: int,
+    min_ratio: float,
+) -> Path:
+    """Solve max value - lambda (alpha |b|_1 + (1 - alpha) |b|^2 / 2) for a falling sequence of lambda.
+
+    Parameters
+    ----------
+    loss : Loss
+    x : array, shape (n, p)
+        Standardised columns.
+    penalised : array, shape (p,)
+        1 for penalised columns, 0 for the intercept.
+    alpha : float
+        Share of the L1 penalty, 0 < alpha <= 1.
+    lambdas : array or None
+        Given penalties, falling; otherwise `n_lambdas` from the smallest that selects nothing down to `min_ratio` times
+        it, stopping as glmnet does once the explained deviance hardly grows.
+    """
+    beta, null_value, score = _null_model(loss, x, penalised)
+    largest = float(np.abs(score[penalised > 0]).max() / alpha) if (penalised > 0).any() else 0.0
+    if not largest > 1e-14:
+        raise NotEstimableError("No feature is related to the outcome at all: the path of penalties is empty.")
+    automatic = lambdas is None
+    grid = largest * min_ratio ** (np.arange(n_lambdas) / max(n_lambdas - 1, 1)) if lambdas is None else lambdas
+    null_deviance = 2 * (loss.saturated - null_value)
+    coefs, values, ratios = [], [], []
+    for value in grid:
+        beta = _solve(loss, x, float(value) * alpha * penalised, float(value) * (1 - alpha) * penalised, beta, largest)
+        values.append(loss.gradient(x @ beta)[0])
+        coefs.append(beta)
+        ratios.append(1 - 2 * (loss.saturated - values[-1]) / null_deviance)
+        if automatic and len(ratios) >= _MIN_LAMBDAS and loss.exhausted(ratios):
+            break
+    return Path(grid[: len(coefs)], np.array(coefs), np.array(values), np.array(ratios), null_value)
+
+
+def _null_model(loss: Loss, x: FloatArray, penalised: FloatArray) -> tuple[FloatArray, float, FloatArray]:
+    """Coefficients with every penalised one at zero, the value there, and the score of all columns."""
+    beta = np.zeros(x.shape[1])
+    free = np.flatnonzero(penalised == 0)
+    for _ in range(_MAX_NEWTON):
+        value, residual = loss.gradient(x @ beta)
+        score = x.T @ residual
+        if not free.size or np.abs(score[free]).max() < 1e-14:
+            break
+        beta[free] += np.linalg.solve(loss.hessian(x[:, free], x @ beta), score[free])
+    return beta, value, score
+
+
+def _solve(loss: Loss, x: FloatArray, l1: FloatArray, l2: FloatArray, start: FloatArray, largest: float) -> FloatArray:
+    beta = start.copy()
+    eta = x @ beta
+    value, residual = loss.gradient(eta)
+    for _ in range(_MAX_NEWTON):
+        score = x.T @ residual - l2 * beta
+        wrong = np.where(beta != 0, np.abs(score - l1 * np.sign(beta)), np.abs(score) - l1)
+        wrong = np.where(l1 == 0, np.abs(score), wrong)
+        if wrong.max() <= _KKT * largest:
+            return beta
+        work = np.flatnonzero((beta != 0) | (wrong > 0) | (l1 == 0))
+        hessian = loss.hessian(x[:, work], eta) + np.diag(l2[work])
+        target = penalised_quadratic(hessian, score[work] + hessian @ beta[work], l1[work], beta[work])
+        objective = value - float(l1 @ np.abs(beta) + l2 @ beta**2 / 2)
+        step = np.zeros_like(beta)
+        step[work] = target - beta[work]
+        moved = _step(loss, x, l1, l2, beta, step, objective)
+        if moved is None:  # nothing but rounding is left to gain
+            return beta
+        beta, eta, value, residual = moved
+    if wrong.max() <= _KKT_LOOSE * largest:  # nearly identical columns: the optimum is flat, the risk is settled
+        return beta
+    raise NotEstimableError(f"The penalised fit did not converge within {_MAX_NEWTON} steps; use a larger penalty.")
+
+
+def _step(
+    loss: Loss, x: FloatArray, l1: FloatArray, l2: FloatArray, beta: FloatArray, step: FloatArray, objective: float
+) -> tuple[FloatArray, FloatArray, float, FloatArray] | None:
+    slack = 1e-15 * (abs(objective) + 1)
+    for _ in range(40):
+        candidate = beta + step
+        eta = x @ candidate
+        value, residual = loss.gradient(eta)
+        if np.isfinite(value) and value - float(l1 @ np.abs(candidate) + l2 @ candidate**2 / 2) >= objective - slack:
+            return candidate, eta, value, residual
+        step = step / 2
+    return None
+
+
+def penalised_quadratic(hessian: FloatArray, linear: FloatArray, l1: FloatArray, start: FloatArray) -> FloatArray:
+    """Minimise b'Hb / 2 - c'b + sum of l1 |b| exactly, by adding and dropping one coefficient at a time.
+
+    Parameters
+    ----------
+    hessian : array, shape (p, p)
+        Positive semidefinite.
+    linear : array, shape (p,)
+    l1 : array, shape (p,)
+        Zero for unpenalised coefficients.
+    start : array, shape (p,)
+        Where to start; its nonzero entries and signs are the first active set.
+    """
+    b = start.copy()
+    sign = np.sign(b)
+    active = (b != 0) | (l1 == 0)
+    tolerance = 1e-12 * max(float(np.abs(linear).max()), float(l1.max()))
+    jitter = 1e-14 * float(np.trace(hessian)) / len(b) + 1e-300
+    for _ in range(20 * len(b) + 100):
+        chosen = np.flatnonzero(active)
+        matrix = hessian[np.ix_(chosen, chosen)] + jitter * np.eye(chosen.size)
+        target = np.linalg.solve(matrix, (linear - l1 * sign)[chosen]) if chosen.size else np.empty(0)
+        crossing = (l1[chosen] > 0) & (target * sign[chosen] <= 0)
+        if crossing.any():
+            move = target - b[chosen]
+            share = np.full(chosen.size, np.inf)
+            share[crossing] = -b[chosen][crossing] / np.where(move[crossing] == 0, -1.0, move[crossing])
+            first = int(np.argmin(share))
+            b[chosen] += min(max(float(share[first]), 0.0), 1.0) * move
+            b[chosen[first]], sign[chosen[first]], active[chosen[first]] = 0.0, 0.0, False
+            continue
+        b[chosen] = target
+        pull = linear - hessian @ b
+        excess = np.where(active, -np.inf, np.abs(pull) - l1)
+        worst = int(np.argmax(excess))
+        if excess[worst] <= tolerance:
+            return b
+        active[worst], sign[worst] = True, np.sign(pull[worst])
+    return b

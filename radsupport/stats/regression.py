@@ -1,0 +1,416 @@
+"""Tables of effects for a paper: reference levels shown, one model per covariate or all together, tests per term.
+
+They serve Cox and logistic fits alike; `radsupport.stats` and `radsupport.stats.logistic` call them.
+
+What Cox and logistic fits have in common: the fitted model, its tidy table, and the checks before fitting.
+
+statsmodels and lifelines fit both models, but neither offers Firth's penalty, profile limits, R's Efron baseline or an
+error for separated data, and lifelines stops at a relative precision of 5e-7; hence own fits.
+
+Stepwise selection by AIC for Cox and logistic fits, as MASS::stepAIC (no Python library has it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from radsupport.checks import FloatArray, IntArray
+from radsupport.errors import InputError, NotEstimableError, Problem
+from radsupport.stats.design import Design
+
+_ALIAS_TOLERANCE = 1e-7  # R's tolerance of `qr` in lm and glm
+INTERCEPT = "(Intercept)"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedModel:
+    """A fitted regression; `fit["se"]`, `fit.se` and `fit.table["se"]` give the same column.
+
+    Attributes
+    ----------
+    kind : {"logistic", "cox"}
+    table : DataFrame
+        One row per coefficient: covariate, coef, odds_ratio or hr, ci_low, ci_high (of the ratio), se, z, p, and
+        term and level it belongs to. Logistic tables start with the row ``(Intercept)``.
+    design : Design
+        Per predictor: kind, levels, reference level, observed range; ``design.transform(rows)`` gives the matrix.
+    coef : Series
+        Slopes by design column, without the intercept.
+    covariance : DataFrame
+        Of all rows of `table`.
+    log_likelihood, null_log_likelihood : float
+        At the estimates, and without slopes; never with a penalty, so that models can be compared.
+    lr_chi2, lr_df, lr_p : float
+        Likelihood-ratio test of all slopes; the penalised one for ``penalty="firth"`` (as logistf and coxphf).
+    aic : float
+        -2 log_likelihood + 2 (number of coefficients).
+    n, n_events, n_missing : int
+        Rows used, events among them, rows left out for missing values (R's na.omit).
+    data : DataFrame
+        The rows used: outcome and source columns.
+    penalty : {"none", "firth"}
+    level : float
+        Level of the confidence intervals.
+    """
+
+    kind: str
+    table: pd.DataFrame
+    design: Design
+    coef: pd.Series
+    covariance: pd.DataFrame
+    log_likelihood: float
+    null_log_likelihood: float
+    lr_chi2: float
+    lr_df: int
+    lr_p: float
+    aic: float
+    n: int
+    n_events: int
+    n_missing: int
+    data: pd.DataFrame
+    penalty: str
+    level: float
+
+    def __getitem__(self, column: str) -> pd.Series:
+        if column not in self.table.columns:
+            raise InputError(f"The table has no column `{column}`; it has {', '.join(self.table.columns)}.")
+        return self.table.set_index("covariate")[column]
+
+    @property
+    def concordance(self) -> float:
+        """Harrell's C of the linear predictor, or the AUC of the fitted probabilities."""
+        raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits with a concordance.")
+
+    @property
+    def se(self) -> pd.Series:
+        """Standard errors by covariate."""
+        return self["se"]
+
+    @property
+    def z(self) -> pd.Series:
+        """Wald statistics by covariate."""
+        return self["z"]
+
+    @property
+    def p(self) -> pd.Series:
+        """Wald p-values by covariate."""
+        return self["p"]
+
+    @property
+    def ci_low(self) -> pd.Series:
+        """Lower limits of the ratios by covariate."""
+        return self["ci_low"]
+
+    @property
+    def ci_high(self) -> pd.Series:
+        """Upper limits of the ratios by covariate."""
+        return self["ci_high"]
+
+    def events(self) -> IntArray:
+        """Outcome of the rows used, 0/1."""
+        raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits with an outcome.")
+
+    def drop_chi2(self, term: str) -> float:
+        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
+        raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits whose terms can be tested.")
+
+    def refit(self, design: Design) -> FittedModel:
+        """Fit the same rows and outcome with another design."""
+        raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits that can be refitted.")
+
+
+def standardise(matrix: FloatArray, columns: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    """Return mean and population SD of every design column after checking that all can be estimated.
+
+    Raises
+    ------
+    NotEstimableError
+        Columns without variance, or columns that are linear combinations of earlier ones (more columns than rows
+        included); R reports NA for these. All are named.
+    """
+    if not matrix.shape[1]:
+        return np.empty(0), np.empty(0)
+    mean, sd = matrix.mean(axis=0), matrix.std(axis=0)
+    flat = sd <= 1e-10 * np.maximum(np.abs(mean), np.finfo(float).tiny)
+    problems = [
+        Problem("The covariate has the same value in every row", "at least two values", "Leave it out", column=name)
+        for name, constant in zip(columns, flat, strict=True)
+        if constant
+    ]
+    kept = [j for j in range(len(columns)) if not flat[j]]
+    scaled = (matrix[:, kept] - mean[kept]) / sd[kept]
+    problems += _aliased(scaled, [columns[i] for i in kept])
+    if problems:
+        raise NotEstimableError("The coefficients are not identified:", problems)
+    return mean, sd
+
+
+def _aliased(scaled: FloatArray, columns: Sequence[str]) -> list[Problem]:
+    """Gram–Schmidt in the order of the columns, as R's limited pivoting, naming what repeats earlier ones."""
+    basis = np.empty((scaled.shape[0], 0))
+    independent: list[int] = []
+    problems = []
+    for j in range(scaled.shape[1]):
+        column = scaled[:, j]
+        rest = column - basis @ (basis.T @ column)
+        rest = rest - basis @ (basis.T @ rest)
+        norm = float(np.linalg.norm(rest))
+        if norm > _ALIAS_TOLERANCE * float(np.linalg.norm(column)):
+            basis = np.column_stack([basis, rest / norm])
+            independent.append(j)
+            continue
+        weights = np.linalg.lstsq(scaled[:, independent], column, rcond=None)[0]
+        parts = ", ".join(columns[i] for i, w in zip(independent, weights, strict=True) if abs(w) > 1e-6)
+        what = f"The covariate is a linear combination of others ({parts})"
+        problems.append(Problem(what, "independent columns", "Leave one of them out", column=columns[j]))
+    return problems
+
+
+def coefficient_table(
+    names: Sequence[str], coef: FloatArray, covariance: FloatArray, design: Design, ratio: str, level: float
+) -> pd.DataFrame:
+    """Return the tidy table of a fit with Wald limits of the ratios.
+
+    Columns: covariate, coef, `ratio`, ci_low, ci_high, se, z, p, term, level.
+    """
+    se = np.sqrt(np.diag(covariance))
+    z = coef / se
+    width = stats.norm.ppf(0.5 + level / 2) * se
+    place = {
+        column: (predictor.name, level_name)
+        for predictor in design.predictors
+        for column, level_name in zip(predictor.columns, predictor.coded_levels or ("",), strict=True)
+    }
+    with np.errstate(over="ignore"):
+        ratios, low, high = np.exp(coef), np.exp(coef - width), np.exp(coef + width)
+    return pd.DataFrame(
+        {
+            "covariate": list(names),
+            "coef": coef,
+            ratio: ratios,
+            "ci_low": low,
+            "ci_high": high,
+            "se": se,
+            "z": z,
+            "p": 2 * stats.norm.sf(np.abs(z)),
+            "term": [place.get(name, (name, ""))[0] for name in names],
+            "level": [place.get(name, (name, ""))[1] for name in names],
+        }
+    )
+
+
+def settled(scores: FloatArray) -> FloatArray:
+    """Round scores to 1e-12 of the largest, so that equal rows are tied whatever the matrix product's rounding was."""
+    scale = float(np.abs(scores).max(initial=0.0))
+    return np.round(scores / scale, 12) if scale > 0 else scores
+
+
+def with_outcome(table: pd.DataFrame, outcome: Any, name: str) -> tuple[pd.DataFrame, str]:
+    """Return the table and the outcome's column; an outcome given as values becomes the column `name`."""
+    if isinstance(outcome, str):
+        return table, outcome
+    values = np.asarray(outcome)
+    if values.shape != (len(table),):
+        raise InputError(
+            f"`{name}` must be a column name or hold one value per row ({len(table)}); shape {values.shape}."
+        )
+    return table.assign(**{name: values}), name
+
+
+def check_level(level: float) -> float:
+    """Return a confidence level between 0 and 1 or say what is wrong with it."""
+    if not 0 < level < 1:
+        raise InputError(f"`level` must lie between 0 and 1, it is {level}; 0.95 is a 95% interval.")
+    return level
+
+
+def check_choice(value: str, name: str, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`."""
+    if value not in choices:
+        raise InputError(f"`{name}` must be one of {', '.join(choices)}; it is {value!r}.")
+    return value
+
+
+def drop_one(fit: FittedModel) -> pd.DataFrame:
+    """Likelihood-ratio test of leaving out each term (R's ``drop1(fit, test="LRT")``), penalised for Firth fits.
+
+    Returns
+    -------
+    DataFrame
+        term, df, chi2, p, aic (of the model without the term).
+    """
+    rows = []
+    for name in fit.design.names:
+        smaller = fit.refit(fit.design.select([term for term in fit.design.names if term != name]))
+        df = len(fit.design[name].columns)
+        chi2 = fit.drop_chi2(name)
+        rows.append((name, df, chi2, float(stats.chi2.sf(chi2, df)), smaller.aic))
+    return pd.DataFrame(rows, columns=["term", "df", "chi2", "p", "aic"])
+
+
+def with_references(fit: FittedModel, ratio: str) -> pd.DataFrame:
+    """The fit's table without intercept, and with a row for each reference level (ratio 1, no limits).
+
+    Returns
+    -------
+    DataFrame
+        covariate, coef, `ratio`, ci_low, ci_high, se, z, p, term, level, reference, n, n_events; n and n_events are
+        those of the level for factors, of all rows otherwise.
+    """
+    table = fit.table[fit.table["covariate"] != INTERCEPT].assign(reference=False)
+    rows = []
+    for predictor in fit.design.predictors:
+        own = table[table["term"] == predictor.name]
+        if predictor.kind == "factor":
+            base = {"covariate": f"{predictor.name}{predictor.reference}", "coef": 0.0, ratio: 1.0}
+            place = {"term": predictor.name, "level": predictor.reference, "reference": True}
+            gaps = dict.fromkeys(["ci_low", "ci_high", "se", "z", "p"], np.nan)
+            first = pd.DataFrame([base | gaps | place], columns=table.columns).astype(own.dtypes.to_dict())
+            own = pd.concat([first, own], ignore_index=True)
+        rows.append(_with_counts(fit, own, predictor.source if predictor.kind == "factor" else ""))
+    return pd.concat(rows, ignore_index=True) if rows else table.assign(n=fit.n, n_events=fit.n_events)
+
+
+def _with_counts(fit: FittedModel, rows: pd.DataFrame, source: str) -> pd.DataFrame:
+    if not source:
+        return rows.assign(n=fit.n, n_events=fit.n_events)
+    coded = fit.design.select([rows["term"].iloc[0]])
+    dummies = coded.transform(fit.data)
+    first = 1.0 - dummies.sum(axis=1)
+    member = np.column_stack([first, dummies])
+    by_level = dict(zip([coded.predictors[0].reference, *coded.predictors[0].coded_levels], member.T, strict=True))
+    event = fit.events()
+    n = [int(by_level[level].sum()) for level in rows["level"]]
+    return rows.assign(n=n, n_events=[int(by_level[level] @ event) for level in rows["level"]])
+
+
+def multivariable(fit: FittedModel, ratio: str) -> pd.DataFrame:
+    """`with_references` plus ``p_term``: the likelihood-ratio p of each term, given the others."""
+    tests = drop_one(fit).set_index("term")["p"]
+    return with_references(fit, ratio).assign(p_term=lambda rows: rows["term"].map(tests))
+
+
+def univariable(terms: Sequence[str], fit_one: Callable[[str], FittedModel], ratio: str) -> pd.DataFrame:
+    """Fit one model per term, each on its own complete rows, and stack the tables.
+
+    Returns
+    -------
+    DataFrame
+        As `with_references`, plus p_term (likelihood-ratio test of the term), concordance and note. A term that can not
+        be estimated keeps its row, with NaN and the reason in ``note``.
+    """
+    tables = []
+    for term in terms:
+        try:
+            fit = fit_one(term)
+        except NotEstimableError as error:
+            tables.append(_not_estimable(term, ratio, error))
+            continue
+        rows = with_references(fit, ratio)
+        tables.append(rows.assign(p_term=fit.lr_p, concordance=fit.concordance, note=""))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _not_estimable(term: str, ratio: str, error: NotEstimableError) -> pd.DataFrame:
+    reason = error.problems[0].what if error.problems else error.message
+    gaps = dict.fromkeys(["coef", ratio, "ci_low", "ci_high", "se", "z", "p", "p_term", "concordance"], np.nan)
+    row = {"covariate": term, **gaps, "term": term, "level": "", "reference": False, "n": 0, "n_events": 0}
+    return pd.DataFrame([row | {"note": reason}])
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The chosen fit and how it was reached; ``fit, path = selection`` unpacks it.
+
+    Attributes
+    ----------
+    fit : FittedModel
+    path : DataFrame
+        step, change ("" for the start, then "- age" or "+ age"), aic (criterion after the change), n_terms.
+    """
+
+    fit: FittedModel
+    path: pd.DataFrame
+
+    def __iter__(self) -> Iterator[FittedModel | pd.DataFrame]:
+        yield self.fit
+        yield self.path
+
+    @property
+    def terms(self) -> list[str]:
+        """Terms of the chosen fit."""
+        return self.fit.design.names
+
+
+def backward_aic(
+    fit: FittedModel, *, k: float = 2.0, direction: str = "backward", scope: Design | None = None
+) -> Selection:
+    """Leave out terms one at a time while the AIC falls (MASS::stepAIC).
+
+    In each step the term whose removal lowers -2 log-likelihood + k df most goes, a factor as a whole; ties keep the
+    model as it is. All models are fitted to the rows of `fit`, so that their likelihoods can be compared.
+
+    Parameters
+    ----------
+    fit : CoxFit or LogisticFit
+        Where to start.
+    k : float
+        Penalty per coefficient: 2 is AIC; log(n), for Cox log(events), is BIC.
+    direction : {"backward", "forward", "both"}
+    scope : Design, optional
+        Terms that may enter, from ``full_fit.design``; needed for "forward". By default those of `fit`.
+
+    Returns
+    -------
+    Selection
+        The AIC of selected models ignores the selection: standard errors and p-values are too small, whoever computes
+        them.
+
+    Raises
+    ------
+    InputError
+        "forward" without a scope, a scope whose columns `fit` has no data for, or `k` below zero.
+    """
+    check_choice(direction, "direction", ("backward", "forward", "both"))
+    full = fit.design if scope is None else scope
+    if direction == "forward" and scope is None:
+        raise InputError('`direction="forward"` needs the terms that may enter: `scope=full_fit.design`.')
+    if not k >= 0:
+        raise InputError(f"`k` must not be negative, it is {k}; 2 is AIC.")
+    lacking = [name for name in full.sources if name not in fit.data.columns]
+    if lacking:
+        raise InputError(
+            f"The rows of `fit` lack {', '.join(lacking)}: fit the largest model first, then start from"
+            " `full_fit.refit(full_fit.design.select([]))` with `scope=full_fit.design`."
+        )
+    rows = [(0, "", _criterion(fit, k), len(fit.design.names))]
+    while True:
+        best = _best_change(fit, full, direction, k)
+        if best is None or best[1] >= rows[-1][2]:
+            break
+        change, value, fit = best
+        rows.append((len(rows), change, value, len(fit.design.names)))
+    return Selection(fit, pd.DataFrame(rows, columns=["step", "change", "aic", "n_terms"]))
+
+
+def _criterion(fit: FittedModel, k: float) -> float:
+    return -2 * fit.log_likelihood + k * len(fit.table)
+
+
+def _best_change(fit: FittedModel, full: Design, direction: str, k: float) -> tuple[str, float, FittedModel] | None:
+    """The single change with the lowest criterion; removals come first and the first of equals wins, as in stepAIC."""
+    current = fit.design.names
+    changes: list[tuple[str, list[str]]] = []
+    if direction != "forward":
+        changes += [(f"- {name}", [term for term in current if term != name]) for name in current]
+    if direction != "backward":
+        changes += [(f"+ {name}", [*current, name]) for name in full.names if name not in current]
+    known = {predictor.name: predictor for predictor in (*full.predictors, *fit.design.predictors)}
+    fits = [(change, fit.refit(Design(tuple(known[name] for name in terms)))) for change, terms in changes]
+    return min(((change, _criterion(new, k), new) for change, new in fits), key=lambda found: found[1], default=None)

@@ -1,0 +1,497 @@
+"""Reading a grouping variable: labels, order, and the errors that go with it.
+
+Kaplan–Meier curves with R's limits and R's median, and follow-up by the reverse Kaplan–Meier method.
+
+lifelines gives the same curve, but log-log limits only, no standard error of S, and the median as the left end of a
+stretch where S is exactly 0.5; R (and this module) takes its middle.
+
+Product-limit steps shared by all estimators: who is at risk, S and G at and just before any time, also resampled.
+
+lifelines has Kaplan–Meier curves, but neither left limits nor the censoring distribution with R's handling of ties, and
+no way to weight many resamples at once.
+
+Restricted mean survival time with the standard error of the estimate.
+
+The variance of lifelines' `restricted_mean_survival_time(return_variance=True)` is of min(T, tau), not of its mean.
+
+Follow-up times as every module here reads them: checked, and equal where they differ only by rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from radsupport.checks import FloatArray, IntArray, as_finite, as_survival
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.stats.design import level_label, ordered_levels
+from radsupport.stats.regression import check_choice, check_level
+
+
+def group_codes(group: Any, n: int, name: str = "group") -> tuple[tuple[str, ...], IntArray]:
+    """Return the groups' labels in order, and for each subject the number of its group.
+
+    Categorical groups keep the order of their categories; numbers are sorted as numbers, text as text. Categories that
+    nobody has are left out.
+
+    Raises
+    ------
+    InputError
+        Wrong length or missing values.
+    """
+    values = group if isinstance(group, pd.Series) else pd.Series(group)
+    if len(values) != n:
+        raise InputError(f"`{name}` has {len(values)} values where {n} were expected.")
+    if values.isna().any():
+        raise InputError(
+            f"`{name}` has {int(values.isna().sum())} missing value(s). Drop or impute them before calling."
+        )
+    levels = ordered_levels(values)
+    number = {level: i for i, level in enumerate(levels)}
+    return levels, np.array([number[level_label(value)] for value in values], dtype=np.int64)
+
+
+def at_least_two(levels: tuple[str, ...], name: str = "group") -> None:
+    """Raise where there is nothing to compare."""
+    if len(levels) < 2:
+        raise NotEstimableError(f"`{name}` holds only {', '.join(levels)}; at least two groups are needed to compare.")
+
+
+def two_groups(group: Any, n: int) -> tuple[tuple[str, str], npt.NDArray[np.bool_]]:
+    """Return the two labels and who belongs to the second; anything but two groups is an error."""
+    levels, code = group_codes(group, n)
+    if len(levels) != 2:
+        raise InputError(f"Exactly two groups are needed; `group` holds {len(levels)}: {', '.join(levels)}.")
+    return (levels[0], levels[1]), code == 1
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Counts at each distinct time; all arrays have shape (k,), or (resamples, k) for the counts if weighted.
+
+    Attributes
+    ----------
+    time : float array
+        Distinct observed times, ascending.
+    n_risk, n_event, n_censor : float array
+        Under observation just before the time, events at it, censorings at it.
+    """
+
+    time: FloatArray
+    n_risk: FloatArray
+    n_event: FloatArray
+    n_censor: FloatArray
+
+    @property
+    def survival(self) -> FloatArray:
+        """Kaplan–Meier estimate S at each time."""
+        return _product(self.n_event, self.n_risk)
+
+    @property
+    def censoring_survival(self) -> FloatArray:
+        """Kaplan–Meier estimate G of the censoring time at each time.
+
+        Events come before censorings at a tied time: those with the event are not at risk of being censored
+        (survival's `fastkm`, prodlim with ``reverse=TRUE``).
+        """
+        return _product(self.n_censor, self.n_risk - self.n_event)
+
+
+def _product(lost: FloatArray, at_risk: FloatArray) -> FloatArray:
+    share = np.divide(lost, at_risk, out=np.zeros_like(lost), where=at_risk > 0)
+    return np.cumprod(1.0 - share, axis=-1).astype(np.float64, copy=False)
+
+
+def steps(time: FloatArray, event: IntArray, counts: FloatArray | None = None) -> Steps:
+    """Count events, censorings and subjects at risk at each distinct time.
+
+    Parameters
+    ----------
+    time, event : array, shape (n,)
+    counts : array, shape (resamples, n), optional
+        How often each subject occurs in each resample.
+    """
+    distinct, group = np.unique(time, return_inverse=True)
+    weights = np.ones((1, time.size)) if counts is None else counts
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(distinct.size))
+    totals = np.add.reduceat(weights[:, order], starts, axis=1)
+    events = np.add.reduceat((weights * event)[:, order], starts, axis=1)
+    at_risk = np.cumsum(totals[:, ::-1], axis=1)[:, ::-1]
+    parts = (at_risk, events, totals - events)
+    return Steps(distinct, *(part[0] if counts is None else part for part in parts))
+
+
+def at_times(grid: FloatArray, values: FloatArray, times: FloatArray, *, before: bool = False) -> FloatArray:
+    """Read a right-continuous step function that starts at 1; `before` gives its left limits.
+
+    `values` may have leading axes; the last one belongs to `grid`.
+    """
+    position = np.searchsorted(grid, times, side="left" if before else "right")
+    ones = np.ones((*values.shape[:-1], 1))
+    return np.concatenate([ones, values], axis=-1)[..., position]
+
+
+def survival_before(time: FloatArray, event: IntArray, times: FloatArray) -> FloatArray:
+    """S(t-) at `times`."""
+    found = steps(time, event)
+    return at_times(found.time, found.survival, times, before=True)
+
+
+def censoring_before(time: FloatArray, event: IntArray, times: FloatArray) -> FloatArray:
+    """G(t-) at `times`."""
+    found = steps(time, event)
+    return at_times(found.time, found.censoring_survival, times, before=True)
+
+
+#: Most times that an integral over follow-up is taken at.
+_MOST_TIMES = 60
+
+
+def survival_times(time: Any, event: Any, *, any_event: bool = False) -> tuple[FloatArray, IntArray]:
+    """Return checked times and events; times that differ by rounding only become ties.
+
+    Two neighbouring distinct times are one where they differ by no more than 1.5e-8, absolutely or relative to the mean
+    absolute time (survival::aeqSurv, on by default in every function of R's survival package).
+
+    Parameters
+    ----------
+    time, event : array-like, shape (n,)
+    any_event : bool
+        Require at least one event.
+
+    Raises
+    ------
+    InputError, NotEstimableError
+    """
+    times, events = as_survival(time, event, any_event=any_event)
+    distinct = np.unique(times)
+    gaps = np.diff(distinct)
+    tied = (gaps <= _TOLERANCE) | (gaps <= _TOLERANCE * np.abs(distinct).mean())
+    if tied.any():
+        starts = distinct[np.concatenate([[True], ~tied])]
+        times = starts[np.searchsorted(starts, times, side="right") - 1]
+    return times, events
+
+
+def prediction_times(times: Any) -> FloatArray:
+    """Return the times asked for as an array; a single time is allowed.
+
+    Raises
+    ------
+    InputError
+        Missing, infinite or negative times.
+    """
+    wanted = as_finite([times] if np.ndim(times) == 0 else times, "times")
+    if (wanted < 0).any():
+        raise InputError("`times` must not be negative.")
+    return wanted
+
+
+def integration_times(time: Any, event: Any, last: float) -> FloatArray:
+    """Return the times (of `time`'s unit) at which an error integrated over follow-up is evaluated.
+
+    They are the event times before `last`, thinned to at most 60, and `last`: an error that is weighted for censoring
+    changes mostly there. One set of times for every page makes integrals of the same patients comparable.
+
+    Parameters
+    ----------
+    time, event : array-like, shape (n,)
+    last : float
+        End of the integral.
+
+    Raises
+    ------
+    InputError
+    """
+    times, events = survival_times(time, event)
+    found = np.unique(times[(events == 1) & (times < last) & (times > 0)])
+    if found.size > _MOST_TIMES:
+        found = found[np.linspace(0, found.size - 1, _MOST_TIMES).round().astype(int)]
+    return np.append(found, last)
+
+
+CONF_TYPES = ("log", "log-log", "plain")
+_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # of quantile.survfit: how near S has to be to a flat stretch
+
+
+@dataclass(frozen=True, eq=False)
+class KaplanMeier:
+    """A Kaplan–Meier estimate.
+
+    Attributes
+    ----------
+    curve : DataFrame
+        One row per distinct time: time, n_risk, n_event, n_censor, survival, se (Greenwood, of S), ci_low, ci_high.
+    median, median_low, median_high : float
+        NaN where the curve, or the limit's curve, never falls to 0.5.
+    at_times : DataFrame
+        time, n_risk, survival, se, ci_low, ci_high at the times asked for. Beyond the last follow-up the last values
+        are repeated with n_risk 0 (R's ``summary(..., extend=TRUE)``): nothing is known there.
+    n, n_events : int
+    conf_type : {"log", "log-log", "plain"}
+    level : float
+    """
+
+    curve: pd.DataFrame
+    median: float
+    median_low: float
+    median_high: float
+    at_times: pd.DataFrame
+    n: int
+    n_events: int
+    conf_type: str
+    level: float
+
+    def quantile(self, shares: Any) -> pd.DataFrame:
+        """Times by which these shares have had the event (R's quantile.survfit): share, time, ci_low, ci_high."""
+        wanted = np.atleast_1d(np.asarray(shares, dtype=float))
+        if not ((wanted > 0) & (wanted < 1)).all():
+            raise InputError(f"`shares` must lie between 0 and 1; found {wanted.tolist()}.")
+        columns = {"time": "survival", "ci_low": "ci_low", "ci_high": "ci_high"}
+        found = {name: _quantiles(self.curve, column, wanted) for name, column in columns.items()}
+        return pd.DataFrame({"share": wanted, **found})
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """Median follow-up with its limits; ``float(result)`` is the median.
+
+    Attributes
+    ----------
+    median, ci_low, ci_high : float
+        NaN where more than half had the event before any long enough follow-up.
+    n, n_censored : int
+    """
+
+    median: float
+    ci_low: float
+    ci_high: float
+    n: int
+    n_censored: int
+
+    def __float__(self) -> float:
+        return self.median
+
+
+def kaplan_meier(
+    time: Any, event: Any, times: Any = None, conf_type: str = "log", *, level: float = 0.95
+) -> KaplanMeier:
+    """Estimate a survival curve (survival::survfit).
+
+    Parameters
+    ----------
+    time, event : array-like, shape (n,)
+    times : float or array-like, optional
+        Where to report survival: S is right-continuous, an event at t has happened at t.
+    conf_type : {"log", "log-log", "plain"}
+        Scale of the limits; "log" is R's default. Cut to [0, 1]. Where S is 0 there are no limits (NaN), and log-log
+        limits do not exist where S is 1 after the first observed time.
+    level : float
+
+    Returns
+    -------
+    KaplanMeier
+        All censored: S stays 1 and the median is NaN.
+
+    Raises
+    ------
+    InputError
+        Missing or negative times, events other than 0/1, unknown `conf_type`.
+    """
+    check_choice(conf_type, "conf_type", CONF_TYPES)
+    checked, events = survival_times(time, event)
+    curve = _curve(steps(checked, events), conf_type, check_level(level))
+    median, low, high = (float(_quantiles(curve, c, np.array([0.5]))[0]) for c in ("survival", "ci_low", "ci_high"))
+    wanted = np.empty(0) if times is None else prediction_times(times)
+    at, n_events = _at(curve, wanted), int(events.sum())
+    return KaplanMeier(curve, median, low, high, at, checked.size, n_events, conf_type, level)
+
+
+def median_follow_up(time: Any, event: Any, *, conf_type: str = "log", level: float = 0.95) -> FollowUp:
+    """Median follow-up by the reverse Kaplan–Meier method (Schemper & Smith 1996): censoring is the event.
+
+    Equals ``survfit(Surv(time, 1 - event) ~ 1)``. Parameters and errors as in `kaplan_meier`.
+    """
+    checked, events = survival_times(time, event)
+    reverse = kaplan_meier(checked, 1 - events, conf_type=conf_type, level=level)
+    return FollowUp(reverse.median, reverse.median_low, reverse.median_high, reverse.n, reverse.n_events)
+
+
+def _curve(found: Steps, conf_type: str, level: float) -> pd.DataFrame:
+    survival = found.survival
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = found.n_risk * (found.n_risk - found.n_event)
+        se_log = np.sqrt(np.cumsum(np.where(found.n_event > 0, found.n_event / left, 0.0)))
+        low, high = _limits(survival, se_log, float(stats.norm.ppf(0.5 + level / 2)), conf_type)
+        se = survival * se_log
+    return pd.DataFrame(
+        {
+            "time": found.time,
+            "n_risk": found.n_risk.astype(int),
+            "n_event": found.n_event.astype(int),
+            "n_censor": found.n_censor.astype(int),
+            "survival": survival,
+            "se": se,
+            "ci_low": low,
+            "ci_high": high,
+        }
+    )
+
+
+def _limits(survival: FloatArray, se_log: FloatArray, z: float, conf_type: str) -> tuple[FloatArray, FloatArray]:
+    alive = np.where(survival > 0, survival, np.nan)
+    if conf_type == "plain":
+        width = z * se_log * alive
+        return np.maximum(alive - width, 0.0), np.minimum(alive + width, 1.0)
+    log_survival = np.log(alive)
+    if conf_type == "log":
+        return np.exp(log_survival - z * se_log), np.minimum(np.exp(log_survival + z * se_log), 1.0)
+    log_hazard = np.log(np.where(alive < 1, -log_survival, np.nan))
+    width = z * se_log / log_survival
+    return np.exp(-np.exp(log_hazard - width)), np.exp(-np.exp(log_hazard + width))
+
+
+def _at(curve: pd.DataFrame, times: FloatArray) -> pd.DataFrame:
+    """Read the curve at `times`: 1 before the first observed time, flat after the last."""
+    grid = curve["time"].to_numpy()
+    position = np.searchsorted(grid, times, side="right")
+    start = {"survival": 1.0, "se": 0.0, "ci_low": 1.0, "ci_high": 1.0}
+    columns = {name: np.concatenate([[value], curve[name].to_numpy()])[position] for name, value in start.items()}
+    found = pd.DataFrame({"time": times, "n_risk": 0, **columns})
+    at_risk = np.concatenate([curve["n_risk"].to_numpy(), [0]])
+    found["n_risk"] = at_risk[np.searchsorted(grid, times, side="left")]
+    return found
+
+
+def _quantiles(curve: pd.DataFrame, column: str, shares: FloatArray) -> FloatArray:
+    """Times at which 1 - `column` reaches `shares`; in the middle of a flat stretch that equals a share.
+
+    Follows quantile.survfit, also where a limit's curve is not monotone: levels are looked up in order of their value.
+    """
+    x = np.concatenate([[0.0], curve["time"].to_numpy()])
+    y = np.concatenate([[0.0], 1.0 - curve[column].to_numpy()])
+    last_time = x[-1]
+    keep = np.sort(np.unique(y, return_index=True)[1])  # the first of equal levels; NaN counts as one
+    x, y = x[keep], y[keep]
+    order = np.argsort(y, kind="stable")  # NaN comes last
+    levels = y[order][~np.isnan(y[order])]
+    found = np.full(shares.size, np.nan)
+    for i, share in enumerate(shares):
+        first = int(np.searchsorted(levels, share - _TOLERANCE, side="left"))
+        second = int(np.searchsorted(levels, share + _TOLERANCE, side="left"))
+        if first == levels.size:
+            continue
+        start = x[order[first]]
+        if abs(share - y[-1]) < _TOLERANCE:
+            found[i] = (start + last_time) / 2
+        elif second < levels.size:
+            found[i] = (start + x[order[second]]) / 2
+    return found
+
+
+@dataclass(frozen=True)
+class RestrictedMean:
+    """Restricted mean survival time.
+
+    Attributes
+    ----------
+    rmst : float
+        Area under the Kaplan–Meier curve up to `tau`.
+    se, ci_low, ci_high : float
+        Of the estimate.
+    tau : float
+    n, n_events : int
+    beyond_follow_up : bool
+        `tau` is after the last follow-up while S is not 0: the curve was extended flat, as R does, and the value leans
+        on that.
+    """
+
+    rmst: float
+    se: float
+    ci_low: float
+    ci_high: float
+    tau: float
+    n: int
+    n_events: int
+    beyond_follow_up: bool
+
+
+@dataclass(frozen=True)
+class RestrictedMeanDifference:
+    """Difference of two restricted means, second group minus first (in sorted order).
+
+    Attributes
+    ----------
+    difference, se, ci_low, ci_high, z, p : float
+    groups : tuple of str
+    """
+
+    difference: float
+    se: float
+    ci_low: float
+    ci_high: float
+    z: float
+    p: float
+    groups: tuple[str, str]
+
+
+def restricted_mean(time: Any, event: Any, tau: float, *, level: float = 0.95) -> RestrictedMean:
+    """Mean survival time up to `tau` (survival:::survmean with ``rmean=tau``).
+
+    Parameters
+    ----------
+    time, event : array-like, shape (n,)
+    tau : float
+        Horizon in the unit of `time`.
+    level : float
+
+    Returns
+    -------
+    RestrictedMean
+        se = sqrt(sum over events of (area from t to tau)^2 d / (n (n - d))), terms with d = n being zero.
+
+    Raises
+    ------
+    InputError
+    """
+    if not (np.isfinite(tau) and tau > 0):
+        raise InputError(f"`tau` must be a positive time, it is {tau}.")
+    z = float(stats.norm.ppf(0.5 + check_level(level) / 2))
+    checked, events = survival_times(time, event)
+    found = steps(checked, events)
+    inside = found.time < tau
+    grid = np.concatenate([[0.0], found.time[inside], [tau]])
+    area = np.concatenate([[1.0], found.survival[inside]]) * np.diff(grid)
+    remaining: FloatArray = np.cumsum(area[::-1])[::-1][1:]
+    n, d = found.n_risk[inside], found.n_event[inside]
+    rate = np.divide(d, n * (n - d), out=np.zeros_like(d), where=n > d)
+    mean, se = float(area.sum()), float(np.sqrt((remaining**2 * rate).sum()))
+    beyond = bool(tau > found.time[-1] and found.survival[-1] > 0)
+    limits = (mean - z * se, mean + z * se)
+    return RestrictedMean(mean, se, *limits, float(tau), checked.size, int(events.sum()), beyond)
+
+
+def restricted_mean_difference(
+    time: Any, event: Any, group: Any, tau: float, *, level: float = 0.95
+) -> RestrictedMeanDifference:
+    """Compare two groups by the difference of their restricted means (normal test, as survRM2).
+
+    Raises
+    ------
+    InputError
+        Not exactly two groups, and as `restricted_mean`.
+    """
+    checked, events = survival_times(time, event)
+    names, member = two_groups(group, checked.size)
+    first, second = (restricted_mean(checked[m], events[m], tau, level=level) for m in (~member, member))
+    difference, se = second.rmst - first.rmst, float(np.hypot(first.se, second.se))
+    width = float(stats.norm.ppf(0.5 + level / 2)) * se
+    z = difference / se if se > 0 else float("nan")
+    p = float(2 * stats.norm.sf(abs(z)))
+    return RestrictedMeanDifference(difference, se, difference - width, difference + width, z, p, names)

@@ -1,0 +1,462 @@
+"""The four tables that pass between chapters, and the numbers that each chapter quotes.
+
+A table is checked when it is written and again when it is read, so whoever can produce one can enter
+the book at that chapter. Files are written under a temporary name and renamed: a build that is
+stopped half-way leaves the old file or none.
+
+The numbers of a chapter that other pages quote, with what they were computed from.
+
+Choices compared: feature tables of other settings, which chapter 05 judges beside the study's own.
+
+A chapter writes one table per choice and one line per choice and signature into ``variants_<chapter>.csv``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from radsupport.errors import ContractError, InputError, Problem
+from radsupport.files import write_csv, written_whole
+from radsupport.settings.study import Study
+
+COHORTS = ("train", "internal", "external", "segmentation")
+KINDS = ("apparent", "out_of_fold", "external")
+
+_zero_or_one = pa.Check.isin([0, 1], error="a value other than 0 and 1")
+
+
+def _binary() -> pa.Column:
+    return pa.Column(float, _zero_or_one, nullable=True, required=False, coerce=True)
+
+
+def _months() -> pa.Column:
+    check = pa.Check.ge(0, error="a negative follow-up time (months)")
+    return pa.Column(float, [check, _finite()], nullable=True, required=False, coerce=True)
+
+
+def _finite() -> pa.Check:
+    return pa.Check(lambda s: ~np.isinf(pd.to_numeric(s, errors="coerce")), error="an infinite value")
+
+
+def _text(**options: Any) -> pa.Column:
+    return pa.Column(str, pa.Check.str_length(min_value=1, error="an empty text"), coerce=False, **options)
+
+
+def _outcome_present(table: pd.DataFrame) -> pd.Series:
+    label = table["label"].notna() if "label" in table else pd.Series(False, table.index)
+    survival = table[["time", "event"]].notna().all(axis=1) if {"time", "event"} <= set(table) else label & False
+    unlabelled = table["cohort"] == "segmentation" if "cohort" in table else label & False
+    return label | survival | unlabelled
+
+
+def _time_with_event(table: pd.DataFrame) -> pd.Series:
+    time, event = (table[c].notna() if c in table else pd.Series(False, table.index) for c in ("time", "event"))
+    return time == event
+
+
+COHORT = pa.DataFrameSchema(
+    {
+        "subject": _text(unique=True),
+        "center": _text(),
+        "cohort": pa.Column(str, pa.Check.isin(COHORTS, error=f"a cohort other than {', '.join(COHORTS)}")),
+        "label": _binary(),
+        "time": _months(),
+        "event": _binary(),
+    },
+    checks=[
+        pa.Check(_outcome_present, error="a subject without label and without time and event"),
+        pa.Check(_time_with_event, error="time without event, or event without time"),
+    ],
+)
+CASES = pa.DataFrameSchema(
+    {
+        "subject": _text(),
+        "phase": _text(),
+        "image": pa.Column(str, nullable=True),
+        "mask": pa.Column(str, nullable=True),
+        "mask_reader2": pa.Column(str, nullable=True, required=False),
+        "roi_rough": pa.Column(str, nullable=True, required=False),
+        "voxels": pa.Column(float, pa.Check.ge(0, error="a negative number of voxels"), nullable=True, coerce=True),
+        "exclusion": pa.Column(str, nullable=True),
+        r"^spacing_[xyz](_mm)?$": pa.Column(
+            float,
+            pa.Check.gt(0, error="a spacing that is not positive (mm)"),
+            nullable=True,
+            coerce=True,
+            regex=True,
+            required=False,
+        ),
+        r"^hu_\w+$": pa.Column(float, _finite(), nullable=True, coerce=True, regex=True, required=False),
+    },
+    unique=["subject", "phase"],
+)
+FEATURES = pa.DataFrameSchema(
+    {
+        "subject": _text(unique=True),
+        r"^.+__.+$": pa.Column(float, _finite(), nullable=True, coerce=True, regex=True, required=False),
+    },
+    strict=True,
+)
+PREDICTIONS = pa.DataFrameSchema(
+    {
+        "subject": _text(),
+        "cohort": pa.Column(str, pa.Check.isin(COHORTS, error=f"a cohort other than {', '.join(COHORTS)}")),
+        "signature": _text(),
+        "kind": pa.Column(str, pa.Check.isin(KINDS, error=f"a kind other than {', '.join(KINDS)}")),
+        "fold": pa.Column(float, nullable=True, coerce=True),
+        "risk": pa.Column(float, _finite(), coerce=True),
+        "label": _binary(),
+        "time": _months(),
+        "event": _binary(),
+    },
+    unique=["subject", "signature", "kind"],
+)
+
+
+def schema_of(name: str) -> pa.DataFrameSchema:
+    """Return the schema of a table by its file stem.
+
+    Parameters
+    ----------
+    name : str
+        ``cohort``, ``cases``, ``features_<source>`` or ``predictions``.
+
+    Raises
+    ------
+    ContractError
+        Another name.
+    """
+    schemas = {"cohort": COHORT, "cases": CASES, "predictions": PREDICTIONS}
+    if name in schemas:
+        return schemas[name]
+    if name.startswith("features_") and len(name) > len("features_"):
+        return FEATURES
+    expected = f"{', '.join(schemas)} or features_<source>"
+    raise ContractError("There is no such table.", [Problem("unknown table", expected, "correct the name", value=name)])
+
+
+def validate_table(frame: pd.DataFrame, name: str, file: str = "") -> pd.DataFrame:
+    """Return `frame` with the column types of its contract.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    name : str
+        ``cohort``, ``cases``, ``features_<source>`` or ``predictions``.
+    file : str
+        Named in the message.
+
+    Raises
+    ------
+    ContractError
+        Every violated rule, with the rows and values it is violated by.
+    """
+    schema = schema_of(name)
+    with warnings.catch_warnings():
+        # pandera concatenates its failure tables, some of them all-NA, the way pandas announces to change
+        warnings.filterwarnings("ignore", "The behavior of DataFrame concatenation with empty", FutureWarning)
+        try:
+            return schema.validate(frame.reset_index(drop=True), lazy=True)
+        except SchemaErrors as error:
+            problems = _problems(error.failure_cases, file)
+    raise ContractError(f"The table `{name}` does not keep its contract.", problems)
+
+
+def write_table(frame: pd.DataFrame, name: str, folder: Path) -> Path:
+    """Check a table and write it to ``<folder>/<name>.parquet``.
+
+    Raises
+    ------
+    ContractError
+        The table does not keep its contract; nothing is written then.
+    """
+    path = Path(folder) / f"{name}.parquet"
+    checked = validate_table(frame, name, str(path))
+    with written_whole(path) as partial:
+        checked.to_parquet(partial, index=False)
+    return path
+
+
+def read_table(name: str, folder: Path) -> pd.DataFrame:
+    """Read ``<folder>/<name>.parquet`` and check it.
+
+    Raises
+    ------
+    ContractError
+        The file is missing, is no parquet table, or does not keep its contract.
+    """
+    schema_of(name)
+    path = Path(folder) / f"{name}.parquet"
+    if not path.is_file():
+        problem = Problem(
+            "this table is missing", remedy="run the chapter that writes it, or provide it", file=str(path)
+        )
+        raise ContractError(f"The table `{name}` can not be read.", [problem])
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these two
+        raise ContractError(f"The table `{name}` can not be read.", [Problem(str(error), file=str(path))]) from error
+    return validate_table(frame, name, str(path))
+
+
+def _problems(failures: pd.DataFrame, file: str) -> list[Problem]:
+    """Turn pandera's table of failures into one problem per rule and column."""
+    failures = failures[~failures["column"].astype(str).str.startswith("^")]  # said again under the column's own name
+    table_wide = failures["schema_context"].eq("DataFrameSchema")
+    place = failures["column"].astype(str).mask(table_wide, "")
+    problems = []
+    for (column, check), group in failures.groupby([place, failures["check"].astype(str)], sort=False):
+        rows = [str(int(i) + 2) for i in pd.to_numeric(group["index"], errors="coerce").dropna().drop_duplicates()]
+        values = [str(v) for v in group["failure_case"].drop_duplicates()]
+        what, where, shown = _in_words(str(check), str(column), values)
+        problems.append(Problem(what, "", "correct what writes this table", file, _few(rows), where, _few(shown)))
+    return list(dict.fromkeys(problems))
+
+
+def _in_words(check: str, column: str, values: list[str]) -> tuple[str, str, list[str]]:
+    if check == "column_in_dataframe":
+        return "this column is missing", values[0], []
+    if check == "column_in_schema":
+        return "this column does not belong here", values[0], []
+    if check == "not_nullable":
+        return "a missing value", column, []
+    if "unique" in check:
+        return f"the same {column or 'key'} twice", column, values
+    if check.startswith(("dtype", "coerce_dtype")):
+        return f"the column is not of type {check.split('(')[-1].strip(')')}", column, values
+    return check, column, values if column else []
+
+
+def _few(items: list[str], most: int = 8) -> str:
+    return ", ".join(items[:most]) + (f" … ({len(items)} in all)" if len(items) > most else "")
+
+
+VERSIONS_OF = (
+    "radsupport", "numpy", "pandas", "scipy", "scikit-learn", "lifelines", "scikit-survival", "statsmodels",
+    "pyradiomics", "SimpleITK", "torch",
+)  # fmt: skip
+
+
+def write_chapter_json(
+    folder: Path, chapter: str, numbers: Mapping[str, Any], seed: int | None = None, inputs: Iterable[Path] = ()
+) -> Path:
+    """Write the numbers of a chapter that other pages quote to ``<folder>/<chapter>.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<study>``.
+    chapter : str
+        File stem such as ``06_validation``.
+    numbers : mapping
+        JSON-like; an estimate is a mapping with value, n, ci_low and ci_high.
+    seed : int, optional
+        The seed behind the numbers.
+    inputs : iterable of Path
+        Files the numbers were computed from; their sha256 is kept.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ContractError
+        A value is no JSON value, or an input file does not exist.
+    """
+    path = Path(folder) / f"{chapter}.json"
+    files = sorted(Path(item) for item in inputs)
+    absent = [Problem("no such input file", file=str(item)) for item in files if not item.is_file()]
+    bad = list(_not_json(numbers, ""))
+    if absent or bad:
+        raise ContractError(f"{path} can not be written.", [*absent, *bad])
+    content = {
+        "chapter": chapter,
+        "seed": seed,
+        "numbers": _plain(numbers),
+        "inputs": {item.name: hashlib.sha256(item.read_bytes()).hexdigest() for item in files},
+        "versions": _versions(),
+    }
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def read_chapter_json(folder: Path, chapter: str) -> dict[str, Any]:
+    """Read what `write_chapter_json` wrote: chapter, seed, numbers, inputs, versions.
+
+    Raises
+    ------
+    ContractError
+        The file is missing or was not written by `write_chapter_json`.
+    """
+    path = Path(folder) / f"{chapter}.json"
+    message = f"The numbers of chapter `{chapter}` can not be read."
+    if not path.is_file():
+        raise ContractError(message, [Problem("this file is missing", remedy="run the chapter", file=str(path))])
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ContractError(message, [Problem(f"no valid JSON: {error}", file=str(path))]) from error
+    expected = {"chapter", "seed", "numbers", "inputs", "versions"}
+    if not isinstance(content, dict) or not expected <= set(content):
+        problem = Problem("keys are missing", ", ".join(sorted(expected)), "run the chapter again", str(path))
+        raise ContractError(message, [problem])
+    return content
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in VERSIONS_OF:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` in JSON's own types; NaN and infinity become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _not_json(value: Any, place: str) -> Iterable[Problem]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _not_json(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple | np.ndarray):
+        for i, inner in enumerate(value):
+            yield from _not_json(inner, f"{place}[{i}]")
+    elif not (value is None or isinstance(value, str | bool | int | float | np.bool_ | np.integer | np.floating)):
+        text = f"a value of type {type(value).__name__}"
+        yield Problem(
+            text, "number, text, true/false, list or mapping", "convert it", column=place, value=str(value)[:60]
+        )
+
+
+COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A choice and the features that follow from it.
+
+    Attributes
+    ----------
+    name, group, description : str
+        What is chosen, among which choices, and what that means.
+    source : str
+        Feature source whose table it replaces.
+    signatures : tuple of str
+        Signatures that are judged with it.
+    features : DataFrame
+        Its table.
+    by_fold : dict of int to DataFrame
+        Tables per fold, where features were learnt per fold.
+    icc : DataFrame
+        ICC of each of its features (feature, icc, …); empty: those of the study's own features.
+    """
+
+    name: str
+    group: str
+    description: str
+    source: str
+    signatures: tuple[str, ...]
+    features: pd.DataFrame
+    by_fold: Mapping[int, pd.DataFrame] = field(default_factory=dict)
+    icc: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def table(self) -> str:
+        """File stem of the table."""
+        return f"features_{self.source}_{slug(self.group)}_{slug(self.name)}"
+
+
+def slug(text: str) -> str:
+    """Return a text as part of a file name: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def compared_signatures(study: Study, source: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the signatures that are judged with each choice: those wanted, else the first one on this source alone."""
+    if wanted:
+        return tuple(wanted)
+    alone = [s.name for s in study.signatures if list(s.sources) == [source] and not s.combines]
+    return tuple(alone[:1])
+
+
+def variant_table(variants: Sequence[Variant]) -> pd.DataFrame:
+    """Return what is written to ``variants_<chapter>.csv``: one row per choice and signature, by group.
+
+    Raises
+    ------
+    InputError
+        Two choices of one group have one name, or names that give one file ("-1 mm" and "+1 mm").
+    """
+    stems = [one.table for one in variants]
+    shared = sorted({one.name for one in variants if stems.count(one.table) > 1})
+    if shared:
+        raise InputError(f"Choices of one group have one name or names that give one file: {', '.join(shared)}.")
+    rows = [
+        [one.name, one.table, one.source, signature, one.group, one.description]
+        for one in variants
+        for signature in one.signatures
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values("group", kind="stable", ignore_index=True)
+
+
+def write_variants(results: Path, chapter: str, variants: Sequence[Variant]) -> pd.DataFrame:
+    """Write the tables of all choices and ``variants_<chapter>.csv``; remove those of an earlier run.
+
+    A choice on which no signature is judged is not written.
+    """
+    table = variant_table(variants)  # refuses what can not be written before anything is removed
+    path = results / f"variants_{chapter}.csv"
+    if path.is_file():
+        for stem in set(pd.read_csv(path)["table"]):
+            icc = results / f"{stem.replace('features_', 'icc_', 1)}.csv"
+            for old in [results / f"{stem}.parquet", *results.glob(f"{stem}_fold*.parquet"), icc]:
+                old.unlink(missing_ok=True)
+        path.unlink()
+    for one in (one for one in variants if one.signatures):
+        write_table(one.features, one.table, results)
+        write_fold_tables(results, one.table, one.by_fold)
+        if len(one.icc):
+            write_csv(one.icc, results / f"{one.table.replace('features_', 'icc_', 1)}.csv")
+    if len(table):
+        write_csv(table, path)
+    return table
+
+
+def write_fold_tables(results: Path, stem: str, by_fold: Mapping[int, pd.DataFrame]) -> None:
+    """Write ``<stem>_fold<k>.parquet`` for each fold, and remove those of folds that are no more."""
+    for old in results.glob(f"{stem}_fold*.parquet"):
+        if int(old.stem.rsplit("fold", 1)[1]) not in by_fold:
+            old.unlink()
+    for number, table in by_fold.items():
+        write_table(table, f"{stem}_fold{number}", results)

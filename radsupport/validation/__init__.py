@@ -1,1 +1,0 @@
-"""Discrimination, calibration, decision curves and reclassification."""

@@ -1,0 +1,95 @@
+"""How numbers are worded in tables, legends, captions and alt text: one rule for all of them.
+
+Shares in words: a share that is not 0 or 1 is not rounded to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_MINUS = "\u2212"  # the typographic minus sign
+
+
+def p_value(p: float, *, name: str = "p") -> str:
+    """Word a p-value: ``p < 0.001``, three decimals below 0.1, two above; ``p = NA`` where it is missing."""
+    text = p_number(p)
+    return f"{name} {text[0]} {text[1:]}" if text[0] in "<>" else f"{name} = {text}"
+
+
+def p_number(p: float) -> str:
+    """Word a p-value without its name, for a table cell: ``<0.001``, ``0.012``, ``0.34``."""
+    if p is None or math.isnan(p):
+        return "NA"
+    if p < 0.001:
+        return "<0.001"
+    if p > 0.99:
+        return ">0.99"
+    return f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Word a number with `digits` significant digits, whole numbers in full and no exponent where avoidable.
+
+    Parameters
+    ----------
+    value : float
+    digits : int
+        Significant digits that are kept; digits before the decimal point are never dropped.
+
+    Returns
+    -------
+    str
+        ``0.0123``, ``1.23``, ``123``, ``12300``; ``NA`` for NaN, ``∞`` for infinity.
+    """
+    if value is None or math.isnan(value):
+        return "NA"
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{_MINUS}∞"
+    value, size = value + 0.0, abs(value)  # a zero has no sign
+    if size != 0 and (size < 1e-4 or size >= 1e7):
+        return f"{value:.{digits - 1}e}".replace("-", _MINUS)
+    decimals = 0 if size == 0 else max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{value:.{decimals}f}"
+    if float(value).is_integer():
+        text = f"{value:.0f}"
+    return text.replace("-", _MINUS)
+
+
+def tick(value: float) -> str:
+    """Word a value on an axis, without trailing zeros: ``0.5``, ``−2``, ``1200``."""
+    return f"{value + 0.0:.6g}".replace("-", _MINUS)
+
+
+def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """Word an estimate with its interval, ``0.80 (0.70–0.90)``."""
+    value_text, low_text, high_text = (fixed(x, decimals) for x in (value, low, high))
+    joint = " to " if low < 0 else "–"
+    return f"{value_text} ({low_text}{joint}{high_text})"
+
+
+def fixed(value: float, decimals: int = 2) -> str:
+    """Word a number with a fixed number of decimals and a typographic minus; none before a zero."""
+    if value is None or math.isnan(value):
+        return "NA"
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{_MINUS}∞"
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", _MINUS)
+
+
+def counted(n: int, singular: str, plural: str = "") -> str:
+    """Word a count with its noun: ``1 signature``, ``3 signatures``."""
+    return f"{n} {singular if n == 1 else plural or singular + 's'}"
+
+
+def listed(items: Sequence[object], limit: int = 6) -> str:
+    """Word a list: ``a, b and c``; names only the first `limit` and counts the rest."""
+    names = [str(item) for item in items]
+    if len(names) > limit:
+        names = [*names[:limit], f"{len(names) - limit} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+
+
+#: |r| above which two features are called strongly correlated.
+STRONG = 0.8

@@ -1,0 +1,112 @@
+"""The build: which studies, what depends on what, and what happens when a notebook fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from radsupport.book import build as pipeline
+from radsupport.errors import StudyError
+from radsupport.study import load_study, study_ids
+
+
+@pytest.fixture
+def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of its own with the real studies and small notebooks."""
+    for name in ("studies", "data_manifest.csv", "radsupport"):
+        (tmp_path / name).symlink_to(root / name)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RADSUPPORT_DATA", raising=False)
+    return tmp_path
+
+
+def notebook(project: Path, chapter: str, *code: str) -> None:
+    cells = [new_markdown_cell("# Title"), new_code_cell('study = "song2021"', metadata={"tags": ["parameters"]})]
+    cells += [new_code_cell(source) for source in code]
+    content = new_notebook(cells=cells)
+    content.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "language_info": {"name": "python"},
+    }
+    nbformat.write(content, project / "notebooks" / f"{chapter}.ipynb")
+
+
+BEGIN = "from radsupport.book.chapter import begin\nchapter = begin({!r}, globals())"
+
+
+def test_without_data_the_synthetic_studies_are_built_and_the_others_named(project: Path) -> None:
+    chosen, left_out = pipeline.choose_studies("all")
+    assert {"song2021", "yang2023", "gu2023", "cui2022", "published"} <= set(chosen)
+    assert "radsupport fetch sts" in left_out["sts"]
+
+
+def test_studies_built_on_request_are_named_with_the_command(project: Path) -> None:
+    chosen, left_out = pipeline.choose_studies("default")
+    assert {"song2021", "published"} <= set(chosen)
+    asked = [name for name in study_ids() if load_study(name).build == "on_request"]
+    assert not set(asked) & set(chosen)
+    assert all(name in left_out for name in asked)
+
+
+def test_a_study_asked_for_by_name_has_to_be_there(project: Path) -> None:
+    with pytest.raises(StudyError, match="sts can not be built"):
+        pipeline.choose_studies("song2021,sts")
+    with pytest.raises(StudyError, match="song2021"):
+        pipeline.choose_studies("song2012")
+
+
+def test_every_chapter_depends_on_its_notebook_its_code_and_the_earlier_chapters(project: Path) -> None:
+    inputs = pipeline.chapter_inputs("song2021", "06_validation")
+    assert "notebooks/06_validation.ipynb" in inputs
+    assert "results/song2021/05_modelling.json" in inputs
+    assert "radsupport/stats/roc.py" in inputs
+    assert not any("notebooks/05" in name for name in inputs)
+
+
+def test_a_chapter_runs_and_its_numbers_are_kept(project: Path) -> None:
+    notebook(project, "05_modelling", BEGIN.format("05_modelling"), "chapter.publish('x', 1)\nchapter.finish()")
+    assert pipeline.run_chapter("05_modelling", "song2021", "demo", 1) == 0
+    results = project / "results" / "song2021"
+    assert json.loads((results / "05_modelling.json").read_text())["numbers"]["x"]["value"] == 1
+    assert (results / "notebooks" / "05_modelling.ipynb").is_file()
+    assert "05_modelling" in pipeline.timings()
+
+
+def test_a_failing_notebook_names_study_cell_and_log_and_keeps_what_ran(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook(project, "05_modelling", BEGIN.format("05_modelling"), "raise ValueError('no such luck')")
+    assert pipeline.run_chapter("05_modelling", "song2021", "demo", 1) == 1
+    said = capsys.readouterr().err
+    assert "Chapter 05_modelling of study song2021 failed in cell" in said
+    assert "no such luck" in said
+    assert "results/song2021/logs/05_modelling.log" in said
+    assert (project / "results/song2021/logs/05_modelling.failed.ipynb").is_file()
+    assert not (project / "results/song2021/notebooks/05_modelling.ipynb").exists()
+
+
+def test_a_chapter_that_a_study_does_not_use_says_so_in_one_line(project: Path) -> None:
+    notebook(project, "07_survival", BEGIN.format("07_survival"), "raise ValueError('must not run')")
+    assert pipeline.run_chapter("07_survival", "hosny2018", "demo", 1) == 0
+    text = (project / "results/hosny2018/notebooks/07_survival.ipynb").read_text()
+    assert "This study does not use this chapter" in text
+    assert (project / "results/hosny2018/07_survival.json").is_file()
+
+
+def test_chapters_with_divided_work_count_for_half_the_cores() -> None:
+    assert [pipeline.threads_of("03_radiomics", cores) for cores in (1, 2, 3, 16)] == [1, 1, 2, 8]
+    assert pipeline.threads_of("06_validation", 16) == 1
+    assert set(pipeline.DIVIDED) < set(pipeline.CHAPTERS)
+
+
+def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    inputs = pipeline.chapter_inputs("song2021", "06_validation")
+    assert {"radsupport/book/show.py", "radsupport/plots/prediction.py"} <= set(inputs)
+    assert "radsupport/book/site.py" not in inputs
+    assert {"radsupport/book/site.py", "radsupport/book/build.py"} <= set(pipeline.book_sources())

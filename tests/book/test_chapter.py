@@ -1,0 +1,69 @@
+"""Opening a chapter: parameters are checked, the study is read, the data are called by their kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from radsupport.book.chapter import PARAMETERS, banner, begin
+from radsupport.errors import ParameterError
+from radsupport.study import load_study
+
+
+def namespace(**parameters: Any) -> dict[str, Any]:
+    cell = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    return {"In": ["", cell, "from radsupport.book.chapter import begin\nchapter = begin(...)"], **parameters}
+
+
+@pytest.fixture
+def here(root: Path, tmp_path: Path) -> Path:
+    (tmp_path / "studies").symlink_to(root / "studies")
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path
+
+
+def test_parameters_override_the_study_file(here: Path) -> None:
+    chapter = begin("05_modelling", namespace(study="song2021", n_folds=4), here)
+    assert chapter.study.modelling.folds == 4
+    assert chapter.study.profile == "demo"
+
+
+def test_unknown_parameters_are_listed_with_the_nearest_valid_ones(here: Path) -> None:
+    with pytest.raises(ParameterError) as caught:
+        begin("05_modelling", namespace(study="song2021", n_fold=4, colour="red"), here)
+    text = str(caught.value)
+    assert "did you mean `n_folds`?" in text
+    assert "colour" in text
+    assert all(name in text for name in PARAMETERS["05_modelling"])
+
+
+@pytest.mark.parametrize("value", ["five", 2.5, -3, [5]])
+def test_an_ill_typed_parameter_stops_with_the_valid_ones(here: Path, value: object) -> None:
+    with pytest.raises(ParameterError, match=r"n_folds \(sets modelling\.folds\)"):
+        begin("05_modelling", namespace(study="song2021", n_folds=value), here)
+
+
+def test_an_unknown_study_names_those_there_are(here: Path) -> None:
+    with pytest.raises(ParameterError, match="song2021"):
+        begin("01_cohort", namespace(study="song2020"), here)
+
+
+def test_numbers_are_written_when_the_chapter_is_finished(here: Path) -> None:
+    chapter = begin("05_modelling", namespace(study="song2021"), here)
+    chapter.publish("auc_train_A", 0.8, n=56, ci=(0.7, 0.9))
+    assert not (chapter.paths.results / "05_modelling.json").exists()
+    chapter.finish()
+    assert chapter.published("05_modelling")["auc_train_A"] == {"value": 0.8, "n": 56, "ci_low": 0.7, "ci_high": 0.9}
+
+
+def test_synthetic_data_are_called_synthetic_and_real_data_real(root: Path) -> None:
+    assert "Synthetic data" in banner(load_study("song2021", folder=root / "studies"))
+    assert "Real data" in banner(load_study("sts", folder=root / "studies"))
+
+
+def test_the_banner_says_when_settings_are_those_of_a_demonstration(root: Path) -> None:
+    shown = {profile: banner(load_study("sts", profile, folder=root / "studies")) for profile in ("demo", "paper")}
+    assert "Demonstration settings" in shown["demo"]
+    assert "Demonstration settings" not in shown["paper"]

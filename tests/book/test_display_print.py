@@ -1,0 +1,24 @@
+"""Figures shown in a notebook are saved for print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from radsupport.book import show as display
+from radsupport.plots import style
+
+
+def test_shown_figures_are_saved_as_svg_and_pdf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure, (axes,) = style.new_figure()
+    axes.plot([0, 1], [0, 1])
+    axes.set_title("ROC, Hospital I & II")
+    display.save_figures_to(tmp_path, "06_validation")
+    try:
+        display.show_figure(axes, alt="a line")
+    finally:
+        display.save_figures_to(None)
+    display.show_figure(figure, alt="a line")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["06_validation_01_roc_hospital_i_ii.pdf", "06_validation_01_roc_hospital_i_ii.svg"]

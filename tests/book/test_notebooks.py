@@ -1,0 +1,59 @@
+"""The notebooks as they are committed: stripped, parameterised, without functions, in short cells."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from radsupport.book.chapter import PARAMETERS
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request: pytest.FixtureRequest) -> tuple[str, Any]:
+    return request.param.stem, nbformat.read(request.param, as_version=4)
+
+
+def code(cells: Any) -> list[Any]:
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
+def test_every_chapter_has_a_notebook() -> None:
+    assert {path.stem for path in NOTEBOOKS} == set(PARAMETERS)
+
+
+def test_no_outputs_are_committed(notebook: tuple[str, Any]) -> None:
+    _, content = notebook
+    assert all(not cell.outputs and cell.execution_count is None for cell in code(content.cells))
+    assert content.metadata.language_info.name == "python"
+
+
+def test_one_parameters_cell_that_holds_the_valid_parameters(notebook: tuple[str, Any]) -> None:
+    name, content = notebook
+    tagged = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assigned = [t.id for node in ast.parse(tagged[0].source).body for t in node.targets]
+    assert set(assigned) == set(PARAMETERS[name])
+    assert all("#" in line for line in tagged[0].source.splitlines() if line.strip())
+
+
+def test_cells_are_short_and_define_nothing(notebook: tuple[str, Any]) -> None:
+    _, content = notebook
+    for cell in code(content.cells):
+        assert cell.source.count("\n") < 18, cell.source
+        assert not re.search(r"^\s*(def|class) ", cell.source, re.M), cell.source
+
+
+def test_text_stands_before_the_code_that_it_explains(notebook: tuple[str, Any]) -> None:
+    _, content = notebook
+    kinds = [cell.cell_type for cell in content.cells]
+    assert kinds[0] == "markdown"
+    assert kinds.count("markdown") >= 3
+    assert content.cells[0].source.startswith("# ")

@@ -1,0 +1,89 @@
+"""Staging: titles and labels of their own, contents, and what the landing page says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from radsupport import tables as contracts
+from radsupport.book import site as overview
+from radsupport.book.site import prepare
+from radsupport.study import load_study
+
+
+def executed() -> Any:
+    stderr = new_output("stream", name="stderr", text="a warning")
+    cells = [
+        new_markdown_cell("# Validation\n\nText."),
+        new_code_cell("study = 'a'", metadata={"tags": ["parameters"]}),
+        new_code_cell("study = 'b'", metadata={"tags": ["injected-parameters"]}),
+        new_code_cell("show()", outputs=[stderr], metadata={"papermill": {"duration": 1}}),
+        new_code_cell("chapter.publish('n', 1)\nchapter.finish()"),
+    ]
+    return new_notebook(cells=cells, metadata={"papermill": {}})
+
+
+def test_two_studies_never_share_a_label_or_title() -> None:
+    first, second = (prepare(executed(), "06_validation", study, study) for study in ("song2021", "sts"))
+    assert first.cells[0].source.startswith("(song2021-06_validation)=\n# Validation — song2021\n")
+    assert first.cells[0].source != second.cells[0].source
+
+
+def test_machinery_does_not_reach_the_reader() -> None:
+    staged = prepare(executed(), "06_validation", "sts", "sts")
+    tags = [cell.metadata["tags"] for cell in staged.cells if cell.cell_type == "code"]
+    assert tags == [["hide-input"], ["remove-cell"], ["hide-input"], ["remove-cell"]]
+    assert all(not cell.get("outputs") for cell in staged.cells)
+    assert "papermill" not in staged.metadata
+    nbformat.validate(staged)
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ({"value": 0.8, "n": 56, "ci_low": 0.634, "ci_high": 0.966}, "0.80 (0.63 to 0.97), n = 56"),
+        ({"value": 0.5, "n": None, "ci_low": None, "ci_high": None}, "0.50"),
+        ({"value": None, "n": 3, "ci_low": None, "ci_high": None}, "–"),
+        (None, "–"),
+    ],
+)
+def test_an_estimate_is_shown_with_its_interval_and_n(entry: dict[str, Any] | None, text: str) -> None:
+    assert overview.estimate({"auc": entry} if entry else {}, "auc") == text
+
+
+def test_landing_page_calls_data_by_their_kind_and_names_what_is_left_out(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    folder = tmp_path / "song2021"
+    numbers = {"headline_train": {"value": 0.71, "n": 56, "ci_low": 0.5, "ci_high": 0.9}}
+    contracts.write_chapter_json(folder, "06_validation", numbers)
+    monkeypatch.setattr(overview, "numbers_of", lambda study: _numbers(tmp_path, study))
+    page = overview.landing_page(["song2021", "sts"], {"lung1": "its files are not here"}, published=True)
+    rows = [line for line in page.splitlines() if line.startswith("| {ref}")]
+    assert "| synthetic |" in rows[0]
+    assert "0.71 (0.50 to 0.90), n = 56" in rows[0]
+    assert "| real |" in rows[1]
+    assert "- **lung1**: its files are not here" in page
+
+
+def _numbers(results: Path, study: str) -> dict[str, Any]:
+    return contracts.read_chapter_json(results / study, "06_validation")["numbers"] if study == "song2021" else {}
+
+
+def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    entry = {"value": 0.7, "n": 56, "ci_low": 0.5, "ci_high": 0.9}
+    numbers = {"auc_train_DLR-A": entry, "auc_train_CT findings": entry, "auc_external_DLR-A": entry}
+    monkeypatch.setattr(overview, "numbers_of", lambda study: numbers)
+    page = overview.study_page("song2021")
+    assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56 | 0.70 (0.50 to 0.90), n = 56 |" in page
+    assert "| CT findings | 0.70 (0.50 to 0.90), n = 56 | – |" in page
+    assert all(f"{{ref}}`song2021-{name}`" in page for name in overview.CHAPTER_WORDS)
+    assert str(load_study("song2021").cautions[0]) in page

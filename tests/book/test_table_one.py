@@ -1,0 +1,165 @@
+"""Baseline tables in the papers' layout, from the counts that Song et al. and Cui et al. printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.book.conclusions.cohort import statistic_notes, table_by_cohort, table_by_outcome, worded
+from radsupport.book.table_one import FREEMAN_HALTON, INDENT, printed_table
+from radsupport.data.open import cohort_names, outcome_names
+from radsupport.data.synthetic_patients import draw_subjects
+from radsupport.settings.study import Study
+from radsupport.study import load_study
+
+
+def drawn(study: Study) -> pd.DataFrame:
+    """Return the synthetic cohort's table without its images; its counts are the printed ones."""
+    table = draw_subjects(study.synthetic, study.seed).dropna(subset=["label"])
+    where = {center: key for key, cohort in study.cohorts.items() for center in cohort.centers}
+    return table.assign(cohort=table["center"].map(where))
+
+
+@pytest.fixture(scope="module")
+def song(root: Path) -> Study:
+    return load_study("song2021", folder=root / "studies")
+
+
+@pytest.fixture(scope="module")
+def cui(root: Path) -> Study:
+    return load_study("cui2022", folder=root / "studies")
+
+
+def test_table_s2_has_its_headings_and_the_printed_p_of_every_category(song: Study) -> None:
+    table = table_by_outcome(drawn(song), song)
+    headings = [
+        "Clinical information",
+        "Primary lesion",
+        "Pancreas",
+        "Lymph node",
+        "Hepatobiliary system",
+        "Portal system",
+    ]
+    assert [text for text in table["Characteristic"] if not text.startswith(INDENT)] == headings
+    assert list(table.columns)[1:3] == ["recurrence-free (n = 46)", "recurrence (n = 10)"]
+    printed = {
+        "symptom": 0.032, "size_class": 0.032, "location": 0.85, "property": 0.054, "calcified": 0.39, "shape": 0.022,
+        "boundary": 0.14, "vessel_involvement": 1.0, "duct": 0.028, "atrophy": 0.68, "node_morphology": 0.023,
+        "node_enhancement": 0.029, "fatty_liver": 1.0, "benign_lesion": 0.49, "bile_duct": 1.0, "splenomegaly": 1.0,
+        "splenic_varices": 0.56,
+    }  # fmt: skip
+    for column, p in printed.items():
+        assert table.loc[column, "P"] == pytest.approx(p, abs=0.0051 if p >= 0.1 else 0.00051), column
+    assert table.loc["location", "Test"] == FREEMAN_HALTON
+    assert table.loc["symptom", "Test"] == "Fisher's exact test"
+    assert table.loc["sex", "Statistic"] == "χ² = 0.49"
+
+
+@pytest.mark.parametrize("by", ["cohort", "outcome"])
+def test_supplementary_tables_s3_and_s4_of_the_liver_study(cui: Study, by: str) -> None:
+    table = (table_by_cohort if by == "cohort" else table_by_outcome)(drawn(cui), cui)
+    printed = {
+        "cohort": {"age": 0.215, "sex": 0.658, "hbsag": 0.277, "child_pugh": 0.563, "cirrhosis": 0.734,
+                   "size_class": 0.720, "alt": 0.199, "ast": 0.102, "afp": 0.807},
+        "outcome": {"age": 0.714, "sex": 0.855, "hbsag": 0.485, "child_pugh": 0.018, "cirrhosis": 0.274,
+                    "grade": 0.043, "alt": 0.457, "ast": 0.259, "afp": 0.007},
+    }  # fmt: skip
+    for column, p in printed[by].items():
+        assert table.loc[column, "P"] == pytest.approx(p, abs=0.00051), column
+
+
+def test_a_test_of_means_shows_means_and_a_rank_test_medians(song: Study) -> None:
+    table = drawn(song)
+    tests = {"age": "student_t", "portal_vein": "mann_whitney"}
+    found = printed_table(table, "label", song, outcome_names(song), tests, columns=list(tests))
+    assert found.loc["age", "Characteristic"].endswith("mean ± SD")
+    assert found.loc["portal_vein", "Characteristic"].endswith("median (Q1–Q3)")
+    assert found.loc["age", "Statistic"].startswith("t = ")
+    assert found.loc["portal_vein", "Statistic"].startswith("U = ")
+
+
+def test_small_numbers_get_two_decimals_and_missing_values_a_column(song: Study) -> None:
+    table = drawn(song).assign(ct_ratio_arterial=lambda t: np.linspace(0.5, 1.5, len(t)))
+    found = printed_table(table, "cohort", song, cohort_names(song), {}, columns=["ct_ratio_arterial", "symptom"])
+    assert "." in found.loc["ct_ratio_arterial"].iloc[1].split(" ")[0]
+    assert len(found.loc["ct_ratio_arterial"].iloc[1].split(" ")[0].split(".")[1]) == 2
+    assert found.loc["symptom", "Missing"] == 4
+    shown = worded(found)
+    assert shown.loc["symptom", "Missing"] == "4"
+    assert (shown.loc["", "P"] == "").all()
+    full = printed_table(table.dropna(subset=["symptom"]), "cohort", song, cohort_names(song), {}, columns=["symptom"])
+    assert "Missing" not in full
+
+
+def test_levels_follow_the_study_file(song: Study) -> None:
+    found = printed_table(drawn(song), "label", song, outcome_names(song), {}, columns=["location"])
+    assert [t.strip(INDENT) for t in found["Characteristic"]][2:] == song.columns["location"].levels
+
+
+def test_adjusted_p_values_get_a_column(song: Study) -> None:
+    adjusted = song.model_copy(update={"cohort_tables": song.cohort_tables.model_copy(update={"adjust": "bh"})})
+    found = printed_table(drawn(song), "label", adjusted, outcome_names(song), {}, columns=["symptom", "duct", "sex"])
+    raw, bh = found["P"].dropna(), found["P_adjusted"].dropna()
+    assert (bh >= raw).all()
+    assert bh.max() == pytest.approx(raw.max())
+
+
+@pytest.fixture
+def six() -> pd.DataFrame:
+    """Three patients of each hospital; by the alphabet hospital II (external) and its levels would come first."""
+    return pd.DataFrame(
+        {
+            "cohort": ["train"] * 3 + ["external"] * 3,
+            "age": [1.0, 2, 3, 2, 4, 6],
+            "portal_vein": [1.0, 2, 3, 2, 4, 6],
+            "duct": ["no", "no", "yes", "no", "yes", "yes"],
+            "node_enhancement": ["homogeneous"] * 3 + ["homogeneous", "heterogeneous", "heterogeneous"],
+            "fatty_liver": ["no", "yes", "yes", "no", "no", "no"],
+        }
+    )
+
+
+def test_statistics_point_the_way_the_table_is_shown(song: Study, six: pd.DataFrame) -> None:
+    """t: (2 - 4) / sqrt(2.5 · 2/3); U: 0 + 1/2 + 1 pairs; odds ratio: root of r³ - 9 r - 2 (margins of 3)."""
+    tests = {"age": "student_t", "portal_vein": "mann_whitney"}
+    tests |= dict.fromkeys(["duct", "node_enhancement", "fatty_liver"], "fisher")
+    found = printed_table(six, "cohort", song, cohort_names(song), tests, columns=list(tests))
+    assert list(found.columns)[1:3] == ["Hospital I (n = 3)", "Hospital II (n = 3)"]
+    assert found.loc["age", "Statistic"] == "t = −1.55"
+    assert found.loc["portal_vein", "Statistic"] == "U = 1.5"
+    assert found.loc["duct", "Statistic"] == "odds ratio = 3.11"
+    # nobody of hospital I is heterogeneous: infinite odds for hospital II; nobody of hospital II has a fatty liver
+    assert found.loc["node_enhancement", "Statistic"] == "odds ratio = ∞"
+    assert found.loc["fatty_liver", "Statistic"] == "odds ratio = 0"
+    notes = statistic_notes(found)
+    assert "second level against its first, in “Hospital II” against “Hospital I”" in notes
+    assert "“Hospital I” minus “Hospital II”" in notes
+    assert "the one of “Hospital I” has the larger value" in notes
+
+
+def test_calcification_by_cohort_is_more_frequent_where_its_odds_ratio_says_so(song: Study) -> None:
+    """Counts 45 and 11 of hospital I, 13 and 5 of hospital II: 45 · 5 / (13 · 11) = 1.57, conditionally 1.56."""
+    duct = ["no"] * 45 + ["yes"] * 11 + ["no"] * 13 + ["yes"] * 5
+    table = pd.DataFrame({"cohort": ["train"] * 56 + ["external"] * 18, "duct": duct})
+    found = printed_table(table, "cohort", song, cohort_names(song), {"duct": "fisher"}, columns=["duct"])
+    assert found.loc["duct", "Statistic"] == "odds ratio = 1.56"
+
+
+def test_a_statistic_of_nothing_is_a_plain_zero(song: Study) -> None:
+    table = pd.DataFrame({"cohort": ["train"] * 4 + ["external"] * 4, "age": [0.1, 0.2, 0.3, 0.6] * 2})
+    table["duct"] = ["no", "yes"] * 4
+    tests = {"age": "welch_t", "duct": "chi_square"}
+    found = printed_table(table, "cohort", song, cohort_names(song), tests, columns=list(tests))
+    assert found.loc["age", "Statistic"] == "t = 0.00"
+    assert found.loc["duct", "Statistic"] == "χ² = 0.00"
+
+
+def test_a_table_without_directions_says_so(cui: Study) -> None:
+    table = pd.DataFrame({"cohort": ["train", "external"] * 10, "sex": ["x", "y", "y", "x"] * 5})
+    column = next(name for name, column in cui.columns.items() if column.kind == "category")
+    table = table.assign(**{column: np.resize(cui.columns[column].levels, 20)})
+    found = printed_table(table, "cohort", cui, cohort_names(cui), {column: "chi_square"}, columns=[column])
+    assert "no direction" in statistic_notes(found)

@@ -1,0 +1,200 @@
+"""Checking own data: every problem at once, with row, value and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from radsupport.data.check import check_manifest
+from radsupport.errors import Problem
+from radsupport.settings.study import Study
+from radsupport.study import merge
+
+STUDY: dict[str, Any] = {
+    "id": "mine",
+    "title": "t",
+    "question": "q",
+    "seed": 1,
+    "data": {"kind": "real", "clinical": "clinical.csv", "manifest": "m.csv"},
+    "endpoint": {"primary": "label", "label": {"column": "label", "name": "l", "positive": "y", "negative": "n"}},
+    "cohorts": {"train": {"name": "A", "centers": ["A"]}},
+    "columns": {"age": {"source": "clinical", "kind": "number", "label": "Age", "minimum": 0, "maximum": 110}},
+    "phases": {"ct": {"name": "CT", "short": "CT", "window": {"level": 40, "width": 400}}},
+    "signatures": [{"name": "Clinical", "columns": ["age"]}],
+}
+SUBJECTS = ("s1", "s2", "s3")
+Cases = Callable[[], Path]
+
+
+def volume(path: Path, array: np.ndarray, spacing: float = 1.0) -> None:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((spacing, spacing, 2.0))
+    sitk.WriteImage(image, str(path))
+
+
+def ball() -> np.ndarray:
+    mask = np.zeros((8, 12, 12), np.uint8)
+    mask[3:6, 4:8, 4:8] = 1
+    return mask
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A study of three subjects without any problem."""
+    rows = ["study,subject,center,phase,role,path"]
+    for subject in SUBJECTS:
+        volume(tmp_path / f"{subject}.nii.gz", np.random.default_rng(1).normal(40, 10, (8, 12, 12)).astype(np.int16))
+        volume(tmp_path / f"{subject}_mask.nii.gz", ball())
+        rows += [f"mine,{subject},A,ct,image,{subject}.nii.gz", f"mine,{subject},A,ct,mask,{subject}_mask.nii.gz"]
+    rows.append("mine,,,,clinical,clinical.csv")
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "clinical.csv").write_text("subject,label,age\ns1,1,60\ns2,0,61\ns3,0,NA\n", encoding="utf-8")
+    return tmp_path
+
+
+def check(project: Path, study: bool = True, **changes: Any) -> list[Problem]:
+    chosen = Study.model_validate(merge(STUDY, changes)) if study else None
+    return check_manifest(project / "m.csv", chosen, project, progress=False)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize("study", [True, False])
+def test_a_sound_study_has_no_problem(project: Path, study: bool) -> None:
+    assert check(project, study) == []
+
+
+@pytest.mark.parametrize("study", [True, False])
+def test_every_problem_is_listed_at_once(project: Path, study: bool) -> None:
+    manifest = project / "m.csv"
+    volume(project / "s1_mask.nii.gz", ball(), spacing=1.5)
+    volume(project / "s2_mask.nii.gz", ball() * 0)
+    two = ball()
+    two[4, 5, 5] = 2
+    volume(project / "two.nii.gz", two)
+    one = ball() * 0
+    one[4, 5, 5] = 1
+    volume(project / "one.nii.gz", one)
+    edit(manifest, "s3.nii.gz", "absent.nii.gz")
+    edit(
+        manifest,
+        "mine,,,,clinical",
+        "mine,s3,A,ct,mask_reader2,two.nii.gz\nmine,s3,A,ct,roi_rough,one.nii.gz\nmine,,,,clinical",
+    )
+    edit(manifest, "mine,,,,clinical", "mine,s1,A,ct,image,again.nii.gz\nmine,s4,A,ct,mask,s4.nii.gz\nmine,,,,clinical")
+    edit(manifest, "role,path", "role,path,comment")
+    edit(manifest, ".nii.gz\n", ".nii.gz,\n")
+    edit(manifest, "clinical.csv\n", "clinical.csv,\n")
+    text = "subject,label,age\ns1,1,600\ns2,0,\ns3,,nan\n"
+    (project / "clinical.csv").write_text(text, encoding="utf-8")
+    found = "\n".join(map(str, check(project, study)))
+    sheet = project / "clinical.csv"
+    for part in (
+        "column comment] unknown column",
+        "row 2, 10, column subject, value s1] subject s1 has 2 files with role image in phase ct",
+        "row 3, column path, value s1_mask.nii.gz] image and mask differ in space",
+        "row 5, column path, value s2_mask.nii.gz] the mask is empty",
+        "row 6, column path, value absent.nii.gz] the file does not exist",
+        "row 8, column path, value two.nii.gz] the mask holds several labels: 1, 2",
+        "row 9, column path, value one.nii.gz] the mask holds a single voxel",
+        "row 11, column path, value s4.nii.gz] the file does not exist",
+        "row 11, column role, value s4, ct] a case without image",
+        f"[file {sheet}, row 2, column age, value 600] an impossible value",
+        f"[file {sheet}, row 3, column age",
+        f"[file {sheet}, row 4, column age, value nan] not a finite number",
+        "subject s3 has no outcome",
+        "subject s4 is not in the clinical table",
+    ):
+        assert part in found, part
+    assert all(problem.remedy for problem in check(project, study))
+
+
+def test_phases_and_centers_are_those_of_the_study(project: Path) -> None:
+    edit(project / "m.csv", "s2,A,ct,image", "s2,A,venous,image")
+    edit(project / "m.csv", "s3,A", "s3,B")
+    found = "\n".join(map(str, check(project)))
+    assert "row 4, column phase, value venous] unknown phase Expected: one of ct" in found
+    assert "row 6, 7, column center, value B] unknown center Expected: one of A" in found
+    assert "value s2: ct] no image of this phase" in found
+    assert check(project, cohorts={"external": {"name": "B", "centers": ["B"]}}) != []
+
+
+def test_excluded_cases_are_not_looked_into(project: Path) -> None:
+    volume(project / "s2_mask.nii.gz", ball() * 0)
+    edit(project / "clinical.csv", "s2,0,61\n", "")
+    edit(project / "m.csv", "role,path", "role,path,exclusion")
+    text = (project / "m.csv").read_text(encoding="utf-8")
+    lines = [
+        line if "exclusion" in line else line + (",no tumour seen" if ",s2," in line else ",") for line in text.split()
+    ]
+    (project / "m.csv").write_text("\n".join(lines).replace("no tumour seen", "no tumour") + "\n", encoding="utf-8")
+    assert check(project) == []
+
+
+def test_checksums_and_centers_of_the_sheet_are_compared(project: Path) -> None:
+    edit(project / "m.csv", "role,path", "role,path,sha256")
+    edit(project / "m.csv", "image,s1.nii.gz", f"image,s1.nii.gz,{'0' * 64}")
+    (project / "clinical.csv").write_text(
+        "subject,label,age,center\ns1,1,60,A\ns2,0,61,B\ns3,0,NA,A\n", encoding="utf-8"
+    )
+    found = "\n".join(map(str, check(project)))
+    assert "value s1.nii.gz] the file differs from its checksum" in found
+    assert "row 3, column center, value B] another center than in the manifest" in found
+
+
+def test_files_that_are_no_images(project: Path) -> None:
+    (project / "s1.nii.gz").write_bytes(b"nothing")
+    volume(project / "s2_mask.nii.gz", ball().astype(np.float32) * 0.4)
+    found = check(project)
+    assert [problem.row for problem in found] == ["2", "5"]
+    assert all(problem.remedy for problem in found)
+
+
+def test_segmentation_cases_need_no_outcome(project: Path) -> None:
+    edit(project / "m.csv", "s3,A", "s3,S")
+    edit(project / "clinical.csv", "s3,0,NA\n", "")
+    assert check(project, cohorts={"segmentation": {"name": "S", "centers": ["S"]}}) == []
+
+
+def test_without_a_study_the_outcome_columns_are_asked_for(project: Path) -> None:
+    (project / "clinical.csv").write_text("subject,relapse,age\ns1,1,60\ns2,0,61\ns3,0,62\n", encoding="utf-8")
+    (problem,) = check(project, study=False)
+    assert "no outcome" in str(problem)
+    assert "--study" in problem.remedy
+    (project / "clinical.csv").write_text("subject,time,event\ns1,12,1\ns2,-1,2\ns3,x,0\ns3,5,0\n", encoding="utf-8")
+    found = "\n".join(map(str, check(project, study=False)))
+    assert "row 4, 5, column subject, value s3] a subject twice" in found
+    assert "column event, value 2] an impossible outcome" in found
+
+
+def test_a_study_that_reads_another_manifest_says_so(project: Path) -> None:
+    (problem,) = check(project, data={"manifest": "data_manifest.csv"})
+    assert "the study reads another manifest" in str(problem)
+    assert "manifest: " in problem.remedy
+
+
+def test_a_manifest_without_rows_of_the_study(project: Path) -> None:
+    (problem,) = check(project, id="other")
+    assert "no row of this study" in str(problem)
+    (problem,) = check_manifest(project / "none.csv", progress=False)
+    assert "no such manifest" in str(problem)
+
+
+@pytest.mark.parametrize("name", ["sts", "hosny2018"])
+def test_the_real_studies_have_no_problem(name: str, root: Path, shared: Path, tmp_path: Path) -> None:
+    from radsupport.study import load_study
+
+    (tmp_path / "data_manifest.csv").write_bytes((root / "data_manifest.csv").read_bytes())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).symlink_to(shared / "real")
+    study = load_study(name, folder=root / "studies")
+    assert check_manifest(tmp_path / "data_manifest.csv", study, tmp_path, progress=False) == []

@@ -1,0 +1,326 @@
+"""Typing the clinical sheet and assigning cohorts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radsupport.data.clinical import cell_text, clinical_path, normalise, read_clinical, read_sheet
+from radsupport.data.cohorts import build_cohort
+from radsupport.data.open import open_cohort
+from radsupport.errors import ClinicalTableError, StudyError
+from radsupport.settings.study import Study
+from radsupport.study import load_study, merge
+from radsupport.tables import validate_table
+
+MINIMAL: dict[str, Any] = {
+    "id": "mine",
+    "title": "t",
+    "question": "q",
+    "seed": 1,
+    "data": {"kind": "real", "subject": "Patient ID", "missing_values": ["", "--"]},
+    "endpoint": {
+        "primary": "label",
+        "label": {
+            "column": "Relapse",
+            "name": "relapse",
+            "positive": "yes",
+            "negative": "no",
+            "recode": {"yes": 1, "no": 0},
+        },
+        "survival": {
+            "time": "Follow-up (days)",
+            "event": "Status",
+            "name": "survival",
+            "unit": "days",
+            "event_values": ["D"],
+            "censored_values": ["A"],
+        },
+    },
+    "cohorts": {"train": {"name": "X", "centers": ["X"]}},
+    "columns": {
+        "age": {
+            "source": "clinical",
+            "kind": "number",
+            "label": "Age",
+            "column": "Age",
+            "minimum": 0,
+            "maximum": 110,
+            "unit": "years",
+        },
+        "grade": {
+            "source": "clinical",
+            "kind": "category",
+            "label": "Grade",
+            "column": "Grade",
+            "levels": ["low", "high"],
+            "recode": {"1": "low", "Intermediate": "high"},
+        },
+    },
+    "signatures": [{"name": "Clinical", "columns": ["age"]}],
+}
+HEADER = "Patient ID,Relapse,Follow\u2011up  (days),Status,Age,Grade"
+
+
+def study(**changes: Any) -> Study:
+    return Study.model_validate(merge(MINIMAL, changes))
+
+
+def sheet(folder: Path, *lines: str, header: str = HEADER) -> Path:
+    path = folder / "sheet.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_values_are_typed_recoded_and_in_months(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "a,yes,365.25,D,59,1", "b,no,60.875,A,--,Intermediate", "c,--,--,--,61.5,low")
+    table = read_clinical(study(), path)
+    assert table["subject"].tolist() == ["a", "b", "c"]
+    assert table["label"].tolist()[:2] == [1.0, 0.0]
+    np.testing.assert_allclose(table["time"], [12.0, 2.0, np.nan])
+    np.testing.assert_array_equal(table["event"], [1, 0, np.nan])
+    np.testing.assert_array_equal(table["age"], [59, np.nan, 61.5])
+    assert table["grade"].tolist() == ["low", "high", "low"]
+    assert table["grade"].cat.categories.tolist() == ["low", "high"]
+
+
+def test_the_study_may_state_its_own_month(tmp_path: Path) -> None:
+    changed = study(endpoint={"survival": {"days_per_month": 30.0}})
+    table = read_clinical(changed, sheet(tmp_path, "a,yes,90,D,59,low"))
+    assert table["time"].tolist() == [3.0]
+
+
+def test_all_problems_are_listed_with_row_value_and_remedy(tmp_path: Path) -> None:
+    path = sheet(
+        tmp_path,
+        "a,yes,100,D,590,low",
+        "a,maybe,-5,D,61,low",
+        ",no,100,A,61,low",
+        "d,no,100,X,sixty,lwo",
+        'e,no,100,A,"61,5",low',
+        "f,no,,D,nan,high",
+    )
+    with pytest.raises(ClinicalTableError) as caught:
+        read_clinical(study(), path)
+    text = str(caught.value)
+    for part in (
+        "row 2, 3, column Patient ID, value a] a subject twice",
+        "row 2, column Age, value 590] an impossible value Expected: 0 to 110 years",
+        "row 3, column Relapse, value maybe] an unknown outcome Expected: one of yes, no",
+        "row 3, column Follow\u2011up  (days), value -5] a negative follow-up time",
+        "row 4, column Patient ID] a row without a subject",
+        "row 5, column Status, value X] an unknown status",
+        "row 5, column Age, value sixty] no number",
+        "row 5, column Grade, value lwo] an unknown level",
+        "did you mean `low`?",
+        "use a decimal point",
+        "row 7, column Age, value nan] not a finite number",
+        "row 7] a status without a follow-up time",
+    ):
+        assert part in text, part
+    assert len(caught.value.problems) == 11
+
+
+def test_a_missing_column_suggests_the_nearest_one(tmp_path: Path) -> None:
+    path = sheet(
+        tmp_path, "a,yes,100,D,59,low", header="Patient ID,Relapsed,Follow-up (days),Status,Age at diagnosis,Grade"
+    )
+    with pytest.raises(ClinicalTableError) as caught:
+        read_clinical(study(), path)
+    assert [p.column for p in caught.value.problems] == ["Relapse", "Age"]
+    assert "did you mean `Relapsed`?" in str(caught.value)
+
+
+def test_files_that_are_no_table(tmp_path: Path) -> None:
+    with pytest.raises(ClinicalTableError, match="no such file"):
+        read_clinical(study(), tmp_path / "none.csv")
+    with pytest.raises(ClinicalTableError, match="separated by ;"):
+        read_clinical(study(), sheet(tmp_path, "a;yes", header="Patient ID;Relapse"))
+    (tmp_path / "x.xlsx").write_text("no workbook", encoding="utf-8")
+    with pytest.raises(ClinicalTableError, match="no Excel workbook"):
+        read_clinical(study(), tmp_path / "x.xlsx")
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ClinicalTableError, match="UTF-8"):
+        read_clinical(study(), tmp_path / "x.csv")
+
+
+def test_workbooks_are_read_with_notes_below_and_sheets_joined(tmp_path: Path) -> None:
+    path = tmp_path / "book.xlsx"
+    first = pd.DataFrame(
+        {"Patient ID": ["a", "b", None, "NOTES"], "Age": [59, 61.5, None, None], "Grade": ["low", "high", None, None]}
+    )
+    second = pd.DataFrame(
+        {
+            "patient\u00a0id": ["b", "a"],
+            "Relapse": ["no", "yes"],
+            "Follow\u2013up (days)": [100, 200],
+            "Status": ["A", "D"],
+        }
+    )
+    with pd.ExcelWriter(path) as writer:
+        first.to_excel(writer, sheet_name="clinic", index=False)
+        second.to_excel(writer, sheet_name="outcome", index=False)
+    table = read_clinical(study(data={"clinical_sheet": ["clinic", "outcome"]}), path)
+    assert table["subject"].tolist() == ["a", "b"]
+    assert table["label"].tolist() == [1.0, 0.0]
+    assert table["age"].tolist() == [59.0, 61.5]
+    assert read_sheet(path, ["clinic"]).notes == ["NOTES"]
+    with pytest.raises(ClinicalTableError, match="one of clinic, outcome"):
+        read_clinical(study(data={"clinical_sheet": "clinics"}), path)
+
+
+@given(st.sampled_from("-\u2010\u2011\u2012\u2013\u2014\u2212"), st.sampled_from(" \u00a0\u2009"), st.integers(1, 3))
+def test_dashes_spaces_and_case_do_not_matter_in_headers(dash: str, space: str, n: int) -> None:
+    assert normalise(f"Time{space * n}{dash}{space}To ") == "time - to"
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_whole_numbers_read_the_same_with_and_without_a_point(value: int) -> None:
+    assert cell_text(float(value)) == cell_text(value) == cell_text(f"{value}.0") == str(value)
+
+
+def clinical(n: int, center: str = "X", events: int = 0) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "subject": [f"{center}{i:03d}" for i in range(n)],
+            "center": center,
+            "label": [1.0] * events + [0.0] * (n - events),
+            "time": 10.0,
+            "event": 0.0,
+        }
+    )
+
+
+def test_everybody_is_in_the_cohort_or_left_out_with_a_reason() -> None:
+    table = clinical(4)
+    table.loc[1, "label"] = np.nan
+    table.loc[2, "center"] = "Z"
+    files = pd.DataFrame(
+        [
+            ("X000", "X", "image", "", 2), ("X001", "X", "image", "", 3), ("X002", "Z", "image", "", 4),
+            ("X009", "X", "image", "", 5), ("X003", "X", "image", "", 6), ("X003", "X", "mask", "motion", 7),
+            ("", "", "clinical", "", 8),
+        ],
+        columns=["subject", "center", "role", "exclusion", "row"],
+    )  # fmt: skip
+    more = pd.concat([table, clinical(1, "Y")], ignore_index=True)
+    tables = build_cohort(study(), more, files)
+    assert tables.cohort["subject"].tolist() == ["X000"]
+    assert dict(zip(tables.excluded["subject"], tables.excluded["reason"], strict=True)) == {
+        "X001": "no label",
+        "X002": "center Z belongs to no cohort",
+        "X003": "motion",
+        "X009": "not in the clinical table",
+        "Y000": "no image in the manifest",
+    }
+    assert len(validate_table(tables.cohort, "cohort")) == 1
+
+
+def test_segmentation_cases_need_no_outcome() -> None:
+    table = pd.concat(
+        [clinical(2), clinical(2, "S").assign(label=np.nan, time=np.nan, event=np.nan)], ignore_index=True
+    )
+    tables = build_cohort(study(cohorts={"segmentation": {"name": "S", "centers": ["S"]}}), table)
+    assert tables.cohort["cohort"].tolist() == ["segmentation"] * 2 + ["train"] * 2
+    validate_table(tables.cohort, "cohort")
+
+
+@settings(max_examples=40, deadline=None)  # pandas is slow on a busy machine
+@given(st.integers(4, 120), st.integers(0, 120), st.sampled_from([0.5, 0.7, 0.8]), st.integers(0, 5))
+def test_a_random_share_is_exact_stratified_and_fixed_by_the_seed(n: int, events: int, share: float, seed: int) -> None:
+    events = min(events, n)
+    cohorts = {
+        "train": {"name": "a", "centers": ["X"], "share": share},
+        "internal": {"name": "b", "centers": ["X"], "share": round(1 - share, 6)},
+    }
+    split = study(cohorts=cohorts, seed=seed)
+    table = clinical(n, events=events)
+    one = build_cohort(split, table).cohort
+    assert len(one) == n
+    for label, size in ((1, events), (0, n - events)):
+        assert abs(((one["cohort"] == "train") & (one["label"] == label)).sum() - share * size) <= 0.5
+    shuffled = table.sample(frac=1, random_state=seed)
+    pd.testing.assert_frame_equal(build_cohort(split, shuffled).cohort, one)
+
+
+FIXED = {
+    "train": {"name": "Development", "centers": ["X"]},
+    "internal": {"name": "b", "centers": ["X"]},
+    "external": {"name": "c", "centers": ["Y"]},
+}
+
+
+def fixed(split: list[str], centers: list[str], **cohorts: Any) -> list[str]:
+    subjects = [f"s{i}" for i in range(len(split))]
+    clinical = pd.DataFrame({"subject": subjects, "center": centers, "label": 1.0, "split": split})
+    plan = study(data={"cohort": "Set"}, cohorts={**FIXED, **cohorts})
+    return build_cohort(plan, clinical).cohort["cohort"].tolist()
+
+
+def test_a_fixed_split_is_taken_by_key_or_name_and_follows_the_center_where_it_is_empty() -> None:
+    assert fixed(["train", "DEVELOPMENT", "b", ""], ["X", "X", "X", "Y"]) == ["train", "train", "internal", "external"]
+
+
+def test_a_fixed_split_that_contradicts_the_study_is_refused_with_every_subject() -> None:
+    with pytest.raises(ClinicalTableError) as caught:
+        fixed(["train", "external", "", "tes"], ["Y", "X", "X", "X"])
+    assert [p.what.split()[1] for p in caught.value.problems] == ["s0", "s1", "s2", "s3"]
+    assert "expected external" in str(caught.value) or caught.value.problems[0].expected == "external"
+
+
+def test_a_fixed_split_and_a_share_exclude_each_other() -> None:
+    with pytest.raises(StudyError, match=r"cohort train has a share"):
+        fixed(["train"], ["X"], train={"name": "a", "centers": ["X"], "share": 0.5})
+
+
+def test_the_split_is_read_from_the_column_that_the_study_names(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "1,yes,365.25,D,50,low,train", header=f"{HEADER},Set")
+    assert read_clinical(study(data={"cohort": "Set"}), path)["split"].tolist() == ["train"]
+    with pytest.raises(ClinicalTableError, match="Sets"):
+        read_clinical(study(data={"cohort": "Sets"}), path)
+
+
+def test_shares_that_do_not_sum_to_one_are_refused() -> None:
+    cohorts = {"train": {"name": "a", "centers": ["X"], "share": 0.7}, "internal": {"name": "b", "centers": ["X"]}}
+    with pytest.raises(StudyError, match=r"shares of center X sum to 1\.7"):
+        build_cohort(study(cohorts=cohorts), clinical(3))
+
+
+def test_the_sheet_is_found_by_role_or_by_name(tmp_path: Path) -> None:
+    files = pd.DataFrame({"role": ["image", "clinical"], "file": [tmp_path / "i", tmp_path / "c.csv"]})
+    assert clinical_path(study(), files, tmp_path) == tmp_path / "c.csv"
+    with pytest.raises(ClinicalTableError, match="role clinical"):
+        clinical_path(study(), files[:1], tmp_path)
+    (tmp_path / "own.csv").touch()
+    assert clinical_path(study(data={"clinical": "own.csv"}), files[:1], tmp_path) == tmp_path / "own.csv"
+
+
+def test_the_sarcoma_sheet_is_read_as_it_is(root: Path, shared: Path) -> None:
+    real = load_study("sts", folder=root / "studies")
+    table = read_clinical(real, shared / "real" / "sts_ct" / "INFOclinical_STS.xlsx")
+    known = pd.read_csv(shared / "real" / "sts_ct" / "sts_clinical_51.csv", keep_default_na=False)
+    assert table["subject"].tolist() == known["Patient ID"].tolist()
+    np.testing.assert_array_equal(table["label"], known["LungMets"])
+    np.testing.assert_array_equal(table["event"], known["Status (NED, AWD, D)"] == "D")
+    days = known.filter(like="last follow-up").iloc[:, 0]
+    np.testing.assert_allclose(table["time"] * 30.4375, days)
+    assert (table["label"].sum(), table["event"].sum()) == (19, 15)
+    assert table["grade"].isna().sum() == 3
+    assert table["grade"].value_counts().to_dict() == {"high": 28, "low or intermediate": 20}
+    assert table.drop(columns=["grade"]).notna().all(axis=None)
+
+
+def test_the_sarcoma_cohort(root: Path, shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "data_manifest.csv").write_bytes((root / "data_manifest.csv").read_bytes())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sts").symlink_to(shared / "real")
+    tables = open_cohort(load_study("sts", folder=root / "studies"), tmp_path)
+    validate_table(tables.cohort, "cohort")
+    assert (len(tables.cohort), tables.cohort["label"].sum(), tables.cohort["event"].sum()) == (22, 9, 6)
+    assert tables.excluded["reason"].value_counts().to_dict() == {"no image in the manifest": 29}

@@ -1,0 +1,203 @@
+"""Tuning of whole pipelines and combinations of signatures: equal to the library where it can be, and free of leaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import Pipeline
+
+from radsupport.errors import InputError
+from radsupport.learning.combination import Combination
+from radsupport.learning.crossval import cross_validate
+from radsupport.learning.estimators import PenalisedCox, PenalisedLogistic
+from radsupport.learning.learners import learner
+from radsupport.learning.preparation import Imputer, OneHot, z_score
+from radsupport.learning.selection import UnivariateSelector, VarianceFilter
+from radsupport.learning.tuning import TunedPipeline
+
+N, EVENTS = 60, 20
+
+
+def _table(p=20, seed=0, effect=0.0, n=N, events=EVENTS):
+    """Subjects x features, the first two carrying the effect; and the label."""
+    rng = np.random.default_rng(seed)
+    subjects = [f"s{i:03d}" for i in range(n)]
+    y = pd.Series(rng.permutation(np.repeat([1, 0], [events, n - events])), index=subjects, name="label")
+    X = pd.DataFrame(rng.normal(size=(n, p)), columns=[f"f{i}" for i in range(p)], index=subjects)
+    X[["f0", "f1"]] += effect * y.to_numpy()[:, None]
+    return X, y
+
+
+def _steps(keep=5):
+    return [
+        ("imputation", Imputer()),
+        ("variance", VarianceFilter()),
+        ("univariate", UnivariateSelector("t", 1e-9, keep_at_least=keep)),
+        ("z_score", z_score()),
+    ]
+
+
+def _factory(inner_folds, seed):
+    return TunedPipeline(_steps(), PenalisedLogistic(0.3), inner_folds=inner_folds, seed=seed)
+
+
+def test_tuning_equals_grid_search_over_the_whole_pipeline():
+    X, y = _table(p=150, effect=0.8)
+    grid = {"strength": [0.9, 0.5, 0.2, 0.05], "mixing": [1.0, 0.5]}
+    ours = TunedPipeline(_steps(), PenalisedLogistic(), [grid], inner_folds=4, seed=3).fit(X, y)
+    inner = StratifiedKFold(4, shuffle=True, random_state=3)
+    pipeline = Pipeline([*_steps(), ("learner", PenalisedLogistic())])
+    theirs = GridSearchCV(
+        pipeline, {f"learner__{k}": v for k, v in grid.items()}, scoring=["roc_auc", "neg_log_loss"], cv=inner,
+        refit=_best_by_auc_then_loss,
+    ).fit(X, y)  # fmt: skip
+    assert ours.tuning_["inner_score"].to_numpy() == pytest.approx(theirs.cv_results_["mean_test_roc_auc"])
+    assert ours.tuning_["inner_loss"].to_numpy() == pytest.approx(-theirs.cv_results_["mean_test_neg_log_loss"])
+    assert ours.inner_score_ == pytest.approx(theirs.cv_results_["mean_test_roc_auc"][theirs.best_index_])
+    assert {f"learner__{k}": v for k, v in ours.best_params_.items()} == theirs.best_params_
+    assert ours.risk(X) == pytest.approx(theirs.predict_proba(X)[:, 1])
+
+
+def _best_by_auc_then_loss(results):
+    auc = np.round(results["mean_test_roc_auc"], 2)
+    return max(range(len(auc)), key=lambda i: (auc[i], results["mean_test_neg_log_loss"][i]))
+
+
+def test_log_loss_decides_how_far_risks_of_the_same_order_are_shrunk():
+    X, y = _table(n=200, events=80, p=2, effect=1.5)
+    X = X[["f0"]]
+    grid = [{"strength": [0.9, 0.5, 0.01]}]  # one feature: the order of risks is the same at any penalty
+    chosen = TunedPipeline([("z_score", z_score())], PenalisedLogistic(), grid, inner_folds=4, seed=0).fit(X, y)
+    assert np.ptp(chosen.tuning_["inner_score"]) < 1e-12
+    assert chosen.best_params_ == {"strength": 0.01}
+    assert chosen.risk(X).std() > 0.1
+
+
+def test_a_cox_lasso_takes_the_strongest_penalty_within_one_standard_error():
+    X, y = _table(n=120, events=60, p=200, effect=0.7, seed=1)
+    rng = np.random.default_rng(4)
+    outcome = pd.DataFrame({"time": rng.exponential(np.where(y == 1, 10.0, 30.0)), "event": rng.random(120) < 0.7})
+    grid = {"strength": [0.8, 0.5, 0.2, 0.05]}
+    model = TunedPipeline([("z_score", z_score())], PenalisedCox(), [grid], inner_folds=4, seed=1).fit(X, outcome)
+    score, sd = model.tuning_["inner_score"], model.tuning_["inner_sd"]
+    near = score >= score.max() - sd[score.idxmax()] / 2
+    assert model.best_params_["strength"] == grid["strength"][int(near.idxmax())]
+    assert model.best_params_["strength"] > grid["strength"][int(score.idxmax())]
+
+
+def test_inner_score_of_noise_is_honest_although_features_are_selected():
+    scores = []
+    for seed in range(5):
+        X, y = _table(p=800, seed=seed)
+        scores.append(TunedPipeline(_steps(), PenalisedLogistic(0.3), inner_folds=5, seed=seed).fit(X, y).inner_score_)
+    assert np.mean(scores) == pytest.approx(0.5, abs=0.11)
+
+
+def test_calibration_of_the_svm_is_honest_although_features_are_selected():
+    # On noise the risks must stay near the prevalence; a curve fitted after selection would spread them.
+    spreads = []
+    for seed in range(4):
+        X, y = _table(p=800, seed=seed)
+        chosen = learner("SVM", seed, "coarse")
+        model = TunedPipeline(_steps(20), chosen.estimator, [{"kernel": ["linear"], "C": [1.0]}], 5, seed).fit(X, y)
+        spreads.append(model.risk(_table(p=800, seed=100 + seed)[0]).std())
+    assert np.mean(spreads) < 0.12
+
+
+def test_inner_risks_are_out_of_fold_at_the_chosen_settings():
+    X, y = _table(p=60, effect=0.8)
+    for name in ("SVM", "Ridge", "NaiveBayes"):
+        chosen = learner(name, 0, "coarse")
+        model = TunedPipeline(_steps(), *chosen, 3, 5, keep_inner_risk=True).fit(X, y)
+        again = np.empty(N)
+        for train, test in StratifiedKFold(3, shuffle=True, random_state=5).split(X, y):
+            part = TunedPipeline(_steps(), chosen.estimator.set_params(**model.best_params_), (), 3, 5)
+            again[test] = part.fit(X.iloc[train], y.iloc[train]).risk(X.iloc[test])
+        if name == "SVM":  # its curve is fitted on all inner scores: the order within a fold is the same
+            assert roc_auc_score(y, model.inner_risk_) == pytest.approx(roc_auc_score(y, again), abs=0.1)
+        else:
+            assert model.inner_risk_ == pytest.approx(again)
+
+
+def test_gaps_that_reach_the_learner_are_refused():
+    X, y = _table()
+    with pytest.raises(InputError, match="put an imputation among the steps"):
+        TunedPipeline([], PenalisedLogistic(), (), 3, 0).fit(X.mask(X > 2), y)
+
+
+def test_fitted_steps_are_shared_through_memory(tmp_path):
+    X, y = _table(p=60, effect=0.8)
+    plain = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5).fit(X, y)
+    for _ in range(2):
+        shared = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, y)
+        assert shared.risk(X).tolist() == plain.risk(X).tolist()
+    other = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, 1 - y)
+    assert other.risk(X).tolist() != plain.risk(X).tolist()
+    assert len(list(tmp_path.glob("*.fit"))) == 2
+
+
+def test_a_remembered_fit_is_that_of_the_same_question(tmp_path):
+    X, y = _table(p=60, effect=0.8)
+    asked = {"memory": str(tmp_path), "inner_folds": 3, "seed": 5}
+    first = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
+    again = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
+    assert again.inner_risk_.tolist() == first.inner_risk_.tolist()
+    assert not hasattr(TunedPipeline(_steps(), PenalisedLogistic(0.3), **asked).fit(X, y), "inner_risk_")
+    weaker = TunedPipeline(_steps(), PenalisedLogistic(0.01), keep_inner_risk=True, **asked).fit(X, y)
+    assert weaker.risk(X).tolist() != first.risk(X).tolist()
+    seed = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked | {"seed": 6}).fit(X, y)
+    assert seed.inner_risk_.tolist() != first.inner_risk_.tolist()
+
+
+class Memoriser(BaseEstimator):
+    """Knows every training subject by heart and says nothing about others."""
+
+    def fit(self, X, y):
+        self.known_ = dict(zip(X.index, y, strict=True))
+        return self
+
+    def risk(self, X):
+        return np.array([self.known_.get(subject, 0.5) for subject in X.index], dtype=float)
+
+
+def _meta(inner_folds, seed):
+    steps = [("imputation", Imputer()), ("one_hot", OneHot()), ("z_score", z_score())]
+    return TunedPipeline(steps, *learner("Logistic", seed), inner_folds, seed)
+
+
+def test_combination_does_not_trust_a_part_that_only_memorised():
+    X, y = _table(effect=1.0)
+    parts = [("memory", ["f5"], Memoriser()), ("signal", list(X.columns), _factory(3, 0))]
+    model = Combination(parts, [], _meta(3, 0), 3, 0).fit(X, y)
+    apparent = roc_auc_score(y, model.part_risks(X)["memory"])
+    assert apparent == 1.0
+    new, truth = _table(effect=1.0, seed=5)
+    signal = model.part_risks(new)["signal"]
+    assert np.argsort(model.risk(new)).tolist() == np.argsort(signal.to_numpy()).tolist()
+    assert roc_auc_score(truth, model.risk(new)) > 0.7
+    # Where the combination is judged on its training subjects, the memory does not give them away.
+    assert roc_auc_score(y, model.risk(X)) < 1.0
+
+
+def test_combination_with_clinical_columns_and_its_noise_control():
+    X, y = _table(p=300)
+    age = pd.Series(60 + 8 * y + np.random.default_rng(1).normal(0, 5, N), index=y.index)
+    sex = pd.Series(np.random.default_rng(2).choice(["F", "M"], N), index=y.index)
+    table = X.assign(age=age, sex=sex)
+
+    def factory(columns):
+        return lambda inner, seed: Combination(
+            [("noise", list(X.columns), _factory(inner, seed))], columns, _meta(inner, seed), inner, seed
+        )
+
+    with_age = cross_validate(table, y, factory(["age", "sex"]), folds=4, inner_folds=3, refit=False)
+    assert with_age.by_repeat["score"].item() > 0.75
+    assert [name[:4] for name in with_age.models[0][0].features_] == ["nois", "age", "sex="]
+    alone = cross_validate(table, y, factory([]), folds=4, inner_folds=3, refit=False)
+    assert abs(alone.by_repeat["score"].item() - 0.5) < 0.25
+    with pytest.raises(InputError, match="different names"):
+        Combination([("age", ["f0"], Memoriser())], ["age"], _meta(3, 0)).fit(table, y)

@@ -1,0 +1,247 @@
+"""Learners: each learns a planted signal, repeats itself, and equals what it claims to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy.stats import gaussian_kde, norm
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import ParameterGrid, StratifiedKFold
+from sklearn.svm import SVC
+from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.metrics import concordance_index_censored
+from sksurv.util import Surv
+
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.learning.estimators import (
+    FLATTEST,
+    CoxRisk,
+    GivenRisk,
+    NaiveBayes,
+    PenalisedCox,
+    PenalisedLogistic,
+    PlattSVC,
+    bandwidth,
+    platt_curve,
+)
+from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL, learner
+
+
+def _data(n=90, p=6, effect=1.5, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.repeat([0, 1], [n - n // 3, n // 3])
+    X = rng.normal(size=(n, p))
+    X[:, :2] += effect * y[:, None]
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+def _survival(n=120, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4))
+    time, censor = rng.exponential(20 * np.exp(-X[:, 0])), rng.uniform(5, 60, n)
+    return (X - X.mean(axis=0)) / X.std(axis=0), Surv.from_arrays(time <= censor, np.minimum(time, censor))
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_learners_find_a_planted_signal_and_repeat_themselves(name):
+    X, y = _data()
+    new, truth = _data(seed=1)
+    chosen = learner(name, seed=3, grid="coarse")
+    risks = [clone(chosen.estimator).fit(X, y).predict_proba(new) for _ in range(2)]
+    assert risks[0].shape == (len(new), 2)
+    assert risks[0].sum(axis=1) == pytest.approx(np.ones(len(new)))
+    assert risks[0].tolist() == risks[1].tolist()
+    assert roc_auc_score(truth, risks[0][:, 1]) > 0.8
+
+
+@pytest.mark.parametrize("name", [*BINARY, *SURVIVAL])
+@pytest.mark.parametrize("size", ["coarse", "full"])
+def test_every_grid_point_is_a_valid_setting(name, size):
+    chosen = learner(name, grid=size)
+    points = list(ParameterGrid(chosen.grid or [{}]))
+    for point in points:
+        assert clone(chosen.estimator).set_params(**point).get_params().items() >= point.items()
+    if name == "SVM":
+        assert len(points) == {"coarse": 12, "full": 132}[size]
+
+
+@pytest.mark.parametrize("name", SURVIVAL)
+def test_survival_learners_find_a_planted_signal(name):
+    X, y = _survival()
+    new, truth = _survival(seed=1)
+    risk = learner(name, grid="coarse").estimator.fit(X, y).predict(new)
+    assert concordance_index_censored(truth["event"], truth["time"], risk)[0] > 0.65
+
+
+def test_unknown_learner_lists_the_known():
+    with pytest.raises(InputError, match="glmBoost, GBM, Enet, SVM"):
+        learner("deepnet")
+    with pytest.raises(InputError, match="coarse, full"):
+        learner("SVM", grid="huge")
+
+
+@pytest.mark.parametrize("name", [n for n in BINARY if n not in ("GBM", "XGBoost", "LDA")])
+def test_binary_learners_refuse_one_class_and_gaps(name):
+    X, y = _data()
+    model = learner(name).estimator
+    with pytest.raises(NotEstimableError, match="both 0 and 1"):
+        model.fit(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.where(X > 2, np.nan, X), y)
+
+
+@pytest.mark.parametrize("case", ["pima_tr_enet", "birthwt"])
+def test_penalised_logistic_equals_glmnet(r_values, r_table, case):
+    reference = r_values(f"lasso_binomial__{case}")
+    params, values = reference["params"], reference["values"]
+    table = r_table(reference["dataset"][0]).dropna(subset=params["features"])
+    X, y = table[params["features"]].astype(float), table[params["outcome"]].astype(int)
+    mean, sd = X.mean(), X.std(ddof=0)
+    Z, alpha, coefs = (X - mean) / sd, params["alpha"], values["coefficients_by_lambda_rows"]
+    largest = np.abs(Z.T @ (y - y.mean())).max() / len(y) / alpha
+    assert largest == pytest.approx(values["lambda_max_auto_path"], rel=1e-9)
+    for row, lam in zip(coefs["matrix"], values["lambda"], strict=True):
+        if lam < largest:
+            model = PenalisedLogistic(lam / largest, alpha).fit(Z, y)
+            assert model.lambda_ == pytest.approx(lam, rel=1e-9)
+            assert model.coef_ == pytest.approx(np.array(row[1:]) * sd.to_numpy(), abs=2e-5)
+
+
+def test_penalised_logistic_at_full_strength_has_no_feature():
+    X, y = _data()
+    model = PenalisedLogistic(1.0, 1.0).fit(X, y)
+    assert model.coef_ == pytest.approx(np.zeros(X.shape[1]), abs=1e-8)
+    assert model.predict_proba(X)[:, 1] == pytest.approx(np.full(len(X), y.mean()), rel=1e-3)
+    with pytest.raises(InputError, match="strength"):
+        PenalisedLogistic(0.0).fit(X, y)
+
+
+def test_logistic_learner_is_within_a_thousandth_of_maximum_likelihood():
+    X, y = _data()
+    expected = sm.Logit(y, sm.add_constant(X)).fit(disp=0).params
+    model = learner("Logistic").estimator.fit(X, y)
+    assert model.coef_ == pytest.approx(expected[1:], rel=1e-3, abs=1e-3)
+    apart = learner("Logistic").estimator.fit(y[:, None] * 2.0 - 1.0, y)
+    assert np.isfinite(apart.coef_).all()
+
+
+def test_platt_curve_recovers_a_logistic_relation():
+    rng = np.random.default_rng(0)
+    score = rng.normal(size=20_000)
+    label = (rng.random(20_000) < 1 / (1 + np.exp(-(1.7 * score - 1)))).astype(int)
+    slope, intercept = platt_curve(score, label)
+    assert slope == pytest.approx(1.7, abs=0.06)
+    assert intercept == pytest.approx(-1, abs=0.05)
+
+
+def test_platt_curve_never_turns_the_order_round():
+    label = np.repeat([0, 1], [30, 10])
+    against = np.random.default_rng(0).normal(size=40) - 2 * label
+    assert platt_curve(against, label)[0] == FLATTEST
+    assert platt_curve(np.full(40, 1.0), label)[0] == FLATTEST
+    slope, intercept = platt_curve(-against, label)
+    target = np.where(label == 1, 11 / 12, 1 / 32)
+    fitted = 1 / (1 + np.exp(-(slope * -against + intercept)))
+    # Score equations of the maximum likelihood with Platt's targets.
+    assert (fitted - target).sum() == pytest.approx(0, abs=1e-3)
+    assert ((fitted - target) * against).sum() == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{"C": 2.0**-5, "gamma": 2.0**-10}, {"C": 32.0, "kernel": "linear"}])
+def test_svm_probability_keeps_the_order_of_the_decision_value(settings):
+    X, y = _data()
+    model = PlattSVC(**settings).fit(X, y)
+    value, risk = model.decision_function(X), model.predict_proba(X)[:, 1]
+    assert (np.argsort(value) == np.argsort(risk)).all()
+    assert risk.mean() == pytest.approx(y.mean(), abs=0.05)
+
+
+def test_svm_scale_makes_values_of_different_folds_comparable():
+    # At a small C raw decision values are the bias, about 1 or -1, plus an order in the third decimal.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(56, 29)), np.repeat([0, 1], [46, 10])
+    model = PlattSVC(C=2.0**-5, gamma=2.0**-10).for_tuning()
+    raw, scaled = [], []
+    for train, _ in StratifiedKFold(5, shuffle=True, random_state=0).split(X, y):
+        fitted = clone(model).fit(X[train], y[train])
+        scaled.append(fitted.decision_function(X))
+        raw.append(SVC.decision_function(fitted, X))
+
+    def jump_to_spread(values):
+        return np.ptp([v.mean() for v in values]) / np.mean([v.std() for v in values])
+
+    assert jump_to_spread(raw) > 10
+    assert jump_to_spread(scaled) < 0.5
+
+
+def test_svm_with_few_events_uses_fewer_folds():
+    X, y = _data(30)
+    rows = np.r_[0:20, 20:23]
+    assert np.isfinite(PlattSVC().fit(X[rows], y[rows]).predict_proba(X)).all()
+    with pytest.raises(NotEstimableError, match="two subjects of each class"):
+        PlattSVC().fit(X[:21], y[:21])
+
+
+def test_naive_bayes_by_hand():
+    X, y = _data(60, 2)
+    prior = np.bincount(y) / len(y)
+    normal = [np.log(prior[k]) + norm(X[y == k].mean(0), X[y == k].std(0)).logpdf(X).sum(1) for k in (0, 1)]
+    expected = 1 / (1 + np.exp(normal[0] - normal[1]))
+    assert NaiveBayes().fit(X, y).predict_proba(X)[:, 1] == pytest.approx(expected, rel=1e-6)
+    kernel = []
+    for k in (0, 1):
+        group, width = X[y == k], bandwidth(X[y == k])
+        density = [
+            gaussian_kde(column, bw / column.std(ddof=1))(at)
+            for column, bw, at in zip(group.T, width, X.T, strict=True)
+        ]
+        kernel.append(np.log(prior[k]) + np.log(np.maximum(density, 1e-3)).sum(axis=0))
+    expected = 1 / (1 + np.exp(kernel[0] - kernel[1]))
+    assert NaiveBayes(kernel=True).fit(X, y).predict_proba(X)[:, 1] == pytest.approx(expected, rel=1e-9)
+
+
+def test_bandwidth_is_that_of_r():
+    # R prints density(mtcars$mpg) with bw = 2.477; bw.nrd0(c(3, 3)) falls back to |x[1]|.
+    mpg = [21, 21, 22.8, 21.4, 18.7, 18.1, 14.3, 24.4, 22.8, 19.2, 17.8, 16.4, 17.3, 15.2, 10.4, 10.4, 14.7, 32.4,
+           30.4, 33.9, 21.5, 15.5, 15.2, 13.3, 19.2, 27.3, 26, 30.4, 15.8, 19.7, 15, 21.4]  # fmt: skip
+    assert bandwidth(np.array(mpg)[:, None])[0] == pytest.approx(2.477, abs=5e-4)
+    assert bandwidth(np.array([[3.0], [3.0]]))[0] == pytest.approx(0.9 * 3 * 2**-0.2)
+
+
+def test_cox_learners_equal_maximum_likelihood_where_the_penalty_vanishes():
+    X, y = _survival()
+    expected = CoxPHSurvivalAnalysis(ties="efron").fit(X, y).coef_
+    assert learner("Cox").estimator.fit(X, y).coef_ == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    assert PenalisedCox(strength=1e-4).fit(X, y).coef_ == pytest.approx(expected, abs=5e-3)
+    sparse = PenalisedCox(strength=0.5).fit(X, y).coef_
+    assert (sparse != 0).sum() == 1
+    with pytest.raises(InputError, match="strength"):
+        PenalisedCox(strength=2).fit(X, y)
+
+
+def test_cox_learner_survives_separation_and_says_when_it_can_not():
+    X = np.arange(20.0)[:, None]
+    y = Surv.from_arrays(np.ones(20, dtype=bool), np.arange(20.0, 0, -1))
+    risk = learner("Cox").estimator.fit(X / 10, y).predict(X / 10)
+    assert (np.diff(risk) > 0).all()
+    with pytest.raises(NotEstimableError, match="failed"):
+        CoxRisk(alpha=0).fit(np.column_stack([X, X]), y)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_given_risk_is_the_column(name):
+    X = pd.DataFrame({"logit": [0.1, 0.9]})
+    assert learner(name).estimator.fit(X.to_numpy(), [0, 1]).predict(X).tolist() == [0.1, 0.9]
+    with pytest.raises(InputError, match="one column"):
+        GivenRisk().fit(np.ones((2, 2)), [0, 1])
+
+
+def test_ridge_equals_scikit_learn():
+    X, y = _data()
+    model = PenalisedLogistic(0.001, 0.0).fit(X, y)
+    other = LogisticRegression(C=1 / (len(y) * model.lambda_), tol=1e-8).fit(X, y)
+    assert model.coef_ == pytest.approx(other.coef_[0], abs=1e-4)

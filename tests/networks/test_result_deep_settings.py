@@ -1,0 +1,66 @@
+"""Settings in words: every key has a row, values carry units, and what is not used is not shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from radsupport.book.conclusions import deep_features as deep_features_deep
+from radsupport.book.conclusions.deep_features import settings_table
+from radsupport.networks import sources as deep
+from radsupport.networks.result import ROWS
+from radsupport.settings.features import Cnn3d, Resnet, Unet
+from radsupport.study import load_study
+
+
+def shown(study_id: str, **deep: object) -> dict[str, str]:
+    study = load_study(study_id, overrides={"deep": deep} if deep else None)
+    return settings_table(study).set_index("setting")["value"].to_dict()
+
+
+@pytest.mark.parametrize(("name", "model"), [("unet", Unet), ("resnet", Resnet), ("cnn3d", Cnn3d)])
+def test_every_key_of_the_study_file_has_a_row(name: str, model: type) -> None:
+    keys = [row.key for row in ROWS[name]]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) == set(model.model_fields) - {"compare", "compare_on"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("study_id", ["song2021", "yang2023", "gu2023", "cui2022"])
+def test_no_key_or_value_is_raw(study_id: str) -> None:
+    table = shown(study_id)
+    assert not any("_" in text for pair in table.items() for text in pair)
+    assert not any(setting.islower() for setting in table)
+
+
+def test_what_an_untrained_network_does_not_use_is_shown_for_the_choice_that_uses_it() -> None:
+    table = shown("yang2023", compare=[])
+    assert not any("epoch" in name.lower() or name.startswith(("Learning", "Batch", "Margin")) for name in table)
+    table = shown("yang2023")
+    assert table["Learning rate at the start (SGD) (only for the compared choice: self-supervised)"] == "0.01"
+    assert table["Margin around that square (only for the compared choice: smallest square)"] == "5 mm"
+    assert "Learning rate at the start (SGD)" not in table
+
+
+def test_sampled_patients_are_none_unless_the_study_samples_them() -> None:
+    table = shown("song2021")
+    assert table["Patients who train it and are predicted later"] == "none"
+    assert "Number of patients sampled to train it" not in table
+    assert table["Number of patients sampled to train it (only for the compared choice: as published)"] == "22"
+    assert shown("song2021", sampled_cases="as_published")["Number of patients sampled to train it"] == "22"
+    assert "Region moved by (x, y, z)" not in table
+    assert shown("song2021", shift_mm=[3, 3, 0])["Region moved by (x, y, z)"] == "3, 3, 0 mm"
+
+
+def test_values_carry_their_units() -> None:
+    table = shown("cui2022")
+    assert table["Patch (slices, rows, columns)"] == "10 × 32 × 32 voxels"
+    assert table["Learning rate (Adam)"] == "0.001"
+    assert shown("song2021", learning_rate=1e-5)["Learning rate (Adam)"] == "0.00001"
+    assert table["Window"] == "level 100 HU, width 400 HU"
+
+
+def test_printed_layers_are_those_of_the_studys_own_network() -> None:
+    song = deep.printed_layers(load_study("song2021"))
+    assert song["parameters"].sum() == 31_100_354
+    assert song["output_shape"].iloc[4] == "16, 16, 1024"  # the printed bottleneck
+    assert deep.printed_layers(load_study("cui2022"))["parameters"].sum() == 15_762_242  # printed
+    assert "ResNet-50" in deep_features_deep.unlisted_words(load_study("yang2023"))

@@ -1,0 +1,279 @@
+"""Chapter 04 with the 3-D CNN: patches in mm, risks by networks that did not see the label, resuming, lost cases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from sklearn.model_selection import StratifiedKFold
+
+from radsupport.book.conclusions import deep_features as deep_features_deep_cnn3d
+from radsupport.book.conclusions.deep_features import curve_caption
+from radsupport.errors import InputError, MaskError
+from radsupport.imaging import patches as deep_cnn3d
+from radsupport.imaging.patches import Patch, Sampling, covered_voxels
+from radsupport.networks import source_cnn3d as source_cnn3d_deep_cnn3d
+from radsupport.networks import training as network_training
+from radsupport.networks.result import DeepResult
+from radsupport.networks.source_cnn3d import Scheme, case_patches, run, settings_of, spec_of, train_schemes
+from radsupport.settings.study import Study
+
+DEEP = {
+    "patch": [4, 12, 12], "width": 0.03, "learning_rate": 2e-3, "max_epochs": 2, "patience": 2, "batch_size": 4,
+    "folds": 2, "augment": False, "max_shift": 1, "window": {"level": 100, "width": 400},
+    "field_mm": None,
+}  # fmt: skip
+SS, NSS = "arterial__risk_segmentation", "arterial__risk_box"
+RISKS = [SS, NSS]
+
+
+@pytest.fixture(scope="module")
+def study(study_with: Callable[..., Study]) -> Study:
+    return study_with("cui2022", DEEP)
+
+
+@pytest.fixture(scope="module")
+def scans(make_scans: Callable[..., Any]) -> Any:
+    return make_scans(14, 4)
+
+
+@pytest.fixture(scope="module")
+def result(study: Study, scans: Any) -> DeepResult:
+    return scans.result(run, study, "first")
+
+
+def of(table: pd.DataFrame, subjects: Any) -> np.ndarray:
+    """Return the risks of some subjects, shape (n, 2)."""
+    values: np.ndarray = table.set_index("subject").loc[list(subjects), RISKS].to_numpy()
+    return values
+
+
+def test_an_out_of_fold_risk_does_not_know_the_label_of_its_patient(
+    study: Study, scans: Any, result: DeepResult, swappable: Callable[..., tuple[str, str]]
+) -> None:
+    def fold_of(labels: pd.Series) -> pd.Series:
+        folds = pd.Series(-1, index=labels.index)
+        splitter = StratifiedKFold(2, shuffle=True, random_state=study.seed)
+        for k, (_, held) in enumerate(splitter.split(labels.to_frame(), labels)):
+            folds.iloc[held] = k
+        return folds
+
+    labels = scans.labels()
+    assert result.folds is not None
+    assert result.folds.to_dict() == fold_of(labels).to_dict()
+    one, two = swappable(labels, fold_of)
+    other = scans.result(run, study, "relabelled", scans.relabelled(**{one: 1, two: 0}))
+    assert other.folds is not None
+    own = result.folds[one]
+    assert other.folds.to_dict() == result.folds.to_dict()
+    # the network of their fold is the same one, for these two and for everybody
+    pd.testing.assert_frame_equal(result.by_fold[own], other.by_fold[own], check_exact=True)
+    for name in (f"SS, fold {own}", f"NSS, fold {own}"):  # nor did their labels choose its epoch
+        curves = [run.history[run.history["network"] == name] for run in (result, other)]
+        pd.testing.assert_frame_equal(*curves, check_exact=True)
+    # the other network, and hence the apparent risk, did learn from them
+    assert not np.allclose(of(result.by_fold[1 - own], labels.index), of(other.by_fold[1 - own], labels.index))
+    assert not np.allclose(of(result.features, [one, two]), of(other.features, [one, two]))
+
+
+def test_outside_training_the_risk_is_the_mean_of_the_folds_networks(result: DeepResult, scans: Any) -> None:
+    outside = scans.labels("external").index
+    folds = np.stack([of(result.by_fold[k], outside) for k in (0, 1)])
+    np.testing.assert_allclose(of(result.features, outside), folds.mean(axis=0), rtol=1e-12)
+    assert np.ptp(folds, axis=0).max() > 1e-4  # the networks differ, so that their mean is not just one of them
+
+
+def test_the_apparent_risk_of_a_training_patient_is_by_the_networks_that_learnt_from_it(
+    result: DeepResult, scans: Any
+) -> None:
+    assert result.folds is not None
+    for subject in scans.labels().index:
+        other = 1 - result.folds[subject]
+        np.testing.assert_allclose(of(result.features, [subject]), of(result.by_fold[other], [subject]), rtol=1e-6)
+
+
+def test_a_planted_effect_is_found_in_patients_outside_training(study: Study, scans: Any) -> None:
+    assert study.deep is not None
+    longer = study.model_copy(update={"deep": study.deep.model_copy(update={"max_epochs": 12, "width": 0.1})})
+    found = scans.result(run, longer, "longer").features
+    outside = scans.labels("external")
+    for risk in of(found, outside.index).T:
+        assert risk[outside == 1].min() > risk[outside == 0].max()
+
+
+def test_the_seed_fixes_everything(study: Study, scans: Any, result: DeepResult) -> None:
+    scans.require_same(result, scans.result(run, study, "again"))
+    other = scans.result(run, study.model_copy(update={"seed": 2}), "other seed")
+    assert not np.allclose(of(other.features, scans.cohort["subject"]), of(result.features, scans.cohort["subject"]))
+
+
+@pytest.mark.parametrize("written", [1, 6])
+def test_a_killed_training_goes_on_where_it_was(
+    written: int,
+    study: Study,
+    scans: Any,
+    result: DeepResult,
+    kill_after: Callable[[int], type[BaseException]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(kill_after(written)):
+        scans.result(run, study, f"killed {written}")
+    epochs, save = [], network_training.save_checkpoint
+    monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
+    scans.require_same(result, scans.result(run, study, f"killed {written}"))
+    assert len(epochs) == 2 * 2 * 2 - written  # schemes x folds x epochs, none of them run twice
+
+
+def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
+    study: Study, scans: Any, result: DeepResult
+) -> None:
+    cases = scans.excluded("E01")
+    cases = cases[cases["subject"] != "E02"]
+    lost = scans.result(run, study, "first", cases=cases)
+    expected = pd.DataFrame(
+        {
+            "subject": ["E01", "E02"],
+            "phase": "arterial",
+            "reason": ["Excluded: mask is empty", "There is no case in the arterial phase."],
+        }
+    )
+    pd.testing.assert_frame_equal(lost.failed, expected)
+    others = scans.cohort.loc[~scans.cohort["subject"].isin(["E01", "E02"]), "subject"]
+    for table, whole in [(lost.features, result.features), *((lost.by_fold[k], result.by_fold[k]) for k in (0, 1))]:
+        assert table["subject"].tolist() == sorted(scans.cohort["subject"])
+        assert np.isnan(of(table, ["E01", "E02"])).all()
+        np.testing.assert_array_equal(of(table, others), of(whole, others))
+
+
+def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(study: Study, scans: Any) -> None:
+    lost = scans.result(run, study, "no T03", cases=scans.excluded("T03"))
+    assert lost.folds is not None
+    assert lost.folds.index.tolist() == scans.labels().index.tolist()
+    assert lost.folds.value_counts().to_dict() == {0: 7, 1: 7}
+    assert all(len(scheme.trained.predictions["subject"].unique()) == 13 for scheme in lost.schemes)
+    assert np.isnan(of(lost.features, ["T03"])).all()
+    rest = [name for name in scans.cohort["subject"] if name != "T03"]
+    assert np.isfinite(of(lost.features, rest)).all()
+
+
+def test_nobody_with_an_input_is_said_in_plain_words(study: Study, scans: Any) -> None:
+    with pytest.raises(InputError, match=r"No training patient has a patch in the arterial phase.*mask is empty"):
+        scans.result(run, study, "none", cases=scans.excluded(*scans.cohort["subject"]))
+
+
+def test_schemes_that_lost_different_patients_are_refused(
+    study: Study, scans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut, n = deep_cnn3d.tumour_patch, 0
+
+    def cut_but_one(*args: Any, sampling: Sampling, **options: Any) -> Patch:
+        nonlocal n
+        n += sampling == "box"
+        if n == 5 and sampling == "box":
+            raise MaskError("too large for a box")
+        return cut(*args, sampling=sampling, **options)
+
+    monkeypatch.setattr(source_cnn3d_deep_cnn3d, "tumour_patch", cut_but_one)
+    with pytest.raises(InputError, match="can not use the same patients"):
+        scans.result(run, study, "different")
+
+
+def test_patches_are_the_windowed_image_around_the_largest_section(study: Study, scans: Any) -> None:
+    case = scans.cases.iloc[0]
+    image = sitk.GetArrayFromImage(sitk.ReadImage(case["image"]))
+    inside = sitk.GetArrayFromImage(sitk.ReadImage(case["mask"])) > 0
+    row, column = (int(np.flatnonzero(inside.any(axis=axes))[0]) for axes in ((0, 2), (0, 1)))
+    # all four sections are equal, so that the first of them, slice 1, lies at position 2 of 4: slices -1 to 2
+    expected = np.zeros((4, 12, 12))
+    rows, columns = slice(row - 2, row + 10), slice(column - 2, column + 10)
+    expected[1:] = np.clip((image[:3, rows, columns] + 100) / 400, 0, 1)
+    box, _ = case_patches(study, scans.cases, "arterial", "box", [case["subject"]])
+    np.testing.assert_allclose(box[case["subject"]].image, expected, atol=1e-6)
+    cut, _ = case_patches(study, scans.cases, "arterial", "segmentation", [case["subject"]])
+    inside_patch = np.zeros((4, 12, 12), bool)
+    inside_patch[2:, 2:10, 2:10] = True
+    np.testing.assert_array_equal(cut[case["subject"]].mask, inside_patch)
+    np.testing.assert_allclose(cut[case["subject"]].image, expected * inside_patch, atol=1e-6)
+    assert cut[case["subject"]].share_inside == 0.5
+
+
+def test_the_field_is_turned_from_mm_into_voxels_axis_by_axis(study_with: Callable[..., Study]) -> None:
+    spacing = {"spacing_mm": (0.5, 2.0, 3.0)}  # x, y, z; the field is given as slices, rows, columns
+    study = study_with("cui2022", {**DEEP, "field_mm": [30, 40, 50]}, preprocessing=spacing)
+    assert covered_voxels(study, spec_of(study)) == (10, 20, 100)
+    whole = study_with("cui2022", {**DEEP, "field_mm": None}, preprocessing=spacing)
+    assert covered_voxels(whole, spec_of(whole)) == tuple(DEEP["patch"])
+
+
+def test_settings_of_the_study_reach_the_training(study: Study) -> None:
+    settings = dataclasses.asdict(settings_of(study))
+    shared = set(DEEP) & set(settings)
+    assert shared == {"width", "learning_rate", "max_epochs", "patience", "batch_size", "folds", "augment", "max_shift"}
+    assert {name: settings[name] for name in shared} == {name: DEEP[name] for name in shared}
+    assert settings["seed"] == study.seed
+    assert settings["stop_on"] == "inner"  # watching the held-out fold would use its labels
+
+
+def test_another_network_or_a_study_without_label_is_refused(
+    study: Study, study_with: Callable[..., Study], scans: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="gu2023 does not use the 3-D CNN"):
+        source_cnn3d_deep_cnn3d.spec_of(study_with("gu2023"))
+    with pytest.raises(InputError, match="trained on a label only"):
+        train_schemes(study, scans.cohort.drop(columns="label"), scans.cases, tmp_path, False)
+
+
+def test_what_the_page_shows_is_counted(study: Study, scans: Any, result: DeepResult) -> None:
+    assert [scheme.name for scheme in result.schemes] == ["SS", "NSS"]
+    names = [f"{name}, fold {k}" for name in ("SS", "NSS") for k in (0, 1)]
+    assert result.history["network"].unique().tolist() == names
+    assert result.history.groupby(["network", "set", "metric"]).size().unique().tolist() == [2]
+    losses = result.history[(result.history["set"] == "validation") & (result.history["metric"] == "loss")]
+    for name, part in losses.groupby("network"):
+        assert part["kept"].unique().tolist() == [part["epoch"].iloc[part["value"].to_numpy().argmin()]], name
+    assert result.facts["patients with a patch"] == 18
+    assert result.facts["covered (mm)"] == "4 × 12 × 12"
+    assert result.facts["share of the tumour inside its patch, median"] == "50%"
+    assert result.facts["patients whose tumour is cut"] == "18 of 18"
+    assert result.facts["parameters"] == sum(p.numel() for p in result.schemes[0].trained.models[0].parameters())
+    assert result.inputs["subject"].tolist()[:3] == ["E00, SS", "E00, NSS", "E01, SS"]
+    assert (result.inputs["image"][0][~result.inputs["mask"][0]] == 0).all()
+    assert (result.inputs["image"][1][~result.inputs["mask"][1]] > 0).any()
+    assert source_cnn3d_deep_cnn3d.share_inside(list(result.schemes))["share_inside"].unique().tolist() == [0.5]
+
+
+def test_a_scheme_stacks_patches_in_the_order_asked_for(result: DeepResult) -> None:
+    scheme: Scheme = result.schemes[0]
+    images, masks = scheme.images(["T01", "E00"]), scheme.masks(["T01", "E00"])
+    assert images.shape == (2, 1, 4, 12, 12)
+    np.testing.assert_array_equal(images[0, 0], scheme.patches["T01"].image)
+    np.testing.assert_array_equal(masks[1], scheme.patches["E00"].mask)
+    assert (scheme.feature, result.schemes[1].feature) == ("risk_segmentation", "risk_box")
+
+
+def test_networks_that_give_everybody_the_same_risk_are_named() -> None:
+    def scheme(sampling: Sampling, risks: list[float]) -> Scheme:
+        given = pd.DataFrame({"kind": "out_of_fold", "risk": risks})
+        trained: Any = SimpleNamespace(predictions=given)
+        return Scheme("arterial", sampling, {}, trained, pd.DataFrame())
+
+    told = scheme("segmentation", [0.2, 0.7])
+    assert deep_features_deep_cnn3d.learnt_words([told]) == ""
+    words = deep_features_deep_cnn3d.learnt_words([told, scheme("box", [0.495, 0.497])])
+    assert "risks of NSS are nearly the same" in words
+    assert "SS and NSS" not in words
+
+
+def test_the_caption_says_whom_each_network_saw(result: DeepResult) -> None:
+    words = curve_caption(result, "loss", "cui2022")
+    assert words.startswith('Loss per epoch of 4 networks trained on 14 patients of the cohort "training", each on all')
+    assert words.endswith(
+        "folds but the one it predicts; a part of these patients is the validation part; study cui2022."
+    )

@@ -1,0 +1,342 @@
+"""Chapter 04 with a U-Net: who trains it, which box it sees, and from slices to patients without losing anybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+from radsupport.book.conclusions.deep_features import curve_caption
+from radsupport.errors import InputError
+from radsupport.imaging.patches import SliceStack, window
+from radsupport.networks import inputs as inputs_deep_unet
+from radsupport.networks import source_unet as deep_unet
+from radsupport.networks.result import DeepResult
+from radsupport.networks.unet import UNet2D
+from radsupport.settings.features import Unet, Window
+from radsupport.settings.study import Study
+from radsupport.study import StudyPaths, load_study
+
+SHAPE = (8, 20, 22)
+SEGMENTATION, TRAIN, EXTERNAL = 4, 6, 2
+SIZE = 32
+TINY = {"base_channels": 2, "input_px": SIZE, "max_epochs": 1, "sampled_training_cases": 3, "validation_share": 0.25}
+
+
+@pytest.fixture(scope="session")
+def song(root: Path) -> Study:
+    return load_study("song2021", folder=root / "studies", overrides={"deep": {**TINY, "compare": []}})
+
+
+def changed(study: Study, **deep: Any) -> Study:
+    """Return the study with other settings of its network."""
+    given = deep_unet.spec_of(study).model_dump() | deep
+    return study.model_copy(update={"deep": Unet.model_validate(given)})
+
+
+def a_cohort() -> pd.DataFrame:
+    sizes = {"segmentation": SEGMENTATION, "train": TRAIN, "external": EXTERNAL}
+    rows = [{"subject": f"{name[0]}{i}", "cohort": name} for name, n in sizes.items() for i in range(n)]
+    return pd.DataFrame(rows).assign(center="x", label=[np.nan] * SEGMENTATION + [0.0, 1.0] * 4)
+
+
+def written(array: np.ndarray, path: Path) -> str:
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    return str(path)
+
+
+def a_case(folder: Path, subject: str, phase: str, seed: list[int]) -> dict[str, Any]:
+    """Write a bright ball on slices 2 to 6, and quadrilaterals on slices 2, 4 and 6 that jut out of it."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.mgrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    mask = (((z - 4) / 2.4) ** 2 + ((y - 9) / 4) ** 2 + ((x - 10 - seed[0] % 2) / 5) ** 2 <= 1).astype(np.uint8)
+    image = (90 + 15 * rng.standard_normal(SHAPE) + rng.uniform(20, 120) * mask).astype(np.float32)
+    rough = np.zeros(SHAPE, np.uint8)
+    rough[2, 8:11, 9:12], rough[4, 3:14, 6:15], rough[6, 7:12, 4:12] = 1, 1, 1
+    stem = folder / f"{subject}_{phase}"
+    row = {"subject": subject, "phase": phase, "exclusion": "", "image": written(image, Path(f"{stem}_i.nii"))}
+    row |= {"mask": written(mask, Path(f"{stem}_m.nii")), "roi_rough": written(rough, Path(f"{stem}_r.nii"))}
+    return row | {"mask_reader2": written(mask, Path(f"{stem}_2.nii"))}
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> pd.DataFrame:
+    (tmp_path / "scans").mkdir()
+    cohort, phases = a_cohort(), ("arterial", "venous")
+    rows = [
+        a_case(tmp_path / "scans", subject, phase, [i, p])
+        for i, subject in enumerate(cohort["subject"])
+        for p, phase in enumerate(phases)
+    ]
+    return pd.DataFrame(rows).merge(cohort[["subject", "cohort"]], on="subject")
+
+
+def run(study: Study, cases: pd.DataFrame, folder: Path) -> DeepResult:
+    return deep_unet.run(study, a_cohort(), cases, StudyPaths("song2021", folder), progress=False)
+
+
+def row(cases: pd.DataFrame, subject: str, phase: str) -> int:
+    return int(cases.index[(cases["subject"] == subject) & (cases["phase"] == phase)][0])
+
+
+# who trains
+
+
+def test_left_out_means_that_nobody_who_is_predicted_trains(song: Study) -> None:
+    cohort = a_cohort()
+    who = deep_unet.training_subjects(song, cohort)
+    assert who == ["s0", "s1", "s2", "s3"]
+    assert not set(who) & set(inputs_deep_unet.predicted_subjects(cohort))
+    assert set(inputs_deep_unet.predicted_subjects(cohort)) | set(who) == set(cohort["subject"])
+    assert "None of them is predicted later" in deep_unet.description(song, cohort)
+
+
+def test_as_published_samples_training_patients_and_says_so(song: Study) -> None:
+    study, cohort = changed(song, sampled_cases="as_published"), a_cohort()
+    who = deep_unet.training_subjects(study, cohort)
+    sampled = [subject for subject in who if subject.startswith("t")]
+    assert len(who) == len(set(who)) == SEGMENTATION + 3
+    assert len(sampled) == 3
+    assert deep_unet.training_subjects(study, cohort.sample(frac=1, random_state=1)) == who
+    others = {tuple(deep_unet.training_subjects(study.model_copy(update={"seed": seed}), cohort)) for seed in range(5)}
+    assert len(others) > 1
+    assert "**3 of them are cross-validated later, as published" in deep_unet.description(study, cohort)
+    everybody = changed(song, sampled_cases="as_published", sampled_training_cases=50)
+    assert len(deep_unet.training_subjects(everybody, cohort)) == SEGMENTATION + TRAIN
+
+
+def test_too_few_to_train_on_and_another_network_are_said(song: Study) -> None:
+    with pytest.raises(InputError, match="1 patient"):
+        deep_unet.training_subjects(song, a_cohort().iloc[SEGMENTATION - 1 :])
+    with pytest.raises(InputError, match="does not use a U-Net"):
+        deep_unet.spec_of(song.model_copy(update={"deep": None}))
+
+
+def spoil(cases: pd.DataFrame, subject: str) -> None:
+    """Draw another outline and another image for one patient, in the files."""
+    for phase in ("arterial", "venous"):
+        own = cases.loc[row(cases, subject, phase)]
+        other = np.zeros(SHAPE, np.uint8)
+        other[2:7, 4:7, 5:15] = 1
+        written(other, Path(own["mask"]))
+        written(np.full(SHAPE, 200, np.float32), Path(own["image"]))
+
+
+def changed_by_a_sampled_patient(study: Study, cases: pd.DataFrame, folder: Path) -> pd.Series:
+    """Return who gets other features when the scans of one patient whom the paper samples are changed."""
+    published = changed(study, sampled_cases="as_published")
+    sampled = next(s for s in deep_unet.training_subjects(published, a_cohort()) if s.startswith("t"))
+    before = run(study, cases, folder / "a").features.set_index("subject")
+    spoil(cases, sampled)
+    after = run(study, cases, folder / "b").features.set_index("subject")
+    return (before != after).any(axis=1).drop(sampled)
+
+
+def test_left_out_patients_do_not_reach_the_network(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
+    assert not changed_by_a_sampled_patient(song, cases, tmp_path).any()
+
+
+def test_as_published_they_do(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
+    study = changed(song, sampled_cases="as_published")
+    assert changed_by_a_sampled_patient(study, cases, tmp_path).all()
+
+
+def test_a_patient_trains_or_validates_but_not_both(song: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects = np.repeat([f"s{i}" for i in range(8)], 3)
+    images = np.repeat(np.arange(8), 3)[:, None, None, None] * np.ones((1, 1, 16, 16))
+    stack = SliceStack(images, np.ones((24, 16, 16), bool), pd.DataFrame({"subject": subjects}))
+    seen: list[set[float]] = []
+
+    def spy(images: np.ndarray, masks: Any, validation: np.ndarray, *_: Any, **__: Any) -> None:
+        seen.extend([set(np.unique(images)), set(np.unique(validation))])
+
+    monkeypatch.setattr(deep_unet, "train_unet", spy)
+    # the last two have no slices: they may not fill the validation part
+    deep_unet.train_on(song, stack, ["s0", "s1", "s2", "s3", "x1", "x2"])
+    training, validation = seen
+    assert (len(training), len(validation)) == (3, 1)
+    assert training | validation == {0, 1, 2, 3}
+    for seed in range(6):
+        study = song.model_copy(update={"seed": seed})
+        deep_unet.train_on(study, stack, ["s0", "x1", "x2", "x3", "x4", "s5"])
+    assert all(seen)
+
+
+# what it sees
+
+
+def cut(study: Study, cases: pd.DataFrame) -> tuple[SliceStack, pd.DataFrame]:
+    return deep_unet.case_slices(study, cases[cases["subject"].isin(["t0", "t1"])], "arterial")
+
+
+def test_the_box_encloses_the_three_quadrilaterals_and_every_slice_between(song: Study, cases: pd.DataFrame) -> None:
+    stack, failed = cut(song, cases)
+    assert failed.empty
+    own = (stack.table["subject"] == "t0").to_numpy()
+    assert stack.table.loc[own, "slice"].tolist() == [2, 3, 4, 5, 6]
+    case = cases.loc[row(cases, "t0", "arterial")]
+    image, mask = (sitk.GetArrayFromImage(sitk.ReadImage(case[role])) for role in ("image", "mask"))
+    # rows 3 to 13, columns 4 to 14 of the volume, the middle of the box in the middle of the input
+    box = (slice(2, 7), slice(3, 14), slice(4, 15))
+    inside = (slice(None), slice(SIZE // 2 - 5, SIZE // 2 + 6), slice(SIZE // 2 - 5, SIZE // 2 + 6))
+    np.testing.assert_array_equal(stack.images[own, 0][inside], window(image[box], 130, 310))
+    np.testing.assert_array_equal(stack.masks[own][inside], mask[box] > 0)
+    assert stack.images[own].sum() == pytest.approx(stack.images[own, 0][inside].sum())
+    assert stack.table.loc[own, "area"].tolist() == (mask[box] > 0).sum(axis=(1, 2)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("deep", "slices", "side"),
+    [
+        ({"roi": "rough"}, [2, 3, 4, 5, 6], (11, 11)),
+        ({"roi": "rough", "enlarge_mm": 1}, [1, 2, 3, 4, 5, 6, 7], (13, 13)),
+        ({"roi": "rough", "shift_mm": [0, 0, 1]}, [3, 4, 5, 6, 7], (11, 11)),
+        ({"roi": "accurate"}, [2, 3, 4, 5, 6], (9, 11)),
+    ],
+)
+def test_the_region_is_the_one_that_the_study_names(
+    song: Study, cases: pd.DataFrame, deep: dict[str, Any], slices: list[int], side: tuple[int, int]
+) -> None:
+    wide = song.phases["arterial"].model_copy(update={"window": Window(level=0, width=2000)})  # only padding is 0
+    stack, _ = cut(changed(song, **deep).model_copy(update={"phases": {"arterial": wide}}), cases)
+    own = stack.table["subject"] == "t0"
+    assert stack.table.loc[own, "slice"].tolist() == slices
+    filled = stack.images[own.to_numpy()][0, 0] > 0
+    assert (int(filled.any(axis=1).sum()), int(filled.any(axis=0).sum())) == side
+
+
+def test_without_quadrilaterals_the_box_is_that_of_the_outline(song: Study, cases: pd.DataFrame) -> None:
+    accurate, _ = cut(changed(song, roi="accurate"), cases)
+    for other in (cases.drop(columns="roi_rough"), cases.assign(roi_rough=None)):
+        stack, failed = cut(song, other)
+        assert failed.empty
+        np.testing.assert_array_equal(stack.images, accurate.images)
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "expected"), [(10, 3, [1, 5, 8]), (2, 5, [0, 1]), (7, 1, [3]), (4, 4, [0, 1, 2, 3])]
+)
+def test_slices_are_spread_evenly(n: int, most: int, expected: list[int]) -> None:
+    assert deep_unet.spread(n, most).tolist() == expected
+
+
+def test_thinning_keeps_every_patient(song: Study, cases: pd.DataFrame) -> None:
+    stack, _ = cut(song, cases)
+    assert deep_unet.thinned(stack, None) is stack
+    thin = deep_unet.thinned(stack, 2)
+    assert thin.table["subject"].tolist() == ["t0", "t0", "t1", "t1"]
+    assert thin.table["slice"].tolist() == [3, 5, 3, 5]
+    np.testing.assert_array_equal(thin.images, stack.images[[1, 3, 6, 8]])
+    np.testing.assert_array_equal(thin.masks, stack.masks[[1, 3, 6, 8]])
+
+
+# from slices to patients
+
+
+def test_a_patient_is_the_larger_cluster_of_slices_and_nobody_is_dropped(song: Study) -> None:
+    rng = np.random.default_rng(0)
+    few, many = (centre + 0.01 * rng.standard_normal((n, 2)) for centre, n in ((9.0, 2), (1.0, 5)))
+    table = pd.DataFrame({"subject": ["t1"] * 7 + ["t0"], "slice": range(8), "area": [99, 98, 1, 1, 1, 1, 1, 3]})
+    found = deep_unet.SliceFeatures(np.r_[few, many, [[4.0, 5.0]]], table)
+    features = deep_unet.patient_features(song, {"arterial": found, "venous": found}, ["e0", "t0", "t1"])
+    assert features["subject"].tolist() == ["e0", "t0", "t1"]
+    assert list(features.columns[1:]) == [f"{p}__deep_{k:04d}" for p in ("arterial", "venous") for k in range(2)]
+    values = features.set_index("subject").to_numpy()
+    assert np.isnan(values[0]).all()
+    np.testing.assert_allclose(values[1], [4, 5, 4, 5])
+    np.testing.assert_allclose(values[2], np.tile(many.mean(axis=0), 2))
+    mean = deep_unet.patient_features(changed(song, aggregation="mean"), {"arterial": found}, ["t1"])
+    np.testing.assert_allclose(mean.to_numpy()[0, 1:].astype(float), np.r_[few, many].mean(axis=0))
+
+
+def test_a_case_that_fails_is_a_row_without_values_and_a_reason(
+    song: Study, cases: pd.DataFrame, tmp_path: Path
+) -> None:
+    cases.loc[row(cases, "t0", "venous"), "exclusion"] = "no tumour"
+    cases.loc[row(cases, "t1", "venous"), "mask"] = None
+    Path(cases.loc[row(cases, "e0", "arterial"), "image"]).write_text("no image")
+    cases.loc[row(cases, "s1", "arterial"), "exclusion"] = "motion"
+    found = run(song, cases.drop(index=row(cases, "e1", "venous")), tmp_path)
+    reasons = found.failed.set_index(["subject", "phase"])["reason"]
+    expected = {("t0", "venous"): "no tumour", ("t1", "venous"): "no preprocessed", ("e0", "arterial"): "e0_arterial"}
+    expected |= {("e1", "venous"): "no case in the venous", ("s1", "arterial"): "motion"}
+    assert set(reasons.index) == set(expected)
+    assert all(text in reasons[place] for place, text in expected.items())
+    values = found.features.set_index("subject")
+    assert list(values.index) == [*(f"e{i}" for i in range(EXTERNAL)), *(f"t{i}" for i in range(TRAIN))]
+    for phase in ("arterial", "venous"):
+        lost = [subject for subject, where in expected if where == phase and subject[0] != "s"]
+        part = values.filter(like=f"{phase}__")
+        assert part.loc[lost].isna().all(axis=None)
+        assert part.drop(index=lost).notna().all(axis=None)
+    assert found.facts["patients who trained the network"] == SEGMENTATION - 1
+    assert found.facts["patients with features"] == TRAIN + EXTERNAL
+    assert found.facts["features per phase"] == part.shape[1] == 32
+
+
+def test_nobody_with_slices_is_said_with_a_reason(song: Study, cases: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match=r"No patient has slices in the venous phase.*motion"):
+        deep_unet.case_slices(song, cases.assign(exclusion="motion"), "venous")
+
+
+def test_a_second_run_reads_what_the_first_one_kept(
+    song: Study, cases: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(song, cases, tmp_path)
+
+    def not_again(*_: Any) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(deep_unet, "bottleneck_features", not_again)
+    again = run(song, cases, tmp_path)
+    pd.testing.assert_frame_equal(first.features, again.features, check_exact=True)
+    assert not list(tmp_path.rglob(".partial*"))
+    Path(cases.loc[row(cases, "e0", "venous"), "image"]).unlink()
+    with pytest.raises(AssertionError, match="computed again"):
+        run(song, cases, tmp_path)
+
+
+def test_second_reading_where_the_region_follows_an_outline(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
+    assert run(song, cases, tmp_path / "rough").icc.empty
+    found = run(changed(song, roi="accurate"), cases, tmp_path / "accurate")
+    varying = found.features.drop(columns="subject").std() > 0
+    icc = found.icc.set_index("feature")["icc"]
+    assert (icc[varying[varying].index] > 1 - 1e-9).all()  # both readers drew the same
+    assert set(found.icc["n"]) == {TRAIN}
+    for place in cases.index[(cases["phase"] == "arterial") & (cases["cohort"] == "train")][:3]:
+        second = np.zeros(SHAPE, np.uint8)
+        second[3:5, 2:18, 2:6] = 1
+        written(second, Path(cases.loc[place, "mask_reader2"]))
+    worse = run(changed(song, roi="accurate"), cases, tmp_path / "worse").icc.set_index("feature")["icc"]
+    arterial = icc.filter(like="arterial__").dropna().index
+    assert (worse[arterial] < icc[arterial]).all()
+    assert worse.filter(like="venous__").equals(icc.filter(like="venous__"))
+
+
+def test_history_and_inputs_are_ready_for_the_figures(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
+    found = run(changed(song, max_epochs=2), cases, tmp_path)
+    assert set(found.history["metric"]) == {"loss", "Dice"}
+    assert found.history["epoch"].nunique() == 2
+    assert found.inputs["subject"].tolist() == [f"s{i}" for i in range(SEGMENTATION)]
+    stack, _ = deep_unet.case_slices(song, cases[cases["subject"] == "s0"], "arterial")
+    largest = int(stack.masks.sum(axis=(1, 2)).argmax())
+    np.testing.assert_array_equal(found.inputs["mask"].iloc[0], stack.masks[largest])
+    np.testing.assert_array_equal(found.inputs["image"].iloc[0], stack.images[largest, 0])
+
+
+def test_layers_and_who_trained_are_handed_on(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
+    found = run(song, cases, tmp_path)
+    assert found.layers["parameters"].sum() == sum(p.numel() for p in UNet2D(TINY["base_channels"]).parameters())
+    assert found.layers["output_shape"].iloc[4] == "2, 2, 32"  # 32 pixels halved four times, 16 times 2 channels
+    who = 'trained on 4 patients of the cohort "segmentation only", 25% of whom form the validation part'
+    assert who in curve_caption(found, "loss", "song2021")
+    assert curve_caption(found, "Dice", "song2021").startswith("Dice per epoch of 1 network trained")
+    leaking = changed(song, sampled_cases="as_published")
+    subjects = deep_unet.training_subjects(leaking, a_cohort())
+    assert deep_unet.trainers(leaking, a_cohort(), subjects).startswith(
+        '4 patients of the cohort "segmentation only" and 3 patients of the cohort "Hospital I", 25%'
+    )

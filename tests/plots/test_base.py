@@ -1,0 +1,97 @@
+"""Figures of several panels, prediction error, and the heat map of features by group."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.errors import InputError
+from radsupport.plots import base as figures
+from radsupport.plots import features as features_figures
+from radsupport.plots import style
+from radsupport.plots import survival as survival_figures
+
+
+def error_table(end: float = 24.0) -> pd.DataFrame:
+    time = np.linspace(1, end, 5)
+    null = pd.DataFrame({"model": "Kaplan–Meier", "time": time, "brier": 0.2})
+    return pd.concat([null, null.assign(model="Image", brier=0.15)], ignore_index=True)
+
+
+def flow() -> pd.DataFrame:
+    return pd.DataFrame({"source": ["low", "high"], "target": ["no event", "event"], "n": [10, 5]})
+
+
+def test_panels_carry_all_titles_and_alt_texts() -> None:
+    parts = [(f"part {i}", error_table(), {}) for i in range(3)]
+    found = figures.panels(survival_figures.prediction_error, parts)
+    assert [axes.get_title(loc="left") for axes in found.axes] == ["part 0", "part 1", "part 2"]
+    words = figures.description(found)
+    assert words.count("Brier score over time") == 3
+    assert "part 2" in words
+
+
+def test_panels_take_the_options_of_each_part() -> None:
+    parts = [("a", error_table(), {"time_unit": "years"}), ("b", error_table(), {})]
+    found = figures.panels(survival_figures.prediction_error, parts, columns=1)
+    assert [axes.get_xlabel() for axes in found.axes] == ["Time (years)", "Time (months)"]
+
+
+def test_no_panels_are_an_error() -> None:
+    with pytest.raises(InputError, match="at least one part"):
+        figures.panels(survival_figures.prediction_error, [])
+
+
+def test_prediction_error_names_the_last_values() -> None:
+    ax = survival_figures.prediction_error(error_table())
+    assert "at 24 months: Kaplan–Meier 0.200; Image 0.150" in figures.description(ax.figure)
+    assert [line.get_label() for line in ax.lines] == ["Kaplan–Meier", "Image"]
+    assert ax.get_ylim()[0] == 0
+
+
+def test_sankey_panels_share_colours_and_alt_text() -> None:
+    other = flow().iloc[::-1].reset_index(drop=True)
+    found = survival_figures.sankey_panels({"A (n = 15)": flow(), "B (n = 15)": other})
+    colours = [dict(zip(t.node.label, t.node.color, strict=True)) for t in found.data]
+    assert colours[0] == colours[1]
+    assert colours[0]["low"] == style.colour(0)
+    assert found.layout.meta["alt_text"].startswith("A (n = 15)")
+    assert "B (n = 15)" in found.layout.meta["alt_text"]
+    domains = [tuple(t.domain.y) for t in found.data]
+    assert domains[0][0] > domains[1][1]
+    with pytest.raises(InputError, match="no table"):
+        survival_figures.sankey_panels({})
+
+
+def heat(groups: list[str]) -> pd.DataFrame:
+    subjects = [f"s{i}" for i in range(len(groups))]
+    rows = [
+        {"feature": f, "subject": s, "group": g, "value": (1.0 if g == "high risk" else -1.0) * (f == "ct: a")}
+        for f in ("ct: a", "ct: b")
+        for s, g in zip(subjects, groups, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_heat_map_keeps_the_order_and_names_the_widest_gap() -> None:
+    table = heat(["low risk", "low risk", "high risk"])
+    ax = features_figures.feature_heat_map(table)
+    drawn = ax.images[0].get_array()
+    np.testing.assert_allclose(drawn[0], [-1, -1, 1])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["ct: a", "ct: b"]
+    words = figures.description(ax.figure)
+    assert "2 low risk, 1 high risk" in words
+    assert "ct: a" in words.split("widest difference of group means:")[1]
+
+
+def test_heat_map_of_one_group_has_no_gap() -> None:
+    words = figures.description(features_figures.feature_heat_map(heat(["low risk"] * 3)).figure)
+    assert "widest" not in words
+
+
+def test_heat_map_shows_missing_values_pale() -> None:
+    table = heat(["low risk", "high risk"])
+    table.loc[0, "value"] = np.nan
+    drawn = features_figures.feature_heat_map(table).images[0].get_array()
+    assert np.isnan(np.ma.filled(drawn, np.nan)[0, 0])

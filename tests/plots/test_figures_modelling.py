@@ -1,0 +1,89 @@
+"""The figures of the modelling chapter show the values of their tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.plots import base as base_figures
+from radsupport.plots import features as features_figures
+from radsupport.plots import models as figures
+
+
+def test_score_intervals_draws_value_interval_and_apparent(figure_case: Any) -> None:
+    table, _ = figure_case("score_intervals")
+    ax = figures.score_intervals(table)
+    ends = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 1.6]
+    assert np.array(ends) == pytest.approx(table[["ci_low", "ci_high"]].to_numpy())
+    assert ax.lines[-2].get_xdata() == pytest.approx(table["value"])
+    assert [t.get_text() for t in ax.get_yticklabels()] == table["signature"].tolist()
+    assert ax.get_xlim()[0] <= table["ci_low"].min()
+    without = figures.score_intervals(table.drop(columns="apparent"))
+    assert without.get_legend() is None
+
+
+def test_score_spread_marks_the_first_division_and_the_mean(figure_case: Any) -> None:
+    table, _ = figure_case("score_spread")
+    ax = figures.score_spread(table)
+    first = table[table["repeat"] == 0].set_index("signature")["score"]
+    filled = [c.get_offsets()[0][0] for c in ax.collections if len(c.get_offsets()) == 1]
+    assert sorted(filled) == pytest.approx(sorted(first))
+    means = [line.get_xdata()[0] for line in ax.lines if line.get_linewidth() == 1.4 and len(line.get_xdata())]
+    assert sorted(means) == pytest.approx(sorted(table.groupby("signature")["score"].mean()))
+
+
+def test_a_single_division_can_be_drawn() -> None:
+    one = pd.DataFrame({"signature": ["a"], "repeat": [0], "score": [0.7]})
+    assert "0.70 to 0.70" in base_figures.alt_text("score_spread", one)
+    assert figures.score_spread(one).get_yticklabels()[0].get_text() == "a"
+
+
+def test_learning_curve_draws_one_line_per_signature_and_judging(figure_case: Any) -> None:
+    table, _ = figure_case("learning_curve")
+    ax = figures.learning_curve(table.sample(frac=1, random_state=0))
+    lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert set(lines) == {"Radiomics, out of fold", "Radiomics, other cohorts", "Clinical, out of fold"}
+    own = table[(table["signature"] == "Clinical")]
+    assert lines["Clinical, out of fold"].get_ydata() == pytest.approx(own["value"])
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines.values()}
+    assert len(looks) == 3
+    assert len({line.get_marker() for line in lines.values()}) == 3
+    first, second = lines["Radiomics, out of fold"], lines["Radiomics, other cohorts"]
+    assert first.get_markerfacecolor() != second.get_markerfacecolor()
+    assert ax.get_legend().handlelength > 4
+
+
+def test_coefficient_path_names_what_it_is_told_to(figure_case: Any) -> None:
+    table, options = figure_case("coefficient_path")
+    wanted = ["V__feature_9", "V__feature_2"]
+    ax = figures.coefficient_path(table, **options, named=wanted)
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == set(wanted)
+    assert base_figures.alt_text("coefficient_path", table, named=wanted).endswith(
+        "named: V__feature_9 and V__feature_2."
+    )
+    assert figures.coefficient_path(table, named=[]).get_legend() is None
+    assert len(figures.coefficient_path(table).get_legend().get_texts()) == 5
+
+
+def test_penalty_error_marks_the_penalties(figure_case: Any) -> None:
+    table, options = figure_case("penalty_error")
+    ax = figures.penalty_error(table, **options)
+    marked = {line.get_label(): line.get_xdata()[0] for line in ax.lines if str(line.get_label()).startswith("λ")}
+    assert marked == options["chosen"]
+    assert ax.get_xlim()[0] > ax.get_xlim()[1]
+
+
+def test_long_names_of_a_triangle_are_numbered() -> None:
+    names = [f"arterial: wavelet-LLH glszm feature {i}" for i in range(4)]
+    pairs = pd.DataFrame([(names[i], names[j], 0.1 * (i + j)) for i in range(4) for j in range(i)],
+                         columns=["feature_a", "feature_b", "r"])  # fmt: skip
+    ax = features_figures.correlation_triangle(pairs)
+    rows = [t.get_text() for t in ax.get_yticklabels()]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "2", "3", "4"]
+    assert sorted(row.rsplit("  ", 1)[0] for row in rows) == names
+    shown = ax.images[0].get_array()
+    assert shown.shape == (4, 4)
+    assert np.ma.masked_invalid(shown).count() == 6

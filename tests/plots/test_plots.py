@@ -1,0 +1,312 @@
+"""Every figure draws what its table says, carries alt text, and refuses tables it can not draw."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.container import BarContainer
+
+from radsupport import plots as plots_figures
+from radsupport.errors import InputError
+from radsupport.plots import base as figures
+from radsupport.plots import features as features_figures
+from radsupport.plots import images as images_figures
+from radsupport.plots import models as models_figures
+from radsupport.plots import prediction as prediction_figures
+from radsupport.plots import style
+from radsupport.plots import survival as survival_figures
+from radsupport.plots.base import heat_map
+from radsupport.plots.models import label_rows
+from radsupport.plots.survival import at_risk
+from radsupport.wording import number
+
+
+def test_every_figure_has_a_case(figure_case: Any) -> None:
+    # panels and sankey_panels put several of the others together and have tests of their own
+    drawing = set(figures.__all__) - {"alt_text", "description", "panels", "sankey_panels"}
+    assert all(len(figure_case(name)[0]) for name in drawing)
+
+
+def test_draws_on_the_given_axes_with_title_and_alt_text(drawn_case: Any) -> None:
+    name, table, options = drawn_case
+    polar = "polar" if name == "radar" else None
+    fig, (ax,) = style.new_figure(projection=polar)
+    before = table.copy(deep=True)
+    returned = getattr(plots_figures, name)(table, ax, title="Title, external cohort", **options)
+    assert returned is ax
+    assert ax.get_title(loc="left") == "Title, external cohort"
+    assert ax.lines or ax.patches or ax.images or ax.collections or len(ax.texts) > 3
+    words = figures.alt_text(name, table, title="Title, external cohort", **options)
+    assert figures.description(fig) == words
+    assert words.startswith("Title, external cohort. ")
+    assert words.endswith(".")
+    assert not any(bad in words for bad in ("nan", "inf", "e+"))
+    pd.testing.assert_frame_equal(table, before)
+
+
+def test_no_two_texts_overlap(drawn_case: Any) -> None:
+    """Overlaps of more than a tenth of a text's area; ticks at a crossing of axes share a corner at most."""
+    name, table, options = drawn_case
+    ax = getattr(plots_figures, name)(table, title="Title", **options)
+    fig = ax.get_figure()
+    fig.savefig("/dev/null", format="png")
+    renderer = fig.canvas.get_renderer()
+    texts = [t for a in fig.axes for t in _texts(a)]
+    for nested in ax.child_axes:
+        texts += _texts(nested)
+    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts if t.get_text().strip() and t.get_visible()]
+    clashes = []
+    for i, (one, a) in enumerate(boxes):
+        for other, b in boxes[i + 1 :]:
+            width = min(a.x1, b.x1) - max(a.x0, b.x0)
+            height = min(a.y1, b.y1) - max(a.y0, b.y0)
+            if width > 0 and height > 0 and width * height > 0.1 * min(a.width * a.height, b.width * b.height):
+                clashes.append((one, other))
+    rotated = {t.get_text() for t in texts if t.get_rotation() not in {0.0, 90.0}}  # their boxes are larger than they
+    assert [pair for pair in clashes if not set(pair) <= rotated] == []
+
+
+def _texts(ax: Axes) -> list[Any]:
+    if not ax.axison:
+        return [*ax.texts, ax.title, ax._left_title]  # type: ignore[attr-defined]
+    ticks = []
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        ticks += [
+            tick.label1
+            for tick in axis.get_major_ticks()
+            if low - 1e-9 <= tick.get_loc() <= high + 1e-9 and tick.label1.get_visible()
+        ]
+    legend = ax.get_legend()
+    words = list(legend.get_texts()) if legend else []
+    return [*ax.texts, *ticks, *words, ax.xaxis.label, ax.yaxis.label, ax._left_title]  # type: ignore[attr-defined]
+
+
+def test_wrong_tables_are_refused(drawn_case: Any) -> None:
+    name, table, options = drawn_case
+    draw = getattr(plots_figures, name)
+    with pytest.raises(InputError, match="takes a DataFrame"):
+        draw([1, 2], **options)
+    if name != "histogram":
+        with pytest.raises(InputError) as caught:
+            draw(pd.DataFrame({"other": [1]}), **options)
+        assert len(caught.value.problems) >= 2
+        with pytest.raises(InputError, match="no rows"):
+            draw(table.iloc[:0], **options)
+
+
+def test_unknown_figure_has_no_alt_text() -> None:
+    with pytest.raises(InputError, match=r"no figure `pie`.*roc_curve"):
+        figures.alt_text("pie", pd.DataFrame({"a": [1]}))
+
+
+def test_roc_curve_draws_the_points_and_the_interval(figure_case: Any) -> None:
+    table, options = figure_case("roc_curve")
+    ax = prediction_figures.roc_curve(table, **options)
+    for name, part in table.groupby("signature"):
+        (line,) = [line for line in ax.lines if str(line.get_label()).startswith(f"{name}:")]
+        np.testing.assert_allclose(line.get_xdata(), 1 - part["specificity"])
+        np.testing.assert_allclose(line.get_ydata(), part["sensitivity"])
+        row = part.iloc[0]
+        assert f"{row['auc']:.2f} ({row['ci_low']:.2f}–{row['ci_high']:.2f})" in str(line.get_label())
+    low = table.assign(sensitivity=1 - table["sensitivity"], specificity=1 - table["specificity"])
+    for rows, below in ((table, False), (low, True)):  # a curve that runs far under the diagonal pushes the legend out
+        drawn = prediction_figures.roc_curve(rows, **options)
+        drawn.figure.canvas.draw()
+        assert (drawn.get_legend().get_window_extent().y1 < drawn.get_window_extent().y0) == below
+    assert "AUC (95% CI): DLR-A 0.82 (0.71–0.92)" in figures.alt_text("roc_curve", table)
+
+
+def test_kaplan_meier_steps_and_numbers_at_risk(figure_case: Any) -> None:
+    table, options = figure_case("kaplan_meier")
+    ax = survival_figures.kaplan_meier(table, at=[0, 12, 24], **options)
+    (curve,) = [line for line in ax.lines if line.get_label() == "High risk"]
+    assert curve.get_drawstyle() == "steps-post"
+    assert (curve.get_xdata()[0], curve.get_ydata()[0]) == (0, 1)  # type: ignore[index]
+    (below,) = ax.child_axes
+    shown = [text for text in below.texts if text.get_text().isdigit()]
+    expected = [
+        str(int((table.loc[table["group"] == group, "time"] >= time).sum()))
+        for group in ("Low risk", "High risk")
+        for time in (0, 12, 24)
+    ]
+    assert [text.get_text() for text in shown] == expected
+    assert below.get_shared_x_axes().joined(below, ax)  # the numbers stand under the ticks
+    assert ax.get_legend().get_title().get_text() == "Log-rank p < 0.001"
+    assert "median" not in figures.alt_text("kaplan_meier", table)  # a figure computes none
+    assert "median not reached" in figures.alt_text("kaplan_meier", table.assign(median=np.nan))
+
+
+def test_at_risk_counts_those_whose_follow_up_reaches_the_time() -> None:
+    part = pd.DataFrame({"time": [0.0, 2.0, 5.0], "n_risk": [10, 10, 4]})
+    assert at_risk(part, [0, 2, 2.1, 5, 5.1]) == [10, 10, 4, 4, 0]
+
+
+def test_forest_handles_reference_rows_infinite_limits_and_wrong_columns(figure_case: Any) -> None:
+    table, _ = figure_case("forest")
+    table.loc[len(table)] = ["Rare level", 9.0, 0.4, np.inf, 0.4]
+    ax = models_figures.forest(table)
+    squares = [float(line.get_xdata()[0]) for line in ax.lines if line.get_marker() == "s"]  # type: ignore[index]
+    assert squares == list(table["hr"].dropna())
+    assert any(text.get_text() == "9.00 (0.40–∞)" for text in ax.texts)
+    assert any(text.get_text() == "reference" for text in ax.texts)
+    with pytest.raises(InputError, match="one column of ratios"):
+        models_figures.forest(table.rename(columns={"hr": "coef"}))
+
+
+def test_forest_columns_do_not_touch_beside_long_names(figure_case: Any) -> None:
+    table, _ = figure_case("forest")
+    for name in (*table["covariate"], "a combination of signatures, all cohorts, pooled"):
+        ax = models_figures.forest(table.assign(covariate=name))
+        figure = ax.get_figure()
+        figure.canvas.draw()
+        heads = {text.get_text(): text.get_window_extent() for text in ax.texts}
+        ratio, p = heads["Hazard ratio (95% CI)"], heads["p"]
+        assert ratio.x1 + 4 < p.x0
+
+
+@pytest.mark.parametrize("cut_off", [0.02, 0.5, 0.98])
+def test_the_legend_of_a_waterfall_hides_no_bar(cut_off: float) -> None:
+    table = pd.DataFrame({"risk": np.linspace(0, 1, 90) ** 0.8, "label": np.arange(90) % 2})
+    ax = prediction_figures.waterfall(table, cut_off=cut_off, classes=("no mutation", "mutation"))
+    ax.get_figure().canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    assert not any(legend.overlaps(bar.get_window_extent()) for bar in ax.patches)
+
+
+def test_waterfall_stands_on_the_cut_off(figure_case: Any) -> None:
+    table, options = figure_case("waterfall")
+    ax = prediction_figures.waterfall(table, **options)
+    heights = np.concatenate([[bar.get_height() for bar in c] for c in ax.containers if isinstance(c, BarContainer)])
+    np.testing.assert_allclose(np.sort(heights), np.sort(table["risk"] - 0.47))
+
+
+def test_correlation_triangle_shows_each_pair_once_whichever_way_it_is_given(figure_case: Any) -> None:
+    table, _ = figure_case("correlation_triangle")
+    shown = features_figures.correlation_triangle(table).images[0].get_array()
+    n = 9
+    assert np.isfinite(np.ma.filled(shown, np.nan)).sum() == n * (n - 1) / 2
+    both = pd.concat([table, table.rename(columns={"feature_a": "feature_b", "feature_b": "feature_a"})])
+    again = features_figures.correlation_triangle(both).images[0].get_array()
+    np.testing.assert_array_equal(np.ma.filled(shown, np.nan), np.ma.filled(again, np.nan))
+
+
+def test_blocks_are_drawn_together(figure_case: Any) -> None:
+    table, _ = figure_case("correlation_blocks")
+    names = list(pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel()))
+    ax = features_figures.correlation_blocks(
+        table, blocks={name: "even" if int(name[-2:]) % 2 == 0 else "odd" for name in names}
+    )
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["odd (30)", "even (30)"]
+    assert len(ax.patches) == 2
+
+
+def test_decision_curve_names_the_models_and_where_they_help(figure_case: Any) -> None:
+    table, _ = figure_case("decision_curve")
+    ax = prediction_figures.decision_curve(table, names={"Clinical": "Clinical model"})
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["DLR-V", "Clinical model", "Treat all", "Treat none"]
+    useless = table[table["strategy"] != "DLR-V"].assign(
+        net_benefit=lambda t: t["net_benefit"].where(t["strategy"] != "Clinical", -0.1)
+    )
+    assert "Clinical nowhere" in figures.alt_text("decision_curve", useless)
+
+
+def test_confusion_matrix_shows_counts_and_row_shares(figure_case: Any) -> None:
+    table, options = figure_case("confusion_matrix")
+    ax = prediction_figures.confusion_matrix(table, **options)
+    assert [text.get_text() for text in ax.texts] == ["24\n(77%)", "7\n(23%)", "5\n(20%)", "20\n(80%)"]
+    with pytest.raises(InputError, match="one row"):
+        prediction_figures.confusion_matrix(pd.concat([table, table]))
+    none = prediction_figures.confusion_matrix(table.assign(fn=0, tp=0))
+    assert none.texts[-1].get_text() == "0\n(0%)"
+
+
+def test_radar_needs_polar_axes_and_complete_metrics(figure_case: Any) -> None:
+    table, _ = figure_case("radar")
+    with pytest.raises(InputError, match="projection='polar'"):
+        prediction_figures.radar(table, style.new_figure()[1][0])
+    with pytest.raises(InputError, match="three metrics"):
+        prediction_figures.radar(table.iloc[:-1])
+
+
+def test_contact_sheet_checks_shapes_and_says_which_mask_is_empty(figure_case: Any) -> None:
+    table, _ = figure_case("contact_sheet")
+    ax = images_figures.contact_sheet(table, columns=3)
+    assert len(ax.images) == 7
+    assert len(ax.collections) == 6  # one outline for each mask but the empty one
+    assert "no mask in synthetic-006" in figures.description(ax.get_figure())  # type: ignore[arg-type]
+    table["mask"] = [np.zeros((3, 3)), *table["mask"].iloc[1:]]
+    with pytest.raises(InputError, match="synthetic-001"):
+        images_figures.contact_sheet(table)
+
+
+def test_one_axes_shows_one_covariate_and_a_known_metric(figure_case: Any) -> None:
+    table, options = figure_case("schoenfeld")
+    with pytest.raises(InputError, match="one covariate"):
+        survival_figures.schoenfeld(pd.concat([table, table.assign(covariate="age")]), **options)
+    table, _ = figure_case("training_curve")
+    with pytest.raises(InputError, match="it has loss, Dice"):
+        images_figures.training_curve(table, metric="AUC")
+    with pytest.raises(InputError, match="no values in a column `r`"):
+        features_figures.histogram(pd.DataFrame({"p": [0.1]}), column="r")
+
+
+def test_sankey_keeps_flows_and_describes_itself(figure_case: Any) -> None:
+    table, _ = figure_case("sankey")
+    fig = survival_figures.sankey(table, title="Risk groups")
+    assert isinstance(fig, go.Figure)
+    assert list(fig.data[0].link.value) == list(table["n"])
+    names = list(fig.data[0].node.label)
+    assert [names[i] for i in fig.data[0].link.target] == list(table["target"])
+    assert "low (model) to low (biopsy) 61" in fig.layout.meta["alt_text"]
+    with pytest.raises(InputError):
+        survival_figures.sankey(table.drop(columns="n"))
+
+
+def test_heat_map_text_is_readable_on_every_cell() -> None:
+    values = np.linspace(-1, 1, 41)[None, :]
+    ax = style.new_figure()[1][0]
+    labels = np.array([["x"] * 41], dtype=object)
+    image = heat_map(ax, values, ["r"], list(range(41)), labels, style.DIVERGING, (-1, 1))
+
+    def luminance(colour: Any) -> float:
+        c = np.array(to_rgb(colour))
+        return float(np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+    for text, value in zip(ax.texts, values[0], strict=True):
+        ground, ink = luminance(image.cmap(image.norm(value))), luminance(text.get_color())  # type: ignore[call-overload]
+        contrast = (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05)
+        assert contrast >= 4.5, value  # WCAG AA
+
+
+def test_tick_labels_go_below_then_above_then_nowhere() -> None:
+    assert label_rows([0, 100], ["aa", "bb"], ("below", "above")) == ["below", "below"]
+    assert label_rows([0, 4, 8], ["aaaa", "bbbb", "cccc"], ("below", "above")) == ["below", "above", None]
+    assert label_rows([0, 4], ["aaaa", "bbbb"], ("below",)) == ["below", None]
+
+
+def test_the_words_of_a_path_count_features_only_where_the_path_was_fitted(figure_case: Any) -> None:
+    table, _ = figure_case("coefficient_path")
+    on = float(table["lambda"].unique()[20])
+    kept = int((table.loc[table["lambda"] == on, "coefficient"] != 0).sum())
+    words = {value: figures.alt_text("coefficient_path", table, chosen={"λ used": value}) for value in (on, on * 1.03)}
+    assert f"λ used {number(on, 2)} keeps {kept} features" in words[on]
+    assert "keeps" not in words[on * 1.03]
+
+
+def test_three_long_cohort_names_stand_side_by_side_under_boxes() -> None:
+    names = ["training, out of fold", "internal validation", "external validation"]
+    table = pd.DataFrame({"cohort": np.repeat(names, 4), "risk": np.arange(12.0), "label": [0, 0, 1, 1] * 3})
+    ax = prediction_figures.risk_boxplot(table)
+    ax.figure.canvas.draw()
+    spans = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(spans))
+    assert all("\n" in label.get_text().partition("\n(n")[0] for label in ax.get_xticklabels())

@@ -1,0 +1,85 @@
+"""The look: saved files are vector, repeatable, and colours stay apart for the colour-blind."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from radsupport.errors import InputError
+from radsupport.plots import models as figures
+from radsupport.plots import style
+
+
+def test_save_writes_repeatable_vector_files(tmp_path: Path, figure_case: Any) -> None:
+    table, options = figure_case("forest")
+    contents = []
+    for run in ("a", "b"):
+        fig = figures.forest(table, title="Forest", **options).get_figure()
+        paths = style.save(fig, tmp_path / run / "deep" / "forest.v1.png")  # type: ignore[arg-type]
+        assert [path.name for path in paths] == ["forest.v1.svg", "forest.v1.pdf"]
+        contents.append([path.read_bytes() for path in paths])
+    assert contents[0] == contents[1]
+    svg, pdf = contents[0]
+    assert b"<path" in svg
+    assert b"<image" not in svg
+    assert b"<text" not in svg  # letters are outlines, whatever fonts the reader has
+    assert pdf.startswith(b"%PDF")
+
+
+def test_save_refuses_what_is_no_figure(tmp_path: Path) -> None:
+    for wrong in (Figure(), "figure"):
+        with pytest.raises(InputError, match="at least one axes"):
+            style.save(wrong, tmp_path / "x")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_outside_the_context_are_left_alone() -> None:
+    before = dict(mpl.rcParams)
+    with style.context():
+        assert mpl.rcParams["axes.spines.top"] is False
+    assert dict(mpl.rcParams) == before
+    with mpl.rc_context():
+        style.apply()
+        assert mpl.rcParams["axes.spines.top"] is False
+
+
+# Full protanopia and deuteranopia as matrices on linear RGB (Viénot, Brettel & Mollon 1999).
+_VISION = {
+    "normal": np.eye(3),
+    "protanopia": np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]),
+    "deuteranopia": np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]),
+}
+
+
+def _lab(colour: str, vision: str) -> np.ndarray[Any, Any]:
+    c = np.array(to_rgb(colour))
+    linear = _VISION[vision] @ np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(np.clip(to_xyz @ linear / np.array([0.9505, 1.0, 1.089]), 1e-6, None))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", list(_VISION))
+def test_first_colours_stay_apart_under_colour_vision_deficiency(vision: str) -> None:
+    """Distance in CIELAB of at least 15 (about 2 is just noticeable); lines differ in dash as well."""
+    for one, other in combinations(style.PALETTE, 2):
+        assert np.linalg.norm(_lab(one, vision) - _lab(other, vision)) > 15, (one, other)
+    looks = {(style.colour(i), str(style.dash(i)), style.marker(i)) for i in range(7)}
+    assert len({dash for _, dash, _ in looks}) >= 6
+
+
+def test_new_figure_stays_out_of_pyplot() -> None:
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    fig, axes = style.new_figure(2, 2)
+    assert len(axes) == 4
+    assert plt.get_fignums() == before  # the notebook would show it twice
+    assert tuple(fig.get_size_inches()) == (12.0, 8.4)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radsupport.errors import InputError
+from radsupport.stats.cox import (
+    cumulative_hazard,
+    deviance_residuals,
+    fit_cox,
+    martingale_residuals,
+    predict_survival,
+    survival_interval,
+)
+from radsupport.stats.survival_curves import kaplan_meier
+
+FILES = Path(__file__).parents[1] / "golden" / "statistics"
+CASES = sorted(path.stem for path in FILES.glob("cox__*.json"))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_prediction_and_residuals_equal_r(case, ties, r_values, r_table, agree):
+    reference = r_values(case)
+    table, params, values = r_table(reference["dataset"][0]), reference["params"], reference["values"][ties]
+    fit = fit_cox(table, params["time"], params["status"], params["terms"], ties)
+    expected = values["predicted_survival"]
+    rows = fit.data.iloc[np.array(expected["subject_rows_1based_of_complete_cases"]) - 1]
+    agree(predict_survival(fit, rows, expected["times"]), expected["survival_default_survfit"], rtol=1e-6)
+    for found, name in zip(survival_interval(fit, rows, expected["times"]), ("lower_log", "upper_log"), strict=True):
+        agree(found, expected[name], rtol=1e-6)
+    zero = values["cumulative_baseline_hazard_all_covariates_zero"]
+    agree(cumulative_hazard(fit, zero["times"]) * np.exp(-fit.means @ fit.coef), zero["H0"], rtol=1e-6)
+    agree(
+        fit.linear_predictor(fit.data.head(5), centred=False), values["linear_predictor_first5"]["reference_zero"], 1e-6
+    )
+    agree(martingale_residuals(fit)[:5], values["martingale_residuals_first5"], rtol=1e-6)
+    agree(deviance_residuals(fit)[:5], values["deviance_residuals_first5"], rtol=1e-6)
+
+
+def test_survival_is_a_step_function_that_ends_with_follow_up(cohort):
+    fit = fit_cox(cohort, "time", "event", ["x"])
+    events = np.sort(cohort.time[cohort.event == 1].unique())
+    between = (events[3] + events[4]) / 2
+    found = predict_survival(fit, cohort.head(2), [0, events[3], between, cohort.time.max(), cohort.time.max() + 1])
+    assert (found.iloc[:, 0] == 1).all()
+    assert found.iloc[:, 1].equals(found.iloc[:, 2].rename(found.columns[1]))
+    assert found.iloc[:, 3].notna().all()
+    assert found.iloc[:, 4].isna().all()
+    assert found.index.equals(cohort.head(2).index)
+
+
+def test_without_covariates_breslow_is_the_exponential_of_nelson_aalen(cohort):
+    fit = fit_cox(cohort, "time", "event", [], "breslow")
+    curve = kaplan_meier(cohort.time, cohort.event).curve
+    nelson = np.cumsum(curve["n_event"] / curve["n_risk"])
+    found = predict_survival(fit, cohort.head(1), curve["time"])
+    np.testing.assert_allclose(found.iloc[0], np.exp(-nelson), rtol=1e-12)
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_martingale_residuals_sum_to_zero(cohort, ties):
+    assert martingale_residuals(fit_cox(cohort, "time", "event", ["x", "g"], ties)).sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_rows_that_do_not_fit_the_model_are_refused_with_all_reasons(cohort):
+    fit = fit_cox(cohort, "time", "event", ["x", "g"])
+    with pytest.raises(InputError) as caught:
+        predict_survival(fit, cohort.head(2).assign(x=np.nan, g="new"), [1])
+    assert {problem.column for problem in caught.value.problems} == {"x", "g"}
+    with pytest.raises(InputError, match="missing"):
+        predict_survival(fit, cohort[["x"]], [1])
+    with pytest.raises(InputError, match="negative"):
+        predict_survival(fit, cohort.head(1), [-1])
+
+
+def test_a_level_absent_from_the_training_fold_is_an_error_at_prediction(cohort):
+    fold = cohort[cohort.g != "c"]
+    fit = fit_cox(fold, "time", "event", ["x", "g"])
+    with pytest.raises(InputError, match="level the model does not know"):
+        predict_survival(fit, cohort[cohort.g == "c"], [1])
+
+
+def test_interval_surrounds_the_estimate(cohort):
+    fit = fit_cox(cohort, "time", "event", ["x", "g"])
+    low, high = survival_interval(fit, cohort.head(5), [5, 10])
+    estimate = predict_survival(fit, cohort.head(5), [5, 10])
+    assert ((low < estimate) & (estimate < high)).to_numpy().all()

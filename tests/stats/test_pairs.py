@@ -1,0 +1,108 @@
+"""Paired tests and correlations against R."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.stats import correlation
+from radsupport.stats.groups import compare_paired
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "statistics"
+
+
+def stems(topic):
+    return sorted(f.stem for f in GOLDEN.glob(f"{topic}__*.json"))
+
+
+@pytest.mark.parametrize("stem", stems("correlation"))
+def test_correlation_equals_r(stem, r_values, r_table):
+    reference = r_values(stem)
+    params, expected = reference["params"], reference["values"]
+    table = r_table(reference["dataset"][0])[[params["x"], params["y"]]]
+    keys = {"pearson": ("r", "p"), "spearman": ("rho", "p_t_approximation"), "kendall": ("tau", "p_normal")}
+    for method, (r, p) in keys.items():
+        theirs = expected["kendall_tau_b" if method == "kendall" else method]
+        found = correlation.correlate(table[params["x"]], table[params["y"]], method)
+        assert found.n == expected["n"]
+        assert found.r == pytest.approx(theirs[r], rel=1e-9)
+        assert found.p == pytest.approx(theirs[p], rel=1e-8)
+        row = correlation.correlation_table(table, method).iloc[0]
+        assert [row["r"], row["p"], row["n"]] == pytest.approx([theirs[r], theirs[p], expected["n"]], rel=1e-8)
+    pearson = correlation.correlate(table[params["x"]], table[params["y"]])
+    assert [pearson.ci_low, pearson.ci_high] == pytest.approx(expected["pearson"]["ci95"], rel=1e-9)
+
+
+@pytest.mark.parametrize("stem", stems("paired"))
+def test_pairs_equal_r(stem, r_values, r_table):
+    reference = r_values(stem)
+    expected = reference["values"]
+    table = r_table(reference["dataset"][0])
+    a, b = (table[reference["params"][k]] for k in ("a", "b"))
+    found = compare_paired(a, b, "paired_t")
+    assert found.n == expected["n"]
+    assert found.statistic == pytest.approx(expected["paired_t"]["t"], rel=1e-9)
+    assert (found.df, found.difference) == pytest.approx(
+        (expected["paired_t"]["df"], expected["paired_t"]["mean_difference"]), rel=1e-9
+    )
+    assert found.p == pytest.approx(expected["paired_t"]["p"], rel=1e-8)
+    ranks, signed = expected["wilcoxon_signed_rank"], compare_paired(a, b, "wilcoxon")
+    assert signed.statistic == ranks["V"]
+    exact = ranks["p_exact_or_null"]
+    assert signed.p == pytest.approx(ranks["p_normal_with_continuity"] if exact is None else exact, rel=1e-8)
+
+
+def test_signed_rank_is_exact_without_ties():
+    a = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
+    b = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
+    found = compare_paired(a, b, "wilcoxon")
+    # R's wilcox.test help page: Hollander & Wolfe's depression data, V = 40, two-sided p = 0.0390625.
+    assert (found.statistic, found.p) == (40, pytest.approx(0.0390625, rel=1e-12))
+
+
+def test_degenerate_pairs_and_correlations():
+    with pytest.raises(NotEstimableError, match="do not vary"):
+        compare_paired([1, 2, 3], [0, 1, 2])
+    assert compare_paired([1, 2, 3, 5], [0, 1, 2, 4], "wilcoxon").statistic == 10
+    with pytest.raises(NotEstimableError, match="do not vary"):
+        compare_paired([1, 2, 3], [1, 2, 3], "wilcoxon")
+    with pytest.raises(InputError, match="shapes"):
+        compare_paired([1, 2], [1, 2, 3])
+    with pytest.raises(InputError, match="test"):
+        compare_paired([1, 2], [2, 2], "sign")
+    found = compare_paired([1, 2, np.nan, 9], [0, 3, 1, 4])
+    assert (found.n, found.n_missing) == (3, 1)
+    assert compare_paired([1, 2], [0, 4]).test == "wilcoxon"
+    with pytest.raises(NotEstimableError, match="correlation"):
+        correlation.correlate([1, 1, 1], [1, 2, 3])
+    with pytest.raises(NotEstimableError, match="correlation"):
+        correlation.correlate([1, 2, np.nan], [1, 2, 3])
+    with pytest.raises(InputError, match="method"):
+        correlation.correlate([1, 2, 3], [1, 2, 3], "phi")
+    with pytest.raises(InputError, match="shapes"):
+        correlation.correlate([1, 2, 3], [1, 2])
+    perfect = correlation.correlate([1, 2, 3, 4], [2, 4, 6, 8])
+    assert (perfect.r, perfect.p) == (pytest.approx(1), pytest.approx(0, abs=1e-12))
+
+
+@pytest.mark.parametrize("method", correlation.METHODS)
+def test_every_pair_equals_one_by_one(method):
+    rng = np.random.default_rng(2)
+    X = pd.DataFrame(rng.normal(size=(75, 6)) + rng.normal(size=(75, 1)), columns=[f"f{i}" for i in range(6)])
+    X.iloc[:5, 2], X["f1"], X["f5"] = np.nan, X["f1"].round(1), 3.0
+    found = correlation.correlation_table(X.rename(columns={"f5": "constant"}), method)
+    assert len(found) == 15
+    for row in found.itertuples():
+        if "constant" in (row.feature_a, row.feature_b):
+            assert np.isnan([row.r, row.p]).all()
+            continue
+        single = correlation.correlate(X[row.feature_a], X[row.feature_b], method)
+        assert [row.r, row.p, row.n] == pytest.approx([single.r, single.p, single.n], rel=1e-8)
+    with pytest.raises(InputError, match="at least two"):
+        correlation.correlation_table(X[["f0"]], method)
+    with pytest.raises(InputError, match="method"):
+        correlation.correlation_table(X, "phi")

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lifelines import KaplanMeierFitter
+
+from radsupport.errors import InputError
+from radsupport.stats.survival_curves import kaplan_meier, median_follow_up
+
+FILES = Path(__file__).parents[1] / "golden" / "statistics"
+CASES = sorted(path.stem for path in FILES.glob("km__*.json"))
+
+
+def groups(case, r_values, r_table):
+    reference = r_values(case)
+    table, params = r_table(reference["dataset"][0]), reference["params"]
+    for level, values in reference["values"]["groups"].items():
+        chosen = table if not params.get("group") else table[table[params["group"]].astype(str) == level]
+        yield chosen[params["time"]], chosen[params["status"]], params, values
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("conf_type", ["plain", "log", "log-log"])
+def test_survival_limits_and_quantiles_equal_r(case, conf_type, r_values, r_table, agree):
+    for time, event, params, values in groups(case, r_values, r_table):
+        found = kaplan_meier(time, event, params["times"], conf_type)
+        limits, quantiles = values[f"conf_{conf_type.replace('-', '_')}"], found.quantile([0.25, 0.5, 0.75])
+        assert (found.n, found.n_events) == (values["n"], values["events"])
+        agree(found.at_times["n_risk"], values["at_times"]["n_risk"])
+        agree(found.at_times["survival"], values["at_times"]["survival"])
+        agree(found.at_times["se"], values["at_times"]["greenwood_se_of_survival"])
+        agree(found.at_times["ci_low"], limits["lower"])
+        agree(found.at_times["ci_high"], limits["upper"])
+        agree(quantiles["time"], limits["quantiles"]["time"])
+        agree(quantiles["ci_low"], limits["quantiles"]["lower"])
+        agree(quantiles["ci_high"], limits["quantiles"]["upper"])
+        agree([found.median, found.median_low, found.median_high], quantiles.iloc[1, 1:].tolist())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_curve_and_follow_up_equal_r(case, r_values, r_table, agree):
+    for time, event, _, values in groups(case, r_values, r_table):
+        agree(float(median_follow_up(time, event)), values["reverse_km_median_follow_up"])
+        if "curve" not in values:
+            continue
+        curve = kaplan_meier(time, event).curve
+        alive = curve["survival"] > 0  # R writes Inf for the SE of log S where S is 0; that of S is not defined there
+        for column in ("time", "n_risk", "n_event", "n_censor", "survival"):
+            agree(curve[column], values["curve"][column])
+        agree((curve["se"] / curve["survival"])[alive], np.array(values["curve"]["se_log_survival"])[alive])
+
+
+def test_median_is_the_middle_of_a_flat_half():
+    assert kaplan_meier([1, 2, 3, 4], [1, 1, 1, 1]).median == 2.5
+    assert (
+        kaplan_meier([1, 2, 5], [1, 0, 0]).quantile(1 / 3)["time"].item() == 3.0
+    )  # to the last time where it stays flat
+
+
+def test_median_does_not_exist_where_the_curve_stays_above_half():
+    found = kaplan_meier([1, 2, 3, 4, 5], [1, 0, 0, 0, 0])
+    assert np.isnan(found.median)
+    assert np.isnan(found.median_high)
+
+
+def test_all_censored():
+    found = kaplan_meier([3, 1, 2], [0, 0, 0], [2])
+    assert (found.curve["survival"] == 1).all()
+    assert np.isnan(found.median)
+    assert found.at_times.loc[0, ["survival", "se", "ci_low", "ci_high"]].tolist() == [1, 0, 1, 1]
+
+
+def test_all_events_at_one_time():
+    found = kaplan_meier([2, 2, 2], [1, 1, 1], [1, 2])
+    assert found.median == 2
+    assert found.at_times["survival"].tolist() == [1, 0]
+    assert np.isnan(found.at_times["ci_low"].iloc[1])
+
+
+def test_beyond_follow_up_nobody_is_at_risk():
+    row = kaplan_meier([1, 2, 3], [1, 0, 0], [10]).at_times.iloc[0]
+    assert (row["n_risk"], row["survival"]) == (0, pytest.approx(2 / 3))
+
+
+def test_times_that_differ_by_rounding_are_ties():
+    assert len(kaplan_meier([0.1 + 0.2, 0.3, 1.0], [1, 1, 0]).curve) == 2
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=30))
+def test_without_censoring_it_is_the_empirical_survival(times):
+    found = kaplan_meier(times, np.ones(len(times)), [3.5])
+    assert found.at_times["survival"].item() == pytest.approx(np.mean(np.array(times) > 3.5), abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 1)), min_size=2, max_size=40))
+def test_same_curve_as_lifelines(subjects):
+    time, event = np.array(subjects, float).T
+    found = kaplan_meier(time, event).curve
+    other = KaplanMeierFitter().fit(time, event).survival_function_.iloc[:, 0]
+    np.testing.assert_allclose(found["survival"], other.loc[found["time"]], atol=1e-12)
+    assert (np.diff(found["survival"]) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("time", "event", "options"),
+    [
+        ([], [], {}),
+        ([1, np.nan], [1, 1], {}),
+        ([1, -2], [1, 1], {}),
+        ([1, 2], [1, 2], {}),
+        ([1, 2], [1], {}),
+        ([1, 2], [1, 1], {"conf_type": "arcsin"}),
+        ([1, 2], [1, 1], {"times": [-1]}),
+        ([1, 2], [1, 1], {"level": 95}),
+    ],
+)
+def test_bad_input_is_refused(time, event, options):
+    with pytest.raises(InputError):
+        kaplan_meier(time, event, **options)
+
+
+def test_shares_outside_0_and_1_are_refused():
+    with pytest.raises(InputError, match="shares"):
+        kaplan_meier([1, 2], [1, 1]).quantile([0.5, 50])

@@ -1,0 +1,104 @@
+"""Work on many cases: order, errors, lost processes, Dask."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import SimpleITK as sitk
+from cloudpickle import register_pickle_by_value
+from distributed import LocalCluster
+
+from radsupport.errors import InputError
+from radsupport.parallel import LostWorkerError, map_cases
+
+register_pickle_by_value(sys.modules[__name__])  # workers can not import a test module
+
+
+def square_slowly(item: int) -> int:
+    time.sleep(0.05 * (item % 3))
+    return item * item
+
+
+def itk_threads(_: int) -> tuple[int, int]:
+    return os.getpid(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+
+
+def die_on_three(item: int) -> int:
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def fail_on_two(item: int) -> int:
+    if item == 2:
+        raise ValueError("two is wrong")
+    return item
+
+
+def reason_of(item: int, reason: str) -> str:
+    return f"{item}: {reason}"
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_results_come_in_the_order_of_the_items(n_jobs: int) -> None:
+    assert map_cases(square_slowly, range(7), n_jobs, progress=False) == [i * i for i in range(7)]
+
+
+def test_no_items_give_no_results() -> None:
+    assert map_cases(square_slowly, [], 2, progress=False) == []
+
+
+def test_every_process_gets_one_itk_thread() -> None:
+    found = map_cases(itk_threads, range(6), 2, progress=False)
+    assert {threads for _, threads in found} == {1}
+    assert os.getpid() not in {pid for pid, _ in found}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_error_of_the_function_is_raised(n_jobs: int) -> None:
+    with pytest.raises(ValueError, match="two is wrong"):
+        map_cases(fail_on_two, range(5), n_jobs, progress=False)
+
+
+def test_a_process_that_dies_takes_no_other_case_with_it() -> None:
+    found = map_cases(die_on_three, range(6), 2, progress=False, on_lost=reason_of)
+    assert found[:3] + found[4:] == [0, 1, 2, 4, 5]
+    assert "died" in str(found[3])
+
+
+def test_a_process_that_dies_is_an_error_where_nothing_else_was_asked_for() -> None:
+    with pytest.raises(LostWorkerError, match="Item 3"):
+        map_cases(die_on_three, range(4), 2, progress=False)
+
+
+def test_no_jobs_and_an_absent_scheduler_are_refused() -> None:
+    with pytest.raises(InputError, match="`n_jobs` is 0"):
+        map_cases(square_slowly, [1], 0)
+    with pytest.raises(InputError, match="does not answer"):
+        map_cases(square_slowly, [1], scheduler="nonsense://here:1", progress=False)
+
+
+def test_a_dask_scheduler_gives_the_same_results(scheduler: str) -> None:
+    assert map_cases(square_slowly, range(7), scheduler=scheduler, progress=False) == [i * i for i in range(7)]
+    with pytest.raises(ValueError, match="two is wrong"):
+        map_cases(fail_on_two, range(5), scheduler=scheduler, progress=False)
+
+
+def test_progress_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    map_cases(square_slowly, range(3), progress=True, description="squares")
+    assert "squares" in capsys.readouterr().err
+    map_cases(square_slowly, range(3), progress=False)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,192 @@
+"""The four tables between chapters and the chapter files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radsupport.errors import ContractError
+from radsupport.tables import read_chapter_json, read_table, validate_table, write_chapter_json, write_table
+
+
+def cohort() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "subject": ["a", "b", "c"],
+            "center": ["X", "X", "Y"],
+            "cohort": ["train", "train", "segmentation"],
+            "label": [0, 1, np.nan],
+            "time": [12.0, 3.5, np.nan],
+            "event": [0, 1, np.nan],
+            "grade": pd.Categorical(["Low", "High", None], ["Low", "High"]),
+        }
+    )
+
+
+def predictions() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "subject": ["a", "b"],
+            "cohort": "train",
+            "signature": "Radiomics",
+            "kind": "out_of_fold",
+            "fold": [1, 2],
+            "risk": [0.1, 0.9],
+            "label": [0, 1],
+        }
+    )
+
+
+def cases() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "subject": ["a", "a"],
+            "phase": ["arterial", "venous"],
+            "image": ["i.nii.gz", None],
+            "mask": ["m.nii.gz", None],
+            "voxels": [812, np.nan],
+            "spacing_x_mm": [1.0, np.nan],
+            "hu_mean": [61.0, np.nan],
+            "exclusion": ["", "the mask is empty"],
+        }
+    )
+
+
+def features() -> pd.DataFrame:
+    return pd.DataFrame({"subject": ["a", "b"], "ct__volume": [3, 4], "ct__mean": [0.5, np.nan]})
+
+
+TABLES = {"cohort": cohort, "cases": cases, "features_radiomics": features, "predictions": predictions}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_is_written_is_read_again(name: str, tmp_path: Path) -> None:
+    table = TABLES[name]()
+    path = write_table(table, name, tmp_path / "results")
+    again = read_table(name, tmp_path / "results")
+    pd.testing.assert_frame_equal(again, table, check_dtype=False)
+    assert [p.name for p in path.parent.iterdir()] == [f"{name}.parquet"]
+
+
+def test_types_are_those_of_the_contract() -> None:
+    assert validate_table(features(), "features_deep").dtypes["ct__volume"] == "float64"
+    assert validate_table(cohort(), "cohort").dtypes["label"] == "float64"
+
+
+def test_all_problems_of_a_cohort_are_listed_at_once() -> None:
+    table = cohort().assign(
+        subject=["a", "a", "c"], cohort=["train", "test", "train"], label=[0, 2, np.nan], time=[12.0, -1.0, np.nan]
+    )
+    with pytest.raises(ContractError) as caught:
+        validate_table(table.drop(columns="center"), "cohort", "cohort.parquet")
+    text = str(caught.value)
+    for part in (
+        "column center] this column is missing",
+        "row 2, 3, column subject, value a] the same subject twice",
+        "row 3, column cohort, value test] a cohort other than",
+        "row 3, column label, value 2.0] a value other than 0 and 1",
+        "row 3, column time, value -1.0] a negative follow-up",
+        "row 4] a subject without label and without time and event",
+    ):
+        assert part in text
+    assert len(caught.value.problems) == 6
+    assert all(problem.file == "cohort.parquet" for problem in caught.value.problems)
+
+
+def test_time_without_event_is_refused() -> None:
+    with pytest.raises(ContractError, match="time without event"):
+        validate_table(cohort().assign(event=[0, np.nan, np.nan]), "cohort")
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "part"),
+    [
+        ("features_x", features().assign(age=[60, 61]), "column age] this column does not belong here"),
+        ("features_x", features().assign(ct__mean=[0.5, np.inf]), "column ct__mean, value inf] an infinite value"),
+        ("features_x", features().assign(ct__mean=["0.5", "x"]), "not of type 'float64'"),
+        ("features_x", features().assign(subject=["a", "a"]), "the same subject twice"),
+        ("cases", cases().assign(phase="arterial"), "the same key twice"),
+        ("cases", cases().assign(spacing_x_mm=[0.0, 1.0]), "a spacing that is not positive"),
+        ("predictions", predictions().assign(risk=[0.1, np.nan]), "column risk] a missing value"),
+        ("predictions", predictions().assign(kind="train"), "a kind other than"),
+        ("predictions", predictions().assign(subject="a"), "the same key twice"),
+    ],
+)
+def test_each_rule_is_kept(name: str, table: pd.DataFrame, part: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        validate_table(table, name)
+    assert part in str(caught.value)
+
+
+def test_a_refused_table_leaves_the_old_file(tmp_path: Path) -> None:
+    write_table(predictions(), "predictions", tmp_path)
+    before = (tmp_path / "predictions.parquet").read_bytes()
+    with pytest.raises(ContractError):
+        write_table(predictions().drop(columns="risk"), "predictions", tmp_path)
+    assert (tmp_path / "predictions.parquet").read_bytes() == before
+
+
+def test_missing_or_foreign_files_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="run the chapter that writes it"):
+        read_table("cohort", tmp_path)
+    with pytest.raises(ContractError, match=r"features_<source>"):
+        read_table("cohorts", tmp_path)
+    (tmp_path / "cohort.parquet").write_text("no parquet", encoding="utf-8")
+    with pytest.raises(ContractError, match="can not be read"):
+        read_table("cohort", tmp_path)
+
+
+@settings(max_examples=40, deadline=None)  # pandera is slow on a busy machine
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 1.0]), st.floats(0, 500), st.sampled_from([0.0, 1.0])), min_size=1, max_size=20
+    )
+)
+def test_every_complete_outcome_is_a_valid_cohort(outcomes: list[tuple[float, float, float]]) -> None:
+    table = pd.DataFrame(outcomes, columns=["label", "time", "event"])
+    table.insert(0, "subject", [f"s{i}" for i in range(len(table))])
+    table = table.assign(center="X", cohort="train")
+    pd.testing.assert_frame_equal(validate_table(table, "cohort"), table)
+
+
+def test_chapter_file_keeps_numbers_seed_versions_and_hashes(tmp_path: Path) -> None:
+    source = tmp_path / "predictions.parquet"
+    write_table(predictions(), "predictions", tmp_path)
+    values = {
+        "auc": {"value": np.float64(0.81), "n": np.int64(74), "ci_low": 0.7, "ci_high": np.nan},
+        "names": ("a", np.bool_(True)),
+    }
+    path = write_chapter_json(tmp_path, "06_validation", values, seed=7, inputs=[source])
+    content = read_chapter_json(tmp_path, "06_validation")
+    assert content["numbers"]["auc"] == {"value": 0.81, "n": 74, "ci_low": 0.7, "ci_high": None}
+    assert content["numbers"]["names"] == ["a", True]
+    assert (content["seed"], content["chapter"]) == (7, "06_validation")
+    assert content["versions"]["numpy"] == np.__version__
+    assert len(content["inputs"]["predictions.parquet"]) == 64
+    before = path.read_bytes()
+    write_chapter_json(tmp_path, "06_validation", values, seed=7, inputs=[source])
+    assert path.read_bytes() == before
+
+
+def test_chapter_file_refuses_what_json_can_not_hold(tmp_path: Path) -> None:
+    with pytest.raises(ContractError) as caught:
+        write_chapter_json(tmp_path, "x", {"a": [1, {2}], "b": pd.Series([1])}, inputs=[tmp_path / "none.csv"])
+    assert {problem.column for problem in caught.value.problems} == {"", "a[1]", "b"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_chapter_file_that_is_missing_or_broken(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="run the chapter"):
+        read_chapter_json(tmp_path, "01_cohort")
+    (tmp_path / "01_cohort.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ContractError, match="no valid JSON"):
+        read_chapter_json(tmp_path, "01_cohort")
+    (tmp_path / "01_cohort.json").write_text(json.dumps({"chapter": 1}), encoding="utf-8")
+    with pytest.raises(ContractError, match="keys are missing"):
+        read_chapter_json(tmp_path, "01_cohort")

@@ -1,0 +1,47 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from radsupport import wording
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "p < 0.001"), (0.00099, "p < 0.001"), (0.001, "p = 0.001"), (0.0494, "p = 0.049"), (0.0999, "p = 0.10"),
+     (0.25, "p = 0.25"), (1.0, "p > 0.99"), (float("nan"), "p = NA")],
+)  # fmt: skip
+def test_p_value(p: float, text: str) -> None:
+    assert wording.p_value(p) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (1.2345, "1.23"), (123.45, "123"), (12345.0, "12345"), (12345.6, "12346"), (-0.5, "−0.500"),
+     (3.0, "3"), (1e-7, "1.00e−07"), (0.0, "0"), (float("inf"), "∞"), (float("-inf"), "−∞"), (float("nan"), "NA")],
+)  # fmt: skip
+def test_number(value: float, text: str) -> None:
+    assert wording.number(value) == text
+
+
+def test_a_zero_has_no_sign() -> None:
+    assert [word(-0.0) for word in (wording.number, wording.tick, wording.fixed)] == ["0", "0", "0.00"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "−0.01"), (0.004, "0.00")])
+def test_no_minus_before_a_zero(value: float, text: str) -> None:
+    assert wording.fixed(value) == text
+
+
+def test_estimate_tick_counted_and_listed() -> None:
+    assert wording.estimate(0.8, 0.7, 0.9) == "0.80 (0.70–0.90)"
+    assert wording.estimate(-0.1, -0.3, 0.1) == "−0.10 (−0.30 to 0.10)"
+    assert wording.tick(0.5) == "0.5"
+    assert wording.tick(-1200.0) == "−1200"
+    assert wording.counted(1, "axis", "axes") == "1 axis"
+    assert wording.counted(2, "axis", "axes") == "2 axes"
+    assert wording.listed(["a"]) == "a"
+    assert wording.listed(["a", "b", "c"]) == "a, b and c"
+    assert wording.listed(list(range(9)), 2) == "0, 1 and 7 more"
+    assert wording.listed([]) == "none"
