@@ -1,22 +1,16 @@
-"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, list the studies.
+"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, recompute printed values.
 
-What each command of the command line does; libraries are loaded when a command needs them.
-
-The command `radsupport published check my_claims.csv`.
+Libraries are loaded when a command needs them.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import importlib.util
-import io
 import os
 import re
 import sys
 import textwrap
-from argparse import Namespace
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +19,6 @@ import pandas as pd
 from radsupport.claims.claims import check_claims, problems_of
 from radsupport.claims.verdicts import MALFORMED, VERDICTS
 from radsupport.errors import InputError, ManifestError, Problem, RadsupportError
-from radsupport.files import written_whole
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study, study_ids
 from radsupport.wording import counted
@@ -104,6 +97,7 @@ def run_studies(given: Namespace) -> int:
 
 def run_ingest(given: Namespace) -> int:
     """Convert one DICOM examination and print or append its manifest rows."""
+    from radsupport.data.manifest import append_rows, as_csv
     from radsupport.imaging.dicom import ingest as convert
 
     name = f"{_safe(given.subject, 'subject')}_{_safe(given.phase, 'phase')}"
@@ -123,39 +117,40 @@ def run_ingest(given: Namespace) -> int:
         for role, path in files
     ]
     if given.manifest is None:
-        print(_as_csv(rows), end="")
+        print(as_csv(rows), end="")
     else:
         append_rows(given.manifest, rows)
         print(f"{counted(len(rows), 'row')} appended to {given.manifest}")
     return 0
 
 
-def append_rows(path: Path, rows: list[list[str]]) -> None:
-    """Append rows (study, subject, center, phase, role, path) to a manifest, in the order of its columns.
-
-    Raises
-    ------
-    ManifestError
-        The manifest lacks one of these columns, or already names one of the cases.
-    """
-    from radsupport.data.manifest import REQUIRED, parse_manifest
-
-    text = path.read_text(encoding="utf-8") if path.is_file() else ",".join(REQUIRED) + "\n"
-    header = next(csv.reader(io.StringIO(text.lstrip("\ufeff"))))
-    lines = [dict(zip(REQUIRED, row, strict=True)) for row in rows]
-    added = _as_csv([[line.get(column.strip(), "") for column in header] for line in lines])
-    with written_whole(path) as partial:
-        partial.write_text(text + ("" if text.endswith("\n") else "\n") + added, encoding="utf-8")
-        _, problems = parse_manifest(partial)
-        if problems:
-            shown = [Problem(p.what, p.expected, p.remedy, str(path), p.row, p.column, p.value) for p in problems]
-            raise ManifestError(f"Nothing was appended to {path}: with these rows it could not be used.", shown)
+def run_claims(given: Namespace) -> int:
+    """Check a table of printed values; print the verdicts."""
+    try:
+        results = check_claims(given.claims)
+        if given.output:
+            results.to_csv(given.output, index=False)
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(report(results, given.only or VERDICTS))
+    problems = problems_of(results, str(given.claims))
+    for number, problem in enumerate(problems, start=1):
+        print(f"{number}. {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
-def _as_csv(rows: list[list[str]]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()
+def report(results: pd.DataFrame, only: Sequence[str]) -> str:
+    """Return the listed verdicts as text, one claim per paragraph, and the counts of all."""
+    lines = []
+    for row in results[results["verdict"].isin(list(only))].to_dict("records"):
+        place = ", ".join(str(row[name]) for name in ("study", "table", "group") if row[name])
+        lines.append(f"row {row['row']}: {row['verdict'].upper()} – {row['item']} = {row['published_value']} ({place})")
+        lines.append(textwrap.fill(str(row["reason"]), 100, initial_indent="    ", subsequent_indent="    "))
+    counts = results["verdict"].value_counts()
+    names = [*VERDICTS, MALFORMED] if MALFORMED in counts else list(VERDICTS)
+    lines.append(f"{len(results)} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in names))
+    return "\n".join(lines)
 
 
 def _study(given: Namespace) -> Study:
@@ -173,6 +168,13 @@ def _safe(name: str, what: str) -> str:
 EPILOG = """exit codes: 0 all is well, 1 problems were found or something failed (said on stderr), 2 wrong usage
 
 Run it in the project's folder, or name that by --root."""
+CLAIMS = """Recompute printed values from the printed figures beside them.
+
+The table has one row per printed value, with the columns study, table, item, group,
+published_value, kind and inputs (JSON). book/published_claims_format.md documents them.
+Malformed rows are listed together on standard error; all others are checked.
+"""
+CLAIMS_EPILOG = "Exit status: 0 every row could be checked, 1 some rows are malformed, 2 the file can not be read."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -194,87 +196,88 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> ArgumentParser:
     """Return the parser with all commands; each sets ``run``, which gets the parsed arguments."""
-    parser = argparse.ArgumentParser(
-        prog="radsupport",
-        description="Support commands of the CT radiomics prognosis book.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    text = "Support commands of the CT radiomics prognosis book."
+    parser = ArgumentParser("radsupport", description=text, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path(), help="project folder (default: the current one)")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_check(subparsers)
-    _add_data(subparsers)
-    _add_ingest(subparsers)
-    studies = subparsers.add_parser("studies", help="list the studies and whether their data are here")
-    studies.set_defaults(run=run_studies)
-    if importlib.util.find_spec("radsupport.cli") is not None:
-        pass
-
-        add_parser(subparsers)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_check(commands)
+    _add_data(commands)
+    _add_ingest(commands)
+    _command(commands, "studies", run_studies, "list the studies and whether their data are here")
+    published = commands.add_parser("published", help="recompute what papers printed")
+    _add_claims(published.add_subparsers(dest="action", required=True))
     return parser
 
 
-def _add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    check = subparsers.add_parser(
+def _command(
+    commands: Any, name: str, run: Callable[[Namespace], int], says: str, description: str | None = None, **options: Any
+) -> ArgumentParser:
+    """Add one command, which calls `run`."""
+    parser: ArgumentParser = commands.add_parser(name, help=says, description=description, **options)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _jobs(parser: ArgumentParser, what: str) -> None:
+    text = f"{what} at once (default: 1; -1: all cores)"
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=text)
+
+
+def _add_check(commands: Any) -> None:
+    check = _command(
+        commands,
         "check",
-        help="check a manifest and every file it names",
-        description="Report every problem of a manifest at once, each with row, value and remedy: missing files, image "
+        run_check,
+        "check a manifest and every file it names",
+        "Report every problem of a manifest at once, each with row, value and remedy: missing files, image "
         "and mask of different geometry, empty masks, several labels, single voxels, doubled cases, unknown columns, "
         "impossible values in the clinical table, subjects without outcome.",
     )
     check.add_argument("manifest", type=Path, help="CSV: study, subject, center, phase, role, path")
-    check.add_argument(
-        "--study",
-        metavar="ID",
-        help="check the rows of this study against studies/ID.yaml (default: every study of the manifest, "
-        "against its file where there is one)",
-    )
-    check.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at once (default: 1; -1: all cores)")
-    check.set_defaults(run=run_check)
+    text = "check the rows of this study against studies/ID.yaml (default: every study of the manifest, "
+    check.add_argument("--study", metavar="ID", help=f"{text}against its file where there is one)")
+    _jobs(check, "cases")
 
 
-def _add_data(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    fetch = subparsers.add_parser(
+def _add_data(commands: Any) -> None:
+    fetch = _command(
+        commands,
         "fetch",
-        help="download a real study's public files and verify them",
-        description="Bring every file of a study to data/STUDY and verify its sha256. Files that are there are only "
+        run_fetch,
+        "download a real study's public files and verify them",
+        "Bring every file of a study to data/STUDY and verify its sha256. Files that are there are only "
         "verified. With --mirror (or RADSUPPORT_DATA) nothing is downloaded.",
     )
     fetch.add_argument("study", help="id of the study, such as sts")
     fetch.add_argument("--mirror", type=Path, metavar="FOLDER", help="take the files from this folder instead")
     fetch.add_argument("--out", type=Path, metavar="FOLDER", help="where to put them (default: data/STUDY)")
-    fetch.set_defaults(run=run_fetch)
-
-    demo = subparsers.add_parser(
-        "demo",
-        help="generate a synthetic study's CT volumes and clinical sheet",
-        description="Write the synthetic cohort of a study: volumes in HU, masks, clinical sheet, manifest.",
-    )
+    says = "generate a synthetic study's CT volumes and clinical sheet"
+    text = "Write the synthetic cohort of a study: volumes in HU, masks, clinical sheet, manifest."
+    demo = _command(commands, "demo", run_demo, says, text)
     demo.add_argument("study", help="id of the study, such as song2021")
     demo.add_argument("--out", type=Path, metavar="FOLDER", help="where to put it (default: data/STUDY)")
-    demo.add_argument("--jobs", type=int, default=1, metavar="N", help="patients at once (default: 1; -1: all cores)")
-    demo.set_defaults(run=run_demo)
-
-    prepare = subparsers.add_parser(
+    _jobs(demo, "patients")
+    prepare = _command(
+        commands,
         "prepare",
-        help="make a study's data ready without the network (used by make book)",
-        description="Generate a synthetic study, or verify a real one's files in data/STUDY and take missing ones from "
+        run_prepare,
+        "make a study's data ready without the network (used by make book)",
+        "Generate a synthetic study, or verify a real one's files in data/STUDY and take missing ones from "
         "the folder that RADSUPPORT_DATA names. Never downloads.",
     )
     prepare.add_argument("study", help="id of the study")
-    prepare.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="patients at once (default: 1; -1: all cores)"
-    )
-    prepare.set_defaults(run=run_prepare)
+    _jobs(prepare, "patients")
 
 
-def _add_ingest(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    ingest = subparsers.add_parser(
+def _add_ingest(commands: Any) -> None:
+    ingest = _command(
+        commands,
         "ingest",
-        help="convert one DICOM examination to NIfTI image and mask",
-        description="Convert a CT series and its RTSTRUCT region or SEG segment to NIfTI files, and print the manifest "
+        run_ingest,
+        "convert one DICOM examination to NIfTI image and mask",
+        "Convert a CT series and its RTSTRUCT region or SEG segment to NIfTI files, and print the manifest "
         "rows (or append them with --manifest).",
     )
     ingest.add_argument("folder", type=Path, help="DICOM files of one examination, with subfolders")
@@ -287,69 +290,15 @@ def _add_ingest(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     ingest.add_argument("--series", metavar="UID", help="series instance UID, where there are several CT series")
     ingest.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: data/STUDY/images)")
     ingest.add_argument("--manifest", type=Path, metavar="CSV", help="append the rows to this manifest")
-    ingest.set_defaults(run=run_ingest)
+
+
+def _add_claims(commands: Any) -> None:
+    options = {"epilog": CLAIMS_EPILOG, "formatter_class": RawDescriptionHelpFormatter}
+    check = _command(commands, "check", run_claims, "check a table of claims", CLAIMS, **options)
+    check.add_argument("claims", type=Path, help="CSV file with one printed value per row")
+    check.add_argument("-o", "--output", type=Path, help="write the verdicts to this CSV file as well")
+    check.add_argument("--only", choices=VERDICTS, action="append", help="list only these verdicts (repeatable)")
 
 
 if __name__ == "__main__":
     sys.exit(main())
-
-DESCRIPTION = """Recompute printed values from the printed figures beside them.
-
-The table has one row per printed value, with the columns study, table, item, group,
-published_value, kind and inputs (JSON). book/published_claims_format.md documents them.
-Malformed rows are listed together on standard error; all others are checked.
-"""
-CLAIMS_EPILOG = "Exit status: 0 every row could be checked, 1 some rows are malformed, 2 the file can not be read."
-
-
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command `published` to a parser's subcommands.
-
-    Parameters
-    ----------
-    subparsers : argparse subparsers action
-        What ``parser.add_subparsers()`` returned. The parsed arguments carry ``run``, to be called with them.
-    """
-    parser: argparse.ArgumentParser = subparsers.add_parser("published", help="recompute what papers printed")
-    actions = parser.add_subparsers(dest="action", required=True)
-    check = actions.add_parser(
-        "check",
-        help="check a table of claims",
-        description=DESCRIPTION,
-        epilog=CLAIMS_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    check.add_argument("claims", type=Path, help="CSV file with one printed value per row")
-    check.add_argument("-o", "--output", type=Path, help="write the verdicts to this CSV file as well")
-    check.add_argument("--only", choices=VERDICTS, action="append", help="list only these verdicts (repeatable)")
-    check.set_defaults(run=run_check_claims)
-    return parser
-
-
-def run_check_claims(arguments: argparse.Namespace) -> int:
-    """Check the table named in the arguments, print the verdicts and return the exit status."""
-    try:
-        results = check_claims(arguments.claims)
-        if arguments.output:
-            results.to_csv(arguments.output, index=False)
-    except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(report(results, arguments.only or VERDICTS))
-    problems = problems_of(results, str(arguments.claims))
-    for number, problem in enumerate(problems, start=1):
-        print(f"{number}. {problem}", file=sys.stderr)
-    return 1 if problems else 0
-
-
-def report(results: pd.DataFrame, only: Sequence[str]) -> str:
-    """Return the listed verdicts as text, one claim per paragraph, and the counts of all."""
-    lines = []
-    for row in results[results["verdict"].isin(list(only))].to_dict("records"):
-        place = ", ".join(str(row[name]) for name in ("study", "table", "group") if row[name])
-        lines.append(f"row {row['row']}: {row['verdict'].upper()} – {row['item']} = {row['published_value']} ({place})")
-        lines.append(textwrap.fill(str(row["reason"]), 100, initial_indent="    ", subsequent_indent="    "))
-    counts = results["verdict"].value_counts()
-    names = [*VERDICTS, MALFORMED] if MALFORMED in counts else list(VERDICTS)
-    lines.append(f"{len(results)} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in names))
-    return "\n".join(lines)

@@ -1,19 +1,15 @@
-"""Files that are there whole or not at all, whatever stops the program that writes them.
-
-One build at a time: a lock that ends with its process, whatever stops that.
-"""
+"""Files that are there whole or not at all, and a lock that ends with its process, whatever stops that."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from radsupport.errors import BusyError, FetchError, Problem
 
@@ -73,8 +69,18 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(partial, index=False)
 
 
-def hold_alone(path: Path) -> TextIO:
-    """Take the lock of a file; it is held while the stream returned is open, and freed however the process ends.
+def hold_alone(path: Path) -> AcquireReturnProxy:
+    """Take the lock of a file; it is held while what is returned lives, and freed however the process ends.
+
+    Parameters
+    ----------
+    path : Path
+        The number of the process that holds it lies beside, in ``<name>.pid``.
+
+    Returns
+    -------
+    filelock.AcquireReturnProxy
+        As a context manager it frees the lock at the end of the block.
 
     Raises
     ------
@@ -82,15 +88,12 @@ def hold_alone(path: Path) -> TextIO:
         Another process holds it; its number is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    stream = path.open("a+", encoding="utf-8")
+    number = path.with_suffix(".pid")
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stream.seek(0)
-        holder = stream.read().strip()
-        stream.close()
+        held = FileLock(path).acquire(timeout=0)
+    except Timeout:
+        holder = number.read_text(encoding="utf-8").strip() if number.is_file() else "unknown"
         raise BusyError(f"Process {holder} builds the book in this folder: wait until it ends, or stop it.") from None
-    stream.truncate(0)
-    stream.write(f"{os.getpid()}\n")
-    stream.flush()
-    return stream
+    with written_whole(number) as partial:
+        partial.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    return held

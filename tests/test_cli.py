@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from radsupport import files as datasets
+from radsupport.claims.claims import COLUMNS
 from radsupport.cli import build_parser, main
+from radsupport.files import MIRROR
 
 COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies", "published")
 Output = pytest.CaptureFixture[str]
@@ -107,7 +109,7 @@ def test_errors_are_messages_not_tracebacks(project: Path, capsys: Output) -> No
 def test_studies_are_listed_with_what_is_missing(
     project: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(datasets.MIRROR, raising=False)
+    monkeypatch.delenv(MIRROR, raising=False)
     assert run(project, "studies") == 0
     out = capsys.readouterr().out
     assert "Lung metastases of soft-tissue sarcoma" in out
@@ -118,7 +120,7 @@ def test_studies_are_listed_with_what_is_missing(
 def test_prepare_says_why_a_real_study_is_not_available(
     project: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(datasets.MIRROR, raising=False)
+    monkeypatch.delenv(MIRROR, raising=False)
     assert run(project, "prepare", "sts") == 1
     assert "Study sts is not available" in capsys.readouterr().err
     assert not (project / "data" / "sts" / ".ready").exists()
@@ -154,3 +156,77 @@ def test_ingest_writes_files_and_appends_manifest_rows(project: Path, shared: Pa
     case[3] = "../p3"
     assert run(project, "ingest", str(project / "dicom"), *case) == 1
     assert "not usable in a file name" in capsys.readouterr().err
+
+
+HEADER = ",".join(COLUMNS)
+HOLDING = 'S,T,Women,all,47.2%,proportion,"{""k"": 67, ""n"": 142}"'
+FAILING = 'S,T,Men,all,47.2%,proportion,"{""k"": 75, ""n"": 142}"'
+BROKEN = 'S,T,Broken,all,47.2%,proportion,"{""k"": "'
+
+
+@pytest.fixture
+def published(capsys):
+    def call(*arguments):
+        status = main(["published", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def claims(tmp_path):
+    def save(*rows):
+        path = tmp_path / "my_claims.csv"
+        path.write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
+        return path
+
+    return save
+
+
+def test_a_good_table(published, claims):
+    status, out, err = published("check", claims(HOLDING, FAILING))
+    assert status == 0
+    assert "row 2: HOLDS – Women = 47.2% (S, T, all)" in out
+    assert "row 3: DOES NOT HOLD – Men" in out
+    assert "2 claims: 1 holds, 1 does not hold, 0 cannot be decided" in out
+    assert err == ""
+
+
+def test_malformed_rows_are_listed_and_the_others_checked(published, claims):
+    status, out, err = published("check", claims(HOLDING, BROKEN, FAILING, BROKEN))
+    assert status == 1
+    assert "row 2: HOLDS" in out
+    assert "row 4: DOES NOT HOLD" in out
+    assert "4 claims: 1 holds, 1 does not hold, 0 cannot be decided, 2 malformed" in out
+    assert [line[:2] for line in err.splitlines()] == ["1.", "2."]
+    assert "row 3" in err
+    assert "row 5" in err
+    assert "no valid JSON" in err
+
+
+def test_only_some_verdicts(published, claims):
+    _, out, _ = published("check", claims(HOLDING, FAILING), "--only", "does not hold")
+    assert "Women" not in out
+    assert "Men" in out
+
+
+def test_the_verdicts_are_written(published, claims, tmp_path):
+    output = tmp_path / "verdicts.csv"
+    published("check", claims(HOLDING, FAILING), "--output", output)
+    assert pd.read_csv(output)["verdict"].tolist() == ["holds", "does not hold"]
+
+
+@pytest.mark.parametrize("target", ["missing.csv", "empty.csv"])
+def test_a_file_that_can_not_be_read(published, tmp_path, target):
+    (tmp_path / "empty.csv").write_text("")
+    status, out, err = published("check", tmp_path / target)
+    assert status == 2
+    assert out == ""
+    assert target in err
+
+
+def test_an_output_that_can_not_be_written(published, claims, tmp_path):
+    status, _, err = published("check", claims(HOLDING), "--output", tmp_path / "no folder" / "x.csv")
+    assert status == 2
+    assert err

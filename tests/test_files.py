@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from radsupport.files import write_csv, written_whole
+from radsupport.errors import BusyError
+from radsupport.files import hold_alone, write_csv, written_whole
 
 
 def test_the_file_appears_with_its_folder_when_the_block_ends(tmp_path: Path) -> None:
@@ -76,3 +77,23 @@ def test_a_table_round_trips_without_its_index(tmp_path: Path) -> None:
     table = pd.DataFrame({"a": [1, 2]}, index=[7, 8])
     write_csv(table, tmp_path / "t.csv")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), table.reset_index(drop=True))
+
+
+def _hold(path: Path) -> None:
+    with hold_alone(path):
+        time.sleep(60)
+
+
+def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "book.lock"
+    holder = multiprocessing.get_context("spawn").Process(target=_hold, args=(path,))
+    holder.start()
+    number = tmp_path / "book.pid"
+    while not number.is_file():
+        time.sleep(0.01)
+    with pytest.raises(BusyError, match=f"Process {holder.pid} builds"):
+        hold_alone(path)
+    os.kill(holder.pid or 0, signal.SIGKILL)
+    holder.join()
+    with hold_alone(path):
+        assert number.read_text() == f"{os.getpid()}\n"

@@ -1,11 +1,10 @@
-"""The data manifest: one row per input file.
-
-Who is in the study: manifest, clinical table, public data sets, synthetic CT, tables.
-"""
+"""The data manifest: one row per input file, and where each file lies on this machine."""
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from radsupport.errors import ManifestError, Problem
+from radsupport.files import written_whole
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 
@@ -124,6 +124,33 @@ def with_files(table: pd.DataFrame, manifest: Path, paths: StudyPaths) -> pd.Dat
         return beside if beside.is_file() and not fetched.is_file() else fetched
 
     return table.assign(file=pd.Series([place(text) for text in table["path"]], table.index, dtype=object))
+
+
+def append_rows(path: Path, rows: list[list[str]]) -> None:
+    """Append rows (study, subject, center, phase, role, path) to a manifest, in the order of its columns.
+
+    Raises
+    ------
+    ManifestError
+        The manifest lacks one of these columns, or already names one of the cases.
+    """
+    text = path.read_text(encoding="utf-8") if path.is_file() else ",".join(REQUIRED) + "\n"
+    header = next(csv.reader(io.StringIO(text.lstrip("\ufeff"))))
+    lines = [dict(zip(REQUIRED, row, strict=True)) for row in rows]
+    added = as_csv([[line.get(column.strip(), "") for column in header] for line in lines])
+    with written_whole(path) as partial:
+        partial.write_text(text + ("" if text.endswith("\n") else "\n") + added, encoding="utf-8")
+        _, problems = parse_manifest(partial)
+        if problems:
+            shown = [Problem(p.what, p.expected, p.remedy, str(path), p.row, p.column, p.value) for p in problems]
+            raise ManifestError(f"Nothing was appended to {path}: with these rows it could not be used.", shown)
+
+
+def as_csv(rows: list[list[str]]) -> str:
+    """Return rows as the lines of a manifest."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()
 
 
 def _column_problems(columns: list[str], file: str) -> Iterator[Problem]:
