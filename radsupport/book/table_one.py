@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from radsupport.data.open import COX, LOG_RANK
-from radsupport.settings.study import Column, Study
+from radsupport.settings.columns import Column
+from radsupport.settings.study import Study
 from radsupport.stats.table_one import adjust_p, baseline_table
 from radsupport.wording import fixed, number
 

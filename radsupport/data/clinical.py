@@ -20,7 +20,8 @@ from typing import Any
 import pandas as pd
 
 from radsupport.errors import ClinicalTableError, Problem
-from radsupport.settings.study import Column, Study, Survival
+from radsupport.settings.columns import Column
+from radsupport.settings.study import Study, Survival
 from radsupport.study import StudyPaths
 
 _DASHES = re.compile("[\u00ad\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]")

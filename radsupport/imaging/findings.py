@@ -24,7 +24,8 @@ from radsupport.imaging.geometry import check_geometry
 from radsupport.imaging.reading import read_image, read_label_map, read_mask
 from radsupport.imaging.regions import largest_slice
 from radsupport.parallel import map_cases
-from radsupport.settings.study import Column, Measure, Study
+from radsupport.settings.columns import Column, Measure
+from radsupport.settings.study import Study
 
 ORGAN, AORTA = 1, 2
 RIM_MM = 1.0

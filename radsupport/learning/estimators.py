@@ -1,29 +1,23 @@
-"""Learners that no kept library has in the form the papers used; the others come from scikit-learn as they are.
+"""Learners that no kept library has in the form the papers used: support vector machine, naive Bayes, given risks.
 
-Selection, learners, cross-validation and signatures.
-
-Survival learners: scikit-survival's Cox models in the form a signature needs, a risk per subject.
+Linear ones are in `radsupport.learning.linear`; the others come from scikit-learn as they are.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit, logsumexp
+from scipy.special import expit, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted, validate_data
-from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 
 from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.penalised import BinomialLoss, solve_path
 
 FLATTEST = 0.01  # log-odds per SD of the decision value
 
@@ -165,66 +159,6 @@ def platt_curve(scores: FloatArray, label: IntArray) -> tuple[float, float]:
     return FLATTEST, float(np.log(mean / (1 - mean)))
 
 
-class PenalisedLogistic(BinaryRisk):
-    """Logistic regression with an elastic-net penalty whose strength is a share of the largest useful one.
-
-    Penalty as in glmnet: lambda * (mixing * |b| + (1 - mixing) / 2 * b²), lambda = `strength` * lambda_max,
-    lambda_max being the smallest lambda at which a LASSO of this mixing has no feature (mixing below 0.001
-    counts as 0.001, as in glmnet). The columns should be z-scored before. Ridge is scikit-learn's; the L1 part is
-    solved exactly by `radsupport.stats.penalised` (ten times faster than scikit-learn's saga, which stops early).
-
-    Parameters
-    ----------
-    strength : float
-        In (0, 1].
-    mixing : float
-        1 LASSO, 0 ridge.
-    """
-
-    def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
-        self.strength = strength
-        self.mixing = mixing
-
-    def fit(self, X: Any, y: Any) -> PenalisedLogistic:
-        """Fit; where no column has any association the risk is the prevalence."""
-        X, label = self._checked(X, y)
-        if not 0 < self.strength <= 1 or not 0 <= self.mixing <= 1:
-            raise InputError(f"strength must be in (0, 1], mixing in [0, 1]; got {self.strength}, {self.mixing}.")
-        n = len(label)
-        slope = float(np.abs((X - X.mean(axis=0)).T @ (label - label.mean())).max()) / n
-        self.lambda_ = max(self.strength * slope / max(self.mixing, 1e-3), 1e-10)
-        if self.mixing > 0:
-            self.coef_, self.intercept_ = _elastic_net(X, label, self.lambda_, self.strength, self.mixing)
-            return self
-        model = LogisticRegression(C=1 / (n * self.lambda_), tol=1e-6, max_iter=5000)
-        with warnings.catch_warnings():
-            # At a weak penalty with more columns than subjects the last digits never settle; the risk has.
-            warnings.filterwarnings("ignore", "The max_iter was reached", ConvergenceWarning)
-            model.fit(X, label)
-        self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
-        return self
-
-    def decision_function(self, X: Any) -> FloatArray:
-        """Return the log-odds of the event."""
-        return self.intercept_ + self._features(X) @ self.coef_
-
-    def _risk(self, X: FloatArray) -> FloatArray:
-        return expit(self.intercept_ + X @ self.coef_)
-
-
-def _elastic_net(
-    X: FloatArray, label: IntArray, penalty: float, strength: float, mixing: float
-) -> tuple[FloatArray, float]:
-    """Return coefficients and intercept at one penalty, reached from the largest one in halving steps."""
-    if penalty <= 1e-10:  # nothing is associated: no path to follow
-        return np.zeros(X.shape[1]), float(logit(label.mean()))
-    design = np.column_stack([np.ones(len(X)), X])
-    penalised = np.concatenate([[0.0], np.ones(X.shape[1])])
-    steps = penalty / strength * np.geomspace(1.0, strength, 1 + int(np.ceil(-np.log2(strength))))
-    path = solve_path(BinomialLoss(label), design, penalised, mixing, steps, 0, 0.0)
-    return path.coef[-1, 1:], float(path.coef[-1, 0])
-
-
 class NaiveBayes(BinaryRisk):
     """Naive Bayes with normal densities or, as R's ``klaR::NaiveBayes(usekernel = TRUE)``, kernel densities.
 
@@ -295,68 +229,3 @@ class GivenRisk(BaseEstimator):
         """Return the column."""
         check_is_fitted(self)
         return np.asarray(X, dtype=float)[:, 0]
-
-
-class LinearRisk(BaseEstimator):
-    """Base of Cox learners: the risk is the linear predictor."""
-
-    coef_: FloatArray
-
-    def predict(self, X: Any) -> FloatArray:
-        """Return the linear predictor, shape (n_subjects,): higher is worse."""
-        check_is_fitted(self)
-        return np.asarray(X, dtype=float) @ self.coef_
-
-
-class CoxRisk(LinearRisk):
-    """Cox regression with Efron ties (scikit-survival) and a ridge penalty so weak that it only ends separation.
-
-    Parameters
-    ----------
-    alpha : float
-        Ridge penalty, against the log-likelihood summed over events; columns z-scored.
-    """
-
-    def __init__(self, alpha: float = 1e-3) -> None:
-        self.alpha = alpha
-
-    def fit(self, X: Any, y: Any) -> CoxRisk:
-        """Fit on columns that were z-scored and scikit-survival's structured outcome."""
-        with warnings.catch_warnings():
-            # scikit-survival's baseline hazard, not used here, divides by a risk set that rounds to nothing.
-            warnings.filterwarnings("ignore", "divide by zero encountered in divide", RuntimeWarning)
-            warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning)
-            try:
-                model = CoxPHSurvivalAnalysis(alpha=self.alpha, ties="efron").fit(X, y)
-            except (ValueError, np.linalg.LinAlgError) as error:
-                raise NotEstimableError(f"Cox regression on {np.shape(X)[1]} columns failed: {error}") from error
-        self.coef_ = model.coef_
-        return self
-
-
-class PenalisedCox(LinearRisk):
-    """Cox regression with an elastic-net penalty (scikit-survival's Coxnet) at a share of the largest useful one.
-
-    Parameters
-    ----------
-    strength : float
-        Share of lambda_max, in (0, 1]; the path from lambda_max down to it is fitted.
-    mixing : float
-        1 LASSO, above 0.
-    """
-
-    #: With few events the C-index of inner folds is too noisy to pick the weakest of the penalties by.
-    strongest_first = True
-
-    def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
-        self.strength = strength
-        self.mixing = mixing
-
-    def fit(self, X: Any, y: Any) -> PenalisedCox:
-        """Fit on columns that were z-scored and scikit-survival's structured outcome."""
-        if not 0 < self.strength <= 1 or not 0 < self.mixing <= 1:
-            raise InputError(f"strength and mixing must be in (0, 1]; got {self.strength}, {self.mixing}.")
-        ratio = min(self.strength, 0.999)
-        model = CoxnetSurvivalAnalysis(n_alphas=20, alpha_min_ratio=ratio, l1_ratio=self.mixing).fit(X, y)
-        self.coef_ = model.coef_[:, -1]
-        return self

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from radsupport.checks import FloatArray
-from radsupport.learning.combination import Combination
-from radsupport.learning.estimators import PenalisedCox, PenalisedLogistic
 from radsupport.learning.learners import GIVEN
+from radsupport.learning.linear import PenalisedCox, PenalisedLogistic
 from radsupport.learning.selection import LassoSelector
 from radsupport.learning.signatures import Assembly, SignatureRun, training_data
+from radsupport.learning.tuning import Combination
 from radsupport.settings.study import Study
 from radsupport.stats.lasso import LassoPath, lasso_binomial, lasso_cox
 from radsupport.stats.outcome import Target, as_target, is_survival

@@ -15,9 +15,8 @@ from sksurv.ensemble import GradientBoostingSurvivalAnalysis, RandomSurvivalFore
 from xgboost import XGBClassifier
 
 from radsupport.errors import InputError
-from radsupport.learning.boosting import GlmBoost
-from radsupport.learning.estimators import CoxRisk, GivenRisk, NaiveBayes, PenalisedCox, PenalisedLogistic, PlattSVC
-from radsupport.learning.plslogistic import PlsLogistic
+from radsupport.learning.estimators import GivenRisk, NaiveBayes, PlattSVC
+from radsupport.learning.linear import CoxRisk, GlmBoost, PenalisedCox, PenalisedLogistic, PlsLogistic
 from radsupport.settings.learning import Selection, Signature
 
 GridSize = Literal["coarse", "full"]

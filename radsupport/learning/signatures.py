@@ -22,7 +22,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from radsupport.errors import ContractError, InputError, Problem
-from radsupport.learning.combination import Combination
 from radsupport.learning.crossval import CrossValidation, FoldTables, Table, cross_validate
 from radsupport.learning.harmonisation import ComBat
 from radsupport.learning.learners import GIVEN, learner
@@ -34,9 +33,10 @@ from radsupport.learning.selection import (
     UnivariateSelector,
     VarianceFilter,
 )
-from radsupport.learning.tuning import TunedPipeline
+from radsupport.learning.tuning import Combination, TunedPipeline
+from radsupport.settings.columns import Column
 from radsupport.settings.learning import Modelling, Signature
-from radsupport.settings.study import Column, Study
+from radsupport.settings.study import Study
 from radsupport.stats.outcome import as_target, discrimination
 from radsupport.tables import read_table
 from radsupport.wording import counted

@@ -15,8 +15,8 @@ from sksurv.metrics import concordance_index_censored
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.crossval import FoldTables, cross_validate
-from radsupport.learning.estimators import PenalisedLogistic
 from radsupport.learning.learners import learner
+from radsupport.learning.linear import PenalisedLogistic
 from radsupport.learning.preparation import Imputer, OneHot, z_score
 from radsupport.learning.selection import UnivariateSelector, VarianceFilter
 from radsupport.learning.tuning import TunedPipeline

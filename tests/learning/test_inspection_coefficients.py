@@ -9,8 +9,8 @@ from scipy.special import logit
 
 from radsupport.book.conclusions import modelling as modelling_coefficients
 from radsupport.learning import inspection as coefficients
-from radsupport.learning.estimators import CoxRisk
 from radsupport.learning.learners import learner
+from radsupport.learning.linear import CoxRisk
 from radsupport.learning.signatures import assemble, run_signatures, training_data
 
 

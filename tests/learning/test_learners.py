@@ -19,16 +19,14 @@ from sksurv.util import Surv
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.estimators import (
     FLATTEST,
-    CoxRisk,
     GivenRisk,
     NaiveBayes,
-    PenalisedCox,
-    PenalisedLogistic,
     PlattSVC,
     bandwidth,
     platt_curve,
 )
 from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL, learner
+from radsupport.learning.linear import CoxRisk, PenalisedCox, PenalisedLogistic
 
 
 def _data(n=90, p=6, effect=1.5, seed=0):

@@ -9,7 +9,6 @@ from scipy.special import logit
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.controls import permutation_summary
-from radsupport.learning.combination import Combination
 from radsupport.learning.crossval import FoldTables
 from radsupport.learning.signatures import (
     Assembly,
@@ -20,6 +19,7 @@ from radsupport.learning.signatures import (
     run_signatures,
     training_data,
 )
+from radsupport.learning.tuning import Combination
 from radsupport.settings.study import Study
 from radsupport.stats.outcome import assign_folds
 from radsupport.tables import validate_table

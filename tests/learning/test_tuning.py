@@ -11,13 +11,12 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from radsupport.errors import InputError
-from radsupport.learning.combination import Combination
 from radsupport.learning.crossval import cross_validate
-from radsupport.learning.estimators import PenalisedCox, PenalisedLogistic
 from radsupport.learning.learners import learner
+from radsupport.learning.linear import PenalisedCox, PenalisedLogistic
 from radsupport.learning.preparation import Imputer, OneHot, z_score
 from radsupport.learning.selection import UnivariateSelector, VarianceFilter
-from radsupport.learning.tuning import TunedPipeline
+from radsupport.learning.tuning import Combination, TunedPipeline
 
 N, EVENTS = 60, 20
 

@@ -1,0 +1,394 @@
+"""Learners with one coefficient per column: elastic net, boosting, PLS components, Cox regression.
+
+The elastic net is glmnet's, the boosting R's ``mboost::glmboost``, the PLS logistic regression R's ``plsRglm``; no kept
+library has them. Survival learners are scikit-survival's Cox models as a signature needs them: a risk per subject.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
+from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
+
+from radsupport.checks import FloatArray, IntArray
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.learning.estimators import BinaryRisk
+from radsupport.stats.penalised import BinomialLoss, solve_path
+
+Family = Literal["half_logit", "logit"]
+INTERCEPT = "(Intercept)"
+_EPSILON, _MAX_ITERATIONS = 1e-8, 25  # R's glm.control
+
+
+class LogOdds(BinaryRisk):
+    """Base of two-class learners whose log-odds are linear in the columns."""
+
+    coef_: FloatArray
+    intercept_: float
+
+    def _log_odds(self, X: FloatArray) -> FloatArray:
+        return self.intercept_ + X @ self.coef_
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the log-odds of the event, shape (n_subjects,)."""
+        return self._log_odds(self._features(X))
+
+    def _risk(self, X: FloatArray) -> FloatArray:
+        return expit(self._log_odds(X))
+
+
+class PenalisedLogistic(LogOdds):
+    """Logistic regression with an elastic-net penalty whose strength is a share of the largest useful one.
+
+    Penalty as in glmnet: lambda * (mixing * |b| + (1 - mixing) / 2 * b²), lambda = `strength` * lambda_max,
+    lambda_max being the smallest lambda at which a LASSO of this mixing has no feature (mixing below 0.001
+    counts as 0.001, as in glmnet). The columns should be z-scored before. Ridge is scikit-learn's; the L1 part is
+    solved exactly by `radsupport.stats.penalised` (ten times faster than scikit-learn's saga, which stops early).
+
+    Parameters
+    ----------
+    strength : float
+        In (0, 1].
+    mixing : float
+        1 LASSO, 0 ridge.
+    """
+
+    def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
+        self.strength = strength
+        self.mixing = mixing
+
+    def fit(self, X: Any, y: Any) -> PenalisedLogistic:
+        """Fit; where no column has any association the risk is the prevalence."""
+        X, label = self._checked(X, y)
+        if not 0 < self.strength <= 1 or not 0 <= self.mixing <= 1:
+            raise InputError(f"strength must be in (0, 1], mixing in [0, 1]; got {self.strength}, {self.mixing}.")
+        n = len(label)
+        slope = float(np.abs((X - X.mean(axis=0)).T @ (label - label.mean())).max()) / n
+        self.lambda_ = max(self.strength * slope / max(self.mixing, 1e-3), 1e-10)
+        if self.mixing > 0:
+            self.coef_, self.intercept_ = _elastic_net(X, label, self.lambda_, self.strength, self.mixing)
+            return self
+        model = LogisticRegression(C=1 / (n * self.lambda_), tol=1e-6, max_iter=5000)
+        with warnings.catch_warnings():
+            # At a weak penalty with more columns than subjects the last digits never settle; the risk has.
+            warnings.filterwarnings("ignore", "The max_iter was reached", ConvergenceWarning)
+            model.fit(X, label)
+        self.coef_, self.intercept_ = model.coef_[0], float(model.intercept_[0])
+        return self
+
+
+def _elastic_net(
+    X: FloatArray, label: IntArray, penalty: float, strength: float, mixing: float
+) -> tuple[FloatArray, float]:
+    """Return coefficients and intercept at one penalty, reached from the largest one in halving steps."""
+    if penalty <= 1e-10:  # nothing is associated: no path to follow
+        return np.zeros(X.shape[1]), float(logit(label.mean()))
+    design = np.column_stack([np.ones(len(X)), X])
+    penalised = np.concatenate([[0.0], np.ones(X.shape[1])])
+    steps = penalty / strength * np.geomspace(1.0, strength, 1 + int(np.ceil(-np.log2(strength))))
+    path = solve_path(BinomialLoss(label), design, penalised, mixing, steps, 0, 0.0)
+    return path.coef[-1, 1:], float(path.coef[-1, 0])
+
+
+class GlmBoost(LogOdds):
+    """Boost one univariable least-squares fit at a time on the binomial loss.
+
+    In every iteration the negative gradient of the loss is regressed on each centred column and on the
+    intercept; the one with the smallest residual sum of squares moves by `learning_rate` times its
+    coefficient (Bühlmann & Hothorn, Stat Sci 2007;22:477, algorithm of ``glmboost(center = TRUE)``).
+    Columns that are never chosen keep a coefficient of zero, so that boosting selects as it fits.
+
+    Parameters
+    ----------
+    n_iterations : int
+        Boosting iterations (``mstop``).
+    learning_rate : float
+        Step length (``nu``), in (0, 1].
+    family : {"half_logit", "logit"}
+        ``half_logit`` is mboost's default ``Binomial()``: the score f is half the log-odds, the gradient that
+        of log2(1 + exp(-2 y f)) with y = -1 / 1. ``logit`` is ``Binomial(type = "glm")``: f is the log-odds.
+
+    Attributes
+    ----------
+    offset_ : float
+        Start value of the score.
+    intercept_, coef_ : float, array of shape (n_features,)
+        Score = offset_ + intercept_ + X coef_, on the scale that `family` says.
+    selected_ : list of str
+        Name of the base-learner chosen in each iteration; ``(Intercept)`` is one of them.
+    risk_ : array of shape (n_iterations,)
+        Minus the log-likelihood (natural logarithm, both families) after each iteration.
+    """
+
+    def __init__(self, n_iterations: int = 100, learning_rate: float = 0.1, family: Family = "half_logit") -> None:
+        self.n_iterations = n_iterations
+        self.learning_rate = learning_rate
+        self.family = family
+
+    def fit(self, X: Any, y: Any) -> GlmBoost:
+        """Boost on `X` (n_subjects x n_features) against the 0/1 outcome `y`.
+
+        Raises
+        ------
+        InputError, NotEstimableError
+            Missing values, an outcome that is not 0/1 or has one class only, or an impossible setting.
+        """
+        self._check_settings()
+        names = [INTERCEPT, *(X.columns if isinstance(X, pd.DataFrame) else map(str, range(np.shape(X)[1])))]
+        X, label = self._checked(X, y)
+        means = X.mean(axis=0)
+        centred = X - means
+        # What rounding leaves of a constant column must not be divided by: zero it, and it is never chosen.
+        centred[:, np.abs(centred).max(axis=0) <= 1e-12 * np.abs(X).max(axis=0)] = 0.0
+        self.offset_ = _offset(label, self.family)
+        coefs = self._boost(np.column_stack([np.ones(len(X)), centred]), label, names)
+        self.coef_ = coefs[1:]
+        self.intercept_ = float(coefs[0] - means @ self.coef_)
+        return self
+
+    def _boost(self, design: FloatArray, label: Any, names: list[str]) -> FloatArray:
+        squares = np.einsum("ij,ij->j", design, design)
+        squares = np.where(squares > 0, squares, np.inf)
+        coefs, score = np.zeros(design.shape[1]), np.full(len(label), self.offset_)
+        chosen, risk = [], []
+        for _ in range(self.n_iterations):
+            inner = design.T @ _negative_gradient(label, score, self.family)
+            best = int(np.argmax(inner**2 / squares))
+            step = self.learning_rate * inner[best] / squares[best]
+            coefs[best] += step
+            score = score + step * design[:, best]
+            chosen.append(names[best])
+            risk.append(_loss(label, score, self.family))
+        self.selected_, self.risk_ = chosen, np.array(risk)
+        return coefs
+
+    def _check_settings(self) -> None:
+        if self.n_iterations < 1 or not 0 < self.learning_rate <= 1 or self.family not in ("half_logit", "logit"):
+            raise InputError(
+                "GlmBoost needs n_iterations >= 1, a learning_rate in (0, 1] and family 'half_logit' or 'logit'; got "
+                f"{self.n_iterations}, {self.learning_rate}, {self.family!r}."
+            )
+
+    def _log_odds(self, X: FloatArray) -> FloatArray:
+        score = self.offset_ + self.intercept_ + X @ self.coef_
+        return 2.0 * score if self.family == "half_logit" else score
+
+
+def _offset(label: Any, family: Family) -> float:
+    """Start value: half the log-odds of the prevalence, or R's binomial ``mustart`` (y + 1/2) / 2 on average."""
+    prevalence = float(np.mean(label))
+    return 0.5 * float(logit(prevalence)) if family == "half_logit" else float(logit((prevalence + 0.5) / 2.0))
+
+
+def _negative_gradient(label: Any, score: FloatArray, family: Family) -> FloatArray:
+    if family == "logit":
+        return label - expit(score)
+    sign = 2.0 * label - 1.0
+    return 2.0 * sign * expit(-2.0 * sign * score) / np.log(2.0)
+
+
+def _loss(label: Any, score: FloatArray, family: Family) -> float:
+    log_odds = score if family == "logit" else 2.0 * score
+    return float(np.logaddexp(0.0, (1.0 - 2.0 * label) * log_odds).sum())
+
+
+class PlsLogistic(LogOdds):
+    """Logistic regression on PLS components that are themselves built by logistic regressions.
+
+    Columns are z-scored (SD with n - 1). The weight of column j in component h is its coefficient in the
+    logistic regression of the outcome on the components 1 … h - 1 and that column; the weights are
+    normed to length 1 and the columns deflated by the component (Bastien, Esposito Vinzi & Tenenhaus,
+    Comput Stat Data Anal 2005;48:17, algorithm 2). The small regressions of all columns are done at once.
+
+    Parameters
+    ----------
+    n_components : int
+        Components asked for; fewer are made where the columns are exhausted before.
+
+    Attributes
+    ----------
+    n_components_ : int
+        Components made; 0 where no column has any association, and the risk is the prevalence.
+    weights_, loadings_ : arrays of shape (n_features, n_components_)
+        Weights of the deflated columns, and loadings.
+    component_coef_ : array of shape (n_components_,)
+        Coefficients of the components in the final logistic regression.
+    coef_, intercept_ : array of shape (n_features,), float
+        Log-odds = intercept_ + X coef_, in the units of `X`.
+    """
+
+    def __init__(self, n_components: int = 2) -> None:
+        self.n_components = n_components
+
+    def fit(self, X: Any, y: Any) -> PlsLogistic:
+        """Fit on `X` (n_subjects x n_features) and the 0/1 outcome `y`.
+
+        Where a column separates the classes its maximum-likelihood coefficient is infinite; as in R's
+        ``glm`` it is then the value after at most 25 iterations.
+
+        Raises
+        ------
+        InputError, NotEstimableError
+            Missing values, an outcome that is not 0/1 or has one class only, no varying column, or
+            `n_components` below 1.
+        """
+        if self.n_components < 1:
+            raise InputError(f"PlsLogistic needs n_components >= 1; got {self.n_components}.")
+        X, label = self._checked(X, y)
+        means, scales = X.mean(axis=0), X.std(axis=0, ddof=1)
+        varies = np.ptp(X, axis=0) > 1e-12 * np.abs(X).max(axis=0)
+        if not varies.any():
+            raise InputError("PlsLogistic needs a column that varies; all are constant. Drop them before.")
+        scaled = np.where(varies, (X - means) / np.where(varies, scales, 1.0), 0.0)
+        scores = self._components(scaled, label)
+        design = np.column_stack([np.ones(len(X)), scores])
+        final = logistic_coefficients(design[None], label)[0]
+        # Scores are linear in the z-scored columns: T = Z W (P'W)^-1.
+        rotation = self.weights_ @ np.linalg.inv(self.loadings_.T @ self.weights_)
+        self.component_coef_ = final[1:]
+        self.coef_ = np.where(varies, rotation @ final[1:] / np.where(varies, scales, 1.0), 0.0)
+        self.intercept_ = float(final[0] - means @ self.coef_)
+        return self
+
+    def _components(self, scaled: FloatArray, label: IntArray) -> FloatArray:
+        """Extract the components; sets weights and loadings, returns the scores (n_subjects x components)."""
+        residual, total = scaled.copy(), float((scaled**2).sum())
+        scores: list[FloatArray] = []
+        weights, loadings = [], []
+        for _ in range(min(self.n_components, *scaled.shape)):
+            left = (residual**2).sum(axis=0) > 1e-12 * (scaled**2).sum(axis=0)
+            if float((residual**2).sum()) <= 1e-12 * total or len(scores) + 2 >= len(label):
+                break
+            weight = np.zeros(scaled.shape[1])
+            weight[left] = _last_coefficients(scores, residual[:, left], label)
+            if not np.linalg.norm(weight) > 0:
+                break
+            weight /= np.linalg.norm(weight)
+            score = residual @ weight
+            loading = residual.T @ score / (score @ score)
+            residual = residual - np.outer(score, loading)
+            scores.append(score)
+            weights.append(weight)
+            loadings.append(loading)
+        self.n_components_ = len(scores)
+        n, p = scaled.shape
+        self.weights_ = np.reshape(weights, (-1, p)).T
+        self.loadings_ = np.reshape(loadings, (-1, p)).T
+        return np.reshape(scores, (-1, n)).T
+
+
+def _last_coefficients(scores: list[FloatArray], columns: FloatArray, label: IntArray) -> FloatArray:
+    """Coefficient of each column in the logistic regression on the scores so far and that column."""
+    n, p = columns.shape
+    shared = np.column_stack([np.ones(n), *scores])
+    design = np.concatenate([np.broadcast_to(shared, (p, *shared.shape)), columns.T[:, :, None]], axis=2)
+    return logistic_coefficients(design, label)[:, -1]
+
+
+def logistic_coefficients(designs: FloatArray, label: IntArray) -> FloatArray:
+    """Fit many small logistic regressions at once by iteratively reweighted least squares.
+
+    Parameters
+    ----------
+    designs : array, shape (n_models, n_subjects, n_columns)
+        One design matrix per model, the intercept's column included.
+    label : array, shape (n_subjects,)
+        0/1, common to all models.
+
+    Returns
+    -------
+    array, shape (n_models, n_columns)
+        Coefficients at R's stopping rule (relative change of deviance below 1e-8, at most 25 steps).
+    """
+    start = np.log((label + 0.5) / (1.5 - label))  # R's binomial mustart (y + 1/2) / 2 on the logit scale
+    eta = np.broadcast_to(start, designs.shape[:2])
+    deviance = np.full(len(designs), np.inf)
+    coefs = np.zeros((len(designs), designs.shape[2]))
+    active = np.arange(len(designs))
+    for _ in range(_MAX_ITERATIONS):
+        X, mean = designs[active], np.clip(expit(eta), 1e-15, 1 - 1e-15)
+        weight = mean * (1.0 - mean)
+        working = weight * eta + (label - mean)
+        gram = np.einsum("mni,mn,mnj->mij", X, weight, X, optimize=True)
+        coefs[active] = (np.linalg.pinv(gram, hermitian=True) @ np.einsum("mni,mn->mi", X, working)[..., None])[..., 0]
+        eta = np.einsum("mni,mi->mn", X, coefs[active])
+        new = 2.0 * np.logaddexp(0.0, (1 - 2 * label) * eta).sum(axis=1)
+        moving = np.abs(new - deviance[active]) >= _EPSILON * (np.abs(new) + 0.1)
+        deviance[active] = new
+        active, eta = active[moving], eta[moving]
+        if not active.size:
+            break
+    return coefs
+
+
+class LinearRisk(BaseEstimator):
+    """Base of Cox learners: the risk is the linear predictor."""
+
+    coef_: FloatArray
+
+    def predict(self, X: Any) -> FloatArray:
+        """Return the linear predictor, shape (n_subjects,): higher is worse."""
+        check_is_fitted(self)
+        return np.asarray(X, dtype=float) @ self.coef_
+
+
+class CoxRisk(LinearRisk):
+    """Cox regression with Efron ties (scikit-survival) and a ridge penalty so weak that it only ends separation.
+
+    Parameters
+    ----------
+    alpha : float
+        Ridge penalty, against the log-likelihood summed over events; columns z-scored.
+    """
+
+    def __init__(self, alpha: float = 1e-3) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: Any, y: Any) -> CoxRisk:
+        """Fit on columns that were z-scored and scikit-survival's structured outcome."""
+        with warnings.catch_warnings():
+            # scikit-survival's baseline hazard, not used here, divides by a risk set that rounds to nothing.
+            warnings.filterwarnings("ignore", "divide by zero encountered in divide", RuntimeWarning)
+            warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning)
+            try:
+                model = CoxPHSurvivalAnalysis(alpha=self.alpha, ties="efron").fit(X, y)
+            except (ValueError, np.linalg.LinAlgError) as error:
+                raise NotEstimableError(f"Cox regression on {np.shape(X)[1]} columns failed: {error}") from error
+        self.coef_ = model.coef_
+        return self
+
+
+class PenalisedCox(LinearRisk):
+    """Cox regression with an elastic-net penalty (scikit-survival's Coxnet) at a share of the largest useful one.
+
+    Parameters
+    ----------
+    strength : float
+        Share of lambda_max, in (0, 1]; the path from lambda_max down to it is fitted.
+    mixing : float
+        1 LASSO, above 0.
+    """
+
+    #: With few events the C-index of inner folds is too noisy to pick the weakest of the penalties by.
+    strongest_first = True
+
+    def __init__(self, strength: float = 0.1, mixing: float = 1.0) -> None:
+        self.strength = strength
+        self.mixing = mixing
+
+    def fit(self, X: Any, y: Any) -> PenalisedCox:
+        """Fit on columns that were z-scored and scikit-survival's structured outcome."""
+        if not 0 < self.strength <= 1 or not 0 < self.mixing <= 1:
+            raise InputError(f"strength and mixing must be in (0, 1]; got {self.strength}, {self.mixing}.")
+        ratio = min(self.strength, 0.999)
+        model = CoxnetSurvivalAnalysis(n_alphas=20, alpha_min_ratio=ratio, l1_ratio=self.mixing).fit(X, y)
+        self.coef_ = model.coef_[:, -1]
+        return self
