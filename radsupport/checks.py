@@ -1,4 +1,7 @@
-"""The one place where arrays from outside are checked before a statistic is computed."""
+"""The one place where arrays from outside are checked before a statistic is computed.
+
+Missing values in wide tables.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Work on many cases at once, one process per case, here or on a Dask cluster; peak memory of a process."""
+"""Work on many cases at once: one process per case, one thread each, on this machine or on a Dask cluster.
+
+Peak memory of this process, case by case.
+"""
 
 from __future__ import annotations
 
@@ -83,9 +86,14 @@ def map_cases(
         return _in_processes(function, items, n_jobs, bar, on_lost)
 
 
+def single_thread() -> None:
+    """Give ITK one thread in this process."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
 def _call(function: Callable[[Item], Result], index: int, item: Item) -> tuple[int, Result]:
     """Run one item in a worker with one thread."""
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    single_thread()
     with threadpool_limits(1):
         return index, function(item)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 
 from radsupport.errors import InputError
 from radsupport.settings.learning import Signature
+from radsupport.settings.study import Study
 from radsupport.tables import (
     COLUMNS,
     Variant,
@@ -55,9 +57,10 @@ def test_signatures_compared_are_those_wanted_or_the_first_on_the_source_alone()
         Signature(name="first", sources=["radiomics"]),
         Signature(name="second", sources=["radiomics"]),
     ]
-    assert compared_signatures(signatures, "radiomics", []) == ("first",)
-    assert compared_signatures(signatures, "radiomics", ["second", "both"]) == ("second", "both")
-    assert compared_signatures(signatures, "deep", []) == ()
+    study = cast(Study, SimpleNamespace(signatures=signatures))
+    assert compared_signatures(study, "radiomics", []) == ("first",)
+    assert compared_signatures(study, "radiomics", ["second", "both"]) == ("second", "both")
+    assert compared_signatures(study, "deep", []) == ()
 
 
 def test_one_row_per_choice_and_signature_by_group_in_the_order_given() -> None:

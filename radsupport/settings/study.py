@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, model_validator
 
 from radsupport.settings.columns import Column
-from radsupport.settings.evaluation import Nomogram, SurvivalAnalysis, Validation
 from radsupport.settings.features import Deep, Radiomics, Window
 from radsupport.settings.learning import Modelling, Signature
-from radsupport.settings.parts import CohortName, Part, Share, SourceName, TestName
+from radsupport.settings.pages import Nomogram, SurvivalAnalysis, Validation
+from radsupport.settings.parts import STRICT, CohortName, Share, SourceName, TestName
 from radsupport.settings.synthetic import Synthetic
 
 
-class Label(Part):
+class Strict(BaseModel):
+    """Base of all parts."""
+
+    model_config = STRICT
+
+
+class Label(Strict):
     """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`.
 
     `horizon_months`: the time by which the event has to happen, for labels like "recurrence within two years".
@@ -30,7 +36,7 @@ class Label(Part):
     known: Literal["", "at_once", "during_follow_up"] = ""
 
 
-class Survival(Part):
+class Survival(Strict):
     """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
 
     `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
@@ -48,7 +54,7 @@ class Survival(Part):
     horizons_months: list[PositiveFloat] = [36.0, 60.0]
 
 
-class Endpoint(Part):
+class Endpoint(Strict):
     """What is predicted: a label, a time to event, or both; `primary` names the one models are trained on."""
 
     primary: Literal["label", "survival"]
@@ -63,7 +69,7 @@ class Endpoint(Part):
         return self
 
 
-class Cohort(Part):
+class Cohort(Strict):
     """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint."""
 
     name: str
@@ -71,7 +77,7 @@ class Cohort(Part):
     share: Share | None = None
 
 
-class Data(Part):
+class Data(Strict):
     """Where the study's tables and images come from.
 
     `clinical` is the path of the sheet as the manifest writes it (unless the manifest has a row of role
@@ -97,7 +103,7 @@ class Data(Part):
     feature_columns: dict[SourceName, str] = {}
 
 
-class Phase(Part):
+class Phase(Strict):
     """One contrast phase."""
 
     name: str
@@ -106,7 +112,7 @@ class Phase(Part):
     role: Literal["model", "findings"] = "model"
 
 
-class CohortTables(Part):
+class CohortTables(Strict):
     """Baseline tables of chapter 01.
 
     `tests_by_cohort` and `tests_by_outcome` map a column to the test that the paper names (else it is chosen from the
@@ -121,7 +127,7 @@ class CohortTables(Part):
     by_outcome_as: str = ""
 
 
-class Preprocessing(Part):
+class Preprocessing(Strict):
     """Resampling of chapter 02.
 
     `margin_mm` is what is kept around the masks: one number, or one for each of x, y and z. A network that sees a fixed
@@ -133,7 +139,7 @@ class Preprocessing(Part):
     margin_mm: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] = 10.0
 
 
-class Published(Part):
+class Published(Strict):
     """One printed value that a chapter shows beside ours; never a target."""
 
     chapter: str
@@ -143,7 +149,7 @@ class Published(Part):
     ours: str = ""
 
 
-class Caution(Part):
+class Caution(Strict):
     """What a reader must know: a limit of the data or a contradiction in print; `chapters` (such as "01") show it."""
 
     text: str
@@ -159,7 +165,7 @@ def _as_caution(given: object) -> object:
     return {"text": given} if isinstance(given, str) else given
 
 
-class Study(Part):
+class Study(Strict):
     """One study: the question, its data, and every setting of every chapter."""
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

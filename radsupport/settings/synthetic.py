@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, PositiveFloat, PositiveInt, model_validator
 
-from radsupport.settings.parts import CohortName, Part, Share
+from radsupport.settings.parts import STRICT, CohortName, Share
+
+
+class Part(BaseModel):
+    """Base of all parts."""
+
+    model_config = STRICT
 
 
 class Scanner(Part):

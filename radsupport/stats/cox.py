@@ -462,29 +462,6 @@ def predict_survival(fit: CoxFit, rows: pd.DataFrame, times: Any) -> pd.DataFram
     return pd.DataFrame(survival, index=rows.index, columns=wanted)
 
 
-def survival_interval(
-    fit: CoxFit, rows: pd.DataFrame, times: Any, level: float = 0.95
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Confidence limits of `predict_survival` on the log scale (R's default conf.type), cut at 1.
-
-    The variance of H(t | x) adds that of the baseline and that of the coefficients (Tsiatis 1981, Link 1984), the ties
-    as in the fit.
-
-    Returns
-    -------
-    low, high : DataFrame, shape (n, m)
-    """
-    wanted = prediction_times(times)
-    matrix = fit.design.transform(rows) - fit.means.to_numpy()
-    z = float(stats.norm.ppf(0.5 + check_level(level) / 2))
-    survival = predict_survival(fit, rows, wanted)
-    se = np.sqrt(np.array([_hazard_variance(fit, matrix, float(time)) for time in wanted]).T)
-    log_survival = np.log(survival.to_numpy())
-    low, high = np.exp(log_survival - z * se), np.minimum(np.exp(log_survival + z * se), 1.0)
-    index, columns = survival.index, survival.columns
-    return pd.DataFrame(low, index=index, columns=columns), pd.DataFrame(high, index=index, columns=columns)
-
-
 def _hazard_variance(fit: CoxFit, matrix: FloatArray, time: float) -> FloatArray:
     """Variance of the cumulative hazard at one time for covariates relative to the means, shape (n,)."""
     times, events = survival_times(fit.data[fit.time], fit.data[fit.event])
@@ -507,16 +484,6 @@ def martingale_residuals(fit: CoxFit) -> pd.Series:
     expected = np.empty(times.size)
     expected[sets.order] = risk * subject_weights(sets, 1.0 / at_deaths(sets, risk), times.size)
     return pd.Series(events - expected, index=fit.data.index, name="martingale")
-
-
-def deviance_residuals(fit: CoxFit) -> pd.Series:
-    """Martingale residuals made symmetric around zero (residuals.coxph, type "deviance")."""
-    martingale = martingale_residuals(fit)
-    events = fit.data[fit.event].to_numpy(dtype=float)
-    expected = events - martingale.to_numpy()
-    log_term = np.where(events == 1, np.log(np.where(expected > 0, expected, 1.0)), 0.0)
-    size = np.sqrt(np.maximum(-2 * (martingale.to_numpy() + events * log_term), 0.0))
-    return pd.Series(np.sign(martingale.to_numpy()) * size, index=martingale.index, name="deviance")
 
 
 def with_firth(table: pd.DataFrame, covariates: list[str], **options: Any) -> tuple[CoxFit, str]:

@@ -1,4 +1,4 @@
-"""Paired tests and correlations against R."""
+"""Correlations and paired rank tests against R."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats import correlation
-from radsupport.stats.groups import compare_paired
+from radsupport.stats.groups import signed_rank
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "statistics"
 
@@ -38,45 +38,16 @@ def test_correlation_equals_r(stem, r_values, r_table):
 
 
 @pytest.mark.parametrize("stem", stems("paired"))
-def test_pairs_equal_r(stem, r_values, r_table):
+def test_paired_ranks_equal_r(stem, r_values, r_table):
     reference = r_values(stem)
-    expected = reference["values"]
-    table = r_table(reference["dataset"][0])
+    table, expected = r_table(reference["dataset"][0]), reference["values"]["wilcoxon_signed_rank"]
     a, b = (table[reference["params"][k]] for k in ("a", "b"))
-    found = compare_paired(a, b, "paired_t")
-    assert found.n == expected["n"]
-    assert found.statistic == pytest.approx(expected["paired_t"]["t"], rel=1e-9)
-    assert (found.df, found.difference) == pytest.approx(
-        (expected["paired_t"]["df"], expected["paired_t"]["mean_difference"]), rel=1e-9
-    )
-    assert found.p == pytest.approx(expected["paired_t"]["p"], rel=1e-8)
-    ranks, signed = expected["wilcoxon_signed_rank"], compare_paired(a, b, "wilcoxon")
-    assert signed.statistic == ranks["V"]
-    exact = ranks["p_exact_or_null"]
-    assert signed.p == pytest.approx(ranks["p_normal_with_continuity"] if exact is None else exact, rel=1e-8)
+    exact = expected["p_exact_or_null"]
+    wanted = expected["p_normal_with_continuity"] if exact is None else exact
+    assert signed_rank((a - b).dropna().to_numpy()).p == pytest.approx(wanted, rel=1e-8)
 
 
-def test_signed_rank_is_exact_without_ties():
-    a = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
-    b = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
-    found = compare_paired(a, b, "wilcoxon")
-    # R's wilcox.test help page: Hollander & Wolfe's depression data, V = 40, two-sided p = 0.0390625.
-    assert (found.statistic, found.p) == (40, pytest.approx(0.0390625, rel=1e-12))
-
-
-def test_degenerate_pairs_and_correlations():
-    with pytest.raises(NotEstimableError, match="do not vary"):
-        compare_paired([1, 2, 3], [0, 1, 2])
-    assert compare_paired([1, 2, 3, 5], [0, 1, 2, 4], "wilcoxon").statistic == 10
-    with pytest.raises(NotEstimableError, match="do not vary"):
-        compare_paired([1, 2, 3], [1, 2, 3], "wilcoxon")
-    with pytest.raises(InputError, match="shapes"):
-        compare_paired([1, 2], [1, 2, 3])
-    with pytest.raises(InputError, match="test"):
-        compare_paired([1, 2], [2, 2], "sign")
-    found = compare_paired([1, 2, np.nan, 9], [0, 3, 1, 4])
-    assert (found.n, found.n_missing) == (3, 1)
-    assert compare_paired([1, 2], [0, 4]).test == "wilcoxon"
+def test_degenerate_correlations():
     with pytest.raises(NotEstimableError, match="correlation"):
         correlation.correlate([1, 1, 1], [1, 2, 3])
     with pytest.raises(NotEstimableError, match="correlation"):
