@@ -1,7 +1,4 @@
-"""The one place where arrays from outside are checked before a statistic is computed.
-
-Missing values in wide tables.
-"""
+"""The one place where arrays from outside are checked before a statistic is computed."""
 
 from __future__ import annotations
 

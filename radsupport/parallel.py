@@ -1,7 +1,4 @@
-"""Work on many cases at once: one process per case, one thread each, on this machine or on a Dask cluster.
-
-Peak memory of this process, case by case.
-"""
+"""Work on many cases at once, one process per case, here or on a Dask cluster; peak memory of a process."""
 
 from __future__ import annotations
 
@@ -86,14 +83,9 @@ def map_cases(
         return _in_processes(function, items, n_jobs, bar, on_lost)
 
 
-def single_thread() -> None:
-    """Give ITK one thread in this process."""
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-
-
 def _call(function: Callable[[Item], Result], index: int, item: Item) -> tuple[int, Result]:
     """Run one item in a worker with one thread."""
-    single_thread()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     with threadpool_limits(1):
         return index, function(item)
 

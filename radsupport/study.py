@@ -1,7 +1,4 @@
-"""Read a study YAML, apply its profile, and report every problem at once.
-
-Where a study's files lie: one place that knows the folders.
-"""
+"""Read a study YAML, apply its profile, report every problem at once; and where a study's files lie."""
 
 from __future__ import annotations
 

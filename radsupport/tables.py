@@ -1,14 +1,11 @@
-"""The four tables that pass between chapters, and the numbers that each chapter quotes.
+"""The four tables that pass between chapters, and the numbers of a chapter that other pages quote.
 
 A table is checked when it is written and again when it is read, so whoever can produce one can enter
 the book at that chapter. Files are written under a temporary name and renamed: a build that is
 stopped half-way leaves the old file or none.
 
-The numbers of a chapter that other pages quote, with what they were computed from.
-
-Choices compared: feature tables of other settings, which chapter 05 judges beside the study's own.
-
-A chapter writes one table per choice and one line per choice and signature into ``variants_<chapter>.csv``.
+A chapter that compares choices writes one feature table per choice, and one line per choice and signature into
+``variants_<chapter>.csv``; chapter 05 judges them beside the study's own.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ from pandera.errors import SchemaErrors
 
 from radsupport.errors import ContractError, InputError, Problem
 from radsupport.files import write_csv, written_whole
-from radsupport.settings.study import Study
+from radsupport.settings.learning import Signature
 
 COHORTS = ("train", "internal", "external", "segmentation")
 KINDS = ("apparent", "out_of_fold", "external")
@@ -401,11 +398,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
-def compared_signatures(study: Study, source: str, wanted: Sequence[str]) -> tuple[str, ...]:
+def compared_signatures(signatures: Sequence[Signature], source: str, wanted: Sequence[str]) -> tuple[str, ...]:
     """Return the signatures that are judged with each choice: those wanted, else the first one on this source alone."""
     if wanted:
         return tuple(wanted)
-    alone = [s.name for s in study.signatures if list(s.sources) == [source] and not s.combines]
+    alone = [s.name for s in signatures if list(s.sources) == [source] and not s.combines]
     return tuple(alone[:1])
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from radsupport.errors import InputError
 from radsupport.settings.learning import Signature
-from radsupport.settings.study import Study
 from radsupport.tables import (
     COLUMNS,
     Variant,
@@ -57,10 +55,9 @@ def test_signatures_compared_are_those_wanted_or_the_first_on_the_source_alone()
         Signature(name="first", sources=["radiomics"]),
         Signature(name="second", sources=["radiomics"]),
     ]
-    study = cast(Study, SimpleNamespace(signatures=signatures))
-    assert compared_signatures(study, "radiomics", []) == ("first",)
-    assert compared_signatures(study, "radiomics", ["second", "both"]) == ("second", "both")
-    assert compared_signatures(study, "deep", []) == ()
+    assert compared_signatures(signatures, "radiomics", []) == ("first",)
+    assert compared_signatures(signatures, "radiomics", ["second", "both"]) == ("second", "both")
+    assert compared_signatures(signatures, "deep", []) == ()
 
 
 def test_one_row_per_choice_and_signature_by_group_in_the_order_given() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import ContractError, InputError, Problem
-from radsupport.settings.pages import Comparison
+from radsupport.settings.evaluation import Comparison
 from radsupport.settings.study import Study, Survival
 
 LOW, HIGH = "low risk", "high risk"

@@ -14,7 +14,7 @@ from radsupport.evaluate.discrimination import discrimination_of, independent_di
 from radsupport.evaluate.predictions import is_label, judged, judged_cohorts, judged_part, shown_signatures
 from radsupport.evaluate.probability import log_odds
 from radsupport.plots import tidy
-from radsupport.settings.pages import Subgroup
+from radsupport.settings.evaluation import Subgroup
 from radsupport.settings.study import Study
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic

@@ -63,7 +63,7 @@ def compute(
     result = run(study, cohort, cases, paths, progress)
     if study.deep is None:
         raise _unknown(study)
-    signatures = compared_signatures(study, "deep", study.deep.compare_on)
+    signatures = compared_signatures(study.signatures, "deep", study.deep.compare_on)
     variants = []
     for comparison in study.deep.compare:
         changed = study.model_copy(update={"deep": study.deep.chosen(comparison)})

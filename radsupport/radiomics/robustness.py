@@ -35,7 +35,7 @@ def region_variants(
     spec = study.radiomics
     if spec is None or not spec.compare:
         return [], pd.DataFrame(columns=["group", "variant", "cases", "failed"])
-    signatures = compared_signatures(study, "radiomics", spec.compare_on)
+    signatures = compared_signatures(study.signatures, "radiomics", spec.compare_on)
     phases = {phase for name in signatures for phase in study.signature(name).phases or study.phases}
     chosen = model_cases(study, cases)
     chosen = chosen[chosen["phase"].isin(phases)].reset_index(drop=True)

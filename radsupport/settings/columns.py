@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from radsupport.settings.parts import STRICT
+from radsupport.settings.parts import Part
 
 
-class Measure(BaseModel):
+class Measure(Part):
     """How images give a column; chapter 02 shows the value beside the reader's entry.
 
     `phases` are those that it is taken in, `before` the phase before contrast (`enhanced_rate`). `threshold` is in mm
     for a `diameter_class`, in HU for `calcification` (above it) and `cystic_part` (below it in every phase);
     `threshold_belongs` says which of the two diameter classes holds the threshold itself.
     """
-
-    model_config = STRICT
 
     what: Literal["max_diameter", "diameter_class", "ct_ratio", "enhanced_rate", "calcification", "cystic_part"]
     phases: Annotated[list[str], Field(min_length=1)]
@@ -26,13 +24,11 @@ class Measure(BaseModel):
     threshold_belongs: Literal["upper", "lower"] = "upper"
 
 
-class Column(BaseModel):
+class Column(Part):
     """One clinical variable or CT finding, as the reader's sheet holds it.
 
     `group` is the heading under which baseline tables list it.
     """
-
-    model_config = STRICT
 
     source: Literal["clinical", "ct_findings"]
     kind: Literal["number", "category"]

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from radsupport.settings.parts import STRICT, Share
-
-
-class Part(BaseModel):
-    """Base of the parts below."""
-
-    model_config = STRICT
+from radsupport.settings.parts import Part, Share
 
 
 class Window(Part):

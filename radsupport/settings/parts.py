@@ -1,10 +1,10 @@
-"""Words that all parts of a study file share."""
+"""What all parts of a study file share: their base, which refuses unknown keys, and the words they use."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 CohortName = Literal["train", "internal", "external", "segmentation"]
 SourceName = Literal["ct_findings", "clinical", "radiomics", "deep", "deep_published"]
@@ -16,3 +16,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 #: Configuration of every part of a study file: unknown keys are errors, values are frozen.
 STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(BaseModel):
+    """Base of every part of a study file."""
+
+    model_config = STRICT

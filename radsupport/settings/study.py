@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
 from radsupport.settings.columns import Column
+from radsupport.settings.evaluation import Nomogram, SurvivalAnalysis, Validation
 from radsupport.settings.features import Deep, Radiomics, Window
 from radsupport.settings.learning import Modelling, Signature
-from radsupport.settings.pages import Nomogram, SurvivalAnalysis, Validation
-from radsupport.settings.parts import STRICT, CohortName, Share, SourceName, TestName
+from radsupport.settings.parts import CohortName, Part, Share, SourceName, TestName
 from radsupport.settings.synthetic import Synthetic
 
 
-class Strict(BaseModel):
-    """Base of all parts."""
-
-    model_config = STRICT
-
-
-class Label(Strict):
+class Label(Part):
     """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`.
 
     `horizon_months`: the time by which the event has to happen, for labels like "recurrence within two years".
@@ -36,7 +30,7 @@ class Label(Strict):
     known: Literal["", "at_once", "during_follow_up"] = ""
 
 
-class Survival(Strict):
+class Survival(Part):
     """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
 
     `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
@@ -54,7 +48,7 @@ class Survival(Strict):
     horizons_months: list[PositiveFloat] = [36.0, 60.0]
 
 
-class Endpoint(Strict):
+class Endpoint(Part):
     """What is predicted: a label, a time to event, or both; `primary` names the one models are trained on."""
 
     primary: Literal["label", "survival"]
@@ -69,7 +63,7 @@ class Endpoint(Strict):
         return self
 
 
-class Cohort(Strict):
+class Cohort(Part):
     """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint."""
 
     name: str
@@ -77,7 +71,7 @@ class Cohort(Strict):
     share: Share | None = None
 
 
-class Data(Strict):
+class Data(Part):
     """Where the study's tables and images come from.
 
     `clinical` is the path of the sheet as the manifest writes it (unless the manifest has a row of role
@@ -103,7 +97,7 @@ class Data(Strict):
     feature_columns: dict[SourceName, str] = {}
 
 
-class Phase(Strict):
+class Phase(Part):
     """One contrast phase."""
 
     name: str
@@ -112,7 +106,7 @@ class Phase(Strict):
     role: Literal["model", "findings"] = "model"
 
 
-class CohortTables(Strict):
+class CohortTables(Part):
     """Baseline tables of chapter 01.
 
     `tests_by_cohort` and `tests_by_outcome` map a column to the test that the paper names (else it is chosen from the
@@ -127,7 +121,7 @@ class CohortTables(Strict):
     by_outcome_as: str = ""
 
 
-class Preprocessing(Strict):
+class Preprocessing(Part):
     """Resampling of chapter 02.
 
     `margin_mm` is what is kept around the masks: one number, or one for each of x, y and z. A network that sees a fixed
@@ -139,7 +133,7 @@ class Preprocessing(Strict):
     margin_mm: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] = 10.0
 
 
-class Published(Strict):
+class Published(Part):
     """One printed value that a chapter shows beside ours; never a target."""
 
     chapter: str
@@ -149,7 +143,7 @@ class Published(Strict):
     ours: str = ""
 
 
-class Caution(Strict):
+class Caution(Part):
     """What a reader must know: a limit of the data or a contradiction in print; `chapters` (such as "01") show it."""
 
     text: str
@@ -165,7 +159,7 @@ def _as_caution(given: object) -> object:
     return {"text": given} if isinstance(given, str) else given
 
 
-class Study(Strict):
+class Study(Part):
     """One study: the question, its data, and every setting of every chapter."""
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

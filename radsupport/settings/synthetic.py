@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from radsupport.settings.parts import STRICT, CohortName, Share
-
-
-class Part(BaseModel):
-    """Base of all parts."""
-
-    model_config = STRICT
+from radsupport.settings.parts import CohortName, Part, Share
 
 
 class Scanner(Part):

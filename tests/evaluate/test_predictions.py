@@ -8,7 +8,7 @@ import pytest
 
 from radsupport.errors import ContractError
 from radsupport.evaluate import predictions as predicted
-from radsupport.settings.pages import Comparison
+from radsupport.settings.evaluation import Comparison
 
 
 def groups(**named: list[str]) -> list[Comparison]:

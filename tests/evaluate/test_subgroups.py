@@ -12,7 +12,7 @@ from scipy import stats
 from radsupport.evaluate import subgroups
 from radsupport.evaluate.predictions import judged_part
 from radsupport.evaluate.probability import log_odds
-from radsupport.settings.pages import Subgroup
+from radsupport.settings.evaluation import Subgroup
 from radsupport.stats.roc import auc, delong_unpaired
 
 DIVIDED = {"validation": {"subgroups": [{"column": "sex"}, {"column": "age", "cut": 60}]}}

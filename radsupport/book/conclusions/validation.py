@@ -50,7 +50,7 @@ from radsupport.evaluate.subgroups import subgroup_curves
 from radsupport.evaluate.summary import CHAPTER, DIVISIONS, flat_signatures, least_detectable
 from radsupport.evaluate.thresholds import COUNTS, RATES, RULE_WORDS, classification_table, operating_points, rule_of
 from radsupport.evaluate.usefulness import decision_table
-from radsupport.settings.pages import Subgroup
+from radsupport.settings.evaluation import Subgroup
 from radsupport.settings.study import Study
 from radsupport.stats.table_one import compare_groups
 from radsupport.wording import counted, estimate, fixed, listed, number, p_value

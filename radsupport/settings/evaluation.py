@@ -1,21 +1,12 @@
-"""The parts of a study file that steer chapters 07 and 08: risk groups, survival models, nomogram.
-
-The `validation:` section of a study file: what chapter 06 compares, and how.
-"""
+"""How chapters 06 to 08 judge what was learnt: validation, survival analysis, nomogram."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from radsupport.settings.parts import STRICT, CohortName, Share
-
-
-class Part(BaseModel):
-    """Base of all parts."""
-
-    model_config = STRICT
+from radsupport.settings.parts import CohortName, Part, Share
 
 
 class SurvivalAnalysis(Part):
@@ -63,23 +54,19 @@ class Nomogram(Part):
     bootstrap: PositiveInt = 200
 
 
-class Comparison(BaseModel):
+class Comparison(Part):
     """Signatures that are shown and tested together, such as one table of a paper."""
-
-    model_config = STRICT
 
     name: str
     signatures: Annotated[list[str], Field(min_length=2)]
 
 
-class Subgroup(BaseModel):
+class Subgroup(Part):
     """A division of the patients in which signatures are judged separately.
 
     `column` is one of `columns:`. A category is divided by its levels, or by those of `levels` only; a number at `cut`
     (in the column's unit): up to it, and above it.
     """
-
-    model_config = STRICT
 
     column: str
     levels: list[str] = []
@@ -93,7 +80,7 @@ class Subgroup(BaseModel):
         return self
 
 
-class Validation(BaseModel):
+class Validation(Part):
     """Resamples, thresholds and comparisons of chapter 06.
 
     `threshold` is the rule by which the classifying threshold is fixed on the training cohort; `decision_thresholds`
@@ -103,8 +90,6 @@ class Validation(BaseModel):
     reclassification. `null_se` adds the P of an AUC by its standard error under chance to the table, where a paper
     used that (chapter 06 always decides by it whether an AUC is better than chance).
     """
-
-    model_config = STRICT
 
     bootstrap: PositiveInt = 1000
     threshold: Literal["youden", "median", "half"] = "youden"
