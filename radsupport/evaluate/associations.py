@@ -20,8 +20,8 @@ from radsupport.evaluate.predictions import (
     best_signature,
     compared_signatures,
     honest,
-    judged,
     judged_cohorts,
+    judged_of,
     judged_part,
     outcome_columns,
 )
@@ -58,7 +58,7 @@ def planted_table(predictions: pd.DataFrame, study: Study, latent: pd.Series) ->
     """
     rows = []
     seen: set[str] = set()
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         if cohort not in seen:
             seen.add(cohort)
             rows.append(_ceiling(predictions, study, cohort, latent))

@@ -22,7 +22,7 @@ from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.discrimination import FEWEST as discrimination_FEWEST
 from radsupport.evaluate.discrimination import usable_times
-from radsupport.evaluate.predictions import honest, is_label, judged, judged_part, outcome_columns
+from radsupport.evaluate.predictions import honest, is_label, judged_of, judged_part, outcome_columns
 from radsupport.evaluate.probability import COVARIATES, Judged, Locked, log_odds
 from radsupport.plots import tidy
 from radsupport.settings.learning import Signature
@@ -262,7 +262,7 @@ def calibration_numbers(predictions: pd.DataFrame, study: Study, locked: dict[st
         for predictions that were not fitted to these outcomes: as many degrees of freedom as groups).
     """
     rows = []
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         if name not in locked or part["label"].nunique() < 2:
             continue
         p = locked[name].probability(part)
@@ -422,7 +422,7 @@ def influential_patients(predictions: pd.DataFrame, study: Study, locked: dict[s
         cohort and signature, where there is one.
     """
     rows = []
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         if name in locked and part["label"].nunique() == 2:
             found = most_influential(part["label"], locked[name].probability(part))
             if found:
@@ -509,7 +509,7 @@ def judged_at_horizons(
     predictions: pd.DataFrame, study: Study, locked: dict[str, Locked]
 ) -> Iterator[tuple[str, str, float, pd.DataFrame]]:
     """Yield cohort, signature, horizon and patients (`at_horizon`) wherever the horizon can be judged."""
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         for horizon in usable_horizons(part, horizons_of(study)) if name in locked else []:
             rows = at_horizon(part, locked[name], horizon)
             if len(rows) and horizon in usable_horizons(rows, [horizon]):
@@ -622,7 +622,7 @@ def integrated_brier_table(predictions: pd.DataFrame, study: Study, locked: dict
         (Kaplan-Meier of the same patients), scaled.
     """
     rows = []
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         usable = usable_horizons(part, horizons_of(study)) if name in locked else []
         if not usable:
             continue

@@ -22,14 +22,17 @@ from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.predictions import (
     HIGH,
+    LABEL,
+    common,
     common_patients,
     families,
     in_study_order,
     is_label,
-    judged,
     judged_cohorts,
+    judged_of,
     judged_part,
     largest_families,
+    measure,
     of_signature,
     outcome,
     outcome_columns,
@@ -43,6 +46,229 @@ from radsupport.stats.cox import with_firth
 from radsupport.stats.roc import auc, delong_matrix, delong_unpaired, roc_curve
 from radsupport.stats.table_one import adjust_p
 from radsupport.stats.time_roc import time_dependent_auc_difference, time_dependent_roc
+
+
+def discrimination(
+    part: pd.DataFrame,
+    outcome: Sequence[str] = LABEL,
+    n_bootstrap: int = 0,
+    seed: int = 0,
+    until: float | None = None,
+) -> dict[str, Any]:
+    """Return how well the risk ranks some patients: the AUC of a label, Harrell's C of a time to event.
+
+    Parameters
+    ----------
+    part : DataFrame
+        risk and the outcome, a row per patient.
+    outcome : sequence of str
+        ("label",) or ("time", "event").
+    n_bootstrap : int
+        Resamples of the percentile limits; 0 leaves them out.
+    seed : int
+    until : float, optional
+        Adds Uno's C up to this time.
+
+    Returns
+    -------
+    dict
+        events, measure ("AUC" or "C-index"), value, value_low, value_high, p (DeLong; Wald by the infinitesimal
+        jackknife), p_chance (by which the book calls a value better than chance: `null_se_p` of an AUC, which stays
+        right for few patients and large AUCs where DeLong's standard error becomes too small; p of a C-index), and
+        where asked for boot_low, boot_high, uno. Missing, with a note, where it can not be estimated.
+    """
+    is_label = tuple(outcome) == LABEL
+    event = part[outcome[-1]]
+    row: dict[str, Any] = {"events": int(event.sum()), "measure": "AUC" if is_label else "C-index"}
+    keys = ["value", "value_low", "value_high", "p", "p_chance", *(["boot_low", "boot_high"] if n_bootstrap else [])]
+    row |= dict.fromkeys([*keys, *(["uno"] if until is not None else [])], np.nan)
+    try:
+        row |= _area(part) if is_label else _concordance(part, outcome)
+    except NotEstimableError as error:
+        return row | {"note": error.message}
+    if n_bootstrap:
+        row |= dict(zip(("boot_low", "boot_high"), _resampled(part, outcome, n_bootstrap, seed), strict=True))
+    if until is not None:
+        row["uno"] = _uno(part, outcome, until)
+    return row
+
+
+def _area(part: pd.DataFrame) -> dict[str, float]:
+    found = auc(part["label"], part["risk"])
+    chance = null_se_p(found.auc, found.events, found.n - found.events)
+    limits = {"value": found.auc, "value_low": found.ci_low, "value_high": found.ci_high}
+    return limits | {"p": found.p_vs_half, "p_chance": chance}
+
+
+def _concordance(part: pd.DataFrame, outcome: Sequence[str]) -> dict[str, float]:
+    found = concordance(part[outcome[0]], part[outcome[1]], part["risk"])
+    p = float(2 * stats.norm.sf(abs(found.concordance - 0.5) / found.se)) if found.se > 0 else np.nan
+    limits = {"value": found.concordance, "value_low": found.ci_low, "value_high": found.ci_high}
+    return limits | {"p": p, "p_chance": p}
+
+
+def _resampled(part: pd.DataFrame, outcome: Sequence[str], n: int, seed: int) -> tuple[float, float]:
+    """Return percentile limits over resamples of patients."""
+    if tuple(outcome) == LABEL:
+        found = bootstrap_auc(part["label"], part["risk"], n, seed)
+        return found.ci_low, found.ci_high
+    columns = part[outcome[0]], part[outcome[1]], {"risk": part["risk"]}
+    low, high = bootstrap_concordance(*columns, n_resamples=n, seed=seed)["risk"].quantile([0.025, 0.975])
+    return float(low), float(high)
+
+
+def _uno(part: pd.DataFrame, outcome: Sequence[str], until: float) -> float:
+    try:
+        return uno_concordance(part[outcome[0]], part[outcome[1]], part["risk"], tau=until).concordance
+    except NotEstimableError:
+        return float("nan")
+
+
+def roc(rows: pd.DataFrame, by: Sequence[str] = ("cohort", "signature")) -> pd.DataFrame:
+    """Return ROC curves of a label for `plots.roc_curve`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    by : sequence of str
+        Columns that make the groups.
+
+    Returns
+    -------
+    DataFrame
+        The keys, n, threshold, sensitivity, specificity, and in each row of a curve its auc with auc_low, auc_high;
+        groups with one outcome only have no curve.
+    """
+    both = rows.groupby(list(by), observed=True)["label"].transform("nunique") == 2
+    return measure(rows[both], _curve, by)
+
+
+def _curve(part: pd.DataFrame) -> pd.DataFrame:
+    area = auc(part["label"], part["risk"])
+    limits = {"auc": area.auc, "auc_low": area.ci_low, "auc_high": area.ci_high}
+    return roc_curve(part["label"], part["risk"]).assign(**limits)
+
+
+#: Columns of `pairs`.
+PAIRS = [
+    "signature_a", "signature_b", "n", "events", "value_a", "value_b", "difference", "difference_low",
+    "difference_high", "z", "p", "p_adjusted",
+]  # fmt: skip
+
+
+def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Return the test of every pair of signatures among the rows of one cohort, on the patients common to all.
+
+    DeLong's test for AUCs; for C-indices the joint infinitesimal jackknife, with the paired bootstrap's interval.
+
+    Returns
+    -------
+    DataFrame
+        `PAIRS`: signature_a, signature_b, n, events, value_a, value_b (AUCs, or C-indices), difference with limits, z,
+        p, p_adjusted (Holm over the pairs); empty where no test exists.
+    """
+    known, risks = common(rows, outcome)
+    n, events = len(known), int(known[outcome[-1]].sum())
+    is_label = tuple(outcome) == LABEL
+    if risks.shape[1] < 2 or events == 0 or (is_label and events == n):
+        return pd.DataFrame(columns=PAIRS)
+    if is_label:
+        found = delong_matrix(known["label"], {str(name): risk for name, risk in risks.items()}).pairs
+    else:
+        time, event = (known[column] for column in outcome)
+        options: dict[str, Any] = {"n_resamples": n_bootstrap, "seed": seed}
+        tests = [
+            {"signature_a": a, "signature_b": b}
+            | vars(concordance_difference(time, event, risks[a], risks[b], **options))
+            for a, b in itertools.combinations(risks.columns, 2)
+        ]
+        found = pd.DataFrame(tests)
+    names = {"auc_a": "value_a", "auc_b": "value_b", "concordance_a": "value_a", "concordance_b": "value_b"}
+    found = found.rename(columns=names | {"ci_low": "difference_low", "ci_high": "difference_high"})
+    tiny = found["difference"].abs() < 1e-12  # rounding of equal areas
+    found[["difference", "z"]] = found[["difference", "z"]].mask(tiny, 0.0)
+    return found.assign(n=n, events=events, p_adjusted=adjust_p(found["p"], "holm"))[PAIRS]
+
+
+def equality(rows: pd.DataFrame) -> dict[str, float]:
+    """Return DeLong's test that the AUCs of all signatures among the rows of one cohort are equal.
+
+    Returns
+    -------
+    dict
+        n, chi2, df, p.
+
+    Raises
+    ------
+    NotEstimableError
+        Fewer than three signatures, or one class only.
+    """
+    known, risks = common(rows)
+    if risks.shape[1] < 3:
+        raise NotEstimableError("A test that all AUCs are equal needs three signatures.")
+    found = delong_matrix(known["label"], {str(name): risk for name, risk in risks.items()})
+    return {"n": len(known), "chi2": found.chi2, "df": found.df, "p": found.p_overall}
+
+
+def difference(a: pd.DataFrame, b: pd.DataFrame, outcome: Sequence[str] = LABEL) -> dict[str, float]:
+    """Return the difference in discrimination of two groups of patients that share none.
+
+    Returns
+    -------
+    dict
+        n_a, n_b, value_a, value_b, difference with limits, statistic, p: DeLong's unpaired test (t) for AUCs, a z test
+        with the two jackknife standard errors for C-indices.
+
+    Raises
+    ------
+    NotEstimableError
+        One of the two can not be estimated.
+    """
+    size = {"n_a": len(a), "n_b": len(b)}
+    if tuple(outcome) == LABEL:
+        t = delong_unpaired(a["label"], a["risk"], b["label"], b["risk"])
+        limits = {"difference": t.difference, "difference_low": t.ci_low, "difference_high": t.ci_high}
+        return size | {"value_a": t.auc_a, "value_b": t.auc_b} | limits | {"statistic": t.t, "p": t.p}
+    one, two = (concordance(x[outcome[0]], x[outcome[1]], x["risk"]) for x in (a, b))
+    gap, se = one.concordance - two.concordance, float(np.hypot(one.se, two.se))
+    z, half = (gap / se if se > 0 else np.nan), stats.norm.ppf(0.975) * se
+    limits = {"difference": gap, "difference_low": gap - half, "difference_high": gap + half}
+    values = {"value_a": one.concordance, "value_b": two.concordance}
+    return size | values | limits | {"statistic": z, "p": float(2 * stats.norm.sf(abs(z)))}
+
+
+def between(
+    rows: pd.DataFrame, column: str = "cohort", by: Sequence[str] = ("signature",), outcome: Sequence[str] = LABEL
+) -> pd.DataFrame:
+    """Return `difference` between every two groups of patients, such as the cohorts of a signature.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    column : str
+        What the patients differ in.
+    by : sequence of str
+        Columns within which they are compared.
+    outcome : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        `by`, <column>_a, <column>_b, and what `difference` returns; pairs without a test are left out.
+    """
+    found = []
+    for keys, part in rows.groupby(list(by), observed=True):
+        groups = dict(list(part.groupby(column, observed=True)))
+        for a, b in itertools.combinations(groups, 2):
+            place = dict(zip(by, keys, strict=True)) | {f"{column}_a": a, f"{column}_b": b}
+            try:
+                found.append(place | difference(groups[a], groups[b], outcome))
+            except NotEstimableError:
+                continue
+    return pd.DataFrame(found)
+
 
 PAIR_COLUMNS = [
     "signature_a", "signature_b", "n", "events", "auc_a", "auc_b", "difference", "ci_low", "ci_high", "z", "p",
@@ -60,7 +286,7 @@ def discrimination_table(predictions: pd.DataFrame, study: Study) -> pd.DataFram
         apparent (the same measure on the model's own training patients, for comparison).
     """
     rows = []
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         own = predictions[(predictions["signature"] == name) & (predictions["kind"] == "apparent")]
         own = own.dropna(subset=outcome_columns(study))
         row = {"cohort": cohort, "signature": name, "kind": part["kind"].iloc[0], "n": len(part)}
@@ -159,7 +385,7 @@ def _survival_extras(part: pd.DataFrame, row: Mapping[Any, Any], study: Study) -
 
 def roc_table(predictions: pd.DataFrame, study: Study, cohort: str, names: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the honest ROC curves of a cohort for `figures.roc_curve`; empty where none exists."""
-    rows = [p for c, n, p in judged(predictions, study) if c == cohort and (names is None or n in names)]
+    rows = [p for c, n, p in judged_of(predictions, study) if c == cohort and (names is None or n in names)]
     return _curves(pd.concat(rows) if rows else predictions.iloc[:0])
 
 
@@ -262,7 +488,7 @@ def between_cohorts(predictions: pd.DataFrame, study: Study) -> pd.DataFrame:
         unpaired test (t) for AUCs, a z test with the two jackknife standard errors for C-indices.
     """
     parts: dict[str, dict[str, pd.DataFrame]] = {}
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         parts.setdefault(name, {})[cohort] = part
     rows = []
     for name, by_cohort in parts.items():

@@ -1,19 +1,142 @@
-"""Who is judged by which prediction: cohorts, signatures and patients of the predictions table."""
+"""Who is judged by which prediction: rows of the predictions table, and a measure of each group of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from radsupport.errors import ContractError, InputError, Problem
+from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
 from radsupport.settings.evaluation import Comparison
 from radsupport.settings.study import Study, Survival
 
 LOW, HIGH = "low risk", "high risk"
 #: The kind of prediction that each cohort is judged by: never the apparent one.
 HONEST = {"train": "out_of_fold", "internal": "external", "external": "external"}
+
+#: Outcomes that predictions are judged by: a label, or a time with whether the event was seen.
+LABEL, SURVIVAL = ("label",), ("time", "event")
+#: The training patients as the fitted models see them: a cohort of its own, for comparison only.
+APPARENT = "apparent"
+
+
+def judged(
+    predictions: pd.DataFrame,
+    outcome: Sequence[str] = LABEL,
+    signatures: Sequence[str] | None = None,
+    cohorts: Sequence[str] | None = None,
+    *,
+    apparent: bool = False,
+) -> pd.DataFrame:
+    """Return the predictions that each cohort is judged by: out of fold in training, external elsewhere.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        predictions.parquet: subject, cohort, signature, kind, fold, risk, and the outcome.
+    outcome : sequence of str
+        ("label",) or ("time", "event"); patients without it are left out.
+    signatures, cohorts : sequence of str, optional
+        Which ones, in this order; by default all signatures as they come, and training before the other cohorts.
+    apparent : bool
+        Whether the predictions for the models' own training patients come first, as a cohort called "apparent".
+
+    Returns
+    -------
+    DataFrame
+        The rows; `cohort` and `signature` are ordered categories, so that groups come in their order.
+
+    Raises
+    ------
+    InputError
+        `signatures` are named, and none of them has a prediction of a patient with the outcome.
+    """
+    names, order = list(signatures or dict.fromkeys(predictions["signature"])), list(cohorts or HONEST)
+    rows = predictions[predictions["kind"] == predictions["cohort"].map(HONEST)]
+    if apparent:
+        own, order = predictions[predictions["kind"] == "apparent"], [APPARENT, *order]
+        rows = pd.concat([own.assign(cohort=APPARENT), rows])
+    rows = rows[rows["signature"].isin(names) & rows["cohort"].isin(order)].dropna(subset=list(outcome))
+    if rows.empty and signatures:
+        raise InputError(f"No patient with {' and '.join(outcome)} has a prediction of {', '.join(signatures)}.")
+    for column, wanted in (("cohort", order), ("signature", names)):
+        present = set(rows[column])
+        known = pd.CategoricalDtype([name for name in wanted if name in present], ordered=True)
+        rows = rows.assign(**{column: rows[column].astype(known)})
+    return rows.sort_values(["signature", "cohort"], kind="stable", ignore_index=True)
+
+
+def measure(
+    rows: pd.DataFrame,
+    function: Callable[..., Mapping[str, Any] | pd.DataFrame],
+    by: Sequence[str] = ("cohort", "signature"),
+    **options: Any,
+) -> pd.DataFrame:
+    """Return what a function says of each group of patients, in one tidy table.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    function : callable
+        Takes the rows of a group and `options`; returns one row (a mapping) or several (a table, which may be empty).
+    by : sequence of str
+        Columns that make the groups; rows where one of them is missing belong to none.
+
+    Returns
+    -------
+    DataFrame
+        The keys, n (rows of the group, unless the function says), and what the function returns; where that can not be
+        estimated the values are missing and `note` says why.
+    """
+    found: list[dict[str, Any]] = []
+    for keys, part in rows.groupby(list(by), observed=True):
+        place = dict(zip(by, keys, strict=True)) | {"n": len(part)}
+        try:
+            values = function(part, **options)
+        except NotEstimableError as error:
+            values = {"note": error.problems[0].what if error.problems else error.message}
+        several = values.to_dict("records") if isinstance(values, pd.DataFrame) else [values]
+        found += [place | {str(key): value for key, value in row.items()} for row in several]
+    table = pd.DataFrame(found)
+    if "note" in table:
+        table = table.assign(note=table.pop("note").fillna(""))
+    return table
+
+
+def common(
+    rows: pd.DataFrame, outcome: Sequence[str] = LABEL, value: str = "risk"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the patients whom every signature among these rows (of one cohort) predicts.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        subject, signature, the outcome and `value`.
+    outcome : sequence of str
+    value : str
+        The column that is compared: risk, or probability.
+
+    Returns
+    -------
+    outcome : DataFrame, indexed by subject
+    values : DataFrame, indexed by subject
+        One column per signature, in their order; subjects sorted.
+    """
+    names = [str(name) for name in _order(rows["signature"])]
+    long = rows.astype({"signature": str}).set_index(["subject", "signature"])[value]
+    wide: pd.DataFrame = long.unstack().reindex(columns=names).dropna()  # noqa: PD010 - each pair occurs once
+    known = rows.drop_duplicates("subject").set_index("subject")[list(outcome)]
+    return known.reindex(wide.index), wide.rename_axis(columns=None)
+
+
+def _order(column: pd.Series) -> list[Any]:
+    """Return the distinct values: in the order of their categories, else as they come."""
+    present = column.drop_duplicates()
+    return list(present.sort_values() if isinstance(column.dtype, pd.CategoricalDtype) else present)
+
 
 POOLED = "pooled"
 
@@ -150,7 +273,7 @@ def outcome_columns(study: Study) -> list[str]:
     return ["label"] if is_label(study) else ["time", "event"]
 
 
-def judged(predictions: pd.DataFrame, study: Study) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def judged_of(predictions: pd.DataFrame, study: Study) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield cohort, signature and rows for every signature in every cohort, in the study's order.
 
     Patients without the outcome are left out; signatures that the study does not name come last.
@@ -173,7 +296,7 @@ def judged_part(predictions: pd.DataFrame, study: Study, cohort: str, signature:
 
 def judged_cohorts(predictions: pd.DataFrame, study: Study) -> list[str]:
     """Return the cohorts that have honest predictions, in the study's order."""
-    return list(dict.fromkeys(cohort for cohort, _, _ in judged(predictions, study)))
+    return list(dict.fromkeys(cohort for cohort, _, _ in judged_of(predictions, study)))
 
 
 def common_patients(

@@ -11,7 +11,7 @@ from scipy import stats
 
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.discrimination import discrimination_of, independent_difference
-from radsupport.evaluate.predictions import is_label, judged, judged_cohorts, judged_part, shown_signatures
+from radsupport.evaluate.predictions import is_label, judged_cohorts, judged_of, judged_part, shown_signatures
 from radsupport.evaluate.probability import log_odds
 from radsupport.plots import tidy
 from radsupport.settings.evaluation import Subgroup
@@ -202,7 +202,7 @@ def _by_center(
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield cohort, signature and patients with `center`, where a cohort pools several centers."""
     centers = cohort.set_index("subject")["center"]
-    for key, name, part in judged(predictions, study):
+    for key, name, part in judged_of(predictions, study):
         own = part.assign(center=part["subject"].map(centers).to_numpy())
         if own["center"].dropna().drop_duplicates().size > 1:
             yield key, name, own.dropna(subset=["center"])

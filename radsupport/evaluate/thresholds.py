@@ -5,19 +5,154 @@ Patients called positive or negative at a threshold that was fixed on the traini
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.discrimination import discrimination_of
-from radsupport.evaluate.predictions import HIGH, LOW, honest, judged, outcome_columns
+from radsupport.evaluate.predictions import HIGH, LABEL, LOW, honest, judged_of, measure, outcome_columns
 from radsupport.settings.study import Study
 from radsupport.stats.logrank import log_rank, maximally_selected_cutoff
 from radsupport.stats.roc import confusion, youden
 from radsupport.stats.survival_curves import median_follow_up
 from radsupport.wording import p_number
+
+
+def youden_cut(part: pd.DataFrame) -> float:
+    """Return the cut-off with the largest sensitivity + specificity - 1, of ties the most sensitive.
+
+    Raises
+    ------
+    InputError
+        A training patient has no label.
+    NotEstimableError
+        One class only.
+    """
+    if part["label"].isna().any():
+        raise InputError(
+            "Youden's index needs a label for every training patient. "
+            "Choose `median` or `max_logrank` for a study without one."
+        )
+    return float(youden(part["label"], part["risk"]).threshold)
+
+
+def median_cut(part: pd.DataFrame) -> float:
+    """Return the median of the risks."""
+    return float(part["risk"].median())
+
+
+Rule = str | float | Callable[[pd.DataFrame], float]
+#: The rules that can be named: each takes the training rows of a signature and returns the cut-off of its risk.
+CUTS: dict[str, Callable[[pd.DataFrame], float]] = {
+    "youden": youden_cut,
+    "median": median_cut,
+    "half": lambda _: 0.5,
+    "max_logrank": lambda part: float(maximally_selected_cutoff(part["time"], part["event"], part["risk"]).cut_off),
+}
+
+
+def threshold(rows: pd.DataFrame, rule: Rule = "youden", outcome: Sequence[str] = LABEL) -> pd.Series:
+    """Return one threshold per signature, fixed on the training rows; positive, or high, is a risk above it.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them; those of other cohorts change nothing.
+    rule : str, float or callable
+        "youden", "median", "half", "max_logrank", a number, or a function of a signature's training rows.
+    outcome : sequence of str
+        Without a label there is no Youden's index, and the median takes its place.
+
+    Returns
+    -------
+    Series by signature
+        Signatures without training rows have none. Where a rule finds nothing the median stands in, and
+        ``attrs["note"]`` says why, by signature.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or Youden's index of patients without a label.
+    """
+    if rule == "youden" and tuple(outcome) != LABEL:
+        rule = "median"
+    found, notes = {}, {}
+    for name, part in rows[rows["cohort"] == "train"].groupby("signature", observed=True):
+        try:
+            found[str(name)] = float(_rule(rule)(part))
+        except NotEstimableError as error:
+            found[str(name)], notes[str(name)] = median_cut(part), error.message
+    cut = pd.Series(found, name="threshold", dtype=float)
+    cut.attrs["note"] = notes
+    return cut
+
+
+def _rule(rule: Rule) -> Callable[[pd.DataFrame], float]:
+    if callable(rule):
+        return rule
+    if isinstance(rule, str):
+        if rule not in CUTS:
+            raise InputError(f"There is no rule `{rule}` for a threshold. There are: {', '.join(CUTS)}.")
+        return CUTS[rule]
+    number = float(rule)
+    return lambda _: number
+
+
+def at_threshold(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:
+    """Return the rows with the threshold of their signature; those of a signature without one are left out."""
+    limit = rows["signature"].astype(str).map(cut)
+    return rows[limit.notna()].assign(threshold=limit[limit.notna()])
+
+
+def groups(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:
+    """Return the rows with threshold and group: `HIGH` above the signature's threshold, `LOW` up to it.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    cut : Series by signature
+        What `threshold` returns.
+
+    Returns
+    -------
+    DataFrame
+        Rows of a signature without a threshold are left out.
+    """
+    known = at_threshold(rows, cut)
+    group = pd.Categorical(np.where(known["risk"] > known["threshold"], HIGH, LOW), [LOW, HIGH])
+    return known.assign(group=group)
+
+
+def classification(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:
+    """Return counts and rates of each signature in each cohort at its threshold.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them, of a label.
+    cut : Series by signature
+        What `threshold` returns.
+
+    Returns
+    -------
+    DataFrame
+        cohort, signature, n, events, threshold, tn, fp, fn, tp, accuracy, sensitivity, specificity, ppv, npv (each with
+        exact limits, _low and _high), no_information_rate, p_vs_nir (one-sided exact binomial). A rate without
+        patients is missing.
+    """
+    return measure(at_threshold(rows, cut), _classified)
+
+
+def _classified(part: pd.DataFrame) -> dict[str, Any]:
+    found = vars(confusion(part["label"], (part["risk"] > part["threshold"]).astype(int)))
+    rates = [f"{rate}{end}" for rate in RATES for end in ("", "_low", "_high")]
+    row = {"events": int(part["label"].sum()), "threshold": part["threshold"].iloc[0]}
+    return row | {key: found[key] for key in (*COUNTS, *rates, "no_information_rate", "p_vs_nir")}
+
 
 RULES = {"youden": "Youden's index", "median": "median", "max_logrank": "maximally selected log-rank"}
 
@@ -198,7 +333,7 @@ def classification_table(predictions: pd.DataFrame, study: Study, rule: str = ""
         ci_low, ci_high, p_vs_half (DeLong).
     """
     locked, rows = thresholds(predictions, study, rule), []
-    for cohort, name, part in judged(predictions, study):
+    for cohort, name, part in judged_of(predictions, study):
         if name not in locked.index:
             continue
         found = confusion(part["label"], (part["risk"] > locked[name]).astype(int))

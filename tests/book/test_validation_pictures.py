@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
 from radsupport.book.conclusions import validation as pictures
-from radsupport.evaluate import discrimination
 from radsupport.evaluate import thresholds as classification
 from radsupport.evaluate.probability import locked_recalibrations
 from radsupport.plots import base as figures
 from radsupport.plots import prediction as prediction_figures
+
+discrimination = import_module("radsupport.evaluate.discrimination")
 
 PUBLISHED = [
     {"name": "A", "sources": ["radiomics"]},

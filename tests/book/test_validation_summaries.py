@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from radsupport.book import chapter as chapters
 from radsupport.book import show as display
 from radsupport.book.conclusions import validation as summaries
 from radsupport.errors import ContractError
-from radsupport.evaluate import discrimination
 from radsupport.tables import write_table
+
+discrimination = import_module("radsupport.evaluate.discrimination")
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from radsupport.evaluate import discrimination
-from radsupport.evaluate.predictions import judged_part
-from radsupport.stats.concordance import concordance
-from radsupport.stats.roc import auc, delong_test, delong_unpaired
+from radsupport import evaluate
+from radsupport.errors import NotEstimableError
+from radsupport.evaluate import judged, measure
+from radsupport.evaluate.predictions import LABEL, SURVIVAL, judged_part
+from radsupport.stats.bootstrap import bootstrap_auc
+from radsupport.stats.concordance import concordance, uno_concordance
+from radsupport.stats.roc import auc, delong_test, delong_unpaired, roc_curve
+
+discrimination = import_module("radsupport.evaluate.discrimination")
 
 
 @settings(max_examples=60, deadline=None)
@@ -177,3 +184,104 @@ def test_cohorts_are_compared_unpaired(labelled, followed):
     se = np.sqrt(first.se**2 + second.se**2)
     assert row["statistic"] == pytest.approx((first.concordance - second.concordance) / se)
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * 1.959964 * se, rel=1e-6)
+
+
+def test_a_label_is_judged_by_delong_and_by_its_standard_error_under_chance(labelled):
+    _, _, predictions = labelled
+    rows = judged(predictions)
+    table = measure(rows, evaluate.discrimination, n_bootstrap=50, seed=1).set_index(["cohort", "signature"])
+    part = rows[(rows["cohort"] == "external") & (rows["signature"] == "A")]
+    expected, row = auc(part["label"], part["risk"]), table.loc[("external", "A")]
+    assert [row["value"], row["value_low"], row["p"]] == [expected.auc, expected.ci_low, expected.p_vs_half]
+    assert (row["n"], row["events"], row["measure"]) == (50, int(part["label"].sum()), "AUC")
+    assert row["p_chance"] == discrimination.null_se_p(expected.auc, expected.events, 50 - expected.events)
+    drawn = bootstrap_auc(part["label"], part["risk"], 50, 1)
+    assert (row["boot_low"], row["boot_high"]) == (drawn.ci_low, drawn.ci_high)
+
+
+def test_survival_is_judged_by_harrell_s_c_and_uno_s(followed):
+    _, _, predictions = followed
+    rows = judged(predictions, SURVIVAL)
+    table = measure(rows, evaluate.discrimination, outcome=SURVIVAL, n_bootstrap=50, seed=1, until=24)
+    row = table.query("cohort == 'internal' and signature == 'A'").iloc[0]
+    part = rows[(rows["cohort"] == "internal") & (rows["signature"] == "A")]
+    expected = concordance(part["time"], part["event"], part["risk"])
+    assert (row["value"], row["value_high"], row["measure"]) == (expected.concordance, expected.ci_high, "C-index")
+    z = (expected.concordance - 0.5) / expected.se
+    assert row["p"] == row["p_chance"] == pytest.approx(2 * stats.norm.sf(abs(z)))
+    assert row["boot_low"] < row["value"] < row["boot_high"]
+    assert row["uno"] == uno_concordance(part["time"], part["event"], part["risk"], tau=24).concordance
+
+
+def test_one_outcome_only_is_missing_with_a_note_and_a_constant_risk_is_chance(labelled, followed):
+    for (_, _, predictions), outcome in ((labelled, LABEL), (followed, SURVIVAL)):
+        alone = judged(predictions.assign(**{outcome[-1]: 0.0}), outcome)
+        table = measure(alone, evaluate.discrimination, outcome=outcome, n_bootstrap=5)
+        assert table[["value", "value_low", "p", "p_chance", "boot_low", "boot_high"]].isna().all(axis=None)
+        assert (table["note"] != "").all()
+        assert (table["events"] == 0).all()
+        assert measure(alone, evaluate.pairs, ("cohort",), outcome=outcome).empty
+        assert evaluate.between(alone, outcome=outcome).empty
+        constant = evaluate.discrimination(judged(predictions.assign(risk=0.3), outcome, ["A"]), outcome)
+        assert constant["value"] == 0.5
+        assert np.isnan(constant["p"])
+    assert evaluate.roc(judged(labelled[2].assign(label=0.0))).empty
+
+
+def test_tied_risks_count_one_half():
+    part = pd.DataFrame({"label": [1.0, 0.0, 1.0, 0.0], "risk": [0.5, 0.5, 0.9, 0.1]})
+    assert evaluate.discrimination(part)["value"] == 0.875
+
+
+def test_curves_carry_their_area_and_keep_the_order_of_cohorts(labelled):
+    rows = judged(labelled[2], signatures=["B", "A"], apparent=True)
+    curves = evaluate.roc(rows)
+    assert list(curves["cohort"].unique()) == ["apparent", "train", "internal", "external"]
+    assert list(curves["signature"].unique()) == ["B", "A"]
+    part = rows[(rows["cohort"] == "internal") & (rows["signature"] == "A")]
+    own = curves.query("cohort == 'internal' and signature == 'A'")
+    pd.testing.assert_frame_equal(
+        own[["threshold", "sensitivity", "specificity"]].reset_index(drop=True), roc_curve(part["label"], part["risk"])
+    )
+    assert own["auc"].unique() == auc(part["label"], part["risk"]).auc
+    assert own["n"].unique() == [40]
+
+
+def test_pairs_of_a_cohort_equal_delong_s_test(labelled):
+    _, _, predictions = labelled
+    lost = predictions[~((predictions["signature"] == "B") & (predictions["subject"] == "internal_003"))]
+    table = measure(judged(lost, signatures=["A", "B"]), evaluate.pairs, ("cohort",))
+    row = table.set_index("cohort").loc["internal"]
+    part = lost[(lost["cohort"] == "internal") & (lost["subject"] != "internal_003")]
+    a, b = (part[part["signature"] == name].sort_values("subject") for name in ("A", "B"))
+    expected = delong_test(a["label"], a["risk"].to_numpy(), b["risk"].to_numpy())
+    assert row[["n", "p", "difference", "difference_low"]].tolist() == pytest.approx(
+        [39, expected.p, expected.difference, expected.ci_low]
+    )
+    three = evaluate.pairs(judged(predictions, cohorts=["train"]))
+    assert list(three["signature_a"] + " " + three["signature_b"]) == ["A B", "A A + B", "B A + B"]
+    assert three["p_adjusted"].min() == pytest.approx(min(1, 3 * three["p"].min()))
+
+
+def test_equality_of_all_areas_needs_three_signatures(labelled):
+    rows = judged(labelled[2], cohorts=["train"])
+    found = evaluate.equality(rows)
+    assert (found["n"], found["df"]) == (60, 2)
+    assert found["p"] == pytest.approx(stats.chi2.sf(found["chi2"], 2))
+    with pytest.raises(NotEstimableError):
+        evaluate.equality(rows[rows["signature"] != "B"])
+
+
+def test_groups_without_a_common_patient_are_compared_unpaired(labelled, followed):
+    rows = judged(labelled[2])
+    table = evaluate.between(rows)
+    assert len(table) == 9
+    row = table.query("signature == 'A' and cohort_a == 'train' and cohort_b == 'external'").iloc[0]
+    a, b = (rows[(rows["cohort"] == cohort) & (rows["signature"] == "A")] for cohort in ("train", "external"))
+    expected = delong_unpaired(a["label"], a["risk"], b["label"], b["risk"])
+    assert [row["difference"], row["difference_high"], row["p"]] == [expected.difference, expected.ci_high, expected.p]
+    rows = judged(followed[2], SURVIVAL)
+    row = evaluate.between(rows, outcome=SURVIVAL).iloc[0]
+    parts = [rows[(rows["cohort"] == cohort) & (rows["signature"] == "A")] for cohort in ("train", "internal")]
+    one, two = (concordance(p["time"], p["event"], p["risk"]) for p in parts)
+    assert row["statistic"] == pytest.approx((one.concordance - two.concordance) / np.hypot(one.se, two.se))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 from radsupport.book.conclusions import survival as survival_steps
 from radsupport.book.conclusions import survival as survival_steps_errors
 from radsupport.evaluate import calibration as steps_errors
-from radsupport.evaluate import discrimination as steps
 from radsupport.evaluate import predictions as steps_groups
 from radsupport.evaluate import regression as steps_cox
 from radsupport.evaluate import regression as steps_cox_data
@@ -22,6 +22,8 @@ from radsupport.stats.brier import brier_score, integrated_brier
 from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.survival_curves import kaplan_meier
 from radsupport.stats.time_roc import time_dependent_roc
+
+steps = import_module("radsupport.evaluate.discrimination")
 
 
 @pytest.fixture

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from radsupport.book.conclusions import survival as survival_steps
-from radsupport.evaluate import discrimination as steps
 from radsupport.evaluate import predictions as steps_groups
 from radsupport.evaluate import thresholds as thresholds_steps_groups
 from radsupport.settings.study import Study
 from radsupport.stats.concordance import concordance, concordance_difference
 from radsupport.stats.cox import fit_cox
+
+steps = import_module("radsupport.evaluate.discrimination")
 
 
 @pytest.fixture

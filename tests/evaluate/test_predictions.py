@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.errors import ContractError
+from radsupport.errors import ContractError, InputError, NotEstimableError
+from radsupport.evaluate import common, judged, measure
 from radsupport.evaluate import predictions as predicted
+from radsupport.evaluate.predictions import APPARENT, LABEL, SURVIVAL
 from radsupport.settings.evaluation import Comparison
 
 
@@ -17,7 +19,7 @@ def groups(**named: list[str]) -> list[Comparison]:
 
 def test_training_is_judged_out_of_fold_and_other_cohorts_by_the_external_prediction(labelled):
     study, _, predictions = labelled
-    found = [(cohort, name, set(part["kind"])) for cohort, name, part in predicted.judged(predictions, study)]
+    found = [(cohort, name, set(part["kind"])) for cohort, name, part in predicted.judged_of(predictions, study)]
     assert [f[:2] for f in found] == [(c, s) for c in ("train", "internal", "external") for s in ("A", "B", "A + B")]
     assert {kind for *_, kinds in found[:3] for kind in kinds} == {"out_of_fold"}
     assert {kind for *_, kinds in found[3:] for kind in kinds} == {"external"}
@@ -27,7 +29,7 @@ def test_patients_without_the_outcome_are_not_judged(labelled):
     study, _, predictions = labelled
     gone = predictions["subject"] == "external_000"
     predictions.loc[gone, "label"] = np.nan
-    sizes = {cohort: len(part) for cohort, _, part in predicted.judged(predictions, study)}
+    sizes = {cohort: len(part) for cohort, _, part in predicted.judged_of(predictions, study)}
     assert sizes == {"train": 60, "internal": 40, "external": 49}
 
 
@@ -112,3 +114,70 @@ def test_a_study_without_predictions_in_any_cohort_judges_nothing(labelled):
     assert predicted.judged_cohorts(nothing, study) == []
     assert predicted.missing_predictions(nothing, study).empty
     assert isinstance(predicted.judged_part(nothing, study, "train", "A"), pd.DataFrame)
+
+
+def test_judged_rows_are_honest_ordered_and_have_the_outcome(labelled):
+    _, _, predictions = labelled
+    predictions.loc[predictions["subject"] == "external_000", "label"] = np.nan
+    rows = judged(predictions)
+    kinds = rows.groupby("cohort", observed=True)["kind"].unique().map(list).to_dict()
+    assert kinds == {"train": ["out_of_fold"], "internal": ["external"], "external": ["external"]}
+    assert list(rows["cohort"].cat.categories) == ["train", "internal", "external"]
+    assert list(rows["signature"].cat.categories) == ["A", "B", "A + B"]
+    assert rows.groupby("cohort", observed=True).size().tolist() == [180, 120, 147]
+    named = judged(predictions, signatures=["A + B", "nobody", "A"], cohorts=["external", "train"])
+    assert list(named["signature"].cat.categories) == ["A + B", "A"]
+    assert list(named["cohort"].cat.categories) == ["external", "train"]
+
+
+def test_judged_rows_of_survival_need_time_and_event(followed):
+    _, _, predictions = followed
+    lost = predictions.assign(event=predictions["event"].mask(predictions["subject"] == "train_000"))
+    rows = judged(lost, SURVIVAL, ["A"])
+    assert rows.groupby("cohort", observed=True).size().tolist() == [59, 40, 50]
+    assert judged(lost).empty
+    with pytest.raises(InputError, match=r"label.*A, B"):
+        judged(lost, LABEL, ["A", "B"])
+
+
+def test_apparent_predictions_come_first_as_a_cohort_of_their_own(labelled):
+    rows = judged(labelled[2], apparent=True)
+    assert list(rows["cohort"].cat.categories) == [APPARENT, "train", "internal", "external"]
+    assert set(rows.loc[rows["cohort"] == APPARENT, "kind"]) == {"apparent"}
+    assert set(rows.loc[rows["cohort"] == APPARENT, "subject"]) == set(rows.loc[rows["cohort"] == "train", "subject"])
+
+
+def test_a_measure_has_a_row_per_group_and_says_what_can_not_be_estimated(labelled):
+    rows = judged(labelled[2])
+
+    def spread(part, factor):
+        if part["signature"].iloc[0] == "B":
+            raise NotEstimableError("It is noise.")
+        return {"spread": factor * part["risk"].std()}
+
+    table = measure(rows, spread, factor=2)
+    assert table[["cohort", "signature"]].iloc[:3].to_numpy().tolist() == [
+        ["train", name] for name in ("A", "B", "A + B")
+    ]
+    assert table["n"].tolist() == [60] * 3 + [40] * 3 + [50] * 3
+    own = rows[(rows["cohort"] == "external") & (rows["signature"] == "A + B")]["risk"]
+    assert table["spread"].iloc[-1] == 2 * own.std()
+    assert table["note"].tolist() == ["", "It is noise.", ""] * 3
+    assert table["spread"].isna().tolist() == [False, True, False] * 3
+    many = measure(rows, lambda part: part[["risk"]].head(2), by=("signature",))
+    assert list(many.columns) == ["signature", "n", "risk"]
+    assert len(many) == 6
+    assert measure(rows.iloc[:0], spread, factor=1).empty
+
+
+def test_common_rows_keep_their_order_and_one_value_per_signature(labelled):
+    _, _, predictions = labelled
+    lost = predictions[~((predictions["signature"] == "B") & (predictions["subject"] == "internal_003"))]
+    rows = judged(lost, signatures=["B", "A"], cohorts=["internal"])
+    outcome, risks = common(rows)
+    assert list(risks.columns) == ["B", "A"]
+    assert len(risks) == 39
+    assert list(risks.index) == sorted(risks.index) == list(outcome.index)
+    assert "internal_003" not in risks.index
+    row = rows[(rows["signature"] == "A") & (rows["subject"] == "internal_007")].iloc[0]
+    assert (risks.loc["internal_007", "A"], outcome.loc["internal_007", "label"]) == (row["risk"], row["label"])

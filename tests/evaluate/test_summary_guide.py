@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,11 @@ from scipy import stats
 
 from radsupport.book.conclusions import validation as guide
 from radsupport.errors import ContractError
-from radsupport.evaluate import discrimination
 from radsupport.evaluate import summary as summary_guide
 from radsupport.settings.study import Caution
 from radsupport.wording import estimate
+
+discrimination = import_module("radsupport.evaluate.discrimination")
 
 
 def words_of(predictions, study, modelling=None):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pandas as pd
 
 from radsupport.book.conclusions import validation as reading
-from radsupport.evaluate import discrimination, subgroups
 from radsupport.evaluate import predictions as predicted
+from radsupport.evaluate import subgroups
 from radsupport.evaluate import summary as summary_reading
 from radsupport.evaluate import thresholds as classification
 from radsupport.evaluate.probability import locked_recalibrations
 from radsupport.settings.study import Published
+
+discrimination = import_module("radsupport.evaluate.discrimination")
 
 
 def test_who_is_judged_is_counted_from_the_predictions(labelled):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +13,14 @@ import pytest
 
 from radsupport.book.conclusions import survival as steps_guide
 from radsupport.book.conclusions import survival as survival_steps
-from radsupport.evaluate import discrimination as steps_ratios
 from radsupport.evaluate import predictions as steps_groups
 from radsupport.evaluate import survival as steps
 from radsupport.evaluate import survival as steps_curves
 from radsupport.evaluate import thresholds as thresholds_steps_groups
 from radsupport.settings.study import Study
 from radsupport.tables import write_table
+
+steps_ratios = import_module("radsupport.evaluate.discrimination")
 
 
 @pytest.fixture

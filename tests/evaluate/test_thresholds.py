@@ -1,0 +1,117 @@
+"""One threshold per signature, fixed in training by a name, a number or a function, and what it classifies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from radsupport.errors import InputError
+from radsupport.evaluate import classification, groups, judged, threshold
+from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL
+from radsupport.stats.logrank import maximally_selected_cutoff
+
+
+def of(rows, signature, cohort="train"):
+    return rows[(rows["cohort"] == cohort) & (rows["signature"] == signature)]
+
+
+def test_a_threshold_is_fixed_in_training_by_the_rule(labelled):
+    rows = judged(labelled[2])
+    part = of(rows, "A")
+    assert threshold(rows, "median")["A"] == part["risk"].median()
+    assert threshold(rows, "half").to_dict() == {"A": 0.5, "B": 0.5, "A + B": 0.5}
+    assert threshold(rows, 0.3)["B"] == threshold(rows, np.float64(0.3))["B"] == 0.3
+    assert threshold(rows, lambda p: p["risk"].quantile(0.75))["A"] == part["risk"].quantile(0.75)
+    y, risk = part["label"].to_numpy(), part["risk"].to_numpy()
+    gains = {cut: (risk > cut)[y == 1].mean() - (risk > cut)[y == 0].mean() for cut in [-1.0, *risk]}
+    cut = threshold(rows)["A"]
+    assert (risk > cut)[y == 1].mean() - (risk > cut)[y == 0].mean() == pytest.approx(max(gains.values()))
+    with pytest.raises(InputError, match=r"no rule `best`.*youden, median, half, max_logrank"):
+        threshold(rows, "best")
+
+
+def test_patients_elsewhere_and_apparent_risks_do_not_move_it(labelled):
+    _, _, predictions = labelled
+    elsewhere = predictions["cohort"] != "train"
+    other = predictions.assign(
+        label=predictions["label"].mask(elsewhere, 1.0), risk=predictions["risk"].mask(elsewhere, 0)
+    )
+    pd.testing.assert_series_equal(threshold(judged(predictions)), threshold(judged(other)))
+    apparent = predictions.assign(risk=predictions["risk"].mask(predictions["kind"] == "apparent", 0.9))
+    pd.testing.assert_series_equal(
+        threshold(judged(predictions, apparent=True)), threshold(judged(apparent, apparent=True))
+    )
+
+
+def test_of_ties_the_most_sensitive_threshold_is_taken():
+    rows = pd.DataFrame({"cohort": "train", "signature": "A", "label": [0, 1, 0, 1.0], "risk": [0.1, 0.2, 0.3, 0.4]})
+    assert threshold(rows)["A"] == pytest.approx(0.15)
+
+
+def test_a_constant_risk_has_a_threshold_below_everybody(labelled):
+    rows = judged(labelled[2].assign(risk=0.4))
+    table = classification(rows, threshold(rows))
+    assert (table["threshold"] == -np.inf).all()
+    assert (table["sensitivity"] == 1).all()
+    assert table["npv"].isna().all()
+
+
+def test_where_a_rule_finds_nothing_the_median_stands_in_and_says_so(labelled, followed):
+    rows = judged(labelled[2].assign(label=0.0))
+    cut = threshold(rows)
+    assert cut["A"] == of(rows, "A")["risk"].median()
+    assert set(cut.attrs["note"]) == {"A", "B", "A + B"}
+    assert threshold(judged(labelled[2])).attrs["note"] == {}
+    censored = judged(followed[2].assign(event=0.0), SURVIVAL)
+    cut = threshold(censored, "max_logrank")
+    assert cut["B"] == of(censored, "B")["risk"].median()
+    assert "censored" in cut.attrs["note"]["B"]
+
+
+def test_survival_is_cut_by_the_log_rank_or_the_median_and_has_no_youden_s_index(followed):
+    rows = judged(followed[2], SURVIVAL)
+    part = of(rows, "A")
+    found = maximally_selected_cutoff(part["time"], part["event"], part["risk"])
+    assert threshold(rows, "max_logrank")["A"] == found.cut_off
+    assert threshold(rows, "youden", SURVIVAL)["A"] == part["risk"].median()
+    with pytest.raises(InputError, match="median"):
+        threshold(rows, "youden")
+
+
+def test_a_signature_without_training_rows_has_no_threshold(labelled):
+    _, _, predictions = labelled
+    rows = judged(predictions[~((predictions["signature"] == "B") & (predictions["kind"] == "out_of_fold"))])
+    cut = threshold(rows)
+    assert list(cut.index) == ["A", "A + B"]
+    assert set(classification(rows, cut)["signature"]) == {"A", "A + B"}
+    assert set(groups(rows, cut)["signature"]) == {"A", "A + B"}
+    assert threshold(rows[rows["cohort"] != "train"]).empty
+
+
+def test_counts_and_exact_limits(labelled):
+    rows = judged(labelled[2])
+    cut = threshold(rows)
+    row = classification(rows, cut).query("cohort == 'internal' and signature == 'A'").iloc[0]
+    part = of(rows, "A", "internal")
+    called = part["risk"] > cut["A"]
+    assert row["tp"] == int((called & (part["label"] == 1)).sum())
+    assert row["tp"] + row["fn"] == row["events"] == int(part["label"].sum())
+    assert row[["tn", "fp", "fn", "tp"]].sum() == row["n"] == 40
+    exact = stats.binomtest(int(row["tp"]), int(row["events"])).proportion_ci(method="exact")
+    assert [row["sensitivity_low"], row["sensitivity_high"]] == pytest.approx([exact.low, exact.high])
+    better = stats.binomtest(int(row["tp"] + row["tn"]), 40, row["no_information_rate"], alternative="greater").pvalue
+    assert row["p_vs_nir"] == pytest.approx(better)
+
+
+def test_high_risk_is_above_the_threshold(followed):
+    rows = judged(followed[2], SURVIVAL)
+    found = groups(rows, pd.Series({"A": 0.5, "B": 0.4, "A + B": np.nan}))
+    assert ((found["risk"] > found["threshold"]) == (found["group"] == HIGH)).all()
+    assert found.loc[found["signature"] == "B", "threshold"].eq(0.4).all()
+    assert set(found["signature"]) == {"A", "B"}
+    assert list(found["group"].cat.categories) == [LOW, HIGH]
+    nothing = groups(rows, pd.Series({"A": np.nan}))
+    assert nothing.empty
+    assert {"threshold", "group", "time"} <= set(nothing.columns)
