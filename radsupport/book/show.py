@@ -12,9 +12,10 @@ import functools
 import gzip
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -23,13 +24,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs
 
-from radsupport.book.tables import header_words, in_words, table_html
+from radsupport.book.tables import filterable_table, header_words, in_words, table_html
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import description
+from radsupport.plots.base import Pictures, description, figures_of
 from radsupport.settings.study import Study
 
 _DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
+_LEAST, _GAP = 0.72, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
 
 _PLOTLY_SCRIPT = r"""
 (function () {
@@ -64,92 +66,131 @@ _PLOTLY_SCRIPT = r"""
 """
 
 
-class _Print:
-    """Where the figures shown by a notebook are also saved for print, and how many were."""
+class _Page:
+    """What the running notebook set: where its figures are also saved for print, and words for values in tables."""
 
     folder: Path | None = None
     chapter = ""
     count = 0
+    words: Mapping[str, Mapping[Any, str]] = {}
 
 
 def save_figures_to(folder: Path | None, chapter: str = "") -> None:
     """Save every figure shown from now on as SVG and PDF: ``<folder>/<chapter>_<number>_<title>``; None stops it."""
-    _Print.folder, _Print.chapter, _Print.count = folder, chapter, 0
+    _Page.folder, _Page.chapter, _Page.count = folder, chapter, 0
 
 
-def _save_for_print(fig: Figure | Axes) -> None:
-    found = fig.get_figure(root=True) if isinstance(fig, Axes) else fig
-    if _Print.folder is None or not isinstance(found, Figure):
-        return
-    _Print.count += 1
-    title = next((axes.get_title(loc="left") or axes.get_title() for axes in found.axes), "")
-    slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
-    style.save(found, _Print.folder / f"{_Print.chapter}_{_Print.count:02d}_{slug or 'figure'}")
+def word_values(words: Mapping[str, Mapping[Any, str]]) -> None:
+    """Show values of these columns in these words from now on, such as the keys of the cohorts by their names."""
+    _Page.words = words
 
 
-def show_figure(fig: Figure | Axes, alt: str = "", caption: str = "") -> None:
+def _save_for_print(figures: Sequence[Figure]) -> None:
+    for found in figures if _Page.folder is not None else []:
+        _Page.count += 1
+        title = next((axes.get_title(loc="left") or axes.get_title() for axes in found.axes), "")
+        slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
+        style.save(found, Path(_Page.folder or "") / f"{_Page.chapter}_{_Page.count:02d}_{slug or 'figure'}")
+
+
+def show_figure(fig: Figure | Axes | Pictures, alt: str = "", caption: str = "", *, empty: str | None = None) -> None:
     """Show a figure with its alt text; in a notebook of the book, also save it for print.
 
     Parameters
     ----------
-    fig : matplotlib.figure.Figure or Axes
+    fig : matplotlib.figure.Figure, Axes or Pictures
+        What a figure function returned. `Pictures` stand side by side, as many as the page has room for (one on a
+        phone), and are saved one by one.
     alt : str
-        Words for those who do not see it; by default what the figure functions attached (`figures.description`).
+        Words for those who do not see it; by default what the figure functions attached (`plots.description`).
     caption : str
         Shown below; plain text.
+    empty : str, optional
+        Said where nothing was drawn, for the table has no rows; by default its ``attrs["empty"]``.
 
     Raises
     ------
     InputError
         Nothing describes the figure, or it is no figure.
     """
+    if isinstance(fig, Pictures) and not fig.figures:
+        show_text(_why_empty(fig.table, empty) or "")
+        return
     display(HTML(figure_html(fig, alt, caption)))
-    _save_for_print(fig)
+    _save_for_print(figures_of(fig))
 
 
-def figure_html(fig: Figure | Axes, alt: str = "", caption: str = "") -> str:
-    """Return what `show_figure` shows: a ``figure`` element with the image inside."""
-    found = fig.get_figure(root=True) if isinstance(fig, Axes) else fig
-    if not isinstance(found, Figure):
-        raise InputError(f"`fig` must be a matplotlib figure or axes, not {type(fig).__name__}.")
-    words = alt.strip() or description(found)
+def _why_empty(table: pd.DataFrame, given: str | None) -> str | None:
+    """Return what is said in the place of an empty table; None where nobody knows."""
+    found = table.attrs.get("empty") if given is None else given
+    return None if found is None else str(found)
+
+
+def figure_html(fig: Figure | Axes | Pictures, alt: str = "", caption: str = "") -> str:
+    """Return what `show_figure` shows: a ``figure`` element with the images inside."""
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    pictures = [_image(found, alt.strip() or description(found)) for found in figures_of(fig)]
+    look = "margin:0 0 1rem"
+    if isinstance(fig, Pictures):
+        images, look = _side_by_side(pictures, fig.columns), f"{look};max-width:none"
+    else:
+        images = "".join(image for image, _ in pictures)
+    return f'<figure class="rad-figure" style="{look}">{images}{note}</figure>'
+
+
+def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int) -> str:
+    """Return pictures in a grid of as many columns as fit, at most so many; none is shrunk below `_LEAST`."""
+    least = f"{_LEAST * max(width for _, width in pictures):.0f}px"
+    if columns:
+        least = f"max({least},{100 / columns:.4f}% - {_GAP})"
+    grid = f"display:grid;gap:{_GAP};grid-template-columns:repeat(auto-fit,minmax(min(100%,{least}),1fr))"
+    return f'<div style="{grid}">{"".join(image for image, _ in pictures)}</div>'
+
+
+def _image(fig: Figure, words: str) -> tuple[str, float]:
+    """Return an image with its alt text, and its width in pixels."""
     if not words:
         raise InputError("The figure has no alt text. Draw it with radsupport.plots, or give `alt`.")
     buffer = io.BytesIO()
     with style.context():
-        found.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+        fig.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     png = buffer.getvalue()
     width = int.from_bytes(png[16:20], "big") * 96 / _DPI
     source = base64.b64encode(png).decode("ascii")
-    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return (
-        f'<figure class="rad-figure" style="margin:0 0 1rem"><img alt="{escape(words, quote=True)}" '
-        f'src="data:image/png;base64,{source}" style="width:{width:.0f}px;max-width:100%;height:auto;background:#fff">'
-        f"{note}</figure>"
-    )
+    look = f"width:{width:.0f}px;max-width:100%;height:auto;background:#fff"
+    return f'<img alt="{escape(words, quote=True)}" src="data:image/png;base64,{source}" style="{look}">', width
 
 
 def show_table(
     table: pd.DataFrame,
     caption: str,
-    sortable: bool = False,
+    sortable: bool | None = None,
     *,
     headers: Mapping[str, str] | None = None,
+    empty: str | None = None,
     max_rows: int = 200,
+    filters: Sequence[str] = (),
+    wide: str | None = None,
 ) -> None:
-    """Show a table with sensible rounding, p-values as ``<0.001``, and a caption.
+    """Show a table as `tables.table_html` words it: columns, estimates with intervals, rounding, p-values.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Its index is not shown.
     caption : str
-    sortable : bool
-        Whether a click (or Enter) on a header sorts.
+    sortable : bool, optional
+        Whether a click (or Enter) on a header sorts; by default where there are more than three rows.
     headers : mapping, optional
-        Words for columns.
+        Other words for columns of this table than those of `tables.WORDS`.
+    empty : str, optional
+        Said in place of a table without rows; by default its ``attrs["empty"]``. Empty words show nothing.
     max_rows : int
-        Longer tables are cut, and say so.
+        Longer tables are cut, and say so; not those with filters.
+    filters : sequence of str
+        Columns of texts that get a list of their values to choose from, above the table, beside a search.
+    wide : str, optional
+        With `filters`: the column of long texts.
 
     Raises
     ------
@@ -160,6 +201,17 @@ def show_table(
         raise InputError(f"`table` must be a DataFrame, not {type(table).__name__}.")
     if not caption.strip():
         raise InputError("A table needs a caption that says what it shows, of which cohort and signature.")
+    reason = _why_empty(table, empty) if table.empty else None
+    if reason is not None:
+        show_text(reason)
+        return
+    for column in _Page.words.keys() & set(table.columns):
+        words = _Page.words[column]
+        table = table.assign(**{column: [words.get(value, value) for value in table[column]]})
+    if filters:
+        show_html(filterable_table(table, caption, filters, headers, wide))
+        return
+    sortable = len(table) > 3 if sortable is None else sortable
     display(HTML(table_html(table, caption, sortable=sortable, headers=headers, max_rows=max_rows)))
 
 

@@ -1,23 +1,16 @@
-"""A sortable table of claims with filters, as HTML that asks nothing of the network.
+"""A table as HTML: one dictionary of column words, estimates joined with their intervals, one rule of rounding.
 
-Sorting is that of `report.table_html`; this adds a search box and one list per filtered column. Without
-scripts the controls stay hidden and the whole table is shown.
-
-Regression results as papers print them: each characteristic alone and together with the others, side by side.
-
-A table as HTML: sensible rounding, a caption, readable in light and dark, optionally sortable.
-
-itables would sort as well, but puts 700 kB of DataTables into each page and its headers are no buttons; forty lines
-without a library sort by keyboard and tell a screen reader how (``aria-sort``).
-
-Chapter 07: estimates and their intervals in one cell, with the same decimals.
-
-How tables of chapter 06 look on the page: words for columns and cohorts, limits beside their estimates.
+Columns ``x, x_low, x_high`` become one cell, ``0.80 (0.70–0.90)``; so do an estimate and the columns ``ci_low,
+ci_high`` right of it. Tables are readable in light and dark, optionally sortable or with a search box and lists to
+filter by, and ask nothing of the network. itables would sort as well, but puts 700 kB of DataTables into each page and
+its headers are no buttons; forty lines without a library sort by keyboard and tell a screen reader how
+(``aria-sort``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -27,7 +20,7 @@ from pandas.api import types
 
 from radsupport.evaluate.predictions import is_published
 from radsupport.settings.study import Study
-from radsupport.wording import fixed, number, p_number
+from radsupport.wording import estimate, fixed, number, p_number
 
 MISSING = "–"
 _ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "icc": "ICC", "chi2": "χ²"}
@@ -79,6 +72,79 @@ SORT_SCRIPT = r"""
 })();
 """
 
+_LARGEST, _SMALLEST = 9999, 0.005  # ratios beyond which nobody reads the digits
+RATIOS = ("hr", "odds_ratio", "hazard_ratio")  # names of columns of ratios begin with them
+
+#: The words for columns, on all pages.
+WORDS = {
+    # whose rows: who, when, by what
+    "cohort": "Cohort", "signature": "Signature", "model": "Model", "center": "Center", "subject": "Patient",
+    "feature": "Feature", "phase": "Phase", "scheme": "Scheme", "finding": "Finding", "column": "Column",
+    "part": "Part", "item": "Item", "code": "Code", "rule": "Rule", "step": "Step", "learner": "Learner",
+    "source": "Source", "variant": "Choice", "measure": "Measure", "kind": "Kind", "built_on": "Built on",
+    "judged": "Judged", "patch": "Patch (voxels of 1 mm)", "perturbation": "Change", "feature_class": "Class",
+    "image_type": "Filter", "inputs": "Learns from", "phases": "Phases", "selection": "Selection in each fold",
+    "description": "What it is", "reason": "Reason", "note": "Note", "remark": "Remark", "unit": "Unit",
+    "horizon": "Month", "time": "Month", "until": "Up to month", "up_to": "Up to month",
+    "cohort_a": "Cohort A", "cohort_b": "Cohort B", "center_a": "Center A", "center_b": "Center B",
+    "signature_a": "Signature A", "signature_b": "Signature B",
+    # how many
+    "n": "Patients", "events": "Events", "n_a": "Patients A", "n_b": "Patients B", "cases": "Cases",
+    "features": "Features", "parameters": "Parameters", "candidates": "Candidates", "fits": "Fits", "draws": "Draws",
+    "divisions": "Divisions", "failed": "Failed", "with_warning": "With warning", "voxels": "Voxels",
+    "slices": "Slices as scanned", "n_islands": "Islands", "hole_voxels": "Voxels in holes", "agree": "Agree",
+    "apart": "Disagreements", "n_cases": "With the event by then", "n_controls": "Free of it",
+    "times_selected": "Times chosen", "features_in": "Features in", "features_left": "Features left",
+    "fewest": "Fewest in a fold", "most": "Most in a fold", "refit": "All training patients",
+    "events_first": "Events (first draw)", "survival_events": "Events followed", "reproducible": "Reproducible",
+    "without_icc": "Without an ICC", "tn": "TN", "fp": "FP", "fn": "FN", "tp": "TP", "n_low": "Low risk",
+    "n_high": "High risk",
+    # estimates
+    "value": "Value", "difference": "Difference", "a_minus_b": "A − B", "ci_low": "95% CI from", "ci_high": "to",
+    "boot": "95% CI, bootstrap", "limit": "Limits of agreement (95%)", "auc": "AUC", "c_index": "C-index",
+    "c": "C-index", "uno": "Uno's C", "auc_a": "A", "auc_b": "B", "value_a": "A", "value_b": "B", "c_a": "A",
+    "c_b": "B", "brier_a": "A", "brier_b": "B", "out_of_fold": "Out of fold", "inner_score": "Inner folds",
+    "apparent": "Apparent", "optimism": "Optimism", "corrected": "Corrected", "internal": "Internal",
+    "external": "External", "mean": "Mean", "sd": "SD", "median": "Median", "lowest": "Lowest", "highest": "Highest",
+    "smallest": "Smallest", "first": "First division", "divisions_mean": "Mean over divisions",
+    "divisions_range": "Lowest–highest", "threshold": "Threshold", "cut_off": "Cut-off", "accuracy": "Accuracy",
+    "no_information_rate": "No-information rate", "sensitivity": "Sensitivity", "specificity": "Specificity",
+    "ppv": "PPV", "npv": "NPV", "predicted": "Predicted", "observed": "Observed", "slope": "Slope",
+    "intercept": "Intercept", "intercept_in_the_large": "Intercept", "ici": "ICI", "brier": "Brier score",
+    "brier_scaled": "Scaled Brier", "scaled": "Scaled", "null": "Kaplan–Meier",
+    "integrated_brier": "Integrated Brier score", "ratio": "Observed / expected", "rho": "Spearman's ρ",
+    "spearman": "Spearman's ρ", "icc": "ICC(2,1)", "median_icc": "Median ICC", "kappa": "Kappa",
+    "bias": "Bias (mean difference)", "coefficient": "Coefficient per SD", "hr": "HR", "odds_ratio": "Odds ratio",
+    "hazard_ratio": "Hazard ratio", "hr_alone": "HR alone", "hr_together": "HR together",
+    "odds_ratio_alone": "OR alone", "odds_ratio_together": "OR together", "nri": "NRI", "idi": "IDI",
+    "nri_events": "NRI, events", "nri_nonevents": "NRI, non-events", "rmst": "Restricted mean, months",
+    "share": "Share", "of_fits": "Share of fits", "share_with_event": "Share with event",
+    "better_at": "Better at thresholds", "largest_gain": "Largest gain", "at": "At threshold",
+    "per_parameter": "Events per parameter", "without": "Without", "with_combat": "With ComBat",
+    "before": "Differ before", "after": "Differ after", "whole": "Wholly inside", "found": "Found",
+    "below_half": "Less than half inside", "covering": "Draws whose own 95% CI holds 0.5",
+    # tests
+    "p": "P", "z": "z", "chi2": "χ²", "df": "df", "statistic": "Statistic", "p_adjusted": "P, Holm",
+    "p_vs_half": "P against 0.5", "p_null_se": "P against 0.5 (null SE)", "p_chance": "P against chance",
+    "p_wald": "P against 0.5 (Wald, jackknife)", "p_t": "P against 0.5 (t test over draws)",
+    "p_vs_nir": "P against that rate", "p_interaction": "P of interaction", "p_difference": "P of A − B",
+    "p_rho": "P of ρ", "p_alone": "P Wald", "p_lr_alone": "P LR", "p_together": "P Wald",
+    "p_lr_together": "P LR", "hl_groups": "H–L groups", "hl_chi2": "H–L χ²", "hl_df": "df",
+    "hl_p": "H–L P",
+    # scans and networks
+    "level": "Level", "width": "Width", "lower": "From", "upper": "To", "below": "Cut off below (%)",
+    "above": "Cut off above (%)", "slice_thickness_mm": "Slice thickness (mm)", "pixel_mm": "Pixel (mm)",
+    "noise_hu": "Noise (HU)", "tumour_hu": "Tumour (HU)", "hu_mean": "Mean HU", "volume_mm3": "Volume (mm³)",
+    "max_axial_diameter_mm": "Largest diameter (mm)", "flags": "Why to look at it",
+    "median_seconds": "Seconds per case", "peak_memory_mb": "Peak memory (MB)", "median_voxels": "Voxels (median)",
+    "ibsi_code": "IBSI code", "kernel": "Filters or units", "kernel_size": "Kernel", "strides": "Stride",
+    "made_of": "Made of", "output_shape": "Output (…, channels)", "tumour": "In the tumour",
+    "neighbour": "Next to it", "elsewhere": "Elsewhere", "tumour_volume": "Tumour's share of the patch",
+    "concentration": "Concentration", "peak_in_tumour": "Hottest voxel in the tumour", "no_heat": "No heat",
+    "cam_tumour": "Grad-CAM, share in the tumour", "occlusion_tumour": "Occlusion, share in the tumour",
+    "published_value": "Printed", "percent_holding": "% holding",
+}  # fmt: skip
+
 #: Characters beyond which a cell's text gets a wider column instead of many short lines.
 _LONG = 60
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
@@ -129,7 +195,7 @@ def rounded(column: pd.Series, name: object = "") -> list[str]:
 def _decimal(value: float, decimals: int) -> str:
     if np.isnan(value):
         return MISSING
-    vanishes = value != 0 and abs(value) < 0.5 * 10.0**-decimals
+    vanishes = 1e-9 < abs(value) < 0.5 * 10.0**-decimals
     return number(value, 2) if vanishes else fixed(value, decimals)
 
 
@@ -160,18 +226,15 @@ def table_html(
     sortable : bool
         Whether the headers are buttons that sort.
     headers : mapping, optional
-        Words for columns; otherwise the name with blanks for underscores, as `heading` writes it.
+        Other words for columns of this table than those of `WORDS`.
     max_rows : int
         Longer tables are cut, and say so.
     """
-    shown = table.head(max_rows)
-    texts = {name: rounded(shown[name], name) for name in shown.columns}
-    numeric = {name: types.is_numeric_dtype(t) and not types.is_bool_dtype(t) for name, t in shown.dtypes.items()}
-    words = {name: heading((headers or {}).get(name, str(name).replace("_", " "))) for name in shown.columns}
-    head = "".join(_header(words[name], numeric[name], sortable) for name in shown.columns)
+    columns = laid_out(table.head(max_rows), headers)
+    head = "".join(_header(column, sortable) for column in columns)
     rows = "".join(
-        "<tr>" + "".join(_cell(texts[n][i], shown[n].iloc[i], numeric[n], sortable) for n in shown.columns) + "</tr>"
-        for i in range(len(shown))
+        "<tr>" + "".join(_cell(column, i, sortable) for column in columns) + "</tr>"
+        for i in range(min(len(table), max_rows))
     )
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
     return (
@@ -182,6 +245,115 @@ def table_html(
     )
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a page's table: its words, the text of each cell, and what it is sorted by."""
+
+    words: str
+    texts: list[str]
+    keys: pd.Series
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it holds numbers, which stand at the right and sort by size."""
+        return bool(types.is_numeric_dtype(self.keys.dtype) and not types.is_bool_dtype(self.keys.dtype))
+
+
+def laid_out(table: pd.DataFrame, headers: Mapping[str, str] | None = None) -> list[Column]:
+    """Return the columns of a table as a page shows them; limits stand in the cell of their estimate.
+
+    Texts that are empty in every row, such as notes, make no column.
+    """
+    limits = _limits(table)
+    inside = {name for pair in limits.values() for name in pair if name not in limits}
+    columns = []
+    for name in table.columns:
+        if name in inside or (table[name].dtype == object and len(table) > 0 and (table[name] == "").all()):
+            continue
+        if name not in limits:
+            columns.append(Column(_word(name, table, headers or {}), rounded(table[name], name), table[name]))
+            continue
+        low, high = (table[limit].astype(float) for limit in limits[name])
+        if name == limits[name][0]:  # an interval alone, such as limits of agreement
+            name = str(name).removesuffix("_low")
+            value, texts = low, _intervals(low, high)
+        else:
+            value = table[name].astype(float)
+            texts = _estimates(str(name), value, low, high)
+        words = _word(name, table, headers or {})
+        columns.append(Column(words if "95%" in words else f"{words} (95% CI)", texts, value))
+    return columns
+
+
+def _limits(table: pd.DataFrame) -> dict[Any, tuple[str, str]]:
+    """Return the limits of each estimate; an interval without one stands where its lower limit is."""
+    names, found = list(table.columns), {}
+    for position, name in enumerate(names):
+        text = str(name)
+        low, high = f"{text}_low", f"{text}_high"
+        if not {low, high} <= set(names) and names[position + 1 : position + 3] == ["ci_low", "ci_high"]:
+            low, high = "ci_low", "ci_high"
+        if {low, high} <= set(names) and _is_float(table[name]):
+            found[name] = (low, high)
+        bare = text.removesuffix("_low")
+        if text == f"{bare}_low" and bare not in names and f"{bare}_high" in names and "95%" in WORDS.get(bare, ""):
+            found[name] = (text, f"{bare}_high")
+    return found
+
+
+def _is_float(column: pd.Series) -> bool:
+    return bool(types.is_float_dtype(column.dtype) or (column.dtype == object and column.isna().all()))
+
+
+def _estimates(name: str, value: pd.Series, low: pd.Series, high: pd.Series) -> list[str]:
+    """Word estimates with their intervals; an estimate without limits stands alone, none is a dash."""
+    if name.startswith(RATIOS):
+        return [_ratio(*row) for row in zip(value, low, high, strict=True)]
+    decimals = decimals_of(value)
+    if name in ("value", "difference") and decimals == 2 and not value.abs().max() > 10:
+        decimals = 3  # an NRI beyond 1 beside an IDI of 0.004
+    alone = low.isna() | high.isna()
+    return [
+        MISSING if np.isnan(x) else fixed(x, decimals) if bare else estimate(x, a, b, decimals)
+        for x, a, b, bare in zip(value, low, high, alone, strict=True)
+    ]
+
+
+def _intervals(low: pd.Series, high: pd.Series) -> list[str]:
+    """Word intervals without their estimate."""
+    decimals = decimals_of(pd.concat([low, high]))
+    return [
+        MISSING if np.isnan(a) and np.isnan(b) else f"{fixed(a, decimals)} to {fixed(b, decimals)}"
+        for a, b in zip(low, high, strict=True)
+    ]
+
+
+def _ratio(value: float, low: float, high: float) -> str:
+    """Word a hazard or odds ratio: ``1.24 (0.52–2.93)``, ``1 (reference)``, or a dash where there is none."""
+    if not np.isfinite(value):
+        return MISSING
+    if np.isnan(low) or np.isnan(high):
+        return "1 (reference)" if value == 1 else _bounded(value)
+    return f"{_bounded(value)} ({_bounded(low)}–{_bounded(high)})"
+
+
+def _bounded(value: float) -> str:
+    """Word a ratio; what is too large or too small to be read is only bounded."""
+    if value > _LARGEST:
+        return f">{_LARGEST}"
+    if value < _SMALLEST:
+        return f"<{_SMALLEST}"
+    return fixed(value) if value < 100 else number(value, 3)
+
+
+def _word(name: object, table: pd.DataFrame, headers: Mapping[str, str]) -> str:
+    """Return the words for a column: those given, else those of `WORDS`, else its name."""
+    text = str(name)
+    if name == "difference" and any(str(column).endswith("_b") for column in table.columns):
+        text = "a_minus_b"
+    return heading(headers.get(str(name)) or WORDS.get(text) or text.replace("_", " "))
+
+
 def heading(text: str) -> str:
     """Return a column's words with a capital and known abbreviations in their form; n, df and z stay small."""
     first, blank, rest = text.partition(" ")
@@ -190,17 +362,17 @@ def heading(text: str) -> str:
     return _ABBREVIATIONS.get(first, first) + blank + rest
 
 
-def _header(text: str, numeric: bool, sortable: bool) -> str:
-    inner = f'<button type="button">{escape(text)}</button>' if sortable else escape(text)
-    return f'<th scope="col" class="{"rad-number" if numeric else "rad-left"}">{inner}</th>'
+def _header(column: Column, sortable: bool) -> str:
+    inner = f'<button type="button">{escape(column.words)}</button>' if sortable else escape(column.words)
+    return f'<th scope="col" class="{"rad-number" if column.is_number else "rad-left"}">{inner}</th>'
 
 
-def _cell(text: str, value: Any, numeric: bool, sortable: bool) -> str:
-    key = ""
+def _cell(column: Column, row: int, sortable: bool) -> str:
+    text, value, key = column.texts[row], column.keys.iloc[row], ""
     if sortable:
-        raw = "" if pd.api.types.is_scalar(value) and pd.isna(value) else float(value) if numeric else value
-        key = f' data-sort="{escape(str(raw), quote=True)}"{" data-numeric" * numeric}'
-    look = "rad-number" if numeric else "rad-left rad-long" if len(text) > _LONG else "rad-left"
+        raw = "" if pd.api.types.is_scalar(value) and pd.isna(value) else float(value) if column.is_number else value
+        key = f' data-sort="{escape(str(raw), quote=True)}"{" data-numeric" * column.is_number}'
+    look = "rad-number" if column.is_number else "rad-left rad-long" if len(text) > _LONG else "rad-left"
     return f'<td class="{look}"{key}>{escape(text)}</td>'
 
 
@@ -275,7 +447,7 @@ def filterable_table(
     str
         HTML; the same on a page of the book and in JupyterLab.
     """
-    words = {name: (headers or {}).get(name, str(name).replace("_", " ")) for name in table.columns}
+    words = {name: _word(name, table, headers or {}) for name in table.columns}
     lists = "".join(_select(table[name], words[name], list(table.columns).index(name)) for name in filters)
     body = table_html(table, caption, sortable=True, headers=headers, max_rows=len(table))
     position = list(table.columns).index(wide) + 1 if wide else 0
@@ -297,40 +469,10 @@ def _select(column: pd.Series, label: str, position: int) -> str:
     )
 
 
-#: Words for the columns of `regression_table`; LR is the likelihood-ratio test of the whole characteristic.
-HEADERS = {
-    "hr_alone": "HR alone (95% CI)", "hr_together": "HR together (95% CI)", "odds_ratio_alone": "OR alone (95% CI)",
-    "odds_ratio_together": "OR together (95% CI)", "p_alone": "P Wald", "p_lr_alone": "P LR", "p_together": "P Wald",
-    "p_lr_together": "P LR",
-}  # fmt: skip
-
-_LARGEST, _SMALLEST = 9999, 0.005
-
-
-def ratio_words(row: Mapping[Any, Any], ratio: str) -> str:
-    """Word a ratio with its interval: ``1.24 (0.52–2.93)``, ``1 (reference)``, or a dash where there is none."""
-    if row["reference"]:
-        return "1 (reference)"
-    values = [float(row[key]) for key in (ratio, "ci_low", "ci_high")]
-    if not np.isfinite(values[0]):
-        return "–"
-    value, low, high = (_worded(x) for x in values)
-    return f"{value} ({low}–{high})"
-
-
-def _worded(value: float) -> str:
-    """Word a ratio; what is too large or too small to be read is only bounded."""
-    if value > _LARGEST:
-        return f">{_LARGEST}"
-    if value < _SMALLEST:
-        return f"<{_SMALLEST}"
-    return fixed(value) if value < 100 else number(value, 3)
-
-
 def regression_table(
     alone: pd.DataFrame, together: pd.DataFrame | None, labels: Mapping[str, str], ratio: str = "hr"
 ) -> pd.DataFrame:
-    """Lay out univariable and multivariable regressions side by side.
+    """Lay out univariable and multivariable regressions side by side, as papers print them.
 
     Parameters
     ----------
@@ -345,28 +487,29 @@ def regression_table(
     Returns
     -------
     DataFrame
-        characteristic, n, events, then ``<ratio>_<part>`` (with 95% CI), ``p_<part>`` (Wald, of the level) and
-        ``p_lr_<part>`` (likelihood ratio, in a term's first row) for the parts alone and together; note where one is
-        not empty. `HEADERS` words them.
+        characteristic, n, events, then ``<ratio>_<part>`` with its limits (1 without limits in reference rows),
+        ``p_<part>`` (Wald, of the level) and ``p_lr_<part>`` (likelihood ratio, in a term's first row) for the parts
+        alone and together; note where one is not empty.
     """
-    first = ~alone["term"].duplicated()
-    shown = pd.DataFrame({"characteristic": [_name(row, labels) for row in alone.to_dict("records")]})
-    shown["n"], shown["events"] = alone["n"].to_numpy(), alone["n_events"].to_numpy()
-    shown = shown.join(_columns(alone.reset_index(drop=True), ratio, "alone", first.to_numpy()))
+    first = (~alone["term"].duplicated()).to_numpy()
+    names = [_name(row, labels) for row in alone.to_dict("records")]
+    shown = pd.DataFrame({"characteristic": names, "n": alone["n"].to_numpy(), "events": alone["n_events"].to_numpy()})
+    shown = shown.join(_part(alone.reset_index(drop=True), ratio, "alone", first))
     if together is not None:
         own = together.set_index(["term", "level"])
         matched = own.reindex(pd.MultiIndex.from_frame(alone[["term", "level"]])).reset_index()
-        matched["reference"] = matched["reference"].eq(True)
-        shown = shown.join(_columns(matched, ratio, "together", first.to_numpy()))
+        shown = shown.join(_part(matched.assign(reference=matched["reference"].eq(True)), ratio, "together", first))
     notes = alone["note"].fillna("").to_numpy()
     return shown.assign(note=notes) if (notes != "").any() else shown
 
 
-def _columns(rows: pd.DataFrame, ratio: str, part: str, first: Any) -> pd.DataFrame:
-    words = [ratio_words(row, ratio) for row in rows.to_dict("records")]
+def _part(rows: pd.DataFrame, ratio: str, part: str, first: Any) -> pd.DataFrame:
+    bare = rows[[ratio, "ci_low", "ci_high"]].astype(float).where(~rows["reference"].astype(bool))
     return pd.DataFrame(
         {
-            f"{ratio}_{part}": words,
+            f"{ratio}_{part}": bare[ratio].mask(rows["reference"].astype(bool), 1.0),
+            f"{ratio}_{part}_low": bare["ci_low"],
+            f"{ratio}_{part}_high": bare["ci_high"],
             f"p_{part}": rows["p"].to_numpy(dtype=float),
             f"p_lr_{part}": np.where(first, rows["p_term"].to_numpy(dtype=float), np.nan),
         }
@@ -377,6 +520,8 @@ def _name(row: Mapping[Any, Any], labels: Mapping[str, str]) -> str:
     label = labels.get(row["term"], row["term"])
     return f"{label}: {row['level']}" if row["level"] else label
 
+
+HEADERS: dict[str, str] = {}  # goes with the last notebook that imports it
 
 VALIDATION_HEADERS = {
     "cohort": "Cohort", "signature": "Signature", "kind": "Prediction", "n": "Patients", "events": "Events",

@@ -4,7 +4,7 @@ Every function is called ``name(table, ax=None, *, title="", ...)`` and returns 
 figure). `alt_text(name, table, ...)` gives the words for a figure, `description(fig)` those of all its axes.
 """
 
-from radsupport.plots.base import alt_text, description, panels
+from radsupport.plots.base import alt_text, description, panels, table_of
 from radsupport.plots.features import (
     bland_altman,
     correlation_blocks,
@@ -77,6 +77,7 @@ __all__ = [
     "selection_funnel",
     "slice_areas",
     "strips",
+    "table_of",
     "training_curve",
     "waterfall",
 ]

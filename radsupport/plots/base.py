@@ -8,7 +8,9 @@ Several figures of one kind side by side: one panel per cohort, horizon or covar
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -84,16 +86,50 @@ def alt_text(kind: str, table: pd.DataFrame, *, title: str = "", **options: Any)
     return f"{title}. {text}" if title else text
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of one kind side by side, with the table behind them; none where that table is empty.
+
+    Attributes
+    ----------
+    figures : list of matplotlib.figure.Figure
+        One per value of the facet, each with its own alt text.
+    table : pandas.DataFrame
+        What they show; where it is empty, its ``attrs["empty"]`` says why.
+    columns : int
+        Most pictures in a row, 0 for as many as fit on the page.
+    """
+
+    figures: list[Figure]
+    table: pd.DataFrame
+    columns: int = 0
+
+
 def figure(
     *columns: str,
     alt: AltText,
     projection: str | None = None,
     size: Size = (6.0, 4.2),
-) -> Callable[[Callable[..., None]], Callable[..., Axes]]:
+) -> Callable[[Callable[..., None]], Callable[..., Any]]:
     """Turn a drawing function into a figure function.
 
-    The figure function takes ``(table, ax=None, *, title="", **options)``, checks the table, makes an
-    axes where none is given, draws with the project's look, attaches the alt text and returns the axes.
+    The figure function is called ``(table, ax=None, *, title="", facet=None, names=None, columns=0, size=None,
+    **options)``; it checks the table, makes an axes where none is given, draws with the project's look, attaches alt
+    text and table, and returns the axes.
+
+    facet : str or list of str
+        Columns whose values give a picture each; returned are `Pictures`. The title of a picture are these values,
+        or `title` filled with them and with whatever is the same in the picture's rows: ``"{cohort} (n = {n})"``.
+        An option can differ between pictures: a mapping or Series by value of the facet (a tuple for two), a table
+        that has the columns of the facet, or a column of the drawn table named like the option.
+    names : mapping
+        Words for values of the facet, such as the names of the cohorts.
+    columns : int
+        Most pictures in a row; as many as fit where it is 0.
+    size : (float, float)
+        Width and height of a picture in inches.
+
+    A table without rows draws nothing: `Pictures` without any are returned.
 
     Parameters
     ----------
@@ -106,28 +142,90 @@ def figure(
     size : (float, float), or callable
         Width and height in inches of the axes that is made where none is given; a callable gives them for a table.
     """
+    natural = size
 
-    def wrap(draw: Callable[..., None]) -> Callable[..., Axes]:
+    def wrap(draw: Callable[..., None]) -> Callable[..., Any]:
         kind = draw.__name__
         register(kind, columns, alt)
+        own = [name for name, p in inspect.signature(draw).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
-        @functools.wraps(draw)
-        def drawn(table: pd.DataFrame, ax: Axes | None = None, *, title: str = "", **options: Any) -> Axes:
-            check_table(table, columns, kind)
-            width, height = size(table) if callable(size) else size
+        def one(table: pd.DataFrame, ax: Axes | None, title: str, size: Any, options: dict[str, Any]) -> Axes:
+            given = {name: table[name].iloc[0] for name in own if name in table.columns} | options
+            width, height = size or (natural(table) if callable(natural) else natural)
             axes = ax or style.new_figure(width=width, height=height, projection=projection)[1][0]
             if projection and axes.name != projection:
                 raise InputError(f"The figure `{kind}` needs an axes with projection={projection!r}.")
             with style.context():
-                draw(table, axes, **options)
+                draw(table, axes, **given)
                 if title:
                     axes.set_title(title)
-            describe(axes, alt_text(kind, table, title=title, **options))
+            axes.__dict__["table"] = table
+            describe(axes, alt_text(kind, table, title=title, **given))
             return axes
+
+        @functools.wraps(draw)
+        def drawn(
+            table: pd.DataFrame,
+            ax: Axes | None = None,
+            *,
+            title: str = "",
+            facet: str | Sequence[str] | None = None,
+            names: Mapping[Any, str] | None = None,
+            columns: int = 0,
+            size: tuple[float, float] | None = None,
+            **options: Any,
+        ) -> Any:
+            if isinstance(table, pd.DataFrame) and table.empty:
+                return Pictures([], table, columns)
+            by = [facet] if isinstance(facet, str) else list(facet or [])
+            options |= {
+                name: value for name, value in (("columns", columns), ("names", names)) if value and name in own
+            }
+            check_table(table, (*_COLUMNS[kind], *by), kind)
+            if not by:
+                return one(table, ax, title, size, options)
+            if ax is not None:
+                raise InputError(f"The figure `{kind}` draws a picture per {', '.join(by)}, or in one axes: not both.")
+            parts = _facets(table, by)
+            every, figures = {key for key, _ in parts}, []
+            for key, part in parts:
+                words = _facet_title(part, by, title, names or {})
+                figures += figures_of(one(part, None, words, size, _of_facet(options, by, key, every)))
+            return Pictures(figures, table, columns)
 
         return drawn
 
     return wrap
+
+
+def _facets(table: pd.DataFrame, by: list[str]) -> list[tuple[Any, pd.DataFrame]]:
+    """Return the rows of each picture, in the order of a category's levels, else of the table."""
+    ordered = all(isinstance(table[column].dtype, pd.CategoricalDtype) for column in by)
+    parts = table.groupby(by, sort=ordered, observed=True)
+    return [(key[0] if len(by) == 1 else key, part) for key, part in parts]
+
+
+def _facet_title(part: pd.DataFrame, by: list[str], title: str, names: Mapping[Any, str]) -> str:
+    """Return the title of a picture: the values of its facet, or a given one filled with them."""
+    values = dict(part.iloc[0]) | {column: names.get(part[column].iloc[0], part[column].iloc[0]) for column in by}
+    if title:
+        return title.format_map({str(column): value for column, value in values.items()})
+    return ", ".join(str(values[column]) for column in by)
+
+
+def _of_facet(options: Mapping[str, Any], by: list[str], key: Any, every: set[Any]) -> dict[str, Any]:
+    """Return the options of one picture."""
+    own: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, pd.DataFrame) and set(by) <= set(value.columns):
+            keys = [key] if len(by) == 1 else key
+            rows = value[np.logical_and.reduce([value[c] == k for c, k in zip(by, keys, strict=True)])]
+            own |= {name: rows} if len(rows) else {}
+        elif isinstance(value, Mapping | pd.Series) and every & set(value.keys()):
+            own |= {name: value[key]} if key in value else {}
+        else:
+            own[name] = value
+    return own
 
 
 def describe(axes: Axes, text: str) -> None:
@@ -135,9 +233,34 @@ def describe(axes: Axes, text: str) -> None:
     axes.__dict__["alt_text"] = text
 
 
-def description(fig: Figure) -> str:
+def description(drawn: Figure | Axes | Pictures) -> str:
     """Join the alt texts of all axes of a figure; empty where none was attached."""
-    return " ".join(axes.__dict__["alt_text"] for axes in fig.axes if "alt_text" in axes.__dict__)
+    axes = [ax for fig in figures_of(drawn) for ax in fig.axes]
+    return " ".join(ax.__dict__["alt_text"] for ax in axes if "alt_text" in ax.__dict__)
+
+
+def table_of(drawn: Figure | Axes | Pictures) -> pd.DataFrame:
+    """Return the tidy table that a figure shows; empty where it was drawn by other means."""
+    if isinstance(drawn, Pictures):
+        return drawn.table
+    tables = [ax.__dict__["table"] for fig in figures_of(drawn) for ax in fig.axes if "table" in ax.__dict__]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def figures_of(drawn: Any) -> list[Figure]:
+    """Return the figures of what a figure function returned.
+
+    Raises
+    ------
+    InputError
+        It is none.
+    """
+    if isinstance(drawn, Pictures):
+        return drawn.figures
+    found = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
+    if not isinstance(found, Figure):
+        raise InputError(f"`fig` must be a matplotlib figure or axes, not {type(drawn).__name__}.")
+    return [found]
 
 
 def heat_map(

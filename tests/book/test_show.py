@@ -95,6 +95,34 @@ def test_several_axes_are_described_together(figure_case: Any) -> None:
     assert "External. Calibration plot." in image["alt"]
 
 
+def test_pictures_stand_side_by_side_where_the_page_has_room(shown: list[Any], figure_case: Any) -> None:
+    table, options = figure_case("calibration")
+    both = pd.concat([table.assign(cohort="a"), table.assign(cohort="b")], ignore_index=True)
+    found = figures.calibration(both, facet="cohort", columns=2, **options)
+    display.show_figure(found, caption="Two cohorts.")
+    images = Tags(shown[0].data).of("img")
+    assert [image["alt"].split(".")[0] for image in images] == ["a", "b"]
+    assert "repeat(auto-fit,minmax(min(100%,max(" in shown[0].data
+    assert shown[0].data.count("Two cohorts.") == 1
+
+
+def test_an_empty_table_says_why(shown: list[Any]) -> None:
+    nobody = pd.DataFrame({"auc": pd.Series(dtype=float)})
+    nobody.attrs["empty"] = "Nobody was followed."
+    display.show_table(nobody, "AUC")
+    display.show_table(nobody, "AUC", empty="Not used.")
+    display.show_table(nobody, "AUC", empty="")
+    display.show_figure(survival_figures.auc_over_time(nobody, facet="cohort"))
+    assert [output.data for output in shown] == ["Nobody was followed.", "Not used.", "Nobody was followed."]
+
+
+def test_values_are_worded_as_the_page_says(shown: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display._Page, "words", {"cohort": {"train": "North"}})
+    display.show_table(pd.DataFrame({"cohort": ["train", "pooled"], "n": [1, 2]}), "Cohorts")
+    assert ">North<" in shown[0].data
+    assert ">pooled<" in shown[0].data
+
+
 def test_columns_are_rounded_as_a_whole() -> None:
     nan = float("nan")
     assert rounded(pd.Series([0.81234, 0.5, nan, 0.00001])) == ["0.812", "0.500", "–", "1.0e−05"]
@@ -129,13 +157,12 @@ def test_other_columns_are_not_p_values(name: str) -> None:
 
 def test_table_has_caption_headers_and_no_long_decimals(shown: list[Any], figure_case: Any) -> None:
     table, _ = figure_case("forest")
-    display.show_table(table, "Cox model <train>", headers={"hr": "Hazard ratio"})
+    display.show_table(table, "Cox model <train>", sortable=False, headers={"hr": "Hazard ratio"})
     html = shown[0].data
     tags = Tags(html)
     assert "<caption>Cox model &lt;train&gt;</caption>" in html
-    assert [header["scope"] for header in tags.of("th")] == ["col"] * 5
-    assert ">Hazard ratio<" in html
-    assert ">CI low<" in html
+    assert [header["scope"] for header in tags.of("th")] == ["col"] * 3
+    assert ">Hazard ratio (95% CI)<" in html
     assert not tags.of("script")
     assert not re.search(r"\d\.\d{5,}", html)
     assert "&lt;0.001" in html

@@ -76,8 +76,8 @@ def test_columns_of_the_study_are_called_by_their_labels(make_study):
 
 def test_a_table_without_rows_says_why(make_study, monkeypatch):
     said, tables = [], []
-    monkeypatch.setattr(shown, "show_text", said.append)
-    monkeypatch.setattr(shown, "show_table", lambda *a, **k: tables.append((a, k)))
+    monkeypatch.setattr(show_shown, "show_text", said.append)
+    monkeypatch.setattr(show_shown, "show_table", lambda *a, **k: tables.append((a, k)))
     show_shown.show(pd.DataFrame(), "caption", "there is one cohort only", study=make_study())
     assert said == ["Not used: there is one cohort only."]
     show_shown.show(pd.DataFrame({"value": [0.5]}), "caption", study=make_study())

@@ -9,6 +9,7 @@ import pytest
 from radsupport.errors import InputError
 from radsupport.plots import base as figures
 from radsupport.plots import features as features_figures
+from radsupport.plots import prediction as prediction_figures
 from radsupport.plots import style
 from radsupport.plots import survival as survival_figures
 
@@ -95,3 +96,57 @@ def test_heat_map_shows_missing_values_pale() -> None:
     table.loc[0, "value"] = np.nan
     drawn = features_figures.feature_heat_map(table).images[0].get_array()
     assert np.isnan(np.ma.filled(drawn, np.nan)[0, 0])
+
+
+def by_cohort(**columns: object) -> pd.DataFrame:
+    parts = [error_table(end).assign(cohort=key, n=n, **columns) for key, end, n in (("b", 24.0, 5), ("a", 12.0, 7))]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_facet_gives_a_picture_each_with_its_own_words_and_the_table_behind_all() -> None:
+    table = by_cohort()
+    found = survival_figures.prediction_error(table, facet="cohort", names={"a": "North"}, title="{cohort} (n = {n})")
+    assert [fig.axes[0].get_title(loc="left") for fig in found.figures] == ["b (n = 5)", "North (n = 7)"]
+    assert [fig.axes[0].get_xlim()[1] for fig in found.figures] == [24, 12]
+    words = figures.description(found)
+    assert words.count("Brier score over time") == 2
+    assert "North (n = 7). Brier" in words
+    assert figures.table_of(found) is table
+    assert len(figures.table_of(found.figures[0])) == 10
+    ordered = table.assign(cohort=pd.Categorical(table["cohort"], ["a", "c", "b"]))
+    again = survival_figures.prediction_error(ordered, facet="cohort")
+    assert [fig.axes[0].get_title(loc="left") for fig in again.figures] == ["a", "b"]
+
+
+def test_options_can_differ_by_facet() -> None:
+    def units(table: pd.DataFrame, **options: object) -> list[str]:
+        found = survival_figures.prediction_error(table, facet="cohort", **options)
+        return [fig.axes[0].get_xlabel() for fig in found.figures]
+
+    assert units(by_cohort(), time_unit={"a": "years"}) == ["Time (months)", "Time (years)"]
+    assert units(by_cohort(), time_unit=pd.Series({"b": "days"})) == ["Time (days)", "Time (months)"]
+    assert units(by_cohort(time_unit="weeks")) == ["Time (weeks)"] * 2
+    two = survival_figures.prediction_error(by_cohort(), facet=["cohort", "n"], time_unit={("a", 7): "years"})
+    assert [fig.axes[0].get_xlabel() for fig in two.figures] == ["Time (months)", "Time (years)"]
+    assert [fig.axes[0].get_title(loc="left") for fig in two.figures] == ["b, 5", "a, 7"]
+
+
+def test_a_facet_and_an_axes_are_an_error_and_an_empty_table_draws_nothing() -> None:
+    _, (ax,) = style.new_figure()
+    with pytest.raises(InputError, match="not both"):
+        survival_figures.prediction_error(by_cohort(), ax, facet="cohort")
+    with pytest.raises(InputError, match="can not be drawn"):
+        survival_figures.prediction_error(by_cohort(), facet="center")
+    nobody = by_cohort().iloc[:0]
+    nobody.attrs["empty"] = "Nobody was followed."
+    assert survival_figures.prediction_error(nobody, facet="cohort").figures == []
+    assert survival_figures.prediction_error(nobody).table.attrs["empty"] == "Nobody was followed."
+
+
+def test_a_table_of_an_option_is_cut_to_the_picture() -> None:
+    curve = pd.DataFrame({"signature": "S", "sensitivity": [0.0, 1.0], "specificity": [1.0, 0.0], "auc": 0.5})
+    curve = curve.assign(ci_low=0.4, ci_high=0.6)
+    points = pd.DataFrame({"signature": ["S"], "sensitivity": [0.8], "specificity": [0.7], "cohort": ["a"]})
+    both = pd.concat([curve.assign(cohort="a"), curve.assign(cohort="b")], ignore_index=True)
+    found = prediction_figures.roc_curve(both, facet="cohort", operating_points=points)
+    assert [len(fig.axes[0].lines) for fig in found.figures] == [3, 2]

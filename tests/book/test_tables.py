@@ -1,0 +1,111 @@
+"""Tables as a page shows them: words for columns, estimates with their intervals, regressions side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.book.tables import WORDS, laid_out, regression_table
+from radsupport.stats.logistic import multivariable_table, univariable_table
+
+
+def cells(table: pd.DataFrame, **options: Any) -> dict[str, list[str]]:
+    """Return the texts of a table by the words of their column."""
+    return {column.words: column.texts for column in laid_out(table, **options)}
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(size=80), rng.choice(["a", "b", "c"], 80)
+    return pd.DataFrame({"x": x, "g": g, "y": (x + rng.normal(size=80) > 0).astype(int)})
+
+
+def test_terms_keep_their_order_and_their_models(rows: pd.DataFrame) -> None:
+    alone = univariable_table(rows, "y", ["x", "g"])
+    together = multivariable_table(rows, "y", ["x"])
+    shown = regression_table(alone, together, {"x": "Size (mm)"}, "odds_ratio")
+    assert shown["characteristic"].tolist() == ["Size (mm)", "g: a", "g: b", "g: c"]
+    assert shown["p_alone"].iloc[0] == alone["p"].iloc[0]
+    assert shown["p_together"].iloc[0] == together["p"].iloc[0]
+    texts = cells(shown)
+    assert texts["OR together (95% CI)"][1:] == ["–", "–", "–"]
+    assert texts["OR alone (95% CI)"][1] == "1 (reference)"
+    row = alone.iloc[0]
+    assert texts["OR alone (95% CI)"][0] == f"{row['odds_ratio']:.2f} ({row['ci_low']:.2f}–{row['ci_high']:.2f})"
+    assert shown["p_lr_alone"].notna().tolist() == [True, True, False, False]
+    assert "note" not in shown
+    limits = {name for name in shown if name.endswith(("_low", "_high"))}
+    assert set(shown.columns) - limits - {"characteristic"} <= set(WORDS)
+
+
+def test_no_multivariable_model_leaves_its_columns_out(rows: pd.DataFrame) -> None:
+    shown = regression_table(univariable_table(rows, "y", ["x"]), None, {}, "odds_ratio")
+    assert not any(column.endswith("together") for column in shown)
+
+
+def test_what_can_not_be_estimated_says_why(rows: pd.DataFrame) -> None:
+    shown = regression_table(univariable_table(rows.assign(x=rows["y"]), "y", ["x", "g"]), None, {}, "odds_ratio")
+    assert cells(shown)["OR alone (95% CI)"][0] == "–"
+    assert "separated" in shown["note"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "words"),
+    [
+        (1.234, 0.5, 2.0, "1.23 (0.50–2.00)"),
+        (250.4, 12.0, 88888.0, "250 (12.00–>9999)"),
+        (0.001, 0.0001, 0.2, "<0.005 (<0.005–0.20)"),
+    ],
+)
+def test_extreme_ratios_are_bounded(ratio: float, low: float, high: float, words: str) -> None:
+    assert cells(pd.DataFrame({"hr": [ratio], "hr_low": low, "hr_high": high})) == {"HR (95% CI)": [words]}
+
+
+def test_an_estimate_and_its_limits_are_one_cell_with_the_same_decimals() -> None:
+    table = pd.DataFrame({
+        "cohort": "A", "auc": [0.525, np.nan, 0.5], "ci_low": [-0.035, np.nan, np.nan],
+        "ci_high": [0.00019, np.nan, np.nan], "n": 5,
+    })  # fmt: skip
+    found = cells(table)
+    assert list(found) == ["Cohort", "AUC (95% CI)", "Patients"]
+    assert found["AUC (95% CI)"] == ["0.525 (−0.035 to 0.000)", "–", "0.500"]
+    own = cells(table.rename(columns={"ci_low": "auc_low", "ci_high": "auc_high"})[["n", "auc_high", "auc", "auc_low"]])
+    assert own == {"Patients": ["5"] * 3, "AUC (95% CI)": found["AUC (95% CI)"]}
+
+
+def test_a_slope_beyond_one_has_two_decimals_but_a_value_or_a_difference_three() -> None:
+    table = pd.DataFrame({"slope": [1.5], "slope_low": [-0.5], "slope_high": [2.5]})
+    assert cells(table) == {"Slope (95% CI)": ["1.50 (−0.50 to 2.50)"]}
+    mixed = pd.DataFrame({"measure": ["NRI", "IDI"], "value": [-1.14, 0.0042], "value_low": [-1.688, -0.03],
+                          "value_high": [0.316, 0.029]})  # fmt: skip
+    assert cells(mixed)["Value (95% CI)"] == ["−1.140 (−1.688 to 0.316)", "0.004 (−0.030 to 0.029)"]
+
+
+def test_an_interval_alone_is_one_cell() -> None:
+    table = pd.DataFrame({"boot_low": [0.1, np.nan], "boot_high": [0.9, np.nan], "limit_low": -1.5, "limit_high": 2.0})
+    found = cells(table)
+    assert found["95% CI, bootstrap"] == ["0.100 to 0.900", "–"]
+    assert found["Limits of agreement (95%)"] == ["−1.50 to 2.00"] * 2
+
+
+def test_counts_of_low_and_high_are_no_limits() -> None:
+    assert cells(pd.DataFrame({"n": [9], "n_low": [4], "n_high": [5]})) == {
+        "Patients": ["9"], "Low risk": ["4"], "High risk": ["5"],
+    }  # fmt: skip
+
+
+def test_columns_are_worded_by_the_dictionary_unless_a_table_says_otherwise() -> None:
+    table = pd.DataFrame({"signature_a": ["x"], "auc_b": [0.5], "difference": [0.1], "some_thing": ["y"], "note": [""]})
+    assert list(cells(table)) == ["Signature A", "B", "A − B", "Some thing"]  # a column of empty texts is left out
+    assert list(cells(table[["difference"]])) == ["Difference"]
+    assert list(cells(table, headers={"auc_b": "AUC of the other"}))[1] == "AUC of the other"
+
+
+def test_a_joined_cell_sorts_by_its_estimate() -> None:
+    (column,) = laid_out(pd.DataFrame({"auc": [0.9, 0.1], "auc_low": 0.0, "auc_high": 1.0}))
+    assert column.is_number
+    assert column.keys.tolist() == [0.9, 0.1]
