@@ -320,7 +320,7 @@ MOST_REASONS = 12
 
 
 def flow_table(tables: CohortTables, study: Study, event: str) -> pd.DataFrame:
-    """Return the patients' way into the study, for `figures.patient_flow`.
+    """Return the patients' way into the study, for `figures.flow`.
 
     Parameters
     ----------

@@ -190,7 +190,7 @@ def association_pairs(
     Returns
     -------
     DataFrame
-        feature_a, feature_b, r (Spearman), p, n, for `figures.correlation_triangle`; empty for fewer than two columns
+        feature_a, feature_b, r (Spearman), p, n, for `figures.correlations`; empty for fewer than two columns
         that vary.
     """
     table = risks.join(features) if len(features) else risks.copy()

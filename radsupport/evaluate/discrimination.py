@@ -125,7 +125,7 @@ def _uno(part: pd.DataFrame, outcome: Sequence[str], until: float) -> float:
 
 
 def roc(rows: pd.DataFrame, by: Sequence[str] = ("cohort", "signature")) -> pd.DataFrame:
-    """Return ROC curves of a label for `plots.roc_curve`.
+    """Return ROC curves of a label for `plots.roc`.
 
     Parameters
     ----------
@@ -384,7 +384,7 @@ def _survival_extras(part: pd.DataFrame, row: Mapping[Any, Any], study: Study) -
 
 
 def roc_table(predictions: pd.DataFrame, study: Study, cohort: str, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the honest ROC curves of a cohort for `figures.roc_curve`; empty where none exists."""
+    """Return the honest ROC curves of a cohort for `figures.roc`; empty where none exists."""
     rows = [p for c, n, p in judged_of(predictions, study) if c == cohort and (names is None or n in names)]
     return _curves(pd.concat(rows) if rows else predictions.iloc[:0])
 

@@ -179,7 +179,7 @@ def _difference(patients: pd.DataFrame, study: Study) -> dict[str, float]:
 def subgroup_curves(
     predictions: pd.DataFrame, study: Study, cohort: pd.DataFrame, subgroup: Subgroup, signature: str
 ) -> dict[str, pd.DataFrame]:
-    """Return the ROC curves of the parts by cohort, for `figures.roc_curve`; parts stand for signatures.
+    """Return the ROC curves of the parts by cohort, for `figures.roc`; parts stand for signatures.
 
     A part that is too small (`enough`) has no curve worth drawing.
     """

@@ -195,7 +195,7 @@ def size_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
 
 
 def area_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """Return the area by resampled slice of a small, a middle and a large tumour, for `figures.slice_areas`."""
+    """Return the area by resampled slice of a small, a middle and a large tumour, for `figures.areas`."""
     used = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")].sort_values("volume_mm3", kind="stable")
     picked = sorted({round(share * (len(used) - 1)) for share in (0.1, 0.5, 0.9)})
     rows = []

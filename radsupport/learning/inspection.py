@@ -330,7 +330,7 @@ def _long(path: LassoPath, weakest: float, sd: Any = 1.0) -> pd.DataFrame:
 
 
 def path_figure(view: PenaltyView, study: Study, most: int = NAMED) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the path with readable names and the options of `figures.coefficient_path`.
+    """Return the path with readable names and the options of `figures.lasso_path`.
 
     Named are the features with a coefficient at the penalty that is used, at most `most` of them: as many as there are
     colours.

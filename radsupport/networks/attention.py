@@ -385,7 +385,7 @@ def check_by_occlusion(study: Study, attention: Attention) -> pd.DataFrame:
 
 
 def overlay_table(study: Study, attention: Attention) -> pd.DataFrame:
-    """Return the middle slice of the pictured patients in every scheme, for `networks.heat_overlays`."""
+    """Return the middle slice of the pictured patients in every scheme, for `networks.overlays`."""
     rows = []
     for i, subject in enumerate(attention.subjects[: spec_of(study).cam_patients]):
         for scheme in attention.schemes:
@@ -416,7 +416,7 @@ def slider_table(study: Study, attention: Attention) -> pd.DataFrame:
 
 
 def pair_table(attention: Attention, measure: str = "tumour") -> pd.DataFrame:
-    """Return one measure of the patients who have it in every scheme, for `networks.paired_values`.
+    """Return one measure of the patients who have it in every scheme, for `networks.pairs`.
 
     Returns
     -------

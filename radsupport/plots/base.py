@@ -62,7 +62,7 @@ def alt_text(kind: str, table: pd.DataFrame, *, title: str = "", **options: Any)
     Parameters
     ----------
     kind : str
-        Name of the figure function, such as ``"roc_curve"``.
+        Name of the figure function, such as ``"roc"``.
     table : pandas.DataFrame
         What the figure is drawn from.
     title : str
@@ -263,7 +263,7 @@ def figures_of(drawn: Any) -> list[Figure]:
     return [found]
 
 
-def heat_map(
+def matrix(
     ax: Axes,
     values: npt.NDArray[np.float64],
     rows: Sequence[object],

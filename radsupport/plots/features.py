@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, heat_map
+from radsupport.plots.base import figure, matrix
 from radsupport.wording import counted, fixed, number
 
 
@@ -63,7 +62,7 @@ def _triangle_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("feature_a", "feature_b", "r", alt=_triangle_alt, size=_triangle_size)
-def correlation_triangle(table: pd.DataFrame, ax: Axes, *, method: str = "Pearson") -> None:
+def correlations(table: pd.DataFrame, ax: Axes, *, method: str = "Pearson") -> None:
     """Draw the lower triangle of a correlation matrix; values are printed for up to 14 features.
 
     Long names stand in the rows only, numbered, and the columns carry the numbers.
@@ -86,52 +85,10 @@ def correlation_triangle(table: pd.DataFrame, ax: Axes, *, method: str = "Pearso
         values = values[1:, :-1]
     labels = np.array([["" if np.isnan(x) else fixed(x) for x in row] for row in values], dtype=object)
     shown = labels if len(wide) <= 14 else None
-    image = heat_map(ax, values, rows, columns, shown, style.DIVERGING, (-1, 1), 8)
+    image = matrix(ax, values, rows, columns, shown, style.DIVERGING, (-1, 1), 8)
     image.set_cmap(style.DIVERGING.with_extremes(bad="white"))
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03)
     bar.set_label(f"{method} r")
-
-
-def _blocks_alt(table: pd.DataFrame, *, blocks: dict[str, str] | None = None, **_: Any) -> str:
-    pairs = table[table["feature_a"] != table["feature_b"]]
-    sizes = pd.Series(blocks or {}).value_counts(sort=False)
-    parts = ", ".join(f"{name} ({n})" for name, n in sizes.items())
-    n = len(pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel()))
-    text = f"Heat map of |r| between {counted(n, 'feature')}{' in blocks ' + parts if parts else ''}"
-    return f"{text}; median |r| {fixed(pairs['r'].abs().median())}, {(pairs['r'].abs() > 0.9).mean():.0%} above 0.9."
-
-
-@figure("feature_a", "feature_b", "r", alt=_blocks_alt, size=(6.0, 5.0))
-def correlation_blocks(table: pd.DataFrame, ax: Axes, *, blocks: dict[str, str] | None = None) -> None:
-    """Draw \\|r\\| between many features as a heat map, features grouped into named blocks.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per pair: ``feature_a, feature_b, r``; one row per unordered pair suffices.
-    ax : matplotlib.axes.Axes
-    blocks : dict, optional
-        Block of each feature (feature class, cluster); features are drawn block by block.
-    """
-    wide = _square(table, "r").abs()
-    np.fill_diagonal(values := wide.to_numpy(copy=True), 1.0)
-    block = pd.Series([(blocks or {}).get(name, "other") for name in wide.index])
-    codes, names = pd.factorize(block)
-    order = np.argsort(codes, kind="stable")
-    image = ax.imshow(values[np.ix_(order, order)], cmap=style.SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
-    ax.spines[:].set_visible(False)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    if blocks:
-        ends = np.cumsum(np.bincount(codes))
-        starts = np.concatenate([[0], ends[:-1]])
-        for start, end in zip(starts, ends, strict=True):
-            corner, side = start - 0.5, end - start
-            ax.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor=style.VERMILLION, linewidth=1.2))
-        ax.set_yticks((starts + ends - 1) / 2, [f"{name} ({n})" for name, n in zip(names, ends - starts, strict=True)])
-        ax.tick_params(length=0)
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.03).set_label("|r|")
-    ax.set_xlabel(f"{len(wide)} features")
 
 
 def _histogram_alt(
@@ -196,7 +153,7 @@ def _icc_alt(table: pd.DataFrame, *, threshold: float = 0.75, by: str = "class",
 
 
 @figure("feature_class", "icc", "share", alt=_icc_alt)
-def icc_survival(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75, by: str = "class") -> None:
+def icc_shares(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75, by: str = "class") -> None:
     """Draw which share of the features of each class, or filter, reaches an ICC or more.
 
     Parameters
@@ -226,7 +183,7 @@ def _funnel_alt(table: pd.DataFrame, **_: Any) -> str:
 
 
 @figure("step", "n_features", alt=_funnel_alt, size=lambda table: (6.4, 1.0 + 0.52 * len(table)))
-def selection_funnel(table: pd.DataFrame, ax: Axes) -> None:
+def funnel(table: pd.DataFrame, ax: Axes) -> None:
     """Draw how many features each selection step leaves, widths on a log scale.
 
     Parameters
@@ -305,7 +262,7 @@ def _ranked_alt(table: pd.DataFrame, *, threshold: float, **_: Any) -> str:
 
 
 @figure("icc", "ci_low", "ci_high", alt=_ranked_alt, size=(6.4, 3.6))
-def icc_ranked(table: pd.DataFrame, ax: Axes, *, threshold: float) -> None:
+def icc(table: pd.DataFrame, ax: Axes, *, threshold: float) -> None:
     """Draw every feature's ICC with its interval, from the least to the most reproducible feature.
 
     Parameters
@@ -347,7 +304,7 @@ def _heat_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("feature", "subject", "group", "value", alt=_heat_alt, size=_heat_size)
-def feature_heat_map(table: pd.DataFrame, ax: Axes, *, limit: float = 3.0) -> None:
+def heat_map(table: pd.DataFrame, ax: Axes, *, limit: float = 3.0) -> None:
     """Draw features as rows and patients as columns, patients in the order of the table, groups marked above.
 
     Parameters

@@ -25,47 +25,6 @@ from radsupport.plots import style
 from radsupport.plots.base import figure
 from radsupport.wording import counted, fixed, listed, number
 
-
-def _training_alt(table: pd.DataFrame, *, metric: str = "loss", chosen_epoch: int | None = None, **_: Any) -> str:
-    own = table[table["metric"] == metric]
-    words = [
-        f"{name} from {number(part['value'].iloc[0])} to {number(part['value'].iloc[-1])}"
-        for name, part in own.groupby("set", sort=False)
-    ]
-    kept = "" if chosen_epoch is None else f"; weights of epoch {chosen_epoch} kept"
-    return f"Training curve of {metric} over {own['epoch'].nunique()} epochs: {', '.join(words)}{kept}."
-
-
-@figure("epoch", "set", "metric", "value", alt=_training_alt)
-def training_curve(table: pd.DataFrame, ax: Axes, *, metric: str = "loss", chosen_epoch: int | None = None) -> None:
-    """Draw one metric per epoch, for the training and the validation set.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per epoch, set and metric: ``epoch, set`` (train / validation), ``metric`` (loss / Dice), ``value``.
-    ax : matplotlib.axes.Axes
-    metric : str
-        The metric that is drawn.
-    chosen_epoch : int, optional
-        Epoch whose weights were kept; drawn as a dashed line.
-    """
-    own = table[table["metric"] == metric]
-    if own.empty:
-        known = ", ".join(map(str, table["metric"].unique()))
-        raise InputError(f"The table has no rows of the metric `{metric}`; it has {known}.")
-    for i, (name, part) in enumerate(own.groupby("set", sort=False)):
-        few = style.marker(i) if len(part) <= 30 else ""
-        ax.plot(
-            part["epoch"], part["value"], color=style.colour(i), linestyle=style.dash(i), marker=few, ms=4, label=name
-        )
-    if chosen_epoch is not None:
-        ax.axvline(chosen_epoch, color=style.GREY, linestyle="--", linewidth=1, label=f"Kept epoch {chosen_epoch}")
-    ax.set(xlabel="Epoch", ylabel=metric[:1].upper() + metric[1:])
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="best")
-
-
 #: Heat: transparent where there is none, so that the slice stays visible.
 HEAT = LinearSegmentedColormap.from_list("heat", [(0.9, 0.6, 0.0, 0.0), (0.9, 0.5, 0.0, 0.55), (0.83, 0.2, 0.0, 0.85)])
 
@@ -85,7 +44,7 @@ def _curves_alt(table: pd.DataFrame, *, metric: str = "loss", **_: Any) -> str:
 
 
 @figure("network", "epoch", "set", "metric", "value", "kept", alt=_curves_alt, size=(7.2, 3.8))
-def fold_curves(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
+def training(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
     """Draw one metric per epoch of one or several networks: training dotted, validation solid, the kept epoch marked.
 
     Several networks are told apart by colour; of a single one the legend names the two parts alone.
@@ -138,7 +97,7 @@ def _overlay_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("subject", "image", "heat", "mask", "share", alt=_overlay_alt, size=_overlay_size)
-def heat_overlays(table: pd.DataFrame, ax: Axes, *, columns: int = 4) -> None:
+def overlays(table: pd.DataFrame, ax: Axes, *, columns: int = 4) -> None:
     """Draw slices side by side with heat over them and the tumour outlined.
 
     Parameters
@@ -182,7 +141,7 @@ def _in_pairs(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @figure("subject", "group", "value", alt=_pairs_alt, size=(4.4, 3.8))
-def paired_values(table: pd.DataFrame, ax: Axes, *, ylabel: str = "Share") -> None:
+def pairs(table: pd.DataFrame, ax: Axes, *, ylabel: str = "Share") -> None:
     """Draw one line per patient from one group to the other, with the medians.
 
     Parameters
@@ -286,7 +245,7 @@ def _areas_alt(table: pd.DataFrame, **_: Any) -> str:
 
 
 @figure("subject", "position_mm", "area_mm2", alt=_areas_alt, size=(6.0, 3.4))
-def slice_areas(table: pd.DataFrame, ax: Axes) -> None:
+def areas(table: pd.DataFrame, ax: Axes) -> None:
     """Draw the tumour's area along the body axis, one line per case, its largest section marked.
 
     Parameters

@@ -118,7 +118,7 @@ def _bars_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("feature", "coefficient", alt=_bars_alt, size=_bars_size)
-def coefficient_bars(table: pd.DataFrame, ax: Axes, *, xlabel: str = "Coefficient (standardised feature)") -> None:
+def coefficients(table: pd.DataFrame, ax: Axes, *, xlabel: str = "Coefficient (standardised feature)") -> None:
     """Draw the coefficients of a signature as bars, largest on top.
 
     Parameters
@@ -166,7 +166,7 @@ def _path_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("feature", "lambda", "coefficient", alt=_path_alt, size=_path_size)
-def coefficient_path(
+def lasso_path(
     table: pd.DataFrame,
     ax: Axes,
     *,
@@ -221,7 +221,7 @@ def _intervals_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> st
 @figure(
     "signature", "value", "ci_low", "ci_high", alt=_intervals_alt, size=lambda table: (7.2, 1.3 + 0.42 * len(table))
 )
-def score_intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
+def intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     """Draw one value with its interval per row, chance as a line, the apparent value as a hollow mark.
 
     Parameters
@@ -263,7 +263,7 @@ def _spread_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
     alt=_spread_alt,
     size=lambda table: (7.0, 1.3 + 0.38 * table["signature"].nunique()),
 )
-def score_spread(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
+def spread(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     """Draw the value of each division into folds as a dot, the first division filled, the mean as a bar.
 
     Parameters

@@ -52,7 +52,7 @@ def _cohort_lines(row: dict[Any, Any], table: pd.DataFrame) -> list[str]:
 
 
 @figure("role", "step", "n", "excluded", "note", alt=_flow_alt, size=_flow_size)
-def patient_flow(table: pd.DataFrame, ax: Axes) -> None:
+def flow(table: pd.DataFrame, ax: Axes) -> None:
     """Draw the way of patients into the study: main boxes downwards, who left to the right, cohorts side by side.
 
     Parameters

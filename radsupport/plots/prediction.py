@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, heat_map
+from radsupport.plots.base import figure, matrix
 from radsupport.stats.decision import LEAST_GAIN, gains, stretch_words, stretches
 from radsupport.wording import counted, estimate, fixed, listed, p_number
 
@@ -37,7 +37,7 @@ def _roc_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("signature", "specificity", "sensitivity", "auc", "ci_low", "ci_high", alt=_roc_alt, size=_roc_size)
-def roc_curve(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame | None = None) -> None:
+def roc(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame | None = None) -> None:
     """Draw ROC curves with AUC and its 95% CI in the legend.
 
     Parameters
@@ -100,7 +100,7 @@ def _delong_alt(table: pd.DataFrame, **_: Any) -> str:
     alt=_delong_alt,
     size=lambda table: (3.4 + 0.5 * _signatures(table), 2.6 + 0.5 * _signatures(table)),
 )
-def delong_heatmap(table: pd.DataFrame, ax: Axes) -> None:
+def delong(table: pd.DataFrame, ax: Axes) -> None:
     """Draw the matrix of DeLong p-values, the AUCs on its diagonal.
 
     Parameters
@@ -120,7 +120,7 @@ def delong_heatmap(table: pd.DataFrame, ax: Axes) -> None:
             values[i, j] = values[j, i] = row["p"]
             labels[i, j] = labels[j, i] = p_number(row["p"])
     shown = np.where(np.isnan(values), np.nan, -np.log10(np.clip(values, 1e-4, 1.0)))
-    image = heat_map(ax, shown, names, names, labels, style.SEQUENTIAL, (0.0, 4.0))
+    image = matrix(ax, shown, names, names, labels, style.SEQUENTIAL, (0.0, 4.0))
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.03, ticks=[0, -np.log10(0.05), 2, 3, 4])
     bar.ax.set_yticklabels(["1", "0.05", "0.01", "0.001", "≤0.0001"])
     bar.set_label("p (DeLong)")
@@ -135,7 +135,7 @@ def _confusion_alt(table: pd.DataFrame, **_: Any) -> str:
 
 
 @figure("tn", "fp", "fn", "tp", alt=_confusion_alt, size=(4.2, 3.8))
-def confusion_matrix(table: pd.DataFrame, ax: Axes, *, classes: tuple[str, str] = ("no event", "event")) -> None:
+def confusion(table: pd.DataFrame, ax: Axes, *, classes: tuple[str, str] = ("no event", "event")) -> None:
     """Draw one confusion matrix, counts with the share of their row (the true class).
 
     Parameters
@@ -159,7 +159,7 @@ def confusion_matrix(table: pd.DataFrame, ax: Axes, *, classes: tuple[str, str] 
         ],
         dtype=object,
     )
-    heat_map(ax, shares, list(classes), list(classes), labels, style.SEQUENTIAL, (0.0, 1.0), fontsize=12)
+    matrix(ax, shares, list(classes), list(classes), labels, style.SEQUENTIAL, (0.0, 1.0), fontsize=12)
     ax.set(xlabel="Predicted", ylabel="True")
 
 
@@ -303,7 +303,7 @@ def _decision_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("threshold", "strategy", "net_benefit", alt=_decision_alt, size=_decision_size)
-def decision_curve(table: pd.DataFrame, ax: Axes, *, names: dict[str, str] | None = None) -> None:
+def decision(table: pd.DataFrame, ax: Axes, *, names: dict[str, str] | None = None) -> None:
     """Draw decision curves with treat-all and treat-none.
 
     Parameters
@@ -392,7 +392,7 @@ def _boxplot_alt(table: pd.DataFrame, *, classes: tuple[str, str] = ("0", "1"), 
 
 
 @figure("cohort", "risk", "label", alt=_boxplot_alt)
-def risk_boxplot(
+def boxes(
     table: pd.DataFrame,
     ax: Axes,
     *,

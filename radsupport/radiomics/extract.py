@@ -449,7 +449,7 @@ def agreement_table(study: Study, features: pd.DataFrame, again: pd.DataFrame) -
 
 
 def icc_curves(icc: pd.DataFrame, by: str = "class") -> pd.DataFrame:
-    """Return, per class or filter, which share reaches an ICC or more, for `figures.icc_survival`.
+    """Return, per class or filter, which share reaches an ICC or more, for `figures.icc_shares`.
 
     Parameters
     ----------

@@ -57,8 +57,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_figure_is_an_image_with_the_alt_text_of_its_table(shown: list[Any], figure_case: Any) -> None:
-    table, options = figure_case("roc_curve")
-    ax = figures.roc_curve(table, title='ROC "external"', **options)
+    table, options = figure_case("roc")
+    ax = figures.roc(table, title='ROC "external"', **options)
     display.show_figure(ax, caption="n < 60 & more")
     (image,) = Tags(shown[0].data).of("img")
     assert image["alt"] == base_figures.description(ax.figure)  # type: ignore[arg-type]
@@ -303,8 +303,8 @@ def test_a_page_of_the_book_has_alt_text_and_asks_nothing_of_the_network(
     tmp_path: Path, shown: list[Any], figure_case: Any
 ) -> None:
     """Sphinx with MyST-NB, warnings as errors, as the book is built."""
-    table, options = figure_case("confusion_matrix")
-    display.show_figure(figures.confusion_matrix(table, **options))
+    table, options = figure_case("confusion")
+    display.show_figure(figures.confusion(table, **options))
     display.show_table(table, "Counts", sortable=True)
     language = {"language_info": {"name": "python"}}
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Title")], metadata=language)
@@ -321,6 +321,6 @@ def test_a_page_of_the_book_has_alt_text_and_asks_nothing_of_the_network(
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "out" / "index.html").read_text()
     images = [image for image in Tags(page).of("img") if "base64" in image["src"]]
-    assert [image["alt"] for image in images] == [base_figures.alt_text("confusion_matrix", table)]
+    assert [image["alt"] for image in images] == [base_figures.alt_text("confusion", table)]
     assert "<caption>Counts</caption>" in page
     assert not re.search(r'<(script|img|link|iframe)[^>]*(src|href)="(https?:)?//', page)

@@ -42,7 +42,7 @@ def test_roc_panels_show_training_twice_with_the_locked_thresholds(labelled):
     ]  # fmt: skip
     assert "operating_points" not in parts[0][2]
     assert len(parts[1][2]["operating_points"]) == 2
-    drawn = figures.panels(prediction_figures.roc_curve, parts)
+    drawn = figures.panels(prediction_figures.roc, parts)
     assert "ROC curves of 2 signatures in 60 patients" in figures.description(drawn)
     no_apparent = predictions[predictions["kind"] != "apparent"]
     assert len(pictures.roc_panels(no_apparent, study, ["A"], classified)) == 3
@@ -56,7 +56,7 @@ def test_confusion_matrices_at_the_locked_threshold_and_at_one_half(labelled, ma
     parts = pictures.confusion_panels(classified, study, "A")
     assert len(parts) == 3
     assert parts[0][2]["classes"] == ("no relapse", "relapse")
-    figures.panels(prediction_figures.confusion_matrix, parts)
+    figures.panels(prediction_figures.confusion, parts)
     half = make_study(validation={"threshold": "half"})
     assert len(pictures.confusion_figures(predictions, half, classified, ["A"])) == 1
     assert pictures.confusion_figures(followed[2], followed[0], classified, ["A"]) == []
@@ -67,7 +67,7 @@ def test_matrices_need_more_than_one_pair(labelled):
     pairs = discrimination.all_pairs(predictions, study)
     parts = pictures.matrix_panels(pairs, study)
     assert len(parts) == 3
-    figures.panels(prediction_figures.delong_heatmap, parts, **pictures.matrix_layout(pairs))
+    figures.panels(prediction_figures.delong, parts, **pictures.matrix_layout(pairs))
     assert pictures.matrix_panels(pairs[pairs["signature_b"] == "B"], study) == []
 
 
@@ -112,7 +112,7 @@ def test_decision_panels_name_patients_and_events(labelled):
     parts = pictures.decision_panels(predictions, study, locked_recalibrations(predictions, study), ["A", "B"])
     assert len(parts) == 3
     assert "n = 60" in parts[0][0]
-    figures.panels(prediction_figures.decision_curve, parts, columns=1)
+    figures.panels(prediction_figures.decision, parts, columns=1)
 
 
 def test_single_patients(labelled, followed):
@@ -120,7 +120,7 @@ def test_single_patients(labelled, followed):
         table, p = pictures.risk_boxes(predictions, study, "A")
         assert len(table) == 150
         assert set(p) == (set(table["cohort"]) if study is labelled[0] else set())
-        prediction_figures.risk_boxplot(table, classes=pictures.classes_of(study), p=p)
+        prediction_figures.boxes(table, classes=pictures.classes_of(study), p=p)
         parts = pictures.waterfall_panels(predictions, study, "A", 0.5)
         assert [len(table) for _, table, _ in parts] == [60, 40, 50]
         figures.panels(prediction_figures.waterfall, parts, columns=1)
@@ -150,7 +150,7 @@ def test_subgroup_panels(labelled, make_study):
     parts = pictures.subgroup_panels(predictions, study, cohort, study.validation.subgroups[0], "A")
     assert len(parts) == 3
     assert set(parts[0][1]["signature"].str[:2]) == {"F ", "M "}
-    figures.panels(prediction_figures.roc_curve, parts)
+    figures.panels(prediction_figures.roc, parts)
 
 
 @pytest.mark.parametrize(("horizon", "words"), [(None, ""), (36.0, " at 36 months")])

@@ -177,11 +177,9 @@ def _triangle() -> Case:
     return _correlations(9, 3, 8), {"method": "Spearman"}
 
 
-def _blocks() -> Case:
-    table = _correlations(60, 4, 9)
-    names = ["shape", "firstorder", "glcm", "wavelet"]
-    features = sorted(set(table["feature_a"]) | set(table["feature_b"]))
-    return table, {"blocks": {name: names[int(name[-2:]) * 4 // 60] for name in features}}
+def _block() -> Case:
+    rng = np.random.default_rng(9)
+    return pd.DataFrame(np.abs(rng.uniform(-1, 1, (12, 20)))), {"overlap": 4, "names": ("CT", "PET")}
 
 
 def _histogram() -> Case:
@@ -271,7 +269,25 @@ def _training() -> Case:
         loss = floor + 0.8 * np.exp(-epochs / 9) + rng.normal(0, 0.015, 40)
         rows += [(e, name, "loss", v) for e, v in zip(epochs, loss, strict=True)]
         rows += [(e, name, "Dice", 1 - v / 1.2) for e, v in zip(epochs, loss, strict=True)]
-    return pd.DataFrame(rows, columns=["epoch", "set", "metric", "value"]), {"chosen_epoch": 31}
+    table = pd.DataFrame(rows, columns=["epoch", "set", "metric", "value"])
+    return table.assign(network="CNN", kept=31), {"metric": "Dice"}
+
+
+def _overlays() -> Case:
+    y, x = np.mgrid[:32, :32]
+    mask = (x - 16) ** 2 + (y - 16) ** 2 < 60
+    rows = [
+        {"subject": f"SS {i}", "image": (x + y) / 62, "heat": np.exp(-((x - 10 - i) ** 2) / 40), "mask": mask,
+         "share": 0.2 * i}
+        for i in range(5)
+    ]  # fmt: skip
+    return pd.DataFrame(rows), {}
+
+
+def _pairs() -> Case:
+    values = np.random.default_rng(14).uniform(0, 1, (9, 2))
+    rows = [(f"s{i}", name, v) for i, pair in enumerate(values) for name, v in zip(("SS", "NSS"), pair, strict=True)]
+    return pd.DataFrame(rows, columns=["subject", "group", "value"]), {"ylabel": "Share of heat"}
 
 
 def _sheet() -> Case:
@@ -347,39 +363,41 @@ def _penalty_error() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {
-    "roc_curve": _roc,
-    "delong_heatmap": _delong,
-    "confusion_matrix": _confusion,
+    "roc": _roc,
+    "delong": _delong,
+    "confusion": _confusion,
     "radar": _radar,
     "calibration": _calibration,
-    "decision_curve": _decision,
+    "decision": _decision,
     "kaplan_meier": _km,
     "auc_over_time": _over_time,
     "schoenfeld": _schoenfeld,
     "forest": _forest,
-    "coefficient_bars": _bars,
-    "coefficient_path": _path,
+    "coefficients": _bars,
+    "lasso_path": _path,
     "waterfall": _waterfall,
-    "risk_boxplot": _boxes,
-    "correlation_triangle": _triangle,
-    "correlation_blocks": _blocks,
+    "boxes": _boxes,
+    "correlations": _triangle,
+    "correlation_block": _block,
     "histogram": _histogram,
-    "icc_ranked": _ranked,
-    "icc_survival": _icc,
-    "selection_funnel": _funnel,
+    "icc": _ranked,
+    "icc_shares": _icc,
+    "funnel": _funnel,
     "sankey": _sankey,
     "bland_altman": _bland_altman,
     "follow_up": _follow_up,
-    "patient_flow": _flow,
-    "slice_areas": _slice_areas,
+    "flow": _flow,
+    "areas": _slice_areas,
     "strips": _strips,
-    "training_curve": _training,
+    "training": _training,
+    "overlays": _overlays,
+    "pairs": _pairs,
     "contact_sheet": _sheet,
     "nomogram": _nomogram,
-    "feature_heat_map": _heat,
+    "heat_map": _heat,
     "prediction_error": _errors,
-    "score_intervals": _score_intervals,
-    "score_spread": _score_spread,
+    "intervals": _score_intervals,
+    "spread": _score_spread,
     "learning_curve": _learning,
     "penalty_error": _penalty_error,
 }

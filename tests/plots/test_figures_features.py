@@ -16,7 +16,7 @@ def history(*names: str) -> pd.DataFrame:
 
 
 def labels(table: pd.DataFrame) -> list[str]:
-    legend = networks.fold_curves(table, metric="Dice").get_legend()
+    legend = networks.training(table, metric="Dice").get_legend()
     return [text.get_text() for text in legend.get_texts()]
 
 
@@ -37,9 +37,9 @@ def test_a_histogram_is_described_by_what_it_draws_and_counts() -> None:
 
 
 def test_shares_by_filter_are_not_said_to_be_by_class(figure_case: object) -> None:
-    table, options = figure_case("icc_survival")  # type: ignore[operator]
-    assert ", by class; at 0.75" in base_figures.alt_text("icc_survival", table, **options)
-    assert ", by filter; at 0.75" in base_figures.alt_text("icc_survival", table, by="filter", **options)
+    table, options = figure_case("icc_shares")  # type: ignore[operator]
+    assert ", by class; at 0.75" in base_figures.alt_text("icc_shares", table, **options)
+    assert ", by filter; at 0.75" in base_figures.alt_text("icc_shares", table, by="filter", **options)
 
 
 def test_axes_of_the_bland_altman_plot_can_name_what_is_compared(figure_case: object) -> None:
@@ -50,12 +50,12 @@ def test_axes_of_the_bland_altman_plot_can_name_what_is_compared(figure_case: ob
 
 def test_patients_without_heat_are_said_and_leave_the_pairs() -> None:
     rows = [("a", "SS", 0.9), ("a", "NSS", 0.5), ("b", "SS", np.nan), ("b", "NSS", 0.1)]
-    ax = networks.paired_values(pd.DataFrame(rows, columns=["subject", "group", "value"]), ylabel="Share of heat")
+    ax = networks.pairs(pd.DataFrame(rows, columns=["subject", "group", "value"]), ylabel="Share of heat")
     assert base_figures.description(ax.figure) == "Share of heat of 1 patient in pairs; medians SS 0.90 and NSS 0.50."
     picture = np.full((4, 4), 0.5)
     table = pd.DataFrame(
         [{"subject": "b", "image": picture, "heat": 0 * picture, "mask": picture > 1, "share": np.nan}]
     )
-    ax = networks.heat_overlays(table)
+    ax = networks.overlays(table)
     assert "b no heat" in base_figures.description(ax.figure)
     assert [text.get_text() for text in ax.texts] == ["b: no heat"]

@@ -14,20 +14,20 @@ from radsupport.plots import models as figures
 
 
 def test_score_intervals_draws_value_interval_and_apparent(figure_case: Any) -> None:
-    table, _ = figure_case("score_intervals")
-    ax = figures.score_intervals(table)
+    table, _ = figure_case("intervals")
+    ax = figures.intervals(table)
     ends = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 1.6]
     assert np.array(ends) == pytest.approx(table[["ci_low", "ci_high"]].to_numpy())
     assert ax.lines[-2].get_xdata() == pytest.approx(table["value"])
     assert [t.get_text() for t in ax.get_yticklabels()] == table["signature"].tolist()
     assert ax.get_xlim()[0] <= table["ci_low"].min()
-    without = figures.score_intervals(table.drop(columns="apparent"))
+    without = figures.intervals(table.drop(columns="apparent"))
     assert without.get_legend() is None
 
 
 def test_score_spread_marks_the_first_division_and_the_mean(figure_case: Any) -> None:
-    table, _ = figure_case("score_spread")
-    ax = figures.score_spread(table)
+    table, _ = figure_case("spread")
+    ax = figures.spread(table)
     first = table[table["repeat"] == 0].set_index("signature")["score"]
     filled = [c.get_offsets()[0][0] for c in ax.collections if len(c.get_offsets()) == 1]
     assert sorted(filled) == pytest.approx(sorted(first))
@@ -37,8 +37,8 @@ def test_score_spread_marks_the_first_division_and_the_mean(figure_case: Any) ->
 
 def test_a_single_division_can_be_drawn() -> None:
     one = pd.DataFrame({"signature": ["a"], "repeat": [0], "score": [0.7]})
-    assert "0.70 to 0.70" in base_figures.alt_text("score_spread", one)
-    assert figures.score_spread(one).get_yticklabels()[0].get_text() == "a"
+    assert "0.70 to 0.70" in base_figures.alt_text("spread", one)
+    assert figures.spread(one).get_yticklabels()[0].get_text() == "a"
 
 
 def test_learning_curve_draws_one_line_per_signature_and_judging(figure_case: Any) -> None:
@@ -57,15 +57,13 @@ def test_learning_curve_draws_one_line_per_signature_and_judging(figure_case: An
 
 
 def test_coefficient_path_names_what_it_is_told_to(figure_case: Any) -> None:
-    table, options = figure_case("coefficient_path")
+    table, options = figure_case("lasso_path")
     wanted = ["V__feature_9", "V__feature_2"]
-    ax = figures.coefficient_path(table, **options, named=wanted)
+    ax = figures.lasso_path(table, **options, named=wanted)
     assert {text.get_text() for text in ax.get_legend().get_texts()} == set(wanted)
-    assert base_figures.alt_text("coefficient_path", table, named=wanted).endswith(
-        "named: V__feature_9 and V__feature_2."
-    )
-    assert figures.coefficient_path(table, named=[]).get_legend() is None
-    assert len(figures.coefficient_path(table).get_legend().get_texts()) == 5
+    assert base_figures.alt_text("lasso_path", table, named=wanted).endswith("named: V__feature_9 and V__feature_2.")
+    assert figures.lasso_path(table, named=[]).get_legend() is None
+    assert len(figures.lasso_path(table).get_legend().get_texts()) == 5
 
 
 def test_penalty_error_marks_the_penalties(figure_case: Any) -> None:
@@ -80,7 +78,7 @@ def test_long_names_of_a_triangle_are_numbered() -> None:
     names = [f"arterial: wavelet-LLH glszm feature {i}" for i in range(4)]
     pairs = pd.DataFrame([(names[i], names[j], 0.1 * (i + j)) for i in range(4) for j in range(i)],
                          columns=["feature_a", "feature_b", "r"])  # fmt: skip
-    ax = features_figures.correlation_triangle(pairs)
+    ax = features_figures.correlations(pairs)
     rows = [t.get_text() for t in ax.get_yticklabels()]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "2", "3", "4"]
     assert sorted(row.rsplit("  ", 1)[0] for row in rows) == names

@@ -36,6 +36,6 @@ def test_ticks_are_whole_numbers_and_few() -> None:
 
 def test_words_of_slice_areas_say_how_far_slices_lie_apart() -> None:
     table = pd.DataFrame({"subject": "s", "position_mm": [-2.0, 0.0, 2.0], "area_mm2": [10.0, 20.0, 5.0]})
-    words = base_figures.alt_text("slice_areas", table)
+    words = base_figures.alt_text("areas", table)
     assert "s: 3 slices 2 mm apart, largest section 20 mm²" in words
-    assert "1 slice, largest" in base_figures.alt_text("slice_areas", table.iloc[[1]])
+    assert "1 slice, largest" in base_figures.alt_text("areas", table.iloc[[1]])

@@ -56,9 +56,9 @@ def test_three_curves_have_one_band_and_no_legend_over_them(figure_case: Any) ->
 
 
 def test_long_names_of_features_are_wrapped_not_cut(figure_case: Any) -> None:
-    table, _ = figure_case("feature_heat_map")
+    table, _ = figure_case("heat_map")
     long = "ct: log-sigma-5-0-mm-3D glrlm RunLengthNonUniformity"
     named = table.assign(feature=table["feature"].replace(table["feature"].iloc[0], long))
-    ax, plain = features_figures.feature_heat_map(named), features_figures.feature_heat_map(table)
+    ax, plain = features_figures.heat_map(named), features_figures.heat_map(table)
     assert ax.get_yticklabels()[0].get_text().replace("\n", " ") == long
     assert ax.figure.get_figheight() > plain.figure.get_figheight()  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ from radsupport.plots import models as models_figures
 from radsupport.plots import prediction as prediction_figures
 from radsupport.plots import style
 from radsupport.plots import survival as survival_figures
-from radsupport.plots.base import heat_map
+from radsupport.plots.base import matrix
 from radsupport.plots.models import label_rows
 from radsupport.plots.survival import at_risk
 from radsupport.wording import number
@@ -94,7 +94,7 @@ def test_wrong_tables_are_refused(drawn_case: Any) -> None:
     draw = getattr(plots_figures, name)
     with pytest.raises(InputError, match="takes a DataFrame"):
         draw([1, 2], **options)
-    if name != "histogram":
+    if name not in {"histogram", "correlation_block"}:
         with pytest.raises(InputError) as caught:
             draw(pd.DataFrame({"other": [1]}), **options)
         assert len(caught.value.problems) >= 2
@@ -102,13 +102,13 @@ def test_wrong_tables_are_refused(drawn_case: Any) -> None:
 
 
 def test_unknown_figure_has_no_alt_text() -> None:
-    with pytest.raises(InputError, match=r"no figure `pie`.*roc_curve"):
+    with pytest.raises(InputError, match=r"no figure `pie`.*roc"):
         figures.alt_text("pie", pd.DataFrame({"a": [1]}))
 
 
 def test_roc_curve_draws_the_points_and_the_interval(figure_case: Any) -> None:
-    table, options = figure_case("roc_curve")
-    ax = prediction_figures.roc_curve(table, **options)
+    table, options = figure_case("roc")
+    ax = prediction_figures.roc(table, **options)
     for name, part in table.groupby("signature"):
         (line,) = [line for line in ax.lines if str(line.get_label()).startswith(f"{name}:")]
         np.testing.assert_allclose(line.get_xdata(), 1 - part["specificity"])
@@ -117,10 +117,10 @@ def test_roc_curve_draws_the_points_and_the_interval(figure_case: Any) -> None:
         assert f"{row['auc']:.2f} ({row['ci_low']:.2f}–{row['ci_high']:.2f})" in str(line.get_label())
     low = table.assign(sensitivity=1 - table["sensitivity"], specificity=1 - table["specificity"])
     for rows, below in ((table, False), (low, True)):  # a curve that runs far under the diagonal pushes the legend out
-        drawn = prediction_figures.roc_curve(rows, **options)
+        drawn = prediction_figures.roc(rows, **options)
         drawn.figure.canvas.draw()
         assert (drawn.get_legend().get_window_extent().y1 < drawn.get_window_extent().y0) == below
-    assert "AUC (95% CI): DLR-A 0.82 (0.71–0.92)" in figures.alt_text("roc_curve", table)
+    assert "AUC (95% CI): DLR-A 0.82 (0.71–0.92)" in figures.alt_text("roc", table)
 
 
 def test_kaplan_meier_steps_and_numbers_at_risk(figure_case: Any) -> None:
@@ -188,43 +188,33 @@ def test_waterfall_stands_on_the_cut_off(figure_case: Any) -> None:
 
 
 def test_correlation_triangle_shows_each_pair_once_whichever_way_it_is_given(figure_case: Any) -> None:
-    table, _ = figure_case("correlation_triangle")
-    shown = features_figures.correlation_triangle(table).images[0].get_array()
+    table, _ = figure_case("correlations")
+    shown = features_figures.correlations(table).images[0].get_array()
     n = 9
     assert np.isfinite(np.ma.filled(shown, np.nan)).sum() == n * (n - 1) / 2
     both = pd.concat([table, table.rename(columns={"feature_a": "feature_b", "feature_b": "feature_a"})])
-    again = features_figures.correlation_triangle(both).images[0].get_array()
+    again = features_figures.correlations(both).images[0].get_array()
     np.testing.assert_array_equal(np.ma.filled(shown, np.nan), np.ma.filled(again, np.nan))
 
 
-def test_blocks_are_drawn_together(figure_case: Any) -> None:
-    table, _ = figure_case("correlation_blocks")
-    names = list(pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel()))
-    ax = features_figures.correlation_blocks(
-        table, blocks={name: "even" if int(name[-2:]) % 2 == 0 else "odd" for name in names}
-    )
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["odd (30)", "even (30)"]
-    assert len(ax.patches) == 2
-
-
 def test_decision_curve_names_the_models_and_where_they_help(figure_case: Any) -> None:
-    table, _ = figure_case("decision_curve")
-    ax = prediction_figures.decision_curve(table, names={"Clinical": "Clinical model"})
+    table, _ = figure_case("decision")
+    ax = prediction_figures.decision(table, names={"Clinical": "Clinical model"})
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["DLR-V", "Clinical model", "Treat all", "Treat none"]
     useless = table[table["strategy"] != "DLR-V"].assign(
         net_benefit=lambda t: t["net_benefit"].where(t["strategy"] != "Clinical", -0.1)
     )
-    assert "Clinical nowhere" in figures.alt_text("decision_curve", useless)
+    assert "Clinical nowhere" in figures.alt_text("decision", useless)
 
 
 def test_confusion_matrix_shows_counts_and_row_shares(figure_case: Any) -> None:
-    table, options = figure_case("confusion_matrix")
-    ax = prediction_figures.confusion_matrix(table, **options)
+    table, options = figure_case("confusion")
+    ax = prediction_figures.confusion(table, **options)
     assert [text.get_text() for text in ax.texts] == ["24\n(77%)", "7\n(23%)", "5\n(20%)", "20\n(80%)"]
     with pytest.raises(InputError, match="one row"):
-        prediction_figures.confusion_matrix(pd.concat([table, table]))
-    none = prediction_figures.confusion_matrix(table.assign(fn=0, tp=0))
+        prediction_figures.confusion(pd.concat([table, table]))
+    none = prediction_figures.confusion(table.assign(fn=0, tp=0))
     assert none.texts[-1].get_text() == "0\n(0%)"
 
 
@@ -251,9 +241,9 @@ def test_one_axes_shows_one_covariate_and_a_known_metric(figure_case: Any) -> No
     table, options = figure_case("schoenfeld")
     with pytest.raises(InputError, match="one covariate"):
         survival_figures.schoenfeld(pd.concat([table, table.assign(covariate="age")]), **options)
-    table, _ = figure_case("training_curve")
-    with pytest.raises(InputError, match="it has loss, Dice"):
-        images_figures.training_curve(table, metric="AUC")
+    table, _ = figure_case("training")
+    with pytest.raises(InputError, match="it has loss and Dice"):
+        images_figures.training(table, metric="AUC")
     with pytest.raises(InputError, match="no values in a column `r`"):
         features_figures.histogram(pd.DataFrame({"p": [0.1]}), column="r")
 
@@ -274,7 +264,7 @@ def test_heat_map_text_is_readable_on_every_cell() -> None:
     values = np.linspace(-1, 1, 41)[None, :]
     ax = style.new_figure()[1][0]
     labels = np.array([["x"] * 41], dtype=object)
-    image = heat_map(ax, values, ["r"], list(range(41)), labels, style.DIVERGING, (-1, 1))
+    image = matrix(ax, values, ["r"], list(range(41)), labels, style.DIVERGING, (-1, 1))
 
     def luminance(colour: Any) -> float:
         c = np.array(to_rgb(colour))
@@ -293,10 +283,10 @@ def test_tick_labels_go_below_then_above_then_nowhere() -> None:
 
 
 def test_the_words_of_a_path_count_features_only_where_the_path_was_fitted(figure_case: Any) -> None:
-    table, _ = figure_case("coefficient_path")
+    table, _ = figure_case("lasso_path")
     on = float(table["lambda"].unique()[20])
     kept = int((table.loc[table["lambda"] == on, "coefficient"] != 0).sum())
-    words = {value: figures.alt_text("coefficient_path", table, chosen={"λ used": value}) for value in (on, on * 1.03)}
+    words = {value: figures.alt_text("lasso_path", table, chosen={"λ used": value}) for value in (on, on * 1.03)}
     assert f"λ used {number(on, 2)} keeps {kept} features" in words[on]
     assert "keeps" not in words[on * 1.03]
 
@@ -304,7 +294,7 @@ def test_the_words_of_a_path_count_features_only_where_the_path_was_fitted(figur
 def test_three_long_cohort_names_stand_side_by_side_under_boxes() -> None:
     names = ["training, out of fold", "internal validation", "external validation"]
     table = pd.DataFrame({"cohort": np.repeat(names, 4), "risk": np.arange(12.0), "label": [0, 0, 1, 1] * 3})
-    ax = prediction_figures.risk_boxplot(table)
+    ax = prediction_figures.boxes(table)
     ax.figure.canvas.draw()
     spans = [label.get_window_extent() for label in ax.get_xticklabels()]
     assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(spans))

@@ -27,7 +27,7 @@ def test_roc_table_repeats_the_auc() -> None:
     table = tidy.roc_table({"a": curve, "b": curve}, {"a": auc, "b": auc, "c": auc})
     assert list(table["signature"]) == ["a", "a", "b", "b"]
     assert set(table["n"]) == {12}
-    assert "2 signatures in 12 patients" in figures.alt_text("roc_curve", table)
+    assert "2 signatures in 12 patients" in figures.alt_text("roc", table)
     for curves in ({"d": curve}, {}):
         with pytest.raises(InputError, match="needs its AUC"):
             tidy.roc_table(curves, {"a": auc})

@@ -168,7 +168,7 @@ def curve_panels(history: pd.DataFrame, metric: str) -> list[tuple[str, pd.DataF
     Returns
     -------
     list of (title, table, options)
-        For `figures.panels` with `networks.fold_curves`.
+        For `figures.panels` with `networks.training`.
     """
     own = history[history["metric"] == metric]
     parts = own["network"].astype(str).str.rpartition(", ")

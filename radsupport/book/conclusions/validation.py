@@ -508,7 +508,7 @@ def subgroup_panels(
 
 
 def risk_boxes(predictions: pd.DataFrame, study: Study, signature: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return honest risks by cohort and outcome for `figures.risk_boxplot`, and the Mann-Whitney P of each cohort.
+    """Return honest risks by cohort and outcome for `figures.boxes`, and the Mann-Whitney P of each cohort.
 
     For survival the outcome is whether the event was seen during follow-up. It has no P: a patient without an event may
     only have been followed briefly, which that test does not know.
