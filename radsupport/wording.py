@@ -93,3 +93,8 @@ def listed(items: Sequence[object], limit: int = 6) -> str:
 
 #: |r| above which two features are called strongly correlated.
 STRONG = 0.8
+
+
+def two_digits(value: float) -> str:
+    """Return a number with two significant digits, whole numbers from 10 on."""
+    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"

@@ -19,6 +19,7 @@ from radsupport.stats.sample_size import (
     r2_from_auc,
     r2_from_concordance,
 )
+from radsupport.wording import two_digits
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +84,7 @@ def _events_per_feature(numbers: dict[str, Any]) -> str:
     if parameters is None:
         return f"no features; {events:.0f} events for {numbers['weights']:,} weights"
     mark = "about " if guess else ""
-    return f"{mark}{_two_digits(events / parameters)} ({mark}{events:.0f} events, {parameters:,} features)"
+    return f"{mark}{two_digits(events / parameters)} ({mark}{events:.0f} events, {parameters:,} features)"
 
 
 def _events(numbers: dict[str, Any]) -> tuple[float, bool]:
@@ -129,35 +130,11 @@ def sample_size_table() -> pd.DataFrame:
     about = ["about " if guess else "" for guess in sizes["estimated"]]
     events = [f"{mark}{each}" for mark, each in zip(about, sizes["events"], strict=True)]
     ratios: list[Any] = [
-        None if math.isnan(each) else f"{mark}{_two_digits(each)}"
+        None if math.isnan(each) else f"{mark}{two_digits(each)}"
         for mark, each in zip(about, sizes["events_per_parameter"], strict=True)
     ]
     table = sizes.assign(events=events, events_per_parameter=ratios)
     return table.drop(columns=["estimated", "r2", "share"])
-
-
-def _two_digits(value: float) -> str:
-    """Return a number with two significant digits, whole numbers from 10 on."""
-    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
-
-
-def events_text() -> str:
-    """Return the range of events per candidate feature over the studies that list features, in words."""
-    rows = [each for each in _content()["studies"].values() if each["numbers"]["models"][0]["parameters"] is not None]
-    ratios = [_events(each["numbers"])[0] / each["numbers"]["models"][0]["parameters"] for each in rows]
-    return (
-        f"The {len(ratios)} studies that select from features have {_two_digits(min(ratios))} to "
-        f"{_two_digits(max(ratios))} events per "
-        "candidate feature, where ten or more are customary and even those are often too few."
-    )
-
-
-def sample_size_text() -> str:
-    """Return how the available patients compare with the required ones, at best, in words."""
-    sizes = sample_sizes()
-    best = sizes.loc[sizes.groupby("study", sort=False)["share"].idxmax()]
-    parts = [f"{row.study} {row.n} of {row.required} ({row.share:.0%})" for row in best.itertuples()]
-    return f"Patients available of those required in each study's least demanding row: {', '.join(parts)}."
 
 
 def _row(label: str, model: dict[str, Any], numbers: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 import pytest
 
+from radsupport.book.conclusions import published
 from radsupport.claims.claims import checked_rows
 from radsupport.claims.designs import (
     _content,
     compare_studies,
-    events_text,
     sample_size_table,
-    sample_size_text,
     sample_sizes,
     sources,
     study_labels,
@@ -32,7 +31,7 @@ def test_events_per_candidate_feature_are_computed():
     assert row["Song 2021"].startswith(f"{10 / 1024:.2g} ")
     assert row["Gu 2023"].startswith(f"{67 / 3879:.2g} ")
     assert "15,762,242 weights" in row["Cui 2022"]
-    assert "0.0098 to 0.017" in events_text()
+    assert "0.0098 to 0.017" in published.events_per_feature(sample_sizes())
 
 
 def test_sizes_agree_with_the_claims(numbers):
@@ -68,7 +67,7 @@ def test_sample_sizes():
     cui = table[table["study"] == "Cui 2022"].iloc[0]
     assert cui["required"] == 372
     assert table["shrinkage"].isna().sum() == 1
-    assert "Song 2021 56 of 281 (20%)" in sample_size_text()
+    assert "Song 2021 56 of 281 (20%)" in published.sample_size(sample_sizes())
 
 
 def test_estimated_events_are_called_so_throughout():

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from radsupport.claims.designs import study_labels
-from radsupport.claims.report import _content, findings, in_words, not_checkable, not_counted
+from radsupport.claims.findings import _content, findings, not_checkable, not_counted
+from radsupport.claims.report import in_words
 from radsupport.claims.verdicts import HOLDS, UNDECIDED
 from radsupport.errors import InputError
 

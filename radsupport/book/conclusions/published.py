@@ -1,0 +1,54 @@
+"""What chapter 09 says of the printed values of the four papers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from radsupport.wording import counted, two_digits
+
+
+def headline(numbers: Mapping[str, tuple[int, int | None]], rows: int) -> str:
+    """Say how many printed values hold.
+
+    Parameters
+    ----------
+    numbers : mapping
+        From `claims.numbers`: n_claims, holds, does_not_hold, cannot_be_decided, p_values_on_the_other_side.
+    rows : int
+        Rows of the table of claims, counted or not.
+    """
+    value = {name: number for name, (number, _) in numbers.items()}
+    others, changes = rows - value["n_claims"], counted(value["p_values_on_the_other_side"], "P value")
+    return (
+        f"Of **{value['n_claims']}** printed values, **{value['holds']}** hold, **{value['does_not_hold']}** do not, "
+        f"and **{value['cannot_be_decided']}** can not be decided from what is printed. For **{changes}** "
+        "every test tried lies on the other side of 0.05 than the printed value. "
+        f"{counted(others, 'further row')} of the table of claims {'is' if others == 1 else 'are'} not counted, for "
+        "want of a printed value of their own that could fail; they are listed with what can not be checked."
+    )
+
+
+def findings(table: pd.DataFrame, study: str) -> str:
+    """List one paper's findings (study, title, text) in Markdown."""
+    chosen = table[table["study"] == study]
+    return "\n\n".join(f"- **{row.title}.** {row.text}" for row in chosen.itertuples())
+
+
+def events_per_feature(sizes: pd.DataFrame) -> str:
+    """Say how many events per candidate feature the studies have that list features, from `claims.sample_sizes`."""
+    first = sizes.drop_duplicates("study").dropna(subset=["parameters"])
+    ratios = first["events_per_parameter"]
+    return (
+        f"The {len(ratios)} studies that select from features have {two_digits(ratios.min())} to "
+        f"{two_digits(ratios.max())} events per candidate feature, where ten or more are customary and even those are "
+        "often too few."
+    )
+
+
+def sample_size(sizes: pd.DataFrame) -> str:
+    """Say how the available patients compare with the required ones, at best, from `claims.sample_sizes`."""
+    best = sizes.loc[sizes.groupby("study", sort=False)["share"].idxmax()]
+    parts = [f"{row.study} {row.n} of {row.required} ({row.share:.0%})" for row in best.itertuples()]
+    return f"Patients available of those required in each study's least demanding row: {', '.join(parts)}."
