@@ -37,6 +37,7 @@ from radsupport.plots.prediction import (
     waterfall,
 )
 from radsupport.plots.survival import auc_over_time, kaplan_meier, prediction_error, sankey, sankey_panels, schoenfeld
+from radsupport.plots.verdicts import verdicts
 
 __all__ = [
     "alt_text",
@@ -80,5 +81,7 @@ __all__ = [
     "strips",
     "table_of",
     "training",
+    "training_curve",
+    "verdicts",
     "waterfall",
 ]

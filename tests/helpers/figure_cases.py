@@ -362,6 +362,13 @@ def _penalty_error() -> Case:
     return table, {"chosen": {"λ used": 0.025, "λ by one standard error": 0.09}}
 
 
+def _verdicts() -> Case:
+    names = ["holds", "does not hold", "cannot be decided"]
+    rows = [(paper, verdict, 3 + i) for i, paper in enumerate(("Paper A", "Paper B")) for verdict in names]
+    table = pd.DataFrame(rows, columns=["row", "verdict", "claims"])
+    return table.assign(verdict=pd.Categorical(table["verdict"], names)), {}
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "roc": _roc,
     "delong": _delong,
@@ -400,6 +407,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "spread": _score_spread,
     "learning_curve": _learning,
     "penalty_error": _penalty_error,
+    "verdicts": _verdicts,
 }
 
 

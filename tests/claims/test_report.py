@@ -5,11 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from radsupport import claims, plots
+from radsupport.book.conclusions import published
 from radsupport.book.tables import filterable_table
-from radsupport.claims import report as page
-from radsupport.claims import report as summary
 from radsupport.claims.designs import study_labels
-from radsupport.claims.report import save, verdict_bars, verdicts_by_kind, verdicts_by_paper
 from radsupport.claims.text import SWITCHES, WORDS
 from radsupport.claims.verdicts import FAILS, FORMS, HOLDS, MALFORMED, VERDICTS
 from radsupport.errors import ParameterError
@@ -24,30 +23,29 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("project")
 
 
-def test_the_chapter_writes_only_into_its_folder(folder):
-    written = page.finish(page.open_chapter("published", "all", folder), folder)
+def test_the_chapter_writes_only_into_its_folder(results, folder):
+    written = claims.write(results, "published", folder)
     assert {path.relative_to(folder).parts[:2] for path in folder.rglob("*") if path.is_file()} == {
         ("results", "published")
     }
-    content = json.loads(written.read_text())
+    content = json.loads((written / "09_published.json").read_text())
     numbers = content["numbers"]
     assert numbers["n_claims"]["value"] == COUNTED
     assert sum(numbers[verdict.replace(" ", "_")]["value"] for verdict in VERDICTS) == COUNTED
     assert len(content["inputs"]["claims.csv"]) == 64
-    table = pd.read_csv(folder / "results/published/verdicts.csv", keep_default_na=False)
+    table = pd.read_csv(written / "verdicts.csv", keep_default_na=False)
     assert len(table) == 627
 
 
-@pytest.mark.parametrize(
-    ("study", "shown", "said"), [("song2021", "all", "study"), ("published", "everything", "no such")]
-)
-def test_parameters_are_checked(study, shown, said):
-    with pytest.raises(ParameterError, match=said):
-        page.check_parameters(study, shown)
+def test_parameters_are_checked(results, tmp_path):
+    with pytest.raises(ParameterError, match="study"):
+        claims.write(results, "song2021", tmp_path)
+    with pytest.raises(ParameterError, match="must be all"):
+        claims.shown_rows(results, "Song2021", "everything")
 
 
 def test_counts_add_up(results):
-    per_paper, per_kind = summary.verdicts_per_paper(results), summary.verdicts_per_kind(results)
+    per_paper, per_kind = claims.verdicts_per_paper(results), claims.verdicts_per_kind(results)
     assert (per_paper[list(VERDICTS)].sum(axis=1) == per_paper["claims"]).all()
     assert per_kind["claims"].sum() == results["counted"].sum() == COUNTED
     joint = per_kind.groupby(["paper", "verdict"], observed=True)["claims"].sum()
@@ -58,26 +56,26 @@ def test_counts_add_up(results):
 
 def test_rows_shown_follow_the_parameter(results):
     assert (
-        len(summary.shown_rows(results, "Yang2023", "all"))
+        len(claims.shown_rows(results, "Yang2023", "all"))
         == (results["counted"] & (results["study"] == "Yang2023")).sum()
     )
-    only = summary.shown_rows(results, "Yang2023", FAILS)
+    only = claims.shown_rows(results, "Yang2023", FAILS)
     assert set(only["verdict"]) == {FAILS}
     with pytest.raises(ParameterError):
-        summary.shown_rows(results, "Yang2023", "some")
+        claims.shown_rows(results, "Yang2023", "some")
 
 
 def test_significance_changes(results):
-    table = summary.significance_changes(results)
+    table = claims.significance_changes(results)
     assert 0 < len(table) < 20
     assert "Model dl: HR: P vs CI" in set(table["item"])
     assert "Sex: P" not in set(table["item"])
     assert "Age (years): P low vs high" not in set(table["item"])
-    assert f"**{len(table)} P values** every test tried" in page.headline(results)
+    assert f"**{len(table)} P values** every test tried" in published.headline(claims.numbers(results), len(results))
 
 
 def test_every_rule_is_listed():
-    rules = page.rules()
+    rules = claims.rules()
     assert len(rules) == len(FORMS)
     assert (rules["what is checked"].str.len() > 20).all()
     assert not rules["from which figures"].str.contains("_").any()
@@ -89,29 +87,29 @@ def test_every_input_of_a_form_has_words():
 
 
 def test_no_code_is_left_in_what_a_reader_sees(results):
-    shown = pd.concat([summary.shown_rows(results, study, "all") for study in study_labels()])
+    shown = pd.concat([claims.shown_rows(results, study, "all") for study in study_labels()])
     texts = pd.concat([shown[name] for name in ("item", "published_value", "recomputed", "reason")])
-    texts = pd.concat([texts, page.rules()["what is checked"], page.rules()["from which figures"]])
+    texts = pd.concat([texts, claims.rules()["what is checked"], claims.rules()["from which figures"]])
     assert not texts.str.contains(r"\[\[|\('|\['|\d[eE][-+]\d|\(s\)|`|[{}]|nan|None\b", regex=True).any()
-    assert not summary.rows_not_counted().isna().any().any()
+    assert not claims.rows_not_counted().isna().any().any()
 
 
 def test_the_example_shows_each_verdict():
-    text, table = page.example()
+    text, table = claims.example()
     assert text.startswith("study,table")
     assert set(table["verdict"]) == {*VERDICTS, MALFORMED}
 
 
 def test_headline_and_findings_are_in_words(results):
-    assert f"**{COUNTED}** printed values" in page.headline(results)
-    assert f"{len(results) - COUNTED} further rows" in page.headline(results)
+    assert f"**{COUNTED}** printed values" in published.headline(claims.numbers(results), len(results))
+    assert f"{len(results) - COUNTED} further rows" in published.headline(claims.numbers(results), len(results))
     found = pd.DataFrame({"study": ["a", "b"], "title": ["T", "U"], "text": ["x", "y"]})
-    assert page.findings_text(found, "a") == "- **T.** x"
+    assert published.findings(found, "a") == "- **T.** x"
 
 
 def test_tables_carry_filters_and_ask_nothing_of_the_network(results):
-    table, caption = page.claims_table(results, "Song2021", "all")
-    html = filterable_table(table, caption, ["verdict", "kind"], page.HEADERS, wide="reason")
+    table = claims.shown_rows(results, "Song2021")
+    html = filterable_table(table, "Song 2021", ["verdict", "kind"], {"published_value": "printed"}, wide="reason")
     assert html.count("<select") == 2
     assert f'<option value="{FAILS}">' in html
     assert html.count("<tr>") == len(table) + 1
@@ -126,21 +124,21 @@ def test_a_table_of_others_is_escaped():
     assert 'value="a&quot;b"' in html
 
 
-def test_figures_show_the_counts_and_say_so(results, tmp_path):
-    per_kind = summary.verdicts_per_kind(results)
-    fig = verdicts_by_paper(per_kind)
-    words = description(fig)
-    row = summary.verdicts_per_paper(results).iloc[0]
-    assert f"{row['paper']}: {row[HOLDS]} holds, {row[FAILS]} does not hold" in words
-    widths = [sum(patch.get_width() for patch in container) for container in fig.axes[0].containers]
+def test_figures_show_the_counts_and_say_so(results):
+    per_kind = claims.verdicts_per_kind(results)
+    counts = per_kind.groupby(["paper", "verdict"], observed=True)["claims"].sum().reset_index()
+    ax = plots.verdicts(counts.rename(columns={"paper": "row"}))
+    row = claims.verdicts_per_paper(results).iloc[0]
+    assert f"{row['paper']}: {row[HOLDS]} holds, {row[FAILS]} does not hold" in description(ax)
+    widths = [sum(patch.get_width() for patch in container) for container in ax.containers]
     assert widths == [int((results["counted"] & (results["verdict"] == verdict)).sum()) for verdict in VERDICTS]
-    kinds = verdicts_by_kind(per_kind)
-    assert len(kinds.axes) == 4
-    assert sum(patch.get_width() for ax in kinds.axes for each in ax.containers for patch in each) == COUNTED
-    assert all(path.stat().st_size > 1000 for path in save(fig, "verdicts", tmp_path))
+    kinds = plots.verdicts(per_kind.rename(columns={"kind": "row"}), facet="paper")
+    axes = [ax for fig in kinds.figures for ax in fig.axes]
+    assert len(axes) == 4
+    assert sum(patch.get_width() for ax in axes for each in ax.containers for patch in each) == COUNTED
 
 
 def test_bars_of_a_missing_verdict_are_empty():
-    table = pd.DataFrame({"row": ["a", "b"], "verdict": [FAILS, HOLDS], "claims": [1, 2]})
-    ax = verdict_bars(table)
+    verdict = pd.Categorical([FAILS, HOLDS], VERDICTS)
+    ax = plots.verdicts(pd.DataFrame({"row": ["a", "b"], "verdict": verdict, "claims": [1, 2]}))
     assert [[patch.get_width() for patch in container] for container in ax.containers] == [[0, 2], [1, 0], [0, 0]]
