@@ -81,7 +81,6 @@ __all__ = [
     "strips",
     "table_of",
     "training",
-    "training_curve",
     "verdicts",
     "waterfall",
 ]

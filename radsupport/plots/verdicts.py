@@ -23,7 +23,8 @@ def _alt(table: pd.DataFrame, **_: Any) -> str:
     verdicts, rows = table["verdict"].cat.categories, []
     for name, part in table.groupby("row", sort=False, observed=True):
         counts = part.set_index("verdict")["claims"]
-        rows.append(f"{name}: " + ", ".join(f"{int(counts.get(verdict, 0))} {verdict}" for verdict in verdicts))
+        if counts.sum() > 0:
+            rows.append(f"{name}: " + ", ".join(f"{int(counts.get(verdict, 0))} {verdict}" for verdict in verdicts))
     return f"Stacked bars, number of claims by verdict. {'; '.join(rows)}."
 
 
