@@ -39,7 +39,7 @@ def folded_sheets(sections: pd.DataFrame, summary: str) -> str:
     Parameters
     ----------
     sections : pandas.DataFrame
-        As `radsupport.imaging.patches.sheet_table` returns it: ``image`` 0 to 1, ``subject`` the words above.
+        As `radsupport.imaging.previews.sheet` returns it: ``image`` 0 to 1, ``subject`` the words above.
     summary : str
         Words that are always seen.
 

@@ -18,7 +18,7 @@ from radsupport.data.clinical import Sheet, clinical_path, parse_clinical, read_
 from radsupport.data.features import read_feature_study
 from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
 from radsupport.errors import GeometryError, Problem, RadsupportError
-from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.reading import check_geometry
 from radsupport.imaging.masks import MIN_VOXELS
 from radsupport.imaging.reading import label_values, read_image, read_label_map
 from radsupport.parallel import map_cases

@@ -2,117 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from radsupport.errors import InputError
-from radsupport.settings.study import Study
+from radsupport.settings.columns import Column
 from radsupport.stats.agreement import bland_altman, icc_features, kappa
 
-MOVES_ICC = 0.05
-"""An ICC that one patient moves by more than this rests on that patient; said below the table."""
+_NUMERIC = [
+    "column", "finding", "unit", "n", "bias", "bias_low", "bias_high", "limit_low", "limit_high", "icc", "icc_low",
+    "icc_high", "patient", "mean", "icc_without", "bias_rho", "bias_p", "spread_rho", "spread_p",
+]  # fmt: skip
+_CATEGORIES = ["column", "finding", "n", "agree", "share", "kappa", "kappa_low", "kappa_high", "apart"]
 
 
-def beside(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
-    """Return the reader's entry and the image's value of each measured column, one row per patient.
+def finding_pairs(cohort: pd.DataFrame, computed: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
+    """Return the reader's entry and the image's value of each computed finding.
 
     Parameters
     ----------
-    study : Study
     cohort : pandas.DataFrame
         Table `cohort` with the reader's entries.
     computed : pandas.DataFrame
-        As `radsupport.imaging.findings.computed_findings` returns it.
+        As `radsupport.imaging.findings.findings` returns it.
+    columns : mapping
+        Settings of the columns by name.
 
     Returns
     -------
     pandas.DataFrame
-        Patient, then "<label>, reader" and "<label>, image" for each column.
+        One row per finding and patient: column, finding (its label), unit, kind (number, category), subject, reader,
+        image, and for numbers mean and difference (image minus reader).
     """
     entries = cohort.set_index("subject")
     subjects = [subject for subject in entries.index if subject in computed.index]
-    table = pd.DataFrame({"Patient": subjects})
+    parts = []
     for name in computed.columns:
-        column = study.columns[name]
-        unit = f" ({column.unit})" if column.unit and column.kind == "number" else ""
-        for words, values in (("reader", entries[name]), ("image", computed[name])):
-            found = values.reindex(subjects)
-            table[f"{column.label}{unit}, {words}"] = (
-                found.to_numpy(dtype=float) if column.kind == "number" else found.astype(object).to_numpy()
-            )
+        spec = columns[name]
+        both = pd.DataFrame({"reader": entries[name], "image": computed[name]}).reindex(subjects).astype(object)
+        part = both.rename_axis("subject").reset_index()
+        part[["mean", "difference"]] = np.nan
+        if spec.kind == "number":
+            values = both.astype(float)
+            part["mean"] = values.mean(axis=1, skipna=False).to_numpy()
+            part["difference"] = (values["image"] - values["reader"]).to_numpy()
+        parts.append(part.assign(column=name, finding=spec.label, unit=spec.unit, kind=spec.kind))
+    order = ["column", "finding", "unit", "kind", "subject", "reader", "image", "mean", "difference"]
+    return pd.concat(parts, ignore_index=True)[order] if parts else pd.DataFrame(columns=order)
+
+
+def side_by_side(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return `finding_pairs` with one row per patient: Patient, then "<finding>, reader" and "<finding>, image"."""
+    table = pd.DataFrame({"Patient": pairs["subject"].unique()})
+    for _, part in pairs.groupby("column", sort=False):
+        label, unit, kind = part[["finding", "unit", "kind"]].iloc[0]
+        unit = f" ({unit})" if unit and kind == "number" else ""
+        for words in ("reader", "image"):
+            table[f"{label}{unit}, {words}"] = part[words].astype(float if kind == "number" else object).to_numpy()
     return table
 
 
-def _pairs(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame, kind: str) -> dict[str, pd.DataFrame]:
-    """Return reader and image of each column of one kind, complete pairs only."""
-    entries = cohort.set_index("subject")
-    pairs = {}
-    for name in computed.columns:
-        if study.columns[name].kind == kind:
-            both = pd.DataFrame({"reader": entries[name], "image": computed[name]}).dropna()
-            if len(both) > 1:
-                pairs[name] = both.astype(float if kind == "number" else str)
-    return pairs
+def _complete(pairs: pd.DataFrame, kind: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the facts of each finding of one kind, and reader and image by subject, complete pairs only."""
+    for name, part in pairs[pairs["kind"] == kind].groupby("column", sort=False):
+        both = part.set_index("subject")[["reader", "image"]].dropna().sort_index()
+        if len(both) > 1:
+            facts = {"column": name, "finding": part["finding"].iloc[0], "unit": part["unit"].iloc[0], "n": len(both)}
+            yield facts, both.astype(float if kind == "number" else str)
 
 
-def numeric_agreement(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
-    """Return bias, limits of agreement and ICC of the findings that are numbers.
+def numeric_agreement(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return bias, limits of agreement and ICC of the findings that are numbers, and what to know before trusting them.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        As `finding_pairs` returns it.
 
     Returns
     -------
     pandas.DataFrame
         column, finding, unit, n, bias (image minus reader), bias_low, bias_high, limit_low, limit_high, icc, icc_low,
-        icc_high (ICC(2,1), absolute agreement).
-    """
-    rows = []
-    for name, both in _pairs(study, cohort, computed, "number").items():
-        reader, image = both[["reader"]].set_axis([name], axis=1), both[["image"]].set_axis([name], axis=1)
-        limits = bland_altman(image, reader).iloc[0]
-        icc = icc_features(image, reader).iloc[0]
-        row = {"column": name, "finding": study.columns[name].label, "unit": study.columns[name].unit, "n": len(both)}
-        row |= {key: limits[key] for key in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")}
-        rows.append(row | {"icc": icc["icc"], "icc_low": icc["ci_low"], "icc_high": icc["ci_high"]})
-    return pd.DataFrame(rows)
-
-
-def category_agreement(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
-    """Return exact agreement and Cohen's kappa of the findings that are categories.
-
-    Returns
-    -------
-    pandas.DataFrame
-        column, finding, n, agree (number), share (0 to 1), kappa, ci_low, ci_high, apart (disagreements in words).
-    """
-    rows = []
-    for name, both in _pairs(study, cohort, computed, "category").items():
-        try:
-            found = kappa(both["reader"], both["image"])
-        except InputError:  # fewer than two categories in use
-            continue
-        same = both["reader"] == both["image"]
-        pairs = [f"reader {row['reader']}, image {row['image']}" for row in both[~same].to_dict("records")]
-        words = "; ".join(f"{pair}: {n}" for pair, n in pd.Series(pairs, dtype=object).value_counts().items())
-        row = {"column": name, "finding": study.columns[name].label, "n": len(both), "agree": int(same.sum())}
-        row |= {
-            "share": float(same.mean()),
-            "kappa": found.kappa,
-            "ci_low": found.ci_low,
-            "ci_high": min(found.ci_high, 1.0),
-        }
-        rows.append(row | {"apart": words or "none"})
-    return pd.DataFrame(rows)
-
-
-def agreement_checks(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame) -> pd.DataFrame:
-    """Return what a reader should know before trusting ICC and limits of agreement.
-
-    Returns
-    -------
-    pandas.DataFrame
-        finding, patient (the one without whom the ICC changes most), mean (of both measurements of that patient), icc,
-        icc_without; bias_rho, bias_p (Spearman, differences against means), spread_rho, spread_p (Spearman, size of
-        the residuals of a line through the differences against the means); NaN where nothing varies.
+        icc_high (ICC(2,1), absolute agreement); patient (the one without whom the ICC changes most), mean (of both
+        measurements of that patient), icc_without; bias_rho, bias_p (Spearman, differences against means),
+        spread_rho, spread_p (Spearman, size of the residuals of a line through the differences against the means);
+        NaN where nothing varies.
 
     Notes
     -----
@@ -121,21 +99,47 @@ def agreement_checks(study: Study, cohort: pd.DataFrame, computed: pd.DataFrame)
     ranks keep one outlying patient from deciding).
     """
     rows = []
-    for name, both in _pairs(study, cohort, computed, "number").items():
-        rows.append({"finding": study.columns[name].label, **_influence(both), **_dependence(both)})
-    return pd.DataFrame(rows)
+    for facts, both in _complete(pairs, "number"):
+        image, reader = (both[[side]].set_axis(["value"], axis=1) for side in ("image", "reader"))
+        limits, icc = bland_altman(image, reader).iloc[0], icc_features(image, reader).iloc[0]
+        row = facts | {key: limits[key] for key in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")}
+        row |= {"icc": icc["icc"], "icc_low": icc["ci_low"], "icc_high": icc["ci_high"]}
+        rows.append(row | _influence(both, float(icc["icc"])) | _dependence(both))
+    return pd.DataFrame(rows, columns=_NUMERIC)
 
 
-def _influence(both: pd.DataFrame) -> dict[str, object]:
+def category_agreement(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return exact agreement and Cohen's kappa of the findings that are categories.
+
+    Returns
+    -------
+    pandas.DataFrame
+        column, finding, n, agree (number), share (0 to 1), kappa, kappa_low, kappa_high, apart (disagreements in
+        words).
+    """
+    rows = []
+    for facts, both in _complete(pairs, "category"):
+        try:
+            found = kappa(both["reader"], both["image"])
+        except InputError:  # fewer than two categories in use
+            continue
+        same = both["reader"] == both["image"]
+        apart = [f"reader {row['reader']}, image {row['image']}" for row in both[~same].to_dict("records")]
+        words = "; ".join(f"{pair}: {n}" for pair, n in pd.Series(apart, dtype=object).value_counts().items())
+        row = facts | {"agree": int(same.sum()), "share": float(same.mean()), "apart": words or "none"}
+        rows.append(row | {"kappa": found.kappa, "kappa_low": found.ci_low, "kappa_high": min(found.ci_high, 1.0)})
+    return pd.DataFrame(rows, columns=_CATEGORIES)
+
+
+def _influence(both: pd.DataFrame, icc: float) -> dict[str, Any]:
     """Return the patient without whom the ICC changes most."""
     without = pd.Series({subject: _icc(both.drop(index=subject)) for subject in both.index})
-    icc = _icc(both)
     shift = (without - icc).abs()
     if not shift.notna().any():
-        return {"patient": "", "mean": np.nan, "icc": icc, "icc_without": np.nan}
+        return {"patient": "", "mean": np.nan, "icc_without": np.nan}
     patient = shift.idxmax()
     mean = float(both.loc[patient].mean())
-    return {"patient": str(patient), "mean": mean, "icc": icc, "icc_without": float(without[patient])}
+    return {"patient": str(patient), "mean": mean, "icc_without": float(without[patient])}
 
 
 def _icc(both: pd.DataFrame) -> float:

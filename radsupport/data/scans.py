@@ -1,36 +1,56 @@
-"""Chapter 02, first step: find each case's files and preprocess what is new or changed.
-
-How scans differ between centers: voxel size, slice thickness, noise, HU of the tumour.
-"""
+"""Which files belong to a study's cases, and which of its cases are measured."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from radsupport.data.manifest import study_files
 from radsupport.errors import ManifestError
-from radsupport.imaging.preprocessing import prepare_cases
 from radsupport.settings.study import Study
 
 ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
+PREDICTED = ("train", "internal", "external")
 
 
-def case_files(study: Study, root: Path = Path()) -> pd.DataFrame:
-    """Return one row per subject and phase with the path of each of its files.
+def case_files(study: Study, cohort: pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
+    """Return one row per subject of the cohort and phase, with the path of each of its files.
+
+    Parameters
+    ----------
+    study : Study
+    cohort : pandas.DataFrame
+        Table `cohort`; cases of other subjects are left alone.
+    root : Path
+        Project root.
 
     Returns
     -------
     pandas.DataFrame
-        subject, center, phase and a column per role of `ROLES` (path as text, "" where there is none).
+        subject, phase, center, a column per role of `ROLES` (path as text, "" where there is none), exclusion (the
+        reason where a subject has no image of a phase), cohort; as `radsupport.imaging.preprocess` takes it.
 
     Raises
     ------
     ManifestError
         The manifest names no image of this study.
     """
+    files = _files(study, root)
+    unlabelled = cohort["cohort"] == "segmentation"
+    wanted = cohort.loc[~unlabelled, ["subject"]].merge(pd.Series(list(study.phases), name="phase"), how="cross")
+    extra = files.loc[files["subject"].isin(cohort.loc[unlabelled, "subject"]), ["subject", "phase"]]
+    found = pd.concat([wanted, extra], ignore_index=True).merge(files, on=["subject", "phase"], how="left")
+    absent = found["image"].fillna("") == ""
+    found.loc[absent, list(ROLES)] = ""
+    found["exclusion"] = np.where(absent, "no image in the manifest", "")
+    return found.merge(cohort[["subject", "cohort"]], on="subject", how="left")
+
+
+def _files(study: Study, root: Path) -> pd.DataFrame:
+    """Return subject, center, phase and the path of each role, one row per case that the manifest names."""
     files = study_files(study, root)
     files = files[files["role"].isin(ROLES) & (files["exclusion"] == "")]
     if files.empty:
@@ -41,82 +61,29 @@ def case_files(study: Study, root: Path = Path()) -> pd.DataFrame:
     return wide.reindex(columns=list(ROLES), fill_value="").reset_index().rename_axis(columns=None)
 
 
-class CasesTable(NamedTuple):
-    """The table `cases`, and how many cases were taken from an earlier run because nothing had changed."""
+def model_cases(study: Study, cases: pd.DataFrame, cohorts: Sequence[str] = PREDICTED) -> pd.DataFrame:
+    """Return the cases whose features enter models: phases of role `model`, patients with an outcome.
 
-    cases: pd.DataFrame
-    reused: int
-
-
-def preprocess_cases(
-    study: Study, cohort: pd.DataFrame, out: Path, root: Path = Path(), n_jobs: int = 1, progress: bool = True
-) -> CasesTable:
-    """Preprocess every case of the cohort's subjects that is new or changed, and return the cases table.
-
-    Parameters
-    ----------
-    study : Study
-    cohort : pandas.DataFrame
-        Table `cohort`; cases of other subjects are left alone.
-    out : Path
-        Folder for the preprocessed images and masks.
-    root : Path
-        Project root.
-    n_jobs : int
-        Cases at once.
-    progress : bool
-
-    Returns
-    -------
-    CasesTable
-        Table `cases`: one row per subject and phase; a case that can not be used has its reason in
-        ``exclusion``. A subject of the cohort without files for a phase is such a case.
+    Features are measured on the images as they came (`source_image`), because the settings file says how
+    pyradiomics resamples them and filters need more surroundings than the preprocessed box holds. A case
+    that chapter 02 excluded stays, without files, so that it fails with a reason and does not disappear.
     """
-    files = case_files(study, root)
-    unlabelled = cohort["cohort"] == "segmentation"
-    wanted = cohort.loc[~unlabelled, ["subject"]].merge(pd.Series(list(study.phases), name="phase"), how="cross")
-    extra = files.loc[files["subject"].isin(cohort.loc[unlabelled, "subject"]), ["subject", "phase"]]
-    found = pd.concat([wanted, extra], ignore_index=True).merge(files, on=["subject", "phase"], how="left")
-    missing = found["image"].fillna("") == ""
-    given = [{str(key): value for key, value in row.items()} for row in found[~missing].to_dict("records")]
-    done = prepare_cases(given, study.preprocessing, out, n_jobs, progress)
-    absent = found.loc[missing, ["subject", "phase"]].assign(exclusion="no image in the manifest")
-    cases = pd.concat([pd.DataFrame(done.rows), absent], ignore_index=True)
-    for column in ("image", "mask", "mask_reader2", "roi_rough"):
-        cases[column] = pd.Series(
-            [path if isinstance(path, str) and path else None for path in cases[column]], dtype=object
-        )
-    return CasesTable(cases.merge(cohort[["subject", "cohort"]], on="subject", how="left"), done.reused)
+    phases = [name for name, phase in study.phases.items() if phase.role == "model"]
+    kept = cases[cases["phase"].isin(phases) & cases["cohort"].isin(cohorts)].copy()
+    usable = kept["exclusion"] == ""
+    for role in ("image", "mask", "roi_rough"):
+        if f"source_{role}" in kept.columns:
+            kept[role] = kept[f"source_{role}"].astype(object).mask(~usable, other=np.nan)
+    order = {phase: i for i, phase in enumerate(phases)}
+    return kept.sort_values(
+        ["subject", "phase"], key=lambda s: s.map(order) if s.name == "phase" else s, ignore_index=True
+    )
 
 
-QUANTITIES = {
-    "spacing_z_mm": ("Slice thickness", "mm"),
-    "spacing_x_mm": ("Pixel", "mm"),
-    "noise_hu": ("Noise", "HU"),
-    "hu_mean": ("Mean HU of the tumour", "HU"),
-}
-
-
-def center_table(cases: pd.DataFrame) -> pd.DataFrame:
-    """Summarise per center and phase how the scans were made: cases, voxel size (mm), noise (HU), tumour.
-
-    Parameters
-    ----------
-    cases : pandas.DataFrame
-        Table `cases`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        center, phase, cases, then medians: slice_thickness_mm, pixel_mm, noise_hu, tumour_hu, max_axial_diameter_mm.
-    """
-    used = cases[cases["exclusion"] == ""]
-    grouped = used.groupby(["center", "phase"], sort=False)
-    return grouped.agg(
-        cases=("subject", "size"),
-        slice_thickness_mm=("spacing_z_mm", "median"),
-        pixel_mm=("spacing_x_mm", "median"),
-        noise_hu=("noise_hu", "median"),
-        tumour_hu=("hu_mean", "median"),
-        max_axial_diameter_mm=("max_axial_diameter_mm", "median"),
-    ).reset_index()
+def outlined_twice(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the training cases that a second reader outlined, as `model_cases`, with that reader's mask as `mask`."""
+    if "source_mask_reader2" not in cases.columns:
+        return cases.iloc[:0]
+    twice = cases["source_mask_reader2"].fillna("").ne("") & (cases["exclusion"] == "")
+    kept = model_cases(study, cases[twice], ("train",))
+    return kept.assign(mask=kept["source_mask_reader2"])

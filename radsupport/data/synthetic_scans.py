@@ -32,7 +32,7 @@ from radsupport.data.manifest import REQUIRED, SCREENED
 from radsupport.data.synthetic_patients import draw_subjects
 from radsupport.errors import MaskError, RadsupportError, StudyError
 from radsupport.files import written_whole
-from radsupport.imaging.geometry import check_geometry
+from radsupport.imaging.reading import check_geometry
 from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
 from radsupport.imaging.reading import like, read_image, read_label_map, select_label
 from radsupport.imaging.regions import largest_slice
@@ -474,7 +474,7 @@ def _moved(image: sitk.Image, drawn: npt.NDArray) -> dict[str, sitk.Image]:
     }
 
 
-def fault_table(case: Mapping[Any, Any]) -> pd.DataFrame:
+def mask_faults(case: Mapping[Any, Any]) -> pd.DataFrame:
     """Return what happens to one case with each fault.
 
     Parameters

@@ -1,10 +1,6 @@
 """From DICOM to NIfTI: a CT series with its contours (RTSTRUCT) or segmentation (SEG) as image and mask.
 
-Segments of a DICOM SEG object as a mask on the CT's grid.
-
-One DICOM case to NIfTI files that the manifest can name.
-
-Contours (RTSTRUCT) as a mask on the CT's grid, by the pixel-centre rule.
+Both end as a mask on the CT's grid, contours by the pixel-centre rule, and as files that the manifest can name.
 """
 
 from __future__ import annotations
@@ -25,8 +21,7 @@ from pydicom.errors import InvalidDicomError
 
 from radsupport.errors import GeometryError, InputError, MaskError, Problem
 from radsupport.files import written_whole
-from radsupport.imaging.geometry import check_geometry
-from radsupport.imaging.reading import like
+from radsupport.imaging.reading import check_geometry, like
 from radsupport.wording import counted
 
 HEADERS = [

@@ -9,7 +9,7 @@ has to be: the rules below are ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,10 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from radsupport.errors import RadsupportError
-from radsupport.imaging.geometry import check_geometry
-from radsupport.imaging.reading import read_image, read_label_map, read_mask
+from radsupport.imaging.reading import check_geometry, read_label_map, read_pair
 from radsupport.imaging.regions import largest_slice
 from radsupport.parallel import map_cases
 from radsupport.settings.columns import Column, Measure
-from radsupport.settings.study import Study
 
 ORGAN, AORTA = 1, 2
 RIM_MM = 1.0
@@ -33,6 +31,8 @@ MIN_CALCIFICATION_MM3 = 10.0
 MIN_CYSTIC_SHARE = 0.005
 PURELY_CYSTIC_SHARE = 0.5
 SMOOTHING_MM = 1.0
+_KEYS = ["subject", "phase"]
+_VALUES = ["tumour_hu", "organ_hu", "aorta_hu", "calcified_mm3", "fluid_share"]
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,17 @@ def _largest_part(region: npt.NDArray) -> int:
     return int(np.bincount(parts.ravel())[1:].max()) if n else 0
 
 
-def measure_cases(study: Study, cases: pd.DataFrame, n_jobs: int = 1, progress: bool = True) -> pd.DataFrame:
-    """Measure every case in a phase that one of the study's columns is measured in.
+def findings(
+    cases: pd.DataFrame, columns: Mapping[str, Column], *, n_jobs: int = 1, progress: bool = False
+) -> pd.DataFrame:
+    """Return the columns of a reader's sheet that images can give.
 
     Parameters
     ----------
-    study : Study
-        Columns with `measure:`.
     cases : pandas.DataFrame
         Table `cases`; measured on the source grid (``source_image``, ``source_mask``, ``samples``).
+    columns : mapping
+        Settings of columns by name: those with a ``measure`` are computed, a category with its ``levels``.
     n_jobs : int
         Cases at once.
     progress : bool
@@ -132,10 +134,31 @@ def measure_cases(study: Study, cases: pd.DataFrame, n_jobs: int = 1, progress: 
     Returns
     -------
     pandas.DataFrame
+        Index subject; one column per measured column, in the units and levels of the reader's sheet. NaN where a
+        phase, a sample or (for a rate) the rise of the aorta is missing.
+    """
+    measures = [column.measure for column in columns.values() if column.measure is not None]
+    return compute(measure_cases(cases, measures, n_jobs, progress), columns)
+
+
+def compute(measured: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
+    """Return `findings` from what `measure_cases` measured."""
+    wide = measured.pivot_table(index="subject", columns="phase", dropna=False)
+    found = {name: _column(c.levels, c.measure, wide) for name, c in columns.items() if c.measure is not None}
+    return pd.DataFrame(found, index=wide.index)
+
+
+def measure_cases(
+    cases: pd.DataFrame, measures: Sequence[Measure], n_jobs: int = 1, progress: bool = False
+) -> pd.DataFrame:
+    """Measure every case in a phase that one of the measures is taken in.
+
+    Returns
+    -------
+    pandas.DataFrame
         subject, phase, diameter_mm (largest in an axial plane, as the table `cases` has it) and what `measure_case`
         returns; a case whose files can not be read is not there. Where only diameters are asked for, no image is read.
     """
-    measures = [column.measure for column in study.columns.values() if column.measure is not None]
     phases = {phase for measure in measures for phase in [*measure.phases, measure.before]}
     chosen = cases[cases["phase"].isin(phases) & (cases["exclusion"] == "")]
     sizes = chosen[_KEYS].assign(diameter_mm=chosen["max_axial_diameter_mm"].astype(float))
@@ -149,45 +172,24 @@ def measure_cases(study: Study, cases: pd.DataFrame, n_jobs: int = 1, progress: 
     return table.merge(sizes, on=_KEYS, how="left")[[*_KEYS, "diameter_mm", *_VALUES]]
 
 
-_KEYS = ["subject", "phase"]
-_VALUES = ["tumour_hu", "organ_hu", "aorta_hu", "calcified_mm3", "fluid_share"]
-
-
 def _measure_files(item: tuple[Mapping[Any, Any], Thresholds]) -> dict[str, Any] | None:
     case, thresholds = item
     try:
-        image = read_image(case["source_image"])
-        mask = check_geometry(image, read_mask(case["source_mask"]), str(case["source_mask"])).mask
+        image, report = read_pair(case["source_image"], case["source_mask"])
         given = case.get("samples")
         samples = None
         if isinstance(given, str) and given:
             samples = check_geometry(image, read_label_map(given), given).mask
-        return {"subject": case["subject"], "phase": case["phase"], **measure_case(image, mask, samples, thresholds)}
+        return {
+            "subject": case["subject"],
+            "phase": case["phase"],
+            **measure_case(image, report.mask, samples, thresholds),
+        }
     except RadsupportError:
         return None
 
 
-def computed_findings(study: Study, measured: pd.DataFrame) -> pd.DataFrame:
-    """Return the study's measured columns as images give them.
-
-    Parameters
-    ----------
-    study : Study
-    measured : pandas.DataFrame
-        As `measure_cases` returns it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index subject; one column per study column with `measure:`, in the units and levels of the reader's sheet. NaN
-        where a phase, a sample or (for a rate) the rise of the aorta is missing.
-    """
-    wide = measured.pivot_table(index="subject", columns="phase", dropna=False)
-    found = {name: _compute(c, c.measure, wide) for name, c in study.columns.items() if c.measure is not None}
-    return pd.DataFrame(found, index=wide.index)
-
-
-def _compute(column: Column, measure: Measure, wide: pd.DataFrame) -> pd.Series:
+def _column(levels: Sequence[str], measure: Measure, wide: pd.DataFrame) -> pd.Series:
     """Return one column from the measured values (value by phase)."""
 
     def of(value: str, phase: str) -> pd.Series:
@@ -204,16 +206,16 @@ def _compute(column: Column, measure: Measure, wide: pd.DataFrame) -> pd.Series:
     if measure.what == "diameter_class":
         size = of("diameter_mm", first)
         upper = size >= measure.threshold if measure.threshold_belongs == "upper" else size > measure.threshold
-        return _level(column, upper.astype(int), size.notna())
+        return _level(levels, upper.astype(int), size.notna())
     if measure.what == "calcification":
         volume = of("calcified_mm3", first)
-        return _level(column, (volume >= MIN_CALCIFICATION_MM3).astype(int), volume.notna())
+        return _level(levels, (volume >= MIN_CALCIFICATION_MM3).astype(int), volume.notna())
     share = pd.concat([of("fluid_share", phase) for phase in measure.phases], axis=1)
     fluid = share.min(axis=1)
     number = (fluid >= MIN_CYSTIC_SHARE).astype(int) + (fluid >= PURELY_CYSTIC_SHARE).astype(int)
-    return _level(column, number, share.notna().all(axis=1))
+    return _level(levels, number, share.notna().all(axis=1))
 
 
-def _level(column: Column, number: pd.Series, known: pd.Series) -> pd.Series:
+def _level(levels: Sequence[str], number: pd.Series, known: pd.Series) -> pd.Series:
     """Return the names of levels by their number, missing where nothing was measured."""
-    return number.map(lambda i: column.levels[min(i, len(column.levels) - 1)]).where(known)
+    return number.map(lambda i: levels[min(i, len(levels) - 1)]).where(known)

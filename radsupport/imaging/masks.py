@@ -1,9 +1,4 @@
-"""Which outlines a radiologist should look at first, and why.
-
-Quality of one mask: counts and flags, and what happens to a case that carries each flag.
-
-What a radiologist looks at to check masks: the largest slice of each case with the tumour's outline.
-"""
+"""Quality of masks: what is counted in each, what happens to a faulty one, and which to look at first and why."""
 
 from __future__ import annotations
 
@@ -17,9 +12,8 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from radsupport.errors import MaskError, RadsupportError
-from radsupport.imaging.geometry import check_geometry
-from radsupport.imaging.reading import label_values, read_image, read_mask, select_label
-from radsupport.imaging.regions import bounding_box, crop, largest_slice, maximum_diameters, slice_areas
+from radsupport.imaging.reading import label_values, read_mask, select_label
+from radsupport.imaging.regions import maximum_diameters
 from radsupport.parallel import map_cases
 from radsupport.stats.agreement import dice
 
@@ -29,70 +23,66 @@ SIZE_RATIO, SIZE_MM = 1.3, 5.0
 """Outlines of two phases differ in size where the diameters differ by this factor and by this many mm."""
 LOW_DICE = 0.7
 FEW_SLICES = 4
+_KEYS = ["subject", "phase"]
+_COUNTED = ["voxels", "slices", "n_islands", "hole_voxels", "volume_mm3", "max_axial_diameter_mm", "hu_mean"]
 
 
-def readers_dice(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = True) -> pd.DataFrame:
-    """Return the Dice coefficient of both readers' outlines of every case that was outlined twice.
-
-    Parameters
-    ----------
-    cases : pandas.DataFrame
-        Table `cases`; the preprocessed masks are compared.
-    n_jobs : int
-    progress : bool
+def readers_dice(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = False) -> pd.DataFrame:
+    """Return the Dice coefficient of both readers' preprocessed outlines of every usable case outlined twice.
 
     Returns
     -------
     pandas.DataFrame
-        subject, phase, center, dice; a pair that can not be compared is left out.
+        subject, phase, dice; a pair that can not be compared is left out.
     """
-    columns = ["subject", "phase", "center", "dice"]
     if "mask_reader2" not in cases:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=[*_KEYS, "dice"])
     twice = cases[cases["mask_reader2"].notna() & cases["mask"].notna() & (cases["exclusion"] == "")]
-    items = twice[["subject", "phase", "center", "mask", "mask_reader2"]].to_dict("records")
+    items = twice[[*_KEYS, "mask", "mask_reader2"]].to_dict("records")
     found = map_cases(_dice, items, n_jobs=n_jobs, progress=progress, description="readers")
-    return pd.DataFrame([row for row in found if row is not None], columns=columns)
+    return pd.DataFrame([row for row in found if row is not None], columns=[*_KEYS, "dice"])
 
 
 def _dice(row: Mapping[Any, Any]) -> dict[str, Any] | None:
     try:
         masks = [sitk.GetArrayFromImage(read_mask(row[key])) for key in ("mask", "mask_reader2")]
-        value = dice(*masks)
-    except (MaskError, RadsupportError):
+        return {key: row[key] for key in _KEYS} | {"dice": dice(*masks)}
+    except RadsupportError:
         return None
-    return {key: row[key] for key in ("subject", "phase", "center")} | {"dice": value}
 
 
-def case_flags(cases: pd.DataFrame, twice: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return why each case deserves a look, the cases with most reasons first.
+def check(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = False) -> pd.DataFrame:
+    """Return what is known about each outline and why it deserves a look, the cases with most reasons first.
 
     Parameters
     ----------
     cases : pandas.DataFrame
         Table `cases`.
-    twice : pandas.DataFrame, optional
-        As `readers_dice` returns it.
+    n_jobs : int
+        Cases at once.
+    progress : bool
 
     Returns
     -------
     pandas.DataFrame
-        subject, phase, center, flags (text, reasons separated by "; ", "" for none), n_flags; one row per usable case.
+        One row per usable case: subject, phase, center, flags (text, reasons separated by "; ", "" for none),
+        n_flags, dice (of both readers' outlines, NaN where there is one), voxels, slices, n_islands, hole_voxels,
+        volume_mm3, max_axial_diameter_mm, hu_mean. Reasons are warnings and repairs, mean HU far from the other cases
+        of the center, another size than in the other phases, few slices, and readers who disagree.
     """
     used = cases[cases["exclusion"] == ""].reset_index(drop=True)
-    reasons: list[list[str]] = [_own_reasons(row) for row in used.to_dict("records")]
+    why: list[list[str]] = [_own_reasons(row) for row in used.to_dict("records")]
     for index in _far_from_others(used):
-        reasons[index].append("unusual mean HU")
+        why[index].append("unusual mean HU")
     for index in _phases_disagree(used):
-        reasons[index].append("size differs between phases")
-    if twice is not None:
-        low = twice[twice["dice"] < LOW_DICE].set_index(["subject", "phase"])["dice"]
-        for index, key in enumerate(zip(used["subject"], used["phase"], strict=True)):
-            if key in low.index:
-                reasons[index].append(f"readers differ (Dice {low[key]:.2f})")
-    table = used[["subject", "phase", "center"]].assign(
-        flags=["; ".join(r) for r in reasons], n_flags=list(map(len, reasons))
-    )
+        why[index].append("size differs between phases")
+    overlap = used[_KEYS].merge(readers_dice(used, n_jobs, progress), on=_KEYS, how="left")["dice"].astype(float)
+    for found, value in zip(why, overlap, strict=True):
+        found += [f"readers differ (Dice {value:.2f})"] if value < LOW_DICE else []
+    table = used.reindex(columns=[*_KEYS, "center", *_COUNTED])
+    table.insert(3, "flags", ["; ".join(reason) for reason in why])
+    table.insert(4, "n_flags", list(map(len, why)))
+    table.insert(5, "dice", overlap.to_numpy())
     return table.sort_values("n_flags", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -125,7 +115,7 @@ def _phases_disagree(used: pd.DataFrame) -> list[int]:
     return used.index[(ratio > SIZE_RATIO) & (apart > SIZE_MM)].tolist()
 
 
-def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
+def reasons(cases: pd.DataFrame) -> pd.DataFrame:
     """Count each warning, repair and reason for exclusion, with the subjects it concerns.
 
     Returns
@@ -135,21 +125,15 @@ def quality_counts(cases: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for kind, words in (("warnings", "warning"), ("geometry", "repair"), ("exclusion", "exclusion")):
-        text = cases[kind].fillna("").astype(str)
-        parts = text.map(lambda value: [part for part in value.split("; ") if part])
-        for reason in sorted({part for found in parts for part in found}):
+        parts = cases[kind].fillna("").astype(str).str.split("; ")
+        for reason in sorted({part for found in parts for part in found if part}):
             hit = cases[[reason in found for found in parts]]
             named = sorted(set(hit["subject"]))
             shown = ", ".join(named[:6]) + (" …" if len(named) > 6 else "")
             rows.append({"kind": words, "reason": reason, "cases": len(hit), "subjects": shown})
-    return pd.DataFrame(rows, columns=["kind", "reason", "cases", "subjects"])
-
-
-def quality_table(cases: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
-    """Return what is known about each mask, one row per case, flagged cases first."""
-    columns = ["voxels", "slices", "n_islands", "hole_voxels", "volume_mm3", "max_axial_diameter_mm", "hu_mean"]
-    keys = ["subject", "phase"]
-    return flags[[*keys, "flags"]].merge(cases[[*keys, *columns]], on=keys, how="left")
+    table = pd.DataFrame(rows, columns=["kind", "reason", "cases", "subjects"])
+    table.attrs["empty"] = "No mask needed a warning, a repair or an exclusion."
+    return table
 
 
 MIN_VOXELS = 2
@@ -182,7 +166,7 @@ def mask_quality(image: sitk.Image, mask: sitk.Image, label: int | None = None) 
     image : SimpleITK.Image
         CT in HU.
     mask : SimpleITK.Image
-        On the image's grid (see `radsupport.imaging.geometry.check_geometry`).
+        On the image's grid (see `radsupport.imaging.reading.check_geometry`).
     label : int, optional
         Label to measure where the mask holds several.
 
@@ -247,54 +231,4 @@ def _parts(inside: npt.NDArray) -> dict[str, Any]:
         "n_islands": int(n_islands),
         "largest_island_share": float(sizes.max() / sizes.sum()),
         "hole_voxels": int(holes.sum()),
-    }
-
-
-def contact_sheet_data(
-    cases: pd.DataFrame, margin_mm: float = 15.0, label: int | None = None, n_jobs: int = 1
-) -> pd.DataFrame:
-    """Return the largest axial section of every usable case, for a contact sheet of the cohort.
-
-    Parameters
-    ----------
-    cases : DataFrame
-        Table `cases`: ``subject``, ``phase``, ``image``, ``mask``, and ``exclusion`` and ``warnings`` where there are.
-    margin_mm : float
-        Tissue shown around the tumour.
-    label : int, optional
-        Label to show where masks hold several.
-    n_jobs : int
-        Cases read at once.
-
-    Returns
-    -------
-    DataFrame
-        One row per case: ``subject``, ``phase``, ``slice`` (z index in the image), ``image`` (2-D, HU), ``mask`` (2-D),
-        ``spacing`` ((row, column) in mm), ``area_mm2``, ``warnings``. Cases with a reason for exclusion are left out.
-    """
-    usable = cases[cases["exclusion"].fillna("") == ""] if "exclusion" in cases else cases
-    items = [(row, margin_mm, label) for row in usable.to_dict("records")]
-    return pd.DataFrame(map_cases(_section_of, items, n_jobs=n_jobs, progress=False))
-
-
-def _section_of(item: tuple[Mapping[Any, Any], float, int | None]) -> dict[str, Any]:
-    return _section(*item)
-
-
-def _section(case: Mapping[Any, Any], margin_mm: float, label: int | None) -> dict[str, Any]:
-    image = read_image(case["image"])
-    mask = check_geometry(image, read_mask(case["mask"], label), str(case["mask"])).mask
-    z, areas = largest_slice(mask), slice_areas(mask)
-    box = bounding_box(mask, (margin_mm, margin_mm, 0))
-    small_image, small_mask = crop(image, box), crop(mask, box, 0)
-    spacing = image.GetSpacing()
-    return {
-        "subject": case["subject"],
-        "phase": case["phase"],
-        "slice": z,
-        "image": sitk.GetArrayFromImage(small_image)[z - box.start[2]],
-        "mask": sitk.GetArrayFromImage(small_mask)[z - box.start[2]],
-        "spacing": (spacing[1], spacing[0]),
-        "area_mm2": float(areas[z]),
-        "warnings": str(case.get("warnings") or ""),
     }

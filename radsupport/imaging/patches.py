@@ -1,9 +1,7 @@
-"""What the networks look at: windowed, cropped and padded slices and patches of preprocessed volumes.
+"""What the networks look at: cropped and padded slices and patches of preprocessed, windowed volumes.
 
 Volumes and masks are arrays in the order (slice, row, column), on the preprocessed grid
 (1 mm cubic in all four studies, so that voxels below are also millimetres).
-
-The two ways of cutting a patch for a 3-D network (Cui 2022), and how much of each tumour a patch holds.
 """
 
 from __future__ import annotations
@@ -14,20 +12,10 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
-import SimpleITK as sitk
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 from tqdm import tqdm
 
 from radsupport.errors import GeometryError, InputError, MaskError, RadsupportError
-from radsupport.imaging.masks import contact_sheet_data
-from radsupport.imaging.preprocessing import window as preprocessing_window
-from radsupport.imaging.reading import read_image, read_mask
-from radsupport.imaging.regions import bounding_box
-from radsupport.parallel import map_cases
-from radsupport.settings.features import Cnn3d
-from radsupport.settings.study import Study
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -62,14 +50,6 @@ class Patch:
     share_inside: float
 
 
-def window(volume: NDArray[Any], level: float, width: float) -> Float32Array:
-    """Clip HU to the window and scale to 0-1: 0 at level - width/2 and below, 1 at level + width/2 and above."""
-    if not width > 0:
-        raise InputError(f"The window's width must be positive, it is {width} HU.")
-    low = level - width / 2
-    return np.clip((np.asarray(volume, dtype=np.float32) - low) / width, 0, 1).astype(np.float32)
-
-
 def tumour_box(mask: NDArray[Any], margin: int = 0) -> tuple[slice, slice, slice]:
     """Return the smallest cuboid around the mask, enlarged by `margin` voxels and cut at the border."""
     found = np.argwhere(np.asarray(mask) > 0)
@@ -100,10 +80,19 @@ def crop_centred(array: NDArray[Any], centre: Sequence[int], shape: Sequence[int
 
 def resize_planes(planes: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Resize planes (n, rows, columns): images linearly with antialiasing, masks (bool) by nearest voxel."""
-    tensor = torch.as_tensor(planes.astype(np.float32))[:, None]
     if planes.dtype == bool:
-        return functional.interpolate(tensor, size=size, mode="nearest-exact")[:, 0].numpy() > 0.5
-    return functional.interpolate(tensor, size=size, mode="bilinear", antialias=True)[:, 0].numpy()
+        return _interpolated(planes, size, "nearest-exact") > 0.5
+    return _interpolated(planes, size, "bilinear", antialias=True)
+
+
+def _interpolated(array: NDArray[Any], size: tuple[int, ...], mode: str, **options: Any) -> Float32Array:
+    """Interpolate planes (n, rows, columns), or a volume where three sizes are given, by PyTorch."""
+    import torch  # only where networks are fed: it takes seconds to load
+
+    tensor = torch.as_tensor(np.asarray(array, dtype=np.float32))
+    tensor = tensor[:, None] if len(size) == 2 else tensor[None, None]
+    found = torch.nn.functional.interpolate(tensor, size=size, mode=mode, **options)
+    return (found[:, 0] if len(size) == 2 else found[0, 0]).numpy()
 
 
 def fit_planes(planes: NDArray[Any], size: int) -> NDArray[Any]:
@@ -246,9 +235,8 @@ def tumour_patch(
     image = image * crop_centred(_kept(inside, sampling, box_margin), centre, field)
     share = float(tumour.sum() / inside.sum())
     if field != shape:
-        image = functional.interpolate(torch.as_tensor(image)[None, None], size=shape, mode="area")[0, 0].numpy()
-        tumour_float = torch.as_tensor(tumour.astype(np.float32))[None, None]
-        tumour = functional.interpolate(tumour_float, size=shape, mode="area")[0, 0].numpy() >= 0.5
+        image = _interpolated(image, shape, "area")
+        tumour = _interpolated(tumour, shape, "area") >= 0.5
     return Patch(image.astype(np.float32), tumour, share)
 
 
@@ -310,116 +298,21 @@ def _same_grid(volume: NDArray[Any], **masks: NDArray[Any]) -> None:
         raise GeometryError(f"The volume's shape is {np.shape(volume)}, but {wrong} differ. Resample them together.")
 
 
-def sheet_table(study: Study, cases: pd.DataFrame, flags: pd.DataFrame, phase: str, n_jobs: int = 1) -> pd.DataFrame:
-    """Return the largest section of every case of one phase and of every flagged case, flagged ones first.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `contact_sheet_data`, with ``subject`` a caption (the patient, ``*`` where flagged, and another phase's
-        name) and ``image`` in its phase's window (0 to 1).
-    """
-    wanted = flags[(flags["phase"] == phase) | (flags["n_flags"] > 0)]
-    table = wanted.merge(cases, on=["subject", "phase"], how="left", suffixes=("", "_case"))
-    sections = contact_sheet_data(table, n_jobs=n_jobs)
-    captions, images = [], []
-    for row, n_flags in zip(sections.to_dict("records"), wanted["n_flags"], strict=True):
-        words = row["subject"] if row["phase"] == phase else f"{row['subject']}, {row['phase']}"
-        captions.append(f"{words} *" if n_flags else words)
-        view = study.phases[row["phase"]].window
-        images.append(preprocessing_window(row["image"], view.level, view.width))
-    return sections.assign(subject=captions, image=pd.Series(images, sections.index, dtype=object))
-
-
-PRINTED_PATCH = (10, 150, 150)
-
-
-def covered_voxels(study: Study, deep: Cnn3d) -> tuple[int, int, int]:
-    """Return how many voxels (slices, rows, columns) of a preprocessed image the network's patch covers."""
-    if deep.field_mm is None:
-        return deep.patch
-    x, y, z = study.preprocessing.spacing_mm
-    slices, rows, columns = (round(mm / side) for mm, side in zip(deep.field_mm, (z, y, x), strict=True))
-    return slices, rows, columns
-
-
-def patch_shares(study: Study, cases: pd.DataFrame, n_jobs: int = 1) -> pd.DataFrame:
-    """Return which share of each tumour lies inside the printed patch, and inside this profile's where it differs.
+def covered_voxels(
+    patch: tuple[int, int, int], field_mm: tuple[int, int, int] | None, spacing_mm: Sequence[float]
+) -> tuple[int, int, int]:
+    """Return how many voxels (slices, rows, columns) of a preprocessed image a network's patch covers.
 
     Parameters
     ----------
-    study : Study
-        With a network of kind ``cnn3d``.
-    cases : pandas.DataFrame
-        Table `cases`.
-    n_jobs : int
-        Cases at once.
-
-    Returns
-    -------
-    pandas.DataFrame
-        subject, volume_mm3, patch (what it covers, as text), share (0 to 1), the same for both samplings.
+    patch : (slices, rows, columns)
+        Voxels of the patch.
+    field_mm : (slices, rows, columns), optional
+        What it covers of the scan; as many voxels as it has where left out.
+    spacing_mm : (x, y, z)
+        Voxel size of the preprocessed image.
     """
-    columns = ["subject", "volume_mm3", "patch", "share"]
-    if not isinstance(study.deep, Cnn3d):
-        return pd.DataFrame(columns=columns)
-    fields = list(dict.fromkeys([PRINTED_PATCH, covered_voxels(study, study.deep)]))
-    items = [(row, fields) for row in cases[cases["exclusion"] == ""].to_dict("records")]
-    found = map_cases(_shares, items, n_jobs=n_jobs, progress=False)
-    return pd.DataFrame([row for rows in found for row in rows], columns=columns)
-
-
-def _shares(item: tuple[Mapping[Any, Any], list[tuple[int, int, int]]]) -> list[dict[str, Any]]:
-    case, fields = item
-    drawn = read_mask(case["mask"])
-    mask = sitk.GetArrayFromImage(drawn)[bounding_box(drawn).slices]  # what is cut off is outside the tumour
-    rows = []
-    for field in fields:
-        share = tumour_patch(mask, mask, sampling="segmentation", shape=field).share_inside
-        row = {"subject": case["subject"], "volume_mm3": case["volume_mm3"]}
-        rows.append(row | {"patch": patch_words(field), "share": share})
-    return rows
-
-
-def _patch(case: Mapping[Any, Any], study: Study, deep: Cnn3d, sampling: Any) -> Patch:
-    volume = window(sitk.GetArrayFromImage(read_image(case["image"])), deep.window.level, deep.window.width)
-    mask = sitk.GetArrayFromImage(read_mask(case["mask"]))
-    return tumour_patch(volume, mask, sampling=sampling, shape=deep.patch, field=covered_voxels(study, deep))
-
-
-def patch_words(shape: tuple[int, int, int]) -> str:
-    """Return the size of a patch as text."""
-    return " × ".join(str(n) for n in shape)
-
-
-def share_summary(shares: pd.DataFrame) -> pd.DataFrame:
-    """Return per patch size how much of the tumours it holds: n, median, smallest, whole (number held completely)."""
-    grouped = shares.groupby("patch", sort=False)["share"]
-    table = grouped.agg(n="size", median="median", smallest="min", whole=lambda s: int((s >= 1).sum()))
-    return table.assign(below_half=grouped.agg(lambda s: int((s < 0.5).sum()))).reset_index()
-
-
-def sampling_table(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the same slices of a small, a middle and a large tumour, sampled both ways.
-
-    Returns
-    -------
-    pandas.DataFrame
-        subject (a caption), image (0 to 1), mask, spacing, for `figures.contact_sheet`: for each tumour the middle
-        slice and the one a third of the patch above it, by segmentation sampling (background 0) and by box sampling
-        (background kept).
-    """
-    deep = study.deep
-    if not isinstance(deep, Cnn3d):
-        return pd.DataFrame()
-    used = cases[cases["exclusion"] == ""].sort_values("volume_mm3", kind="stable")
-    picked = sorted({round(share * (len(used) - 1)) for share in (0.1, 0.5, 0.95)})
-    rows = []
-    for case in used.iloc[picked].to_dict("records"):
-        for z in (deep.patch[0] // 2, deep.patch[0] // 2 + deep.patch[0] // 3):
-            for sampling in deep.sampling:
-                patch = _patch(case, study, deep, sampling)
-                caption = f"{case['max_axial_diameter_mm']:.0f} mm, {sampling}, slice {z + 1}"
-                row = {"subject": caption, "image": patch.image[z], "mask": patch.mask[z].astype(int)}
-                rows.append(row | {"spacing": (1.0, 1.0)})
-    return pd.DataFrame(rows)
+    if field_mm is None:
+        return patch
+    slices, rows, columns = (round(mm / side) for mm, side in zip(field_mm, reversed(spacing_mm), strict=True))
+    return slices, rows, columns

@@ -1,7 +1,4 @@
-"""Chapter 02: bring every case to one spacing and cut it to the tumour's surroundings.
-
-Preprocess what is not preprocessed yet: a case is done again only if its files or settings changed.
-"""
+"""Bring every case to one spacing and cut it to the tumour's surroundings, once: what did not change is not redone."""
 
 from __future__ import annotations
 
@@ -10,18 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import SimpleITK as sitk
 from scipy import ndimage
 
 from radsupport.errors import InputError, RadsupportError
 from radsupport.files import written_whole
-from radsupport.imaging.geometry import check_geometry
 from radsupport.imaging.masks import mask_quality, warnings_of
-from radsupport.imaging.reading import read_image, read_mask
+from radsupport.imaging.reading import check_geometry, read_image, read_mask
 from radsupport.imaging.regions import Box, bounding_box, crop
 from radsupport.parallel import map_cases
 
@@ -31,20 +28,19 @@ _EXTRA_MASKS = ("mask_reader2", "roi_rough")
 _SOFT_TISSUE_HU = (0.0, 100.0)
 
 
-class Preprocessing(Protocol):
-    """What `preprocess_case` reads from the study's section `preprocessing`."""
+PREPROCESSING_VERSION = 1
+"""Raise this by one when a change of this package changes any preprocessed voxel or any measured value."""
 
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Voxel size (x, y, z) in mm."""
+_INPUTS = ("image", "mask", *_EXTRA_MASKS)
+_LIBRARIES = ("SimpleITK", "numpy", "scipy")
 
-    @property
-    def interpolation(self) -> Literal["linear", "cubic"]:
-        """Interpolation of the image."""
 
-    @property
-    def margin_mm(self) -> float | tuple[float, float, float]:
-        """Margin around all masks in mm, the same on all sides or (x, y, z)."""
+class Settings(NamedTuple):
+    """How cases are preprocessed: voxel size (x, y, z) in mm, interpolation of the image, margin around the masks."""
+
+    spacing_mm: tuple[float, ...]
+    interpolation: Literal["linear", "cubic"]
+    margin_mm: float | tuple[float, ...]
 
 
 def resample(
@@ -100,7 +96,7 @@ def resample(
 
 
 def window(array: npt.ArrayLike, level: float, width: float) -> npt.NDArray[np.float32]:
-    """Clip HU to a window and scale it to 0..1.
+    """Clip HU to a window and scale it to 0 to 1.
 
     Parameters
     ----------
@@ -115,7 +111,7 @@ def window(array: npt.ArrayLike, level: float, width: float) -> npt.NDArray[np.f
         The width is not positive.
     """
     if not width > 0:
-        raise InputError(f"The width of a window must be positive, it is {width:g} HU.")
+        raise InputError(f"The window's width must be positive, it is {width:g} HU.")
     lower = level - width / 2
     return np.clip((np.asarray(array, np.float32) - lower) / width, 0.0, 1.0).astype(np.float32)
 
@@ -168,49 +164,101 @@ def _mode(values: npt.NDArray) -> float:
     return float((edges[peak] + edges[peak + 1]) / 2)
 
 
-def preprocess_case(
-    case: Mapping[str, Any], settings: Preprocessing, out_dir: str | Path, *, label: int | None = None
-) -> dict[str, Any]:
-    """Check one case, resample it, cut it to the masks plus a margin, and write it.
+def preprocess(
+    cases: pd.DataFrame,
+    folder: str | Path,
+    *,
+    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
+    interpolation: Literal["linear", "cubic"] = "cubic",
+    margin_mm: float | Sequence[float] = 10.0,
+    n_jobs: int = 1,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Check every case, resample it, cut it to the masks plus a margin, and write it.
 
     Parameters
     ----------
-    case : mapping
-        ``subject``, ``phase``, ``image``, ``mask`` (paths) and, where there are any, ``mask_reader2`` (the second
-        reader's mask) and ``roi_rough``. Other keys are carried over into the row.
-    settings : Preprocessing
-        ``spacing_mm`` (x, y, z), ``interpolation`` and ``margin_mm``, as in the study YAML.
-    out_dir : path
-        Gets ``<subject>_<phase>_image.nii.gz`` and ``..._mask.nii.gz`` and so on, each one whole or not at all.
-    label : int, optional
-        Label to measure where masks hold several.
+    cases : pandas.DataFrame
+        One row per subject and phase: ``subject``, ``phase``, ``image``, ``mask`` (paths) and, where there are any,
+        ``mask_reader2`` (the second reader's mask) and ``roi_rough``. Other columns are carried over. A case that
+        comes with a reason in ``exclusion`` is left alone and stands last in what is returned.
+    folder : path
+        Gets ``<subject>_<phase>_image.nii.gz`` and ``..._mask.nii.gz`` and so on, each one whole or not at all;
+        ``.cases`` in it remembers what was done for which input.
+    spacing_mm : (x, y, z)
+        New voxel size.
+    interpolation : {"linear", "cubic"}
+        Of the image; masks take the nearest voxel.
+    margin_mm : float or (x, y, z)
+        What is kept around all masks of a case.
+    n_jobs : int
+        Cases at once.
+    progress : bool
 
     Returns
     -------
-    dict
-        One row of the cases table: the case's keys; ``image``, ``mask`` (… of the files written), ``source_image``,
-        ``source_mask`` (… as given), ``spacing_x_mm`` … ``spacing_z_mm`` of the source, ``noise_hu``,
-        ``geometry`` (what was repaired), everything of `mask_quality`, ``warnings`` and ``exclusion`` (the reason
-        where the case can not be used, "" where it can). A case that fails never raises.
+    pandas.DataFrame
+        Table `cases`: the rows given, with ``image``, ``mask`` (… of the files written, None where there is none),
+        ``source_image``, ``source_mask`` (… as given), ``spacing_x_mm`` … ``spacing_z_mm`` of the source,
+        ``noise_hu``, ``geometry`` (what was repaired), everything of `mask_quality`, ``warnings`` and ``exclusion``
+        (the reason where a case can not be used, "" where it can). ``attrs["reused"]`` counts the cases done before.
+
+    Notes
+    -----
+    A case counts as done if the bytes of its files, the settings, the library versions and
+    `PREPROCESSING_VERSION` are those of its last run, and the files written then are there with their sizes.
+    The record is written last and renamed into place: an interrupted run resumes where it was.
     """
+    margin = float(margin_mm) if isinstance(margin_mm, int | float) else tuple(map(float, margin_mm))
+    settings, folder = Settings(tuple(map(float, spacing_mm)), interpolation, margin), Path(folder)
+    out = cases[cases["exclusion"].fillna("") != ""] if "exclusion" in cases else cases.iloc[:0]
+    left = cases.drop(index=out.index).drop(columns="exclusion", errors="ignore")
+    given = [{str(name): value for name, value in row.items()} for row in left.to_dict("records")]
+    keys = [case_key(case, settings) for case in given]
+    rows = [load(case, folder, key) for case, key in zip(given, keys, strict=True)]
+    todo = [i for i, row in enumerate(rows) if row is None]
+    items = [(given[i], folder, settings, keys[i]) for i in todo]
+    done = map_cases(_remembered, items, n_jobs=n_jobs, progress=progress, description="preprocessing")
+    for i, row in zip(todo, done, strict=True):
+        rows[i] = row
+    used = pd.DataFrame([row for row in rows if row is not None])
+    table = pd.concat([used, out.dropna(axis=1, how="all")], ignore_index=True)
+    for role in [role for role in _INPUTS if role in table]:
+        paths = [path if isinstance(path, str) and path else None for path in table[role]]
+        table[role] = pd.Series(paths, table.index, dtype=object)
+    table.attrs["reused"] = len(given) - len(todo)
+    return table
+
+
+def _remembered(item: tuple[dict[str, Any], Path, Settings, str]) -> dict[str, Any]:
+    """Preprocess one case and remember it; a case whose files can not be read has no key and is tried every time."""
+    case, folder, settings, key = item
+    row = preprocess_case(case, folder, settings)
+    if key:
+        store(case, row, folder, key)
+    return row
+
+
+def preprocess_case(case: Mapping[str, Any], folder: Path, settings: Settings) -> dict[str, Any]:
+    """Return one row of `preprocess`, the files written; a case that fails gets its reason and never raises."""
     row = dict(case)
-    for key in ("image", "mask", *_EXTRA_MASKS):
-        if _given(case, key):
-            row[f"source_{key}"], row[key] = str(case[key]), None
+    for role in _INPUTS:
+        if _given(case, role):
+            row[f"source_{role}"], row[role] = str(case[role]), None
     try:
-        row |= _preprocess(case, settings, Path(out_dir), label)
+        row |= _preprocess(case, settings, folder)
     except (RadsupportError, RuntimeError, OSError) as error:
         row |= {"exclusion": str(error), "warnings": "", "geometry": ""}
     return row
 
 
-def _preprocess(case: Mapping[str, Any], settings: Preprocessing, out_dir: Path, label: int | None) -> dict[str, Any]:
+def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path) -> dict[str, Any]:
     """Return the measured part of a case's row, the files written."""
     image = read_image(case["image"])
     masks, repairs = {}, []
     for key in ("mask", *_EXTRA_MASKS):
         if _given(case, key):
-            report = check_geometry(image, read_mask(case[key], label), str(case[key]))
+            report = check_geometry(image, read_mask(case[key]), str(case[key]))
             masks[key] = report.mask
             repairs += [problem.what for problem in report.problems]
     quality = mask_quality(image, masks["mask"])
@@ -221,16 +269,15 @@ def _preprocess(case: Mapping[str, Any], settings: Preprocessing, out_dir: Path,
     if quality["one_voxel"]:
         return row | {"exclusion": "the mask has a single voxel; nothing can be measured in it"}
     stem = f"{case['subject']}_{case['phase']}"
-    out_dir.mkdir(parents=True, exist_ok=True)
     for key, prepared in _prepared(image, masks, settings).items():
-        target = out_dir / f"{stem}_{key}.nii.gz"
+        target = folder / f"{stem}_{key}.nii.gz"
         with written_whole(target) as partial:
             sitk.WriteImage(prepared, str(partial), useCompression=True, compressionLevel=1)
         row[key] = str(target)
     return row
 
 
-def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Preprocessing) -> dict[str, sitk.Image]:
+def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Settings) -> dict[str, sitk.Image]:
     """Return image and masks resampled and cut to the box of all masks plus the margin."""
     together = sitk.GetImageFromArray(np.any([sitk.GetArrayViewFromImage(m) for m in masks.values()], axis=0) * 1)
     together.CopyInformation(image)
@@ -252,77 +299,16 @@ def _given(case: Mapping[str, Any], key: str) -> bool:
     return isinstance(value, str | Path) and str(value) != ""
 
 
-PREPROCESSING_VERSION = 1
-"""Raise this by one when a change of this package changes any preprocessed voxel or any measured value."""
-
-_INPUTS = ("image", "mask", "mask_reader2", "roi_rough")
-_LIBRARIES = ("SimpleITK", "numpy", "scipy")
-
-
-class PreparedCases(NamedTuple):
-    """Rows of the cases table in the order asked for, and how many of them were done before."""
-
-    rows: list[dict[str, Any]]
-    reused: int
-
-
-def prepare_cases(
-    cases: Sequence[Mapping[str, Any]], settings: Preprocessing, out: Path, n_jobs: int = 1, progress: bool = True
-) -> PreparedCases:
-    """Return the row of every case, preprocessing those that are new or changed.
-
-    Parameters
-    ----------
-    cases : sequence of mapping
-        As `preprocess_case` takes them.
-    settings : Preprocessing
-    out : Path
-        Folder of the preprocessed files; ``.cases`` in it remembers what was done for which input.
-    n_jobs : int
-        Cases at once.
-    progress : bool
-
-    Returns
-    -------
-    PreparedCases
-
-    Notes
-    -----
-    A case counts as done if the bytes of its files, the settings, the library versions and
-    `PREPROCESSING_VERSION` are those of its last run, and the files written then are there with their sizes.
-    The record is written last and renamed into place: an interrupted run resumes where it was.
-    """
-    keys = [case_key(case, settings) for case in cases]
-    rows = [load(case, out, key) for case, key in zip(cases, keys, strict=True)]
-    todo = [i for i, row in enumerate(rows) if row is None]
-    items = [(dict(cases[i]), settings, Path(out), keys[i]) for i in todo]
-    done = map_cases(_prepare, items, n_jobs=n_jobs, progress=progress, description="preprocessing")
-    for i, row in zip(todo, done, strict=True):
-        rows[i] = row
-    return PreparedCases([row for row in rows if row is not None], len(cases) - len(todo))
-
-
-def _prepare(item: tuple[dict[str, Any], Preprocessing, Path, str]) -> dict[str, Any]:
-    """Preprocess one case and remember it; a case whose files can not be read has no key and is tried every time."""
-    case, settings, out, key = item
-    row = preprocess_case(case, settings, out)
-    if key:
-        store(case, row, out, key)
-    return row
-
-
-def case_key(case: Mapping[str, Any], settings: Preprocessing) -> str:
+def case_key(case: Mapping[str, Any], settings: Settings) -> str:
     """Return the hash of a case's files, settings and library versions; "" where a file can not be read."""
     digest = hashlib.sha256(str(PREPROCESSING_VERSION).encode())
-    chosen = (tuple(settings.spacing_mm), settings.interpolation, settings.margin_mm)
-    for part in (repr(chosen), *(f"{name} {metadata.version(name)}" for name in _LIBRARIES)):
+    for part in (repr(tuple(settings)), *(f"{name} {metadata.version(name)}" for name in _LIBRARIES)):
         digest.update(part.encode() + b"\0")
     for role in _INPUTS:
-        given = case.get(role)
         digest.update(role.encode() + b"\0")
-        if isinstance(given, str | Path) and str(given):
+        if _given(case, role):
             try:
-                digest.update(hashlib.sha256(Path(given).read_bytes()).digest())
+                digest.update(hashlib.sha256(Path(case[role]).read_bytes()).digest())
             except OSError:
                 return ""
     return digest.hexdigest()

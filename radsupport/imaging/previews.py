@@ -1,8 +1,12 @@
-"""Pictures of chapter 02 as tables: windows, before and after, boxes and slices. Nothing is drawn here."""
+"""What a page shows of the scans, as tables: sections, windows, boxes, patches and sizes. Nothing is drawn here.
+
+Tables of pictures have one row per picture: ``subject`` (a caption), ``image`` (2-D), ``mask`` (2-D), ``spacing``
+((row, column) in mm), for `radsupport.plots.contact_sheet`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,49 +14,99 @@ import numpy.typing as npt
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.imaging.geometry import check_geometry
-from radsupport.imaging.masks import contact_sheet_data
+from radsupport.imaging.patches import Sampling, tumour_patch
 from radsupport.imaging.preprocessing import window
-from radsupport.imaging.reading import read_image, read_mask
-from radsupport.imaging.regions import bounding_box, largest_slice, rough_roi_box, slice_areas, slices_around_largest
-from radsupport.settings.features import Cnn3d, Resnet
-from radsupport.settings.study import Study
+from radsupport.imaging.reading import check_geometry, read_image, read_mask, read_pair
+from radsupport.imaging.regions import bounding_box, crop, largest_slice, rough_roi_box, slice_areas
+from radsupport.parallel import map_cases
 
 FULL_RANGE = (1024.0, 4096.0)
+Windows = Mapping[str, tuple[float, float]]
+Voxels = tuple[int, int, int]
 
 
-def example_subject(cases: pd.DataFrame) -> str:
-    """Return the subject of median tumour size among those with a usable case in most phases."""
-    used = cases[cases["exclusion"] == ""]
-    complete = used.groupby("subject")["phase"].nunique()
-    sizes = (
-        used[used["subject"].isin(complete.index[complete == complete.max()])].groupby("subject")["volume_mm3"].mean()
-    )
-    return str(sizes.sort_values(kind="stable").index[len(sizes) // 2])
+def sections(cases: pd.DataFrame, margin_mm: float = 15.0, n_jobs: int = 1) -> pd.DataFrame:
+    """Return the largest axial section of every usable case.
+
+    Parameters
+    ----------
+    cases : DataFrame
+        Table `cases`: ``subject``, ``phase``, ``image``, ``mask``, and ``exclusion`` where there is one.
+    margin_mm : float
+        Tissue shown around the tumour.
+    n_jobs : int
+        Cases read at once.
+
+    Returns
+    -------
+    DataFrame
+        One row per case: ``subject``, ``phase``, ``slice`` (z index in the image), ``image`` (HU), ``mask``,
+        ``spacing``, ``area_mm2``. Cases with a reason for exclusion are left out.
+    """
+    usable = cases[cases["exclusion"].fillna("") == ""] if "exclusion" in cases else cases
+    items = [(row, margin_mm) for row in usable.to_dict("records")]
+    return pd.DataFrame(map_cases(_section, items, n_jobs=n_jobs, progress=False))
 
 
-def window_table(study: Study, cases: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """Return one patient's largest section per phase, at full range and windowed, for `figures.contact_sheet`.
+def _section(item: tuple[Mapping[Any, Any], float]) -> dict[str, Any]:
+    case, margin_mm = item
+    image, report = read_pair(case["image"], case["mask"])
+    mask, spacing = report.mask, image.GetSpacing()
+    z, box = largest_slice(mask), bounding_box(mask, (margin_mm, margin_mm, 0))
+    return {
+        "subject": case["subject"],
+        "phase": case["phase"],
+        "slice": z,
+        "image": sitk.GetArrayFromImage(crop(image, box))[z - box.start[2]],
+        "mask": sitk.GetArrayFromImage(crop(mask, box, 0))[z - box.start[2]],
+        "spacing": (spacing[1], spacing[0]),
+        "area_mm2": float(slice_areas(mask)[z]),
+    }
+
+
+def sheet(cases: pd.DataFrame, checked: pd.DataFrame, phase: str, windows: Windows, n_jobs: int = 1) -> pd.DataFrame:
+    """Return the largest section of every case of one phase and of every flagged case, flagged ones first.
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Table `cases`.
+    checked : pandas.DataFrame
+        As `radsupport.imaging.masks.check` returns it.
+    phase : str
+    windows : mapping
+        Phase to (level, width) in HU.
+    n_jobs : int
 
     Returns
     -------
     pandas.DataFrame
-        subject (a caption), image (2-D, 0 to 1), mask (2-D), spacing (mm).
+        As `sections`, with ``subject`` a caption (the patient, ``*`` where flagged, and another phase's name) and
+        ``image`` in its phase's window (0 to 1).
     """
+    wanted = checked[(checked["phase"] == phase) | (checked["n_flags"] > 0)]
+    found = sections(wanted[["subject", "phase"]].merge(cases, on=["subject", "phase"], how="left"), n_jobs=n_jobs)
+    captions = [
+        (row["subject"] if row["phase"] == phase else f"{row['subject']}, {row['phase']}") + " *" * (row["n_flags"] > 0)
+        for row in wanted.to_dict("records")
+    ]
+    images = [window(image, *windows[name]) for image, name in zip(found["image"], found["phase"], strict=True)]
+    return found.assign(subject=captions, image=pd.Series(images, found.index, dtype=object))
+
+
+def windowed(cases: pd.DataFrame, subject: str, windows: Windows) -> pd.DataFrame:
+    """Return one patient's largest section per phase, at full range and in the phase's window (0 to 1)."""
     own = cases[(cases["subject"] == subject) & (cases["exclusion"] == "")]
-    sections = contact_sheet_data(own).set_index("phase")
+    found = {row["phase"]: row for row in sections(own).to_dict("records")}
     rows = []
-    for phase, spec in study.phases.items():
-        if phase not in sections.index:
-            continue
-        section, view = sections.loc[phase], (spec.window.level, spec.window.width)
-        for words, (level, width) in (("full range", FULL_RANGE), (f"window {view[0]:g}/{view[1]:g}", view)):
-            row = {"subject": f"{phase}, {words}", "image": window(section["image"], level, width)}
-            rows.append(row | {"mask": section["mask"], "spacing": section["spacing"]})
+    for phase, view in [(phase, view) for phase, view in windows.items() if phase in found]:
+        for words, shown in (("full range", FULL_RANGE), (f"window {view[0]:g}/{view[1]:g}", view)):
+            row = {"subject": f"{phase}, {words}", "image": window(found[phase]["image"], *shown)}
+            rows.append(row | {key: found[phase][key] for key in ("mask", "spacing")})
     return pd.DataFrame(rows)
 
 
-def window_shares(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
+def window_shares(cases: pd.DataFrame, windows: Windows) -> pd.DataFrame:
     """Return per phase the window (HU) and the share of the tumours' voxels that it cuts off, over all patients.
 
     Returns
@@ -61,13 +115,13 @@ def window_shares(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
         phase, level, width, lower, upper (HU), cases, below, above (mean share of a tumour's voxels in percent).
     """
     rows = []
-    for phase, spec in study.phases.items():
+    for phase, (level, width) in windows.items():
         own = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")]
-        low, high = spec.window.level - spec.window.width / 2, spec.window.level + spec.window.width / 2
+        low, high = level - width / 2, level + width / 2
         shares = [_outside(case, low, high) for case in own.to_dict("records")]
         below, above = np.mean(shares, axis=0) if shares else (np.nan, np.nan)
-        row = {"phase": phase, "level": spec.window.level, "width": spec.window.width, "lower": low, "upper": high}
-        rows.append(row | {"cases": len(own), "below": 100 * float(below), "above": 100 * float(above)})
+        row = {"phase": phase, "level": level, "width": width, "lower": low, "upper": high, "cases": len(own)}
+        rows.append(row | {"below": 100 * float(below), "above": 100 * float(above)})
     return pd.DataFrame(rows)
 
 
@@ -78,28 +132,24 @@ def _outside(case: Mapping[Any, Any], low: float, high: float) -> tuple[float, f
     return float((values < low).mean()), float((values > high).mean())
 
 
-def before_after_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
+def before_after(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Return one case per center before and after resampling, in an axial and a coronal plane through the tumour.
-
-    Parameters
-    ----------
-    cases : pandas.DataFrame
-        Table `cases`.
-    phase : str
 
     Returns
     -------
     pandas.DataFrame
-        subject (a caption), image (2-D, HU), mask (2-D), spacing (mm): four rows per center, for
-        `figures.contact_sheet`. The case is the center's one of median size.
+        Four pictures (HU) per center. The case is the center's one of median size.
     """
-    used = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")]
     rows = []
-    for center, own in used.groupby("center", sort=False):
+    for center, own in _used(cases, phase).groupby("center", sort=False):
         case = own.sort_values("volume_mm3").iloc[len(own) // 2].to_dict()
         for words, image, mask in (("scan", "source_image", "source_mask"), ("resampled", "image", "mask")):
             rows += _planes(f"{center}, {words}", read_image(case[image]), read_mask(case[mask]))
     return pd.DataFrame(rows)
+
+
+def _used(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
+    return cases[(cases["phase"] == phase) & (cases["exclusion"] == "")]
 
 
 def _planes(name: str, image: sitk.Image, mask: sitk.Image, margin_mm: float = 12.0) -> list[dict[str, Any]]:
@@ -112,25 +162,29 @@ def _planes(name: str, image: sitk.Image, mask: sitk.Image, margin_mm: float = 1
     x_size, y_size, z_size = image.GetSpacing()
     axial, coronal = (z, *box.slices[1:]), (box.slices[0], y, box.slices[2])
     # rows of a coronal plane run from the feet upwards: turned so that the head is on top
+    turned = {"image": array[coronal][::-1], "mask": inside[coronal][::-1], "spacing": (z_size, x_size)}
     return [
         {"subject": f"{name}, axial", "image": array[axial], "mask": inside[axial], "spacing": (y_size, x_size)},
-        {
-            "subject": f"{name}, coronal",
-            "image": array[coronal][::-1],
-            "mask": inside[coronal][::-1],
-            "spacing": (z_size, x_size),
-        },
+        {"subject": f"{name}, coronal", **turned},
     ]
 
 
-def box_table(study: Study, cases: pd.DataFrame, subject: str, phase: str) -> pd.DataFrame:
-    """Return one patient's largest section with the outline, its bounding box and, where drawn, the rough region's box.
+def boxes(cases: pd.DataFrame, subject: str, phase: str, slices: int | None = None) -> pd.DataFrame:
+    """Return the slices of one patient with the outline, its box and, where drawn, the rough region's box.
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Table `cases`.
+    subject, phase : str
+    slices : int, optional
+        Slices around the largest section that a network looks at; all of the tumour by default. Of many, five are
+        shown.
 
     Returns
     -------
     pandas.DataFrame
-        subject (a caption), image, mask, spacing, outlines (names to 2-D masks), for `figures.contact_sheet`: the
-        slices that the study's network is given (its largest section, or the ones around it).
+        Pictures (HU) with ``outlines`` (names to 2-D masks).
     """
     case = cases[(cases["subject"] == subject) & (cases["phase"] == phase)].iloc[0].to_dict()
     image, mask = read_image(case["image"]), read_mask(case["mask"])
@@ -140,7 +194,7 @@ def box_table(study: Study, cases: pd.DataFrame, subject: str, phase: str) -> pd
         outlines["box of the rough region"] = sitk.GetArrayFromImage(rough_roi_box(read_mask(case["roi_rough"])))
     spacing, top = image.GetSpacing(), largest_slice(mask)
     rows = []
-    for z in network_slices(study, mask):
+    for z in shown_slices(mask, slices):
         words = "largest section" if z == top else f"{(z - top) * spacing[2]:+.0f} mm"
         row = {"subject": words, "image": array[z], "mask": np.zeros_like(inside[z]), "spacing": spacing[1::-1]}
         rows.append(row | {"outlines": {name: volume[z] for name, volume in outlines.items()}})
@@ -153,20 +207,17 @@ def _filled(slices: tuple[slice, slice, slice], shape: tuple[int, ...]) -> npt.N
     return filled
 
 
-def network_slices(study: Study, mask: sitk.Image) -> list[int]:
-    """Return the axial slices (z) of one case that the study's network looks at; five shown where it takes more."""
+def shown_slices(mask: sitk.Image, slices: int | None = None) -> list[int]:
+    """Return up to six of the axial slices (z) around the largest section, or of all that the region has."""
     top, filled = largest_slice(mask), np.flatnonzero(slice_areas(mask))
-    if isinstance(study.deep, Resnet):
-        return slices_around_largest(mask, 3) if study.deep.slices == 3 else [top]
-    if isinstance(study.deep, Cnn3d):
-        first = max(top - study.deep.patch[0] // 2, 0)
-        last = min(first + study.deep.patch[0], mask.GetSize()[2]) - 1
-    else:
-        first, last = int(filled[0]), int(filled[-1])
+    first, last = int(filled[0]), int(filled[-1])
+    if slices is not None:
+        first = max(top - slices // 2, 0)
+        last = min(first + slices, mask.GetSize()[2]) - 1
     return sorted({int(z) for z in np.linspace(first, last, 5)} | {top})[:6]
 
 
-def size_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
+def sizes(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Return the preprocessed size of the tumours of one phase: box (mm), slices, largest section.
 
     Returns
@@ -174,35 +225,100 @@ def size_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
     pandas.DataFrame
         what, n, median, smallest, largest; one row per quantity.
     """
-    used = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")]
     rows = []
-    for case in used.to_dict("records"):
+    for case in _used(cases, phase).to_dict("records"):
         mask = read_mask(case["mask"])
-        extent = np.array(bounding_box(mask).size) * np.array(mask.GetSpacing())
         areas = slice_areas(mask)
+        extent = np.array(bounding_box(mask).size) * np.array(mask.GetSpacing())
         rows.append([*extent, int((areas > 0).sum()), float(areas.max())])
-    names = [
-        "box, left to right (mm)",
-        "box, front to back (mm)",
-        "box, along the body (mm)",
-        "slices, resampled",
-        "largest section (mm²)",
-    ]
-    found = pd.DataFrame(rows, columns=names)
+    boxes = [f"box, {side} (mm)" for side in ("left to right", "front to back", "along the body")]
+    found = pd.DataFrame(rows, columns=[*boxes, "slices, resampled", "largest section (mm²)"])
     summary = found.agg(["median", "min", "max"]).T.set_axis(["median", "smallest", "largest"], axis=1)
     summary.insert(0, "n", len(found))
     return summary.rename_axis("what").reset_index()
 
 
-def area_table(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """Return the area by resampled slice of a small, a middle and a large tumour, for `figures.areas`."""
-    used = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")].sort_values("volume_mm3", kind="stable")
-    picked = sorted({round(share * (len(used) - 1)) for share in (0.1, 0.5, 0.9)})
+def _picked(used: pd.DataFrame, shares: Sequence[float]) -> list[dict[Any, Any]]:
+    """Return a small, a middle and a large tumour: those at some shares of the order by volume."""
+    ordered = used.sort_values("volume_mm3", kind="stable")
+    return ordered.iloc[sorted({round(share * (len(ordered) - 1)) for share in shares})].to_dict("records")
+
+
+def areas(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
+    """Return the area by resampled slice of a small, a middle and a large tumour: subject, position_mm, area_mm2."""
     rows = []
-    for case in used.iloc[picked].to_dict("records"):
+    for case in _picked(_used(cases, phase), (0.1, 0.5, 0.9)):
         mask = read_mask(case["mask"])
-        areas, z = slice_areas(mask), largest_slice(mask)
-        for i in np.flatnonzero(areas):
+        found, z = slice_areas(mask), largest_slice(mask)
+        for i in np.flatnonzero(found):
             position = float(i - z) * mask.GetSpacing()[2]
-            rows.append({"subject": case["subject"], "position_mm": position, "area_mm2": float(areas[i])})
+            rows.append({"subject": case["subject"], "position_mm": position, "area_mm2": float(found[i])})
+    return pd.DataFrame(rows)
+
+
+def patch_shares(cases: pd.DataFrame, fields: Sequence[Voxels], n_jobs: int = 1) -> pd.DataFrame:
+    """Return how much of the tumours patches of some sizes hold, whichever way they are sampled.
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Table `cases`.
+    fields : sequence of (slices, rows, columns)
+        Voxels of the image that a patch covers; the same size twice counts once.
+    n_jobs : int
+        Cases at once.
+
+    Returns
+    -------
+    pandas.DataFrame
+        patch (its size as text), n, median, smallest (share inside, 0 to 1), whole, below_half (numbers of tumours
+        that lie wholly, or to less than a half, inside).
+    """
+    items = [(row["mask"], list(dict.fromkeys(fields))) for row in cases[cases["exclusion"] == ""].to_dict("records")]
+    found = map_cases(_shares, items, n_jobs=n_jobs, progress=False)
+    shares = pd.DataFrame([row for rows in found for row in rows], columns=["patch", "share"])
+    grouped = shares.groupby("patch", sort=False)["share"]
+    table = grouped.agg(n="size", median="median", smallest="min", whole=lambda s: int((s >= 1).sum()))
+    return table.assign(below_half=grouped.agg(lambda s: int((s < 0.5).sum()))).reset_index()
+
+
+def _shares(item: tuple[str, list[Voxels]]) -> list[dict[str, Any]]:
+    path, fields = item
+    drawn = read_mask(path)
+    mask = sitk.GetArrayFromImage(drawn)[bounding_box(drawn).slices]  # what is cut off is outside the tumour
+    shares = [tumour_patch(mask, mask, sampling="segmentation", shape=field).share_inside for field in fields]
+    return [{"patch": " × ".join(map(str, f)), "share": share} for f, share in zip(fields, shares, strict=True)]
+
+
+def sampled(
+    cases: pd.DataFrame, patch: Voxels, field: Voxels, sampling: Sequence[Sampling], view: tuple[float, float]
+) -> pd.DataFrame:
+    """Return the same slices of a small, a middle and a large tumour, sampled both ways.
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Table `cases`.
+    patch, field : (slices, rows, columns)
+        Voxels of the patch, and of the image that it covers.
+    sampling : sequence of {"segmentation", "box"}
+        Background 0, background kept.
+    view : (level, width)
+        Window in HU.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Pictures (0 to 1): for each tumour the middle slice and the one a third of the patch above it.
+    """
+    rows = []
+    for case in _picked(cases[cases["exclusion"] == ""], (0.1, 0.5, 0.95)):
+        volume = window(sitk.GetArrayFromImage(read_image(case["image"])), *view)
+        mask = sitk.GetArrayFromImage(read_mask(case["mask"]))
+        cut = {way: tumour_patch(volume, mask, sampling=way, shape=patch, field=field) for way in sampling}
+        for z in (patch[0] // 2, patch[0] // 2 + patch[0] // 3):
+            for way, part in cut.items():
+                caption = f"{case['max_axial_diameter_mm']:.0f} mm, {way}, slice {z + 1}"
+                row = {"subject": caption, "image": part.image[z], "mask": part.mask[z].astype(int)}
+                rows.append(row | {"spacing": (1.0, 1.0)})
     return pd.DataFrame(rows)

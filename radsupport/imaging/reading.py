@@ -1,17 +1,16 @@
-"""Read images and masks, refusing files that ITK would read without complaint into wrong voxels.
+"""Read images and masks on one grid, refusing files that ITK would read without complaint into wrong voxels.
 
-Geometry, preprocessing and regions of CT images.
-
-Read NIfTI bytes with the checks that ITK leaves out.
-
-ITK reads a truncated gzip stream without an error and fills the rest with whatever is in memory, turns NaN
-and infinite voxels into zero, and takes a spacing of zero for 1 mm. Each of these would end as a plausible
-feature value, so the bytes are looked at first.
+ITK reads a truncated gzip stream without an error and fills the rest with whatever is in memory, turns NaN and
+infinite voxels into zero, and takes a spacing of zero for 1 mm. Each of these would end as a plausible feature value,
+so the bytes are looked at first. Image and mask have to describe the same piece of space: what is only written
+differently is repaired, the rest refused.
 """
 
 from __future__ import annotations
 
+import itertools
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -19,9 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from radsupport.errors import InputError, MaskError, Problem
+from radsupport.errors import GeometryError, InputError, MaskError, Problem
 from radsupport.wording import counted
 
+ROUNDING_VOXELS = 0.05
+"""Largest displacement of a corner, in voxels, that still counts as a rounded header."""
+LABEL_TOLERANCE = 1e-3
 _HEADER_BYTES = 348
 _MAGIC = (b"n+1\0", b"ni1\0")
 
@@ -110,9 +112,6 @@ def _rescaled(header: nib.Nifti1Header) -> bool:
     return not (unused or (slope == 1 and intercept == 0))
 
 
-LABEL_TOLERANCE = 1e-3
-
-
 def read_image(path: str | Path) -> sitk.Image:
     """Read a 3-D image with finite voxels.
 
@@ -133,7 +132,26 @@ def read_image(path: str | Path) -> sitk.Image:
         No such file, not an image, gzip stream truncated or damaged, not 3-D, several components, spacing
         zero or negative, axes that are not orthogonal, NaN or infinite voxels.
     """
-    return _read(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise refused(path, "there is no such file", "an image file", "correct the path or fetch the file")
+    stored = parse_nifti(read_bytes(path), path) if path.name.endswith((".nii", ".nii.gz")) else None
+    if stored is not None:
+        _refuse_non_finite(stored[0], path)
+    try:
+        image = sitk.ReadImage(str(path)) if stored is None or stored[1] else _with_geometry(stored[0], path)
+    except RuntimeError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise refused(path, f"it can not be read ({why})", "a 3-D image", "export it again") from error
+    if image.GetDimension() != 3:
+        size = " x ".join(str(n) for n in image.GetSize())
+        raise refused(path, f"it has {image.GetDimension()} dimensions ({size})", "3", "split it into 3-D volumes")
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        components = image.GetNumberOfComponentsPerPixel()
+        raise refused(path, f"each voxel has {components} components", "1", "export the grey values")
+    if stored is None or stored[1]:
+        _refuse_non_finite(sitk.GetArrayViewFromImage(image), path)
+    return image
 
 
 def read_label_map(path: str | Path) -> sitk.Image:
@@ -198,6 +216,12 @@ def read_mask(path: str | Path, label: int | None = None) -> sitk.Image:
     return select_label(read_label_map(path), label, str(path))
 
 
+def read_pair(image: str | Path, mask: str | Path, label: int | None = None) -> tuple[sitk.Image, GeometryReport]:
+    """Read an image and one region of it, put on the image's grid; see `read_image`, `read_mask`, `check_geometry`."""
+    volume = read_image(image)
+    return volume, check_geometry(volume, read_mask(mask, label), str(mask))
+
+
 def select_label(labels: sitk.Image, label: int | None = None, name: str = "mask") -> sitk.Image:
     """Return one label of a label map as a UInt8 mask of 0 and 1; see `read_mask`."""
     array = sitk.GetArrayViewFromImage(labels)
@@ -224,29 +248,6 @@ def like(array: npt.NDArray, reference: sitk.Image) -> sitk.Image:
     return image
 
 
-def _read(path: Path) -> sitk.Image:
-    """Read any file as a scalar 3-D image with finite voxels, or say why it is none."""
-    if not path.is_file():
-        raise refused(path, "there is no such file", "an image file", "correct the path or fetch the file")
-    stored = parse_nifti(read_bytes(path), path) if path.name.endswith((".nii", ".nii.gz")) else None
-    if stored is not None:
-        _refuse_non_finite(stored[0], path)
-    try:
-        image = sitk.ReadImage(str(path)) if stored is None or stored[1] else _with_geometry(stored[0], path)
-    except RuntimeError as error:
-        why = str(error).strip().splitlines()[-1]
-        raise refused(path, f"it can not be read ({why})", "a 3-D image", "export it again") from error
-    if image.GetDimension() != 3:
-        size = " x ".join(str(n) for n in image.GetSize())
-        raise refused(path, f"it has {image.GetDimension()} dimensions ({size})", "3", "split it into 3-D volumes")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        components = image.GetNumberOfComponentsPerPixel()
-        raise refused(path, f"each voxel has {components} components", "1", "export the grey values")
-    if stored is None or stored[1]:
-        _refuse_non_finite(sitk.GetArrayViewFromImage(image), path)
-    return image
-
-
 def _with_geometry(voxels: npt.NDArray, path: Path) -> sitk.Image:
     """Return voxels as an image with the geometry that ITK reads from the file's header."""
     reader = sitk.ImageFileReader()
@@ -268,3 +269,128 @@ def _refuse_non_finite(array: npt.NDArray, path: Path) -> None:
         raise refused(
             path, f"NaN or infinite HU in {counted(bad, 'voxel')}", "finite values", "fill or mend them first"
         )
+
+
+@dataclass(frozen=True)
+class GeometryReport:
+    """What was found and done.
+
+    Attributes
+    ----------
+    mask : SimpleITK.Image
+        The mask on the image's grid.
+    action : {"none", "rounding", "regridded"}
+        Nothing to do; the image's header was copied onto the mask; the mask's voxels were moved to the
+        image's grid without interpolation (flipped or permuted axes, or a cropped mask).
+    displacement_voxels : float
+        Largest displacement between the two grids before the repair.
+    problems : tuple of Problem
+        What was repaired, in words; empty where nothing was.
+    """
+
+    mask: sitk.Image
+    action: str
+    displacement_voxels: float
+    problems: tuple[Problem, ...] = ()
+
+
+def check_geometry(image: sitk.Image, mask: sitk.Image, name: str = "") -> GeometryReport:
+    """Put a mask on the image's grid, or refuse.
+
+    Parameters
+    ----------
+    image, mask : SimpleITK.Image
+        Three-dimensional; the mask may hold any labels.
+    name : str
+        File or case, for messages.
+
+    Returns
+    -------
+    GeometryReport
+
+    Raises
+    ------
+    GeometryError
+        The grids really differ (no voxel of the mask falls on the centre of a voxel of the image), or
+        part of the region lies outside the image.
+
+    Notes
+    -----
+    Policies: *rounding* (same size, every corner within `ROUNDING_VOXELS`): the image's header is copied;
+    *flip* (axes mirrored, permuted, or the mask cropped, every voxel centre still on a voxel centre): voxels
+    are moved exactly; *real difference*: refused, as an interpolated mask would be another mask.
+    """
+    relation, offset = _index_relation(image, mask)
+    same_size = image.GetSize() == mask.GetSize()
+    shift = _corner_displacement(relation, offset, mask.GetSize())
+    if same_size and shift == 0:
+        return GeometryReport(mask, "none", 0.0)
+    if same_size and shift <= ROUNDING_VOXELS:
+        repaired = like(sitk.GetArrayFromImage(mask), image)
+        what = f"headers differ by up to {shift:.2g} voxel: rounding"
+        return GeometryReport(repaired, "rounding", shift, (Problem(what, remedy="image header copied", file=name),))
+    lattice = _lattice_offset(relation, offset, mask.GetSize())
+    if lattice is None:
+        raise GeometryError("Image and mask differ in space.", [_difference(image, mask, shift, name)])
+    repaired = _regrid(image, mask, np.rint(relation).astype(int), lattice, name)
+    what = "axes flipped, permuted or mask cropped; every voxel centre coincides"
+    return GeometryReport(repaired, "regridded", shift, (Problem(what, remedy="voxels moved exactly", file=name),))
+
+
+def _index_relation(image: sitk.Image, mask: sitk.Image) -> tuple[npt.NDArray, npt.NDArray]:
+    """Return matrix and offset that take a voxel index (x, y, z) of the mask to one of the image."""
+    to_world = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
+    from_mask = np.reshape(mask.GetDirection(), (3, 3)) * np.asarray(mask.GetSpacing())
+    step = np.asarray(mask.GetOrigin()) - np.asarray(image.GetOrigin())
+    if np.array_equal(to_world, from_mask):
+        return np.eye(3), np.linalg.solve(to_world, step)
+    return np.linalg.solve(to_world, from_mask), np.linalg.solve(to_world, step)
+
+
+def _corner_displacement(relation: npt.NDArray, offset: npt.NDArray, size: tuple[int, ...]) -> float:
+    """Return how far the corners of the mask lie from the same index of the image, in voxels."""
+    corners = _corners(size)
+    return float(np.abs(corners @ relation.T + offset - corners).max())
+
+
+def _corners(size: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Return the indices (x, y, z) of the eight corner voxels."""
+    return np.array(list(itertools.product(*[(0, n - 1) for n in size])), float)
+
+
+def _lattice_offset(relation: npt.NDArray, offset: npt.NDArray, size: tuple[int, ...]) -> npt.NDArray | None:
+    """Return the whole-number offset of a signed permutation of axes, None where voxel centres do not coincide."""
+    exact = np.rint(relation)
+    if any((np.abs(exact).sum(axis=axis) != 1).any() for axis in (0, 1)):
+        return None
+    corners = _corners(size)
+    there = corners @ relation.T + offset
+    whole = np.rint(there[0] - corners[0] @ exact.T)
+    off = np.abs(there - (corners @ exact.T + whole)).max()
+    return whole.astype(int) if off <= ROUNDING_VOXELS else None
+
+
+def _regrid(image: sitk.Image, mask: sitk.Image, turn: npt.NDArray, offset: npt.NDArray, name: str) -> sitk.Image:
+    """Move the labelled voxels of the mask to the image's grid."""
+    array = sitk.GetArrayViewFromImage(mask)
+    here = np.argwhere(array)
+    there = here[:, ::-1] @ turn.T + offset
+    outside = ((there < 0) | (there >= np.asarray(image.GetSize()))).any(axis=1)
+    if outside.any():
+        what = f"{int(outside.sum())} of {len(here)} voxels of the region lie outside the image"
+        raise GeometryError("The mask does not fit the image.", [Problem(what, remedy="pair them anew", file=name)])
+    moved = np.zeros(image.GetSize()[::-1], array.dtype)
+    moved[tuple(there[:, ::-1].T)] = array[tuple(here.T)]
+    return like(moved, image)
+
+
+def _difference(image: sitk.Image, mask: sitk.Image, shift: float, name: str) -> Problem:
+    """Say in numbers how two grids differ."""
+    parts = []
+    for what in ("Size", "Spacing", "Origin", "Direction"):
+        ours, theirs = getattr(image, f"Get{what}")(), getattr(mask, f"Get{what}")()
+        if not np.allclose(ours, theirs, atol=1e-6):
+            shown = [" ".join(f"{value:g}" for value in values) for values in (ours, theirs)]
+            parts.append(f"{what.lower()}: image {shown[0]}, mask {shown[1]}")
+    what = f"corners are up to {shift:.3g} voxels apart ({'; '.join(parts)})"
+    return Problem(what, "the mask on the image's grid", "export the mask in the image's geometry", name)

@@ -1,9 +1,4 @@
-"""Boxes and slices around a region: what the networks see, and how a less careful reader would have drawn it.
-
-The region that is measured: the reader's outline, or a rough, moved or enlarged one in its place.
-
-Largest diameters of a region, exact and fast: over the hull of the surface mesh, not over all pairs.
-"""
+"""Regions: boxes, slices and diameters, and the rough, moved or enlarged one in the place of a careful outline."""
 
 from __future__ import annotations
 
@@ -23,6 +18,9 @@ from scipy.spatial.distance import pdist
 from radsupport.errors import InputError, MaskError, RadsupportError
 from radsupport.imaging.reading import like, read_mask
 from radsupport.settings.features import Roi
+
+_ALL_PAIRS = 64
+"""Points up to which all pairs are compared without a hull."""
 
 
 @dataclass(frozen=True)
@@ -115,21 +113,6 @@ def largest_slice(mask: sitk.Image) -> int:
         raise MaskError("The mask is empty: it has no largest slice.")
     ties = np.flatnonzero(areas == areas.max())
     return int(ties[(len(ties) - 1) // 2])
-
-
-def slices_around_largest(mask: sitk.Image, n: int) -> list[int]:
-    """Return `n` consecutive axial slices centred on the largest one, moved as a block to stay in the image.
-
-    Raises
-    ------
-    InputError
-        The image has fewer than `n` slices.
-    """
-    depth = mask.GetSize()[2]
-    if not 1 <= n <= depth:
-        raise InputError(f"{n} slices were asked for; the image has {depth}.")
-    first = min(max(largest_slice(mask) - n // 2, 0), depth - n)
-    return list(range(first, first + n))
 
 
 def rough_roi_box(rough: sitk.Image) -> sitk.Image:
@@ -275,9 +258,6 @@ def _written(spec: Roi, case: dict[Any, Any], folder: Path) -> str | None:
     return str(path)
 
 
-_ALL_PAIRS = 64
-
-
 def mesh_vertices(mask: npt.NDArray) -> npt.NDArray[np.float64]:
     """Return the vertices of pyradiomics' surface mesh: the midpoints between a voxel inside and one outside.
 
@@ -322,10 +302,8 @@ def maximum_diameters(mask: npt.NDArray, spacing: npt.ArrayLike) -> dict[str, fl
     """
     vertices = mesh_vertices(mask)
     scale = np.asarray(spacing, float)
-    names = {"slice": 0, "column": 1, "row": 2}
-    diameters = {name: _largest_in_planes(vertices, scale, axis) for name, axis in names.items()}
-    diameters["3d"] = _largest(vertices, scale)
-    return diameters
+    planes = {name: _largest_in_planes(vertices, scale, axis) for axis, name in enumerate(("slice", "column", "row"))}
+    return planes | {"3d": _largest(vertices, scale)}
 
 
 def _largest_in_planes(vertices: npt.NDArray, scale: npt.NDArray, axis: int) -> float:

@@ -11,7 +11,8 @@ import pandas as pd
 import SimpleITK as sitk
 
 from radsupport.errors import InputError
-from radsupport.imaging.patches import BoolArray, Float32Array, make_inputs, window
+from radsupport.imaging.patches import BoolArray, Float32Array, make_inputs
+from radsupport.imaging.preprocessing import window
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.settings.features import Window
 from radsupport.settings.study import Study

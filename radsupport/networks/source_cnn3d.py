@@ -101,7 +101,7 @@ def case_patches(
 ) -> tuple[dict[str, Patch], pd.DataFrame]:
     """Cut each subject's patch, by the outline of one reader; subject, phase, reason of those who have none."""
     spec = spec_of(study)
-    field = covered_voxels(study, spec)
+    field = covered_voxels(spec.patch, spec.field_mm, study.preprocessing.spacing_mm)
 
     def make(volume: Volume) -> Patch:
         return tumour_patch(volume.image, volume.mask, sampling=sampling, shape=spec.patch, field=field)

@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from radsupport.errors import InputError
 from radsupport.files import written_whole
-from radsupport.imaging.patches import SliceStack, cuboid_slices, join_stacks, make_inputs, window
+from radsupport.imaging.patches import SliceStack, cuboid_slices, join_stacks, make_inputs
+from radsupport.imaging.preprocessing import window
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.imaging.regions import region
 from radsupport.networks.inputs import model_phases, predicted_subjects, reasons_of, twice_read

@@ -12,8 +12,7 @@ import SimpleITK as sitk
 from radiomics import imageoperations
 
 from radsupport.errors import MaskError
-from radsupport.imaging.geometry import check_geometry
-from radsupport.imaging.reading import read_image, read_mask
+from radsupport.imaging.reading import check_geometry, read_image, read_mask
 from radsupport.imaging.regions import Box, bounding_box, crop
 from radsupport.radiomics.classes import class_values
 from radsupport.radiomics.filters import (

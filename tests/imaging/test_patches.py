@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from radsupport.errors import GeometryError, InputError, MaskError
 from radsupport.imaging.patches import (
+    covered_voxels,
     crop_centred,
     cuboid_slices,
     fit_planes,
@@ -20,8 +21,8 @@ from radsupport.imaging.patches import (
     tumour_box,
     tumour_channels,
     tumour_patch,
-    window,
 )
+from radsupport.imaging.preprocessing import window
 
 
 def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: float) -> np.ndarray:
@@ -178,3 +179,8 @@ def test_a_failed_case_is_logged_and_the_others_go_on(scan: tuple[np.ndarray, np
     expected = pd.DataFrame({"subject": ["A", "B", "C"], "failed": [False, True, False]})
     pd.testing.assert_frame_equal(log[["subject", "failed"]], expected)
     assert "empty" in log.loc[1, "reason"]
+
+
+def test_a_field_in_mm_becomes_voxels_axis_by_axis() -> None:
+    assert covered_voxels((10, 48, 48), None, (1.0, 1.0, 1.0)) == (10, 48, 48)
+    assert covered_voxels((10, 48, 48), (10, 150, 120), (1.0, 1.5, 2.0)) == (5, 100, 120)

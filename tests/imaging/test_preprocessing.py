@@ -1,25 +1,22 @@
-"""Resampling, windowing, noise, and one case through chapter 02."""
+"""Resampling, windowing, noise, one case through chapter 02, and preprocessing again only what changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 
 from radsupport.errors import InputError
-from radsupport.imaging.preprocessing import noise_hu, preprocess_case, resample, window
+from radsupport.imaging import preprocessing
+from radsupport.imaging.preprocessing import Settings, noise_hu, preprocess, preprocess_case, resample, window
 from radsupport.imaging.reading import like, read_image, read_mask
 
-
-@dataclass(frozen=True)
-class Settings:
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    interpolation: Literal["linear", "cubic"] = "cubic"
-    margin_mm: float | tuple[float, float, float] = 5.0
+DEFAULT = Settings((1.0, 1.0, 1.0), "cubic", 5.0)
 
 
 def image_of(array: np.ndarray, spacing: tuple[float, ...]) -> sitk.Image:
@@ -130,7 +127,7 @@ def test_a_case_is_resampled_cut_and_described(tmp_path: Path) -> None:
     mask = drawn_box(slice(4, 10), slice(20, 40), slice(20, 40))
     second = drawn_box(slice(4, 10), slice(18, 38), slice(20, 40))
     case = case_files(tmp_path / "in", mask=mask, mask_reader2=second)
-    row = preprocess_case(case, Settings(), tmp_path / "out")
+    row = preprocess_case(case, tmp_path / "out", DEFAULT)
     assert row["exclusion"] == ""
     assert (row["subject"], row["phase"], row["center"]) == ("p01", "venous", "A")
     assert row["source_image"] == case["image"]
@@ -147,15 +144,16 @@ def test_a_case_is_resampled_cut_and_described(tmp_path: Path) -> None:
 
 def test_the_margin_may_differ_between_axes(tmp_path: Path) -> None:
     case = case_files(tmp_path / "in", mask=drawn_box(slice(4, 10), slice(20, 40), slice(20, 40)))
-    even = preprocess_case(case, Settings(), tmp_path / "even")
-    wide = preprocess_case(case, Settings(margin_mm=(9.0, 7.0, 5.0)), tmp_path / "wide")
+    even = preprocess_case(case, tmp_path / "even", DEFAULT)
+    wide = preprocess_case(case, tmp_path / "wide", DEFAULT._replace(margin_mm=(9.0, 7.0, 5.0)))
     sizes = [np.array(read_image(row["image"]).GetSize()) for row in (even, wide)]
     assert (sizes[1] - sizes[0]).tolist() == [8, 4, 0]
 
 
 def test_cropping_first_gives_the_voxels_of_the_whole_image_resampled(tmp_path: Path) -> None:
     mask = drawn_box(slice(6, 9), slice(28, 33), slice(28, 33))
-    row = preprocess_case(case_files(tmp_path / "in", mask=mask), Settings((0.8, 0.8, 1.0)), tmp_path / "out")
+    fine = DEFAULT._replace(spacing_mm=(0.8, 0.8, 1.0))
+    row = preprocess_case(case_files(tmp_path / "in", mask=mask), tmp_path / "out", fine)
     small = read_image(row["image"])
     whole = resample(read_image(row["source_image"]), (0.8, 0.8, 1.0), "cubic")
     start = whole.TransformPhysicalPointToContinuousIndex(small.GetOrigin())
@@ -180,7 +178,7 @@ def test_a_bad_case_gives_a_row_with_its_reason(tmp_path: Path, fault: str) -> N
         sitk.WriteImage(image_of(np.ones((16, 60, 60), np.uint8), (0.9, 0.8, 2.0)), case["mask"])
     else:
         Path(case["image"]).write_text("no image")
-    row = preprocess_case(case, Settings(), tmp_path / "out")
+    row = preprocess_case(case, tmp_path / "out", DEFAULT)
     words = {"missing": "no such file", "geometry": "differ", "text": "not compressed"}
     assert words.get(fault, fault) in row["exclusion"]
     assert row["image"] is None
@@ -190,7 +188,7 @@ def test_a_bad_case_gives_a_row_with_its_reason(tmp_path: Path, fault: str) -> N
 
 def test_a_single_voxel_is_described_but_not_used(tmp_path: Path) -> None:
     case = case_files(tmp_path / "in", mask=drawn_box(slice(4, 5), slice(20, 21), slice(20, 21)))
-    row = preprocess_case(case, Settings(), tmp_path / "out")
+    row = preprocess_case(case, tmp_path / "out", DEFAULT)
     assert "single voxel" in row["exclusion"]
     assert (row["voxels"], row["image"], row["mask"]) == (1, None, None)
 
@@ -199,7 +197,106 @@ def test_repairs_are_reported(tmp_path: Path) -> None:
     case = case_files(tmp_path / "in", mask=drawn_box(slice(4, 10), slice(20, 40), slice(20, 40)))
     flipped = sitk.Flip(sitk.ReadImage(case["mask"]), [True, False, False])
     sitk.WriteImage(flipped, case["mask"])
-    row = preprocess_case(case, Settings(), tmp_path / "out")
+    row = preprocess_case(case, tmp_path / "out", DEFAULT)
     assert "flipped" in row["geometry"]
     assert row["exclusion"] == ""
     assert row["hu_mean"] == pytest.approx(110, abs=3)
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> pd.DataFrame:
+    rng, found = np.random.default_rng(0), []
+    for subject in ("a", "b"):
+        case: dict[str, Any] = {"subject": subject, "phase": "venous", "center": "X", "mask_reader2": ""}
+        mask = np.zeros((8, 20, 20), np.uint8)
+        mask[2:6, 6:14, 6:14] = 1
+        for role, array in (("image", rng.normal(50, 10, mask.shape).astype(np.int16)), ("mask", mask)):
+            image = sitk.GetImageFromArray(array)
+            image.SetSpacing((1.0, 1.0, 2.0))
+            case[role] = str(tmp_path / f"{subject}_{role}.nii.gz")
+            sitk.WriteImage(image, case[role])
+        found.append(case)
+    return pd.DataFrame(found)
+
+
+def prepared(cases: pd.DataFrame, out: Path, **changes: Any) -> pd.DataFrame:
+    return preprocess(cases, out, **{"interpolation": "linear", "margin_mm": 3.0, "progress": False} | changes)
+
+
+def test_a_second_run_reuses_every_case_and_gives_the_same_rows(cases: pd.DataFrame, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = prepared(cases, out)
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*.nii.gz")}
+    again = prepared(cases, out)
+    assert (first.attrs["reused"], again.attrs["reused"]) == (0, 2)
+    pd.testing.assert_frame_equal(first, again)
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.nii.gz")} == written
+    assert not list(out.rglob("*partial*"))
+
+
+@pytest.mark.parametrize("change", ["image", "settings", "version", "output gone", "output cut", "record damaged"])
+def test_what_changed_is_done_again(
+    cases: pd.DataFrame, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, margin = tmp_path / "out", 3.0
+    first = prepared(cases, out)
+    target, record = Path(first["image"][0]), out / ".cases" / "a_venous.json"
+    if change == "image":
+        image = sitk.ReadImage(cases["image"][0])
+        sitk.WriteImage(image + 100, cases["image"][0])
+    elif change == "settings":
+        margin = 4.0
+    elif change == "version":
+        monkeypatch.setattr(preprocessing, "PREPROCESSING_VERSION", 10**6)
+    elif change == "output gone":
+        target.unlink()
+    elif change == "output cut":
+        target.write_bytes(target.read_bytes()[:100])
+    else:
+        record.write_text("{")
+    again = prepared(cases, out, margin_mm=margin)
+    assert again.attrs["reused"] == (0 if change in ("settings", "version") else 1)
+    assert sitk.ReadImage(str(target)).GetSize()[0] > 0
+    gain = again["hu_mean"][0] - first["hu_mean"][0]
+    assert gain == pytest.approx(100 if change == "image" else 0)
+
+
+def test_a_bad_case_is_remembered_with_its_reason_but_a_missing_file_is_tried_again(
+    cases: pd.DataFrame, tmp_path: Path
+) -> None:
+    Path(cases["mask"][0]).write_text("no mask")
+    Path(cases["mask"][1]).unlink()
+    out = tmp_path / "out"
+    first = prepared(cases, out)
+    again = prepared(cases, out)
+    assert again.attrs["reused"] == 1
+    pd.testing.assert_frame_equal(first, again)
+    assert again["exclusion"].ne("").all()
+    assert again["image"][0] is None
+
+
+def test_the_record_holds_numbers_and_names_only(cases: pd.DataFrame, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepared(cases.head(1), out)
+    kept = json.loads((out / ".cases" / "a_venous.json").read_text())
+    assert kept["files"] == {"image": "a_venous_image.nii.gz", "mask": "a_venous_mask.nii.gz"}
+    assert str(tmp_path) not in json.dumps(kept)
+
+
+def test_other_columns_follow_the_manifest_of_today(cases: pd.DataFrame, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepared(cases, out)
+    again = prepared(cases.assign(center="Y"), out)
+    assert again.attrs["reused"] == 2
+    assert set(again["center"]) == {"Y"}
+
+
+def test_a_case_with_a_reason_is_left_alone_and_stands_last(cases: pd.DataFrame, tmp_path: Path) -> None:
+    given = cases.assign(exclusion=["no image in the manifest", ""], image=["", cases["image"][1]])
+    table = prepared(given, tmp_path / "out")
+    assert table["subject"].tolist() == ["b", "a"]
+    assert table["exclusion"].tolist() == ["", "no image in the manifest"]
+    assert table["image"][1] is None
+    again = prepared(given, tmp_path / "out")
+    assert again.attrs["reused"] == 1
+    pd.testing.assert_frame_equal(table, again)

@@ -1,8 +1,9 @@
-"""Files that ITK would read in silence into wrong voxels."""
+"""Files that ITK would read in silence into wrong voxels; image and mask repaired or refused where they differ."""
 
 from __future__ import annotations
 
 import gzip
+import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from radsupport.errors import InputError, MaskError
-from radsupport.imaging.reading import read_image, read_label_map, read_mask
+from radsupport.errors import GeometryError, InputError, MaskError
+from radsupport.imaging.reading import check_geometry, read_image, read_label_map, read_mask, read_pair
 
 Patch = Callable[[bytearray], None]
 
@@ -182,3 +183,102 @@ def test_labels_that_are_off_by_rounding_are_labels(tmp_path: Path) -> None:
     drawn = np.zeros((4, 4, 4), np.float32)
     drawn[1, 1, 1], drawn[2, 2, 2] = 0.9999, 2.0001
     assert sorted(np.unique(sitk.GetArrayFromImage(read_label_map(save(drawn, tmp_path / "m.nii.gz"))))) == [0, 1, 2]
+
+
+def image_of(array: np.ndarray, spacing: tuple[float, ...] = (0.8, 0.8, 2.5)) -> sitk.Image:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing)
+    image.SetOrigin((-120.5, 33.25, 700.0))
+    return image
+
+
+@pytest.fixture
+def image() -> sitk.Image:
+    return image_of(np.random.default_rng(1).normal(40, 10, (14, 18, 16)).astype(np.float32))
+
+
+@pytest.fixture
+def mask() -> sitk.Image:
+    drawn = np.zeros((14, 18, 16), np.uint8)
+    drawn[4:9, 3:10, 5:12] = 1
+    drawn[4, 3, 5] = 0
+    return image_of(drawn)
+
+
+def same(a: sitk.Image, b: sitk.Image) -> bool:
+    return bool((sitk.GetArrayFromImage(a) == sitk.GetArrayFromImage(b)).all())
+
+
+def test_equal_geometry_is_left_alone(image: sitk.Image, mask: sitk.Image) -> None:
+    report = check_geometry(image, mask)
+    assert (report.action, report.problems) == ("none", ())
+    assert same(report.mask, mask)
+
+
+def test_a_rounded_header_is_replaced_by_the_images(image: sitk.Image, mask: sitk.Image) -> None:
+    rounded = sitk.Image(mask)
+    rounded.SetOrigin((-120.501, 33.249, 700.0))
+    rounded.SetSpacing((0.8001, 0.8, 2.5))
+    report = check_geometry(image, rounded)
+    assert report.action == "rounding"
+    assert report.mask.GetOrigin() == image.GetOrigin()
+    assert report.mask.GetSpacing() == image.GetSpacing()
+    assert same(report.mask, mask)
+    assert 0 < report.displacement_voxels < 0.05
+
+
+@pytest.mark.parametrize("axes", [c for c in itertools.product((False, True), repeat=3) if any(c)])
+def test_a_flipped_mask_is_put_back_exactly(image: sitk.Image, mask: sitk.Image, axes: tuple[bool, ...]) -> None:
+    report = check_geometry(image, sitk.Flip(mask, axes))
+    assert report.action == "regridded"
+    assert same(report.mask, mask)
+
+
+@pytest.mark.parametrize("order", [o for o in itertools.permutations(range(3)) if o != (0, 1, 2)])
+def test_permuted_axes_are_put_back_exactly(image: sitk.Image, mask: sitk.Image, order: tuple[int, ...]) -> None:
+    report = check_geometry(image, sitk.PermuteAxes(mask, order))
+    assert report.action == "regridded"
+    assert same(report.mask, mask)
+
+
+def test_a_cropped_mask_is_put_back_exactly(image: sitk.Image, mask: sitk.Image) -> None:
+    report = check_geometry(image, mask[4:13, 2:12, 3:10])
+    assert report.action == "regridded"
+    assert same(report.mask, mask)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.SetOrigin((0.0, 0.0, 0.0)),
+        lambda m: m.SetOrigin((-120.1, 33.25, 700.0)),
+        lambda m: m.SetSpacing((0.9, 0.8, 2.5)),
+        lambda m: m.SetDirection((np.cos(0.1), -np.sin(0.1), 0, np.sin(0.1), np.cos(0.1), 0, 0, 0, 1)),
+    ],
+)
+def test_a_real_difference_is_refused(image: sitk.Image, mask: sitk.Image, change: object) -> None:
+    moved = sitk.Image(mask)
+    change(moved)  # type: ignore[operator]
+    with pytest.raises(GeometryError, match=r"voxels apart|outside the image"):
+        check_geometry(image, moved, "case 7")
+
+
+def test_a_mask_outside_the_image_is_refused(image: sitk.Image, mask: sitk.Image) -> None:
+    far = sitk.Image(mask)
+    far.SetOrigin((-120.5 + 0.8 * 100, 33.25, 700.0))
+    with pytest.raises(GeometryError, match="244 of 244"):
+        check_geometry(image, far)
+    partly = sitk.Image(mask)
+    partly.SetOrigin((-120.5 + 0.8 * 8, 33.25, 700.0))
+    with pytest.raises(GeometryError, match="outside the image"):
+        check_geometry(image, partly)
+
+
+def test_image_and_mask_are_read_on_one_grid(image: sitk.Image, mask: sitk.Image, tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("image.nii.gz", "mask.nii.gz")]
+    sitk.WriteImage(image, paths[0])
+    sitk.WriteImage(sitk.Flip(mask, [True, False, False]), paths[1])
+    volume, report = read_pair(*paths)
+    assert report.mask.GetSize() == volume.GetSize()
+    assert report.action == "regridded"
+    assert same(report.mask, mask)

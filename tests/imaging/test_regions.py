@@ -1,28 +1,24 @@
-"""Boxes, slices, rough regions, and what is shown for checking masks."""
+"""Boxes, slices and diameters of regions, rough and changed ones."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import InputError, MaskError
-from radsupport.imaging.masks import contact_sheet_data
 from radsupport.imaging.regions import (
     Box,
     bounding_box,
     crop,
     enlarge_roi,
     largest_slice,
+    maximum_diameters,
     rough_roi_box,
     shift_roi,
     slice_areas,
-    slices_around_largest,
 )
 
 SPACING = (0.5, 1.0, 2.0)
@@ -79,15 +75,8 @@ def test_crop_fills_what_lies_beyond_the_image() -> None:
 def test_slices_and_areas(mask: sitk.Image) -> None:
     assert slice_areas(mask)[4] == 30 * 0.5
     assert largest_slice(mask) == 5
-    assert slices_around_largest(mask, 3) == [4, 5, 6]
-    assert slices_around_largest(mask, 10) == list(range(10))
-    with pytest.raises(InputError, match="11 slices"):
-        slices_around_largest(mask, 11)
     with pytest.raises(MaskError):
         largest_slice(mask * 0)
-    edge = np.zeros((10, 4, 4), np.uint8)
-    edge[9] = 1
-    assert slices_around_largest(image_of(edge), 3) == [7, 8, 9]
 
 
 def test_rough_region_becomes_the_smallest_cuboid_around_its_three_slices() -> None:
@@ -137,15 +126,33 @@ def test_shrinking_to_nothing_is_refused(mask: sitk.Image) -> None:
         enlarge_roi(mask, -20.0)
 
 
-def test_contact_sheet_shows_the_largest_slice_of_usable_cases(mask: sitk.Image, tmp_path: Path) -> None:
-    image = image_of(np.arange(2800, dtype=np.float32).reshape(10, 14, 20))
-    sitk.WriteImage(image, str(tmp_path / "i.nii.gz"))
-    sitk.WriteImage(mask, str(tmp_path / "m.nii.gz"))
-    case = {"subject": "a", "phase": "ct", "image": str(tmp_path / "i.nii.gz"), "mask": str(tmp_path / "m.nii.gz")}
-    table = pd.DataFrame([{**case, "exclusion": ""}, {**case, "subject": "b", "exclusion": "empty", "image": None}])
-    sheet = contact_sheet_data(table, margin_mm=1.0)
-    assert list(sheet["subject"]) == ["a"]
-    row = sheet.iloc[0]
-    assert (row["slice"], row["area_mm2"], row["spacing"]) == (5, 15.0, (1.0, 0.5))
-    np.testing.assert_array_equal(row["image"], sitk.GetArrayFromImage(image)[5, 3:10, 4:14])
-    np.testing.assert_array_equal(row["mask"], sitk.GetArrayFromImage(mask)[5, 3:10, 4:14])
+def all_pairs(mask: np.ndarray, spacing: tuple[float, ...]) -> dict[str, float]:
+    """Largest distances by comparing every pair of points half-way between inside and outside."""
+    padded = np.pad(mask != 0, 1)
+    points = []
+    for axis in range(3):
+        at = np.argwhere(np.diff(padded.astype(int), axis=axis) != 0).astype(float)
+        at[:, axis] += 0.5
+        points.append(at)
+    vertices = np.concatenate(points)
+    square = (((vertices[:, None] - vertices[None]) * np.asarray(spacing)) ** 2).sum(axis=2)
+    found = {"3d": np.sqrt(square.max())}
+    for axis, name in enumerate(("slice", "column", "row")):
+        together = vertices[:, None, axis] == vertices[None, :, axis]
+        found[name] = np.sqrt(square[together].max())
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.tuples(*[st.floats(0.3, 5)] * 3))
+def test_diameters_equal_the_comparison_of_all_pairs(seed: int, spacing: tuple[float, float, float]) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((6, 7, 8)) < rng.uniform(0.02, 0.9)
+    mask[3, 3, 3] = True
+    assert maximum_diameters(mask, spacing) == pytest.approx(all_pairs(mask, spacing), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 20), (1, 1, 60), (18, 18, 1), (1, 1, 1)])
+def test_diameters_of_flat_and_straight_regions(shape: tuple[int, int, int]) -> None:
+    spacing = (2.0, 1.0, 0.5)
+    assert maximum_diameters(np.ones(shape), spacing) == pytest.approx(all_pairs(np.ones(shape), spacing), rel=1e-12)

@@ -204,12 +204,17 @@ def test_patches_are_the_windowed_image_around_the_largest_section(study: Study,
     assert cut[case["subject"]].share_inside == 0.5
 
 
+def covered(study: Study) -> tuple[int, int, int]:
+    spec = spec_of(study)
+    return covered_voxels(spec.patch, spec.field_mm, study.preprocessing.spacing_mm)
+
+
 def test_the_field_is_turned_from_mm_into_voxels_axis_by_axis(study_with: Callable[..., Study]) -> None:
     spacing = {"spacing_mm": (0.5, 2.0, 3.0)}  # x, y, z; the field is given as slices, rows, columns
     study = study_with("cui2022", {**DEEP, "field_mm": [30, 40, 50]}, preprocessing=spacing)
-    assert covered_voxels(study, spec_of(study)) == (10, 20, 100)
+    assert covered(study) == (10, 20, 100)
     whole = study_with("cui2022", {**DEEP, "field_mm": None}, preprocessing=spacing)
-    assert covered_voxels(whole, spec_of(whole)) == tuple(DEEP["patch"])
+    assert covered(whole) == tuple(DEEP["patch"])
 
 
 def test_settings_of_the_study_reach_the_training(study: Study) -> None:

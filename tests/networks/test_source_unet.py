@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from radsupport.book.conclusions.deep_features import curve_caption
 from radsupport.errors import InputError
-from radsupport.imaging.patches import SliceStack, window
+from radsupport.imaging.patches import SliceStack
+from radsupport.imaging.preprocessing import window
 from radsupport.networks import inputs as inputs_deep_unet
 from radsupport.networks import source_unet as deep_unet
 from radsupport.networks.result import DeepResult
