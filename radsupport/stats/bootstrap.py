@@ -1,15 +1,10 @@
-"""Bootstrap resamples as counts, so that a statistic of all resamples is a few matrix products.
+"""Bootstrap resamples as counts: intervals of the AUC, and the optimism of a model that can be refitted.
 
-Optimism of any measure of a model that can be refitted, by the bootstrap (rms::validate).
-
-In every resample the model is refitted; its measure in the resample minus its measure in the original data is the
-optimism, and the mean optimism is taken off the apparent value (Harrell, Regression Modeling Strategies, 2nd ed.,
-section 5.3.5). Own code because no Python library has it.
-
-Bootstrap interval of the AUC, all resamples at once.
-
-Own code because scikit-learn has no bootstrap and scipy.stats.bootstrap calls the statistic on whole resamples:
-counting how often each distinct score is drawn turns an AUC into a cumulative sum, so no resample is sorted.
+Counting how often each patient is drawn makes a statistic of all resamples a few matrix products (and an AUC a
+cumulative sum: no resample is sorted), where scipy.stats.bootstrap calls the statistic on whole resamples. Optimism
+(rms::validate): in every resample the model is refitted; its measure in the resample minus its measure in the original
+data is the optimism, and the mean optimism is taken off the apparent value (Harrell, Regression Modeling Strategies,
+2nd ed., section 5.3.5).
 """
 
 from __future__ import annotations

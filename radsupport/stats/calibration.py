@@ -1,8 +1,7 @@
-"""Calibration curves: grouped or smoothed for a binary outcome, grouped Kaplan-Meier at a horizon.
+"""Calibration of predicted probabilities: curves, intercept and slope, Brier score, ICI, Hosmer-Lemeshow's test.
 
-Calibration in numbers: Hosmer-Lemeshow, recalibration intercept and slope, Brier score, ICI.
-
-Scatterplot smoothers for calibration curves: R's lowess, and loess with a band.
+Curves are grouped or smoothed for a binary outcome (R's lowess, and loess with a band) and grouped Kaplan-Meier at a
+horizon for survival.
 """
 
 from __future__ import annotations

@@ -3,12 +3,9 @@
 A pair is comparable when the one with the shorter time had the event; of an event and a censoring at the same time, the
 event counts as earlier. lifelines and scikit-survival give the same Harrell C, but no standard error, and
 `sksurv.metrics.concordance_index_ipcw` weights by G(T) and drops T = tau where survival::concordance uses G(T-) and
-T <= tau.
-
-Two concordance indices of the same subjects: paired bootstrap, and R's test by the joint infinitesimal jackknife.
-
-A resample is a vector of counts c; with K the matrix of pairs, its numerator is the quadratic form c'Kc, so that all
-resamples are one matrix product. No Python library compares concordance indices.
+T <= tau. Two indices of the same subjects are compared by the paired bootstrap, and by R's test with the joint
+infinitesimal jackknife. A resample is a vector of counts c; with K the matrix of pairs, its numerator is the quadratic
+form c'Kc, so that all resamples are one matrix product.
 """
 
 from __future__ import annotations

@@ -1,19 +1,12 @@
 """Cox proportional-hazards regression as survival::coxph: Efron or Breslow ties, Firth's penalty on request.
 
-lifelines and scikit-survival fit the same coefficients, but with Breslow's baseline only and, in lifelines, to 5e-7;
-the partial likelihood here (`radsupport.stats.cox`) agrees with R to rounding.
+lifelines and scikit-survival fit the same coefficients, but have Breslow's baseline only (lifelines to a relative
+precision of 5e-7, and its curves run straight between event times); here an Efron fit has Efron's baseline and survival
+curves are steps, as in R's survfit.
 
-Predicted survival and residuals of a Cox fit, by R's baseline of the ties method.
-
-lifelines' `predict_survival_function(times=...)` interpolates between event times and, like scikit-survival, has only
-Breslow's baseline; survival curves are steps and Efron fits have Efron's baseline here, as in R's survfit.
-
-Cox's partial likelihood with Efron's or Breslow's ties: value, score, information and baseline hazard at once.
-
-Own code: lifelines stops at a relative precision of 5e-7 and, like scikit-survival, has Breslow's baseline only.
-Everything is a sum over *deaths*, one row each. With the subjects in ascending order of time, the risk set of a death
-is a suffix; under Efron's method the k-th of d tied deaths (k = 0 … d-1) counts each of the d with the weight 1 - k/d
-(Efron 1977; Therneau & Grambsch 2000, section 3.3), under Breslow's with 1.
+The partial likelihood is a sum over *deaths*, one row each. With the subjects in ascending order of time, the risk set
+of a death is a suffix; under Efron's method the k-th of d tied deaths (k = 0 … d-1) counts each of the d with the
+weight 1 - k/d (Efron 1977; Therneau & Grambsch 2000, section 3.3), under Breslow's with 1.
 """
 
 from __future__ import annotations
@@ -185,11 +178,6 @@ class CoxFit(FittedModel):
     wald_p: float
     score_chi2: float
     score_p: float
-
-    @property
-    def hr(self) -> pd.Series:
-        """Hazard ratios by covariate."""
-        return self["hr"]
 
     @cached_property
     def harrell(self) -> Concordance:
@@ -460,30 +448,6 @@ def predict_survival(fit: CoxFit, rows: pd.DataFrame, times: Any) -> pd.DataFram
     survival = np.exp(-hazard)
     survival[:, wanted > fit.data[fit.time].max()] = np.nan
     return pd.DataFrame(survival, index=rows.index, columns=wanted)
-
-
-def _hazard_variance(fit: CoxFit, matrix: FloatArray, time: float) -> FloatArray:
-    """Variance of the cumulative hazard at one time for covariates relative to the means, shape (n,)."""
-    times, events = survival_times(fit.data[fit.time], fit.data[fit.event])
-    sets = risk_sets(times, events, fit.ties)
-    x = (fit.design.transform(fit.data) - fit.means.to_numpy())[sets.order]
-    risk = np.exp(x @ fit.coef.to_numpy())
-    total = at_deaths(sets, risk)
-    mean = at_deaths(sets, risk[:, None] * x) / total[:, None]
-    past = sets.times[sets.group] <= time
-    gradient = matrix * (past / total).sum() - ((past / total)[:, None] * mean).sum(axis=0)
-    spread = np.einsum("ij,jk,ik->i", gradient, fit.covariance.to_numpy(), gradient)
-    return np.exp(2 * matrix @ fit.coef.to_numpy()) * ((past / total**2).sum() + spread)
-
-
-def martingale_residuals(fit: CoxFit) -> pd.Series:
-    """Events minus expected events of each subject (residuals.coxph, type "martingale"), by row of ``fit.data``."""
-    times, events = survival_times(fit.data[fit.time], fit.data[fit.event])
-    sets = risk_sets(times, events, fit.ties)
-    risk = np.exp(fit.linear_predictor(fit.data))[sets.order]
-    expected = np.empty(times.size)
-    expected[sets.order] = risk * subject_weights(sets, 1.0 / at_deaths(sets, risk), times.size)
-    return pd.Series(events - expected, index=fit.data.index, name="martingale")
 
 
 def with_firth(table: pd.DataFrame, covariates: list[str], **options: Any) -> tuple[CoxFit, str]:

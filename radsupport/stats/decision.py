@@ -1,6 +1,7 @@
-"""Decision curves: net benefit of acting on a predicted risk, for a binary and for a survival outcome.
+"""Decision curves: net benefit of acting on a predicted risk, and where it lies above both references.
 
-At which thresholds a decision curve lies above both references: separate stretches, gaps shown, noise left out.
+For a binary outcome and for a survival outcome at a horizon. Stretches of thresholds are separate: gaps are shown,
+noise is left out.
 """
 
 from __future__ import annotations

@@ -8,8 +8,6 @@ Cox and logistic regression share this coding. A covariate is a column name, or 
 Text, categorical and named (``factors=``) columns are factors with treatment coding (R's `contr.treatment`): one 0/1
 column for each level but the reference. The design column of a level is named as in R, the term followed by the level
 (``celltypesmallcell``, ``factor(race)2``); that of a numeric term is named like the term (``age``, ``log(thickness)``).
-
-Reading the covariates of a model: terms, their functions and source columns, factor levels, complete rows.
 """
 
 from __future__ import annotations

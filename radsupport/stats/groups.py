@@ -1,15 +1,9 @@
-"""Two-group tests of many features at once, and the rank and normality tests that R's defaults choose.
+"""Two-group tests of many features at once, the tests that R's defaults choose, and Wilcoxon's signed-rank test.
 
 scipy does the arithmetic, vectorised over features; what differs from R is only which variant scipy takes by default,
-so every variant is named here.
-
-Compare two measurements of the same subjects.
-
-Wilcoxon's signed-rank test of paired differences with the estimate and the interval that belong to it.
-
-scipy gives the P alone. The estimate is that of Hodges and Lehmann, the median of the Walsh averages (the means of all
-pairs of differences, each difference with itself too); the interval holds the shifts that the test does not reject, so
-that it excludes 0 where P < 0.05 and the two can not contradict each other as a bootstrap of the median can.
+so every variant is named here. Of the signed-rank test scipy gives the P alone; here it has the estimate of Hodges and
+Lehmann, the median of the Walsh averages (the means of all pairs of differences, each difference with itself too), and
+the interval of the shifts that the test does not reject, so that it excludes 0 where P < 0.05.
 """
 
 from __future__ import annotations

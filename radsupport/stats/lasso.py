@@ -1,10 +1,9 @@
 """LASSO and elastic net for binary and survival outcomes with glmnet's conventions, and cv.glmnet's choice of penalty.
 
 Objective: -(1/n) log-likelihood + lambda (alpha |b|_1 + (1 - alpha) |b|^2 / 2) on features scaled by their population
-standard deviation; coefficients are on the original scale, the intercept is not penalised, Cox ties are Breslow's. The
-solver (`radsupport.stats.penalised`) is exact where glmnet stops at a tolerance.
-
-Cross-validation of a penalty with given folds, as cv.glmnet.
+standard deviation; coefficients are on the original scale, the intercept is not penalised, Cox ties are Breslow's.
+The solver (`radsupport.stats.penalised`) is exact where glmnet stops at a tolerance. A penalty is cross-validated
+with given folds, as cv.glmnet does.
 """
 
 from __future__ import annotations

@@ -1,35 +1,25 @@
-"""The fitted logistic regression and its likelihood, plain or with Firth's penalty.
+"""Logistic regression as stats::glm(binomial), plain or with Firth's penalty, and tables of odds ratios.
 
-Own Newton iterations (`radsupport.stats.regression.maximise`): plain fits equal statsmodels' Logit to rounding, but
-statsmodels has neither Firth's penalty nor profile likelihood, and reports separated data as a fit.
-
-Profile-likelihood limits of a logistic fit: R's, which are interpolated, and exact ones.
-
-statsmodels has no profile limits for logistic regression.
-
-Logistic regression as stats::glm(binomial): fits, profile limits, and tables of odds ratios.
-
-Own Newton iterations (`radsupport.stats.regression.maximise`): plain fits equal statsmodels' Logit to rounding, but
-statsmodels has neither Firth's penalty nor profile limits, and returns a fit for separated data.
+Own Newton iterations (`radsupport.stats.newton.maximise`): plain fits equal statsmodels' Logit to rounding, but
+statsmodels has no Firth penalty, and returns a fit for separated data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
-from scipy.interpolate import make_interp_spline
+from scipy import special, stats
 
 from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import NotEstimableError
 from radsupport.stats import regression
 from radsupport.stats.design import Covariates, Design, build_design, complete_cases, needed_columns, split_terms
-from radsupport.stats.newton import Evaluate, Optimum, logistic_direction, maximise, refuse_separation, restricted
+from radsupport.stats.newton import Optimum, logistic_direction, maximise, refuse_separation, restricted
 from radsupport.stats.regression import (
     INTERCEPT,
     FittedModel,
@@ -57,11 +47,6 @@ class LogisticFit(FittedModel):
 
     intercept: float
     label: str
-
-    @property
-    def odds_ratio(self) -> pd.Series:
-        """Odds ratios by covariate."""
-        return self["odds_ratio"]
 
     @cached_property
     def concordance(self) -> float:
@@ -182,112 +167,6 @@ def _auc(y: IntArray, score: FloatArray) -> float:
     return float((stats.rankdata(score)[y == 1].sum() - n1 * (n1 + 1) / 2) / (n1 * (y.size - n1)))
 
 
-Profile = Callable[[float], float]
-
-_MAX_STEPS = 9  # of profile.glm on each side
-_FAR = 1e4  # standard errors from the estimate where a flat profile is given up
-
-
-def profile_limits(fit: LogisticFit, level: float | None = None, method: str = "spline") -> pd.DataFrame:
-    """Profile-likelihood limits of all odds ratios, intercept included.
-
-    Twice the drop of the (penalised) log-likelihood, maximised over all other coefficients, is compared with the
-    chi-square quantile.
-
-    Parameters
-    ----------
-    fit : LogisticFit
-    level : float, optional
-        That of the fit by default.
-    method : {"spline", "root"}
-        "spline" equals R's confint.glm: the signed root of the drop is evaluated at steps of a fifth of its range and
-        interpolated, by a spline and then linearly, which moves limits by up to about 1e-3 relative. "root" searches
-        the exact limit.
-
-    Returns
-    -------
-    DataFrame
-        covariate, ci_low, ci_high. With "root", a limit that does not exist (the profile stays flat) is 0 or infinity;
-        with "spline", NaN, as in R.
-    """
-    check_choice(method, "method", ("spline", "root"))
-    wanted = fit.level if level is None else check_level(level)
-    find = _spline_limits if method == "spline" else _root_limits
-    standard_errors = np.sqrt(np.diag(fit.covariance.to_numpy()))
-    rows = []
-    for j, name in enumerate(fit.covariance.index):
-        estimate, scale, root = _signed_root(fit, j)
-        low, high = find(root, estimate, float(standard_errors[j]) * scale, wanted)
-        with np.errstate(over="ignore"):
-            rows.append((name, float(np.exp(low / scale)), float(np.exp(high / scale))))
-    return pd.DataFrame(rows, columns=["covariate", "ci_low", "ci_high"])
-
-
-def _signed_root(fit: LogisticFit, j: int) -> tuple[float, float, Profile]:
-    """Standardised estimate of coefficient `j`, its scale, and the signed root of twice the drop at any value of it."""
-    y, matrix = fit.events(), fit.design.transform(fit.data)
-    mean, sd = standardise(matrix, fit.design.columns)
-    slopes = fit.coef.to_numpy()
-    centre = np.zeros_like(mean) if j == 0 else mean  # the intercept is that at zero, not at the means
-    x = np.column_stack([np.ones(y.size), (matrix - centre) / sd])
-    start = np.concatenate([[fit.intercept + centre @ slopes], slopes * sd])
-    evaluate: Evaluate = partial(likelihood, x, y, fit.penalty)
-    top, free, estimate = evaluate(start)[0], [k for k in range(start.size) if k != j], float(start[j])
-    warm = start.copy()
-
-    def root(value: float) -> float:
-        warm[j] = value
-        best = maximise(restricted(evaluate, warm.copy(), free), warm[free], tolerance=1e-16)
-        if best.converged:
-            warm[free] = best.beta
-        return float(np.sign(value - estimate) * np.sqrt(max(2 * (top - best.value), 0.0)))
-
-    return estimate, 1.0 if j == 0 else float(sd[j - 1]), root
-
-
-def _root_limits(root: Profile, estimate: float, se: float, level: float) -> tuple[float, float]:
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    limits = []
-    for side in (-1.0, 1.0):
-        inner, outer = estimate, estimate + side * se
-        while side * root(outer) < z and abs(outer - estimate) < _FAR * se:
-            inner, outer = outer, outer + 2 * (outer - inner)
-        if side * root(outer) < z:
-            limits.append(side * np.inf)
-        else:
-            limits.append(
-                float(optimize.brentq(lambda value, s=side: root(value) - s * z, inner, outer, xtol=1e-12 * se))
-            )
-    return limits[0], limits[1]
-
-
-def _spline_limits(root: Profile, estimate: float, se: float, level: float) -> tuple[float, float]:
-    """Follow MASS::profile.glm and confint.profile.glm step by step."""
-    furthest = float(np.sqrt(stats.chi2.ppf(1 - (1 - level) / 4, 1)))
-    points = [(estimate, 0.0)]
-    for side in (-1, 1):
-        for step in range(1, _MAX_STEPS + 1):
-            value = estimate + side * step * furthest / 5 * se
-            points.append((value, root(value)))
-            if abs(points[-1][1]) >= furthest:
-                break
-    x, z = np.array(sorted(points)).T
-    grid = np.linspace(x[0], x[-1], 3 * x.size)
-    curve = _fmm_spline(x, z)(grid)
-    order = np.argsort(curve, kind="stable")
-    ends = stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.interp(ends, curve[order], grid[order], left=np.nan, right=np.nan)
-    return float(low), float(high)
-
-
-def _fmm_spline(x: FloatArray, y: FloatArray) -> Callable[[FloatArray], FloatArray]:
-    """Cubic spline whose third derivative at each end is that of the cubic through the last four points (R's "fmm")."""
-    if x.size < 4:
-        raise NotEstimableError("The profile has too few points to interpolate; use method='root'.")
-    ends = [6 * np.polyfit(part[0] - part[0][0], part[1], 3)[0] for part in ((x[:4], y[:4]), (x[-4:], y[-4:]))]
-    return make_interp_spline(x, y, k=3, bc_type=([(3, ends[0])], [(3, ends[1])]))
-
-
 def fit_logistic(
     table: pd.DataFrame,
     label: Any,
@@ -296,7 +175,6 @@ def fit_logistic(
     factors: Sequence[str] = (),
     reference: Mapping[str, Any] | None = None,
     penalty: str = "none",
-    interval: str = "wald",
     level: float = 0.95,
 ) -> LogisticFit:
     """Fit a logistic regression by maximum likelihood (stats::glm, family binomial).
@@ -319,8 +197,6 @@ def fit_logistic(
         Firth's penalty (half log determinant of the information; Firth 1993, Heinze & Schemper 2002) keeps estimates
         finite under separation. The likelihood-ratio test is then the penalised one, as in R's logistf;
         ``log_likelihood`` and ``aic`` are those of the data at the penalised estimates.
-    interval : {"wald", "profile"}
-        Limits in the table: Wald (confint.default) or profile likelihood (confint).
     level : float
 
     Returns
@@ -337,20 +213,13 @@ def fit_logistic(
         without meaning).
     """
     check_choice(penalty, "penalty", ("none", "firth"))
-    check_choice(interval, "interval", ("wald", "profile"))
     check_level(level)
     table, label = with_outcome(table, label, "label")
     terms, columns = needed_columns(table, covariates, [label])
     data = complete_cases(table, columns)
     as_binary(data[label], label)
     design = build_design(data, terms, factors, reference)
-    fit = fit_rows(data, label, design, penalty, level, len(table) - len(data))
-    return replace(fit, table=_with_profile(fit)) if interval == "profile" else fit
-
-
-def _with_profile(fit: LogisticFit) -> pd.DataFrame:
-    limits = profile_limits(fit)
-    return fit.table.assign(ci_low=limits["ci_low"].to_numpy(), ci_high=limits["ci_high"].to_numpy())
+    return fit_rows(data, label, design, penalty, level, len(table) - len(data))
 
 
 def univariable_table(table: pd.DataFrame, label: Any, covariates: Covariates, **options: Any) -> pd.DataFrame:

@@ -83,8 +83,6 @@ class MaximallySelected:
         Maximum of the absolute standardised log-rank statistics.
     p : float
         Corrected for the search (Lausen, Sauerbrei & Schumacher 1994), at most 1.
-    p_lausen92 : float
-        The cruder correction that knows only `min_share` (Lausen & Schumacher 1992).
     p_uncorrected : float
         Ordinary log-rank p at the cut-off; never the one to report.
     n_low, n_high : int
@@ -95,7 +93,6 @@ class MaximallySelected:
     cut_off: float
     statistic: float
     p: float
-    p_lausen92: float
     p_uncorrected: float
     n_low: int
     n_high: int
@@ -142,7 +139,6 @@ def maximally_selected_cutoff(time: Any, event: Any, value: Any, min_share: floa
         cut_off=cut_off,
         statistic=statistic,
         p=p_lausen94(statistic, values.size, sizes),
-        p_lausen92=p_lausen92(statistic, min_share),
         p_uncorrected=log_rank(times, events, high).p,
         n_low=int((~high).sum()),
         n_high=int(high.sum()),
@@ -192,12 +188,3 @@ def p_lausen94(statistic: float, n: int, sizes: IntArray) -> float:
     t = np.sqrt(1 - low * (n - high) / ((n - low) * high))
     extra = np.exp(-(statistic**2) / 2) / np.pi * (t - (statistic**2 / 4 - 1) * t**3 / 6)
     return float(np.clip(2 * stats.norm.sf(statistic) + extra.sum(), 0.0, 1.0))
-
-
-def p_lausen92(statistic: float, min_share: float) -> float:
-    """Asymptotic p of the maximum over the middle 1 - 2 `min_share` of the subjects (Lausen & Schumacher 1992)."""
-    if statistic < 1:
-        return 1.0
-    density = float(stats.norm.pdf(statistic))
-    odds = ((1 - min_share) / min_share) ** 2
-    return min(4 * density / statistic + density * (statistic - 1 / statistic) * float(np.log(odds)), 1.0)

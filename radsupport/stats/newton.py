@@ -1,9 +1,8 @@
-"""Newton's method with step halving for a concave log-likelihood of standardised covariates.
+"""Newton's method with step halving for a concave log-likelihood, and whether that likelihood has a maximum at all.
 
-Does a likelihood have a maximum at all? Separation (logistic) and monotone likelihood (Cox), decided exactly.
-
-A direction of coefficients that never lowers the likelihood and sometimes raises it makes estimates infinite. Whether
-one exists is a linear programme (Albert & Anderson 1984; Konis 2007); it is solved only after a fit looked suspicious.
+A direction of coefficients that never lowers the likelihood and sometimes raises it makes estimates infinite:
+separation (logistic) or monotone likelihood (Cox). Whether one exists is a linear programme (Albert & Anderson 1984;
+Konis 2007); it is solved only after a fit looked suspicious.
 """
 
 from __future__ import annotations

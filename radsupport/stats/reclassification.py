@@ -1,11 +1,8 @@
 """Net reclassification and integrated discrimination improvement of one model over another.
 
-Own code because no kept library has NRI or IDI; values equal Hmisc::improveProb.
-
-Reclassification improvement at a time horizon under censoring: NRI and IDI by inverse-probability weights.
-
-With nobody censored before the horizon the values are those of `radsupport.stats.reclassification.nri_idi`. Own
-code because no Python library has either; Uno et al. 2013 (Stat Med 32:2430, the R package survIDINRI) weight alike.
+For a binary outcome values equal Hmisc::improveProb; at a time horizon under censoring the events and non-events are
+weighted by the inverse probability of being uncensored (Uno et al. 2013, Stat Med 32:2430, the R package survIDINRI,
+weight alike), which without censoring gives the binary values.
 """
 
 from __future__ import annotations

@@ -1,13 +1,7 @@
-"""Tables of effects for a paper: reference levels shown, one model per covariate or all together, tests per term.
+"""What Cox and logistic fits have in common: the fitted model, its tidy table, tests per term, selection by AIC.
 
-They serve Cox and logistic fits alike; `radsupport.stats` and `radsupport.stats.logistic` call them.
-
-What Cox and logistic fits have in common: the fitted model, its tidy table, and the checks before fitting.
-
-statsmodels and lifelines fit both models, but neither offers Firth's penalty, profile limits, R's Efron baseline or an
-error for separated data, and lifelines stops at a relative precision of 5e-7; hence own fits.
-
-Stepwise selection by AIC for Cox and logistic fits, as MASS::stepAIC (no Python library has it).
+statsmodels and lifelines fit both models, but neither offers Firth's penalty, R's Efron baseline, an error for
+separated data that names the covariate, or stepwise selection as MASS::stepAIC; hence own fits.
 """
 
 from __future__ import annotations

@@ -1,15 +1,9 @@
-"""AUC with DeLong's variance, and DeLong's tests for paired and independent ROC curves.
+"""AUC with DeLong's variance and tests (paired, unpaired, all pairs), ROC points, Youden's threshold, 2 x 2 tables.
 
-Own code because no kept library has DeLong's variance: scikit-learn gives the AUC only, pingouin and statsmodels
-have none. Placement values come from midranks (Sun & Xu 2014), so the cost grows like n log n and ties count
-one half exactly. Values equal pROC's `ci.auc`, `roc.test` and `cov` (method "delong").
-
-DeLong's tests among several signatures: all pairs, and all AUCs equal.
-
-ROC points, Youden's threshold and the confusion matrix at a threshold.
-
-Thresholds follow pROC: midpoints between neighbouring scores, plus -inf and inf. scikit-learn's `roc_curve` uses the
-observed scores with >= instead, so its thresholds (not its points) differ.
+Own code because scikit-learn gives the AUC only and statsmodels none. Placement values come from midranks (Sun & Xu
+2014), so the cost grows like n log n and ties count one half exactly. Values equal pROC's `ci.auc`, `roc.test` and
+`cov` (method "delong"). Thresholds follow pROC: midpoints between neighbouring scores, plus -inf and inf; scikit-
+learn's `roc_curve` uses the observed scores with >= instead, so its thresholds (not its points) differ.
 """
 
 from __future__ import annotations

@@ -1,20 +1,11 @@
-"""Reading a grouping variable: labels, order, and the errors that go with it.
-
-Kaplan–Meier curves with R's limits and R's median, and follow-up by the reverse Kaplan–Meier method.
+"""Kaplan-Meier curves with R's limits and R's median, follow-up by the reverse method, restricted mean survival time.
 
 lifelines gives the same curve, but log-log limits only, no standard error of S, and the median as the left end of a
-stretch where S is exactly 0.5; R (and this module) takes its middle.
+stretch where S is exactly 0.5; R (and this module) takes its middle. It has neither left limits nor the censoring
+distribution with R's handling of ties, and the variance of its restricted mean is of min(T, tau), not of its mean.
 
-Product-limit steps shared by all estimators: who is at risk, S and G at and just before any time, also resampled.
-
-lifelines has Kaplan–Meier curves, but neither left limits nor the censoring distribution with R's handling of ties, and
-no way to weight many resamples at once.
-
-Restricted mean survival time with the standard error of the estimate.
-
-The variance of lifelines' `restricted_mean_survival_time(return_variance=True)` is of min(T, tau), not of its mean.
-
-Follow-up times as every module here reads them: checked, and equal where they differ only by rounding.
+All estimators share the product-limit steps (who is at risk, S and G at and just before any time, also resampled) and
+one reading of follow-up times: checked, and equal where they differ only by rounding.
 """
 
 from __future__ import annotations

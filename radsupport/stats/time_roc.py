@@ -1,12 +1,9 @@
 """ROC curve at a time horizon: cumulative cases, dynamic controls, inverse-probability-of-censoring weights.
 
-scikit-survival's `cumulative_dynamic_auc` weights cases by G(T) rather than G(T-), and has neither curve nor limits.
-
-Inverse-probability-of-censoring weights at a horizon, and what their estimation adds to an influence function.
-
-Conventions (riskRegression::Score with ``cens.model="km"``, pec, timeROC): G is the marginal Kaplan–Meier estimate of
+Conventions (riskRegression::Score with ``cens.model="km"``, pec, timeROC): G is the marginal Kaplan-Meier estimate of
 the censoring time with events before censorings at ties; a case (event by the horizon) weighs 1 / G(T-), a control
-(T > horizon) 1 / G(horizon). scikit-survival weighs cases by G(T) instead.
+(T > horizon) 1 / G(horizon). scikit-survival's `cumulative_dynamic_auc` weighs cases by G(T) and has neither curve nor
+limits. The weights' own estimation is part of the influence function.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from radsupport.errors import InputError
 from radsupport.stats.cox import (
     cumulative_hazard,
     fit_cox,
-    martingale_residuals,
     predict_survival,
 )
 from radsupport.stats.survival_curves import kaplan_meier
@@ -32,7 +31,6 @@ def test_prediction_and_residuals_equal_r(case, ties, r_values, r_table, agree):
     agree(
         fit.linear_predictor(fit.data.head(5), centred=False), values["linear_predictor_first5"]["reference_zero"], 1e-6
     )
-    agree(martingale_residuals(fit)[:5], values["martingale_residuals_first5"], rtol=1e-6)
 
 
 def test_survival_is_a_step_function_that_ends_with_follow_up(cohort):
@@ -53,11 +51,6 @@ def test_without_covariates_breslow_is_the_exponential_of_nelson_aalen(cohort):
     nelson = np.cumsum(curve["n_event"] / curve["n_risk"])
     found = predict_survival(fit, cohort.head(1), curve["time"])
     np.testing.assert_allclose(found.iloc[0], np.exp(-nelson), rtol=1e-12)
-
-
-@pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_martingale_residuals_sum_to_zero(cohort, ties):
-    assert martingale_residuals(fit_cox(cohort, "time", "event", ["x", "g"], ties)).sum() == pytest.approx(0, abs=1e-9)
 
 
 def test_rows_that_do_not_fit_the_model_are_refused_with_all_reasons(cohort):
