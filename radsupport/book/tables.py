@@ -495,7 +495,7 @@ def regression_table(
     names = [_name(row, labels) for row in alone.to_dict("records")]
     shown = pd.DataFrame({"characteristic": names, "n": alone["n"].to_numpy(), "events": alone["n_events"].to_numpy()})
     shown = shown.join(_part(alone.reset_index(drop=True), ratio, "alone", first))
-    if together is not None:
+    if together is not None and len(together):
         own = together.set_index(["term", "level"])
         matched = own.reindex(pd.MultiIndex.from_frame(alone[["term", "level"]])).reset_index()
         shown = shown.join(_part(matched.assign(reference=matched["reference"].eq(True)), ratio, "together", first))

@@ -1,12 +1,7 @@
-"""What a nomogram takes from a fit, and in which forms it accepts rows.
+"""The nomogram: points of each predictor, total points, and the probability or survival they stand for.
 
-The nomogram as tables: points of each value, meaning of total points, and where each tick stands.
-
-The nomogram: points of each predictor, total points, and the probability or survival they stand for.
-
-The points of one patient.
-
-A nomogram as plain values, and back.
+Made from a fit, kept as plain values, shown as tables: points of each value, meaning of total points, place of each
+tick.
 """
 
 from __future__ import annotations
@@ -20,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from scipy.special import expit
 
 from radsupport.checks import FloatArray
@@ -33,7 +27,7 @@ from radsupport.wording import tick as tick_text
 Rows = pd.DataFrame | pd.Series | Mapping[str, Any]
 
 
-def axes_of(
+def _axes_of(
     fit: LogisticFit | CoxFit,
     labels: Mapping[str, str] | None,
     value_labels: Mapping[str, Mapping[Any, str]] | None,
@@ -46,7 +40,7 @@ def axes_of(
     )
 
 
-def checked_horizons(horizons: Sequence[float], first: float, end: float) -> tuple[float, ...]:
+def _checked_horizons(horizons: Sequence[float], first: float, end: float) -> tuple[float, ...]:
     """Return the horizons; InputError names those before the first event or past the end of follow-up."""
     times = tuple(float(time) for time in horizons)
     wrong = [
@@ -61,7 +55,7 @@ def checked_horizons(horizons: Sequence[float], first: float, end: float) -> tup
     return times
 
 
-def as_frame(rows: Rows) -> pd.DataFrame:
+def _as_frame(rows: Rows) -> pd.DataFrame:
     """Return rows as a DataFrame; a mapping or Series is one row."""
     if isinstance(rows, pd.DataFrame):
         return rows
@@ -87,36 +81,6 @@ class Points(Mapping[str, float]):
         return len(self.by_predictor)
 
 
-def to_dict(nomogram: Nomogram) -> dict[str, Any]:
-    """Return numbers, texts, lists and dicts only; NaN becomes None, as JSON has no NaN."""
-    plain: dict[str, Any] = {}
-    for item in dataclasses.fields(nomogram):
-        value = getattr(nomogram, item.name)
-        plain[item.name] = list(value) if isinstance(value, tuple) else value
-    plain["predictors"] = [axis.to_dict() for axis in nomogram.predictors]
-    plain["max_time"] = None if math.isnan(nomogram.max_time) else nomogram.max_time
-    return plain
-
-
-def fields(plain: Mapping[str, Any], cls: type[Nomogram]) -> dict[str, Any]:
-    """Return the constructor's arguments from plain values.
-
-    Raises
-    ------
-    InputError
-        Keys are missing or unknown; all of them are listed.
-    """
-    problems = _wrong_keys(plain, cls, "nomogram")
-    for axis in plain.get("predictors", []):
-        problems += _wrong_keys(axis, PredictorAxis, f"predictor {axis.get('name', '?')}")
-    if problems:
-        raise InputError("This is not what `Nomogram.to_dict` gives:", problems)
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-    values["predictors"] = tuple(PredictorAxis.from_dict(axis) for axis in plain["predictors"])
-    values["max_time"] = math.nan if plain["max_time"] is None else float(plain["max_time"])
-    return values
-
-
 def _wrong_keys(plain: Mapping[str, Any], cls: type, where: str) -> list[Problem]:
     known = {item.name for item in dataclasses.fields(cls)}
     missing = [Problem(f"The key is missing in the {where}", column=name) for name in sorted(known - set(plain))]
@@ -125,6 +89,8 @@ def _wrong_keys(plain: Mapping[str, Any], cls: type, where: str) -> list[Problem
 
 
 MAX_SCALE = 100.0  # points of the longest predictor axis (rms: maxscale)
+RISKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_INVERSE = 1000  # values between which rms::nomogram interpolates the inverse of a result
 
 
 @dataclass(frozen=True)
@@ -211,7 +177,7 @@ class Nomogram:
         """
         if getattr(fit, "kind", "") != "logistic":
             raise InputError("`from_logistic` takes what `fit_logistic` returns; for a Cox fit use `from_cox`.")
-        axes = axes_of(fit, labels, value_labels)
+        axes = _axes_of(fit, labels, value_labels)
         lp = fit.linear_predictor(fit.data)
         return cls("logistic", outcome or fit.label, axes, float(fit.intercept), (float(lp.min()), float(lp.max())))
 
@@ -248,9 +214,9 @@ class Nomogram:
         """
         if getattr(fit, "kind", "") != "cox":
             raise InputError("`from_cox` takes what `fit_cox` returns; for a logistic fit use `from_logistic`.")
-        axes = axes_of(fit, labels, value_labels)
+        axes = _axes_of(fit, labels, value_labels)
         end = float(fit.data[fit.time].max())
-        times = checked_horizons(horizons, float(fit.baseline["time"].iloc[0]), end)
+        times = _checked_horizons(horizons, float(fit.baseline["time"].iloc[0]), end)
         lp = fit.linear_predictor(fit.data)
         centre = float(fit.means.to_numpy() @ fit.coef.to_numpy())
         time, hazard = (tuple(map(float, fit.baseline[name])) for name in ("time", "cumulative_hazard"))
@@ -300,7 +266,7 @@ class Nomogram:
         InputError
             A predictor is missing, or has a value the model can not use.
         """
-        effects = self._effects(as_frame(row))[0]
+        effects = self._effects(_as_frame(row))[0]
         least = np.array([axis.tick_effects.min() for axis in self.predictors])
         points = (effects - least) * self.points_per_unit
         return Points(
@@ -309,7 +275,7 @@ class Nomogram:
 
     def linear_predictor(self, rows: Rows) -> FloatArray:
         """Return the linear predictor of each row, shape (n,); for Cox relative to the covariate means."""
-        return self.intercept + self._effects(as_frame(rows)).sum(axis=1)
+        return self.intercept + self._effects(_as_frame(rows)).sum(axis=1)
 
     def predict(self, rows: Rows, horizons: Sequence[float] | None = None) -> pd.Series | pd.DataFrame:
         """Return the predicted probability (logistic) or survival at each horizon (Cox).
@@ -325,7 +291,7 @@ class Nomogram:
         pandas.Series or pandas.DataFrame
             ``probability`` by row; or survival probabilities, one column per horizon.
         """
-        frame = as_frame(rows)
+        frame = _as_frame(rows)
         lp = self.linear_predictor(frame)
         if self.kind == "logistic":
             return pd.Series(expit(lp), index=frame.index, name="probability")
@@ -349,6 +315,26 @@ class Nomogram:
         hazard = np.concatenate([[0.0], self.baseline_hazard])[steps]
         return np.exp(-np.exp(np.asarray(lp, dtype=float))[:, None] * hazard[None, :])
 
+    def example(self) -> pd.DataFrame:
+        """Return the points of a patient with the median values and the most frequent levels.
+
+        Returns
+        -------
+        DataFrame
+            kind ("predictor", "total", "result"), label (the predictor; what is predicted; when), value (of the
+            predictor, or the probability), points.
+        """
+        row = {axis.name: axis.typical for axis in self.predictors}
+        points, predicted = self.points(row), np.asarray(self.predict(row)).ravel()
+        logistic = self.kind == "logistic"
+        when = [""] if logistic else [f" at {time:g} {self.time_unit}" for time in self.horizons]
+        rows: list[tuple[Any, ...]] = [("predictor", a.label, a.typical, points[a.name]) for a in self.predictors]
+        rows += [
+            ("total", f"a probability of {self.outcome} of" if logistic else f"{self.outcome} of", "", points.total)
+        ]
+        rows += [("result", text, share, np.nan) for text, share in zip(when, predicted, strict=True)]
+        return pd.DataFrame(rows, columns=["kind", "label", "value", "points"])
+
     def _effects(self, frame: pd.DataFrame) -> FloatArray:
         missing = [Problem("The predictor is missing", column=a.name) for a in self.predictors if a.name not in frame]
         if missing:
@@ -356,32 +342,81 @@ class Nomogram:
         return np.column_stack([axis.effects(frame[axis.name]) for axis in self.predictors])
 
     def table(self) -> pd.DataFrame:
-        """Return the points of every axis value: ``predictor, value, x_beta, points``."""
-        return points_table(self)
+        """Return the points of every axis value: ``predictor, value, x_beta, points``.
+
+        ``points = (x_beta - smallest x_beta of the axis) * points_per_unit`` (rms::nomogram).
+        """
+        parts = []
+        for axis in self.predictors:
+            effects = axis.tick_effects
+            points = (effects - effects.min()) * self.points_per_unit
+            values = pd.Series(list(axis.ticks), dtype=object)
+            parts.append(pd.DataFrame({"predictor": axis.name, "value": values, "x_beta": effects, "points": points}))
+        return pd.concat(parts, ignore_index=True)
 
     def risk_table(self, total_points: Sequence[float] | None = None) -> pd.DataFrame:
-        """Return what total points mean: ``total_points, linear_predictor`` and the probability or survival."""
-        return risk_table(self, total_points)
+        """Return the risk that total points stand for; by default at the ticks of the Total Points axis.
 
-    def axes(self, *, at: Sequence[float] | None = None, linear_predictor: bool = False) -> pd.DataFrame:
-        """Return every tick of every axis from top to bottom; see `radsupport.nomogram.nomogram.axes_table`."""
-        return axes_table(self, at, linear_predictor)
+        Columns: ``total_points, linear_predictor`` and ``probability``, or ``survival_at_<horizon>`` for each horizon.
+        """
+        total = np.asarray(self.total_ticks if total_points is None else total_points, dtype=float)
+        lp = self.lp_at_zero_points + total / self.points_per_unit
+        table = pd.DataFrame({"total_points": total, "linear_predictor": lp})
+        if self.kind == "logistic":
+            return table.assign(probability=expit(lp))
+        survival = self.survival(lp, self.horizons)
+        return table.assign(**{f"survival_at_{time:g}": survival[:, i] for i, time in enumerate(self.horizons)})
 
-    def plot(self, ax: Axes | None = None, *, title: str = "", linear_predictor: bool = False) -> Axes:
-        """Draw the nomogram (`radsupport.plots.models.nomogram`) and return the axes."""
-        from radsupport.plots import models  # the figures need matplotlib only, but all of it
+    def axes(self, *, at: Sequence[float] = RISKS, linear_predictor: bool = False) -> pd.DataFrame:
+        """Return every tick of every axis, axes from top to bottom.
 
-        return models.nomogram(self.axes(linear_predictor=linear_predictor), ax, title=title)
+        Parameters
+        ----------
+        at : sequence of float
+            Probabilities (0 to 1) to mark on the axes of the result. Those outside the range of the linear-predictor
+            axis are left out, as in rms.
+        linear_predictor : bool
+            Whether the axis of the linear predictor is included.
 
-    def to_html(self, *, title: str = "") -> str:
-        """Return an interactive calculator as self-contained HTML; see `radsupport.nomogram.calculator`."""
-        from radsupport.nomogram.calculator import calculator_html
+        Returns
+        -------
+        pandas.DataFrame
+            ``axis`` (name), ``kind`` (points / predictor / total / result), ``label``, ``value``, ``points`` (of the
+            Points axis or, for total and result axes, total points) and ``position`` (0 to 1 across the figure).
+            As in rms, the ticks of result axes are placed by interpolation between 1000 linear predictors, which is
+            off by up to a millionth of the total points; `predict` and `risk_table` are exact.
+        """
+        scale, table = self.total_ticks[-1], self.table()
+        parts = [_axis("Points", "points", np.linspace(0, 100, 11), np.linspace(0, 100, 11), 100.0)]
+        for axis in self.predictors:
+            points = table.loc[table["predictor"] == axis.name, "points"].to_numpy(dtype=float)
+            parts.append(_axis(axis.label, "predictor", axis.ticks, points, 100.0, axis.tick_labels))
+        total = np.asarray(self.total_ticks)
+        parts.append(_axis("Total points", "total", total, total, scale))
+        results = [("Linear predictor", np.array(self.lp_ticks), np.array(self.lp_ticks))] if linear_predictor else []
+        for name, values, lp in results + self._result_axes(_checked(at)):
+            inside = np.isfinite(lp)
+            points = (lp[inside] - self.lp_at_zero_points) * self.points_per_unit
+            parts.append(_axis(name, "result", values[inside], points, scale))
+        return pd.concat(parts, ignore_index=True)
 
-        return calculator_html(self, title)
+    def _result_axes(self, risks: FloatArray) -> list[tuple[str, FloatArray, FloatArray]]:
+        """Return name, probabilities and their linear predictors of each axis of the result."""
+        lp = np.linspace(self.lp_ticks[0], self.lp_ticks[-1], _INVERSE)
+        if self.kind == "logistic":
+            return [(f"Probability of {self.outcome}", risks, np.interp(risks, expit(lp), lp, np.nan, np.nan))]
+        survival, unit = self.survival(lp, self.horizons)[::-1], self.time_unit.removesuffix("s") or "time"
+        return [
+            (f"{tick_text(time)}-{unit} {self.outcome}", risks, np.interp(risks, by_then, lp[::-1], np.nan, np.nan))
+            for time, by_then in zip(self.horizons, survival.T, strict=True)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
-        return to_dict(self)
+        """Return numbers, texts, lists and dicts only; NaN becomes None, as JSON has no NaN."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        plain["predictors"] = [axis.to_dict() for axis in self.predictors]
+        return plain | {"max_time": None if math.isnan(self.max_time) else self.max_time}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Nomogram:
@@ -390,109 +425,28 @@ class Nomogram:
         Raises
         ------
         InputError
-            Keys are missing or unknown.
+            Keys are missing or unknown; all of them are listed.
         """
-        return cls(**fields(plain, cls))
+        problems = _wrong_keys(plain, cls, "nomogram")
+        for axis in plain.get("predictors", []):
+            problems += _wrong_keys(axis, PredictorAxis, f"predictor {axis.get('name', '?')}")
+        if problems:
+            raise InputError("This is not what `Nomogram.to_dict` gives:", problems)
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+        values["predictors"] = tuple(PredictorAxis.from_dict(axis) for axis in plain["predictors"])
+        values["max_time"] = math.nan if plain["max_time"] is None else float(plain["max_time"])
+        return cls(**values)
 
 
-RISKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-_INVERSE = 1000  # values between which rms::nomogram interpolates the inverse of a result
-
-
-def points_table(nomogram: Nomogram) -> pd.DataFrame:
-    """Return ``predictor, value, x_beta, points``, one row per tick of each predictor axis.
-
-    ``points = (x_beta - smallest x_beta of the axis) * points_per_unit`` (rms::nomogram).
-    """
-    parts = []
-    for axis in nomogram.predictors:
-        effects = axis.tick_effects
-        points = (effects - effects.min()) * nomogram.points_per_unit
-        values = pd.Series(list(axis.ticks), dtype=object)
-        parts.append(pd.DataFrame({"predictor": axis.name, "value": values, "x_beta": effects, "points": points}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def risk_table(nomogram: Nomogram, total_points: Sequence[float] | None) -> pd.DataFrame:
-    """Return the risk that total points stand for; by default at the ticks of the Total Points axis.
-
-    Columns: ``total_points, linear_predictor`` and ``probability``, or ``survival_at_<horizon>`` for each horizon.
-    """
-    total = np.asarray(nomogram.total_ticks if total_points is None else total_points, dtype=float)
-    lp = nomogram.lp_at_zero_points + total / nomogram.points_per_unit
-    table = pd.DataFrame({"total_points": total, "linear_predictor": lp})
-    if nomogram.kind == "logistic":
-        return table.assign(probability=expit(lp))
-    survival = nomogram.survival(lp, nomogram.horizons)
-    return table.assign(**{f"survival_at_{time:g}": survival[:, i] for i, time in enumerate(nomogram.horizons)})
-
-
-def axes_table(nomogram: Nomogram, at: Sequence[float] | None, linear_predictor: bool) -> pd.DataFrame:
-    """Return every tick of every axis, axes from top to bottom.
-
-    Parameters
-    ----------
-    nomogram : Nomogram
-    at : sequence of float, optional
-        Probabilities (0 to 1) to mark on the axes of the result; by default 0.01, 0.05, 0.1, 0.2, … 0.95, 0.99.
-        Those outside the range of the linear-predictor axis are left out, as in rms.
-    linear_predictor : bool
-        Whether the axis of the linear predictor is included.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``axis`` (name), ``kind`` (points / predictor / total / result), ``label``, ``value``, ``points`` (of the
-        Points axis or, for total and result axes, total points) and ``position`` (0 to 1 across the figure).
-        As in rms, the ticks of result axes are placed by interpolation between 1000 linear predictors, which is off
-        by up to a millionth of the total points; `predict` and `risk_table` are exact.
-    """
-    scale = nomogram.total_ticks[-1]
-    parts = [_axis("Points", "points", np.linspace(0, 100, 11), np.linspace(0, 100, 11), 100.0)]
-    table = points_table(nomogram)
-    for axis in nomogram.predictors:
-        points = table.loc[table["predictor"] == axis.name, "points"].to_numpy(dtype=float)
-        parts.append(_axis(axis.label, "predictor", axis.ticks, points, 100.0, axis.tick_labels))
-    total = np.asarray(nomogram.total_ticks)
-    parts.append(_axis("Total points", "total", total, total, scale))
-    if linear_predictor:
-        ticks = np.array(nomogram.lp_ticks)
-        parts.append(_axis("Linear predictor", "result", ticks, _total_points(nomogram, ticks), scale))
-    for name, risks, lp in _result_axes(nomogram, _checked(RISKS if at is None else at)):
-        inside = np.isfinite(lp)
-        parts.append(_axis(name, "result", risks[inside], _total_points(nomogram, lp[inside]), scale))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _checked(at: Sequence[float]) -> np.ndarray:
+def _checked(at: Sequence[float]) -> FloatArray:
     values = np.asarray(at, dtype=float)
     if values.ndim != 1 or not ((values > 0) & (values < 1)).all():
         raise InputError(f"`at` must hold probabilities between 0 and 1, both excluded; got {list(at)}.")
     return values
 
 
-def _result_axes(nomogram: Nomogram, risks: np.ndarray) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return name, probabilities and their linear predictors of each axis of the result."""
-    lp = np.linspace(nomogram.lp_ticks[0], nomogram.lp_ticks[-1], _INVERSE)
-    if nomogram.kind == "logistic":
-        return [(f"Probability of {nomogram.outcome}", risks, np.interp(risks, expit(lp), lp, np.nan, np.nan))]
-    survival = nomogram.survival(lp, nomogram.horizons)[::-1]
-    return [
-        (_horizon_name(nomogram, horizon), risks, np.interp(risks, survival[:, i], lp[::-1], np.nan, np.nan))
-        for i, horizon in enumerate(nomogram.horizons)
-    ]
-
-
-def _horizon_name(nomogram: Nomogram, horizon: float) -> str:
-    return f"{tick_text(horizon)}-{nomogram.time_unit.removesuffix('s') or 'time'} {nomogram.outcome}"
-
-
-def _total_points(nomogram: Nomogram, lp: np.ndarray) -> np.ndarray:
-    return (lp - nomogram.lp_at_zero_points) * nomogram.points_per_unit
-
-
 def _axis(
-    name: str, kind: str, values: Sequence[float] | Sequence[str] | np.ndarray, points: np.ndarray, scale: float,
+    name: str, kind: str, values: Sequence[float] | Sequence[str] | FloatArray, points: FloatArray, scale: float,
     labels: Sequence[str] = (),
 ) -> pd.DataFrame:  # fmt: skip
     texts = list(labels) or [tick_text(float(value)) for value in values]

@@ -44,6 +44,11 @@ class Column(Part):
     measure: Measure | None = None
     time_of_knowledge: Literal["preoperative", "postoperative"] = "preoperative"
 
+    @property
+    def words(self) -> str:
+        """The label with its unit, where there is one."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
     @model_validator(mode="after")
     def categories_have_levels(self) -> Column:
         """Require levels of a category; the first one is the reference."""

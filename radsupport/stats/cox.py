@@ -385,7 +385,7 @@ def _refuse_no_information(information: FloatArray, columns: Sequence[str]) -> N
 
 
 def univariable_table(
-    table: pd.DataFrame, time: Any, event: Any, covariates: Covariates, **options: Any
+    table: pd.DataFrame, time: Any, event: Any, covariates: Covariates, *, penalty: str = "none", **options: Any
 ) -> pd.DataFrame:
     """Hazard ratios of one model per covariate, each on its own complete rows.
 
@@ -393,6 +393,8 @@ def univariable_table(
     ----------
     table, time, event, covariates
         As `fit_cox`; further options are passed on to it.
+    penalty : {"none", "firth", "if_needed"}
+        "if_needed" is Firth's penalty for the covariates that have no plain fit; their note says so.
 
     Returns
     -------
@@ -402,7 +404,11 @@ def univariable_table(
         estimated keeps its row, with NaN and the reason in ``note``.
     """
     terms = split_terms(covariates, table.columns)
-    return regression.univariable(terms, lambda term: fit_cox(table, time, event, [term], **options), "hr")
+
+    def fit_one(term: str, penalty: str) -> CoxFit:
+        return fit_cox(table, time, event, [term], penalty=penalty, **options)
+
+    return regression.univariable(terms, fit_one, "hr", penalty=penalty)
 
 
 def multivariable_table(

@@ -222,13 +222,17 @@ def fit_logistic(
     return fit_rows(data, label, design, penalty, level, len(table) - len(data))
 
 
-def univariable_table(table: pd.DataFrame, label: Any, covariates: Covariates, **options: Any) -> pd.DataFrame:
+def univariable_table(
+    table: pd.DataFrame, label: Any, covariates: Covariates, *, penalty: str = "none", **options: Any
+) -> pd.DataFrame:
     """Odds ratios of one model per covariate, each on its own complete rows.
 
     Parameters
     ----------
     table, label, covariates
         As `fit_logistic`; further options are passed on to it.
+    penalty : {"none", "firth", "if_needed"}
+        "if_needed" is Firth's penalty for the covariates that have no plain fit; their note says so.
 
     Returns
     -------
@@ -238,7 +242,11 @@ def univariable_table(table: pd.DataFrame, label: Any, covariates: Covariates, *
         covariate that can not be estimated keeps its row, with NaN and the reason in ``note``.
     """
     terms = split_terms(covariates, table.columns)
-    return regression.univariable(terms, lambda term: fit_logistic(table, label, [term], **options), "odds_ratio")
+
+    def fit_one(term: str, penalty: str) -> LogisticFit:
+        return fit_logistic(table, label, [term], penalty=penalty, **options)
+
+    return regression.univariable(terms, fit_one, "odds_ratio", penalty=penalty)
 
 
 def multivariable_table(table: pd.DataFrame, label: Any, covariates: Covariates, **options: Any) -> pd.DataFrame:

@@ -6,6 +6,7 @@ separated data that names the covariate, or stepwise selection as MASS::stepAIC;
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -290,8 +291,23 @@ def multivariable(fit: FittedModel, ratio: str) -> pd.DataFrame:
     return with_references(fit, ratio).assign(p_term=lambda rows: rows["term"].map(tests))
 
 
-def univariable(terms: Sequence[str], fit_one: Callable[[str], FittedModel], ratio: str) -> pd.DataFrame:
+def univariable(
+    terms: Sequence[str],
+    fit_one: Callable[..., FittedModel],
+    ratio: str,
+    *,
+    penalty: str = "none",
+) -> pd.DataFrame:
     """Fit one model per term, each on its own complete rows, and stack the tables.
+
+    Parameters
+    ----------
+    terms : sequence of str
+    fit_one : callable
+        ``fit_one(term, penalty=…)`` returns the fit of one term.
+    ratio : {"hr", "odds_ratio"}
+    penalty : {"none", "firth", "if_needed"}
+        "if_needed" is Firth's penalty for the terms that have no plain fit; their note says so.
 
     Returns
     -------
@@ -302,13 +318,18 @@ def univariable(terms: Sequence[str], fit_one: Callable[[str], FittedModel], rat
     tables = []
     for term in terms:
         try:
-            fit = fit_one(term)
+            found = _one(fit_one(term, penalty="none" if penalty == "if_needed" else penalty), ratio, "")
         except NotEstimableError as error:
-            tables.append(_not_estimable(term, ratio, error))
-            continue
-        rows = with_references(fit, ratio)
-        tables.append(rows.assign(p_term=fit.lr_p, concordance=fit.concordance, note=""))
+            found = _not_estimable(term, ratio, error)
+            if penalty == "if_needed":
+                with contextlib.suppress(NotEstimableError):
+                    found = _one(fit_one(term, penalty="firth"), ratio, "Firth's penalty")
+        tables.append(found)
     return pd.concat(tables, ignore_index=True)
+
+
+def _one(fit: FittedModel, ratio: str, note: str) -> pd.DataFrame:
+    return with_references(fit, ratio).assign(p_term=fit.lr_p, concordance=fit.concordance, note=note)
 
 
 def _not_estimable(term: str, ratio: str, error: NotEstimableError) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A study with a nomogram, its patients and predictions."""
+"""Patients with the predictions of two signatures, and the nomograms made of them."""
 
 from __future__ import annotations
 
@@ -6,56 +6,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.evaluate import probability as steps_model
-from radsupport.settings.study import Study
+from radsupport.evaluate.predictions import judged
+from radsupport.nomogram.parts import Model, models, predictors
+
+ONE = {"signature_1": "Image"}
+TWO = {"signature_1": "Image", "signature_2": "Second"}
+SURVIVAL = ("time", "event")
+NAMES = {"train": "Hospital A", "external": "Hospital B"}
+LABELS = {
+    "age": "Age (years)", "stage": "Stage", "invasion": "Invasion", "signature_1": "Image (risk)",
+    "signature_2": "Second (risk)",
+}  # fmt: skip
 
 
-@pytest.fixture
-def study() -> Study:
+def label_models(table: pd.DataFrame) -> dict[str, Model]:
     """Logistic nomogram of one signature, age and a finding that is known only after the operation."""
-    return Study.model_validate(
-        {
-            "id": "small",
-            "title": "t",
-            "question": "q",
-            "seed": 7,
-            "data": {"kind": "real"},
-            "endpoint": {
-                "primary": "label",
-                "label": {"column": "label", "name": "metastasis", "positive": "yes", "negative": "no"},
-                "survival": {
-                    "time": "time", "event": "event", "name": "survival", "event_name": "death",
-                    "horizons_months": [12, 24],
-                },
-            },
-            "cohorts": {
-                "train": {"name": "Hospital A", "centers": ["a"]},
-                "external": {"name": "Hospital B", "centers": ["b"]},
-            },
-            "columns": {
-                "age": {"source": "clinical", "kind": "number", "label": "Age", "unit": "years"},
-                "stage": {"source": "clinical", "kind": "category", "label": "Stage", "levels": ["I", "II", "III"]},
-                "invasion": {
-                    "source": "clinical", "kind": "category", "label": "Invasion", "levels": ["no", "yes"],
-                    "time_of_knowledge": "postoperative",
-                },
-            },
-            "signatures": [{"name": "Image", "sources": ["radiomics"]}, {"name": "Second", "sources": ["radiomics"]}],
-            "survival": {"bootstrap": 30, "pooled": {"Both": ["train", "external"]}},
-            "nomogram": {
-                "signature": "Image", "columns": ["age", "invasion"], "candidates": ["stage"], "bootstrap": 8,
-            },
-        }
-    )  # fmt: skip
+    return models(table, list(ONE), ["age", "invasion"], early=["age"], labels=LABELS)
 
 
-@pytest.fixture
-def cox_study(study: Study) -> Study:
-    """The same patients with a Cox nomogram of two signatures."""
-    nomogram = study.nomogram.model_copy(
-        update={"model": "cox", "further_signatures": ["Second"], "columns": ["age"], "horizons_months": [12.0, 24.0]}
-    )
-    return study.model_copy(update={"nomogram": nomogram})
+def cox_models(table: pd.DataFrame, signatures: dict[str, str] = TWO) -> dict[str, Model]:
+    """Cox nomogram of signatures and age."""
+    return models(table, list(signatures), ["age"], outcome=SURVIVAL, labels=LABELS)
 
 
 @pytest.fixture
@@ -89,12 +60,12 @@ def predictions(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture
-def table(study: Study, cohort: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Patients with the predictors of `study`."""
-    return steps_model.predictor_table(study, cohort, predictions)
+def table(cohort: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Patients with the predictors of `label_models`."""
+    return predictors(cohort, judged(predictions, ()), ONE)
 
 
 @pytest.fixture
-def cox_rows(cox_study: Study, cohort: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Patients with the predictors of `cox_study`."""
-    return steps_model.predictor_table(cox_study, cohort, predictions)
+def cox_rows(cohort: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Patients with the predictors of `cox_models`."""
+    return predictors(cohort, judged(predictions, ()), TWO, SURVIVAL)

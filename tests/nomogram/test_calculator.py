@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from radsupport.nomogram.calculator import calculator
 from radsupport.nomogram.nomogram import Nomogram
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
@@ -107,7 +108,7 @@ def test_calculator_equals_predict(model: str, request: pytest.FixtureRequest) -
     nomogram, table = request.getfixturevalue(model)
     rows = table.sample(12, random_state=1)
     steps = [step for _, row in rows.iterrows() for step in typed(nomogram, row)]
-    states = run([nomogram.to_html()], steps)[len(nomogram.predictors) :: len(nomogram.predictors)]
+    states = run([calculator(nomogram)], steps)[len(nomogram.predictors) :: len(nomogram.predictors)]
     expected = np.asarray(nomogram.predict(rows)).reshape(len(rows), -1)
     got = np.array([list(state[0]["results"].values()) for state in states])
     assert len(np.unique(got[:, 0])) > 8
@@ -121,7 +122,7 @@ def test_calculator_equals_predict(model: str, request: pytest.FixtureRequest) -
 @needs_node
 def test_calculator_starts_at_the_typical_patient(logistic: tuple[Nomogram, pd.DataFrame]) -> None:
     nomogram, table = logistic
-    start = run([nomogram.to_html()], [])[0][0]
+    start = run([calculator(nomogram)], [])[0][0]
     typical = {"age": 23, "lwt": 121, "race": 1, "smoke": 0, "ht": 0}
     assert table["age"].median() == 23
     assert start["results"]["0"] == pytest.approx(float(nomogram.predict(typical).iloc[0]), abs=1e-12)
@@ -132,7 +133,7 @@ def test_calculator_starts_at_the_typical_patient(logistic: tuple[Nomogram, pd.D
 def test_slider_moves_the_number_and_the_other_way_round(logistic: tuple[Nomogram, pd.DataFrame]) -> None:
     nomogram, _ = logistic
     steps = [(0, "data-slider", "age", "30"), (0, "data-input", "age", "33.25")]
-    _, slid, written = (state[0] for state in run([nomogram.to_html()], steps))
+    _, slid, written = (state[0] for state in run([calculator(nomogram)], steps))
     assert slid["inputs"]["age"] == "30"
     assert written["sliders"]["age"] == "33.25"
     row = {"age": 33.25, "lwt": 121, "race": 1, "smoke": 0, "ht": 0}
@@ -142,7 +143,7 @@ def test_slider_moves_the_number_and_the_other_way_round(logistic: tuple[Nomogra
 @needs_node
 def test_unusable_and_unusual_values_are_said(logistic: tuple[Nomogram, pd.DataFrame]) -> None:
     steps = [(0, "data-input", "age", ""), (0, "data-input", "age", "80"), (0, "data-input", "lwt", "0")]
-    empty, old, no_log = (state[0] for state in run([logistic[0].to_html()], steps)[1:])
+    empty, old, no_log = (state[0] for state in run([calculator(logistic[0])], steps)[1:])
     assert empty["text"] == ["–"]
     assert empty["warning"] == "Enter a number for age."
     assert old["warning"] == "age lies outside the range of the fitted data, 14 to 45."
@@ -155,7 +156,7 @@ def test_unusable_and_unusual_values_are_said(logistic: tuple[Nomogram, pd.DataF
 def test_survival_curve_is_the_predicted_step_function(cox: tuple[Nomogram, pd.DataFrame]) -> None:
     nomogram, table = cox
     row = table.iloc[3]
-    state = run([nomogram.to_html()], typed(nomogram, row))[-1][0]
+    state = run([calculator(nomogram)], typed(nomogram, row))[-1][0]
     drops = [float(y) for y in re.findall(r"V([\d.]+)", state["path"])]
     times = np.array(nomogram.baseline_time)
     expected = nomogram.survival(nomogram.linear_predictor(row), times)[0]
@@ -168,7 +169,7 @@ def test_survival_curve_is_the_predicted_step_function(cox: tuple[Nomogram, pd.D
 def test_calculators_on_one_page_do_not_touch_each_other(
     logistic: tuple[Nomogram, pd.DataFrame], cox: tuple[Nomogram, pd.DataFrame]
 ) -> None:
-    pages = [logistic[0].to_html(), cox[0].to_html(), cox[0].to_html()]
+    pages = [calculator(logistic[0]), calculator(cox[0]), calculator(cox[0])]
     before, after = run(pages, [(1, "data-input", "age", "70")])
     assert after[1]["results"] != before[1]["results"]
     assert (after[0], after[2]) == (before[0], before[2])
@@ -178,7 +179,7 @@ def test_calculators_on_one_page_do_not_touch_each_other(
 @pytest.mark.parametrize("model", ["logistic", "cox"])
 def test_html_is_self_contained_and_labelled(model: str, request: pytest.FixtureRequest) -> None:
     nomogram, _ = request.getfixturevalue(model)
-    html = nomogram.to_html()
+    html = calculator(nomogram)
     assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch\(|XMLHttpRequest|import\(", html)
     root = parsed(html)
     everything = elements(root)
@@ -196,7 +197,7 @@ def test_html_is_self_contained_and_labelled(model: str, request: pytest.Fixture
 
 
 def test_words_are_escaped(logistic: tuple[Nomogram, pd.DataFrame]) -> None:
-    html = logistic[0].to_html(title="<b>&")
+    html = calculator(logistic[0], title="<b>&")
     assert "&lt;b&gt;&amp;" in html
     assert "other &lt;&amp;&quot;&gt;" in html
     assert "<b>" not in html

@@ -1,0 +1,368 @@
+"""The regressions behind a nomogram: signatures with clinical columns, and their parts alone, ready to be judged.
+
+A nomogram is one more signature: `as_signatures` gives what every one of these models predicts for the same patients,
+as a table of predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.checks import FloatArray
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.nomogram.nomogram import Nomogram
+from radsupport.stats import bootstrap, cox, logistic, regression
+from radsupport.stats.concordance import concordance
+from radsupport.stats.cox import CoxFit
+from radsupport.stats.logistic import LogisticFit
+from radsupport.stats.roc import auc
+from radsupport.wording import listed
+
+NOMOGRAM, PREOPERATIVE = "nomogram", "preoperative variant"
+SIGNATURE, CLINICAL = "signature, refitted", "clinical columns alone"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One regression of chapter 08.
+
+    Attributes
+    ----------
+    name : str
+        `NOMOGRAM`, `PREOPERATIVE`, `SIGNATURE` or `CLINICAL`.
+    columns : list of str
+        Its predictors; empty where it can not be fitted.
+    fit : LogisticFit or CoxFit or None
+    note : str
+        What was done to fit it, or why it can not be fitted.
+    outcome : tuple of str
+        ``("label",)`` of a logistic, ``("time", "event")`` of a Cox regression.
+    reference : mapping
+        Reference level of each category.
+    """
+
+    name: str
+    columns: list[str]
+    fit: LogisticFit | CoxFit | None
+    note: str
+    outcome: tuple[str, ...] = ("label",)
+    reference: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> dict[str, Any]:
+        """What it rests on: name, n, events, coefficients, missing (patients left out), note; n 0 without a fit."""
+        fit, keys = self.fit, ("n", "events", "coefficients", "missing")
+        sizes = (0, 0, 0, 0) if fit is None else (fit.n, fit.n_events, len(fit.coef), fit.n_missing)
+        return {"name": self.name, **dict(zip(keys, sizes, strict=True)), "note": self.note}
+
+    def known(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that can be predicted: no missing predictor, no level that training did not have."""
+        rows = table.dropna(subset=self.columns)
+        for predictor in self.fit.design.predictors if self.fit is not None else ():
+            if predictor.kind == "factor":
+                rows = rows[rows[predictor.source].astype(str).isin(predictor.levels)]
+        return rows
+
+    def risk(self, rows: pd.DataFrame) -> FloatArray:
+        """Return the linear predictor in a unit of its own, differences by rounding removed, shape (n,).
+
+        Raises
+        ------
+        InputError
+            The model has no fit.
+        """
+        return regression.settled(self._fit().linear_predictor(rows))
+
+    def probability(self, rows: pd.DataFrame, times: Any = None) -> FloatArray:
+        """Return the probability of the label, shape (n,), or of the event by each time (months), shape (n, m).
+
+        Raises
+        ------
+        InputError
+            The model has no fit, or is a Cox model and there is no time.
+        """
+        fit = self._fit()
+        if isinstance(fit, LogisticFit):
+            return np.asarray(fit.predict(rows))
+        if times is None:
+            raise InputError("A Cox model predicts by a horizon; give one in months.")
+        return 1 - cox.predict_survival(fit, rows, np.atleast_1d(times)).to_numpy()
+
+    def refit(self, rows: pd.DataFrame) -> Model:
+        """Return the same model fitted to a resample, under Firth's penalty where that has no plain fit.
+
+        Raises
+        ------
+        NotEstimableError
+            It can not be fitted to these rows, for instance because they lack a level.
+        """
+        options: dict[str, Any] = {"reference": self.reference}
+        try:
+            try:
+                fit = _fitted(rows, self.outcome, self.columns, penalty=self._fit().penalty, **options)
+            except NotEstimableError:
+                fit = _fitted(rows, self.outcome, self.columns, penalty="firth", **options)
+        except InputError as error:  # a level that the resample does not hold
+            raise NotEstimableError(error.message) from error
+        return Model(self.name, self.columns, fit, "", self.outcome, self.reference)
+
+    def within(self, horizons: Iterable[float]) -> list[float]:
+        """Return the horizons between the first event and the end of follow-up in training; none without a Cox fit."""
+        if not isinstance(self.fit, CoxFit):
+            return []
+        first, last = float(self.fit.baseline["time"].iloc[0]), float(self.fit.data[self.fit.time].max())
+        return [float(time) for time in horizons if first <= time <= last]
+
+    def nomogram(self, labels: Mapping[str, str], *, outcome: str, horizons: Iterable[float] = ()) -> Nomogram | None:
+        """Return the model as points, in words; None where it has no fit, or no horizon (months) within follow-up."""
+        if isinstance(self.fit, LogisticFit):
+            return Nomogram.from_logistic(self.fit, outcome=outcome, labels=labels)
+        times = self.within(horizons)
+        if not isinstance(self.fit, CoxFit) or not times:
+            return None
+        return Nomogram.from_cox(self.fit, times, outcome=outcome, time_unit="months", labels=labels)
+
+    def table(self, sd: Mapping[str, float] | None = None) -> pd.DataFrame:
+        """Return the coefficients with rows for reference levels and a likelihood-ratio test of each predictor.
+
+        As `multivariable_table`, with the ratios of columns in `sd` per this standard deviation; no rows where there is
+        no fit. The tests are missing where a model without one of the predictors can not be fitted.
+        """
+        ratio = "hr" if len(self.outcome) == 2 else "odds_ratio"
+        if self.fit is None:
+            return pd.DataFrame(columns=["term", "level", "reference", "coef", ratio, "ci_low", "ci_high", "p", "n"])
+        try:
+            found = regression.multivariable(self.fit, ratio)
+        except NotEstimableError:
+            found = regression.with_references(self.fit, ratio).assign(p_term=float("nan"))
+        return _per_sd(found, sd)
+
+    def _fit(self) -> LogisticFit | CoxFit:
+        if self.fit is None:
+            raise InputError(f"The model `{self.name}` has no fit.")
+        return self.fit
+
+
+def _fitted(rows: pd.DataFrame, outcome: Sequence[str], columns: list[str], **options: Any) -> LogisticFit | CoxFit:
+    if len(outcome) == 2:
+        return cox.fit_cox(rows, outcome[0], outcome[1], columns, **options)
+    return logistic.fit_logistic(rows, outcome[0], columns, **options)
+
+
+def predictors(
+    cohort: pd.DataFrame, predictions: pd.DataFrame, signatures: Mapping[str, str], outcome: Sequence[str] = ("label",)
+) -> pd.DataFrame:
+    """Return every patient with the clinical columns, the outcome, and the risk of each signature.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        cohort.parquet.
+    predictions : DataFrame
+        One row per patient and signature, as `evaluate.judged` returns: out of fold in training, external elsewhere.
+    signatures : mapping of str to str
+        Name of a signature by the column that is to hold its risk.
+    outcome : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        The columns of `cohort`, and those of `signatures`. Patients without a risk of every signature, or without
+        the outcome, are left out.
+    """
+    table = cohort[cohort["cohort"] != "segmentation"]
+    for column, name in signatures.items():
+        own = predictions.loc[predictions["signature"] == name, ["subject", "risk"]].rename(columns={"risk": column})
+        table = table.merge(own, on="subject", how="inner")
+    table = table.dropna(subset=list(outcome)).reset_index(drop=True)
+    present = [key for key in ("train", "internal", "external") if (table["cohort"] == key).any()]
+    return table.assign(cohort=table["cohort"].astype(pd.CategoricalDtype(present, ordered=True)))
+
+
+def models(
+    table: pd.DataFrame,
+    signatures: Sequence[str],
+    columns: Sequence[str],
+    *,
+    early: Sequence[str] | None = None,
+    outcome: tuple[str, ...] = ("label",),
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Model]:
+    """Return the models by name: nomogram, preoperative variant (with `early`), signatures and columns alone.
+
+    Each is fitted on the complete training patients, under Firth's penalty where a plain fit does not exist. Columns
+    that do not vary among them are left out. A model that can not be fitted at all says why.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `predictors` returns.
+    signatures, columns : sequence of str
+        Columns with the signatures' risks, and clinical columns. Categories have the first level that occurs as
+        reference.
+    early : sequence of str, optional
+        Clinical columns of the variant that uses what is known before treatment; without it there is no variant.
+    outcome : tuple of str
+        ``("label",)`` for logistic, ``("time", "event")`` for Cox regressions.
+    labels : mapping, optional
+        Words for columns, for the notes.
+    """
+    wanted = {NOMOGRAM: [*signatures, *columns]}
+    if early is not None:
+        wanted[PREOPERATIVE] = [*signatures, *early]
+    wanted |= {SIGNATURE: [*signatures], CLINICAL: [*columns]}
+    training = table[table["cohort"] == "train"]
+    return {name: _model(training, name, chosen, outcome, labels or {}) for name, chosen in wanted.items() if chosen}
+
+
+def _model(
+    training: pd.DataFrame, name: str, columns: list[str], outcome: tuple[str, ...], labels: Mapping[str, str]
+) -> Model:
+    known = training.dropna(subset=columns)
+    varying = [c for c in columns if known[c].unique().size > 1]
+    lost = [labels.get(c, c) for c in columns if c not in varying]
+    note = f"Left out because it does not vary: {listed(lost)}. " if lost else ""
+    if not varying:
+        return Model(name, [], None, f"{note}Nothing is left to fit.", outcome)
+    reference = references(known, varying)
+    for penalty, words in (("none", ""), ("firth", "Firth's penalty keeps its coefficients finite.")):
+        try:
+            fit = _fitted(training, outcome, varying, reference=reference, penalty=penalty)
+        except (NotEstimableError, InputError) as error:
+            reason = error.problems[0].what if error.problems else error.message
+            continue
+        return Model(name, varying, fit, note + words, outcome, reference)
+    return Model(name, [], None, f"{note}It can not be fitted: {reason}.", outcome)
+
+
+def alone(
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    outcome: tuple[str, ...] = ("label",),
+    sd: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Return one regression per column in the training cohort, under Firth's penalty where a plain fit does not exist.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `predictors` returns.
+    columns : sequence of str
+    outcome : tuple of str
+        As in `models`.
+    sd : mapping, optional
+        The ratios of these columns are per this standard deviation.
+
+    Returns
+    -------
+    DataFrame
+        As `univariable_table` of the logistic or the Cox regression.
+    """
+    training = table[table["cohort"] == "train"]
+    options: dict[str, Any] = {"reference": references(training, columns), "penalty": "if_needed"}
+    if len(outcome) == 2:
+        return _per_sd(cox.univariable_table(training, outcome[0], outcome[1], list(columns), **options), sd)
+    return _per_sd(logistic.univariable_table(training, outcome[0], list(columns), **options), sd)
+
+
+def _per_sd(rows: pd.DataFrame, sd: Mapping[str, float] | None) -> pd.DataFrame:
+    power = rows["term"].map({} if sd is None else dict(sd)).fillna(1.0)
+    ratios = [c for c in ("hr", "odds_ratio", "ci_low", "ci_high") if c in rows]
+    return rows.assign(**{c: rows[c].pow(power) for c in ratios})
+
+
+def references(rows: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:
+    """Return the reference level of each category: the first of its levels that occurs in these rows."""
+    categories = [c for c in columns if isinstance(rows[c].dtype, pd.CategoricalDtype)]
+    return {c: str(rows[c].cat.remove_unused_categories().cat.categories[0]) for c in categories}
+
+
+def as_signatures(models: Mapping[str, Model], table: pd.DataFrame) -> pd.DataFrame:
+    """Return what every fitted model predicts for the patients that all of them can predict.
+
+    Parameters
+    ----------
+    models : mapping of name to Model
+    table : DataFrame
+        What `predictors` returns.
+
+    Returns
+    -------
+    DataFrame
+        A table of predictions, as `evaluate.judged` returns it: the columns of `table`, signature (the model's name),
+        kind ("apparent" for the patients to whom coefficients were fitted, "external" elsewhere) and risk (the linear
+        predictor). With `models`, `evaluate.probabilities` adds probabilities.
+    """
+    fitted = [model for model in models.values() if model.fit is not None]
+    rows = predictable(models, table)
+    rows = rows.assign(kind=np.where(rows["cohort"] == "train", "apparent", "external"))
+    names = pd.CategoricalDtype([model.name for model in fitted], ordered=True)
+    parts = [rows.assign(signature=model.name, risk=model.risk(rows)) for model in fitted]
+    found = pd.concat(parts or [rows.iloc[:0].assign(signature="", risk=np.nan)], ignore_index=True)
+    return found.assign(signature=found["signature"].astype(names))
+
+
+def predictable(models: Mapping[str, Model], table: pd.DataFrame) -> pd.DataFrame:
+    """Return the patients that every fitted model can predict."""
+    for model in models.values():
+        table = table if model.fit is None else model.known(table)
+    return table
+
+
+def left_out(models: Mapping[str, Model], table: pd.DataFrame) -> pd.DataFrame:
+    """Return which patients of each cohort can not be judged, and why.
+
+    Returns
+    -------
+    DataFrame
+        cohort, n, left_out, column (that is missing; empty for a level that training did not have), patients (of that
+        reason); no rows where everybody can be judged.
+    """
+    columns = list(dict.fromkeys(c for model in models.values() if model.fit is not None for c in model.columns))
+    known, rows = predictable(models, table), []
+    for cohort, part in table.groupby("cohort", sort=False, observed=True):
+        lost = part[~part.index.isin(known.index)]
+        reasons = {column: int(lost[column].isna().sum()) for column in columns}
+        reasons[""] = int(lost[columns].notna().all(axis=1).sum())
+        place = {"cohort": cohort, "n": len(part), "left_out": len(lost)}
+        rows += [place | {"column": column, "patients": n} for column, n in reasons.items() if n]
+    return pd.DataFrame(rows, columns=["cohort", "n", "left_out", "column", "patients"])
+
+
+def optimism(models: Iterable[Model], table: pd.DataFrame, n_bootstrap: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Return what fitting its coefficients to the training patients adds to a model's discrimination there.
+
+    Returns
+    -------
+    DataFrame
+        model, measure (AUC or C-index), n, apparent, optimism, corrected, resamples (in which the model could be
+        fitted); missing, with 0 resamples, where these are fewer than half.
+    """
+    rows = []
+    for model in models:
+        training = model.known(table[table["cohort"] == "train"])
+        row: dict[str, Any] = {
+            "model": model.name,
+            "measure": "AUC" if model.outcome == ("label",) else "C-index",
+            "n": len(training),
+        }
+        try:
+            found = bootstrap.optimism(training, model.refit, _discrimination, n_bootstrap, seed)
+            row |= {"apparent": found.apparent, "optimism": found.optimism, "corrected": found.corrected}
+            rows.append(row | {"resamples": found.n_resamples})
+        except (NotEstimableError, InputError):
+            gaps = dict.fromkeys(("apparent", "optimism", "corrected"), np.nan)
+            rows.append(row | gaps | {"resamples": 0})
+    return pd.DataFrame(rows)
+
+
+def _discrimination(model: Model, rows: pd.DataFrame) -> float:
+    risk = model.risk(rows)
+    if len(model.outcome) == 2:
+        return concordance(rows[model.outcome[0]], rows[model.outcome[1]], risk).concordance
+    return auc(rows[model.outcome[0]], risk).auc

@@ -1,0 +1,142 @@
+"""Sentences of chapter 08, from tables as its notebook makes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.book.conclusions import nomogram as say
+
+NAMES = {"train": "Hospital A", "external": "Hospital B"}
+SIGNATURES = {"signature_1": "Image"}
+
+
+def size(**changes: Any) -> dict[str, Any]:
+    return {"name": "nomogram", "n": 100, "events": 51, "coefficients": 4, "missing": 3, "note": "Note."} | changes
+
+
+def test_a_model_rests_on_patients_or_has_none() -> None:
+    assert say.model(size(), "small") == (
+        "100 training patients with 51 events and 4 coefficients (12.8 events per coefficient); "
+        "3 left out for missing values. Note."
+    )
+    assert "left out" not in say.model(size(missing=0), "small")
+    assert say.model(size(n=0, note="It can not be fitted: one class."), "small") == (
+        "The nomogram can not be fitted in the training cohort of small. It can not be fitted: one class."
+    )
+
+
+def spread(train: float, external: float) -> pd.DataFrame:
+    return pd.DataFrame({"cohort": ["train", "external"], "signature": "Image", "sd": [train, external]})
+
+
+def test_scales_are_said_and_another_scale_is_pointed_out() -> None:
+    words = say.scales(spread(0.2, 0.25), "odds_ratio", NAMES)
+    assert words.startswith("A signature's odds ratio is for a risk that is one standard deviation (SD) higher")
+    assert "0.200 of Image" in words
+    assert "another scale" not in words
+    assert "Image in Hospital B: SD 0.020, 0.10 of training's" in say.scales(spread(0.2, 0.02), "hr", NAMES)
+    assert "hazard ratio" in say.scales(spread(0.2, 0.02), "hr", NAMES)
+    assert "another scale" not in say.scales(spread(0.0, 0.2), "hr", NAMES)
+
+
+def test_a_printed_ratio_per_unit_is_announced() -> None:
+    assert "Beside printed values" not in say.scales(spread(0.2, 0.2), "hr", NAMES)
+    assert "rises by 1, as papers print it" in say.scales(spread(0.2, 0.2), "hr", NAMES, per_unit=True)
+
+
+def example(*results: tuple[str, float]) -> pd.DataFrame:
+    rows: list[tuple[Any, ...]] = [("predictor", "Age (years)", 61.5, 20.4), ("predictor", "Stage", "II", 30.0)]
+    rows += [("total", "survival of", "", 50.4), *(("result", label, value, np.nan) for label, value in results)]
+    return pd.DataFrame(rows, columns=["kind", "label", "value", "points"])
+
+
+def test_points_add_up_and_a_wrong_sign_is_said() -> None:
+    rows = pd.DataFrame({"term": ["signature_1", "age"], "coef": [0.5, -0.1]})
+    words = say.points(example((" at 12 months", 0.81), (" at 24 months", 0.6)), rows, SIGNATURES)
+    assert words == (
+        "Points of a patient with the median values and the most frequent levels: Age (years) 61.5: 20; Stage II: 30. "
+        "Together 50, which stands for survival of 81% at 12 months and 60% at 24 months."
+    )
+    wrong = say.points(example(("", 0.3)), rows.assign(coef=-1.0), SIGNATURES)
+    assert "A higher risk by Image takes points away" in wrong
+    assert "There is no nomogram to draw" in say.points(None, rows, SIGNATURES)
+
+
+def test_what_is_known_only_after_the_operation() -> None:
+    assert say.before_treatment([]) == "Every predictor of this nomogram is known before treatment."
+    assert say.before_treatment(["Invasion"]).startswith("Invasion is known only after the operation")
+    assert "Invasion and Grade are known" in say.before_treatment(["Invasion", "Grade"])
+
+
+def test_who_is_left_out_is_said() -> None:
+    table = pd.DataFrame({"cohort": "external", "n": 60, "left_out": 3, "column": ["age", ""], "patients": [2, 1]})
+    assert (
+        "3 of the 60 patients of Hospital B (Age (years) is missing in 2; 1 with a level that no training patient has)"
+        in say.left_out(table, NAMES, {"age": "Age (years)"})
+    )
+    assert say.left_out(table.iloc[:0], NAMES, {}) == ""
+
+
+def optimism(*models: str) -> pd.DataFrame:
+    row = {"measure": "AUC", "apparent": 0.8, "optimism": 0.1, "corrected": 0.7, "resamples": 8}
+    return pd.DataFrame([{"model": model} | row for model in models])
+
+
+def test_optimism_is_said_in_words() -> None:
+    words = say.corrected(optimism("nomogram"))
+    assert words.startswith("In training the AUC of the nomogram is 0.80 (apparent); 8 bootstrap resamples")
+    assert "at 0.100, which leaves 0.70" in words
+    none = optimism("preoperative variant").assign(resamples=0)
+    assert say.corrected(none).startswith("The preoperative variant can not be refitted")
+
+
+def test_few_patients_are_named() -> None:
+    sizes = pd.DataFrame({"cohort": ["Hospital A", "Hospital B"], "n": [100, 10]})
+    assert say.few(sizes, 40).startswith("Hospital B (n = 10): groups only")
+    assert "Hospital B (n = 10) 0.10" in say.single_patients(sizes, 40)
+    assert say.few(sizes, 5) == say.single_patients(sizes, 5) == ""
+
+
+def scores() -> pd.DataFrame:
+    models = ["nomogram", "signature, refitted", "clinical columns alone"]
+    return pd.DataFrame({
+        "cohort": "B", "signature": models, "measure": "AUC", "n": 60, "fitted": 0, "value": 0.7, "value_low": 0.6,
+        "value_high": 0.8, "difference": [np.nan, -0.1, 0.05], "difference_low": [np.nan, -0.15, -0.01],
+        "difference_high": [np.nan, -0.05, 0.1], "p": [np.nan, 0.01, 0.2],
+    })  # fmt: skip
+
+
+def test_a_difference_is_above_below_or_neither() -> None:
+    assert say.reading(scores(), optimism()) == (
+        "- B: AUC 0.70 (0.60–0.80); it is below the signature alone (by −0.100, 95% CI −0.150 to −0.050) and "
+        "it can not be told from the clinical columns alone (difference 0.050, 95% CI −0.010 to 0.100)."
+    )
+    assert "the signatures alone" in say.reading(scores(), optimism(), several=True)
+    assert say.reading(scores().iloc[:0], optimism()) == "No cohort has a value of the nomogram."
+
+
+def test_the_variant_and_the_signature_in_all_patients_are_said() -> None:
+    names = ["nomogram", "preoperative variant", "Image, all patients"]
+    table = scores().assign(signature=names, n=[58, 58, 60])
+    assert say.reading(table, optimism()) == (
+        "- B: AUC 0.70 (0.60–0.80) in 58 of 60 patients; the preoperative variant, the one that can guide treatment, "
+        "reaches 0.70 (0.60–0.80) (nomogram minus variant −0.100, 95% CI −0.150 to −0.050, P 0.010); Image in all 60 "
+        "patients: AUC 0.70 (0.60–0.80)."
+    )
+
+
+def test_there_is_no_verdict_where_coefficients_were_fitted() -> None:
+    table = pd.concat([scores().assign(cohort="A, apparent", fitted=60), scores().assign(cohort="Both", fitted=40)])
+    train, both = say.reading(table, optimism("nomogram", "preoperative variant")).split("\n")
+    assert train == (
+        "- A, apparent: AUC 0.70 (0.60–0.80); corrected for optimism 0.70; the preoperative variant 0.80, "
+        "corrected 0.70."
+    )
+    assert both == (
+        "- Both: AUC 0.70 (0.60–0.80), 40 of the 60 patients being those to whom the coefficients were fitted."
+    )
+    lost = optimism("nomogram").assign(resamples=0)
+    assert say.reading(table, lost).startswith("- A, apparent: AUC 0.70 (0.60–0.80).\n")
