@@ -1,4 +1,11 @@
-"""Neural networks as sources of features and risks: U-Net, ResNet, 3-D CNN, and what they look at."""
+"""Neural networks as sources of features and risks: U-Net, ResNet and 3-D CNN, and what they look at.
+
+`compute` takes the section `deep` of a study file and what it is `Given` (patients, scans, windows, folders), trains
+the network where it is trained, and returns a `DeepResult`: the table of everybody's features, how it was trained,
+what it saw. `trainers`, `settings_table` and `printed_layers` describe the network, `between_phases` asks how alike
+the features of two phases are, `second_reader` scores the outlines of another reader, `attend` shows where a network
+that gives risks looks. Networks, training loop and checkpoints lie in `unet`, `resnet`, `cnn3d` and `training`.
+"""
 
 import warnings
 
@@ -6,3 +13,22 @@ from tqdm import TqdmWarning
 
 # monai asks for tqdm's notebook bars, which want ipywidgets; bars are text here, so nothing is missing.
 warnings.filterwarnings("ignore", message="IProgress not found", category=TqdmWarning)
+
+from radsupport.networks.attention import attend  # noqa: E402
+from radsupport.networks.inputs import Given  # noqa: E402
+from radsupport.networks.result import between_phases, settings_table  # noqa: E402
+from radsupport.networks.schemes import second_reader  # noqa: E402
+from radsupport.networks.sources import compute, printed_layers, trainers  # noqa: E402
+from radsupport.networks.unet import predict_masks  # noqa: E402
+
+__all__ = [
+    "Given",
+    "attend",
+    "between_phases",
+    "compute",
+    "predict_masks",
+    "printed_layers",
+    "second_reader",
+    "settings_table",
+    "trainers",
+]

@@ -28,11 +28,10 @@ from torch import nn
 from tqdm import tqdm
 
 from radsupport.errors import InputError, MaskError
-from radsupport.imaging.patches import Float32Array as patches_Float32Array
 from radsupport.networks.cnn3d import CNN3D
-from radsupport.networks.source_cnn3d import Scheme, covered_mm, spec_of
+from radsupport.networks.result import nothing
+from radsupport.networks.schemes import Scheme
 from radsupport.networks.training import Float32Array, check_subjects, choose_device, predict_batches
-from radsupport.settings.study import Study
 from radsupport.stats.groups import FEWEST, signed_rank
 
 
@@ -50,7 +49,6 @@ def grad_cam(
     class_index: int = 1,
     batch_size: int = 4,
     device: str = "auto",
-    progress: bool = False,
 ) -> Float32Array:
     """Return the Grad-CAM of a class: the layer's maps weighted by their mean gradient, positive part.
 
@@ -76,7 +74,7 @@ def grad_cam(
     place = choose_device(device)
     cam = GradCAM(copy.deepcopy(model).to(place).eval(), layer, postprocessing=scale_to_maximum)
     maps = []
-    for start in tqdm(range(0, len(images), batch_size), disable=not progress, desc="Grad-CAM"):
+    for start in range(0, len(images), batch_size):
         batch = torch.as_tensor(images[start : start + batch_size], device=place)
         maps.append(cam(batch, class_idx=class_index)[:, 0].detach().cpu().numpy())
     return np.concatenate(maps).astype(np.float32)
@@ -237,6 +235,12 @@ MEASURES = {
 }
 
 
+SHARES = (
+    "subject", "scheme", "tumour", "neighbour", "elsewhere", "tumour_volume", "concentration", "peak_in_tumour",
+    "no_heat",
+)  # fmt: skip
+
+
 class Ensemble(nn.Module):
     """The networks of the folds as one, whose softmax is the mean of theirs."""
 
@@ -266,7 +270,7 @@ class Attention:
 
     subjects: list[str]
     schemes: tuple[Scheme, ...]
-    maps: dict[str, patches_Float32Array]
+    maps: dict[str, Float32Array]
     shares: pd.DataFrame
 
     def share(self, subject: str, scheme: str) -> float:
@@ -274,13 +278,107 @@ class Attention:
         row = self.shares[(self.shares["subject"] == subject) & (self.shares["scheme"] == scheme)]
         return float(row["tumour"].iloc[0])
 
+    def compare(self) -> pd.DataFrame:
+        """Compare two schemes' shares of heat in the same patients.
 
-def judged_subjects(cohort: pd.DataFrame, schemes: Sequence[Scheme]) -> list[str]:
+        Returns
+        -------
+        DataFrame
+            measure, n, one column per scheme (median), difference (first minus second, Hodges-Lehmann), ci_low,
+            ci_high (95%, from the same test), p (Wilcoxon's signed-rank test), method (exact or normal approximation),
+            as `stats.groups.signed_rank` gives them. Missing where fewer than three patients have heat in both schemes;
+            limits are missing where the test could reject no shift. No rows unless there are two schemes.
+        """
+        names = [scheme.name for scheme in self.schemes]
+        if len(names) != 2:
+            return nothing("")
+        rows = []
+        for column, words in MEASURES.items():
+            # a scheme without any heat keeps its column, which pivot_table would else drop
+            wide = self.shares.pivot_table(index="subject", columns="scheme", values=column, dropna=False)
+            wide = wide[names].dropna()
+            row: dict[str, object] = {"measure": words, "n": len(wide)}
+            if len(wide) >= FEWEST:
+                difference = (wide[names[0]] - wide[names[1]]).to_numpy()
+                row |= {name: float(wide[name].median()) for name in names}
+                row |= paired_difference(difference)
+            rows.append(row)
+        return pd.DataFrame(rows, columns=["measure", "n", *names, "difference", "ci_low", "ci_high", "p", "method"])
+
+    def check(self) -> pd.DataFrame:
+        """Compare Grad-CAM with what covering parts of the patch does to the risk, in the pictured patients.
+
+        Returns
+        -------
+        DataFrame
+            subject, scheme, spearman (of the two maps over voxels), cam_tumour and occlusion_tumour (share of the heat
+            in the tumour by either; missing where covering nothing lowers the risk).
+        """
+        tables = [nothing("", ["subject", "scheme", "spearman", "cam_tumour", "occlusion_tumour"])]
+        for scheme in self.schemes:
+            shown = self.subjects[: scheme.spec.cam_patients]
+            block = [min(b, n) for b, n in zip(scheme.spec.occlusion, scheme.spec.patch, strict=True)]
+            heat = self.maps[scheme.name][: len(shown)]
+            # 0 is what segmentation sampling itself puts outside the tumour; a box is covered by its own mean
+            fill: Any = 0.0 if scheme.sampling == "segmentation" else "mean"
+            falls = occlusion_sensitivity(
+                Ensemble(scheme.trained.models), scheme.images(shown), block, step=block, fill=fill
+            )
+            masks = on_millimetres(scheme.masks(shown), scheme.covered_mm)
+            table = map_agreement(heat, falls, shown).assign(scheme=scheme.name)
+            for name, part in (("cam_tumour", heat), ("occlusion_tumour", falls)):
+                table[name] = heat_shares(on_millimetres(part, scheme.covered_mm), masks, shown)["tumour"]
+            tables.append(table[tables[0].columns])
+        return pd.concat(tables[1:], ignore_index=True) if tables[1:] else tables[0]
+
+    def pictures(self) -> pd.DataFrame:
+        """Return the pictured patients in every scheme, for `book.slider_html`.
+
+        Returns
+        -------
+        DataFrame
+            subject, panel, image, heat, mask (all slices), share (of the patient's heat in the tumour), words.
+        """
+        rows = []
+        most = max((scheme.spec.cam_patients for scheme in self.schemes), default=0)
+        for i, subject in enumerate(self.subjects[:most]):
+            said = [f"{s.name}: {_heat_words(self.share(subject, s.name))}" for s in self.schemes]
+            for scheme in self.schemes:
+                patch = scheme.patches[subject]
+                row = {"image": patch.image, "heat": self.maps[scheme.name][i], "mask": patch.mask}
+                row |= {"share": self.share(subject, scheme.name), "words": "; ".join(said)}
+                rows.append({"subject": subject, "panel": scheme.name} | row)
+        return pd.DataFrame(rows) if rows else nothing("")
+
+    def middle(self) -> pd.DataFrame:
+        """Return the middle slice of each of the `pictured`, for `plots.overlays`."""
+        pictures = self.pictures()
+        if pictures.empty:
+            return pictures
+        middle = {name: [array[array.shape[0] // 2] for array in pictures[name]] for name in ("image", "heat", "mask")}
+        return pictures.assign(subject=pictures["subject"] + ", " + pictures["panel"], **middle)
+
+    def pairs(self, measure: str = "tumour") -> pd.DataFrame:
+        """Return one measure of the patients who have it in every scheme, for `plots.pairs`.
+
+        Returns
+        -------
+        DataFrame
+            subject, group (scheme), value.
+        """
+        lacking = self.shares.loc[self.shares[measure].isna(), "subject"]
+        kept = self.shares[~self.shares["subject"].isin(lacking)]
+        pairs = kept.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
+        return pairs if len(pairs) else nothing("", pairs.columns)
+
+
+def judged_subjects(schemes: Sequence[Scheme]) -> list[str]:
     """Return the patients that are looked at: those outside training, else the training patients.
 
     Who has no patch in one of the schemes, or no voxel of the tumour in it (a tumour of less than half a voxel of the
     patch), has no share of heat and is left out.
     """
+    cohort = schemes[0].given.cohort
     others = cohort["cohort"].isin(["external", "internal"])
     chosen = cohort[others] if others.any() else cohort[cohort["cohort"] == "train"]
 
@@ -290,20 +388,24 @@ def judged_subjects(cohort: pd.DataFrame, schemes: Sequence[Scheme]) -> list[str
     return [subject for subject in sorted(chosen["subject"]) if is_seen(subject)]
 
 
-def attend(study: Study, cohort: pd.DataFrame, schemes: Sequence[Scheme]) -> Attention:
-    """Make the heat maps of all judged patients in every scheme, and their shares."""
-    spec, subjects = spec_of(study), judged_subjects(cohort, schemes)
-    maps, shares = {}, []
+def attend(schemes: Sequence[Scheme]) -> Attention:
+    """Make the heat maps of all judged patients in every scheme, and their shares.
+
+    Layer and reach of the neighbouring tissue are those of the schemes' settings; without a scheme there is no heat.
+    """
+    if not schemes:
+        reason = "Heat maps are made for networks that give a risk, which this study does not use."
+        return Attention([], (), {}, nothing(reason, SHARES))
+    subjects, maps, shares = judged_subjects(schemes), {}, []
     for scheme in schemes:
-        heat = mean_cam(scheme, subjects, spec.cam_layer)
-        maps[scheme.name] = heat
-        fine = [on_millimetres(part, covered_mm(study)) for part in (heat, scheme.masks(subjects))]
-        found = heat_shares(fine[0], fine[1], subjects, neighbour_voxels=spec.neighbour_mm)
+        maps[scheme.name] = heat = mean_cam(scheme, subjects, scheme.spec.cam_layer)
+        fine = (on_millimetres(part, scheme.covered_mm) for part in (heat, scheme.masks(subjects)))
+        found = heat_shares(*fine, subjects, neighbour_voxels=scheme.spec.neighbour_mm)
         shares.append(found.assign(scheme=scheme.name))
-    return Attention(subjects, tuple(schemes), maps, pd.concat(shares, ignore_index=True))
+    return Attention(subjects, tuple(schemes), maps, pd.concat(shares, ignore_index=True)[list(SHARES)])
 
 
-def mean_cam(scheme: Scheme, subjects: list[str], layer: str) -> patches_Float32Array:
+def mean_cam(scheme: Scheme, subjects: list[str], layer: str) -> Float32Array:
     """Return the mean over the folds' networks of the Grad-CAM of the event, 0 to 1."""
     images = scheme.images(subjects)
     return np.mean([grad_cam(model, images, layer) for model in scheme.trained.models], axis=0, dtype=np.float32)
@@ -317,115 +419,11 @@ def on_millimetres(arrays: NDArray[Any], mm: tuple[int, int, int]) -> NDArray[An
     return arrays
 
 
-def compare_shares(attention: Attention) -> pd.DataFrame:
-    """Compare two schemes' shares of heat in the same patients.
-
-    Returns
-    -------
-    DataFrame
-        measure, n, one column per scheme (median), difference (first minus second, Hodges-Lehmann), ci_low, ci_high
-        (95%, from the same test), p (Wilcoxon's signed-rank test), method (exact or normal approximation), as
-        `signed_rank.signed_rank` gives them. Missing where fewer than three patients have heat in both schemes; limits
-        are missing where the test could reject no shift. No rows unless there are two schemes.
-    """
-    names = [scheme.name for scheme in attention.schemes]
-    if len(names) != 2:
-        return pd.DataFrame()
-    rows = []
-    for column, words in MEASURES.items():
-        # a scheme without any heat keeps its column, which pivot_table would else drop
-        wide = attention.shares.pivot_table(index="subject", columns="scheme", values=column, dropna=False)
-        wide = wide[names].dropna()
-        row: dict[str, object] = {"measure": words, "n": len(wide)}
-        if len(wide) >= FEWEST:
-            difference = (wide[names[0]] - wide[names[1]]).to_numpy()
-            row |= {name: float(wide[name].median()) for name in names}
-            row |= paired_difference(difference)
-        rows.append(row)
-    return pd.DataFrame(rows, columns=["measure", "n", *names, "difference", "ci_low", "ci_high", "p", "method"])
-
-
 def paired_difference(difference: NDArray[np.float64]) -> dict[str, float | str]:
     """Return the estimate of `signed_rank` with its interval, P and method; a limit that does not exist is missing."""
     found = signed_rank(difference)
     low, high = (limit if np.isfinite(limit) else np.nan for limit in (found.ci_low, found.ci_high))
     return {"difference": found.estimate, "ci_low": low, "ci_high": high, "p": found.p, "method": found.method}
-
-
-def check_by_occlusion(study: Study, attention: Attention) -> pd.DataFrame:
-    """Compare Grad-CAM with what covering parts of the patch does to the risk, in the pictured patients.
-
-    Returns
-    -------
-    DataFrame
-        subject, scheme, spearman (of the two maps over voxels), cam_tumour and occlusion_tumour (share of the heat in
-        the tumour by either; missing where covering nothing lowers the risk).
-    """
-    spec = spec_of(study)
-    shown = attention.subjects[: spec.cam_patients]
-    block = [min(b, n) for b, n in zip(spec.occlusion, spec.patch, strict=True)]
-    tables = []
-    for scheme in attention.schemes:
-        heat = attention.maps[scheme.name][: len(shown)]
-        # 0 is what segmentation sampling itself puts outside the tumour; a box is covered by its own mean
-        fill: Any = 0.0 if scheme.sampling == "segmentation" else "mean"
-        falls = occlusion_sensitivity(
-            Ensemble(scheme.trained.models), scheme.images(shown), block, step=block, fill=fill
-        )
-        shares = [
-            heat_shares(
-                on_millimetres(part, covered_mm(study)), on_millimetres(scheme.masks(shown), covered_mm(study)), shown
-            )
-            for part in (heat, falls)
-        ]
-        table = map_agreement(heat, falls, shown).assign(scheme=scheme.name)
-        table["cam_tumour"], table["occlusion_tumour"] = (part["tumour"].to_numpy() for part in shares)
-        tables.append(table[["subject", "scheme", "spearman", "cam_tumour", "occlusion_tumour"]])
-    return pd.concat(tables, ignore_index=True)
-
-
-def overlay_table(study: Study, attention: Attention) -> pd.DataFrame:
-    """Return the middle slice of the pictured patients in every scheme, for `networks.overlays`."""
-    rows = []
-    for i, subject in enumerate(attention.subjects[: spec_of(study).cam_patients]):
-        for scheme in attention.schemes:
-            patch = scheme.patches[subject]
-            at = patch.image.shape[0] // 2
-            row = {"image": patch.image[at], "heat": attention.maps[scheme.name][i, at], "mask": patch.mask[at]}
-            share = attention.share(subject, scheme.name)
-            rows.append({"subject": f"{subject}, {scheme.name}", **row, "share": share})
-    return pd.DataFrame(rows)
-
-
-def slider_table(study: Study, attention: Attention) -> pd.DataFrame:
-    """Return the pictured patients in every scheme, for `slice_slider.slider_html`.
-
-    Returns
-    -------
-    DataFrame
-        subject, panel, image, heat, mask (all slices), words.
-    """
-    rows = []
-    for i, subject in enumerate(attention.subjects[: spec_of(study).cam_patients]):
-        said = [f"{s.name}: {_heat_words(attention.share(subject, s.name))}" for s in attention.schemes]
-        for scheme in attention.schemes:
-            patch = scheme.patches[subject]
-            row = {"image": patch.image, "heat": attention.maps[scheme.name][i], "mask": patch.mask}
-            rows.append({"subject": subject, "panel": scheme.name, **row, "words": "; ".join(said)})
-    return pd.DataFrame(rows)
-
-
-def pair_table(attention: Attention, measure: str = "tumour") -> pd.DataFrame:
-    """Return one measure of the patients who have it in every scheme, for `networks.pairs`.
-
-    Returns
-    -------
-    DataFrame
-        subject, group (scheme), value.
-    """
-    lacking = attention.shares.loc[attention.shares[measure].isna(), "subject"]
-    kept = attention.shares[~attention.shares["subject"].isin(lacking)]
-    return kept.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
 
 
 def _heat_words(share: float) -> str:

@@ -4,25 +4,44 @@ All convolutions and poolings pad as Keras' "same": an output has ceil(n / strid
 the padding is odd the extra voxel comes after, not before. No kept library pads its poolings so;
 hence the layers here.
 
-The seven-fold augmentation of training patches (Cui 2022, Data pre-processing).
+The seven-fold augmentation of training patches (Cui 2022, Data pre-processing), training with class
+weights, and cross-validation (Cui 2022, Training).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from math import ceil
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
 from torch import nn
 from torch.nn import functional
 
-from radsupport.errors import InputError
-from radsupport.networks.training import Float32Array, reproducible
+from radsupport.checks import as_binary
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.networks.training import (
+    Float32Array,
+    Schedule,
+    Stopping,
+    channels_last,
+    check_stack,
+    check_subjects,
+    choose_device,
+    content_hash,
+    epochs_of,
+    inner_split,
+    layers_of,
+    predict_batches,
+    reproducible,
+    train,
+)
 
 Shape3D = tuple[int, int, int]
 
@@ -49,8 +68,6 @@ LAYERS = (
     Layer("max_pooling4", 0, (2, 3, 3)),
 )
 DENSE_UNITS = (512, 256, 128)
-LAST_MAPS = "convolution6"
-PAPERS_GRAD_CAM_LAYER = "max_pooling4"
 
 
 def same_padding(size: Sequence[int], kernel: Sequence[int], stride: int) -> list[int]:
@@ -116,6 +133,9 @@ def _every_second(x: torch.Tensor, axis: int, first: int, last: int) -> torch.Te
     return x[tuple(window)]
 
 
+STRIDES = {SameConvolution: "1, 1, 1", SameMaxPooling: "2, 2, 2"}
+
+
 class CNN3D(nn.Module):
     """The network of Supplementary Table S2, for any patch and, scaled down, any width.
 
@@ -179,41 +199,23 @@ def build_cnn3d(patch: Shape3D = (10, 150, 150), width: float = 1.0, dropout: fl
         return CNN3D(patch, width, dropout)
 
 
-def layer_table(model: CNN3D) -> pd.DataFrame:
+def layer_table(patch: Shape3D = (10, 150, 150), width: float = 1.0) -> pd.DataFrame:
     """List the network as Supplementary Table S2 does.
 
     Returns
     -------
     DataFrame
         layer, kernel (filters or units; 0 where there is none), kernel_size, strides, output_shape
-        (channels last, as printed), parameters. Computed by sending a patch through.
+        (channels last, as printed), parameters.
     """
-    rows = []
-    x = torch.zeros(1, 1, *model.patch)
-    with torch.inference_mode():
-        for name, module in model.eval().named_children():
-            device = next(model.parameters()).device
-            x = module(x.to(device))
-            if name.startswith("relu"):
-                continue
-            shape = (*x.shape[2:], x.shape[1])
-            rows.append(
-                {
-                    "layer": name,
-                    "kernel": shape[-1] if isinstance(module, SameConvolution | nn.Linear) else 0,
-                    "kernel_size": ", ".join(map(str, getattr(module, "kernel", ()))),
-                    "strides": _strides(module),
-                    "output_shape": ", ".join(map(str, shape)),
-                    "parameters": sum(parameter.numel() for parameter in module.parameters()),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def _strides(module: nn.Module) -> Literal["1, 1, 1", "2, 2, 2", ""]:
-    if isinstance(module, SameConvolution):
-        return "1, 1, 1"
-    return "2, 2, 2" if isinstance(module, SameMaxPooling) else ""
+    rows = [row for row in layers_of(lambda: CNN3D(patch, width), patch) if not row["layer"].startswith("relu")]
+    for row in rows:
+        module = row.pop("module")
+        weighted = isinstance(module, SameConvolution | nn.Linear)
+        row["kernel"] = int(row["output_shape"].rsplit(", ")[-1]) if weighted else 0
+        row["kernel_size"] = ", ".join(map(str, getattr(module, "kernel", ())))
+        row["strides"] = STRIDES.get(type(module), "")
+    return pd.DataFrame(rows)[["layer", "kernel", "kernel_size", "strides", "output_shape", "parameters"]]
 
 
 def _scaled(n: int, width: float) -> int:
@@ -283,3 +285,265 @@ def _overlap(by: int, size: int) -> tuple[slice, slice]:
     """Return where the kept part of one axis comes from and where it goes."""
     by = int(np.clip(by, -size, size))
     return slice(max(0, -by), size - max(0, by)), slice(max(0, by), size - max(0, -by))
+
+
+@dataclass(frozen=True)
+class CNN3DSettings(Schedule):
+    """How the 3-D CNN is trained.
+
+    Learning rate, Adam without decay, dropout, class weights, five folds and the seven-fold
+    augmentation are the paper's; epochs, batch size, patience and the range of the translation are
+    not printed. Early stopping watches a stratified part of the training patients (`inner_share`);
+    watching the held-out fold, the usual reading of the paper, would choose the epoch that suits it
+    best and so flatter its predictions.
+
+    Attributes
+    ----------
+    standardise : bool
+        Shift and scale all inputs by mean and SD of the training patches (not printed). Without it a
+        network given whole boxes, in which all patients look nearly alike, stays at its start for
+        tens of epochs.
+    """
+
+    width: float = 1.0
+    dropout: float = 0.5
+    patience: int = 15
+    folds: int = 5
+    augment: bool = True
+    max_shift: int = 10
+    standardise: bool = True
+    inner_share: float = 0.2
+    mixed_precision: bool = True
+
+
+def class_weights(y: NDArray[Any]) -> Float32Array:
+    """Return n / (2 n_class) for classes 0 and 1, so that both weigh the same in the loss."""
+    counts = np.bincount(as_binary(y), minlength=2)
+    return (counts.sum() / (2 * counts)).astype(np.float32)
+
+
+def check_patches(images: NDArray[Any], patch: Shape3D | None = None) -> Float32Array:
+    """Return patches as a float32 array of shape (n, 1, slices, rows, columns), or say what is wrong with them."""
+    images = check_stack(images, "Patches", 1, ("slices", "rows", "columns"))
+    if patch is not None and images.shape[2:] != patch:
+        raise InputError(f"The network was made for patches of {patch}, these are {images.shape[2:]}.")
+    return images
+
+
+def train_cnn3d(
+    images: NDArray[Any],
+    y: NDArray[Any],
+    watched_images: NDArray[Any],
+    watched_y: NDArray[Any],
+    settings: CNN3DSettings | None = None,
+    *,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    description: str = "3-D CNN",
+) -> tuple[CNN3D, pd.DataFrame]:
+    """Train one network and keep the epoch of the lowest loss on the watched patients, who are not augmented.
+
+    Parameters
+    ----------
+    images, watched_images : array, shape (n, 1, slices, rows, columns)
+        Patches, 0-1.
+    y, watched_y : array of 0/1
+    checkpoint : Path, optional
+        File from which a killed training resumes.
+
+    Returns
+    -------
+    CNN3D, DataFrame
+        The network, and one row per epoch.
+    """
+    settings = settings or CNN3DSettings()
+    images = check_patches(images)
+    patch = (images.shape[2], images.shape[3], images.shape[4])
+    watched_images = check_patches(watched_images, patch)
+    labels = as_binary(y, "y", len(images))
+    watched = as_binary(watched_y, "watched_y", len(watched_images), both_classes=False)
+    place = choose_device(device)
+    with reproducible(settings.seed, settings.deterministic):
+        model = build_cnn3d(patch, settings.width, settings.dropout, settings.seed)
+        if settings.standardise:
+            model.standardise_by(images)
+        model = channels_last(model.to(place), dimensions=3)
+        optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+        run_epoch = _epochs(model, optimizer, (images, labels), (watched_images, watched), settings, place)
+        stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
+        history = train(
+            model, optimizer, run_epoch, stopping,
+            seed=settings.seed, checkpoint=checkpoint, description=description,
+        )  # fmt: skip
+    return model.eval(), history
+
+
+IntArray = NDArray[np.int64]
+Pair = tuple[Float32Array, IntArray]
+
+
+def _epochs(
+    model: CNN3D,
+    optimizer: torch.optim.Optimizer,
+    training: Pair,
+    watched: Pair,
+    settings: CNN3DSettings,
+    place: torch.device,
+) -> Callable[[int], dict[str, float]]:
+    """Return the function that trains one epoch, over all copies of all patients, and watches the others."""
+    images, labels = training
+    weights = torch.as_tensor(class_weights(labels), device=place)
+    shifts = [draw_shift(settings.seed, case, settings.max_shift) for case in range(len(images))]
+    copies = len(OPERATIONS) if settings.augment else 1
+
+    def batch_of(positions: NDArray[np.int64]) -> Float32Array:
+        cases, operations = np.divmod(positions, copies)
+        return np.stack([augment(images[c], OPERATIONS[o], shifts[c]) for c, o in zip(cases, operations, strict=True)])
+
+    def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
+        return _weighted_loss(logits, labels[positions // copies], weights)
+
+    def watch() -> dict[str, float]:
+        others, truth = watched
+        logits = torch.as_tensor(predict_batches(model, others, place, batch_size=8), device=place)
+        correct = logits.argmax(dim=1).cpu().numpy() == truth
+        loss = _weighted_loss(logits, truth, weights).item()
+        return {"validation_loss": loss, "validation_accuracy": float(correct.mean())}
+
+    n = len(images) * copies
+    return epochs_of(model, optimizer, n, batch_of, loss_of, watch, settings, place)
+
+
+def _weighted_loss(logits: torch.Tensor, labels: NDArray[np.int64], weights: torch.Tensor) -> torch.Tensor:
+    """Return the weighted sum over n patients divided by n, as Keras does.
+
+    Torch's own mean divides by the sum of weights, so that they cancel in a batch of one class.
+    """
+    truth = torch.as_tensor(labels, device=logits.device)
+    return functional.cross_entropy(logits, truth, weight=weights, reduction="sum") / len(labels)
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """The networks of a cross-validation.
+
+    Attributes
+    ----------
+    models : tuple of CNN3D
+        One per fold.
+    predictions : DataFrame
+        Two rows per subject: subject, kind ("out_of_fold": by the network that never saw the
+        subject; "apparent": mean of those that used it to learn or to stop), fold (in which it was
+        held out), label, risk.
+    history : DataFrame
+        One row per fold and epoch: fold, epoch, learning_rate, train_loss, validation_loss,
+        validation_accuracy, best.
+    """
+
+    models: tuple[CNN3D, ...]
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+
+
+def cross_validate(
+    images: NDArray[Any],
+    y: NDArray[Any],
+    subjects: Sequence[str],
+    settings: CNN3DSettings | None = None,
+    *,
+    device: str = "auto",
+    checkpoints: Path | None = None,
+) -> CrossValidated:
+    """Train one network per stratified fold of patients; augmented copies stay on their patient's side.
+
+    Parameters
+    ----------
+    images : array, shape (n, 1, slices, rows, columns)
+        One patch per subject, 0-1.
+    y : array of 0/1, shape (n,)
+    checkpoints : Path, optional
+        Folder for one checkpoint per fold, named by data and settings; a killed run resumes in its
+        fold and epoch, a finished one is read back.
+    """
+    settings = settings or CNN3DSettings()
+    images, names = check_patches(images), check_subjects(subjects, len(images))
+    labels = as_binary(y, "y", len(images))
+    # two choices that are no longer offered stay in the key, so that earlier checkpoints are found
+    known = asdict(settings) | {"stop_on": "inner"}
+    key = content_hash("cnn3d", known, images, labels, None)[:16] if checkpoints else ""
+    models, histories, rows = [], [], []
+    for fold, (learn, watch, held) in enumerate(_folds(labels, settings)):
+        model, history = train_cnn3d(
+            images[learn], labels[learn], images[watch], labels[watch], settings, device=device,
+            checkpoint=checkpoints / f"cnn3d_{key}_fold{fold}.pt" if checkpoints else None,
+            description=f"3-D CNN, fold {fold + 1} of {settings.folds}",
+        )  # fmt: skip
+        models.append(model)
+        histories.append(history.assign(fold=fold))
+        used = np.union1d(learn, watch)
+        rows.append(_scored(model, images, used, held, device).assign(fold=fold))
+    table = _prediction_table(names, labels, pd.concat(rows))
+    return CrossValidated(tuple(models), table, pd.concat(histories, ignore_index=True))
+
+
+def predict_risk(
+    model: CNN3D, images: NDArray[Any], *, batch_size: int = 8, device: str = "auto"
+) -> NDArray[np.float64]:
+    """Return the probability of the event (class 1) of each patch, shape (n,)."""
+    images = check_patches(images, model.patch)
+    place = choose_device(device)
+    model = model.to(place).eval()
+    risk = predict_batches(lambda batch: model(batch).softmax(dim=1)[:, 1], images, place, batch_size=batch_size)
+    return risk.astype(np.float64)
+
+
+def fold_risks(
+    models: Sequence[CNN3D], images: NDArray[Any], subjects: Sequence[str], *, device: str = "auto"
+) -> pd.DataFrame:
+    """Score patients by every fold's network; the mean of a row is the ensemble's risk.
+
+    Returns
+    -------
+    DataFrame
+        fold0, fold1, ... with subject as index.
+    """
+    if not models:
+        raise InputError("An ensemble needs at least one network.")
+    index = pd.Index(check_subjects(subjects, len(images)), name="subject")
+    return pd.DataFrame({f"fold{i}": predict_risk(m, images, device=device) for i, m in enumerate(models)}, index=index)
+
+
+def _scored(model: CNN3D, images: NDArray[Any], used: IntArray, held: IntArray, device: str) -> pd.DataFrame:
+    """Score the patients whose labels a network used and those held out: case, kind, risk."""
+    parts = {"apparent": used, "out_of_fold": held}
+    return pd.concat(
+        pd.DataFrame({"case": cases, "kind": kind, "risk": predict_risk(model, images[cases], device=device)})
+        for kind, cases in parts.items()
+    )
+
+
+def _prediction_table(names: list[str], labels: IntArray, scored: pd.DataFrame) -> pd.DataFrame:
+    """Return both kinds of risk of every subject; missing where no fold used the subject."""
+    fold = scored[scored["kind"] == "out_of_fold"].set_index("case")["fold"]
+    mean = scored.groupby(["kind", "case"])["risk"].mean()
+    tables = []
+    for kind in ("out_of_fold", "apparent"):
+        table = pd.DataFrame({"subject": names, "kind": kind})
+        cases = table.index
+        table = table.assign(fold=fold.reindex(cases), label=labels, risk=mean[kind].reindex(cases))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _folds(labels: IntArray, settings: CNN3DSettings) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+    """Yield the positions to learn from, to watch and to hold out, for each fold."""
+    smallest = int(np.bincount(labels, minlength=2).min())
+    if settings.folds < 2 or smallest < settings.folds:
+        raise NotEstimableError(
+            f"{settings.folds} stratified folds need at least as many patients of each class (and 2 folds); "
+            f"the smaller class has {smallest}."
+        )
+    splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
+    for rest, held in splitter.split(np.zeros(len(labels)), labels):
+        learn, watch = inner_split(labels[rest], settings.inner_share, settings.seed)
+        yield rest[learn], rest[watch], held

@@ -10,7 +10,7 @@ Fine-tuning a ResNet on a label with cosine annealing (Gu 2023), and self-superv
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,25 +21,26 @@ import pooch
 import torch
 from monai.networks.nets import resnet18, resnet34, resnet50, resnet101
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedShuffleSplit
 from torch import nn
 from torch.nn import functional
 
-from radsupport.errors import FetchError, InputError, NotEstimableError, Problem
+from radsupport.errors import FetchError, InputError, Problem
 from radsupport.networks.training import (
     Float32Array,
+    Schedule,
     Stopping,
     cached_rows,
     channels_last,
+    check_stack,
     check_subjects,
     choose_device,
     content_hash,
+    epochs_of,
     feature_table,
-    fit_batches,
+    inner_split,
     predict_batches,
     read_torch_file,
     reproducible,
-    shuffled_batches,
     train,
 )
 
@@ -110,7 +111,7 @@ class ResNetFeatures(nn.Module):
 
 
 def build_resnet(
-    depth: int = 50, weights: str = "random", *, seed: int = 0, folder: Path | None = None, progress: bool = False
+    depth: int = 50, weights: str = "random", *, seed: int = 0, folder: Path | None = None
 ) -> ResNetFeatures:
     """Return a ResNet with the weights asked for.
 
@@ -134,13 +135,13 @@ def build_resnet(
     if weights == "random":
         net.weights_description = f"ResNet-{depth} with random weights (seed {seed}), not trained on any image"
         return net.eval()
-    path = fetch_imagenet(depth, folder, progress) if weights == "imagenet" else Path(weights)
+    path = fetch_imagenet(depth, folder) if weights == "imagenet" else Path(weights)
     load_torchvision_weights(net, path)
     net.weights_description = describe_file(depth, path)
     return net.eval()
 
 
-def fetch_imagenet(depth: int, folder: Path | None = None, progress: bool = False) -> Path:
+def fetch_imagenet(depth: int, folder: Path | None = None) -> Path:
     """Return torchvision's ImageNet weights of one depth, downloaded once, with its SHA-256 verified.
 
     Raises
@@ -154,7 +155,7 @@ def fetch_imagenet(depth: int, folder: Path | None = None, progress: bool = Fals
     name = source.url.rsplit("/", 1)[1]
     known = f"sha256:{source.sha256}"
     try:
-        return Path(pooch.retrieve(source.url, known, fname=name, path=folder, progressbar=progress))
+        return Path(pooch.retrieve(source.url, known, fname=name, path=folder))
     except (OSError, ValueError) as error:
         raise FetchError(
             f"ImageNet weights of ResNet-{depth} could not be fetched from {source.url} ({error}). "
@@ -216,7 +217,7 @@ def normalise_images(images: NDArray[Any], how: Normalisation = "imagenet") -> F
         "imagenet": subtract ImageNet's channel means and divide by its SDs, as torchvision's weights
         were trained. "image": mean 0 and SD 1 of each image (Gu 2023). "none": as it is.
     """
-    images = check_images(images)
+    images = check_stack(images, "Images", 3, ("rows", "columns"))
     if how == "none":
         return images
     if how == "image":
@@ -230,17 +231,6 @@ def normalise_images(images: NDArray[Any], how: Normalisation = "imagenet") -> F
     return (images - mean) / sd
 
 
-def check_images(images: NDArray[Any]) -> Float32Array:
-    """Return images as a float32 array of shape (n, 3, rows, columns), or say what is wrong with them."""
-    images = np.asarray(images, dtype=np.float32)
-    if images.ndim != 4 or images.shape[1] != 3 or len(images) == 0:
-        raise InputError(f"Images must have the shape (n, 3, rows, columns), theirs is {images.shape}.")
-    if not np.isfinite(images).all():
-        bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
-        raise InputError(f"Images {bad[:10].tolist()} hold missing or infinite values; exclude these cases.")
-    return images
-
-
 def resnet_features(
     net: ResNetFeatures,
     images: NDArray[Any],
@@ -251,7 +241,6 @@ def resnet_features(
     batch_size: int = 16,
     device: str = "auto",
     cache: Path | None = None,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Return the pooled features of one image per subject.
 
@@ -281,12 +270,12 @@ def resnet_features(
     def compute(positions: list[int]) -> Float32Array:
         return predict_batches(lambda batch: net(batch, pooling), inputs[positions], place, batch_size=batch_size)
 
-    rows = cached_rows(keys, compute, cache, chunk=batch_size, progress=progress, description=f"ResNet-{net.depth}")
+    rows = cached_rows(keys, compute, cache, chunk=batch_size)
     return feature_table(subjects, rows)
 
 
 @dataclass(frozen=True)
-class FineTuneSettings:
+class FineTuneSettings(Schedule):
     """How a ResNet is fine-tuned.
 
     Cosine annealing is the paper's; SGD with momentum, its rate, epochs, batch size and the inner
@@ -300,9 +289,6 @@ class FineTuneSettings:
     patience: int = 10
     validation_share: float = 0.2
     normalisation: Normalisation = "image"
-    seed: int = 0
-    mixed_precision: bool = False
-    deterministic: bool = True
 
 
 @dataclass(frozen=True)
@@ -332,7 +318,6 @@ def fine_tune(
     *,
     device: str = "auto",
     checkpoints: Path | None = None,
-    progress: bool = False,
     description: str = "fine-tuning",
 ) -> FineTuned:
     """Train a copy of `net` and a new linear head on class labels; keep the epoch of lowest validation loss.
@@ -351,7 +336,8 @@ def fine_tune(
     labels = np.asarray(labels, dtype=np.int64)
     if labels.shape != (len(inputs),) or labels.min() < 0:
         raise InputError(f"`labels` must give a class 0, 1, ... to each of the {len(inputs)} images.")
-    inner, watched = _inner_split(labels, settings)
+    inner, watched = inner_split(labels, settings.validation_share, settings.seed)
+    truth = torch.as_tensor(labels[watched])
     place = choose_device(device)
     with reproducible(settings.seed, settings.deterministic):
         tuned, head = copy.deepcopy(net), nn.Linear(net.n_features, int(labels.max()) + 1)
@@ -360,22 +346,27 @@ def fine_tune(
         key = content_hash("resnet", asdict(settings), net.state_dict(), inputs, labels) if checkpoints else ""
         path = checkpoints / f"resnet_{key[:16]}.pt" if checkpoints else None
         annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
-        options: dict[str, Any] = {"checkpoint": path, "progress": progress, "description": description}
-        run_epoch = _epoch(model, optimizer, inputs, labels, (inner, watched), settings, place)
+
+        def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
+            return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=place))
+
+        def watch() -> dict[str, float]:
+            logits = torch.as_tensor(predict_batches(model, inputs[watched], place))
+            accuracy = float((logits.argmax(dim=1) == truth).float().mean())
+            loss = functional.cross_entropy(logits, truth).item()
+            return {"validation_loss": loss, "validation_accuracy": accuracy}
+
+        run_epoch = epochs_of(
+            model, optimizer, len(inner), lambda b: inputs[inner[b]], loss_of, watch, settings, place,
+            fewest=2,  # batch normalisation can not measure the spread of one image
+        )  # fmt: skip
         stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
-        history = train(model, optimizer, run_epoch, stopping, seed=settings.seed, scheduler=annealing, **options)
+        history = train(
+            model, optimizer, run_epoch, stopping,
+            seed=settings.seed, scheduler=annealing, checkpoint=path, description=description,
+        )  # fmt: skip
     tuned.weights_description = f"{net.weights_description}, fine-tuned on {len(labels)} labelled images"
     return FineTuned(tuned.eval(), head, history)
-
-
-def predict_classes(
-    tuned: FineTuned, images: NDArray[Any], settings: FineTuneSettings, device: str = "auto"
-) -> Float32Array:
-    """Return class probabilities of images, shape (n, classes)."""
-    place = choose_device(device)
-    model = nn.Sequential(tuned.net, tuned.head).to(place).eval()
-    inputs = normalise_images(images, settings.normalisation)
-    return predict_batches(lambda batch: model(batch).softmax(dim=1), inputs, place)
 
 
 def pretrain_rotation(
@@ -395,47 +386,3 @@ def pretrain_rotation(
         f"seed {settings.seed}), not trained on ImageNet or on any label"
     )
     return tuned
-
-
-def _inner_split(labels: NDArray[np.int64], settings: FineTuneSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split off the images that early stopping watches, stratified by class."""
-    counts = np.bincount(labels)
-    if len(counts) < 2 or counts.min() < 2:
-        raise NotEstimableError(
-            f"Fine-tuning needs at least 2 images of each class; there are {counts.tolist()} of class 0, 1, ..."
-        )
-    n_watched = max(len(counts), round(len(labels) * settings.validation_share))
-    splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_watched, random_state=settings.seed)
-    inner, watched = next(splitter.split(np.zeros(len(labels)), labels))
-    return np.sort(inner), np.sort(watched)
-
-
-def _epoch(
-    model: nn.Sequential,
-    optimizer: torch.optim.Optimizer,
-    inputs: Float32Array,
-    labels: NDArray[np.int64],
-    parts: tuple[NDArray[np.int64], NDArray[np.int64]],
-    settings: FineTuneSettings,
-    place: torch.device,
-) -> Callable[[int], dict[str, float]]:
-    """Return the function that trains one epoch on the first part and watches the second."""
-    inner, watched = parts
-
-    def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
-        return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=place))
-
-    def run(epoch: int) -> dict[str, float]:
-        shuffled = shuffled_batches(len(inner), settings.batch_size, settings.seed, epoch)
-        # batch normalisation can not measure the spread of one image
-        batches = [batch for batch in shuffled if len(batch) > 1]
-        how = (place, settings.mixed_precision)
-        loss = fit_batches(model, optimizer, batches, lambda b: inputs[inner[b]], loss_of, *how)
-        model.eval()
-        logits = torch.as_tensor(predict_batches(model, inputs[watched], place))
-        truth = torch.as_tensor(labels[watched])
-        watched_loss = functional.cross_entropy(logits, truth).item()
-        accuracy = float((logits.argmax(dim=1) == truth).float().mean())
-        return {"train_loss": loss, "validation_loss": watched_loss, "validation_accuracy": accuracy}
-
-    return run

@@ -1,222 +1,396 @@
-"""Chapter 04, step by step: one way in for every kind of network a study may name.
+"""From a network to a table of features: one way in for every kind of network that a study may name.
 
-How alike the features of two phases are (Song 2021, Figure S5).
+A source is a function of its settings and of what it is `Given`: it cuts what the network sees, trains it, and
+describes everybody. `compute` runs any of them, and again for each choice that is compared.
 
-The same networks on a second reader's outlines of the test cohort (Cui 2022, Supplementary Figure S1).
+* U-Net (Song 2021): learns to outline the tumour; a patient is what its bottleneck says of the slices.
+* ResNet (Yang 2023, Gu 2023): describes the slices around the largest section; fine-tuned on the label in each fold
+  or, as Gu 2023 did, on everybody. Out of fold, network k learns from the training patients outside fold k and
+  describes everybody; chapter 05 fits and judges fold k on its features alone.
+* 3-D CNN (Cui 2022): gives a risk, not features; see `schemes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from radsupport.errors import StudyError
-from radsupport.networks import source_cnn3d, source_resnet, source_unet, unet
-from radsupport.networks.cnn3d import build_cnn3d, layer_table
-from radsupport.networks.cnn3d_training import ensemble_predictions
-from radsupport.networks.inputs import twice_read
-from radsupport.networks.result import DeepResult
-from radsupport.networks.source_cnn3d import Scheme, case_patches
+from radsupport.errors import InputError, StudyError
+from radsupport.imaging.patches import Float32Array, SliceStack, cuboid_slices, join_stacks, tumour_channels
+from radsupport.networks import cnn3d, resnet, result, unet
+from radsupport.networks.inputs import SECOND, Given, Volume, required
+from radsupport.networks.result import DeepResult, Tables, finish, nothing
+from radsupport.networks.schemes import learn_cnn3d
+from radsupport.networks.training import cached_rows, content_hash
 from radsupport.settings.features import Cnn3d, Resnet, Unet
-from radsupport.settings.study import Study
-from radsupport.stats.agreement import bland_altman, icc
-from radsupport.stats.roc import auc, delong_test
-from radsupport.study import StudyPaths
-from radsupport.tables import Variant, compared_signatures
+from radsupport.stats.outcome import assign_folds
+from radsupport.tables import Variant
+from radsupport.wording import counted
 
-Runner = Callable[[Study, pd.DataFrame, pd.DataFrame, StudyPaths, bool], DeepResult]
-
-
-def description(study: Study, cohort: pd.DataFrame) -> str:
-    """Say in words which network it is and whom it was trained on."""
-    if isinstance(study.deep, Unet):
-        return source_unet.description(study, cohort)
-    n = int((cohort["cohort"] == "train").sum())
-    if isinstance(study.deep, Cnn3d):
-        return (
-            f"A 3-D CNN learns the outcome of the {n} training patients, in {study.deep.folds} folds: the risk of a "
-            "training patient comes from the network that never saw that patient."
-        )
-    if isinstance(study.deep, Resnet):
-        how = {
-            "no": "No network is trained on the outcome.",
-            "out_of_fold": f"It is fine-tuned on the outcome of the {n} training patients, anew in each fold, so that "
-            "a patient's features come from a network that never saw that patient's outcome.",
-            "as_published": f"**It is fine-tuned on the outcome of all {n} training patients, as published: the "
-            "features of a training patient carry that patient's own outcome.**",
-        }
-        return (
-            f"A ResNet-{study.deep.depth} describes the slices around the largest section. {how[study.deep.fine_tune]}"
-        )
-    raise _unknown(study)
+#: How a network that was fine-tuned on everybody is called in figures.
+EVERYONE = "all training patients"
 
 
-def compute(
-    study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, paths: StudyPaths, progress: bool = True
-) -> DeepResult:
-    """Train the study's network where it is trained, return every patient's features, and those of other choices."""
-    run = _runner(study)
-    result = run(study, cohort, cases, paths, progress)
-    if study.deep is None:
-        raise _unknown(study)
-    signatures = compared_signatures(study.signatures, "deep", study.deep.compare_on)
-    variants = []
-    for comparison in study.deep.compare:
-        changed = study.model_copy(update={"deep": study.deep.chosen(comparison)})
-        other = _runner(changed)(changed, cohort, cases, paths, progress)
-        made = Variant(
-            comparison.name, comparison.group, comparison.description, "deep", signatures, other.features,
-            other.by_fold, other.icc,
-        )  # fmt: skip
-        variants.append(made)
-    return result.with_variants(tuple(variants))
+def compute(spec: Unet | Resnet | Cnn3d, given: Given, compared_on: Sequence[str] = ()) -> DeepResult:
+    """Train the network where it is trained, return every patient's features, and those of the compared choices.
+
+    Parameters
+    ----------
+    spec : Unet, Resnet or Cnn3d
+        Section `deep` of a study file.
+    given : Given
+        Patients, their scans, and how these are looked at.
+    compared_on : sequence of str
+        Signatures that are judged with each choice of ``spec.compare``.
+
+    Raises
+    ------
+    InputError
+        Nobody has an input, or a label is needed and there is none.
+    """
+    if type(spec) not in SOURCES:
+        raise StudyError("The study names no network that chapter 04 can run.")
+    run, variants = SOURCES[type(spec)], []
+    own = run(spec, given)
+    for choice in spec.compare:
+        other = run(spec.chosen(choice), given)
+        words = (choice.name, choice.group, choice.description, "deep", tuple(compared_on))
+        variants.append(Variant(*words, other.features, other.by_fold, other.icc))
+    return replace(own, variants=tuple(variants))
 
 
-def printed_layers(study: Study) -> pd.DataFrame:
-    """Return the study's own network layer by layer at its printed size, whatever the profile.
+def trainers(spec: Unet | Resnet | Cnn3d, cohort: pd.DataFrame, seed: int = 0) -> dict[str, int]:
+    """Return how many patients of which cohort are asked to train the network, on outlines or on the label."""
+    who = segmenters(spec, cohort, seed) if isinstance(spec, Unet) else cohort["subject"][cohort["cohort"] == "train"]
+    return _by_cohort(cohort, who)
+
+
+def _by_cohort(cohort: pd.DataFrame, subjects: Sequence[str] | pd.Series | set[str]) -> dict[str, int]:
+    counts = cohort.loc[cohort["subject"].isin(subjects), "cohort"].value_counts()
+    return {key: int(counts[key]) for key in ("segmentation", "train") if key in counts}
+
+
+def printed_layers(spec: Unet | Resnet | Cnn3d) -> pd.DataFrame:
+    """Return a network of a study's own layer by layer at its printed size, whatever the profile.
 
     The 3-D CNN takes patches of 10 x 150 x 150 and has all filters; the U-Net takes 256 x 256 pixels and has 64
-    channels in its first level: the defaults of the study file.
+    channels in its first level. A ResNet has none.
     """
-    if isinstance(study.deep, Unet):
-        printed = Unet(network="unet")
-        return unet.layer_table(printed.base_channels, printed.input_px)
-    return layer_table(build_cnn3d(seed=study.seed))
+    tables = {"unet": unet.layer_table, "cnn3d": cnn3d.layer_table}
+    return tables[spec.network]() if spec.network in tables else nothing("", ["parameters"])
 
 
-def _runner(study: Study) -> Runner:
-    if isinstance(study.deep, Unet):
-        return source_unet.run
-    if isinstance(study.deep, Cnn3d):
-        return source_cnn3d.run
-    if isinstance(study.deep, Resnet):
-        return source_resnet.run if study.deep.fine_tune == "no" else source_resnet.run_fine_tuned
-    raise _unknown(study)
+# U-Net
 
 
-def _unknown(study: Study) -> StudyError:
-    return StudyError(f"Study {study.id} names no network that chapter 04 can run.")
+def learn_unet(spec: Unet, given: Given) -> DeepResult:
+    """Train the U-Net on outlines (or read it back), and describe everybody by its bottleneck."""
+    who, folder = segmenters(spec, given.cohort, given.seed), given.folder / "unet"
+    stack, unlearnt = case_slices(spec, given, spec.train_phase, who)
+    shown = thinned(stack, spec.slices_per_case)
+    network = train_on(spec, shown, who, given.seed, folder)
+    tables, failed = bottleneck_tables(spec, given, network.model, given.predicted, folder)
+    # a rough region has no second reading
+    twice = given.twice(30) if spec.roi == "accurate" else []
+    again = bottleneck_tables(spec, given, network.model, twice, None, SECOND)[0] if len(twice) > 1 else {}
+    kept = network.history.loc[network.history["best"]].iloc[-1]
+    trained = set(shown.table["subject"])
+    facts = {
+        "patients who trained the network": len(trained),
+        "slices they gave": len(shown.table),
+        "Dice on the validation part": f"{float(kept['validation_dsc']):.2f}",
+        "epoch kept": int(kept["epoch"]),
+        **dict.fromkeys(result.COUNTED),
+        "from slices to patient": result.AGGREGATION_WORDS[spec.aggregation],
+    }
+    largest = stack.table.groupby("subject", sort=False)["area"].idxmax().head(4)
+    return finish(
+        given, {None: tables}, facts, [*failed, unlearnt], again,
+        weights="random weights (initialisation of He et al.), trained on outlines alone: no ImageNet, no outcome",
+        history=result.tidy_history(network.history, "U-Net", result.DICE),
+        inputs=result.sheet((subject, stack.images[i, 0], stack.masks[i]) for subject, i in largest.items()),
+        layers=unet.layer_table(spec.base_channels, spec.input_px), trainers=_by_cohort(given.cohort, trained),
+        how=f", {spec.validation_share:.0%} of whom form the validation part",
+    )  # fmt: skip
 
 
-ALPHA = 0.05
+def segmenters(spec: Unet, cohort: pd.DataFrame, seed: int = 0) -> list[str]:
+    """Return who trains the U-Net: the segmentation-only patients and, as published, sampled training patients.
+
+    Song 2021 samples 22 patients of Hospital I, whom the signatures are then cross-validated on. With
+    ``sampled_cases: leave_out`` (default) nobody who is predicted later takes part.
+    """
+    chosen = sorted(cohort.loc[cohort["cohort"] == "segmentation", "subject"])
+    if spec.sampled_cases == "as_published":
+        rng = np.random.default_rng([seed, 4])
+        train = sorted(cohort.loc[cohort["cohort"] == "train", "subject"])
+        chosen += sorted(rng.choice(train, min(spec.sampled_training_cases, len(train)), replace=False))
+    if len(chosen) < 2:
+        raise InputError(f"There is {counted(len(chosen), 'patient')} to train the network on; two or more are needed.")
+    return chosen
+
+
+def case_slices(
+    spec: Unet, given: Given, phase: str, subjects: Sequence[str], outline: str = "mask"
+) -> tuple[SliceStack, pd.DataFrame]:
+    """Cut the windowed slices of some patients, in the order of the cases; subject, phase, reason of who has none.
+
+    Parameters
+    ----------
+    outline : str
+        ``mask`` or ``mask_reader2``: the outline that is learnt, and that the cuboid follows unless it is rough.
+
+    Raises
+    ------
+    InputError
+        Nobody has slices.
+    """
+    own = given.cases.loc[given.cases["phase"] == phase, "subject"]
+    known = own[own.isin(subjects)].tolist()
+
+    def make(volume: Volume) -> SliceStack:
+        return cuboid_slices(volume.image, volume.mask, volume.roi, size=spec.input_px)
+
+    order = [*known, *sorted(set(subjects) - set(known))]
+    made, failed = given.inputs(phase, order, given.windows[phase], make, outline, roi=spec)
+    required(made, failed, f"No patient has slices in the {phase} phase")
+    named = [replace(stack, table=stack.table.assign(subject=subject)) for subject, stack in made.items()]
+    return join_stacks(named), failed
+
+
+def thinned(stack: SliceStack, per_case: int | None) -> SliceStack:
+    """Keep at most `per_case` evenly spread slices of each patient; all of them without a number."""
+    if per_case is None:
+        return stack
+    groups = stack.table.groupby("subject", sort=False).indices.values()
+    kept = np.concatenate([rows[spread(len(rows), per_case)] for rows in groups])
+    return SliceStack(stack.images[kept], stack.masks[kept], stack.table.iloc[kept].reset_index(drop=True))
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """Return at most `most` positions of 0 … n - 1, evenly spread with half a step at both ends."""
+    return np.unique(np.floor((np.arange(min(n, most)) + 0.5) * n / min(n, most)).astype(int))
+
+
+def train_on(
+    spec: Unet, stack: SliceStack, subjects: list[str], seed: int, checkpoints: Path | None = None,
+) -> unet.TrainedUNet:  # fmt: skip
+    """Train the U-Net on the slices of some patients, a share of whom validates it (1:9 as printed).
+
+    Raises
+    ------
+    InputError
+        Fewer than two of them have slices.
+    """
+    usable = set(stack.table["subject"])
+    parts = unet.split_subjects([s for s in subjects if s in usable], spec.validation_share, seed)
+    settings = unet.UNetSettings.of(spec, seed=seed)
+    inside, outside = (stack.table["subject"].isin(part).to_numpy() for part in parts)
+    return unet.train_unet(
+        stack.images[inside], stack.masks[inside], stack.images[outside], stack.masks[outside],
+        settings, checkpoints=checkpoints,
+    )  # fmt: skip
+
+
+def bottleneck_tables(
+    spec: Unet, given: Given, model: unet.UNet2D, subjects: Sequence[str], cache: Path | None, outline: str = "mask"
+) -> tuple[Tables, list[pd.DataFrame]]:
+    """Return the features of patients in every model phase, and who has none.
+
+    A phase's slices are kept under the hash of slices and weights, if there is a folder for them.
+    """
+    weights = content_hash(model.state_dict()) if cache else ""
+    tables, failures = {}, []
+    for phase in given.phases:
+        stack, failed = case_slices(spec, given, phase, subjects, outline)
+        key = f"bottleneck_{content_hash(weights, stack.images)[:16]}" if cache else ""
+
+        def describe(_: list[int], images: Float32Array = stack.images) -> Float32Array:
+            return unet.bottleneck_features(model, images)[None]
+
+        (slices,) = cached_rows([key], describe, cache)
+        made = unet.aggregate_slices(slices, stack.table, spec.aggregation, seed=0)
+        tables[phase] = made.drop(columns=["n_slices", "n_kept"])
+        failures.append(failed)
+    return tables, failures
+
+
+# ResNet
 
 
 @dataclass(frozen=True)
-class Collinearity:
-    """Correlations between the features of two phases in the training cohort.
+class Images:
+    """What the network sees of one phase, by reader: subject to (3, rows, columns), and who has none."""
 
-    Attributes
-    ----------
-    pairs : DataFrame
-        Every feature of the first phase with every one of the second: r, p (two-sided t-test of Pearson's r).
-    matrix : DataFrame
-        |r| of the features that differ between the outcomes: rows of the first phase, columns of the second, the
-        features that differ in both phases first and in one order.
-    overlap : int
-        How many differ in both phases: the block at the top left.
-    phases : (str, str)
-    n : int
-        Patients.
-    criterion : str
-        Which features are in the matrix.
+    reader1: dict[str, Float32Array]
+    reader2: dict[str, Float32Array]
+    failed: pd.DataFrame
+
+
+def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
+    """Take everybody's features from a network that has seen no label, or was fine-tuned on it."""
+    images, cache = case_images(spec, given), given.folder / "resnet"
+    start, history = starting_network(spec, given, images)
+    nets: dict[int | None, dict[str, resnet.ResNetFeatures]] = {None: dict.fromkeys(images, start)}
+    box = "smallest square around the tumour" if spec.box_mm is None else f"square of {spec.box_mm:g} mm"
+    facts: dict[str, object] = {
+        result.COUNTED[0]: None,
+        "patients read twice": max(len(found.reader2) for found in images.values()),
+        **dict.fromkeys(result.COUNTED[1:]),
+        "slices": f"{spec.slices}, as {'three channels' if spec.slices == 3 else 'one image in all three channels'}",
+        "field": f"{box}, resized to {spec.input_px} pixels; {'tumour only' if spec.masked else 'surroundings kept'}",
+        "pooling": f"global {spec.pooling}",
+    }
+    seen = {subject for found in images.values() for subject in found.reader1}
+    who = seen & set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])
+    weights, how, folds, kept_in = start.weights_description, ", without their outcome", None, cache
+    if spec.fine_tune == "no":
+        facts |= {"epoch kept": int(history["kept"].iloc[0])} if len(history) else {}
+    else:
+        labels = given.labels()
+        who, kept_in = seen & set(labels.index), None
+        weights += f", then fine-tuned on the labels of {len(who)} training patients"
+        folds = assign_folds(labels, given.folds, given.seed) if spec.fine_tune == "out_of_fold" else None
+        nets, curves = fine_tuned(spec, given, start, images, labels, folds, cache)
+        history = pd.concat([part for part in (history, *curves) if len(part)], ignore_index=True)
+        facts |= _tuning_facts(curves, len(who), folds)
+        several = f", in {len(nets) - 1} folds each on the patients of the other folds and once on all"
+        how = f"{several if len(nets) > 1 else ''}; a part of these patients is the validation part"
+    layers = nothing(
+        f"The network is a ResNet-{spec.depth} (He et al. 2016, in torchvision's layout) without its last layer; "
+        "its layers are not listed here. A feature is one map of the last block, pooled.",
+        ["parameters"],
+    )
+    again = {phase: found.reader2 for phase, found in images.items()}
+    read_twice = all(len(part) for part in again.values())
+    seen_by_all = (
+        (f"{subject}, {phase}", image[1], np.zeros(image[1].shape, bool))
+        for phase, found in images.items()
+        for subject, image in list(found.reader1.items())[:4]
+    )
+    tables = {
+        fold: {phase: pooled(spec, own[phase], found.reader1, kept_in) for phase, found in images.items()}
+        for fold, own in nets.items()
+    }
+    second = {phase: pooled(spec, nets[None][phase], part, None) for phase, part in again.items()} if read_twice else {}
+    return finish(
+        given, tables, facts, [found.failed for found in images.values()], second, spec.icc_kind, weights=weights,
+        history=history, inputs=result.sheet(seen_by_all), layers=layers, trainers={"train": len(who)}, how=how,
+        folds=folds,
+    )  # fmt: skip
+
+
+def cut(volume: Volume, spec: Resnet, spacing_mm: float) -> Float32Array:
+    """Return the three channels of one case as the study says (`patches.tumour_channels`)."""
+    box = None if spec.box_mm is None else round(spec.box_mm / spacing_mm)
+    margin = round(spec.margin_mm / spacing_mm)
+    return tumour_channels(
+        volume.image, volume.mask, size=spec.input_px, slices=spec.slices, box=box, masked=spec.masked, margin=margin
+    )
+
+
+def case_images(spec: Resnet, given: Given) -> dict[str, Images]:
+    """Cut everybody's slices in every model phase, and again where a second reader outlined training patients.
+
+    Raises
+    ------
+    InputError
+        Nobody has an image in one of the phases.
     """
+    found = {}
+    twice = given.twice(spec.icc_subjects)
 
-    pairs: pd.DataFrame
-    matrix: pd.DataFrame
-    overlap: int
-    phases: tuple[str, str]
-    n: int
-    criterion: str
+    def make(volume: Volume) -> Float32Array:
+        return cut(volume, spec, given.spacing_mm[0])
 
-
-def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return Pearson's r of every column of `a` with every column of `b`, which all vary."""
-    za, zb = ((x - x.mean(axis=0)) / x.std(axis=0) for x in (a, b))
-    return np.clip(za.T @ zb / len(a), -1, 1)
-
-
-def p_of_correlation(r: np.ndarray, n: int) -> np.ndarray:
-    """Return the two-sided P of Pearson's r in n patients: t with n - 2 degrees of freedom."""
-    with np.errstate(divide="ignore"):  # r of exactly 1 has an infinite t and P 0
-        t = np.abs(r) * np.sqrt((n - 2) / (1 - r**2))
-    return 2 * stats.t.sf(t, n - 2)
+    for phase in given.phases:
+        view = spec.window or given.windows[phase]
+        first, failed = given.inputs(phase, given.predicted, view, make)
+        required(first, failed, f"No patient has an image in the {phase} phase")
+        found[phase] = Images(first, given.inputs(phase, twice, view, make, SECOND)[0], failed)
+    return found
 
 
-READERS = ("reader 1", "reader 2")
+def starting_network(
+    spec: Resnet, given: Given, images: Mapping[str, Images]
+) -> tuple[resnet.ResNetFeatures, pd.DataFrame]:
+    """Return the network before any label is seen, and how it was trained (no rows where it was not).
+
+    ``weights: rotation`` trains it to tell by how many quarter turns an image of a training patient was turned.
+    """
+    if spec.weights != "rotation":
+        net = resnet.build_resnet(spec.depth, spec.weights, seed=given.seed)
+        return net, pd.DataFrame(columns=result.NO_HISTORY)
+    train = set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])
+    shown = [image for found in images.values() for subject, image in found.reader1.items() if subject in train]
+    tuned = resnet.pretrain_rotation(
+        resnet.build_resnet(spec.depth, "random", seed=given.seed), np.stack(shown),
+        resnet.FineTuneSettings.of(spec, max_epochs=spec.rotation_epochs, seed=given.seed),
+        checkpoints=given.folder / "resnet",
+    )  # fmt: skip
+    return tuned.net, result.tidy_history(tuned.history, "rotation", result.ACCURACY)
 
 
-def rescored(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, schemes: Sequence[Scheme]) -> pd.DataFrame:
-    """Score the patients outside training by the outlines of both readers, with the mean of the folds' networks.
+def fine_tuned(
+    spec: Resnet, given: Given, start: resnet.ResNetFeatures, images: Mapping[str, Images], labels: pd.Series,
+    folds: pd.Series | None, checkpoints: Path,
+) -> tuple[dict[int | None, dict[str, resnet.ResNetFeatures]], list[pd.DataFrame]]:  # fmt: skip
+    """Fine-tune one network per phase and fold on the patients of the other folds, and one on everybody.
 
     Returns
     -------
-    DataFrame
-        subject, scheme, reader 1, reader 2 (risks), label; no rows where nobody outlined these patients again.
+    dict
+        Fold (None: everybody) to phase to network.
+    list of DataFrame
+        How each of them was trained.
     """
-    tables = []
-    for scheme in schemes:
-        twice = [s for name in ("internal", "external") for s in twice_read(cases, [scheme.phase], len(cases), name)]
-        again, _ = case_patches(study, cases, scheme.phase, scheme.sampling, twice, "mask_reader2")
-        both = [subject for subject in twice if subject in again and subject in scheme.patches]
-        if len(both) < 2:
-            continue
-        by_reader = (scheme.images(both), np.stack([again[subject].image for subject in both])[:, None])
-        risks = [ensemble_predictions(scheme.trained.models, images, both)["risk"].to_numpy() for images in by_reader]
-        row = dict(zip(READERS, risks, strict=True))
-        labels = cohort.set_index("subject").loc[both, "label"].to_numpy()
-        tables.append(pd.DataFrame({"subject": both, "scheme": scheme.name, **row, "label": labels}))
-    columns = ["subject", "scheme", *READERS, "label"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    settings = resnet.FineTuneSettings.of(spec, max_epochs=spec.epochs, seed=given.seed)
+    numbers: list[int | None] = [] if folds is None else [int(k) for k in np.unique(folds)]
+    nets: dict[int | None, dict[str, resnet.ResNetFeatures]] = {}
+    curves = []
+    for fold in [*numbers, None]:
+        name, used = (EVERYONE, labels) if fold is None else (f"fold {fold}", labels[folds != fold])
+        nets[fold] = {}
+        for phase, found in images.items():
+            known = {s: found.reader1[s] for s in used.index if s in found.reader1}
+            required(known, found.failed, f"No training patient has an image in the {phase} phase")
+            tuned = resnet.fine_tune(
+                start, np.stack(list(known.values())), used.loc[list(known)].to_numpy(), settings,
+                checkpoints=checkpoints, description=f"{phase}, {name}",
+            )  # fmt: skip
+            nets[fold][phase] = tuned.net
+            curves.append(
+                result.tidy_history(tuned.history, f"{phase}, {name}" if len(images) > 1 else name, result.ACCURACY)
+            )
+    return nets, curves
 
 
-def score_agreement(scores: pd.DataFrame, kind: str = "ICC(2,1)") -> pd.DataFrame:
-    """Say how far the risks by both readers agree, per scheme.
-
-    Returns
-    -------
-    DataFrame
-        scheme, n, icc, icc_low, icc_high, bias (reader 1 minus reader 2), bias_low, bias_high, limit_low, limit_high
-        (95% limits of agreement).
-    """
-    rows = []
-    for name, part in scores.groupby("scheme", sort=False):
-        found = icc(part[list(READERS)].to_numpy()).set_index("kind").loc[kind]
-        limits = bland_altman(part["reader 1"].to_numpy(), part["reader 2"].to_numpy()).iloc[0]
-        row = {"scheme": name, "n": len(part), "icc": found["icc"]}
-        row |= {"icc_low": found["ci_low"], "icc_high": found["ci_high"]}
-        rows.append(row | {key: limits[key] for key in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")})
-    return pd.DataFrame(rows)
+def pooled(
+    spec: Resnet, net: resnet.ResNetFeatures, images: Mapping[str, Float32Array], cache: Path | None
+) -> pd.DataFrame:
+    """Return the pooled features of each subject: subject, deep_0000 …"""
+    return resnet.resnet_features(
+        net, np.stack(list(images.values())), list(images), pooling=spec.pooling, normalisation=spec.normalisation,
+        cache=cache,
+    )  # fmt: skip
 
 
-def discrimination_by_reader(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the AUC by each reader's outlines, and DeLong's paired test of the two.
-
-    Returns
-    -------
-    DataFrame
-        scheme, n, events, auc_1, auc_1_low, auc_1_high, auc_2, auc_2_low, auc_2_high, difference, p; schemes whose
-        patients are all of one outcome are left out.
-    """
-    rows = []
-    for name, part in scores.dropna(subset=["label"]).groupby("scheme", sort=False):
-        y = part["label"].astype(int).to_numpy()
-        if len(np.unique(y)) < 2:
-            continue
-        row: dict[str, object] = {"scheme": name, "n": len(y), "events": int(y.sum())}
-        for i, reader in enumerate(READERS, start=1):
-            area = auc(y, part[reader].to_numpy())
-            row |= {f"auc_{i}": area.auc, f"auc_{i}_low": area.ci_low, f"auc_{i}_high": area.ci_high}
-        test = delong_test(y, part["reader 1"].to_numpy(), part["reader 2"].to_numpy())
-        rows.append(row | {"difference": test.difference, "p": test.p})
-    return pd.DataFrame(rows)
+def _tuning_facts(curves: Sequence[pd.DataFrame], n: int, folds: pd.Series | None) -> dict[str, object]:
+    how = "on everybody, as published"
+    if folds is not None:
+        how = f"out of fold: {folds.nunique()} networks and one on everybody"
+    return {
+        "training patients whose label was learnt": n,
+        "fine-tuning": how,
+        "epochs kept": ", ".join(str(part["kept"].iloc[0]) for part in curves),
+    }
 
 
-def difference_table(scores: pd.DataFrame, scheme: str) -> pd.DataFrame:
-    """Return mean and difference of the two risks of each patient, for `figures.bland_altman`."""
-    part = scores[scores["scheme"] == scheme]
-    first, second = part["reader 1"], part["reader 2"]
-    return pd.DataFrame({"mean": (first + second) / 2, "difference": first - second})
+SOURCES: dict[type, Callable[[Any, Given], DeepResult]] = {
+    Unet: learn_unet, Resnet: learn_resnet, Cnn3d: learn_cnn3d,
+}  # fmt: skip

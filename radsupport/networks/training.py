@@ -10,16 +10,17 @@ import json
 import os
 import pickle
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedShuffleSplit
 from torch import nn
 from tqdm import tqdm
 
@@ -29,15 +30,8 @@ from radsupport.files import written_whole
 Float32Array = NDArray[np.float32]
 Model = TypeVar("Model", bound=nn.Module)
 _UNREADABLE = (
-    pickle.UnpicklingError,
-    struct.error,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-)
+    pickle.UnpicklingError, struct.error, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError,
+)  # fmt: skip
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -136,13 +130,7 @@ def read_torch_file(path: Path, what: str) -> Any:
 
 
 def cached_rows(
-    keys: Sequence[str],
-    compute: Callable[[list[int]], Float32Array],
-    folder: Path | None,
-    *,
-    chunk: int = 16,
-    progress: bool = False,
-    description: str = "features",
+    keys: Sequence[str], compute: Callable[[list[int]], Float32Array], folder: Path | None, *, chunk: int = 16
 ) -> Float32Array:
     """Return one row per key; rows already in `folder` are read, the others are computed and stored.
 
@@ -161,16 +149,14 @@ def cached_rows(
         if file is not None and file.exists():
             rows[i] = np.load(file)
     missing = [i for i in range(len(keys)) if i not in rows]
-    with tqdm(total=len(missing), disable=not progress, desc=description) as bar:
-        for start in range(0, len(missing), chunk):
-            part = missing[start : start + chunk]
-            for i, row in zip(part, compute(part), strict=True):
-                rows[i] = row
-                file = files[i]
-                if file is not None:
-                    with written_whole(file) as partial:
-                        np.save(partial, row)
-            bar.update(len(part))
+    for start in range(0, len(missing), chunk):
+        part = missing[start : start + chunk]
+        for i, row in zip(part, compute(part), strict=True):
+            rows[i] = row
+            file = files[i]
+            if file is not None:
+                with written_whole(file) as partial:
+                    np.save(partial, row)
     return np.stack([rows[i] for i in range(len(keys))]).astype(np.float32)
 
 
@@ -194,6 +180,74 @@ def predict_batches(
             batch = torch.as_tensor(inputs[start : start + batch_size], dtype=torch.float32, device=device)
             outputs.append(function(batch).float().cpu().numpy())
     return np.concatenate(outputs)
+
+
+def layers_of(build: Callable[[], nn.Module], size: Sequence[int]) -> list[dict[str, Any]]:
+    """List the parts of a network in the order in which an image of one channel passes them.
+
+    An empty image is sent through a network without storage (PyTorch's meta device): the printed size
+    of a network costs no more than a small one.
+
+    Returns
+    -------
+    list of dict
+        layer (name), module, output_shape (text, channels last), parameters.
+    """
+    rows: list[dict[str, Any]] = []
+    with torch.device("meta"):
+        model, image = build().eval(), torch.empty(1, 1, *size)
+
+    def note(name: str, module: nn.Module, output: torch.Tensor) -> None:
+        shape = ", ".join(map(str, (*output.shape[2:], output.shape[1])))
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        rows.append({"layer": name, "module": module, "output_shape": shape, "parameters": parameters})
+
+    for name, part in model.named_children():
+        part.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
+    with torch.inference_mode():
+        model(image)
+    return rows
+
+
+def check_stack(images: NDArray[Any], what: str, channels: int, axes: Sequence[str]) -> Float32Array:
+    """Return images as float32 of shape (n, channels, *axes), or say what is wrong with them.
+
+    Parameters
+    ----------
+    what : str
+        What they are called in messages: "Slices".
+    axes : sequence of str
+        Names of the axes behind the channels; one channel may be left out.
+    """
+    images = np.asarray(images, dtype=np.float32)
+    if channels == 1 and images.ndim == 1 + len(axes):
+        images = images[:, None]
+    if images.ndim != 2 + len(axes) or images.shape[1] != channels or len(images) == 0:
+        shape = ", ".join(["n", str(channels), *axes])
+        raise InputError(f"{what} must have the shape ({shape}), theirs is {images.shape}.")
+    bad = np.flatnonzero(~np.isfinite(images).all(axis=tuple(range(1, images.ndim))))
+    if len(bad):
+        raise InputError(f"{what} {bad[:10].tolist()} hold missing or infinite values; exclude these cases.")
+    return images
+
+
+def inner_split(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split positions into those to learn from and those that early stopping watches, stratified by class.
+
+    Raises
+    ------
+    NotEstimableError
+        Fewer than two cases of a class.
+    """
+    counts = np.bincount(labels)
+    if len(counts) < 2 or counts.min() < 2:
+        raise NotEstimableError(
+            f"Training needs at least 2 images of each class; there are {counts.tolist()} of class 0, 1, ..."
+        )
+    n_watched = max(len(counts), round(len(labels) * share))
+    splitter = StratifiedShuffleSplit(n_splits=1, test_size=n_watched, random_state=seed)
+    learn, watch = next(splitter.split(np.zeros(len(labels)), labels))
+    return np.sort(learn), np.sort(watch)
 
 
 def check_subjects(subjects: Sequence[Any], n: int) -> list[str]:
@@ -264,35 +318,70 @@ class Stopping:
         return len(history) >= self.max_epochs or since_best >= self.patience
 
 
-def fit_batches(
+@dataclass(frozen=True)
+class Schedule:
+    """What every training is told; `mixed_precision` and `deterministic` matter on a GPU only."""
+
+    learning_rate: float = 1e-5
+    batch_size: int = 8
+    max_epochs: int = 100
+    patience: int = 20
+    seed: int = 0
+    mixed_precision: bool = False
+    deterministic: bool = True
+
+    @classmethod
+    def of(cls, spec: Any, **more: Any) -> Self:
+        """Take what a section of the study file gives under the same names, and `more`."""
+        given = {one.name: getattr(spec, one.name) for one in fields(cls) if hasattr(spec, one.name)}
+        return cls(**(given | more))
+
+
+def epochs_of(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[NDArray[np.int64]],
+    n: int,
     inputs: Callable[[NDArray[np.int64]], NDArray[Any]],
     loss: Callable[[torch.Tensor, NDArray[np.int64]], torch.Tensor],
+    watch: Callable[[], dict[str, float]],
+    settings: Schedule,
     device: torch.device,
-    mixed_precision: bool,
-) -> float:
-    """Take one optimiser step per batch of positions; return the mean loss per position.
+    *,
+    fewest: int = 1,
+) -> Callable[[int], dict[str, float]]:
+    """Return the function that trains one epoch and looks at the watched cases, for `train`.
 
     Parameters
     ----------
+    n : int
+        Cases (with their copies), which are shuffled into batches.
     inputs : callable
         Positions to the network's input.
     loss : callable
         Logits and positions to their mean loss.
+    watch : callable
+        Measures the network in evaluation mode on those who do not train it.
+    fewest : int
+        Smaller batches are left out.
     """
-    model.train()
-    total, n = 0.0, 0
-    for batch in batches:
-        optimizer.zero_grad()
-        with half_precision(device, mixed_precision):
-            logits = model(torch.as_tensor(inputs(batch), device=device))
-        value = loss(logits.float(), batch)
-        value.backward()
-        optimizer.step()
-        total, n = total + value.item() * len(batch), n + len(batch)
-    return total / n
+
+    def run(epoch: int) -> dict[str, float]:
+        model.train()
+        total, seen = 0.0, 0
+        for batch in shuffled_batches(n, settings.batch_size, settings.seed, epoch):
+            if len(batch) < fewest:
+                continue
+            optimizer.zero_grad()
+            with half_precision(device, settings.mixed_precision):
+                logits = model(torch.as_tensor(inputs(batch), device=device))
+            value = loss(logits.float(), batch)
+            value.backward()
+            optimizer.step()
+            total, seen = total + value.item() * len(batch), seen + len(batch)
+        model.eval()
+        return {"train_loss": total / seen, **watch()}
+
+    return run
 
 
 def train(
@@ -304,7 +393,6 @@ def train(
     seed: int,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     checkpoint: Path | None = None,
-    progress: bool = False,
     description: str = "training",
 ) -> pd.DataFrame:
     """Run epochs until `stopping` says so, then put the best epoch's weights into `model`.
@@ -320,7 +408,7 @@ def train(
         One row per epoch: epoch (from 1), learning_rate, what `run_epoch` returned, best (bool).
     """
     history, best_weights = _begin(checkpoint, model, optimizer, scheduler)
-    with tqdm(total=stopping.max_epochs, initial=len(history), disable=not progress, desc=description) as bar:
+    with tqdm(total=stopping.max_epochs, initial=len(history), disable=None, desc=description) as bar:
         while not stopping.is_over(history):
             epoch = len(history)
             torch.manual_seed(seed * 1_000_003 + epoch)

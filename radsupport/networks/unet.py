@@ -27,16 +27,17 @@ from torch.nn import functional
 from radsupport.errors import InputError
 from radsupport.networks.training import (
     Float32Array,
+    Schedule,
     Stopping,
-    cached_rows,
     channels_last,
+    check_stack,
     choose_device,
     content_hash,
+    epochs_of,
     feature_table,
-    fit_batches,
+    layers_of,
     predict_batches,
     reproducible,
-    shuffled_batches,
     train,
 )
 
@@ -101,55 +102,35 @@ def build_unet(base_channels: int = 64, seed: int = 0) -> UNet2D:
     return model
 
 
-def layer_table(base_channels: int, size: int) -> pd.DataFrame:
+def layer_table(base_channels: int = 64, size: int = 256) -> pd.DataFrame:
     """List the network level by level, for an input of `size` x `size` pixels.
 
     Returns
     -------
     DataFrame
-        layer, made_of, output_shape (rows, columns, channels), parameters. Computed by sending an empty slice through
-        a network without storage (PyTorch's meta device): the printed size costs no more than a small one.
+        layer, made_of, output_shape (rows, columns, channels), parameters.
     """
-    with torch.device("meta"):
-        model, image = UNet2D(base_channels), torch.empty(1, 1, size, size)
-    rows: list[dict[str, Any]] = []
-
-    def note(module: nn.Module, _: Any, output: torch.Tensor) -> None:
-        shape = (*output.shape[2:], output.shape[1])
-        parameters = sum(parameter.numel() for parameter in module.parameters())
-        rows.append({"output_shape": ", ".join(map(str, shape)), "parameters": parameters})
-
-    for name, module in model.named_children():
-        if name in LEVELS:
-            module.register_forward_hook(note)
-    with torch.inference_mode():
-        model(image)
-    named = [{"layer": layer, "made_of": made_of} for layer, made_of in LEVELS.values()]
-    return pd.DataFrame([name | row for name, row in zip(named, rows, strict=True)])
+    rows = layers_of(lambda: UNet2D(base_channels), (size, size))
+    return pd.DataFrame(
+        [
+            dict(zip(("layer", "made_of"), LEVELS[row["layer"]], strict=True))
+            | {key: row[key] for key in ("output_shape", "parameters")}
+            for row in rows
+            if row["layer"] in LEVELS
+        ]
+    )
 
 
 def check_planes(images: NDArray[Any]) -> Float32Array:
     """Return slices as a float32 array of shape (n, 1, rows, columns), or say what is wrong with them."""
-    images = np.asarray(images, dtype=np.float32)
-    if images.ndim == 3:
-        images = images[:, None]
-    if images.ndim != 4 or images.shape[1] != 1 or len(images) == 0:
-        raise InputError(f"Slices must have the shape (n, 1, rows, columns), theirs is {images.shape}.")
+    images = check_stack(images, "Slices", 1, ("rows", "columns"))
     if any(side % 16 for side in images.shape[2:]):
         raise InputError(f"Rows and columns must be multiples of 16 (four poolings), they are {images.shape[2:]}.")
-    if not np.isfinite(images).all():
-        raise InputError("Slices hold missing or infinite values; exclude these cases.")
     return images
 
 
 def bottleneck_features(
-    model: UNet2D,
-    images: NDArray[Any],
-    *,
-    batch_size: int = 16,
-    device: str = "auto",
-    cache: Path | None = None,
-    progress: bool = False,
+    model: UNet2D, images: NDArray[Any], *, batch_size: int = 16, device: str = "auto"
 ) -> Float32Array:
     """Return the global average of each bottleneck channel for each slice (Song 2021, Supplementary Methods 2).
 
@@ -157,27 +138,16 @@ def bottleneck_features(
     ----------
     images : array, shape (n, 1, rows, columns)
         Windowed slices, 0-1; sides multiples of 16.
-    cache : Path, optional
-        Folder that keeps each slice's features under the hash of slice and weights.
 
     Returns
     -------
     float32 array, shape (n, 16 base_channels)
     """
-    images = check_planes(images)
     place = choose_device(device)
     model = model.to(place).eval()
-
-    def pooled(batch: torch.Tensor) -> torch.Tensor:
-        return model.bottleneck(batch).mean(dim=(2, 3))
-
-    weights = content_hash(model.state_dict()) if cache else ""
-    keys = [content_hash("unet bottleneck", weights, image) if cache else str(i) for i, image in enumerate(images)]
-
-    def compute(positions: list[int]) -> Float32Array:
-        return predict_batches(pooled, images[positions], place, batch_size=batch_size)
-
-    return cached_rows(keys, compute, cache, chunk=batch_size, progress=progress, description="U-Net features")
+    return predict_batches(
+        lambda batch: model.bottleneck(batch).mean(dim=(2, 3)), check_planes(images), place, batch_size=batch_size
+    )
 
 
 def aggregate_slices(
@@ -241,21 +211,15 @@ def _larger_cluster(slices: NDArray[Any], area: NDArray[Any], seed: int) -> tupl
 
 
 @dataclass(frozen=True)
-class UNetSettings:
+class UNetSettings(Schedule):
     """How the U-Net is trained.
 
     Base channels, learning rate, Adam and cross-entropy are the paper's; batch size, epochs and
-    patience are not printed. `mixed_precision` and `deterministic` matter on a GPU only.
+    patience are not printed.
     """
 
     base_channels: int = 64
-    learning_rate: float = 1e-5
-    batch_size: int = 8
     max_epochs: int = 200
-    patience: int = 20
-    seed: int = 0
-    mixed_precision: bool = False
-    deterministic: bool = True
 
 
 @dataclass(frozen=True)
@@ -328,7 +292,6 @@ def train_unet(
     *,
     device: str = "auto",
     checkpoints: Path | None = None,
-    progress: bool = False,
 ) -> TrainedUNet:
     """Train with Adam and cross-entropy, and keep the epoch of the highest validation Dice.
 
@@ -349,18 +312,18 @@ def train_unet(
     model = channels_last(build_unet(settings.base_channels, settings.seed).to(place))
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
 
-    def run_epoch(epoch: int) -> dict[str, float]:
-        batches = shuffled_batches(len(images), settings.batch_size, settings.seed, epoch)
-        take = (lambda b: images[b], lambda logits, b: _cross_entropy(logits, masks[b]))
-        loss = fit_batches(model, optimizer, batches, *take, place, settings.mixed_precision)
-        return {"train_loss": loss, **_validate(model, *validation, place)}
-
+    run_epoch = epochs_of(
+        model, optimizer, len(images), lambda b: images[b], lambda logits, b: _cross_entropy(logits, masks[b]),
+        lambda: _validate(model, *validation, place), settings, place,
+    )  # fmt: skip
     key = content_hash("unet", asdict(settings), images, masks, *validation) if checkpoints else ""
+    path = checkpoints / f"unet_{key[:16]}.pt" if checkpoints else None
+    stopping = Stopping(settings.max_epochs, "validation_dsc", "highest", settings.patience)
     with reproducible(settings.seed, settings.deterministic):
-        stopping = Stopping(settings.max_epochs, "validation_dsc", "highest", settings.patience)
-        path = checkpoints / f"unet_{key[:16]}.pt" if checkpoints else None
-        options: dict[str, Any] = {"checkpoint": path, "progress": progress, "description": "U-Net"}
-        history = train(model, optimizer, run_epoch, stopping, seed=settings.seed, **options)
+        history = train(
+            model, optimizer, run_epoch, stopping,
+            seed=settings.seed, checkpoint=path, description="U-Net",
+        )  # fmt: skip
     return TrainedUNet(model.eval(), history)
 
 
@@ -383,7 +346,6 @@ def _cross_entropy(logits: torch.Tensor, masks: NDArray[Any]) -> torch.Tensor:
 
 
 def _validate(model: UNet2D, images: NDArray[Any], masks: NDArray[Any], device: torch.device) -> dict[str, float]:
-    model.eval()
     logits = predict_batches(model, images, device)
     loss = _cross_entropy(torch.as_tensor(logits), masks)
     dice = dice_per_slice(logits[:, 1] > logits[:, 0], masks)

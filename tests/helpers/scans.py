@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
+from radsupport.networks.inputs import Given
 from radsupport.networks.result import DeepResult
+from radsupport.networks.sources import compute
 from radsupport.settings.study import Study
-from radsupport.study import StudyPaths, load_study
+from radsupport.study import load_study
 
 SHAPE = (6, 20, 20)
 
@@ -42,12 +44,15 @@ class Scans:
         """Return the cases with some of them excluded by chapter 02."""
         return self.cases.assign(exclusion=np.where(self.cases["subject"].isin(subjects), reason, ""))
 
-    def result(
-        self, run: Callable[..., DeepResult], study: Study, name: str, cohort: Any = None, cases: Any = None
-    ) -> DeepResult:
-        """Run chapter 04's `run` on these patients, in a root of its own."""
+    def given(self, study: Study, name: str = "given", cohort: Any = None, cases: Any = None) -> Given:
+        """Return what a network is given: these patients as a study looks at them, in a folder of its own."""
         cohort, cases = self.cohort if cohort is None else cohort, self.cases if cases is None else cases
-        return run(study, cohort, cases, StudyPaths(study.id, self.folder_for(name)), False)
+        return given_of(study, cohort, cases, self.folder / "runs" / name)
+
+    def result(self, study: Study, name: str, cohort: Any = None, cases: Any = None) -> DeepResult:
+        """Run the study's network on these patients."""
+        assert study.deep is not None
+        return compute(study.deep, self.given(study, name, cohort, cases))
 
     @staticmethod
     def require_same(one: DeepResult, two: DeepResult) -> None:
@@ -58,9 +63,19 @@ class Scans:
         for k, table in one.by_fold.items():
             pd.testing.assert_frame_equal(table, two.by_fold[k], check_exact=True)
 
-    def folder_for(self, name: str) -> Path:
-        """Return an empty root for one run."""
-        return self.folder / "runs" / name
+
+def given_of(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, folder: Path) -> Given:
+    """Return what a network is given for a study."""
+    return Given(
+        cohort,
+        cases,
+        windows={name: phase.window for name, phase in study.phases.items()},
+        phases=[name for name, phase in study.phases.items() if phase.role == "model"],
+        spacing_mm=study.preprocessing.spacing_mm,
+        folder=folder,
+        folds=study.modelling.folds,
+        seed=study.seed,
+    )
 
 
 def write_volume(path: Path, array: np.ndarray, spacing: float = 1.0) -> str:

@@ -18,21 +18,18 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.networks import cnn3d_training
-from radsupport.networks import cnn3d_training as cnn3d_crossval
+from radsupport.networks import cnn3d
 from radsupport.networks.cnn3d import (
     CNN3D,
+    CNN3DSettings,
     SameConvolution,
     SameMaxPooling,
     build_cnn3d,
-    deterministic_max_pool,
-    layer_table,
-)
-from radsupport.networks.cnn3d_training import (
-    CNN3DSettings,
     class_weights,
     cross_validate,
-    ensemble_predictions,
+    deterministic_max_pool,
+    fold_risks,
+    layer_table,
     predict_risk,
     train_cnn3d,
 )
@@ -74,7 +71,7 @@ def patches(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_network_is_supplementary_table_s2() -> None:
-    table = layer_table(CNN3D())
+    table = layer_table()
     found = list(table[["layer", "kernel", "kernel_size", "output_shape"]].itertuples(index=False, name=None))
     assert found == TABLE_S2
     strides = dict(zip(table["layer"], table["strides"], strict=True))
@@ -136,7 +133,7 @@ def test_deterministic_pooling_equals_torchs_even_in_ties(kernel: tuple[int, int
 
 def test_smaller_networks_of_the_same_class() -> None:
     model = build_cnn3d((6, 40, 40), width=0.25, seed=1)
-    table = layer_table(model).set_index("layer")
+    table = layer_table((6, 40, 40), width=0.25).set_index("layer")
     assert table.loc["convolution6", "output_shape"] == "1, 5, 5, 64"
     assert table.loc["dense1", "kernel"] == 128
     assert table["parameters"].sum() == sum(p.numel() for p in model.parameters())
@@ -155,9 +152,9 @@ def test_class_weights_make_both_classes_equal() -> None:
 def test_loss_weighs_like_keras() -> None:
     logits = torch.tensor([[0.0, 0.0], [0.0, 2.0]])
     weights = torch.tensor([0.5, 3.0])
-    loss = cnn3d_training._weighted_loss(logits, np.array([0, 1]), weights)
+    loss = cnn3d._weighted_loss(logits, np.array([0, 1]), weights)
     assert loss.item() == pytest.approx((0.5 * np.log(2) + 3 * np.log(1 + np.exp(-2))) / 2, rel=1e-6)
-    alone = cnn3d_training._weighted_loss(logits[:1], np.array([0]), weights)
+    alone = cnn3d._weighted_loss(logits[:1], np.array([0]), weights)
     assert alone.item() == pytest.approx(0.5 * np.log(2), rel=1e-6)  # does not cancel in a batch of one class
 
 
@@ -168,7 +165,7 @@ def test_augmented_copies_are_trained_on_and_only_those(monkeypatch: pytest.Monk
         seen.append((float(patch.max()), operation))
         return patch
 
-    monkeypatch.setattr(cnn3d_training, "augment", record)
+    monkeypatch.setattr(cnn3d, "augment", record)
     images, y = patches(8)
     images *= np.arange(1, 9, dtype=np.float32).reshape(8, 1, 1, 1, 1)
     one_epoch = dataclasses.replace(QUICK, max_epochs=1)
@@ -204,17 +201,17 @@ def test_finds_a_planted_difference_out_of_fold() -> None:
     wide = done.predictions.pivot_table(index="subject", columns="kind", values="risk")
     assert roc_auc_score(y, wide.loc[subjects, "out_of_fold"]) > 0.9
     test_images, test_y = patches(20, seed=7)
-    table = ensemble_predictions(done.models, test_images, [f"T{i}" for i in range(20)])
-    assert roc_auc_score(test_y, table["risk"]) > 0.9
-    np.testing.assert_allclose(table["risk"], table[["risk_fold0", "risk_fold1"]].mean(axis=1))
+    table = fold_risks(done.models, test_images, [f"T{i}" for i in range(20)])
+    assert table.columns.tolist() == ["fold0", "fold1"]
+    assert roc_auc_score(test_y, table.mean(axis=1)) > 0.9
+    np.testing.assert_array_equal(table["fold1"], predict_risk(done.models[1], test_images))
     assert done.history.groupby("fold")["best"].sum().tolist() == [1, 1]
     assert {"train_loss", "validation_loss", "validation_accuracy"} <= set(done.history.columns)
 
 
-@pytest.mark.parametrize("stop_on", ["inner", "fold"])
-def test_each_kind_of_prediction_comes_from_the_right_networks(stop_on: str) -> None:
+def test_each_kind_of_prediction_comes_from_the_right_networks() -> None:
     images, y = patches(16)
-    settings = dataclasses.replace(QUICK, max_epochs=1, folds=4, stop_on=stop_on, augment=False)
+    settings = dataclasses.replace(QUICK, max_epochs=1, folds=4, augment=False)
     done = cross_validate(images, y, range(16), settings)  # type: ignore[arg-type]
     risks = np.array([predict_risk(model, images) for model in done.models])
     out = done.predictions.query("kind == 'out_of_fold'").reset_index(drop=True)
@@ -222,35 +219,26 @@ def test_each_kind_of_prediction_comes_from_the_right_networks(stop_on: str) -> 
     np.testing.assert_allclose(out["risk"], risks[out["fold"], np.arange(16)])
     assert out["label"].tolist() == y.tolist()
     apparent = done.predictions.query("kind == 'apparent'").reset_index(drop=True)
-    splits = list(cnn3d_crossval._folds(y, settings, None))
+    splits = list(cnn3d._folds(y, settings))
     for case in range(16):
         others = [fold for fold in range(4) if case not in splits[fold][2]]
         assert sorted([*others, out.loc[case, "fold"]]) == [0, 1, 2, 3]
         assert apparent.loc[case, "risk"] == pytest.approx(risks[others, case].mean())
     for learn, watch, held in splits:
         assert not set(learn) & (set(watch) | set(held))
-        assert (set(watch) == set(held)) == (stop_on == "fold")
+        assert not set(watch) & set(held)
         assert len(set(learn) | set(watch) | set(held)) == 16
 
 
 def test_held_out_labels_do_not_reach_their_own_predictions() -> None:
     images, y = patches(16)
     settings = dataclasses.replace(QUICK, max_epochs=1, augment=False)
-    learn, watch, held = next(iter(cnn3d_crossval._folds(y, settings, None)))
+    learn, watch, held = next(iter(cnn3d._folds(y, settings)))
     data = (images[learn], y[learn], images[watch], y[watch])
     model, _ = train_cnn3d(*data, settings)
     done = cross_validate(images, y, range(16), settings)  # type: ignore[arg-type]
     own = done.predictions.query("kind == 'out_of_fold' and fold == 0")["risk"].to_numpy()
     np.testing.assert_array_equal(own, predict_risk(model, images[held]))
-
-
-def test_train_limit_for_a_learning_curve() -> None:
-    _, y = patches(24)
-    settings = dataclasses.replace(QUICK, folds=3, stop_on="fold")
-    sizes = [(len(learn), y[learn].mean()) for learn, _, _ in cnn3d_crossval._folds(y, settings, 8)]
-    assert sizes == [(8, 0.5)] * 3
-    with pytest.raises(InputError, match="15 of 16 training patients"):
-        next(iter(cnn3d_crossval._folds(y, settings, 15)))
 
 
 KILLED = """
@@ -259,7 +247,7 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}, {helpers!r}]
 from test_cnn3d import QUICK, patches
 from radsupport.networks import training
-from radsupport.networks.cnn3d_training import cross_validate
+from radsupport.networks.cnn3d import cross_validate
 save, written = training.save_checkpoint, 0
 def save_and_die(path, state):
     global written
@@ -302,7 +290,5 @@ def test_bad_input_is_named() -> None:
         cross_validate(images[:, 0, 0], y, range(8), QUICK)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="was made for patches"):
         predict_risk(build_cnn3d((4, 10, 10), 0.1), images)
-    with pytest.raises(InputError, match="Unknown `stop_on`"):
-        cross_validate(images, y, range(8), dataclasses.replace(QUICK, stop_on="never"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at least one network"):
-        ensemble_predictions([], images, range(8))  # type: ignore[arg-type]
+        fold_risks([], images, range(8))  # type: ignore[arg-type]

@@ -22,7 +22,6 @@ from radsupport.networks.resnet import (
     build_resnet,
     fine_tune,
     normalise_images,
-    predict_classes,
     pretrain_rotation,
     resnet_features,
 )
@@ -193,7 +192,9 @@ def test_fine_tuning_learns_and_anneals(net: ResNetFeatures) -> None:
     settings = dataclasses.replace(QUICK, max_epochs=4)
     tuned = fine_tune(net, stack, labels, settings)
     test_stack, test_labels = images(20, seed=9)
-    risk = predict_classes(tuned, test_stack, settings)[:, 1]
+    with torch.inference_mode():
+        logits = tuned.head(tuned.net.eval()(torch.as_tensor(normalise_images(test_stack, "none"))))
+    risk = logits.softmax(dim=1)[:, 1].numpy()
     assert roc_auc_score(test_labels, risk) > 0.9
     np.testing.assert_allclose(tuned.history["learning_rate"], 0.01 * (1 + np.cos(np.pi * np.arange(4) / 4)), rtol=1e-6)
     assert tuned.net.weights_description.endswith("not trained on any image, fine-tuned on 48 labelled images")

@@ -72,16 +72,6 @@ def test_seed_fixes_the_weights() -> None:
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_cached_features_are_those_of_these_weights_and_slices(tmp_path: Path) -> None:
-    model, images = build_unet(2, seed=1), discs(4)[0]
-    first = bottleneck_features(model, images, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 4
-    np.testing.assert_array_equal(bottleneck_features(model, images, cache=tmp_path), first)
-    other = bottleneck_features(build_unet(2, seed=2), images, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 8
-    assert not np.allclose(other, first)
-
-
 def test_learns_to_segment_bright_discs() -> None:
     images, masks = discs(96)
     test_images, test_masks = discs(24, seed=99)

@@ -1,70 +1,80 @@
-"""TODO."""
+"""What chapter 04 concludes from what the networks gave: a function per conclusion, of tables and plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from radsupport.book.chapter import Chapter
 from radsupport.book.conclusions.radiomics import share_words
-from radsupport.errors import NotEstimableError
-from radsupport.files import write_csv
-from radsupport.networks.attention import Attention
-from radsupport.networks.inputs import model_phases
-from radsupport.networks.result import FOLDS, ROWS, DeepResult
-from radsupport.networks.source_cnn3d import FLAT, Scheme, _span
-from radsupport.networks.sources import ALPHA, Collinearity, _unknown, correlation, p_of_correlation
-from radsupport.settings.features import Resnet
-from radsupport.settings.study import Study
-from radsupport.tables import write_fold_tables, write_variants
-from radsupport.wording import STRONG, counted
+from radsupport.settings.features import Cnn3d, Resnet, Unet
+from radsupport.wording import STRONG, counted, listed
 
-#: Words for the columns of the layer tables.
-LAYER_HEADERS = {
-    "kernel": "Filters or units", "kernel_size": "Kernel", "strides": "Stride", "made_of": "Made of",
-    "output_shape": "Output (…, channels)",
-}  # fmt: skip
+#: Risks that lie closer together than this tell nobody apart.
+FLAT = 0.05
+_FINE_TUNED = {
+    "no": "No network is trained on the outcome.",
+    "out_of_fold": "It is fine-tuned on the outcome of the {n} training patients, anew in each fold, so that a "
+    "patient's features come from a network that never saw that patient's outcome.",
+    "as_published": "**It is fine-tuned on the outcome of all {n} training patients, as published: the features of a "
+    "training patient carry that patient's own outcome.**",
+}
 
 
-def unlisted_words(study: Study) -> str:
-    """Say why a network's layers are not listed, and what its features are."""
-    if not isinstance(study.deep, Resnet):
-        raise _unknown(study)
+def network(spec: Unet | Resnet | Cnn3d, trainers: Mapping[str, int]) -> str:
+    """Say which network it is and whom it was trained on, and whether these are predicted later.
+
+    Parameters
+    ----------
+    trainers : mapping
+        Cohort to number of patients, as `networks.trainers` gives it.
+    """
+    n = trainers.get("train", 0)
+    if isinstance(spec, Cnn3d):
+        return (
+            f"A 3-D CNN learns the outcome of the {n} training patients, in {spec.folds} folds: the risk of a training "
+            "patient comes from the network that never saw that patient."
+        )
+    if isinstance(spec, Resnet):
+        how = _FINE_TUNED[spec.fine_tune].format(n=n)
+        return f"A ResNet-{spec.depth} describes the slices around the largest section. {how}"
+    leak = (
+        f"**{n} of them are cross-validated later, as published: their outlines were seen by the network.**"
+        if n
+        else "None of them is predicted later."
+    )
     return (
-        f"The network is a ResNet-{study.deep.depth} (He et al. 2016, in torchvision's layout) without its last layer; "
-        "its layers are not listed here. A feature is one map of the last block, pooled."
+        f"A 2-D U-Net learns to outline the tumour in the {spec.train_phase} phase of {sum(trainers.values())} "
+        f"patients. {leak} It never sees an outcome. What its deepest layer says about a slice, averaged over the "
+        "slice, is the slice's feature vector."
     )
 
 
-def comparison_headers(attention: Attention) -> dict[str, str]:
-    """Return the words for the columns of `compare_shares`; none unless there are two schemes."""
-    if len(attention.schemes) != 2:
-        return {}
-    first, second = (scheme.name for scheme in attention.schemes)
-    return {
-        "n": "Patients", first: f"{first}, median", second: f"{second}, median",
-        "difference": f"{first} minus {second} (Hodges-Lehmann)", "ci_low": "95% CI, lower", "ci_high": "95% CI, upper",
-        "method": "Test",
-    }  # fmt: skip
+def training(history: pd.DataFrame, trainers: Mapping[str, int], how: str, names: Mapping[str, str]) -> str:
+    """Caption the training curves: of how many networks, and whom they were trained on.
+
+    Parameters
+    ----------
+    history : DataFrame
+        network, metric.
+    trainers : mapping
+        Cohort to number of patients; `how` they were used, `names` of the cohorts.
+    """
+    whom = [f'{counted(n, "patient")} of the cohort "{names.get(key, key)}"' for key, n in trainers.items()]
+    metrics = listed(list(history["metric"].unique()))
+    networks = counted(history["network"].nunique(), "network")
+    return f"{metrics[:1].upper()}{metrics[1:]} per epoch of {networks} trained on {' and '.join(whom)}{how}"
 
 
-CHECK_HEADERS = {
-    "subject": "Patient", "spearman": "Spearman's ρ", "cam_tumour": "Grad-CAM, share in the tumour",
-    "occlusion_tumour": "Occlusion, share in the tumour",
-}  # fmt: skip
-SHARE_HEADERS = {
-    "subject": "Patient", "scheme": "Scheme", "tumour": "In the tumour", "neighbour": "Next to it",
-    "elsewhere": "Elsewhere", "tumour_volume": "Tumour's share of the patch", "concentration": "Concentration",
-    "peak_in_tumour": "Hottest voxel in the tumour", "no_heat": "No heat",
-}  # fmt: skip
+def learnt(ranges: pd.DataFrame) -> str:
+    """Name the sampling schemes whose networks give everybody nearly the same risk; "" where there is none.
 
-
-def learnt_words(schemes: Sequence[Scheme]) -> str:
-    """Name the sampling schemes whose networks give everybody nearly the same risk; "" where there is none."""
-    flat = [scheme.name for scheme in schemes if np.ptp(_span(scheme)) < FLAT]
+    Parameters
+    ----------
+    ranges : DataFrame
+        scheme, lowest, highest out-of-fold risk.
+    """
+    flat = ranges.loc[ranges["highest"] - ranges["lowest"] < FLAT, "scheme"].tolist()
     if not flat:
         return ""
     return (
@@ -74,146 +84,23 @@ def learnt_words(schemes: Sequence[Scheme]) -> str:
     )
 
 
-def between_phases(study: Study, features: pd.DataFrame, cohort: pd.DataFrame) -> Collinearity:
-    """Correlate the features of the study's first two phases, in the training patients.
-
-    The features of the matrix are those that differ between patients with and without the event (Mann-Whitney,
-    P < 0.05, unadjusted): a description, which no model uses. Where none differs in one of the phases, all are taken.
-
-    Raises
-    ------
-    NotEstimableError
-        One phase only, fewer than three patients with all features of both phases, or nothing that varies.
-    """
-    phases = model_phases(study)
-    if len(phases) < 2:
-        raise NotEstimableError(
-            f"Study {study.id} has {counted(len(phases), 'phase')} with features: there is nothing to relate."
-        )
-    first, second = phases[:2]
-    train = cohort[cohort["cohort"] == "train"].set_index("subject")
-    own = [name for name in features.columns if name.startswith((f"{first}__", f"{second}__"))]
-    values = features.set_index("subject").reindex(train.index)[own].dropna(how="any")
-    a, b = (_varying(values, phase) for phase in (first, second))
-    if len(values) < 3 or a.empty or b.empty:
-        raise NotEstimableError(f"{len(values)} patients with features of both phases are too few to correlate them.")
-    r = correlation(a.to_numpy(), b.to_numpy())
-    pairs = pd.DataFrame({"r": r.ravel(), "p": p_of_correlation(r, len(values)).ravel()})
-    outcome = train.loc[values.index, "label" if "label" in train.columns else "event"].dropna()
-    chosen = [_differing(part.loc[outcome.index], outcome.to_numpy() == 1) for part in (a, b)]
-    criterion = f"that differ between the outcomes (Mann-Whitney, P < {ALPHA:g})"
-    if not all(len(names) for names in chosen):
-        chosen, criterion = [list(a.columns), list(b.columns)], "that vary"
-    both = [name for name in chosen[0] if name in chosen[1]]
-    order = [[*both, *(name for name in names if name not in both)] for names in chosen]
-    table = pd.DataFrame(np.abs(r), index=a.columns, columns=b.columns).loc[order[0], order[1]]
-    return Collinearity(pairs, table, len(both), (first, second), len(values), criterion)
-
-
-def _varying(values: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """Return one phase's features under their names without the phase, those that vary."""
-    prefix = f"{phase}__"
-    part = values[[name for name in values.columns if name.startswith(prefix)]]
-    part = part.rename(columns=lambda name: name.removeprefix(prefix)).astype(float)
-    return part.loc[:, part.std() > 1e-12 * part.abs().max()]
-
-
-def _differing(part: pd.DataFrame, event: np.ndarray) -> list[str]:
-    if event.all() or not event.any():
-        return []
-    p = stats.mannwhitneyu(part[event], part[~event], axis=0).pvalue
-    return part.columns[np.asarray(p) < ALPHA].tolist()
-
-
-def words(found: Collinearity) -> str:
-    """Say how strongly the phases repeat each other."""
-    strong = float((found.pairs["r"].abs() > STRONG).mean())
-    low = float((found.pairs["p"] < ALPHA).mean())
-    rows, columns = found.matrix.shape
-    return (
-        f"Of {len(found.pairs):,} pairs of one {found.phases[0]} and one {found.phases[1]} feature that vary, "
-        f"{share_words(low)} are correlated at P < {ALPHA:g} (unadjusted) in the {found.n} training patients, "
-        f"{share_words(strong)} with |r| above {STRONG:g}. Features {found.criterion}: {rows} in the {found.phases[0]} "
-        f"and {columns} in the {found.phases[1]} phase, {found.overlap} of them the same channel in both."
-    )
-
-
-def write(chapter: Chapter, result: DeepResult) -> None:
-    """Write the feature tables, the folds they were learnt with, the ICC, and the variants.
-
-    Tables of an earlier run with more folds, or with other variants, are removed: chapter 05 reads what it finds.
-    """
-    results = chapter.paths.results
-    chapter.write(result.features, "features_deep")
-    write_fold_tables(results, "features_deep", result.by_fold)
-    folds = pd.DataFrame() if result.folds is None else result.folds.rename_axis("subject").reset_index()
-    for name, table in ((FOLDS, folds), ("icc_deep.csv", result.icc)):
-        if len(table):
-            write_csv(table, results / name)
-        else:
-            (results / name).unlink(missing_ok=True)
-    write_csv(result.failed.assign(status="failed"), results / "features_deep_log.csv")
-    write_variants(results, chapter.name, result.variants)
-
-
-def curve_panels(history: pd.DataFrame, metric: str) -> list[tuple[str, pd.DataFrame, dict[str, str]]]:
-    """Return the training curves of a metric as panels, one for the networks of a phase or sampling scheme.
+def phases(pairs: pd.DataFrame, matrix: pd.DataFrame, overlap: int, names: tuple[str, str], n: int, which: str) -> str:
+    """Say how strongly two phases repeat each other; "" without pairs.
 
     Parameters
     ----------
-    history : DataFrame
-        What `tidy_history` returns for several networks, named ``SS, fold 0`` or ``fold 0``.
-    metric : str
-
-    Returns
-    -------
-    list of (title, table, options)
-        For `figures.panels` with `networks.training`.
+    pairs : DataFrame
+        r and p of every pair of one feature of each phase, in `n` training patients.
+    matrix : DataFrame
+        |r| of the features chosen by `which`, `overlap` of them the same in both of the phases `names`.
     """
-    own = history[history["metric"] == metric]
-    parts = own["network"].astype(str).str.rpartition(", ")
-    own = own.assign(network=parts[2])
-    return [(str(name), part, {"metric": metric}) for name, part in own.groupby(parts[0], sort=False)]
-
-
-def curve_caption(result: DeepResult, metric: str, study_id: str) -> str:
-    """Say what the training curves of a metric show: how many networks, and whom they were trained on."""
-    networks = counted(result.history["network"].nunique(), "network")
-    return f"{metric[:1].upper()}{metric[1:]} per epoch of {networks} trained on {result.trained_on}; study {study_id}."
-
-
-AGREEMENT_HEADERS = {
-    "n": "Patients", "icc": "ICC(2,1)", "icc_low": "ICC, 95% CI lower", "icc_high": "ICC, 95% CI upper",
-    "bias": "Reader 1 minus 2 (bias)", "bias_low": "Bias, 95% CI lower", "bias_high": "Bias, 95% CI upper",
-    "limit_low": "Lower limit of agreement", "limit_high": "Upper limit of agreement",
-}  # fmt: skip
-AUC_HEADERS = {
-    "n": "Patients", "auc_1": "AUC, reader 1", "auc_1_low": "95% CI, lower", "auc_1_high": "95% CI, upper",
-    "auc_2": "AUC, reader 2", "auc_2_low": "95% CI, lower", "auc_2_high": "95% CI, upper",
-    "difference": "AUC 1 minus AUC 2",
-}  # fmt: skip
-
-
-def settings_table(study: Study) -> pd.DataFrame:
-    """Return the network's settings as the study file and the profile give them.
-
-    Returns
-    -------
-    DataFrame
-        setting, value: those that this study's network uses, and those that only a compared choice uses, which is
-        named then. What a choice itself changes stands in the table of choices and not here.
-    """
-    own = study.deep
-    if own is None:
-        return pd.DataFrame(columns=["setting", "value"])
-    choices = [(one, own.chosen(one)) for one in own.compare]
-    rows = []
-    for row in ROWS[own.network]:
-        if row.used(own):
-            rows.append((row.name, row.say(own)))
-            continue
-        others = [(one.name, spec) for one, spec in choices if row.used(spec) and row.key not in one.set]
-        if others:
-            names = ", ".join(name for name, _ in others)
-            rows.append((f"{row.name} (only for the compared choice: {names})", row.say(others[0][1])))
-    return pd.DataFrame(rows, columns=["setting", "value"])
+    if pairs.empty:
+        return ""
+    strong, low = ((pairs["r"].abs() > STRONG).mean(), (pairs["p"] < 0.05).mean())
+    rows, columns = matrix.shape
+    return (
+        f"Of {len(pairs):,} pairs of one {names[0]} and one {names[1]} feature that vary, {share_words(low)} are "
+        f"correlated at P < 0.05 (unadjusted) in the {n} training patients, {share_words(strong)} with |r| above "
+        f"{STRONG:g}. Features {which}: {rows} in the {names[0]} and {columns} in the {names[1]} phase, {overlap} of "
+        "them the same channel in both."
+    )

@@ -13,7 +13,7 @@ from radsupport.errors import InputError
 from radsupport.networks import training as network_training
 from radsupport.networks.resnet import FineTuneSettings, build_resnet, fine_tune, resnet_features
 from radsupport.networks.result import DeepResult
-from radsupport.networks.source_resnet import EVERYONE, case_images, run_fine_tuned
+from radsupport.networks.sources import EVERYONE, case_images
 from radsupport.settings.study import Study
 from radsupport.stats.outcome import assign_folds
 
@@ -42,7 +42,7 @@ def scans(narrow_resnet: None, make_scans: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def result(study: Study, scans: Any) -> DeepResult:
-    return scans.result(run_fine_tuned, study, "first")
+    return scans.result(study, "first")
 
 
 def of(table: pd.DataFrame, subjects: Any) -> np.ndarray:
@@ -59,7 +59,7 @@ def pair(study: Study, scans: Any, swappable: Callable[..., tuple[str, str]]) ->
 
 @pytest.fixture(scope="module")
 def relabelled(study: Study, scans: Any, pair: tuple[str, str]) -> DeepResult:
-    return scans.result(run_fine_tuned, study, "relabelled", scans.relabelled(**dict(zip(pair, (1, 0), strict=True))))
+    return scans.result(study, "relabelled", scans.relabelled(**dict(zip(pair, (1, 0), strict=True))))
 
 
 def test_out_of_fold_features_do_not_know_the_label_of_their_patient(
@@ -90,7 +90,7 @@ def test_folds_are_those_of_the_modelling_chapter(study: Study, scans: Any, resu
 def test_each_table_is_by_the_network_tuned_on_the_others(
     fold: int | None, study: Study, scans: Any, result: DeepResult
 ) -> None:
-    images = case_images(study, scans.cohort, scans.cases)["arterial"].reader1
+    images = case_images(study.deep, scans.given(study))["arterial"].reader1
     labels = scans.labels()
     assert result.folds is not None
     learnt = [s for s in labels.index if fold is None or result.folds[s] != fold]
@@ -111,7 +111,7 @@ def test_as_published_the_features_carry_the_patients_own_label(
     published: Study, scans: Any, result: DeepResult, relabelled: DeepResult, pair: tuple[str, str]
 ) -> None:
     # the folders hold the checkpoint of the network tuned on everybody, which is the same one
-    found = scans.result(run_fine_tuned, published, "first")
+    found = scans.result(published, "first")
     assert found.by_fold == {}
     assert found.folds is None
     assert found.history["network"].unique().tolist() == [EVERYONE]
@@ -121,8 +121,8 @@ def test_as_published_the_features_carry_the_patients_own_label(
 
 
 def test_the_seed_fixes_everything(study: Study, published: Study, scans: Any, result: DeepResult) -> None:
-    scans.require_same(result, scans.result(run_fine_tuned, study, "again"))
-    other = scans.result(run_fine_tuned, published.model_copy(update={"seed": 2}), "other")
+    scans.require_same(result, scans.result(study, "again"))
+    other = scans.result(published.model_copy(update={"seed": 2}), "other")
     assert not np.allclose(of(other.features, ["E00"]), of(result.features, ["E00"]))
 
 
@@ -136,17 +136,17 @@ def test_a_killed_training_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(kill_after(written)):
-        scans.result(run_fine_tuned, study, f"killed {written}")
+        scans.result(study, f"killed {written}")
     epochs, save = [], network_training.save_checkpoint
     monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
-    scans.require_same(result, scans.result(run_fine_tuned, study, f"killed {written}"))
+    scans.require_same(result, scans.result(study, f"killed {written}"))
     assert len(epochs) == (FOLDS + 1) * 2 - written  # networks x epochs, none of them run twice
 
 
 def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
     study: Study, scans: Any, result: DeepResult
 ) -> None:
-    lost = scans.result(run_fine_tuned, study, "first", cases=scans.excluded("E01", reason="spacing unknown"))
+    lost = scans.result(study, "first", cases=scans.excluded("E01", reason="spacing unknown"))
     assert lost.failed.to_dict("records") == [
         {"subject": "E01", "phase": "arterial", "reason": "Excluded: spacing unknown"}
     ]
@@ -161,7 +161,7 @@ def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
 def test_a_training_patient_without_an_input_trains_nothing_and_keeps_its_fold(
     study: Study, scans: Any, result: DeepResult
 ) -> None:
-    lost = scans.result(run_fine_tuned, study, "first", cases=scans.excluded("T03"))
+    lost = scans.result(study, "first", cases=scans.excluded("T03"))
     assert lost.folds is not None
     assert result.folds is not None
     pd.testing.assert_series_equal(lost.folds, result.folds)
@@ -178,7 +178,7 @@ def test_a_training_patient_without_an_input_trains_nothing_and_keeps_its_fold(
 def test_patients_of_unknown_outcome_are_described_but_not_learnt(study: Study, scans: Any) -> None:
     cohort = scans.cohort.astype({"label": float}).set_index("subject")
     cohort.loc["T05", "label"] = np.nan
-    found = scans.result(run_fine_tuned, study, "unknown", cohort.reset_index())
+    found = scans.result(study, "unknown", cohort.reset_index())
     assert found.folds is not None
     assert "T05" not in found.folds.index
     assert np.isfinite(of(found.features, ["T05"])).all()
@@ -203,10 +203,10 @@ def test_the_page_names_each_network_and_its_kept_epoch(result: DeepResult) -> N
 def test_each_phase_has_its_own_network(published: Study, make_scans: Callable[..., Any]) -> None:
     phases = dict.fromkeys(("arterial", "venous"), published.phases["arterial"])
     two = make_scans(8, 1, list(phases))
-    both = two.result(run_fine_tuned, published.model_copy(update={"phases": phases}), "phases")
+    both = two.result(published.model_copy(update={"phases": phases}), "phases")
     assert both.history["network"].unique().tolist() == [f"arterial, {EVERYONE}", f"venous, {EVERYONE}"]
     alone = published.model_copy(update={"phases": {"venous": phases["venous"]}})
-    venous = two.result(run_fine_tuned, alone, "phases").features
+    venous = two.result(alone, "phases").features
     assert venous.shape == (9, 1 + 512)
     pd.testing.assert_frame_equal(both.features[venous.columns], venous)
 
@@ -214,12 +214,14 @@ def test_each_phase_has_its_own_network(published: Study, make_scans: Callable[.
 def test_nobody_to_learn_from_is_said_in_plain_words(study: Study, published: Study, scans: Any) -> None:
     trained = scans.labels().index
     with pytest.raises(InputError, match=r"No training patient has an image in the arterial phase.*mask is empty"):
-        scans.result(run_fine_tuned, published, "none", cases=scans.excluded(*trained))
+        scans.result(published, "none", cases=scans.excluded(*trained))
     with pytest.raises(InputError, match="trained on a label only"):
-        scans.result(run_fine_tuned, study, "none", scans.cohort.drop(columns="label"))
+        scans.result(study, "none", scans.cohort.drop(columns="label"))
 
 
 def test_the_caption_says_whom_the_networks_saw(result: DeepResult) -> None:
-    assert result.trained_on.startswith(
-        '14 patients of the cohort "training", in 2 folds each on the patients of the other folds and once on all;'
+    assert result.trainers == {"train": 14}
+    assert result.how == (
+        ", in 2 folds each on the patients of the other folds and once on all; "
+        "a part of these patients is the validation part"
     )

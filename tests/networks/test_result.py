@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
-from radsupport.book.conclusions import deep_features as deep_features_deep
-from radsupport.book.conclusions.deep_features import settings_table
-from radsupport.networks import sources as deep
-from radsupport.networks.result import ROWS
+from radsupport.networks.result import NO_HISTORY, ROWS, DeepResult, settings_table
+from radsupport.networks.sources import printed_layers
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.study import load_study
 
 
 def shown(study_id: str, **deep: object) -> dict[str, str]:
     study = load_study(study_id, overrides={"deep": deep} if deep else None)
-    return settings_table(study).set_index("setting")["value"].to_dict()
+    return settings_table(study.deep).set_index("setting")["value"].to_dict()
 
 
 @pytest.mark.parametrize(("name", "model"), [("unet", Unet), ("resnet", Resnet), ("cnn3d", Cnn3d)])
@@ -59,8 +58,23 @@ def test_values_carry_their_units() -> None:
 
 
 def test_printed_layers_are_those_of_the_studys_own_network() -> None:
-    song = deep.printed_layers(load_study("song2021"))
+    song = printed_layers(load_study("song2021").deep)
     assert song["parameters"].sum() == 31_100_354
     assert song["output_shape"].iloc[4] == "16, 16, 1024"  # the printed bottleneck
-    assert deep.printed_layers(load_study("cui2022"))["parameters"].sum() == 15_762_242  # printed
-    assert "ResNet-50" in deep_features_deep.unlisted_words(load_study("yang2023"))
+    assert printed_layers(load_study("cui2022").deep)["parameters"].sum() == 15_762_242  # printed
+    assert printed_layers(load_study("yang2023").deep).empty
+
+
+def test_networks_of_a_scheme_share_a_picture() -> None:
+    names = ["SS, fold 0", "SS, fold 1", "NSS, fold 0", "fold 2"]
+    history = pd.DataFrame({"network": names, "metric": "loss", "value": range(4)})
+    curves = result_with(history).curves
+    assert curves["of"].tolist() == ["SS", "SS", "NSS", ""]
+    assert curves["network"].tolist() == ["fold 0", "fold 1", "fold 0", "fold 2"]
+    nothing = result_with(pd.DataFrame(columns=NO_HISTORY)).curves
+    assert nothing.attrs["empty"] == "No network was trained in this study."
+
+
+def result_with(history: pd.DataFrame) -> DeepResult:
+    empty = pd.DataFrame()
+    return DeepResult(empty, {}, "", history, empty, empty, empty, empty)

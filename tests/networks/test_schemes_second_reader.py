@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,17 @@ from scipy.stats import norm, t
 from torch import nn
 
 from radsupport.imaging.patches import Sampling
-from radsupport.networks.cnn3d_training import CrossValidated
-from radsupport.networks.source_cnn3d import Scheme, case_patches
-from radsupport.networks.sources import READERS, difference_table, discrimination_by_reader, rescored, score_agreement
+from radsupport.networks.cnn3d import CrossValidated
+from radsupport.networks.schemes import (
+    READERS,
+    Scheme,
+    case_patches,
+    differences,
+    discrimination_by_reader,
+    rescored,
+    score_agreement,
+    second_reader,
+)
 from radsupport.settings.study import Study
 
 PATCH = (10, 20, 20)
@@ -50,9 +59,15 @@ def scans(make_scans: Callable[..., Any]) -> Any:
 
 
 def scheme_of(study: Study, scans: Any, sampling: Sampling) -> Scheme:
-    patches, failed = case_patches(study, scans.cases, "arterial", sampling, sorted(scans.cohort["subject"]))
+    spec, given = study.deep, scans.given(study)
+    patches, failed = case_patches(spec, given, "arterial", sampling, sorted(scans.cohort["subject"]))
     trained = CrossValidated(tuple(Bright(gain) for gain in GAINS), pd.DataFrame(), pd.DataFrame())  # type: ignore[arg-type]
-    return Scheme("arterial", sampling, patches, trained, failed)
+    return Scheme(spec, given, "arterial", sampling, patches, trained, failed)
+
+
+def on(schemes: list[Scheme], cases: pd.DataFrame) -> list[Scheme]:
+    """Return the schemes with other cases to be outlined again."""
+    return [replace(scheme, given=replace(scheme.given, cases=cases)) for scheme in schemes]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +86,7 @@ def risk_by_hand(case: Any, outline: str) -> float:
 def test_both_readers_are_scored_by_the_mean_of_the_same_networks(
     study: Study, scans: Any, schemes: list[Scheme]
 ) -> None:
-    found = rescored(study, scans.cohort, scans.cases, schemes)
+    found = rescored(schemes)
     assert found.columns.tolist() == COLUMNS
     assert found["scheme"].tolist() == ["SS"] * 6 + ["NSS"] * 6
     ss = found[found["scheme"] == "SS"].set_index("subject")
@@ -88,7 +103,7 @@ def test_both_readers_are_scored_by_the_mean_of_the_same_networks(
 def test_an_unusable_second_outline_is_left_out_and_harms_nobody(
     study: Study, scans: Any, schemes: list[Scheme], scratch: Any
 ) -> None:
-    whole = rescored(study, scans.cohort, scans.cases, schemes)
+    whole = rescored(schemes)
     empty = scratch / "empty.nii"
     mask = sitk.ReadImage(scans.cases["mask"].iloc[0])
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros(sitk.GetArrayFromImage(mask).shape, np.uint8)), str(empty))
@@ -96,21 +111,21 @@ def test_an_unusable_second_outline_is_left_out_and_harms_nobody(
     second["E01"], second["E02"], second["E03"] = str(empty), None, ""
     cases = scans.cases.assign(mask_reader2=second.to_numpy())
     cases.loc[cases["subject"] == "E04", "exclusion"] = "wrong phase"
-    found = rescored(study, scans.cohort, cases, schemes)
+    found = rescored(on(schemes, cases))
     pd.testing.assert_frame_equal(found, whole[whole["subject"].isin(["E00", "E05"])].reset_index(drop=True))
 
 
 def test_a_patient_without_a_first_patch_is_left_out(study: Study, scans: Any) -> None:
     scheme = scheme_of(study, scans, "box")
     del scheme.patches["E05"]
-    found = rescored(study, scans.cohort, scans.cases, [scheme])
+    found = rescored([scheme])
     assert found["subject"].tolist() == ["E00", "E01", "E02", "E03", "E04"]
 
 
 def test_internal_patients_are_scored_before_external_ones(study: Study, scans: Any, schemes: list[Scheme]) -> None:
     cases = scans.cases.copy()
     cases.loc[cases["subject"].isin(["E04", "E05"]), "cohort"] = "internal"
-    found = rescored(study, scans.cohort, cases, schemes[:1])
+    found = rescored(on(schemes[:1], cases))
     assert found["subject"].tolist() == ["E04", "E05", "E00", "E01", "E02", "E03"]
 
 
@@ -122,10 +137,14 @@ def test_without_two_patients_read_twice_there_are_no_rows(study: Study, scans: 
         scans.cases.assign(mask_reader2=second),
         scans.cases[scans.cases["cohort"] == "train"],
     ):
-        found = rescored(study, scans.cohort, cases, schemes)
+        found = rescored(on(schemes, cases))
         assert found.empty
         assert found.columns.tolist() == COLUMNS
-    assert rescored(study, scans.cohort, scans.cases, []).empty
+        read = second_reader(on(schemes, cases))
+        assert "No second reader" in read.agreement.attrs["empty"]
+        assert read.discrimination.empty
+        assert read.points.empty
+    assert rescored([]).empty
 
 
 # Shrout & Fleiss 1979, Table 2: the first two of its judges, on the scale of a risk
@@ -216,9 +235,12 @@ def test_unknown_outcomes_and_single_outcomes_are_left_out() -> None:
 
 def test_the_points_of_the_figure_are_mean_and_difference() -> None:
     both = pd.concat([scores(), scores(second=FIRST, scheme="NSS")], ignore_index=True)
-    points = difference_table(both, "SS")
-    np.testing.assert_allclose(points["mean"], np.array([5.5, 3.5, 6, 4, 7.5, 4]) / 20)
-    np.testing.assert_allclose(points["difference"], np.array([7, 5, 4, 6, 5, 4]) / 20)
-    assert len(difference_table(both, "NSS")) == 6
-    (row,) = score_agreement(scores()).to_dict("records")
-    assert points["difference"].mean() == pytest.approx(row["bias"])
+    agreement = score_agreement(both)
+    points = differences(both, agreement)
+    assert points["scheme"].tolist() == ["SS"] * 6 + ["NSS"] * 6
+    np.testing.assert_allclose(points["mean"][:6], np.array([5.5, 3.5, 6, 4, 7.5, 4]) / 20)
+    np.testing.assert_allclose(points["difference"][:6], np.array([7, 5, 4, 6, 5, 4]) / 20)
+    row = agreement.iloc[0]
+    assert points["difference"][:6].mean() == pytest.approx(row["bias"])
+    assert (points["bias"][0], points["limits"][0]) == (row["bias"], (row["limit_low"], row["limit_high"]))
+    assert points["n"].tolist() == [6] * 12

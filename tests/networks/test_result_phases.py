@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -10,20 +9,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from radsupport.book.conclusions import deep_features as collinearity
 from radsupport.errors import NotEstimableError
-from radsupport.networks import sources as sources_collinearity
-from radsupport.settings.study import Study
+from radsupport.networks import result as collinearity
 
 N = 40
 
 
-def a_study(*model_phases: str) -> Study:
-    phases = {name: SimpleNamespace(role="model") for name in model_phases}
-    return cast(Study, SimpleNamespace(id="small", phases={"plain": SimpleNamespace(role="findings")} | phases))
-
-
-STUDY = a_study("arterial", "venous")
+STUDY = ["arterial", "venous"]
 
 
 def tables(seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -40,7 +32,7 @@ def tables(seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_r_and_p_are_those_of_scipy_for_every_pair() -> None:
     features, cohort = tables()
-    found = collinearity.between_phases(STUDY, features, cohort)
+    found = collinearity.between_phases(features, cohort, STUDY)
     names = [[f"{phase}__deep_{k:04d}" for k in range(3)] for phase in ("arterial", "venous")]
     expected = [stats.pearsonr(features[a], features[b]) for a in names[0] for b in names[1]]
     np.testing.assert_allclose(found.pairs["r"], [e.statistic for e in expected], rtol=1e-12)
@@ -53,18 +45,16 @@ def test_p_of_any_r_and_a_perfect_r(n: int) -> None:
     rng = np.random.default_rng(n)
     x, y = rng.normal(size=(2, n, 2))
     expected = [[stats.pearsonr(x[:, i], y[:, j]).pvalue for j in range(2)] for i in range(2)]
-    np.testing.assert_allclose(
-        sources_collinearity.p_of_correlation(sources_collinearity.correlation(x, y), n), expected, rtol=1e-8
-    )
-    assert sources_collinearity.p_of_correlation(np.array([1.0, -1.0]), n) == pytest.approx([0, 0])
-    exact = sources_collinearity.correlation(x, 1e6 - 5 * x)
+    np.testing.assert_allclose(collinearity.p_of_correlation(collinearity.correlation(x, y), n), expected, rtol=1e-8)
+    assert collinearity.p_of_correlation(np.array([1.0, -1.0]), n) == pytest.approx([0, 0])
+    exact = collinearity.correlation(x, 1e6 - 5 * x)
     assert np.abs(exact).max() <= 1
     np.testing.assert_allclose(np.diag(exact), [-1, -1], rtol=1e-9)
 
 
 def test_matrix_holds_what_differs_between_the_outcomes_the_shared_channels_first() -> None:
     features, cohort = tables()
-    found = collinearity.between_phases(STUDY, features, cohort)
+    found = collinearity.between_phases(features, cohort, STUDY)
     event = cohort["label"] == 1
     for phase, kept in (("arterial", list(found.matrix.index)), ("venous", list(found.matrix.columns))):
         columns = features.filter(like=f"{phase}__").rename(columns=lambda name: name.split("__")[1])
@@ -80,30 +70,30 @@ def test_matrix_holds_what_differs_between_the_outcomes_the_shared_channels_firs
 
 def test_only_complete_training_patients_count() -> None:
     features, cohort = tables()
-    expected = collinearity.between_phases(STUDY, features, cohort)
+    expected = collinearity.between_phases(features, cohort, STUDY)
     extra = features.assign(subject=features["subject"].str.replace("s", "x")).sample(frac=1, random_state=0)
     elsewhere = pd.DataFrame({"subject": extra["subject"], "cohort": "external", "label": 1.0})
     found = collinearity.between_phases(
-        STUDY, pd.concat([extra, features]).iloc[::-1], pd.concat([cohort, elsewhere], ignore_index=True)
+        pd.concat([extra, features]).iloc[::-1], pd.concat([cohort, elsewhere], ignore_index=True), STUDY
     )
     pd.testing.assert_frame_equal(found.pairs, expected.pairs)
     failed = features.copy()
     failed.loc[[0, 20], "venous__deep_0001"] = np.nan
-    assert collinearity.between_phases(STUDY, failed, cohort).n == N - 2
+    assert collinearity.between_phases(failed, cohort, STUDY).n == N - 2
 
 
 def test_a_third_phase_takes_nobody_away() -> None:
     features, cohort = tables()
     third = features.assign(late__deep_0000=np.nan)
-    found = collinearity.between_phases(a_study("arterial", "venous", "late"), third, cohort)
-    pd.testing.assert_frame_equal(found.pairs, collinearity.between_phases(STUDY, features, cohort).pairs)
+    found = collinearity.between_phases(third, cohort, [*STUDY, "late"])
+    pd.testing.assert_frame_equal(found.pairs, collinearity.between_phases(features, cohort, STUDY).pairs)
 
 
 def test_patients_of_unknown_outcome_are_correlated_but_not_tested() -> None:
     features, cohort = tables()
     events = cohort["label"] == 1
     unknown = cohort.assign(label=cohort["label"].where(~(events & (np.arange(N) < 6)), np.nan))
-    found = collinearity.between_phases(STUDY, features, unknown)
+    found = collinearity.between_phases(features, unknown, STUDY)
     assert found.n == N
     rest = ~unknown["label"].isna()
     p = {
@@ -114,14 +104,14 @@ def test_patients_of_unknown_outcome_are_correlated_but_not_tested() -> None:
     }
     assert set(found.matrix.index) == {name for name, value in p.items() if value < 0.05}
     nobody = cohort.assign(label=np.nan)
-    assert collinearity.between_phases(STUDY, features, nobody).criterion == "that vary"
+    assert collinearity.between_phases(features, nobody, STUDY).criterion == "that vary"
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
 def test_all_varying_features_are_shown_where_none_can_differ(outcome: float) -> None:
     features, cohort = tables()
     constant = features.assign(arterial__deep_0002=7.25)
-    found = collinearity.between_phases(STUDY, constant, cohort.assign(label=outcome))
+    found = collinearity.between_phases(constant, cohort.assign(label=outcome), STUDY)
     assert found.criterion == "that vary"
     assert found.matrix.shape == (2, 3)
     assert found.overlap == 2
@@ -132,34 +122,18 @@ def test_all_varying_features_are_shown_where_none_can_differ(outcome: float) ->
 def test_survival_studies_use_the_event() -> None:
     features, cohort = tables()
     survival = cohort.rename(columns={"label": "event"})
-    expected = collinearity.between_phases(STUDY, features, cohort).matrix
-    pd.testing.assert_frame_equal(collinearity.between_phases(STUDY, features, survival).matrix, expected)
+    expected = collinearity.between_phases(features, cohort, STUDY).matrix
+    pd.testing.assert_frame_equal(collinearity.between_phases(features, survival, STUDY).matrix, expected)
 
 
 def test_too_little_to_correlate_is_said() -> None:
     features, cohort = tables()
     with pytest.raises(NotEstimableError, match="2 patients"):
-        collinearity.between_phases(STUDY, features, cohort.iloc[:2])
+        collinearity.between_phases(features, cohort.iloc[:2], STUDY)
     flat = features.assign(**cast(Any, {f"venous__deep_{k:04d}": 1.0 for k in range(3)}))
     with pytest.raises(NotEstimableError):
-        collinearity.between_phases(STUDY, flat, cohort)
-    with pytest.raises(NotEstimableError, match="1 phase"):
-        collinearity.between_phases(a_study("arterial"), features, cohort)
-
-
-def test_words_count_what_the_table_holds() -> None:
-    pairs = pd.DataFrame({"r": [0.9, -0.85, 0.3, 0.0], "p": [0.001, 0.002, 0.04, 0.9]})
-    matrix = pd.DataFrame(np.zeros((2, 3)))
-    found = sources_collinearity.Collinearity(pairs, matrix, 1, ("arterial", "venous"), 40, "that vary")
-    words = collinearity.words(found)
-    assert "Of 4 pairs of one arterial and one venous feature that vary, 75% are correlated at P < 0.05" in words
-    assert "(unadjusted) in the 40 training patients" in words
-    assert "50% with |r| above 0.8" in words
-    assert "2 in the arterial and 3 in the venous phase, 1 of them the same channel" in words
-
-
-def test_a_small_share_is_not_said_to_be_none() -> None:
-    pairs = pd.DataFrame({"r": [0.95] + [0.1] * 3999, "p": [0.001] + [0.5] * 3999})
-    found = sources_collinearity.Collinearity(pairs, pd.DataFrame(np.zeros((2, 3))), 1, ("a", "b"), 40, "that vary")
-    assert "Of 4,000 pairs" in collinearity.words(found)
-    assert "<1% with |r| above 0.8" in collinearity.words(found)
+        collinearity.between_phases(flat, cohort, STUDY)
+    for table, phases in ((features, STUDY[:1]), (features.rename(columns=lambda c: c.replace("deep", "risk")), STUDY)):
+        nothing = collinearity.between_phases(table, cohort, phases)
+        assert nothing.pairs.empty
+        assert "nothing to correlate" in nothing.matrix.attrs["empty"]

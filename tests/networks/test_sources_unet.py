@@ -9,18 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from helpers.scans import given_of
 
-from radsupport.book.conclusions.deep_features import curve_caption
-from radsupport.errors import InputError
+from radsupport.book.conclusions.deep_features import network, training
+from radsupport.errors import InputError, StudyError
 from radsupport.imaging.patches import SliceStack
 from radsupport.imaging.preprocessing import window
-from radsupport.networks import inputs as inputs_deep_unet
-from radsupport.networks import source_unet as deep_unet
+from radsupport.networks import sources, unet
+from radsupport.networks.inputs import in_rows
 from radsupport.networks.result import DeepResult
 from radsupport.networks.unet import UNet2D
 from radsupport.settings.features import Unet, Window
 from radsupport.settings.study import Study
-from radsupport.study import StudyPaths, load_study
+from radsupport.study import load_study
 
 SHAPE = (8, 20, 22)
 SEGMENTATION, TRAIN, EXTERNAL = 4, 6, 2
@@ -35,7 +36,7 @@ def song(root: Path) -> Study:
 
 def changed(study: Study, **deep: Any) -> Study:
     """Return the study with other settings of its network."""
-    given = deep_unet.spec_of(study).model_dump() | deep
+    given = study.deep.model_dump() | deep
     return study.model_copy(update={"deep": Unet.model_validate(given)})
 
 
@@ -77,7 +78,7 @@ def cases(tmp_path: Path) -> pd.DataFrame:
 
 
 def run(study: Study, cases: pd.DataFrame, folder: Path) -> DeepResult:
-    return deep_unet.run(study, a_cohort(), cases, StudyPaths("song2021", folder), progress=False)
+    return sources.compute(study.deep, given_of(study, a_cohort(), cases, folder))
 
 
 def row(cases: pd.DataFrame, subject: str, phase: str) -> int:
@@ -89,32 +90,35 @@ def row(cases: pd.DataFrame, subject: str, phase: str) -> int:
 
 def test_left_out_means_that_nobody_who_is_predicted_trains(song: Study) -> None:
     cohort = a_cohort()
-    who = deep_unet.training_subjects(song, cohort)
+    who = sources.segmenters(song.deep, cohort)
     assert who == ["s0", "s1", "s2", "s3"]
-    assert not set(who) & set(inputs_deep_unet.predicted_subjects(cohort))
-    assert set(inputs_deep_unet.predicted_subjects(cohort)) | set(who) == set(cohort["subject"])
-    assert "None of them is predicted later" in deep_unet.description(song, cohort)
+    predicted = given_of(song, cohort, cohort, Path()).predicted
+    assert not set(who) & set(predicted)
+    assert set(predicted) | set(who) == set(cohort["subject"])
+    assert "None of them is predicted later" in network(song.deep, sources.trainers(song.deep, cohort))
 
 
 def test_as_published_samples_training_patients_and_says_so(song: Study) -> None:
     study, cohort = changed(song, sampled_cases="as_published"), a_cohort()
-    who = deep_unet.training_subjects(study, cohort)
+    who = sources.segmenters(study.deep, cohort, study.seed)
     sampled = [subject for subject in who if subject.startswith("t")]
     assert len(who) == len(set(who)) == SEGMENTATION + 3
     assert len(sampled) == 3
-    assert deep_unet.training_subjects(study, cohort.sample(frac=1, random_state=1)) == who
-    others = {tuple(deep_unet.training_subjects(study.model_copy(update={"seed": seed}), cohort)) for seed in range(5)}
+    assert sources.segmenters(study.deep, cohort.sample(frac=1, random_state=1), study.seed) == who
+    others = {tuple(sources.segmenters(study.deep, cohort, seed)) for seed in range(5)}
     assert len(others) > 1
-    assert "**3 of them are cross-validated later, as published" in deep_unet.description(study, cohort)
+    assert "**3 of them are cross-validated later, as published" in network(
+        study.deep, sources.trainers(study.deep, cohort, study.seed)
+    )
     everybody = changed(song, sampled_cases="as_published", sampled_training_cases=50)
-    assert len(deep_unet.training_subjects(everybody, cohort)) == SEGMENTATION + TRAIN
+    assert len(sources.segmenters(everybody.deep, cohort)) == SEGMENTATION + TRAIN
 
 
 def test_too_few_to_train_on_and_another_network_are_said(song: Study) -> None:
     with pytest.raises(InputError, match="1 patient"):
-        deep_unet.training_subjects(song, a_cohort().iloc[SEGMENTATION - 1 :])
-    with pytest.raises(InputError, match="does not use a U-Net"):
-        deep_unet.spec_of(song.model_copy(update={"deep": None}))
+        sources.segmenters(song.deep, a_cohort().iloc[SEGMENTATION - 1 :])
+    with pytest.raises(StudyError, match="names no network"):
+        sources.compute(None, given_of(song, a_cohort(), a_cohort(), Path()))
 
 
 def spoil(cases: pd.DataFrame, subject: str) -> None:
@@ -130,7 +134,7 @@ def spoil(cases: pd.DataFrame, subject: str) -> None:
 def changed_by_a_sampled_patient(study: Study, cases: pd.DataFrame, folder: Path) -> pd.Series:
     """Return who gets other features when the scans of one patient whom the paper samples are changed."""
     published = changed(study, sampled_cases="as_published")
-    sampled = next(s for s in deep_unet.training_subjects(published, a_cohort()) if s.startswith("t"))
+    sampled = next(s for s in sources.segmenters(published.deep, a_cohort(), published.seed) if s.startswith("t"))
     before = run(study, cases, folder / "a").features.set_index("subject")
     spoil(cases, sampled)
     after = run(study, cases, folder / "b").features.set_index("subject")
@@ -155,15 +159,14 @@ def test_a_patient_trains_or_validates_but_not_both(song: Study, monkeypatch: py
     def spy(images: np.ndarray, masks: Any, validation: np.ndarray, *_: Any, **__: Any) -> None:
         seen.extend([set(np.unique(images)), set(np.unique(validation))])
 
-    monkeypatch.setattr(deep_unet, "train_unet", spy)
+    monkeypatch.setattr(unet, "train_unet", spy)
     # the last two have no slices: they may not fill the validation part
-    deep_unet.train_on(song, stack, ["s0", "s1", "s2", "s3", "x1", "x2"])
+    sources.train_on(song.deep, stack, ["s0", "s1", "s2", "s3", "x1", "x2"], song.seed)
     training, validation = seen
     assert (len(training), len(validation)) == (3, 1)
     assert training | validation == {0, 1, 2, 3}
     for seed in range(6):
-        study = song.model_copy(update={"seed": seed})
-        deep_unet.train_on(study, stack, ["s0", "x1", "x2", "x3", "x4", "s5"])
+        sources.train_on(song.deep, stack, ["s0", "x1", "x2", "x3", "x4", "s5"], seed)
     assert all(seen)
 
 
@@ -171,7 +174,7 @@ def test_a_patient_trains_or_validates_but_not_both(song: Study, monkeypatch: py
 
 
 def cut(study: Study, cases: pd.DataFrame) -> tuple[SliceStack, pd.DataFrame]:
-    return deep_unet.case_slices(study, cases[cases["subject"].isin(["t0", "t1"])], "arterial")
+    return sources.case_slices(study.deep, given_of(study, a_cohort(), cases, Path()), "arterial", ["t0", "t1"])
 
 
 def test_the_box_encloses_the_three_quadrilaterals_and_every_slice_between(song: Study, cases: pd.DataFrame) -> None:
@@ -222,13 +225,13 @@ def test_without_quadrilaterals_the_box_is_that_of_the_outline(song: Study, case
     ("n", "most", "expected"), [(10, 3, [1, 5, 8]), (2, 5, [0, 1]), (7, 1, [3]), (4, 4, [0, 1, 2, 3])]
 )
 def test_slices_are_spread_evenly(n: int, most: int, expected: list[int]) -> None:
-    assert deep_unet.spread(n, most).tolist() == expected
+    assert sources.spread(n, most).tolist() == expected
 
 
 def test_thinning_keeps_every_patient(song: Study, cases: pd.DataFrame) -> None:
     stack, _ = cut(song, cases)
-    assert deep_unet.thinned(stack, None) is stack
-    thin = deep_unet.thinned(stack, 2)
+    assert sources.thinned(stack, None) is stack
+    thin = sources.thinned(stack, 2)
     assert thin.table["subject"].tolist() == ["t0", "t0", "t1", "t1"]
     assert thin.table["slice"].tolist() == [3, 5, 3, 5]
     np.testing.assert_array_equal(thin.images, stack.images[[1, 3, 6, 8]])
@@ -242,15 +245,20 @@ def test_a_patient_is_the_larger_cluster_of_slices_and_nobody_is_dropped(song: S
     rng = np.random.default_rng(0)
     few, many = (centre + 0.01 * rng.standard_normal((n, 2)) for centre, n in ((9.0, 2), (1.0, 5)))
     table = pd.DataFrame({"subject": ["t1"] * 7 + ["t0"], "slice": range(8), "area": [99, 98, 1, 1, 1, 1, 1, 3]})
-    found = deep_unet.SliceFeatures(np.r_[few, many, [[4.0, 5.0]]], table)
-    features = deep_unet.patient_features(song, {"arterial": found, "venous": found}, ["e0", "t0", "t1"])
+    slices = np.r_[few, many, [[4.0, 5.0]]]
+
+    def patients(how: Any) -> pd.DataFrame:
+        return unet.aggregate_slices(slices, table, how).drop(columns=["n_slices", "n_kept"])
+
+    found = patients(song.deep.aggregation)
+    features = in_rows(["e0", "t0", "t1"], {"arterial": found, "venous": found})
     assert features["subject"].tolist() == ["e0", "t0", "t1"]
     assert list(features.columns[1:]) == [f"{p}__deep_{k:04d}" for p in ("arterial", "venous") for k in range(2)]
     values = features.set_index("subject").to_numpy()
     assert np.isnan(values[0]).all()
     np.testing.assert_allclose(values[1], [4, 5, 4, 5])
     np.testing.assert_allclose(values[2], np.tile(many.mean(axis=0), 2))
-    mean = deep_unet.patient_features(changed(song, aggregation="mean"), {"arterial": found}, ["t1"])
+    mean = in_rows(["t1"], {"arterial": patients("mean")})
     np.testing.assert_allclose(mean.to_numpy()[0, 1:].astype(float), np.r_[few, many].mean(axis=0))
 
 
@@ -280,8 +288,9 @@ def test_a_case_that_fails_is_a_row_without_values_and_a_reason(
 
 
 def test_nobody_with_slices_is_said_with_a_reason(song: Study, cases: pd.DataFrame) -> None:
+    given = given_of(song, a_cohort(), cases.assign(exclusion="motion"), Path())
     with pytest.raises(InputError, match=r"No patient has slices in the venous phase.*motion"):
-        deep_unet.case_slices(song, cases.assign(exclusion="motion"), "venous")
+        sources.case_slices(song.deep, given, "venous", ["t0"])
 
 
 def test_a_second_run_reads_what_the_first_one_kept(
@@ -292,7 +301,7 @@ def test_a_second_run_reads_what_the_first_one_kept(
     def not_again(*_: Any) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(deep_unet, "bottleneck_features", not_again)
+    monkeypatch.setattr(unet, "bottleneck_features", not_again)
     again = run(song, cases, tmp_path)
     pd.testing.assert_frame_equal(first.features, again.features, check_exact=True)
     assert not list(tmp_path.rglob(".partial*"))
@@ -323,7 +332,7 @@ def test_history_and_inputs_are_ready_for_the_figures(song: Study, cases: pd.Dat
     assert set(found.history["metric"]) == {"loss", "Dice"}
     assert found.history["epoch"].nunique() == 2
     assert found.inputs["subject"].tolist() == [f"s{i}" for i in range(SEGMENTATION)]
-    stack, _ = deep_unet.case_slices(song, cases[cases["subject"] == "s0"], "arterial")
+    stack, _ = sources.case_slices(song.deep, given_of(song, a_cohort(), cases, tmp_path), "arterial", ["s0"])
     largest = int(stack.masks.sum(axis=(1, 2)).argmax())
     np.testing.assert_array_equal(found.inputs["mask"].iloc[0], stack.masks[largest])
     np.testing.assert_array_equal(found.inputs["image"].iloc[0], stack.images[largest, 0])
@@ -334,10 +343,8 @@ def test_layers_and_who_trained_are_handed_on(song: Study, cases: pd.DataFrame, 
     assert found.layers["parameters"].sum() == sum(p.numel() for p in UNet2D(TINY["base_channels"]).parameters())
     assert found.layers["output_shape"].iloc[4] == "2, 2, 32"  # 32 pixels halved four times, 16 times 2 channels
     who = 'trained on 4 patients of the cohort "segmentation only", 25% of whom form the validation part'
-    assert who in curve_caption(found, "loss", "song2021")
-    assert curve_caption(found, "Dice", "song2021").startswith("Dice per epoch of 1 network trained")
-    leaking = changed(song, sampled_cases="as_published")
-    subjects = deep_unet.training_subjects(leaking, a_cohort())
-    assert deep_unet.trainers(leaking, a_cohort(), subjects).startswith(
-        '4 patients of the cohort "segmentation only" and 3 patients of the cohort "Hospital I", 25%'
-    )
+    words = training(found.history, found.trainers, found.how, song.cohort_names)
+    assert who in words
+    assert words.startswith("Loss and Dice per epoch of 1 network trained")
+    leaking = changed(song, sampled_cases="as_published").deep
+    assert sources.trainers(leaking, a_cohort(), song.seed) == {"segmentation": 4, "train": 3}

@@ -12,8 +12,7 @@ from torch import nn
 
 from radsupport.errors import InputError, MaskError
 from radsupport.networks.attention import grad_cam, heat_shares, map_agreement, occlusion_sensitivity
-from radsupport.networks.cnn3d import PAPERS_GRAD_CAM_LAYER, build_cnn3d
-from radsupport.networks.cnn3d_training import CNN3DSettings, train_cnn3d
+from radsupport.networks.cnn3d import CNN3DSettings, build_cnn3d, train_cnn3d
 from radsupport.networks.resnet import build_resnet
 
 
@@ -118,7 +117,7 @@ def test_every_named_layer_of_the_3d_cnn_gives_a_map_and_the_model_is_left_alone
     model = build_cnn3d((4, 16, 16), width=0.1, seed=0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = np.random.default_rng(0).uniform(size=(3, 1, 4, 16, 16))
-    for layer in ("convolution6", PAPERS_GRAD_CAM_LAYER):
+    for layer in ("convolution6", "max_pooling4"):
         maps = grad_cam(model, images, layer, batch_size=2)
         assert maps.shape == (3, 4, 16, 16)
         assert np.isfinite(maps).all()

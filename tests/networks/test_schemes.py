@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,15 +12,14 @@ import pytest
 import SimpleITK as sitk
 from sklearn.model_selection import StratifiedKFold
 
-from radsupport.book.conclusions import deep_features as deep_features_deep_cnn3d
-from radsupport.book.conclusions.deep_features import curve_caption
+from radsupport.book.conclusions.deep_features import training
 from radsupport.errors import InputError, MaskError
-from radsupport.imaging import patches as deep_cnn3d
-from radsupport.imaging.patches import Patch, Sampling, covered_voxels
-from radsupport.networks import source_cnn3d as source_cnn3d_deep_cnn3d
+from radsupport.imaging.patches import Patch, Sampling, covered_voxels, tumour_patch
+from radsupport.networks import schemes as network_schemes
 from radsupport.networks import training as network_training
+from radsupport.networks.cnn3d import CNN3DSettings
 from radsupport.networks.result import DeepResult
-from radsupport.networks.source_cnn3d import Scheme, case_patches, run, settings_of, spec_of, train_schemes
+from radsupport.networks.schemes import Scheme, case_patches
 from radsupport.settings.study import Study
 
 DEEP = {
@@ -46,7 +43,7 @@ def scans(make_scans: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def result(study: Study, scans: Any) -> DeepResult:
-    return scans.result(run, study, "first")
+    return scans.result(study, "first")
 
 
 def of(table: pd.DataFrame, subjects: Any) -> np.ndarray:
@@ -69,7 +66,7 @@ def test_an_out_of_fold_risk_does_not_know_the_label_of_its_patient(
     assert result.folds is not None
     assert result.folds.to_dict() == fold_of(labels).to_dict()
     one, two = swappable(labels, fold_of)
-    other = scans.result(run, study, "relabelled", scans.relabelled(**{one: 1, two: 0}))
+    other = scans.result(study, "relabelled", scans.relabelled(**{one: 1, two: 0}))
     assert other.folds is not None
     own = result.folds[one]
     assert other.folds.to_dict() == result.folds.to_dict()
@@ -102,15 +99,15 @@ def test_the_apparent_risk_of_a_training_patient_is_by_the_networks_that_learnt_
 def test_a_planted_effect_is_found_in_patients_outside_training(study: Study, scans: Any) -> None:
     assert study.deep is not None
     longer = study.model_copy(update={"deep": study.deep.model_copy(update={"max_epochs": 12, "width": 0.1})})
-    found = scans.result(run, longer, "longer").features
+    found = scans.result(longer, "longer").features
     outside = scans.labels("external")
     for risk in of(found, outside.index).T:
         assert risk[outside == 1].min() > risk[outside == 0].max()
 
 
 def test_the_seed_fixes_everything(study: Study, scans: Any, result: DeepResult) -> None:
-    scans.require_same(result, scans.result(run, study, "again"))
-    other = scans.result(run, study.model_copy(update={"seed": 2}), "other seed")
+    scans.require_same(result, scans.result(study, "again"))
+    other = scans.result(study.model_copy(update={"seed": 2}), "other seed")
     assert not np.allclose(of(other.features, scans.cohort["subject"]), of(result.features, scans.cohort["subject"]))
 
 
@@ -124,10 +121,10 @@ def test_a_killed_training_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(kill_after(written)):
-        scans.result(run, study, f"killed {written}")
+        scans.result(study, f"killed {written}")
     epochs, save = [], network_training.save_checkpoint
     monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
-    scans.require_same(result, scans.result(run, study, f"killed {written}"))
+    scans.require_same(result, scans.result(study, f"killed {written}"))
     assert len(epochs) == 2 * 2 * 2 - written  # schemes x folds x epochs, none of them run twice
 
 
@@ -136,7 +133,7 @@ def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
 ) -> None:
     cases = scans.excluded("E01")
     cases = cases[cases["subject"] != "E02"]
-    lost = scans.result(run, study, "first", cases=cases)
+    lost = scans.result(study, "first", cases=cases)
     expected = pd.DataFrame(
         {
             "subject": ["E01", "E02"],
@@ -153,7 +150,7 @@ def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
 
 
 def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(study: Study, scans: Any) -> None:
-    lost = scans.result(run, study, "no T03", cases=scans.excluded("T03"))
+    lost = scans.result(study, "no T03", cases=scans.excluded("T03"))
     assert lost.folds is not None
     assert lost.folds.index.tolist() == scans.labels().index.tolist()
     assert lost.folds.value_counts().to_dict() == {0: 7, 1: 7}
@@ -165,13 +162,13 @@ def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(stu
 
 def test_nobody_with_an_input_is_said_in_plain_words(study: Study, scans: Any) -> None:
     with pytest.raises(InputError, match=r"No training patient has a patch in the arterial phase.*mask is empty"):
-        scans.result(run, study, "none", cases=scans.excluded(*scans.cohort["subject"]))
+        scans.result(study, "none", cases=scans.excluded(*scans.cohort["subject"]))
 
 
 def test_schemes_that_lost_different_patients_are_refused(
     study: Study, scans: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut, n = deep_cnn3d.tumour_patch, 0
+    cut, n = tumour_patch, 0
 
     def cut_but_one(*args: Any, sampling: Sampling, **options: Any) -> Patch:
         nonlocal n
@@ -180,9 +177,9 @@ def test_schemes_that_lost_different_patients_are_refused(
             raise MaskError("too large for a box")
         return cut(*args, sampling=sampling, **options)
 
-    monkeypatch.setattr(source_cnn3d_deep_cnn3d, "tumour_patch", cut_but_one)
+    monkeypatch.setattr(network_schemes, "tumour_patch", cut_but_one)
     with pytest.raises(InputError, match="can not use the same patients"):
-        scans.result(run, study, "different")
+        scans.result(study, "different")
 
 
 def test_patches_are_the_windowed_image_around_the_largest_section(study: Study, scans: Any) -> None:
@@ -194,9 +191,9 @@ def test_patches_are_the_windowed_image_around_the_largest_section(study: Study,
     expected = np.zeros((4, 12, 12))
     rows, columns = slice(row - 2, row + 10), slice(column - 2, column + 10)
     expected[1:] = np.clip((image[:3, rows, columns] + 100) / 400, 0, 1)
-    box, _ = case_patches(study, scans.cases, "arterial", "box", [case["subject"]])
+    box, _ = case_patches(study.deep, scans.given(study), "arterial", "box", [case["subject"]])
     np.testing.assert_allclose(box[case["subject"]].image, expected, atol=1e-6)
-    cut, _ = case_patches(study, scans.cases, "arterial", "segmentation", [case["subject"]])
+    cut, _ = case_patches(study.deep, scans.given(study), "arterial", "segmentation", [case["subject"]])
     inside_patch = np.zeros((4, 12, 12), bool)
     inside_patch[2:, 2:10, 2:10] = True
     np.testing.assert_array_equal(cut[case["subject"]].mask, inside_patch)
@@ -204,35 +201,24 @@ def test_patches_are_the_windowed_image_around_the_largest_section(study: Study,
     assert cut[case["subject"]].share_inside == 0.5
 
 
-def covered(study: Study) -> tuple[int, int, int]:
-    spec = spec_of(study)
-    return covered_voxels(spec.patch, spec.field_mm, study.preprocessing.spacing_mm)
-
-
 def test_the_field_is_turned_from_mm_into_voxels_axis_by_axis(study_with: Callable[..., Study]) -> None:
     spacing = {"spacing_mm": (0.5, 2.0, 3.0)}  # x, y, z; the field is given as slices, rows, columns
     study = study_with("cui2022", {**DEEP, "field_mm": [30, 40, 50]}, preprocessing=spacing)
-    assert covered(study) == (10, 20, 100)
-    whole = study_with("cui2022", {**DEEP, "field_mm": None}, preprocessing=spacing)
-    assert covered(whole) == tuple(DEEP["patch"])
+    assert covered_voxels(study.deep.patch, study.deep.field_mm, spacing["spacing_mm"]) == (10, 20, 100)
+    assert covered_voxels(study.deep.patch, None, spacing["spacing_mm"]) == tuple(DEEP["patch"])
 
 
 def test_settings_of_the_study_reach_the_training(study: Study) -> None:
-    settings = dataclasses.asdict(settings_of(study))
+    settings = dataclasses.asdict(CNN3DSettings.of(study.deep, seed=study.seed))
     shared = set(DEEP) & set(settings)
     assert shared == {"width", "learning_rate", "max_epochs", "patience", "batch_size", "folds", "augment", "max_shift"}
     assert {name: settings[name] for name in shared} == {name: DEEP[name] for name in shared}
     assert settings["seed"] == study.seed
-    assert settings["stop_on"] == "inner"  # watching the held-out fold would use its labels
 
 
-def test_another_network_or_a_study_without_label_is_refused(
-    study: Study, study_with: Callable[..., Study], scans: Any, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match="gu2023 does not use the 3-D CNN"):
-        source_cnn3d_deep_cnn3d.spec_of(study_with("gu2023"))
+def test_a_study_without_label_is_refused(study: Study, scans: Any) -> None:
     with pytest.raises(InputError, match="trained on a label only"):
-        train_schemes(study, scans.cohort.drop(columns="label"), scans.cases, tmp_path, False)
+        scans.result(study, "unlabelled", scans.cohort.drop(columns="label"))
 
 
 def test_what_the_page_shows_is_counted(study: Study, scans: Any, result: DeepResult) -> None:
@@ -251,7 +237,6 @@ def test_what_the_page_shows_is_counted(study: Study, scans: Any, result: DeepRe
     assert result.inputs["subject"].tolist()[:3] == ["E00, SS", "E00, NSS", "E01, SS"]
     assert (result.inputs["image"][0][~result.inputs["mask"][0]] == 0).all()
     assert (result.inputs["image"][1][~result.inputs["mask"][1]] > 0).any()
-    assert source_cnn3d_deep_cnn3d.share_inside(list(result.schemes))["share_inside"].unique().tolist() == [0.5]
 
 
 def test_a_scheme_stacks_patches_in_the_order_asked_for(result: DeepResult) -> None:
@@ -263,22 +248,16 @@ def test_a_scheme_stacks_patches_in_the_order_asked_for(result: DeepResult) -> N
     assert (scheme.feature, result.schemes[1].feature) == ("risk_segmentation", "risk_box")
 
 
-def test_networks_that_give_everybody_the_same_risk_are_named() -> None:
-    def scheme(sampling: Sampling, risks: list[float]) -> Scheme:
-        given = pd.DataFrame({"kind": "out_of_fold", "risk": risks})
-        trained: Any = SimpleNamespace(predictions=given)
-        return Scheme("arterial", sampling, {}, trained, pd.DataFrame())
-
-    told = scheme("segmentation", [0.2, 0.7])
-    assert deep_features_deep_cnn3d.learnt_words([told]) == ""
-    words = deep_features_deep_cnn3d.learnt_words([told, scheme("box", [0.495, 0.497])])
-    assert "risks of NSS are nearly the same" in words
-    assert "SS and NSS" not in words
+def test_risks_out_of_fold_span_what_is_said_of_them(result: DeepResult) -> None:
+    assert result.ranges["scheme"].tolist() == ["SS", "NSS"]
+    for scheme, row in zip(result.schemes, result.ranges.to_dict("records"), strict=True):
+        risk = scheme.trained.predictions.query("kind == 'out_of_fold'")["risk"]
+        assert (row["lowest"], row["highest"]) == (risk.min(), risk.max())
+        assert result.facts[f"out-of-fold risks, {scheme.name}"] == f"{risk.min():.3f} to {risk.max():.3f}"
 
 
 def test_the_caption_says_whom_each_network_saw(result: DeepResult) -> None:
-    words = curve_caption(result, "loss", "cui2022")
-    assert words.startswith('Loss per epoch of 4 networks trained on 14 patients of the cohort "training", each on all')
-    assert words.endswith(
-        "folds but the one it predicts; a part of these patients is the validation part; study cui2022."
-    )
+    words = training(result.history, result.trainers, result.how, {"train": "training"})
+    said = 'Loss and accuracy per epoch of 4 networks trained on 14 patients of the cohort "training", each on all'
+    assert words.startswith(said)
+    assert words.endswith("folds but the one it predicts; a part of these patients is the validation part")

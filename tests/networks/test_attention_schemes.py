@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ import torch
 from scipy.stats import wilcoxon
 from torch import nn
 
-from radsupport.book.conclusions.deep_features import comparison_headers
 from radsupport.errors import NotEstimableError
 from radsupport.imaging.patches import Patch, Sampling
 from radsupport.networks import attention as deep_attention
@@ -21,19 +22,16 @@ from radsupport.networks.attention import (
     Attention,
     Ensemble,
     attend,
-    check_by_occlusion,
-    compare_shares,
     heat_shares,
     judged_subjects,
     mean_cam,
     on_millimetres,
-    overlay_table,
-    pair_table,
     paired_difference,
-    slider_table,
 )
-from radsupport.networks.cnn3d_training import CrossValidated, predict_risk
-from radsupport.networks.source_cnn3d import Scheme, covered_mm, train_schemes
+from radsupport.networks.cnn3d import CrossValidated, predict_risk
+from radsupport.networks.inputs import Given
+from radsupport.networks.schemes import Scheme, train_schemes
+from radsupport.settings.features import Cnn3d
 from radsupport.settings.study import Study
 
 PATCH = (4, 12, 12)
@@ -42,7 +40,9 @@ DEEP = {
     "batch_size": 4, "folds": 2, "augment": False, "max_shift": 1, "window": {"level": 100, "width": 400},
     "cam_layer": "convolution1", "cam_patients": 2, "neighbour_mm": 2.0, "occlusion": [2, 2, 2],
 }  # fmt: skip
+SPEC = Cnn3d.model_validate({"network": "cnn3d", **DEEP})
 SUBJECTS = [f"P{i}" for i in range(6)]
+COHORT = pd.DataFrame({"subject": SUBJECTS, "cohort": "external", "label": [0, 1] * 3})
 
 
 class Bright(nn.Module):
@@ -73,15 +73,16 @@ def scheme_of(sampling: Sampling, gains: tuple[float, ...] = (40.0, 80.0), subje
     """Return a scheme whose fold networks are `Bright`."""
     patches = {name: planted(i, sampling) for i, name in enumerate(subjects)}
     trained = CrossValidated(tuple(Bright(g) for g in gains), pd.DataFrame(), pd.DataFrame())  # type: ignore[arg-type]
-    return Scheme("arterial", sampling, patches, trained, pd.DataFrame())
+    return Scheme(SPEC, given_for(COHORT), "arterial", sampling, patches, trained, pd.DataFrame())
 
 
-COHORT = pd.DataFrame({"subject": SUBJECTS, "cohort": "external", "label": [0, 1] * 3})
+def given_for(cohort: pd.DataFrame, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Given:
+    return Given(cohort, pd.DataFrame(), {}, ["arterial"], spacing, Path())
 
 
-@pytest.fixture(scope="module")
-def study(study_with: Callable[..., Study]) -> Study:
-    return study_with("cui2022", DEEP)
+def of(schemes: Any, **changed: Any) -> list[Scheme]:
+    """Return schemes with another specification or other patients."""
+    return [replace(scheme, **changed) for scheme in schemes]
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +91,8 @@ def schemes() -> tuple[Scheme, Scheme]:
 
 
 @pytest.fixture(scope="module")
-def attention(study: Study, schemes: tuple[Scheme, Scheme]) -> Attention:
-    return attend(study, COHORT, schemes)
+def attention(schemes: tuple[Scheme, Scheme]) -> Attention:
+    return attend(schemes)
 
 
 def test_the_map_of_a_linear_network_is_the_image_itself(attention: Attention, schemes: tuple[Scheme, Scheme]) -> None:
@@ -127,18 +128,18 @@ def test_neighbouring_tissue_reaches_as_far_as_the_study_says(attention: Attenti
 
 
 def test_trained_networks_look_at_the_lesion_more_than_even_heat_would(
-    study_with: Callable[..., Study], make_scans: Callable[..., Any], scratch: Any
+    study_with: Callable[..., Study], make_scans: Callable[..., Any]
 ) -> None:
     study = study_with("cui2022", {**DEEP, "patch": [6, 20, 20], "cam_layer": "convolution2", "cam_patients": 6})
     scans = make_scans(14, 6)
-    found = attend(study, scans.cohort, train_schemes(study, scans.cohort, scans.cases, scratch / "attention", False))
+    found = attend(train_schemes(study.deep, scans.given(study)))
     np.testing.assert_allclose(found.shares[["tumour", "neighbour", "elsewhere"]].sum(axis=1), 1, atol=1e-9)
     labels = scans.labels("external")
     events = found.shares[found.shares["subject"].isin(labels.index[labels == 1])]
     assert len(events) == 6
     assert (events["concentration"] > 1).all()
     # and covering the bright lesion does lower the risk
-    falls = check_by_occlusion(study, found).merge(events, on=["subject", "scheme"])
+    falls = found.check().merge(events, on=["subject", "scheme"])
     assert len(falls) == 6
     assert (falls["occlusion_tumour"] > falls["tumour_volume"]).all()
 
@@ -166,30 +167,34 @@ def test_patients_outside_training_are_judged_else_those_in_it() -> None:
     schemes = [scheme_of("box"), scheme_of("segmentation", subjects=SUBJECTS[:5])]
     cohort = COHORT.assign(cohort=["train", "train", "internal", "external", "external", "external"])
     shuffled = cohort.iloc[::-1]
-    assert judged_subjects(shuffled, schemes) == ["P2", "P3", "P4"]  # P5 has no patch in one scheme
-    assert judged_subjects(shuffled.assign(cohort="train"), schemes) == SUBJECTS[:5]
+    assert judged_subjects(of(schemes, given=given_for(shuffled))) == [
+        "P2",
+        "P3",
+        "P4",
+    ]  # P5 has no patch in one scheme
+    assert judged_subjects(of(schemes, given=given_for(shuffled.assign(cohort="train")))) == SUBJECTS[:5]
 
 
-def test_a_patient_whose_patch_lost_the_tumour_harms_nobody(study: Study) -> None:
+def test_a_patient_whose_patch_lost_the_tumour_harms_nobody() -> None:
     schemes = [scheme_of(sampling) for sampling in ("segmentation", "box")]
     for scheme in schemes:
         patch = scheme.patches["P3"]
         scheme.patches["P3"] = Patch(patch.image, np.zeros(PATCH, bool), 0.0)
-    found = attend(study, COHORT, schemes)
+    found = attend(schemes)
     kept = [name for name in SUBJECTS if name != "P3"]
     assert found.subjects == kept
-    whole = attend(study, COHORT, (scheme_of("segmentation"), scheme_of("box"))).shares
+    whole = attend((scheme_of("segmentation"), scheme_of("box"))).shares
     expected = whole[whole["subject"] != "P3"].reset_index(drop=True)
     pd.testing.assert_frame_equal(found.shares, expected)
 
 
-@pytest.mark.parametrize(("field", "expected"), [([8, 36, 48], (8, 36, 48)), (None, (12, 24, 6))])
+@pytest.mark.parametrize(("field", "expected"), [((8, 36, 48), (8, 36, 48)), (None, (12, 24, 6))])
 def test_a_patch_covers_its_field_or_its_own_voxels_in_mm(
-    field: Any, expected: tuple[int, ...], study_with: Callable[..., Study]
+    field: Any, expected: tuple[int, ...], schemes: tuple[Scheme, Scheme]
 ) -> None:
     # x, y, z: columns of 0.5, rows of 2 and slices of 3 mm
-    study = study_with("cui2022", {**DEEP, "field_mm": field}, preprocessing={"spacing_mm": (0.5, 2.0, 3.0)})
-    assert covered_mm(study) == expected
+    spec, given = SPEC.model_copy(update={"field_mm": field}), given_for(COHORT, (0.5, 2.0, 3.0))
+    assert replace(schemes[0], spec=spec, given=given).covered_mm == expected
 
 
 def test_voxels_of_one_mm_are_taken_from_the_voxel_that_holds_them() -> None:
@@ -201,9 +206,9 @@ def test_voxels_of_one_mm_are_taken_from_the_voxel_that_holds_them() -> None:
     np.testing.assert_array_equal(on_millimetres(maps, (1, 3, 2))[0, 0, 0], maps[0, 1, 0, [1, 3]])
 
 
-def test_shares_are_taken_in_mm(study_with: Callable[..., Study], schemes: tuple[Scheme, Scheme]) -> None:
-    wide = study_with("cui2022", {**DEEP, "field_mm": [4, 24, 24]})  # in-plane voxels of 2 mm
-    found = attend(wide, COHORT, schemes[1:]).shares
+def test_shares_are_taken_in_mm(schemes: tuple[Scheme, Scheme]) -> None:
+    wide = SPEC.model_copy(update={"field_mm": (4, 24, 24)})  # in-plane voxels of 2 mm
+    found = attend(of(schemes[1:], spec=wide)).shares
     heat, masks = schemes[1].images(SUBJECTS)[:, 0], schemes[1].masks(SUBJECTS)
     fine = [part.repeat(2, axis=2).repeat(2, axis=3) for part in (heat, masks)]
     expected = heat_shares(fine[0], fine[1], SUBJECTS, neighbour_voxels=2)
@@ -228,7 +233,7 @@ def random_shares(n: int, seed: int, up: float = 0.0) -> dict[str, list[float]]:
 
 def test_the_paired_test_of_the_schemes_is_scipys(schemes: tuple[Scheme, Scheme]) -> None:
     ss, nss = random_shares(25, 1, up=0.2), random_shares(25, 2)
-    found = compare_shares(table_of(ss, nss, schemes))
+    found = table_of(ss, nss, schemes).compare()
     assert found["measure"].tolist() == list(MEASURES.values())
     for row, name in zip(found.to_dict("records"), MEASURES, strict=True):
         first, second = np.array(ss[name]), np.array(nss[name])
@@ -262,52 +267,54 @@ def test_schemes_that_never_differ_have_p_one_and_few_patients_no_limits() -> No
 def test_a_patient_without_heat_is_no_pair(schemes: tuple[Scheme, Scheme]) -> None:
     ss, nss = random_shares(3, 1), random_shares(3, 2)
     nss["tumour"][1] = np.nan
-    pairs = pair_table(table_of(ss, nss, schemes))
+    pairs = table_of(ss, nss, schemes).pairs()
     assert pairs["subject"].nunique() == 2
     assert pairs["value"].notna().all()
 
 
-def test_columns_of_the_comparison_have_words(attention: Attention) -> None:
-    words = comparison_headers(attention)
-    assert words["difference"] == "SS minus NSS (Hodges-Lehmann)"
-    assert set(words) <= set(compare_shares(attention).columns)
-
-
 def test_a_patient_without_heat_leaves_the_pair_but_not_the_others(schemes: tuple[Scheme, Scheme]) -> None:
     ss, nss = random_shares(9, 5), random_shares(9, 6)
-    whole = compare_shares(table_of({k: v[1:] for k, v in ss.items()}, {k: v[1:] for k, v in nss.items()}, schemes))
+    whole = table_of({k: v[1:] for k, v in ss.items()}, {k: v[1:] for k, v in nss.items()}, schemes).compare()
     for values in nss.values():
         values[0] = np.nan
-    found = compare_shares(table_of(ss, nss, schemes))
+    found = table_of(ss, nss, schemes).compare()
     pd.testing.assert_frame_equal(found, whole)
     assert found["n"].tolist() == [8, 8, 8]
 
 
 def test_a_scheme_without_any_heat_is_a_row_without_a_test(schemes: tuple[Scheme, Scheme]) -> None:
     dead = {name: [np.nan] * 9 for name in MEASURES}
-    found = compare_shares(table_of(random_shares(9, 5), dead, schemes))
+    found = table_of(random_shares(9, 5), dead, schemes).compare()
     assert found["n"].tolist() == [0, 0, 0]
     assert found[["SS", "NSS", "difference", "ci_low", "ci_high", "p", "method"]].isna().all(axis=None)
 
 
-def test_one_scheme_has_nothing_to_be_compared_with(study: Study, schemes: tuple[Scheme, Scheme]) -> None:
-    assert compare_shares(attend(study, COHORT, schemes[:1])).empty
+def test_one_scheme_has_nothing_to_be_compared_with(schemes: tuple[Scheme, Scheme]) -> None:
+    assert attend(schemes[:1]).compare().empty
 
 
-def test_occlusion_agrees_in_sign_with_the_lesion(study: Study, schemes: tuple[Scheme, Scheme]) -> None:
+def test_without_a_scheme_there_is_no_heat_and_a_reason() -> None:
+    nothing = attend([])
+    assert "networks that give a risk" in nothing.shares.attrs["empty"]
+    for table in (nothing.compare(), nothing.pairs(), nothing.middle(), nothing.pictures(), nothing.check()):
+        assert table.empty
+        assert table.attrs["empty"] == ""
+
+
+def test_occlusion_agrees_in_sign_with_the_lesion() -> None:
     gains = ((4.0, 8.0), (-4.0, -8.0))
     up, down = ([scheme_of(sampling, gain) for sampling in ("segmentation", "box")] for gain in gains)
-    raised = check_by_occlusion(study, attend(study, COHORT, up))
+    raised = attend(up).check()
     assert raised["subject"].tolist() == ["P0", "P1"] * 2  # the pictured patients only
     assert raised["scheme"].tolist() == ["SS", "SS", "NSS", "NSS"]
     assert (raised["spearman"] > 0).all()
     assert (raised["occlusion_tumour"] > 3 * 32 / 576).all()  # three times the share of even heat
     # where brightness lowers the risk, covering the lesion raises it: no heat of either kind is left on it
-    lowered = check_by_occlusion(study, attend(study, COHORT, down)).query("scheme == 'SS'")
+    lowered = attend(down).check().query("scheme == 'SS'")
     assert lowered[["spearman", "cam_tumour", "occlusion_tumour"]].isna().all(axis=None)
 
 
-def test_the_falls_are_those_worked_out_by_hand(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_falls_are_those_worked_out_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
     original = deep_attention.occlusion_sensitivity
 
@@ -317,7 +324,7 @@ def test_the_falls_are_those_worked_out_by_hand(study: Study, monkeypatch: pytes
 
     monkeypatch.setattr(deep_attention, "occlusion_sensitivity", keep)
     schemes = [scheme_of(sampling, (2.0, 7.0)) for sampling in ("segmentation", "box")]
-    check_by_occlusion(study, attend(study, COHORT, schemes))
+    attend(schemes).check()
     for scheme, fill in zip(schemes, ("0.0", "mean"), strict=True):
         image = scheme.patches["P0"].image.astype(float)
         covered = image.copy()
@@ -326,8 +333,8 @@ def test_the_falls_are_those_worked_out_by_hand(study: Study, monkeypatch: pytes
         np.testing.assert_allclose(seen[fill][0, 0:2, 4:6, 4:6], risk[0] - risk[1], atol=1e-6)
 
 
-def test_pictures_show_the_middle_slice_and_the_slider_all(study: Study, attention: Attention) -> None:
-    overlays = overlay_table(study, attention)
+def test_pictures_show_the_middle_slice_and_the_slider_all(attention: Attention) -> None:
+    overlays = attention.middle()
     assert overlays["subject"].tolist() == ["P0, SS", "P0, NSS", "P1, SS", "P1, NSS"]
     patch = attention.schemes[1].patches["P1"]
     last = overlays.iloc[3]
@@ -335,7 +342,7 @@ def test_pictures_show_the_middle_slice_and_the_slider_all(study: Study, attenti
     np.testing.assert_array_equal(last["mask"], patch.mask[2])
     np.testing.assert_array_equal(last["heat"], attention.maps["NSS"][1, 2])
     assert last["share"] == attention.share("P1", "NSS")
-    slider = slider_table(study, attention)
+    slider = attention.pictures()
     assert slider[["subject", "panel"]].to_numpy().tolist() == [
         ["P0", "SS"],
         ["P0", "NSS"],
@@ -346,7 +353,7 @@ def test_pictures_show_the_middle_slice_and_the_slider_all(study: Study, attenti
     np.testing.assert_array_equal(slider["heat"].iloc[3], attention.maps["NSS"][1])
     share = attention.share("P1", "NSS")
     assert slider["words"].iloc[3] == f"SS: 100% of the heat in the tumour; NSS: {share:.0%} of the heat in the tumour"
-    pairs = pair_table(attention, "neighbour")
+    pairs = attention.pairs("neighbour")
     assert pairs.columns.tolist() == ["subject", "group", "value"]
     row = pairs[(pairs["subject"] == "P4") & (pairs["group"] == "NSS")]
     own = attention.shares.query("subject == 'P4' and scheme == 'NSS'")

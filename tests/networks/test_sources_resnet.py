@@ -12,22 +12,12 @@ import SimpleITK as sitk
 import torch
 
 from radsupport.errors import InputError
-from radsupport.networks import source_resnet as deep_resnet
 from radsupport.networks import training as network_training
 from radsupport.networks.inputs import Volume
 from radsupport.networks.resnet import ResNetFeatures, build_resnet, normalise_images
 from radsupport.networks.result import DeepResult
-from radsupport.networks.source_resnet import (
-    Images,
-    case_images,
-    cut,
-    kept_epochs,
-    run,
-    second_reading,
-    starting_network,
-)
+from radsupport.networks.sources import Images, case_images, cut, starting_network
 from radsupport.settings.study import Study
-from radsupport.study import StudyPaths
 
 PHASES = ["arterial", "venous"]
 DEEP = {
@@ -48,7 +38,7 @@ def scans(narrow_resnet: None, make_scans: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def result(study: Study, scans: Any) -> DeepResult:
-    return scans.result(run, study, "first")
+    return scans.result(study, "first")
 
 
 def numbered() -> Volume:
@@ -57,11 +47,11 @@ def numbered() -> Volume:
     mask = np.zeros(image.shape, bool)
     mask[2, 6:12, 3:7] = True
     mask[3, 7:9, 4:6] = True
-    return Volume(image, mask)
+    return Volume(image, mask, mask)
 
 
 def test_a_box_in_mm_is_cut_in_voxels_around_the_tumour(study_with: Callable[..., Study]) -> None:
-    spec = deep_resnet.spec_of(study_with("yang2023", {**DEEP, "input_px": 8, "box_mm": 16.0}))
+    spec = study_with("yang2023", {**DEEP, "input_px": 8, "box_mm": 16.0}).deep
     volume = numbered()
     # centre: row 9, column 5; 16 mm are 8 voxels of 2 mm, so that no pixel is resized
     np.testing.assert_array_equal(cut(volume, spec, 2.0), volume.image[1:4, 5:13, 1:9])
@@ -73,7 +63,7 @@ def test_a_box_in_mm_is_cut_in_voxels_around_the_tumour(study_with: Callable[...
 
 
 def test_the_smallest_square_grows_by_its_margin_in_mm(study_with: Callable[..., Study]) -> None:
-    spec = deep_resnet.spec_of(study_with("yang2023", {**DEEP, "input_px": 10, "box_mm": None, "margin_mm": 4.0}))
+    spec = study_with("yang2023", {**DEEP, "input_px": 10, "box_mm": None, "margin_mm": 4.0}).deep
     volume = numbered()
     # the longer side has 6 voxels; 4 mm are 2 voxels of 2 mm on either side
     expected = np.zeros((3, 10, 10), np.float32)
@@ -109,29 +99,29 @@ def rotation(study_with: Callable[..., Study]) -> Study:
 
 @pytest.fixture(scope="module")
 def rotated(rotation: Study, scans: Any) -> DeepResult:
-    return scans.result(run, rotation, "rotated")
+    return scans.result(rotation, "rotated")
 
 
 def start_of(study: Study, scans: Any, images: dict[str, Images], name: str) -> tuple[ResNetFeatures, pd.DataFrame]:
-    return starting_network(study, scans.cohort, images, StudyPaths(study.id, scans.folder_for(name)).cache / "resnet")
+    return starting_network(study.deep, scans.given(study, name), images)
 
 
 def test_no_label_reaches_the_features(rotation: Study, scans: Any, rotated: DeepResult) -> None:
     flipped = scans.cohort.assign(label=1 - scans.cohort["label"])
     # a training that knew the labels would not find the first one's checkpoint
-    other = scans.result(run, rotation, "rotated", flipped)
+    other = scans.result(rotation, "rotated", flipped)
     pd.testing.assert_frame_equal(rotated.features, other.features, check_exact=True)
     assert rotated.by_fold == {}
     assert rotated.folds is None
     assert rotated.weights.startswith("ResNet-18 with self-supervised weights (rotation of 12 training images")
     assert rotated.history["network"].unique().tolist() == ["rotation"]
     assert rotated.history["epoch"].max() == 2
-    assert rotated.trained_on == '6 patients of the cohort "training", without their outcome'
-    assert rotated.facts["epoch kept"] == kept_epochs(rotated.history, ["rotation"])[0]
+    assert (rotated.trainers, rotated.how) == ({"train": 6}, ", without their outcome")
+    assert rotated.facts["epoch kept"] == rotated.history["kept"].iloc[0]
 
 
 def test_self_supervision_sees_training_patients_only(rotation: Study, scans: Any, rotated: DeepResult) -> None:
-    images = case_images(rotation, scans.cohort, scans.cases)
+    images = case_images(rotation.deep, scans.given(rotation))
     start, _ = start_of(rotation, scans, images, "rotated")
     for found in images.values():
         for subject in scans.labels("external").index:
@@ -151,7 +141,7 @@ def test_a_killed_pretraining_goes_on_where_it_was(
     kill_after: Callable[[int], type[BaseException]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    images = case_images(rotation, scans.cohort, scans.cases)
+    images = case_images(rotation.deep, scans.given(rotation))
     with pytest.raises(kill_after(1)):
         start_of(rotation, scans, images, "killed")
     epochs, save = [], network_training.save_checkpoint
@@ -166,8 +156,8 @@ def test_a_killed_pretraining_goes_on_where_it_was(
 
 
 def test_the_seed_fixes_the_weights(study: Study, scans: Any, result: DeepResult) -> None:
-    pd.testing.assert_frame_equal(scans.result(run, study, "again").features, result.features, check_exact=True)
-    other = scans.result(run, study.model_copy(update={"seed": 2}), "other").features
+    pd.testing.assert_frame_equal(scans.result(study, "again").features, result.features, check_exact=True)
+    other = scans.result(study.model_copy(update={"seed": 2}), "other").features
     assert not np.allclose(other.iloc[:, 1:], result.features.iloc[:, 1:])
 
 
@@ -176,7 +166,7 @@ def test_a_case_without_an_input_is_missing_in_its_phase_and_harms_nobody(
 ) -> None:
     lost = (scans.cases["subject"] == "T01") & (scans.cases["phase"] == "venous")
     cases = scans.cases.assign(exclusion=np.where(lost, "truncated scan", ""))
-    found = scans.result(run, study, "first", cases=cases)
+    found = scans.result(study, "first", cases=cases)
     assert found.failed.to_dict("records") == [
         {"subject": "T01", "phase": "venous", "reason": "Excluded: truncated scan"}
     ]
@@ -190,14 +180,14 @@ def test_a_case_without_an_input_is_missing_in_its_phase_and_harms_nobody(
 def test_nobody_with_an_input_is_said_in_plain_words(study: Study, scans: Any) -> None:
     cases = scans.cases.assign(exclusion=np.where(scans.cases["phase"] == "venous", "no contrast", ""))
     with pytest.raises(InputError, match=r"No patient has an image in the venous phase.*no contrast"):
-        scans.result(run, study, "none", cases=cases)
+        scans.result(study, "none", cases=cases)
 
 
 def test_who_only_trains_a_segmentation_gets_no_features(study: Study, scans: Any) -> None:
     cohort = scans.cohort.set_index("subject")
     cohort.loc["E02", "cohort"] = "segmentation"
     cohort = cohort.reset_index()
-    images = case_images(study, cohort, scans.cases)
+    images = case_images(study.deep, scans.given(study, cohort=cohort))
     assert "E02" not in images["arterial"].reader1
     assert len(images["arterial"].reader1) == 8
 
@@ -215,7 +205,7 @@ def icc_2_1(first: np.ndarray, second: np.ndarray) -> float:
 def test_the_second_reader_is_judged_by_the_closed_form(study: Study, scans: Any, result: DeepResult) -> None:
     twice = [f"T{i:02d}" for i in range(5)]  # the first five training patients, by `icc_subjects`
     swapped = scans.cases.rename(columns={"mask": "mask_reader2", "mask_reader2": "mask"})
-    again = scans.result(run, study, "first", cases=swapped).features.set_index("subject").loc[twice]
+    again = scans.result(study, "first", cases=swapped).features.set_index("subject").loc[twice]
     first = result.features.set_index("subject").loc[twice]
     assert result.icc["feature"].tolist() == first.columns.tolist()
     assert result.icc["n"].unique().tolist() == [5]
@@ -228,32 +218,31 @@ def test_the_second_reader_is_judged_by_the_closed_form(study: Study, scans: Any
 
 def test_the_same_outline_twice_agrees_perfectly(study: Study, scans: Any) -> None:
     cases = scans.cases.assign(mask_reader2=scans.cases["mask"])
-    icc = scans.result(run, study, "first", cases=cases).icc["icc"].dropna()
+    icc = scans.result(study, "first", cases=cases).icc["icc"].dropna()
     assert len(icc) > 500  # the others are 0 in everybody
     np.testing.assert_allclose(icc, 1, atol=1e-12)
 
 
-def test_one_reader_gives_no_agreement(study: Study, scans: Any, result: DeepResult) -> None:
+def test_one_reader_gives_no_agreement(study: Study, scans: Any) -> None:
     alone = scans.cases.drop(columns="mask_reader2")
-    images = case_images(study, scans.cohort, alone)
-    net = build_resnet(18, seed=1)
-    table = second_reading(study, dict.fromkeys(images, net), images, result.features)
+    table = scans.result(study, "first", cases=alone).icc
     assert table.empty
     assert table.columns.tolist() == ["feature", "icc", "ci_low", "ci_high", "n"]
+    assert "no second reading" in table.attrs["empty"]
     # one patient read twice is not enough, nor is a second reading of another phase
     venous = scans.cases["phase"] == "venous"
     half = scans.cases.assign(mask_reader2=np.where(venous, scans.cases["mask_reader2"], None))
-    assert all(not found.reader2 for found in case_images(study, scans.cohort, half).values())
+    assert all(not found.reader2 for found in case_images(study.deep, scans.given(study, cases=half)).values())
     one = scans.cases.assign(mask_reader2=np.where(scans.cases["subject"] == "T00", scans.cases["mask_reader2"], None))
-    found = case_images(study, scans.cohort, one)
+    found = case_images(study.deep, scans.given(study, cases=one))
     assert [set(part.reader2) for part in found.values()] == [{"T00"}, {"T00"}]
-    assert second_reading(study, dict.fromkeys(found, net), found, result.features).empty
+    assert scans.result(study, "first", cases=one).icc.empty
 
 
 def test_the_phases_window_is_used_where_the_network_has_none(study_with: Callable[..., Study], scans: Any) -> None:
     study = study_with("yang2023", {**DEEP, "window": None, "input_px": 16})
     window = study.phases["venous"].window
-    found = case_images(study, scans.cohort, scans.cases)["venous"].reader1["T00"]
+    found = case_images(study.deep, scans.given(study))["venous"].reader1["T00"]
     case = scans.cases.set_index(["subject", "phase"]).loc[("T00", "venous")]
     image = sitk.GetArrayFromImage(sitk.ReadImage(case["image"]))
     scaled = np.clip((image - (window.level - window.width / 2)) / window.width, 0, 1)
@@ -274,11 +263,6 @@ def test_what_the_page_shows_is_counted(study: Study, scans: Any, result: DeepRe
     assert all(image.shape == (40, 40) and 0 <= image.min() < image.max() <= 1 for image in result.inputs["image"])
 
 
-def test_another_network_is_refused(study_with: Callable[..., Study]) -> None:
-    with pytest.raises(InputError, match="cui2022 does not use a ResNet"):
-        deep_resnet.spec_of(study_with("cui2022"))
-
-
 def test_a_network_describes_an_image_once(
     study: Study, scans: Any, result: DeepResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,5 +270,5 @@ def test_a_network_describes_an_image_once(
         raise AssertionError("this image was described before")
 
     monkeypatch.setattr(ResNetFeatures, "forward", describe)
-    again = scans.result(run, study, "first", cases=scans.cases.drop(columns="mask_reader2"))
+    again = scans.result(study, "first", cases=scans.cases.drop(columns="mask_reader2"))
     pd.testing.assert_frame_equal(again.features, result.features, check_exact=True)
