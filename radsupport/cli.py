@@ -28,8 +28,8 @@ STUDIES = "studies"
 
 def run_check(given: Namespace) -> int:
     """Check a manifest; print every problem and return 1 if there is one."""
-    from radsupport.data.check import check_manifest
     from radsupport.data.manifest import parse_manifest
+    from radsupport.data.own_data import check
 
     folder = given.root / STUDIES
     table, _ = parse_manifest(given.manifest)
@@ -37,10 +37,10 @@ def run_check(given: Namespace) -> int:
     known = [name for name in named if given.study or name in study_ids(folder)]
     problems: list[Problem] = []
     for name in known:
-        problems += check_manifest(given.manifest, load_study(name, folder=folder), given.root, given.jobs)
+        problems += check(given.manifest, load_study(name, folder=folder), given.root, given.jobs)
     others = [name for name in named if name not in known]
     if others or not known:
-        problems += check_manifest(given.manifest, None, given.root, given.jobs, others or None)
+        problems += check(given.manifest, None, given.root, given.jobs, others or None)
     problems = list(dict.fromkeys(problems))
     rows = int((table["study"] == given.study).sum()) if given.study else len(table)
     if problems:

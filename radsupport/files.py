@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -67,6 +68,12 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table without its index, whole or not at all."""
     with written_whole(path) as partial:
         table.to_csv(partial, index=False)
+
+
+def sha256(path: Path) -> str:
+    """Return the checksum of a file's content."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def hold_alone(path: Path) -> AcquireReturnProxy:

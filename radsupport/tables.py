@@ -10,7 +10,6 @@ A chapter that compares choices writes one feature table per choice, and one lin
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -27,7 +26,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from radsupport.errors import ContractError, InputError, Problem
-from radsupport.files import write_csv, written_whole
+from radsupport.files import sha256, write_csv, written_whole
 from radsupport.settings.learning import Signature
 
 COHORTS = ("train", "internal", "external", "segmentation")
@@ -285,7 +284,7 @@ def write_chapter_json(
         "chapter": chapter,
         "seed": seed,
         "numbers": _plain(numbers),
-        "inputs": {item.name: hashlib.sha256(item.read_bytes()).hexdigest() for item in files},
+        "inputs": {item.name: sha256(item) for item in files},
         "versions": _versions(),
     }
     with written_whole(path) as partial:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from radsupport.data.open import COX, LOG_RANK
 from radsupport.settings.columns import Column
-from radsupport.settings.study import Study
-from radsupport.stats.table_one import adjust_p, baseline_table
-from radsupport.wording import fixed, number
+from radsupport.stats.table_one import COX, LOG_RANK, baseline_table
+from radsupport.wording import fixed, number, p_number
 
 INDENT = "\u2003"
 SMALL = 10.0
 """Numbers with a median below this are given with two decimals, others with one."""
-TEST_WORDS = {
+TESTS = {
     "student_t": "Student's t test",
     "welch_t": "Welch's t test",
     "mann_whitney": "Mann–Whitney U test",
@@ -30,6 +27,7 @@ TEST_WORDS = {
     LOG_RANK: "log-rank test",
     COX: "Cox regression, likelihood-ratio test",
 }
+ADJUSTED = "P (Benjamini–Hochberg)"
 FREEMAN_HALTON = "Fisher's exact test (Freeman–Halton)"
 SYMBOLS = {
     "student_t": "t", "welch_t": "t", "mann_whitney": "U", "anova": "F", "welch_anova": "F", "kruskal": "H",
@@ -38,14 +36,16 @@ SYMBOLS = {
 }  # fmt: skip
 
 
-def printed_table(
+def printed_baseline(
     table: pd.DataFrame,
     by: str,
-    study: Study,
-    names: Mapping[str, str],
-    tests: Mapping[str, str],
-    columns: Sequence[str] | None = None,
-    instead: pd.DataFrame | None = None,
+    columns: Mapping[str, Column],
+    groups: Mapping[str, str],
+    tests: Mapping[str, str] | None = None,
+    *,
+    alpha: float = 0.05,
+    adjust: str = "none",
+    survival: tuple[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return a baseline table in the layout of the papers.
 
@@ -55,63 +55,65 @@ def printed_table(
         Rows of the table `cohort`.
     by : str
         Column of the groups.
-    study : Study
-        Labels, units, headings and levels of its columns, and `cohort_tables`.
-    names : mapping
+    columns : mapping
+        What to describe: columns of the study with their labels, units, headings and levels.
+    groups : mapping
         Values of `by` (as text) to the words of the header, in their order.
-    tests : mapping
+    tests : mapping, optional
         Column to the test that the paper names; others are chosen from the data.
-    columns : sequence of str, optional
-        What to describe; every column of the study by default.
-    instead : DataFrame, optional
-        test, statistic, p by column (index): tests of another outcome than membership of a group, such as a time to
-        an event (`radsupport.data.open`). They replace those between the groups.
+    alpha : float
+        Level of the normality test that chooses between means and medians.
+    adjust : {"none", "bh"}
+        Whether a column of adjusted P-values is added.
+    survival : tuple of str, optional
+        Columns of time and event: tests that the paper does not name are then those of the time
+        (`radsupport.stats.table_one.baseline_table`).
 
     Returns
     -------
     pandas.DataFrame
         Characteristic, one column per group (with its n), Missing (where any value is), Test, Statistic (such as
-        "U = 140"), P (and P_adjusted). The index names the study's column in a variable's first row and is ""
-        elsewhere. Statistics follow the order that is shown: groups as in `names`, levels as in the study file
-        (`statistic_notes` says how to read them).
+        "U = 140"), P and, where adjusted, P (Benjamini-Hochberg), all as text. ``attrs["p"]`` holds P as
+        numbers by column. Statistics follow the order that is shown: groups as in `groups`, levels as in the study
+        file (`radsupport.book.conclusions.cohort.directions` says how to read them). No rows where there is nothing
+        to describe, or one group.
     """
-    chosen = list(columns if columns is not None else study.columns)
-    settings = study.cohort_tables
-    adjust = None if settings.adjust == "none" else settings.adjust
-    plain = _ordered(table, by, study, names, chosen)
-    asked = {name: test for name, test in tests.items() if name in chosen}
-    kinds = {name: "continuous" if study.columns[name].kind == "number" else "categorical" for name in chosen}
-    options: Any = {"kinds": kinds, "tests": asked, "alpha": settings.normality_alpha}
-    found, finer = (baseline_table(plain, by, chosen, decimals=decimals, **options) for decimals in (1, 2))
-    small = [name for name in chosen if kinds[name] == "continuous" and plain[name].abs().median() < SMALL]
-    found = found.where(~found["variable"].isin(small), finer)
-    found = _with_p(found, instead, adjust)
-    groups = [name for name in names if name in found]
-    sizes = found.iloc[0]
-    headers = {name: f"{names[name]} (n = {sizes[name]})" for name in groups}
+    plain = _ordered(table, by, columns, groups)
+    if not columns or plain[by].nunique() < 2:
+        return pd.DataFrame()
+    numbers = [name for name, column in columns.items() if column.kind == "number"]
+    found = baseline_table(
+        plain, by, list(columns),
+        {name: "continuous" if name in numbers else "categorical" for name in columns},
+        {name: test for name, test in (tests or {}).items() if name in columns},
+        adjust=adjust, alpha=alpha, survival=survival,
+        decimals={name: 2 for name in numbers if plain[name].abs().median() < SMALL},
+    )  # fmt: skip
+    sizes = {name: found[name].iloc[0] for name in groups if name in found}
+    headers = {name: f"{groups[name]} (n = {n})" for name, n in sizes.items()}
     rows: list[dict[str, object]] = []
     heading = ""
-    for name in chosen:
-        column, part = study.columns[name], found[found["variable"] == name]
+    for name, column in columns.items():
+        part = found[found["variable"] == name].rename(columns={f"p_{adjust}": "p_adjusted"})
         if column.group and column.group != heading:
-            rows.append({"key": "", "Characteristic": column.group})
+            rows.append({"Characteristic": column.group})
         heading = column.group
-        rows += _variable_rows(name, column, part, groups, bool(column.group))
-    result = pd.DataFrame(rows).rename(columns=headers).set_index("key")
-    missing = ["Missing"] if result["Missing"].fillna(0).sum() else []
-    order = ["Characteristic", *headers.values(), *missing, "Test", "Statistic", "P"]
-    result = result.reindex(columns=order if adjust is None else [*order, "P_adjusted"])
-    text = ["Characteristic", *headers.values(), "Test", "Statistic"]
-    return result.assign(**{name: result[name].fillna("") for name in text})
+        rows += _variable_rows(column, part, list(sizes))
+    shown = pd.DataFrame(rows).rename(columns=headers)
+    order = ["Characteristic", *headers.values(), "Missing", "Test", "Statistic", "P", ADJUSTED]
+    left = [] if found["missing"].fillna(0).any() else ["Missing"]
+    left += [] if adjust != "none" else [ADJUSTED]
+    shown = shown.reindex(columns=[name for name in order if name not in left]).fillna("")
+    shown.attrs["p"] = found.dropna(subset=["p"]).set_index("variable")["p"].to_dict()
+    return shown
 
 
-def _ordered(table: pd.DataFrame, by: str, study: Study, names: Mapping[str, str], chosen: list[str]) -> pd.DataFrame:
+def _ordered(table: pd.DataFrame, by: str, columns: Mapping[str, Column], groups: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows of the groups, with groups and levels as categories in the order in which they are shown."""
     plain = table.assign(**{by: table[by].map(_as_text)})
-    plain = plain[plain[by].isin(list(names))]
-    ordered = {by: pd.Categorical(plain[by], list(names))}
-    for name in chosen:
-        column = study.columns[name]
+    plain = plain[plain[by].isin(list(groups))]
+    ordered = {by: pd.Categorical(plain[by], list(groups))}
+    for name, column in columns.items():
         if column.kind != "number":
             values = plain[name].astype(object).map(str, na_action="ignore")
             others = sorted(set(values.dropna()) - set(column.levels))
@@ -119,49 +121,34 @@ def _ordered(table: pd.DataFrame, by: str, study: Study, names: Mapping[str, str
     return plain.assign(**ordered)
 
 
-def _with_p(found: pd.DataFrame, instead: pd.DataFrame | None, adjust: str | None) -> pd.DataFrame:
-    """Return a baseline table with other tests in place of its own where they are given, and adjusted P-values."""
-    result = found.copy()
-    if instead is not None:
-        rows = result["missing"].notna() & result["variable"].isin(instead.index)
-        for name in ("test", "statistic", "p"):
-            result.loc[rows, name] = instead.loc[result.loc[rows, "variable"], name].to_numpy()
-    return result if adjust is None else result.assign(p_adjusted=adjust_p(result["p"], adjust))
-
-
 def _as_text(value: object) -> str:
     """Return a group's value as text: 0 and 1 for outcomes stored as floats."""
     return str(int(value)) if isinstance(value, float) and np.isfinite(value) else str(value)
 
 
-def _variable_rows(
-    name: str, column: Column, part: pd.DataFrame, groups: list[str], inside: bool
-) -> list[dict[str, object]]:
+def _variable_rows(column: Column, part: pd.DataFrame, groups: list[str]) -> list[dict[str, object]]:
     """Return one variable: a row for a number, a row and its levels for a category."""
-    first, shift = part.iloc[0], INDENT if inside else ""
+    first, shift = part.iloc[0], INDENT if column.group else ""
     label = f"{column.label} ({column.unit})" if column.unit else column.label
     levels = part[part["level"] != "missing"]
-    test = {
-        "Missing": first["missing"],
-        "Test": _test_words(str(first["test"]), len(levels), len(groups)),
-        "Statistic": _statistic_words(str(first["test"]), float(first["statistic"])),
-        "P": first["p"],
-        "P_adjusted": first.get("p_adjusted", np.nan),
+    test = str(first["test"])
+    words: dict[str, object] = {
+        "Characteristic": f"{shift}{label}",
+        "Missing": str(first["missing"]),
+        "Test": FREEMAN_HALTON if test == "fisher" and max(len(levels), len(groups)) > 2 else TESTS.get(test, test),
+        "Statistic": _statistic_words(test, float(first["statistic"])),
+        "P": _p_words(first["p"]),
+        ADJUSTED: _p_words(first.get("p_adjusted", np.nan)),
     }
     if column.kind == "number":
-        words = {"key": name, "Characteristic": f"{shift}{label}, {first['level']}"}
-        return [words | {group: first[group] for group in groups} | test]
-    rows: list[dict[str, object]] = [{"key": name, "Characteristic": f"{shift}{label}"} | test]
-    for row in levels.to_dict("records"):
-        line = {"key": "", "Characteristic": f"{shift}{INDENT}{row['level']}"}
-        rows.append(line | {group: row[group] for group in groups})
-    return rows
+        named = f"{shift}{label}, {first['level']}"
+        return [words | {"Characteristic": named} | {group: first[group] for group in groups}]
+    lines = [{"Characteristic": f"{shift}{INDENT}{row['level']}"} | row for row in levels.to_dict("records")]
+    return [words, *({key: line[key] for key in ("Characteristic", *groups)} for line in lines)]
 
 
-def _test_words(test: str, levels: int, groups: int) -> str:
-    if test == "fisher" and max(levels, groups) > 2:
-        return FREEMAN_HALTON
-    return TEST_WORDS.get(test, test)
+def _p_words(p: float) -> str:
+    return "" if pd.isna(p) else p_number(p)
 
 
 def _statistic_words(test: str, value: float) -> str:

@@ -21,7 +21,8 @@ import pandas as pd
 
 from radsupport.errors import ClinicalTableError, Problem
 from radsupport.settings.columns import Column
-from radsupport.settings.study import Study, Survival
+from radsupport.settings.endpoint import Survival
+from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 
 _DASHES = re.compile("[\u00ad\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]")

@@ -1,46 +1,16 @@
-"""From subjects to cohorts: who is in, who is left out and why.
-
-What is missing, how long patients were followed, and how many events there are for what is learnt.
-
-Who came into the study and who did not: the tables of the flow diagram.
-"""
+"""From subjects to cohorts: who is in, and who is left out and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from radsupport.data.cohort_tables import CohortTables
 from radsupport.errors import ClinicalTableError, Problem, StudyError
-from radsupport.settings.learning import Signature
 from radsupport.settings.parts import CohortName
 from radsupport.settings.study import Study
-
-EXCLUDED = ("subject", "center", "reason")
-
-
-@dataclass(frozen=True)
-class CohortTables:
-    """What chapter 01 starts from.
-
-    Attributes
-    ----------
-    cohort : DataFrame
-        The contract table `cohort`.
-    excluded : DataFrame
-        subject, center, reason; everybody the sources name who is not in the cohort.
-    features : dict of str to DataFrame
-        Contract tables by feature source, for studies that start from feature tables.
-    log : DataFrame
-        Cleaning steps in order: source, step, count, detail.
-    """
-
-    cohort: pd.DataFrame
-    excluded: pd.DataFrame
-    features: dict[str, pd.DataFrame] = field(default_factory=dict)
-    log: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["source", "step", "count", "detail"]))
 
 
 def build_cohort(study: Study, clinical: pd.DataFrame, files: pd.DataFrame | None = None) -> CohortTables:
@@ -77,7 +47,7 @@ def build_cohort(study: Study, clinical: pd.DataFrame, files: pd.DataFrame | Non
     lead = ["subject", "center", "cohort"]
     inner = [c for c in kept.columns if c not in [*lead, "exclusion", "imaged", "listed", "split"]]
     out = merged.assign(reason=reason)[reason != ""].sort_values("subject", ignore_index=True)
-    return CohortTables(kept[[*lead, *inner]], out[list(EXCLUDED)])
+    return CohortTables(study, kept[[*lead, *inner]], out[["subject", "center", "reason"]])
 
 
 def _everybody(clinical: pd.DataFrame, files: pd.DataFrame | None) -> pd.DataFrame:
@@ -186,188 +156,3 @@ def _assign(study: Study, table: pd.DataFrame, claims: dict[str, list[tuple[Coho
             for (name, _), part in zip(parts, np.split(rows, ends[:-1]), strict=True):
                 cohort[part] = name
     return cohort.tolist()
-
-
-NOTHING_FITTED = "none: a published output is taken as it is"
-ENOUGH_EVENTS = 10.0
-
-
-def missing_table(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return how many values of each variable are missing, per cohort.
-
-    Parameters
-    ----------
-    cohort : pandas.DataFrame
-        Table `cohort` without the segmentation cohort.
-    study : Study
-
-    Returns
-    -------
-    pandas.DataFrame
-        variable, one column per cohort ("n of N (percent)"), all (missing in all); only variables with a missing
-        value, the most incomplete first.
-    """
-    rows = []
-    for name, column in study.columns.items():
-        absent = cohort[name].isna()
-        if not absent.any():
-            continue
-        row: dict[str, object] = {"variable": column.label}
-        for key, spec in study.cohorts.items():
-            here = cohort["cohort"] == key
-            if here.any():
-                n, total = int(absent[here].sum()), int(here.sum())
-                row[spec.name] = f"{n} of {total} ({100 * n / total:.0f}%)" if n else "0"
-        rows.append(row | {"all": int(absent.sum())})
-    return pd.DataFrame(rows).sort_values("all", ascending=False) if rows else pd.DataFrame()
-
-
-def complete_cases(cohort: pd.DataFrame, study: Study) -> int:
-    """Return how many patients have a value in every column of the study."""
-    return int(cohort[list(study.columns)].notna().all(axis=1).sum())
-
-
-def events_per_variable(cohort: pd.DataFrame, study: Study, event: str) -> pd.DataFrame:
-    """Return the events of the training cohort per candidate parameter of each signature.
-
-    Parameters
-    ----------
-    cohort : pandas.DataFrame
-    study : Study
-    event : str
-        Column of the primary endpoint's event, 0 or 1.
-
-    Returns
-    -------
-    pandas.DataFrame
-        signature, candidates (words), parameters (of clinical variables and CT findings: 1 per number, levels - 1 per
-        category; NaN where images give the candidates), events (of the rarer outcome for a label), per_parameter,
-        remark.
-
-    Notes
-    -----
-    For a label the limit is set by the rarer of the two outcomes (Peduzzi et al. 1996, J Clin Epidemiol 49:1373; ten
-    per parameter is their rule of thumb, neither necessary nor sufficient: Riley et al. 2020, BMJ 368:m441).
-    """
-    training = cohort.loc[cohort["cohort"] == "train", event]
-    events = int(training.sum())
-    rarer = min(events, len(training) - events) if study.endpoint.primary == "label" else events
-    rows = []
-    for signature in study.signatures:
-        parameters, words = _candidates(signature, study)
-        each = rarer / parameters if parameters else float("nan")
-        published = signature.learner == "published"
-        rows.append(
-            {
-                "signature": signature.name,
-                "candidates": words,
-                "parameters": float(parameters) if parameters is not None else float("nan"),
-                "events": rarer,
-                "per_parameter": each,
-                "remark": NOTHING_FITTED if published else _remark(each, parameters, bool(signature.combines)),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _candidates(signature: Signature, study: Study) -> tuple[int | None, str]:
-    """Return the candidate parameters of a signature and what they are; None where images give them."""
-    if signature.combines:
-        own = sum(_parameters(name, study) for name in signature.columns)
-        words = [f"risks of {len(signature.combines)} signatures"]
-        words += [f"{len(signature.columns)} variables"] if signature.columns else []
-        return len(signature.combines) + own, ", ".join(words)
-    from_tables = [source for source in signature.sources if source in ("clinical", "ct_findings")]
-    names = [name for name, column in study.columns.items() if column.source in from_tables]
-    names = list(dict.fromkeys([*names, *signature.columns]))
-    if set(signature.sources) - set(from_tables):
-        kinds = ", ".join(sorted(set(signature.sources) - set(from_tables))).replace("_", " ")
-        return None, f"{kinds} features" + (f", {len(names)} variables" if names else "")
-    return sum(_parameters(name, study) for name in names), f"{len(names)} variables"
-
-
-def _parameters(name: str, study: Study) -> int:
-    column = study.columns[name]
-    return 1 if column.kind == "number" else len(column.levels) - 1
-
-
-def _remark(per_parameter: float, parameters: int | None, combines: bool) -> str:
-    if parameters == 0:
-        return "no candidates in this study's tables"
-    if parameters is None:
-        return "candidates outnumber the events; selection and shrinkage inside the folds decide"
-    words = "fewer than ten" if per_parameter < ENOUGH_EVENTS else "ten or more"
-    return f"{words} in this step; the risks were learnt from the same events" if combines else words
-
-
-def short_follow_up(cohort: pd.DataFrame, study: Study) -> tuple[int, int]:
-    """Return how many patients without the label were followed for less than its horizon, and how many there are.
-
-    Parameters
-    ----------
-    cohort : pandas.DataFrame
-    study : Study
-        `endpoint.label.horizon_months`; without it, or without follow-up, both numbers are 0.
-    """
-    label, survival = study.endpoint.label, study.endpoint.survival
-    if label is None or survival is None or label.horizon_months is None:
-        return 0, 0
-    free = cohort[(cohort["label"] == 0) & cohort["time"].notna()]
-    return int((free["time"] < label.horizon_months).sum()), len(free)
-
-
-MOST_REASONS = 12
-
-
-def flow_table(tables: CohortTables, study: Study, event: str) -> pd.DataFrame:
-    """Return the patients' way into the study, for `figures.flow`.
-
-    Parameters
-    ----------
-    tables : CohortTables
-    study : Study
-    event : str
-        Column that counts an event of the primary endpoint.
-
-    Returns
-    -------
-    pandas.DataFrame
-        role (``main`` boxes downwards, ``cohort`` boxes side by side below them, ``aside`` beside these),
-        step, n, excluded (who left after this box: one reason per line, with its number), note.
-    """
-    cohort, outlines = tables.cohort, tables.cohort["cohort"] == "segmentation"
-    included = int((~outlines).sum())
-    reasons = tables.excluded["reason"].value_counts(sort=True)
-    rows = []
-    if len(tables.excluded):
-        screened = included + len(tables.excluded)
-        left = reason_lines(reasons)
-        rows.append({"role": "main", "step": "Assessed for eligibility", "n": screened, "excluded": left})
-    rows.append({"role": "main", "step": "In the study", "n": included})
-    for key, spec in study.cohorts.items():
-        here = cohort[cohort["cohort"] == key]
-        centers = ", ".join(sorted(here["center"].unique()))
-        if key == "segmentation":
-            note = "outlines train the network; no outcome is used"
-            rows.append({"role": "aside", "step": f"In addition: {spec.name}", "n": len(here), "note": note})
-        else:
-            note = f"{int(here[event].sum())} events\ncenter: {centers}"
-            rows.append({"role": "cohort", "step": spec.name, "n": len(here), "note": note})
-    return pd.DataFrame(rows).reindex(columns=["role", "step", "n", "excluded", "note"]).fillna("")
-
-
-def reason_lines(reasons: pd.Series) -> str:
-    """Return "reason: n" line by line, the rarest reasons summed up where there are many."""
-    shown = reasons if len(reasons) <= MOST_REASONS else reasons.head(MOST_REASONS - 1)
-    lines = [f"{reason}: {n}" for reason, n in shown.items()]
-    rest = reasons.iloc[len(shown) :]
-    if len(rest):
-        lines.append(f"{len(rest)} other reasons: {int(rest.sum())}")
-    return "\n".join(lines)
-
-
-def exclusion_table(tables: CohortTables) -> pd.DataFrame:
-    """Return how many were left out for each reason, per center and in all, the most frequent first."""
-    counts = pd.crosstab(tables.excluded["reason"], tables.excluded["center"].replace("", "unknown"))
-    counts.insert(0, "all centers", counts.sum(axis=1))
-    return counts.sort_values("all centers", ascending=False).rename_axis(columns=None).reset_index()

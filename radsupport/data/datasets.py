@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-import pooch
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import RequestException, Timeout
 from tqdm import tqdm
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from radsupport.data.manifest import study_files
 from radsupport.errors import FetchError, ManifestError, Problem
 from radsupport.files import MIRROR, mirror_folder, written_whole
+from radsupport.files import sha256 as checksum
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 
@@ -202,7 +202,7 @@ def _bring(
 
 
 def _wrong_checksum(file: Path, sha256: str, remedy: str) -> Iterator[Problem]:
-    found = pooch.file_hash(str(file)) if sha256 else ""
+    found = checksum(file) if sha256 else ""
     if found != sha256:
         yield Problem("wrong checksum", f"sha256 {sha256}", remedy, str(file), value=f"sha256 {found}")
 
@@ -214,6 +214,8 @@ def _copy(source: Path, target: Path) -> None:
 
 def _download(path: str, url: str, sha256: str, target: Path) -> tuple[str, Problem | None]:
     """Download once; pooch writes a temporary file and renames it when the checksum is right."""
+    import pooch  # only where something is downloaded: it warns in notebooks that have no progress bars
+
     pooch.get_logger().setLevel(logging.WARNING)
     quick = pooch.HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS))
     try:

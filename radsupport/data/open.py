@@ -1,25 +1,31 @@
-"""Chapter 01, step by step: open a study's sources, assign cohorts, and count who is where.
+"""Open a study: read its clinical table, or feature tables as published, and assign every subject to a cohort.
 
-Compare a time to an event between the levels of a category, or along a number: one test per variable.
+Every step by which a feature table is cleaned is counted in a log that chapter 01 shows. Nothing is imputed or scaled
+here: that happens inside the folds. The only rule that looks at more than one patient is the removal of features that
+are mostly missing; it looks at the training cohort alone and never at the outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from radsupport.data.clinical import clinical_path, read_clinical
-from radsupport.data.cohorts import CohortTables, build_cohort
-from radsupport.data.features import read_feature_study, write_feature_tables
+from radsupport.data.clinical import Sheet, cell_text, clinical_path, read_clinical, typed_table
+from radsupport.data.cohort_tables import CohortTables
+from radsupport.data.cohorts import build_cohort
 from radsupport.data.manifest import study_files
-from radsupport.errors import NotEstimableError
+from radsupport.errors import ClinicalTableError, InputError, Problem, StudyError
 from radsupport.settings.study import Study
-from radsupport.stats.cox_many import univariable_cox_features
-from radsupport.stats.logrank import log_rank
-from radsupport.stats.survival_curves import median_follow_up
+
+MOSTLY_MISSING = 0.5
+NUMBERS_FOR_MISSING = ("", "nan", "na", "n/a", "null", "none")
+INFINITE = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 
 
 def open_cohort(study: Study, root: Path = Path()) -> CohortTables:
@@ -48,148 +54,232 @@ def open_cohort(study: Study, root: Path = Path()) -> CohortTables:
     return build_cohort(study, read_clinical(study, clinical_path(study, files, root)), files)
 
 
-def outcome_columns(study: Study) -> list[str]:
-    """Return the outcome columns that the study's cohort table holds."""
-    label = ["label"] if study.endpoint.label is not None else []
-    return label + (["time", "event"] if study.endpoint.survival is not None else [])
+@dataclass
+class Log:
+    """Cleaning steps in the order they were taken."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, source: str, step: str, count: int, detail: str = "") -> None:
+        """Keep one step; steps that changed nothing are kept with count 0."""
+        self.rows.append({"source": source, "step": step, "count": int(count), "detail": detail})
+
+    def table(self) -> pd.DataFrame:
+        """Return source, step, count, detail."""
+        return pd.DataFrame(self.rows, columns=["source", "step", "count", "detail"])
 
 
-def event_column(study: Study) -> str:
-    """Return the column that counts an event of the primary endpoint: ``label`` or ``event``."""
-    return "label" if study.endpoint.primary == "label" else "event"
+@dataclass(frozen=True)
+class RawTable:
+    """One published table as text, with the subjects as the book names them."""
+
+    center: str
+    file: str
+    cells: pd.DataFrame
+    subjects: list[str]
 
 
-def cohort_summary(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return size, events and follow-up of each cohort.
-
-    Returns
-    -------
-    pandas.DataFrame
-        cohort, n, events (primary endpoint), share_with_event; with follow-up also survival_events (where the primary
-        endpoint is a label: what ends the follow-up may be another event), median_follow_up (months, reverse
-        Kaplan-Meier), ci_low, ci_high; NaN where there is no follow-up.
-    """
-    rows = []
-    for name, spec in study.cohorts.items():
-        part = cohort[cohort["cohort"] == name]
-        events = part[event_column(study)].sum() if name != "segmentation" else float("nan")
-        row = {"cohort": spec.name, "n": len(part), "events": events, "share_with_event": events / max(len(part), 1)}
-        if study.endpoint.survival is not None and name != "segmentation":
-            known = part.dropna(subset=["time", "event"])
-            row |= {"survival_events": known["event"].sum()} if study.endpoint.primary == "label" else {}
-            row |= _follow_up(known)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _follow_up(part: pd.DataFrame) -> dict[str, float]:
-    if part.empty:
-        return {}
-    try:
-        found = median_follow_up(part["time"], part["event"])
-    except NotEstimableError:
-        return {}
-    return {"median_follow_up": found.median, "ci_low": found.ci_low, "ci_high": found.ci_high}
+def source_table(
+    study: Study, source: str, pattern: re.Pattern[str], raw: list[RawTable], cohort: pd.DataFrame, log: Log
+) -> pd.DataFrame:
+    """Return the contract table of one source: the cohort's subjects in order, ``<phase>__<name>`` columns."""
+    names = _matching(source, pattern, raw, log)
+    parts = [_numbers(table, names, source, log) for table in raw]
+    table = pd.concat(parts).reindex(cohort["subject"])
+    train = table[(cohort["cohort"] == "train").to_numpy()]
+    share = train.isna().mean()
+    gone = share.index[share > MOSTLY_MISSING].tolist()
+    log.add(
+        source,
+        f"features missing in more than {MOSTLY_MISSING:.0%} of the training cohort: dropped",
+        len(gone),
+        ", ".join(gone),
+    )
+    table = table.drop(columns=gone)
+    empty = table.isna().all(axis=1)
+    log.add(
+        source, "subjects without any feature: kept, with a reason", int(empty.sum()), ", ".join(table.index[empty])
+    )
+    left = int(table[~empty].isna().sum().sum())
+    log.add(source, "missing values left, imputed inside the folds", left, f"of {table[~empty].size} values")
+    log.add(source, "features kept", table.shape[1])
+    table.columns = [_phased(study, name) for name in table.columns]
+    return table.rename_axis("subject").reset_index()
 
 
-def variable_table(study: Study) -> pd.DataFrame:
-    """Return the study's columns as a reader sees them: variable, kind, unit or levels, definition, source, known.
-
-    When a variable is known is left out where all are known before treatment.
-    """
-    rows = []
-    for name, column in study.columns.items():
-        values = column.unit if column.kind == "number" else ", ".join(column.levels)
-        rows.append(
-            {
-                "variable": column.label, "column": name, "source": column.source.replace("ct_", "CT "),
-                "unit_or_levels": values, "definition": column.definition, "known": column.time_of_knowledge,
-            }
-        )  # fmt: skip
-    table = pd.DataFrame(rows)
-    late = any(column.time_of_knowledge != "preoperative" for column in study.columns.values())
-    return table if late or table.empty else table.drop(columns="known")
+def column_patterns(study: Study) -> dict[str, re.Pattern[str]]:
+    """Compile the column pattern of every source."""
+    compiled, problems = {}, []
+    for source, pattern in study.data.feature_columns.items():
+        try:
+            compiled[str(source)] = re.compile(pattern)
+        except re.error as error:
+            where = f"data.feature_columns.{source}"
+            problems.append(Problem(f"no regular expression: {error}", "", "correct it", column=where, value=pattern))
+    if problems:
+        raise StudyError(f"Study {study.id} can not be used.", problems)
+    return compiled
 
 
-def write_sources(tables: CohortTables, results: Path) -> None:
-    """Write who was left out, and the feature tables of a study that starts from them."""
-    results.mkdir(parents=True, exist_ok=True)
-    tables.excluded.to_csv(results / "cohort_excluded.csv", index=False)
-    write_feature_tables(tables, results)
+def _matching(source: str, pattern: re.Pattern[str], raw: list[RawTable], log: Log) -> list[str]:
+    """Return the columns of a source that every table has, in the first table's order."""
+    found = [[name for name in table.cells.columns if pattern.search(name)] for table in raw]
+    common = [name for name in found[0] if all(name in names for names in found)]
+    partial = sorted({name for names in found for name in names} - set(common))
+    log.add(source, "columns not in every table: dropped", len(partial), ", ".join(partial[:10]))
+    if not common:
+        shown = ", ".join(raw[0].cells.columns[:10])
+        problem = Problem(
+            "no column of every table matches", f"some of {shown}, ...", "correct the pattern", value=pattern.pattern
+        )
+        raise InputError(f"Feature source {source} is empty.", [problem])
+    return common
 
 
-def followed(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return the patients with an outcome: everybody but the segmentation cohort."""
-    return cohort[cohort["cohort"] != "segmentation"]
+def _numbers(table: RawTable, names: list[str], source: str, log: Log) -> pd.DataFrame:
+    """Turn text into numbers; what is missing, infinite or no number becomes NaN and is counted."""
+    text = table.cells[names].apply(lambda column: column.str.strip())
+    lower = text.apply(lambda column: column.str.casefold())
+    missing, infinite = lower.isin(NUMBERS_FOR_MISSING), lower.isin(INFINITE)
+    values = text.mask(missing | infinite).apply(pd.to_numeric, errors="coerce").astype(float)
+    infinite |= np.isinf(values)
+    odd = values.isna() & ~missing & ~infinite
+    place = f"{table.center}, {source}"
+    log.add(place, "missing values", int(missing.sum().sum()))
+    log.add(place, "infinite values: set to missing", int(infinite.sum().sum()))
+    examples = ", ".join(dict.fromkeys(text.to_numpy()[odd.to_numpy()][:5]))
+    log.add(place, "cells that are no number: set to missing", int(odd.sum().sum()), examples)
+    return values.mask(infinite).set_axis(pd.Index(table.subjects, dtype=object))
 
 
-def cohort_names(study: Study) -> dict[str, str]:
-    """Return the names of the cohorts with an outcome by their keys, in the study's order."""
-    return {key: name for key, name in study.cohort_names.items() if key != "segmentation"}
+def _phased(study: Study, name: str) -> str:
+    """Return ``<phase>__<name>``; the phase is the study's only one, or already in the name."""
+    phases = list(study.phases) or ["ct"]
+    if name.split("__")[0] in phases and "__" in name:
+        return name
+    if len(phases) > 1:
+        problem = Problem("a feature without a phase", f"<phase>__{name} with one of {', '.join(phases)}", value=name)
+        raise StudyError(f"Study {study.id} has several phases.", [problem])
+    return f"{phases[0]}__{name}"
 
 
-def outcome_names(study: Study) -> dict[str, str]:
-    """Return the words for 0 and 1 of the primary endpoint."""
-    label, survival = study.endpoint.label, study.endpoint.survival
-    if study.endpoint.primary == "label" and label is not None:
-        return {"0": label.negative, "1": label.positive}
-    event = survival.event_name if survival is not None else "event"
-    return {"0": f"no {event} seen (censored)", "1": f"{event} seen"}
-
-
-def table_name(printed_as: str) -> str:
-    """Say for a caption which printed table has this layout."""
-    return f", laid out like the paper's {printed_as}" if printed_as else ""
-
-
-def follow_up_table(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return cohort (name), time (months) and event of every patient with follow-up, for `figures.follow_up`."""
-    if study.endpoint.survival is None:
-        return pd.DataFrame(columns=["cohort", "time", "event"])
-    names = cohort_names(study)
-    known = followed(cohort).dropna(subset=["time", "event"])
-    rows = pd.DataFrame({"cohort": known["cohort"].map(names), "time": known["time"], "event": known["event"]})
-    order = {name: i for i, name in enumerate(names.values())}
-    return rows.sort_values("cohort", key=lambda column: column.map(order), ignore_index=True, kind="stable")
-
-
-LOG_RANK, COX = "log_rank", "cox_likelihood_ratio"
-
-
-def survival_tests(table: pd.DataFrame, study: Study, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Test each variable of a study against the time to the event.
+def read_feature_study(study: Study, root: Path = Path()) -> CohortTables:
+    """Read the feature tables of a study and everything that the cohort needs from them.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        Rows of the table `cohort`, with time (months) and event (0 or 1); patients without either are left out, and
-        for each variable those without a value.
     study : Study
-    columns : sequence of str, optional
-        What to test; every column of the study by default.
+        `data.feature_tables` maps centers to files, `data.feature_columns` sources to column patterns.
+    root : Path
+        Project root.
 
     Returns
     -------
-    pandas.DataFrame
-        test (log_rank for categories; cox_likelihood_ratio for numbers, Efron's ties; or why there is none),
-        statistic (chi-square), p; by column (index).
+    CohortTables
+        `cohort` and `excluded`; `features`, one contract table per source with the cohort's subjects in
+        its order and columns ``<phase>__<name>``; `log`: source (center or feature source), step,
+        count, detail.
+
+    Raises
+    ------
+    InputError
+        A file is missing or no table, no column matches a source's pattern, a subject is named twice.
+    ClinicalTableError
+        Outcome or clinical columns are missing or hold impossible values; of all tables at once.
+    StudyError
+        A pattern is no regular expression, or the study has several phases while its columns name none.
     """
-    chosen = list(columns if columns is not None else study.columns)
-    known = table.dropna(subset=["time", "event"])
-    rows = [_tested(known.dropna(subset=[name]), name, study.columns[name].kind == "number") for name in chosen]
-    return pd.DataFrame(rows, index=pd.Index(chosen), columns=["test", "statistic", "p"])
+    log, patterns = Log(), column_patterns(study)
+    files = study_files(study, root)
+    raw = [_read(study, center, path, files, log) for center, path in study.data.feature_tables.items()]
+    raw = _distinct(raw, log)
+    tables = build_cohort(study, _clinical(study, raw, list(patterns.values())))
+    log.add("all", "subjects left out", len(tables.excluded), _counts(tables.excluded["reason"]))
+    features: dict[str, pd.DataFrame] = {}
+    for source, pattern in patterns.items():
+        features[source] = source_table(study, source, pattern, raw, tables.cohort, log)
+    return dataclasses.replace(tables, features=features, log=log.table())
 
 
-def _tested(known: pd.DataFrame, name: str, is_number: bool) -> dict[str, Any]:
-    """Return the test of one variable on its complete rows."""
+def _read(study: Study, center: str, path: str, files: pd.DataFrame, log: Log) -> RawTable:
+    """Read one table as text and give every row an id."""
+    found = files.loc[files["path"] == path, "file"].tolist()
+    file = str(found[0]) if found else path
+    if not found or not Path(file).is_file():
+        remedy = "fetch the study" if found else "add it to the manifest"
+        raise InputError("A feature table can not be read.", [Problem("no such file", remedy=remedy, file=file)])
     try:
-        if known.empty:
-            raise NotEstimableError("no patient has a value")
-        if not is_number:
-            found = log_rank(known["time"], known["event"], known[name])
-            return {"test": LOG_RANK, "statistic": found.chi2, "p": found.p}
-        fit = univariable_cox_features(known[[name]].astype(float), known["time"], known["event"]).iloc[0]
-    except NotEstimableError as error:
-        return {"test": f"not estimable: {error}", "statistic": float("nan"), "p": float("nan")}
-    test = f"not estimable: {fit['note']}" if fit["note"] else COX
-    return {"test": test, "statistic": float(fit["lr_chi2"]), "p": float(fit["p_lr"])}
+        cells = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:  # pandas' parser and decoding errors, damaged gzip
+        raise InputError("A feature table can not be read.", [Problem(f"no CSV table: {error}", file=file)]) from error
+    cells.columns = [str(name).strip() for name in cells.columns]
+    if study.data.subject not in cells:
+        near = Sheet(cells, [], [], file).missing(study.data.subject)
+        raise InputError("A feature table can not be read.", [near])
+    log.add(center, "rows read", len(cells), Path(file).name)
+    log.add(center, "columns read", cells.shape[1])
+    return RawTable(center, file, cells, _ids(study, center, cells[study.data.subject], log))
+
+
+def _ids(study: Study, center: str, raw: pd.Series, log: Log) -> list[str]:
+    """Strip ids and name rows without one after their row, counting both."""
+    stripped = raw.map(cell_text)
+    missing = {value.casefold() for value in study.data.missing_values} | {""}
+    empty = stripped.str.casefold().isin(missing)
+    untidy = int(((raw != raw.str.strip()) & ~empty).sum())
+    log.add(center, "ids with spaces around them: stripped", untidy)
+    rows = [str(i + 2) for i in range(len(raw))]
+    named = [f"{center}_row{row}" if gone else text for text, gone, row in zip(stripped, empty, rows, strict=True)]
+    places = ", ".join(row for row, gone in zip(rows, empty, strict=True) if gone)
+    log.add(center, "rows without an id: named after their row", int(empty.sum()), f"rows {places}" if places else "")
+    return named
+
+
+def _distinct(raw: list[RawTable], log: Log) -> list[RawTable]:
+    """Put the center before ids that are bare numbers, where there are several tables."""
+    renamed = []
+    for table in raw:
+        bare = [subject.isdigit() for subject in table.subjects]
+        change = len(raw) > 1 and any(bare)
+        width = max((len(s) for s, b in zip(table.subjects, bare, strict=True) if b), default=0)
+        subjects = [
+            f"{table.center}_{subject.zfill(width)}" if change and number else subject
+            for subject, number in zip(table.subjects, bare, strict=True)
+        ]
+        if len(raw) > 1:
+            log.add(table.center, "ids that are bare numbers: center put before", sum(bare))
+        renamed.append(RawTable(table.center, table.file, table.cells, subjects))
+    everybody = pd.Series([subject for table in renamed for subject in table.subjects])
+    twice = everybody[everybody.duplicated()].unique()
+    if len(twice):
+        problems = [Problem("a subject twice", "one row per subject", "keep one of them", value=str(v)) for v in twice]
+        raise InputError("The feature tables name subjects more than once.", problems)
+    return renamed
+
+
+def _clinical(study: Study, raw: list[RawTable], patterns: list[re.Pattern[str]]) -> pd.DataFrame:
+    """Type outcome and clinical columns of all tables; collect all problems first."""
+    parts, problems = [], []
+    for table in raw:
+        cells = _needed(study, table.cells, patterns).map(cell_text)
+        cells = cells.assign(**{study.data.subject: table.subjects, study.data.center: table.center})
+        typed, wrong = typed_table(study, Sheet(cells, [i + 2 for i in range(len(cells))], [], table.file))
+        parts.append(typed.drop(columns="row"))
+        problems += wrong
+    if problems:
+        raise ClinicalTableError(f"The tables of study {study.id} can not be used.", problems)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _needed(study: Study, cells: pd.DataFrame, patterns: list[re.Pattern[str]]) -> pd.DataFrame:
+    """Return the columns that belong to no feature source: outcome, clinical variables."""
+    taken = {name for name in cells.columns for pattern in patterns if pattern.search(name)}
+    label, survival = study.endpoint.label, study.endpoint.survival
+    named = {label.column} if label else set()
+    named |= {survival.time, survival.event} if survival else set()
+    named |= {column.column or name for name, column in study.columns.items()}
+    return cells[[name for name in cells.columns if name not in taken or name in named]]
+
+
+def _counts(reasons: pd.Series) -> str:
+    return "; ".join(f"{reason}: {n}" for reason, n in reasons.value_counts().items())

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
+from radsupport.settings.endpoint import Survival
 from radsupport.settings.evaluation import Comparison
-from radsupport.settings.study import Study, Survival
+from radsupport.settings.study import Study
 
 LOW, HIGH = "low risk", "high risk"
 #: The kind of prediction that each cohort is judged by: never the apparent one.

@@ -4,63 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat
 
 from radsupport.settings.columns import Column
+from radsupport.settings.endpoint import Endpoint
 from radsupport.settings.evaluation import Nomogram, SurvivalAnalysis, Validation
 from radsupport.settings.features import Deep, Radiomics, Window
 from radsupport.settings.learning import Modelling, Signature
 from radsupport.settings.parts import CohortName, Part, Share, SourceName, TestName
 from radsupport.settings.synthetic import Synthetic
-
-
-class Label(Part):
-    """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`.
-
-    `horizon_months`: the time by which the event has to happen, for labels like "recurrence within two years".
-    `known`: whether the label is settled at once (a finding at surgery) or may still come during follow-up.
-    """
-
-    column: str
-    name: str
-    positive: str
-    negative: str
-    recode: dict[str, int] = {}
-    horizon_months: PositiveFloat | None = None
-    known: Literal["", "at_once", "during_follow_up"] = ""
-
-
-class Survival(Part):
-    """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
-
-    `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
-    neither among `event_values` nor among `censored_values` is an error. `event_name` says what happens, in a word.
-    """
-
-    time: str
-    event: str
-    name: str
-    event_name: str = "event"
-    unit: Literal["days", "months"] = "months"
-    days_per_month: PositiveFloat = 30.4375
-    event_values: list[str] = ["1"]
-    censored_values: list[str] = ["0"]
-    horizons_months: list[PositiveFloat] = [36.0, 60.0]
-
-
-class Endpoint(Part):
-    """What is predicted: a label, a time to event, or both; `primary` names the one models are trained on."""
-
-    primary: Literal["label", "survival"]
-    label: Label | None = None
-    survival: Survival | None = None
-
-    @model_validator(mode="after")
-    def primary_is_described(self) -> Endpoint:
-        """Require the endpoint that `primary` names."""
-        if getattr(self, self.primary) is None:
-            raise ValueError(f"`primary: {self.primary}` needs a section `{self.primary}:` beside it")
-        return self
 
 
 class Cohort(Part):

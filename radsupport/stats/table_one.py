@@ -1,6 +1,4 @@
-"""Compare a quantity or a category between groups, choosing and naming the test as the papers do.
-
-Table 1: a cohort described by group, with missing counts and a named test in each row.
+"""Table 1: a cohort described by group, with missing counts and a test in each row, chosen and named as papers do.
 
 Own layout because tableone formats neither mean ± SD nor median (IQR) as journals print them, chooses
 Kruskal-Wallis for two groups, and leaves Fisher's test to 2 x 2 tables.
@@ -20,12 +18,15 @@ from statsmodels.stats.multitest import multipletests
 from radsupport.checks import FloatArray, as_finite
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.contingency import TableTest, chi_square, cross_table, expected_counts, fisher_exact
+from radsupport.stats.cox_many import univariable_cox_features
 from radsupport.stats.groups import mann_whitney, normality_p
+from radsupport.stats.logrank import log_rank
 from radsupport.wording import counted, estimate, fixed
 
 NUMERIC_TESTS = ("student_t", "welch_t", "mann_whitney", "anova", "welch_anova", "kruskal")
 CATEGORICAL_TESTS = ("chi_square", "chi_square_yates", "fisher")
 TESTS = NUMERIC_TESTS + CATEGORICAL_TESTS
+LOG_RANK, COX = "log_rank", "cox_likelihood_ratio"
 
 _NAN = float("nan")
 
@@ -318,8 +319,9 @@ def baseline_table(
     kinds: Mapping[str, str] | None = None,
     tests: Mapping[str, str] | None = None,
     adjust: str | None = None,
-    decimals: int = 1,
+    decimals: int | Mapping[str, int] = 1,
     alpha: float = 0.05,
+    survival: tuple[str, str] | None = None,
 ) -> pd.DataFrame:
     """Describe columns by group: Table 1 by cohort, by outcome, or by any other grouping.
 
@@ -337,11 +339,15 @@ def baseline_table(
         Overrides the automatic choice of `compare_groups`.
     adjust : str, optional
         Method of `adjust_p`; adds the column `p_<method>`, over all rows with a p-value.
-    decimals : int
-        Of means, medians and percentages.
+    decimals : int or mapping of column to int
+        Of means, medians and percentages; 1 for columns that a mapping does not name.
     alpha : float
         Level of the normality test that chooses mean ± SD or median (IQR), and the test. A test that was asked for
         decides: mean ± SD with tests of means, median (IQR) with rank tests.
+    survival : tuple of str, optional
+        Columns of a follow-up time and of its event (0 or 1), where the groups are those with and without that event:
+        columns without a test in `tests` are then tested against the time (`survival_test`), because patients are not
+        of one group or the other, they were followed for longer or shorter.
 
     Returns
     -------
@@ -358,7 +364,8 @@ def baseline_table(
     NotEstimableError
         Fewer than two groups.
     """
-    _check(table, by, columns, dict(kinds or {}), dict(tests or {}))
+    kinds, tests = dict(kinds or {}), dict(tests or {})
+    _check(table, by, columns, kinds, tests)
     grouped = table[table[by].notna()]
     group = grouped[by].astype("category").cat.remove_unused_categories()
     if group.nunique() < 2:
@@ -369,21 +376,47 @@ def baseline_table(
     members |= {str(level): (group == level).to_numpy() for level in group.cat.categories}
     parts = [pd.DataFrame([{"variable": "n", "level": ""} | {name: str(int(m.sum())) for name, m in members.items()}])]
     for column in columns:
-        kind = (kinds or {}).get(column) or ("categorical" if is_categorical(grouped[column]) else "continuous")
-        asked = (tests or {}).get(column, "auto")
-        normal = asked in _BY_MEAN if asked in NUMERIC_TESTS else None
-        rows = _rows(grouped[column], group, members, kind, decimals, alpha, normal)
-        rows.insert(0, "variable", column)
-        for name, value in _tested(grouped[column], group, asked, kind, alpha).items():
-            rows[name] = pd.Series([value], index=[0])
-        rows["missing"] = pd.Series([int(grouped[column].isna().sum())], index=[0], dtype="Int64")
-        parts.append(rows)
-    result = pd.concat(parts, ignore_index=True)
+        values, asked = grouped[column], tests.get(column, "auto")
+        kind = kinds.get(column) or ("categorical" if is_categorical(values) else "continuous")
+        digits = decimals if isinstance(decimals, int) else decimals.get(column, 1)
+        if kind == "continuous":
+            rows = [_quantity(values, members, asked, digits, alpha)]
+        else:
+            rows = _levels(values, members, digits)
+        rows += _missing(values, members, digits, alone=not rows)
+        if survival is not None and column not in tests:
+            found = survival_test(values, grouped[survival[0]], grouped[survival[1]], kind == "continuous")
+        else:
+            found = _tested(values, group, asked, kind, alpha)
+        rows[0] |= found | {"missing": int(values.isna().sum())}
+        parts.append(pd.DataFrame(rows).assign(variable=column))
+    result = pd.concat(parts, ignore_index=True).astype({"missing": "Int64"})
     result = result[["variable", "level", *members, "missing", "test", "statistic", "p"]]
     result["test"] = result["test"].fillna("")
-    if adjust is not None:
-        result[f"p_{adjust.lower()}"] = adjust_p(result["p"], adjust)
-    return result
+    return result if adjust is None else result.assign(**{f"p_{adjust.lower()}": adjust_p(result["p"], adjust)})
+
+
+def survival_test(values: pd.Series, time: pd.Series, event: pd.Series, is_number: bool) -> dict[str, Any]:
+    """Test one variable against a time to an event, on the rows that know all three.
+
+    Returns
+    -------
+    dict
+        test (log_rank for categories; cox_likelihood_ratio for numbers, Efron's ties; or why there is none), statistic
+        (chi-square), p.
+    """
+    known = pd.DataFrame({"value": values, "time": time, "event": event}).dropna()
+    try:
+        if known.empty:
+            raise NotEstimableError("no patient has a value")
+        if not is_number:
+            found = log_rank(known["time"], known["event"], known["value"])
+            return {"test": LOG_RANK, "statistic": found.chi2, "p": found.p}
+        fit = univariable_cox_features(known[["value"]].astype(float), known["time"], known["event"]).iloc[0]
+    except NotEstimableError as error:
+        return {"test": f"not estimable: {error}", "statistic": np.nan, "p": np.nan}
+    test = f"not estimable: {fit['note']}" if fit["note"] else COX
+    return {"test": test, "statistic": float(fit["lr_chi2"]), "p": float(fit["p_lr"])}
 
 
 def _check(table: pd.DataFrame, by: str, columns: Sequence[str], kinds: dict[str, str], tests: dict[str, str]) -> None:
@@ -409,41 +442,28 @@ def _tested(values: pd.Series, group: pd.Series, test: str, kind: str, alpha: fl
     return {"test": found.test, "statistic": found.statistic, "p": found.p}
 
 
-def _rows(
-    values: pd.Series,
-    group: pd.Series,
-    members: dict[str, Any],
-    kind: str,
-    decimals: int,
-    alpha: float,
-    normal: bool | None,
-) -> pd.DataFrame:
-    """Cells of one variable: a line, or one line per level, and a line of missing counts where any is missing."""
-    if kind == "continuous":
-        number = values.to_numpy(dtype=float, na_value=np.nan)
-        if normal is None:
-            normal = _all_normal(number, [m for name, m in members.items() if name != "overall"], alpha)
-        cells = {name: _spread(number[m], normal, decimals) for name, m in members.items()}
-        rows = [{"level": "mean ± SD" if normal else "median (Q1–Q3)"} | cells]
-    else:
-        levels = values.astype("category").cat.remove_unused_categories().cat.categories
-        known = {name: m & values.notna().to_numpy() for name, m in members.items()}
-        rows = [
-            {"level": str(level)}
-            | {name: _share((values == level).to_numpy()[m].sum(), m.sum(), decimals) for name, m in known.items()}
-            for level in levels
-        ]
+def _quantity(values: pd.Series, members: dict[str, Any], asked: str, decimals: int, alpha: float) -> dict[str, Any]:
+    """Return the cells of a number: means where the test asked for compares means, else by normality in all groups."""
+    number = values.to_numpy(dtype=float, na_value=np.nan)
+    normal = asked in _BY_MEAN
+    if asked not in NUMERIC_TESTS:
+        samples = [number[m & np.isfinite(number)] for name, m in members.items() if name != "overall"]
+        normal = choose_numeric(samples, alpha)[0] in _BY_MEAN
+    cells = {name: _spread(number[m], normal, decimals) for name, m in members.items()}
+    return {"level": "mean ± SD" if normal else "median (Q1–Q3)"} | cells
+
+
+def _levels(values: pd.Series, members: dict[str, Any], decimals: int) -> list[dict[str, Any]]:
+    """Return the cells of a category, one row per level in use."""
+    levels = values.astype("category").cat.remove_unused_categories().cat.categories
+    known = {name: m & values.notna().to_numpy() for name, m in members.items()}
+    return [{"level": str(level)} | _shares((values == level).to_numpy(), known, decimals) for level in levels]
+
+
+def _missing(values: pd.Series, members: dict[str, Any], decimals: int, alone: bool) -> list[dict[str, Any]]:
+    """Return a row of missing counts where any value is missing, or where a variable has no other row."""
     absent = values.isna().to_numpy()
-    if absent.any() or not rows:
-        rows.append(
-            {"level": "missing"} | {name: _share(absent[m].sum(), m.sum(), decimals) for name, m in members.items()}
-        )
-    return pd.DataFrame(rows)
-
-
-def _all_normal(number: FloatArray, groups: list[Any], alpha: float) -> bool:
-    samples = [number[m & np.isfinite(number)] for m in groups]
-    return choose_numeric(samples, alpha)[0] in ("welch_t", "anova")
+    return [{"level": "missing"} | _shares(absent, members, decimals)] if absent.any() or alone else []
 
 
 def _spread(values: FloatArray, normal: bool, decimals: int) -> str:
@@ -456,5 +476,7 @@ def _spread(values: FloatArray, normal: bool, decimals: int) -> str:
     return estimate(middle, low, high, decimals)
 
 
-def _share(count: Any, total: Any, decimals: int) -> str:
-    return f"{int(count)} ({100 * count / total:.{decimals}f})" if total else "0 (–)"
+def _shares(counted_in: Any, members: dict[str, Any], decimals: int) -> dict[str, str]:
+    """Return "count (percent)" of each group."""
+    counts = {name: (int(counted_in[m].sum()), int(m.sum())) for name, m in members.items()}
+    return {name: f"{n} ({100 * n / all_:.{decimals}f})" if all_ else "0 (–)" for name, (n, all_) in counts.items()}

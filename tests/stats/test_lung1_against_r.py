@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.data.features import read_feature_study
+from radsupport.data.open import read_feature_study
 from radsupport.stats.concordance import uno_concordance
 from radsupport.stats.cox import CoxFit, fit_cox
 from radsupport.stats.logrank import log_rank

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.table_one import adjust_p, baseline_table, compare_groups
+from radsupport.stats.table_one import COX, LOG_RANK, adjust_p, baseline_table, compare_groups, survival_test
 
 METHODS = {"BH": "bh", "BY": "by", "holm": "holm", "hochberg": "hochberg", "bonferroni": "bonferroni"}
 
@@ -262,3 +263,44 @@ def test_problems_are_listed_together(patients):
         baseline_table(patients.assign(label=np.tile(["missing", "known"], 30)), "label", ["age"])
     with pytest.raises(NotEstimableError, match="at least two"):
         baseline_table(patients.assign(label=1), "label", ["age"])
+
+
+def test_decimals_may_differ_by_column(patients):
+    found = baseline_table(patients, "label", ["age", "volume"], decimals={"age": 2}).set_index("variable")
+    assert len(found.loc["age", "overall"].iloc[0].split(" ")[0].split(".")[1]) == 2
+    assert len(found.loc["volume", "overall"].split(" ")[0].split(".")[1]) == 1
+
+
+def test_log_rank_of_four_patients_by_hand():
+    """Deaths at 1 and 2 among M1, at 3 and 4 among M0: (2 - 1/2 - 1/3)² / (1/4 + 2/9) = 49/17."""
+    values, time = pd.Series(["M1", "M1", "M0", "M0"]), pd.Series([1.0, 2, 3, 4])
+    found = survival_test(values, time, pd.Series([1, 1, 1, 1]), is_number=False)
+    assert found["test"] == LOG_RANK
+    assert found["statistic"] == pytest.approx(49 / 17)
+    assert found["p"] == pytest.approx(chi2.sf(49 / 17, 1))
+
+
+def test_cox_of_three_patients_by_hand():
+    """x = 0, 1, 0, deaths in this order: L = r / ((2 + r)(1 + r)) with its maximum at a hazard ratio of sqrt(2)."""
+    values, time = pd.Series([0.0, 1, 0, np.nan]), pd.Series([1.0, 2, 3, 9])
+    ratio = np.sqrt(2)
+    expected = 2 * np.log(6 * ratio / ((2 + ratio) * (1 + ratio)))
+    found = survival_test(values, time, pd.Series([1, 1, 1, 1]), is_number=True)
+    assert found["test"] == COX
+    assert found["statistic"] == pytest.approx(expected, rel=1e-6)
+    assert found["p"] == pytest.approx(chi2.sf(expected, 1), rel=1e-6)
+
+
+@pytest.mark.parametrize(("values", "is_number"), [("male", False), (60.0, True), (np.nan, True), (None, False)])
+def test_a_variable_without_a_test_of_times_says_why(values, is_number):
+    found = survival_test(pd.Series([values] * 3), pd.Series([1.0, 2, 3]), pd.Series([1, 1, 1]), is_number)
+    assert found["test"].startswith("not estimable")
+    assert np.isnan(found["p"])
+
+
+def test_groups_by_an_event_are_tested_by_the_times_unless_a_test_is_asked_for(patients):
+    patients = patients.assign(time=np.arange(60.0) + 1)
+    asked = {"volume": "mann_whitney"}
+    found = baseline_table(patients, "label", ["age", "volume", "sex"], tests=asked, survival=("time", "label"))
+    tests = found.drop_duplicates("variable").set_index("variable")["test"]
+    assert tests[["age", "volume", "sex"]].tolist() == [COX, "mann_whitney", LOG_RANK]

@@ -1,4 +1,4 @@
-"""Missing values, events per parameter, early ends of follow-up, and the tables of the flow diagram."""
+"""What a cohort holds: the flow diagram, sizes and follow-up, variables, missing values, events per parameter."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.book.conclusions import cohort as opening
-from radsupport.data import cohorts as completeness
-from radsupport.data import cohorts as flow
-from radsupport.data.cohorts import CohortTables
+from radsupport.data.cohort_tables import MOST_REASONS, NOTHING_FITTED, CohortTables, reason_lines
 from radsupport.settings.study import Study
 from radsupport.study import load_study
 
@@ -19,6 +16,11 @@ from radsupport.study import load_study
 @pytest.fixture(scope="module")
 def song(root: Path) -> Study:
     return load_study("song2021", folder=root / "studies")
+
+
+def opened(study: Study, cohort: pd.DataFrame, excluded: pd.DataFrame | None = None) -> CohortTables:
+    nobody = pd.DataFrame(columns=["subject", "center", "reason"])
+    return CohortTables(study, cohort, nobody if excluded is None else excluded)
 
 
 @pytest.fixture
@@ -34,19 +36,17 @@ def cohort(song: Study) -> pd.DataFrame:
 
 
 def test_missing_values_are_counted_by_cohort(cohort: pd.DataFrame, song: Study) -> None:
-    assert completeness.missing_table(cohort, song).empty
+    assert opened(song, cohort).missing().empty
     cohort.loc[[0, 30, 31], "symptom"] = None
     cohort.loc[0, "age"] = np.nan
-    table = completeness.missing_table(cohort, song)
+    table = opened(song, cohort).missing()
     assert table["variable"].tolist() == ["Neuroendocrine symptoms", "Age"]
     assert table["Hospital I"].tolist() == ["1 of 30 (3%)", "1 of 30 (3%)"]
     assert table["Hospital II"].tolist() == ["2 of 10 (20%)", "0"]
-    assert completeness.complete_cases(cohort, song) == 37
-    assert "37 of 40" in opening.completeness_words(cohort, song)
 
 
 def test_events_per_parameter_count_levels_and_the_rarer_outcome(cohort: pd.DataFrame, song: Study) -> None:
-    table = completeness.events_per_variable(cohort, song, "label").set_index("signature")
+    table = opened(song, cohort).events_per_variable().set_index("signature")
     findings = [c for c in song.columns.values() if c.source == "ct_findings"]
     parameters = sum(1 if c.kind == "number" else len(c.levels) - 1 for c in findings)
     row = table.loc["CT findings"]
@@ -55,37 +55,28 @@ def test_events_per_parameter_count_levels_and_the_rarer_outcome(cohort: pd.Data
     assert row["remark"] == "fewer than ten"
     assert np.isnan(table.loc["DLR-A", "parameters"])
     cohort["label"] = 1 - cohort["label"]
-    assert completeness.events_per_variable(cohort, song, "label")["events"].eq(8).all()
+    assert opened(song, cohort).events_per_variable()["events"].eq(8).all()
 
 
 def test_combined_signatures_count_their_risks_and_variables(root: Path, cohort: pd.DataFrame) -> None:
     yang = load_study("yang2023", folder=root / "studies")
-    table = completeness.events_per_variable(cohort.assign(event=cohort["label"]), yang, "event").set_index("signature")
+    table = opened(yang, cohort.assign(event=cohort["label"])).events_per_variable().set_index("signature")
     assert table.loc["clinic+dl", "parameters"] == 2 + 3
     assert "same events" in table.loc["clinic+dl", "remark"]
 
 
 def test_a_study_without_tables_has_no_candidates_there(root: Path, cohort: pd.DataFrame) -> None:
     gist = load_study("worc_gist", folder=root / "studies")
-    table = completeness.events_per_variable(cohort, gist, "label")
+    table = opened(gist, cohort).events_per_variable()
     assert table["per_parameter"].isna().all()
     assert not table["remark"].str.contains("ten or more").any()
 
 
 def test_a_published_output_has_no_candidates(root: Path, cohort: pd.DataFrame) -> None:
     hosny = load_study("hosny2018", folder=root / "studies")
-    remarks = completeness.events_per_variable(cohort, hosny, "label").set_index("signature")["remark"]
-    assert remarks["CNN"] == completeness.NOTHING_FITTED
+    remarks = opened(hosny, cohort).events_per_variable().set_index("signature")["remark"]
+    assert remarks["CNN"] == NOTHING_FITTED
     assert "outnumber" in remarks["Radiomics"]
-
-
-def test_patients_whose_follow_up_ends_before_the_horizon(cohort: pd.DataFrame, song: Study, root: Path) -> None:
-    assert completeness.short_follow_up(cohort, song) == (0, 27)
-    cohort.loc[cohort.index[10:14], "time"] = 59.9
-    assert completeness.short_follow_up(cohort, song) == (4, 27)
-    assert "4 of 27" in opening.follow_up_words(cohort, song)
-    gu = load_study("gu2023", folder=root / "studies")
-    assert completeness.short_follow_up(cohort, gu) == (0, 0)
 
 
 def test_the_flow_adds_up(cohort: pd.DataFrame, song: Study) -> None:
@@ -94,24 +85,66 @@ def test_the_flow_adds_up(cohort: pd.DataFrame, song: Study) -> None:
     excluded = pd.DataFrame(
         {"subject": [f"e{i}" for i in range(7)], "center": ["A"] * 4 + ["B"] * 3, "reason": reasons}
     )
-    tables = CohortTables(pd.concat([cohort, extra]), excluded)
-    table = flow.flow_table(tables, song, "label")
+    tables = opened(song, pd.concat([cohort, extra]), excluded)
+    table = tables.flow()
     assert table["role"].tolist() == ["main", "main", "cohort", "cohort", "aside"]
     assert table["n"].tolist() == [47, 40, 30, 10, 2]
     assert table["excluded"][0].splitlines() == ["metastatic: 5", "no CT: 2"]
     assert table["note"][2] == "8 events\ncenter: hospital_1"
-    counts = flow.exclusion_table(tables)
+    counts = tables.left_out()
     assert counts["all centers"].tolist() == [5, 2]
     assert counts[["A", "B"]].to_numpy().tolist() == [[4, 1], [0, 2]]
 
 
 def test_rare_reasons_are_summed_up() -> None:
     reasons = pd.Series({f"reason {i}": 20 - i for i in range(15)})
-    lines = flow.reason_lines(reasons).splitlines()
-    assert len(lines) == flow.MOST_REASONS
+    lines = reason_lines(reasons).splitlines()
+    assert len(lines) == MOST_REASONS
     assert lines[-1] == f"4 other reasons: {9 + 8 + 7 + 6}"
 
 
 def test_nobody_left_out_draws_no_first_box(cohort: pd.DataFrame, song: Study) -> None:
-    tables = CohortTables(cohort, pd.DataFrame(columns=["subject", "center", "reason"]))
-    assert flow.flow_table(tables, song, "label")["n"].tolist() == [40, 30, 10, 0]
+    tables = opened(song, cohort)
+    assert tables.flow()["n"].tolist() == [40, 30, 10, 0]
+    assert tables.left_out().empty
+    assert tables.left_out().attrs["empty"] == "Nobody was left out."
+
+
+def test_variables_say_when_they_are_known_only_where_it_differs(root: Path) -> None:
+    study = load_study("lung1", folder=root / "studies")
+    table = opened(study, pd.DataFrame()).variables()
+    assert table["column"].tolist() == list(study.columns)
+    assert "known" not in table
+    late = study.columns["stage"].model_copy(update={"time_of_knowledge": "postoperative"})
+    changed = study.model_copy(update={"columns": {**study.columns, "stage": late}})
+    known = opened(changed, pd.DataFrame()).variables().set_index("column")["known"]
+    assert known["stage"] == "postoperative"
+    assert set(known.drop("stage")) == {"preoperative"}
+
+
+def test_no_variables_no_table(root: Path) -> None:
+    table = opened(load_study("worc_gist", folder=root / "studies"), pd.DataFrame()).variables()
+    assert table.empty
+    assert "no clinical variables" in table.attrs["empty"]
+
+
+def test_the_summary_counts_each_event_and_follow_up(root: Path) -> None:
+    gu, yang, gist = (load_study(name, folder=root / "studies") for name in ("gu2023", "yang2023", "worc_gist"))
+    cohort = pd.DataFrame({"cohort": "train", "time": [10.0, 20.04, 30.0, 40.0]})
+    cohort = cohort.assign(label=[1.0, 1, 1, 0], event=[1.0, 0, 0, 0])
+    summary = opened(gu, cohort).summary()
+    assert summary["cohort"].tolist() == list(gu.cohorts)
+    assert (summary["events"][0], summary["survival_events"][0]) == (3, 1)
+    assert summary["median_follow_up"][0] == 30.0
+    assert summary.loc[1, ["median_follow_up", "median_follow_up_low", "median_follow_up_high"]].isna().all()
+    own = opened(yang, cohort).summary()
+    assert "survival_events" not in own
+    assert own["events"].iloc[0] == 1
+    assert "median_follow_up" not in opened(gist, cohort).summary()
+
+
+def test_follow_up_comes_in_the_order_of_the_cohorts_by_their_names(cohort: pd.DataFrame, song: Study) -> None:
+    outlined = pd.DataFrame({"subject": ["x"], "center": "segmentation", "cohort": "segmentation"})
+    cohort.loc[0, "time"] = np.nan
+    table = opened(song, pd.concat([cohort.iloc[::-1], outlined])).follow_up()
+    assert table.groupby("cohort", sort=False).size().to_dict() == {"Hospital I": 29, "Hospital II": 10}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from radsupport.data.check import check_manifest
+from radsupport.data.own_data import check
 from radsupport.errors import Problem
 from radsupport.settings.study import Study
 from radsupport.study import merge
@@ -57,9 +57,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(project: Path, study: bool = True, **changes: Any) -> list[Problem]:
+def problems_in(project: Path, study: bool = True, **changes: Any) -> list[Problem]:
     chosen = Study.model_validate(merge(STUDY, changes)) if study else None
-    return check_manifest(project / "m.csv", chosen, project, progress=False)
+    return check(project / "m.csv", chosen, project, progress=False)
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -70,7 +70,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("study", [True, False])
 def test_a_sound_study_has_no_problem(project: Path, study: bool) -> None:
-    assert check(project, study) == []
+    assert problems_in(project, study) == []
 
 
 @pytest.mark.parametrize("study", [True, False])
@@ -96,7 +96,7 @@ def test_every_problem_is_listed_at_once(project: Path, study: bool) -> None:
     edit(manifest, "clinical.csv\n", "clinical.csv,\n")
     text = "subject,label,age\ns1,1,600\ns2,0,\ns3,,nan\n"
     (project / "clinical.csv").write_text(text, encoding="utf-8")
-    found = "\n".join(map(str, check(project, study)))
+    found = "\n".join(map(str, problems_in(project, study)))
     sheet = project / "clinical.csv"
     for part in (
         "column comment] unknown column",
@@ -115,17 +115,17 @@ def test_every_problem_is_listed_at_once(project: Path, study: bool) -> None:
         "subject s4 is not in the clinical table",
     ):
         assert part in found, part
-    assert all(problem.remedy for problem in check(project, study))
+    assert all(problem.remedy for problem in problems_in(project, study))
 
 
 def test_phases_and_centers_are_those_of_the_study(project: Path) -> None:
     edit(project / "m.csv", "s2,A,ct,image", "s2,A,venous,image")
     edit(project / "m.csv", "s3,A", "s3,B")
-    found = "\n".join(map(str, check(project)))
+    found = "\n".join(map(str, problems_in(project)))
     assert "row 4, column phase, value venous] unknown phase Expected: one of ct" in found
     assert "row 6, 7, column center, value B] unknown center Expected: one of A" in found
     assert "value s2: ct] no image of this phase" in found
-    assert check(project, cohorts={"external": {"name": "B", "centers": ["B"]}}) != []
+    assert problems_in(project, cohorts={"external": {"name": "B", "centers": ["B"]}}) != []
 
 
 def test_excluded_cases_are_not_looked_into(project: Path) -> None:
@@ -137,7 +137,7 @@ def test_excluded_cases_are_not_looked_into(project: Path) -> None:
         line if "exclusion" in line else line + (",no tumour seen" if ",s2," in line else ",") for line in text.split()
     ]
     (project / "m.csv").write_text("\n".join(lines).replace("no tumour seen", "no tumour") + "\n", encoding="utf-8")
-    assert check(project) == []
+    assert problems_in(project) == []
 
 
 def test_checksums_and_centers_of_the_sheet_are_compared(project: Path) -> None:
@@ -146,7 +146,7 @@ def test_checksums_and_centers_of_the_sheet_are_compared(project: Path) -> None:
     (project / "clinical.csv").write_text(
         "subject,label,age,center\ns1,1,60,A\ns2,0,61,B\ns3,0,NA,A\n", encoding="utf-8"
     )
-    found = "\n".join(map(str, check(project)))
+    found = "\n".join(map(str, problems_in(project)))
     assert "value s1.nii.gz] the file differs from its checksum" in found
     assert "row 3, column center, value B] another center than in the manifest" in found
 
@@ -154,7 +154,7 @@ def test_checksums_and_centers_of_the_sheet_are_compared(project: Path) -> None:
 def test_files_that_are_no_images(project: Path) -> None:
     (project / "s1.nii.gz").write_bytes(b"nothing")
     volume(project / "s2_mask.nii.gz", ball().astype(np.float32) * 0.4)
-    found = check(project)
+    found = problems_in(project)
     assert [problem.row for problem in found] == ["2", "5"]
     assert all(problem.remedy for problem in found)
 
@@ -162,30 +162,30 @@ def test_files_that_are_no_images(project: Path) -> None:
 def test_segmentation_cases_need_no_outcome(project: Path) -> None:
     edit(project / "m.csv", "s3,A", "s3,S")
     edit(project / "clinical.csv", "s3,0,NA\n", "")
-    assert check(project, cohorts={"segmentation": {"name": "S", "centers": ["S"]}}) == []
+    assert problems_in(project, cohorts={"segmentation": {"name": "S", "centers": ["S"]}}) == []
 
 
 def test_without_a_study_the_outcome_columns_are_asked_for(project: Path) -> None:
     (project / "clinical.csv").write_text("subject,relapse,age\ns1,1,60\ns2,0,61\ns3,0,62\n", encoding="utf-8")
-    (problem,) = check(project, study=False)
+    (problem,) = problems_in(project, study=False)
     assert "no outcome" in str(problem)
     assert "--study" in problem.remedy
     (project / "clinical.csv").write_text("subject,time,event\ns1,12,1\ns2,-1,2\ns3,x,0\ns3,5,0\n", encoding="utf-8")
-    found = "\n".join(map(str, check(project, study=False)))
+    found = "\n".join(map(str, problems_in(project, study=False)))
     assert "row 4, 5, column subject, value s3] a subject twice" in found
     assert "column event, value 2] an impossible outcome" in found
 
 
 def test_a_study_that_reads_another_manifest_says_so(project: Path) -> None:
-    (problem,) = check(project, data={"manifest": "data_manifest.csv"})
+    (problem,) = problems_in(project, data={"manifest": "data_manifest.csv"})
     assert "the study reads another manifest" in str(problem)
     assert "manifest: " in problem.remedy
 
 
 def test_a_manifest_without_rows_of_the_study(project: Path) -> None:
-    (problem,) = check(project, id="other")
+    (problem,) = problems_in(project, id="other")
     assert "no row of this study" in str(problem)
-    (problem,) = check_manifest(project / "none.csv", progress=False)
+    (problem,) = check(project / "none.csv", progress=False)
     assert "no such manifest" in str(problem)
 
 
@@ -197,4 +197,4 @@ def test_the_real_studies_have_no_problem(name: str, root: Path, shared: Path, t
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).symlink_to(shared / "real")
     study = load_study(name, folder=root / "studies")
-    assert check_manifest(tmp_path / "data_manifest.csv", study, tmp_path, progress=False) == []
+    assert check(tmp_path / "data_manifest.csv", study, tmp_path, progress=False) == []

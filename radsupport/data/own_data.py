@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pooch
 import SimpleITK as sitk
 
 from radsupport.data.clinical import Sheet, clinical_path, parse_clinical, read_sheet
-from radsupport.data.features import read_feature_study
+from radsupport.data.open import read_feature_study
 from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
 from radsupport.errors import GeometryError, Problem, RadsupportError
+from radsupport.files import sha256
 from radsupport.imaging.reading import check_geometry
 from radsupport.imaging.masks import MIN_VOXELS
 from radsupport.imaging.reading import label_values, read_image, read_label_map
@@ -200,7 +200,7 @@ def _outcome_problems(sheet: Sheet, names: pd.Series, subjects: Sequence[str]) -
 MASK_ROLES = ("mask", "mask_reader2", "roi_rough")
 
 
-def check_manifest(
+def check(
     path: Path,
     study: Study | None = None,
     root: Path = Path(),
@@ -304,7 +304,7 @@ def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:
         where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": row["path"]}
         if not row["file"].exists():
             yield Problem("the file does not exist", remedy="correct the path or fetch the study", **where)
-        elif row["sha256"] and row["file"].is_file() and pooch.file_hash(str(row["file"])) != row["sha256"]:
+        elif row["sha256"] and row["file"].is_file() and sha256(row["file"]) != row["sha256"]:
             yield Problem("the file differs from its checksum", f"sha256 {row['sha256']}", "fetch it again", **where)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from radsupport.data.cohorts import CohortTables
-from radsupport.data.features import failed_cases, read_feature_study, write_feature_tables
+from radsupport.data.cohort_tables import CohortTables, failed_cases
+from radsupport.data.open import read_feature_study
 from radsupport.errors import ClinicalTableError, InputError, StudyError
 from radsupport.settings.study import Study
 from radsupport.study import load_study, merge
@@ -81,12 +81,14 @@ def test_ids_labels_and_numbers_are_cleaned_and_every_step_is_counted(tmp_path: 
     assert steps["radiomics", "features missing in more than 50% of the training cohort: dropped"] == 1
     assert steps["radiomics", "subjects without any feature: kept, with a reason"] == 1
     assert tables.log["detail"].str.contains("#DIV/0!").any()
+    assert (tables.cleaning()["count"] > 0).all()
 
 
 def test_a_subject_without_features_stays_with_a_reason(tmp_path: Path) -> None:
     write(tmp_path)
     tables = read(tmp_path)
-    write_feature_tables(tables, tmp_path / "results")
+    tables.write(tmp_path / "results")
+    assert pd.read_csv(tmp_path / "results" / "cohort_excluded.csv")["subject"].tolist() == ["B_3"]
     table = read_table("features_radiomics", tmp_path / "results")
     assert table["subject"].tolist() == tables.cohort["subject"].tolist()
     log = pd.read_csv(tmp_path / "results" / "features_radiomics_log.csv")

@@ -1,0 +1,252 @@
+"""An opened cohort and what it holds, as tables: who came in, sizes, variables, missing values, events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from radsupport.errors import NotEstimableError
+from radsupport.files import write_csv
+from radsupport.settings.learning import Signature
+from radsupport.settings.study import Study
+from radsupport.stats.survival_curves import median_follow_up
+from radsupport.tables import write_table
+
+NO_FEATURE = "the published table holds no feature of this subject"
+NOTHING_FITTED = "none: a published output is taken as it is"
+ENOUGH_EVENTS = 10.0
+MOST_REASONS = 12
+
+
+@dataclass(frozen=True)
+class CohortTables:
+    """What chapter 01 starts from (`radsupport.data.open.open_cohort`).
+
+    Attributes
+    ----------
+    study : Study
+    cohort : DataFrame
+        The contract table `cohort`.
+    excluded : DataFrame
+        subject, center, reason; everybody the sources name who is not in the cohort.
+    features : dict of str to DataFrame
+        Contract tables by feature source, for studies that start from feature tables.
+    log : DataFrame
+        Cleaning steps in order: source, step, count, detail.
+    """
+
+    study: Study
+    cohort: pd.DataFrame
+    excluded: pd.DataFrame
+    features: dict[str, pd.DataFrame] = field(default_factory=dict)
+    log: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["source", "step", "count", "detail"]))
+
+    @property
+    def everybody(self) -> pd.DataFrame:
+        """The patients with an outcome: all but the segmentation cohort."""
+        return self.cohort[self.cohort["cohort"] != "segmentation"]
+
+    def write(self, folder: Path) -> None:
+        """Write who was left out; of a study that starts from feature tables also these, and who has no feature.
+
+        Files are ``cohort_excluded.csv``, ``features_<source>.parquet`` and ``features_<source>_log.csv`` (subject,
+        phase, reason). The table `cohort` itself is a chapter's to write.
+        """
+        write_csv(self.excluded, folder / "cohort_excluded.csv")
+        for source, table in self.features.items():
+            write_table(table, f"features_{source}", folder)
+            write_csv(failed_cases(table), folder / f"features_{source}_log.csv")
+
+    def flow(self) -> pd.DataFrame:
+        """Return the patients' way into the study, for `plots.flow`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            role (``main`` boxes downwards, ``cohort`` boxes side by side below them, ``aside`` beside these),
+            step, n, excluded (who left after this box: one reason per line, with its number), note.
+        """
+        included = int((self.cohort["cohort"] != "segmentation").sum())
+        rows = []
+        if len(self.excluded):
+            left, screened = reason_lines(self.excluded["reason"].value_counts()), included + len(self.excluded)
+            rows.append({"role": "main", "step": "Assessed for eligibility", "n": screened, "excluded": left})
+        rows.append({"role": "main", "step": "In the study", "n": included})
+        for key, spec in self.study.cohorts.items():
+            here = self.cohort[self.cohort["cohort"] == key]
+            box = {"role": "cohort", "step": spec.name, "n": len(here)}
+            if key == "segmentation":
+                note = "outlines train the network; no outcome is used"
+                rows.append(box | {"role": "aside", "step": f"In addition: {spec.name}", "note": note})
+            else:
+                centers = ", ".join(sorted(here["center"].unique()))
+                events = int(here[self.study.endpoint.event].sum())
+                rows.append(box | {"note": f"{events} events\ncenter: {centers}"})
+        return pd.DataFrame(rows).reindex(columns=["role", "step", "n", "excluded", "note"]).fillna("")
+
+    def left_out(self) -> pd.DataFrame:
+        """Return how many were left out for each reason, in all and per center, the most frequent first."""
+        counts = pd.crosstab(self.excluded["reason"], self.excluded["center"].replace("", "unknown"))
+        counts.insert(0, "all centers", counts.sum(axis=1))
+        counts = counts.sort_values("all centers", ascending=False).rename_axis(columns=None).reset_index()
+        counts.attrs["empty"] = "Nobody was left out."
+        return counts
+
+    def cleaning(self) -> pd.DataFrame:
+        """Return the cleaning steps that found something."""
+        found = self.log[self.log["count"] != 0]
+        found.attrs["empty"] = ""
+        return found
+
+    def summary(self) -> pd.DataFrame:
+        """Return size, events and follow-up of each cohort.
+
+        Returns
+        -------
+        pandas.DataFrame
+            cohort (key), n, events (primary endpoint), share_with_event; with follow-up also survival_events (where
+            the primary endpoint is a label: what ends the follow-up may be another event), median_follow_up (months,
+            reverse Kaplan-Meier) with median_follow_up_low and median_follow_up_high; NaN where there is none.
+        """
+        endpoint, rows = self.study.endpoint, []
+        for key in self.study.cohorts:
+            part = self.cohort[self.cohort["cohort"] == key]
+            events = part[endpoint.event].sum() if key != "segmentation" else float("nan")
+            row = {"cohort": key, "n": len(part), "events": events, "share_with_event": events / max(len(part), 1)}
+            if endpoint.survival is not None and key != "segmentation":
+                known = part.dropna(subset=["time", "event"])
+                row |= {"survival_events": known["event"].sum()} if endpoint.primary == "label" else {}
+                row |= _follow_up(known)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def follow_up(self) -> pd.DataFrame:
+        """Return cohort (name), time (months) and event of every patient with follow-up, for `plots.follow_up`."""
+        known = self.everybody.dropna(subset=["time", "event"])[["cohort", "time", "event"]]
+        parts = [known[known["cohort"] == key].assign(cohort=name) for key, name in self.study.cohort_names.items()]
+        return pd.concat(parts, ignore_index=True)
+
+    def variables(self) -> pd.DataFrame:
+        """Return the study's columns: variable, column, source, unit_or_levels, definition, known.
+
+        When a variable is known is left out where all are known before treatment.
+        """
+        columns = self.study.columns
+        rows = [
+            {
+                "variable": column.label, "column": name, "source": column.source.replace("ct_", "CT "),
+                "unit_or_levels": column.unit if column.kind == "number" else ", ".join(column.levels),
+                "definition": column.definition, "known": column.time_of_knowledge,
+            }
+            for name, column in columns.items()
+        ]  # fmt: skip
+        late = any(column.time_of_knowledge != "preoperative" for column in columns.values())
+        table = pd.DataFrame(rows) if late or not rows else pd.DataFrame(rows).drop(columns="known")
+        table.attrs["empty"] = "This study has no clinical variables or CT findings."
+        return table
+
+    def missing(self) -> pd.DataFrame:
+        """Return how many values of each variable are missing, per cohort with an outcome.
+
+        Returns
+        -------
+        pandas.DataFrame
+            variable, one column per cohort by its name ("n of N (percent)"), all (missing in all); only variables with
+            a missing value, the most incomplete first.
+        """
+        names, rows = self.study.cohort_names, []
+        absent = self.everybody[list(self.study.columns)].isna()
+        cohort = self.everybody["cohort"]
+        for variable in absent.columns[absent.any()]:
+            row: dict[str, object] = {"variable": self.study.columns[variable].label}
+            for key in names:
+                n, total = int(absent.loc[cohort == key, variable].sum()), int((cohort == key).sum())
+                if total:
+                    row[names[key]] = f"{n} of {total} ({100 * n / total:.0f}%)" if n else "0"
+            rows.append(row | {"all": int(absent[variable].sum())})
+        table = pd.DataFrame(rows).sort_values("all", ascending=False) if rows else pd.DataFrame()
+        table.attrs["empty"] = ""
+        return table
+
+    def events_per_variable(self) -> pd.DataFrame:
+        """Return the events of the training cohort per candidate parameter of each signature.
+
+        Returns
+        -------
+        pandas.DataFrame
+            signature, candidates (words), parameters (of clinical variables and CT findings: 1 per number, levels - 1
+            per category; NaN where images give the candidates), events (of the rarer outcome for a label),
+            per_parameter, remark.
+
+        Notes
+        -----
+        For a label the limit is set by the rarer of the two outcomes (Peduzzi et al. 1996, J Clin Epidemiol 49:1373;
+        ten per parameter is their rule of thumb, neither necessary nor sufficient: Riley et al. 2020, BMJ 368:m441).
+        """
+        training = self.cohort.loc[self.cohort["cohort"] == "train", self.study.endpoint.event]
+        events = int(training.sum())
+        rarer = min(events, len(training) - events) if self.study.endpoint.primary == "label" else events
+        rows = []
+        for signature in self.study.signatures:
+            parameters, words = _candidates(signature, self.study)
+            each = rarer / parameters if parameters else float("nan")
+            remark = NOTHING_FITTED if signature.learner == "published" else _remark(each, parameters, signature)
+            shown = float("nan") if parameters is None else float(parameters)
+            rows.append((signature.name, words, shown, rarer, each, remark))
+        return pd.DataFrame(
+            rows, columns=["signature", "candidates", "parameters", "events", "per_parameter", "remark"]
+        )
+
+
+def reason_lines(reasons: pd.Series) -> str:
+    """Return "reason: n" line by line, the rarest reasons summed up where there are many."""
+    shown = reasons if len(reasons) <= MOST_REASONS else reasons.head(MOST_REASONS - 1)
+    lines = [f"{reason}: {n}" for reason, n in shown.items()]
+    rest = reasons.iloc[len(shown) :]
+    return "\n".join([*lines, f"{len(rest)} other reasons: {int(rest.sum())}"] if len(rest) else lines)
+
+
+def failed_cases(table: pd.DataFrame) -> pd.DataFrame:
+    """Return subject, phase and reason of every row of a feature table that holds no value at all."""
+    empty = table.drop(columns="subject").isna().all(axis=1)
+    phases = sorted({name.split("__")[0] for name in table.columns if name != "subject"})
+    rows = [(subject, phase, NO_FEATURE) for subject in table.loc[empty, "subject"] for phase in phases]
+    return pd.DataFrame(rows, columns=["subject", "phase", "reason"])
+
+
+def _follow_up(known: pd.DataFrame) -> dict[str, float]:
+    try:
+        found = median_follow_up(known["time"], known["event"]) if len(known) else None
+    except NotEstimableError:
+        found = None
+    if found is None:
+        return {}
+    limits = {"median_follow_up_low": found.ci_low, "median_follow_up_high": found.ci_high}
+    return {"median_follow_up": found.median, **limits}
+
+
+def _candidates(signature: Signature, study: Study) -> tuple[int | None, str]:
+    """Return the candidate parameters of a signature and what they are; None where images give them."""
+    sizes = {name: 1 if one.kind == "number" else len(one.levels) - 1 for name, one in study.columns.items()}
+    if signature.combines:
+        words = [f"risks of {len(signature.combines)} signatures"]
+        words += [f"{len(signature.columns)} variables"] if signature.columns else []
+        return len(signature.combines) + sum(sizes[name] for name in signature.columns), ", ".join(words)
+    from_images = sorted(set(signature.sources) - {"clinical", "ct_findings"})
+    names = [name for name, column in study.columns.items() if column.source in signature.sources]
+    names = list(dict.fromkeys([*names, *signature.columns]))
+    if from_images:
+        kinds = ", ".join(from_images).replace("_", " ")
+        return None, f"{kinds} features" + (f", {len(names)} variables" if names else "")
+    return sum(sizes[name] for name in names), f"{len(names)} variables"
+
+
+def _remark(per_parameter: float, parameters: int | None, signature: Signature) -> str:
+    if parameters == 0:
+        return "no candidates in this study's tables"
+    if parameters is None:
+        return "candidates outnumber the events; selection and shrinkage inside the folds decide"
+    words = "fewer than ten" if per_parameter < ENOUGH_EVENTS else "ten or more"
+    return f"{words} in this step; the risks were learnt from the same events" if signature.combines else words

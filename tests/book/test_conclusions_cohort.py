@@ -1,0 +1,94 @@
+"""What chapter 01 says of its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pandas import DataFrame
+
+from radsupport.book.conclusions import cohort as say
+from radsupport.book.table_one import printed_baseline
+from radsupport.settings.columns import Column
+from radsupport.settings.endpoint import Endpoint
+from radsupport.study import load_study
+
+
+@pytest.fixture(scope="module")
+def endpoints(root: Path) -> dict[str, Endpoint]:
+    names = ("sts", "gu2023", "yang2023", "cui2022", "hosny2018", "song2021")
+    return {name: load_study(name, folder=root / "studies").endpoint for name in names}
+
+
+def followed_for(months: list[float], label: list[float], event: list[float]) -> DataFrame:
+    return DataFrame({"time": months, "label": label, "event": event})
+
+
+def test_the_endpoint_names_what_is_predicted_first(endpoints: dict[str, Endpoint]) -> None:
+    assert say.endpoint(endpoints["hosny2018"]).count("(yes: ") == 1
+    assert say.endpoint(endpoints["gu2023"]).startswith("lymph-node metastasis (yes: ")
+    assert say.endpoint(endpoints["gu2023"]).endswith("; also disease-free survival (months)")
+    assert say.endpoint(endpoints["yang2023"]).startswith("overall survival (months)")
+
+
+def test_a_center_is_split_by_a_column_or_by_chance_or_not() -> None:
+    assert "column 'group'" in say.split("group", False, 1)
+    assert "at random (seed 7)" in say.split("", True, 7)
+    assert say.split("", False, 1) == "Each center belongs to one cohort."
+
+
+def test_words_on_follow_up_differ_with_the_endpoint(endpoints: dict[str, Endpoint]) -> None:
+    cohort = followed_for([9.0, 60.0, 30.0], label=[0, 0, 1], event=[0, 1, 0])
+    words = {name: say.follow_up(cohort, found) for name, found in endpoints.items()}
+    assert "1 of 2 patients labelled “no early recurrence”" in words["cui2022"]
+    assert "less than 24 months" in words["cui2022"]
+    meant = "“no lung metastases” also means “not yet”: the 2 patients labelled so were followed for 9 to 60"
+    assert meant in words["sts"]
+    assert "overall survival: the time to death" in words["sts"]
+    assert "known at once" in words["gu2023"]
+    assert "not yet" not in words["gu2023"]
+    label = endpoints["sts"].label.model_copy(update={"known": ""})
+    unsaid = say.follow_up(cohort, endpoints["sts"].model_copy(update={"label": label}))
+    assert "does not say when" in unsaid
+    assert "“no lung metastases” also means “not yet”" in unsaid
+    assert "known at once" in unsaid
+    assert "2 of 3 patients left observation without the event (death): they are censored" in words["yang2023"]
+    assert not any("too early" in text for text in words.values())
+    assert "no follow-up" in words["hosny2018"]
+
+
+def test_patients_whose_follow_up_ends_before_the_horizon_are_counted(endpoints: dict[str, Endpoint]) -> None:
+    cohort = followed_for([59.9] * 4 + [70.0] * 23 + [20.0] * 13, label=[0] * 27 + [1] * 13, event=[0] * 40)
+    assert "4 of 27" in say.follow_up(cohort, endpoints["song2021"])
+
+
+def test_complete_patients_are_counted() -> None:
+    cohort = DataFrame({"age": [1.0, np.nan, 3.0], "sex": ["f", "m", None]})
+    assert say.complete(cohort, ["age", "sex"]) == "1 of 3 patients have a value in each of the 2 variables."
+    assert "no variables" in say.complete(cohort, [])
+
+
+def test_directions_are_those_of_the_statistics_shown() -> None:
+    columns = {
+        "age": Column(source="clinical", kind="number", label="Age"),
+        "size": Column(source="clinical", kind="number", label="Size"),
+        "duct": Column(source="clinical", kind="category", label="Duct", levels=["no", "yes"]),
+    }
+    table = DataFrame({"by": list("aaabbb"), "age": [1.0, 2, 3, 2, 4, 6], "duct": ["no", "no", "yes"] * 2})
+    table["size"] = table["age"]
+    tests = {"age": "student_t", "size": "mann_whitney", "duct": "fisher"}
+    notes = say.directions(printed_baseline(table, "by", columns, {"a": "Hospital I", "b": "Hospital II"}, tests))
+    assert "second level against its first, in “Hospital II” against “Hospital I”" in notes
+    assert "“Hospital I” minus “Hospital II”" in notes
+    assert "the one of “Hospital I” has the larger value" in notes
+    duct = {"duct": columns["duct"]}
+    assert "no direction" in say.directions(
+        printed_baseline(table, "by", duct, {"a": "A", "b": "B"}, {"duct": "chi_square"})
+    )
+    table = table.assign(event=[1, 0, 1, 0, 1, 1], time=[1.0, 2, 3, 4, 5, 6])
+    names = {"0": "alive", "1": "dead"}
+    assert "follow-up counts" in say.directions(
+        printed_baseline(table, "event", duct, names, survival=("time", "event"))
+    )
+    assert say.directions(DataFrame()) == ""
