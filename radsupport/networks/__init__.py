@@ -22,13 +22,6 @@ from radsupport.networks.sources import compute, printed_layers, trainers  # noq
 from radsupport.networks.unet import predict_masks  # noqa: E402
 
 __all__ = [
-    "Given",
-    "attend",
-    "between_phases",
-    "compute",
-    "predict_masks",
-    "printed_layers",
-    "second_reader",
-    "settings_table",
-    "trainers",
-]
+    "Given", "attend", "between_phases", "compute", "predict_masks", "printed_layers", "second_reader",
+    "settings_table", "trainers",
+]  # fmt: skip

@@ -31,7 +31,7 @@ from radsupport.errors import InputError, MaskError
 from radsupport.networks.cnn3d import CNN3D
 from radsupport.networks.result import nothing
 from radsupport.networks.schemes import Scheme
-from radsupport.networks.training import Float32Array, check_subjects, choose_device, predict_batches
+from radsupport.networks.training import Float32Array, check_subjects, choose_device, on_device, predict_batches
 from radsupport.stats.groups import FEWEST, signed_rank
 
 
@@ -42,13 +42,7 @@ def scale_to_maximum(maps: torch.Tensor) -> torch.Tensor:
 
 
 def grad_cam(
-    model: nn.Module,
-    images: NDArray[Any],
-    layer: str,
-    *,
-    class_index: int = 1,
-    batch_size: int = 4,
-    device: str = "auto",
+    model: nn.Module, images: NDArray[Any], layer: str, *, class_index: int = 1, batch_size: int = 4
 ) -> Float32Array:
     """Return the Grad-CAM of a class: the layer's maps weighted by their mean gradient, positive part.
 
@@ -71,7 +65,7 @@ def grad_cam(
     if layer not in names:
         raise InputError(f"The network has no layer '{layer}'. It has {', '.join(names[:40])}.")
     images = _check_inputs(images)
-    place = choose_device(device)
+    place = choose_device()
     cam = GradCAM(copy.deepcopy(model).to(place).eval(), layer, postprocessing=scale_to_maximum)
     maps = []
     for start in range(0, len(images), batch_size):
@@ -89,7 +83,6 @@ def occlusion_sensitivity(
     fill: float | Literal["mean"] = 0.0,
     class_index: int = 1,
     batch_size: int = 16,
-    device: str = "auto",
     progress: bool = False,
 ) -> Float32Array:
     """Return by how much the class's probability falls when a block is covered; below 0 where it rises.
@@ -114,14 +107,13 @@ def occlusion_sensitivity(
     if len(block) != len(spatial) or any(not 1 <= b <= n for b, n in zip(block, spatial, strict=False)):
         raise InputError(f"The block {tuple(block)} does not fit into images of {spatial}.")
     windows = list(_windows(spatial, block, step or [max(1, b // 2) for b in block]))
-    place = choose_device(device)
-    probability = _class_probability(model.to(place).eval(), class_index)
+    probability = _class_probability(on_device(model), class_index)
 
     def falls_of(image: Float32Array) -> Float32Array:
         value = float(image.mean()) if fill == "mean" else float(fill)
         parts = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        covered = [predict_batches(probability, _cover(image, part, value), place) for part in parts]
-        return predict_batches(probability, image[None], place)[0] - np.concatenate(covered)
+        covered = [predict_batches(probability, _cover(image, part, value)) for part in parts]
+        return predict_batches(probability, image[None])[0] - np.concatenate(covered)
 
     bar = tqdm(images, disable=not progress, desc="occlusion")
     return np.stack([_average(spatial, windows, falls_of(image)) for image in bar])
@@ -369,7 +361,7 @@ class Attention:
         lacking = self.shares.loc[self.shares[measure].isna(), "subject"]
         kept = self.shares[~self.shares["subject"].isin(lacking)]
         pairs = kept.rename(columns={"scheme": "group", measure: "value"})[["subject", "group", "value"]]
-        return pairs if len(pairs) else nothing("", pairs.columns)
+        return pairs if len(pairs) else nothing("", list(pairs.columns))
 
 
 def judged_subjects(schemes: Sequence[Scheme]) -> list[str]:
@@ -399,8 +391,8 @@ def attend(schemes: Sequence[Scheme]) -> Attention:
     subjects, maps, shares = judged_subjects(schemes), {}, []
     for scheme in schemes:
         maps[scheme.name] = heat = mean_cam(scheme, subjects, scheme.spec.cam_layer)
-        fine = (on_millimetres(part, scheme.covered_mm) for part in (heat, scheme.masks(subjects)))
-        found = heat_shares(*fine, subjects, neighbour_voxels=scheme.spec.neighbour_mm)
+        fine = [on_millimetres(part, scheme.covered_mm) for part in (heat, scheme.masks(subjects))]
+        found = heat_shares(fine[0], fine[1], subjects, neighbour_voxels=scheme.spec.neighbour_mm)
         shares.append(found.assign(scheme=scheme.name))
     return Attention(subjects, tuple(schemes), maps, pd.concat(shares, ignore_index=True)[list(SHARES)])
 

@@ -26,22 +26,8 @@ from torch.nn import functional
 
 from radsupport.checks import as_binary
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.networks.training import (
-    Float32Array,
-    Schedule,
-    Stopping,
-    channels_last,
-    check_stack,
-    check_subjects,
-    choose_device,
-    content_hash,
-    epochs_of,
-    inner_split,
-    layers_of,
-    predict_batches,
-    reproducible,
-    train,
-)
+from radsupport.networks import training
+from radsupport.networks.training import Float32Array, Schedule, Stopping
 
 Shape3D = tuple[int, int, int]
 
@@ -195,7 +181,7 @@ class CNN3D(nn.Module):
 
 def build_cnn3d(patch: Shape3D = (10, 150, 150), width: float = 1.0, dropout: float = 0.5, seed: int = 0) -> CNN3D:
     """Return the network with seeded weights."""
-    with reproducible(seed):
+    with training.reproducible(seed):
         return CNN3D(patch, width, dropout)
 
 
@@ -208,7 +194,8 @@ def layer_table(patch: Shape3D = (10, 150, 150), width: float = 1.0) -> pd.DataF
         layer, kernel (filters or units; 0 where there is none), kernel_size, strides, output_shape
         (channels last, as printed), parameters.
     """
-    rows = [row for row in layers_of(lambda: CNN3D(patch, width), patch) if not row["layer"].startswith("relu")]
+    passed = training.layers_of(lambda: CNN3D(patch, width), patch)
+    rows = [row for row in passed if not row["layer"].startswith("relu")]
     for row in rows:
         module = row.pop("module")
         weighted = isinstance(module, SameConvolution | nn.Linear)
@@ -273,18 +260,9 @@ def augment(patch: NDArray[Any], operation: Operation, shift: tuple[int, int] = 
 
 def _translate(patch: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
     """Move without wrapping round: what leaves on one side does not come back on the other."""
-    moved = np.zeros_like(patch)
-    (from_rows, to_rows), (from_columns, to_columns) = (
-        _overlap(by, size) for by, size in zip(shift, patch.shape[-2:], strict=True)
-    )
-    moved[..., to_rows, to_columns] = patch[..., from_rows, from_columns]
-    return moved
-
-
-def _overlap(by: int, size: int) -> tuple[slice, slice]:
-    """Return where the kept part of one axis comes from and where it goes."""
-    by = int(np.clip(by, -size, size))
-    return slice(max(0, -by), size - max(0, by)), slice(max(0, by), size - max(0, -by))
+    pads = [(0, 0)] * (patch.ndim - 2) + [(max(by, 0), max(-by, 0)) for by in shift]
+    rows, columns = (slice(max(-by, 0), max(-by, 0) + n) for by, n in zip(shift, patch.shape[-2:], strict=True))
+    return np.pad(patch, pads)[..., rows, columns]
 
 
 @dataclass(frozen=True)
@@ -324,7 +302,7 @@ def class_weights(y: NDArray[Any]) -> Float32Array:
 
 def check_patches(images: NDArray[Any], patch: Shape3D | None = None) -> Float32Array:
     """Return patches as a float32 array of shape (n, 1, slices, rows, columns), or say what is wrong with them."""
-    images = check_stack(images, "Patches", 1, ("slices", "rows", "columns"))
+    images = training.check_stack(images, "Patches", 1, ("slices", "rows", "columns"))
     if patch is not None and images.shape[2:] != patch:
         raise InputError(f"The network was made for patches of {patch}, these are {images.shape[2:]}.")
     return images
@@ -337,7 +315,6 @@ def train_cnn3d(
     watched_y: NDArray[Any],
     settings: CNN3DSettings | None = None,
     *,
-    device: str = "auto",
     checkpoint: Path | None = None,
     description: str = "3-D CNN",
 ) -> tuple[CNN3D, pd.DataFrame]:
@@ -362,16 +339,16 @@ def train_cnn3d(
     watched_images = check_patches(watched_images, patch)
     labels = as_binary(y, "y", len(images))
     watched = as_binary(watched_y, "watched_y", len(watched_images), both_classes=False)
-    place = choose_device(device)
-    with reproducible(settings.seed, settings.deterministic):
+    place = training.choose_device()
+    with training.reproducible(settings.seed, settings.deterministic):
         model = build_cnn3d(patch, settings.width, settings.dropout, settings.seed)
         if settings.standardise:
             model.standardise_by(images)
-        model = channels_last(model.to(place), dimensions=3)
+        model = training.channels_last(model.to(place), dimensions=3)
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-        run_epoch = _epochs(model, optimizer, (images, labels), (watched_images, watched), settings, place)
+        run_epoch = _epochs(model, optimizer, (images, labels), (watched_images, watched), settings)
         stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
-        history = train(
+        history = training.train(
             model, optimizer, run_epoch, stopping,
             seed=settings.seed, checkpoint=checkpoint, description=description,
         )  # fmt: skip
@@ -383,15 +360,10 @@ Pair = tuple[Float32Array, IntArray]
 
 
 def _epochs(
-    model: CNN3D,
-    optimizer: torch.optim.Optimizer,
-    training: Pair,
-    watched: Pair,
-    settings: CNN3DSettings,
-    place: torch.device,
+    model: CNN3D, optimizer: torch.optim.Optimizer, learnt: Pair, watched: Pair, settings: CNN3DSettings
 ) -> Callable[[int], dict[str, float]]:
     """Return the function that trains one epoch, over all copies of all patients, and watches the others."""
-    images, labels = training
+    (images, labels), place = learnt, training.choose_device()
     weights = torch.as_tensor(class_weights(labels), device=place)
     shifts = [draw_shift(settings.seed, case, settings.max_shift) for case in range(len(images))]
     copies = len(OPERATIONS) if settings.augment else 1
@@ -405,13 +377,13 @@ def _epochs(
 
     def watch() -> dict[str, float]:
         others, truth = watched
-        logits = torch.as_tensor(predict_batches(model, others, place, batch_size=8), device=place)
+        logits = torch.as_tensor(training.predict_batches(model, others, batch_size=8), device=place)
         correct = logits.argmax(dim=1).cpu().numpy() == truth
         loss = _weighted_loss(logits, truth, weights).item()
         return {"validation_loss": loss, "validation_accuracy": float(correct.mean())}
 
     n = len(images) * copies
-    return epochs_of(model, optimizer, n, batch_of, loss_of, watch, settings, place)
+    return training.epochs_of(model, optimizer, n, batch_of, loss_of, watch, settings)
 
 
 def _weighted_loss(logits: torch.Tensor, labels: NDArray[np.int64], weights: torch.Tensor) -> torch.Tensor:
@@ -432,9 +404,9 @@ class CrossValidated:
     models : tuple of CNN3D
         One per fold.
     predictions : DataFrame
-        Two rows per subject: subject, kind ("out_of_fold": by the network that never saw the
-        subject; "apparent": mean of those that used it to learn or to stop), fold (in which it was
-        held out), label, risk.
+        One row per subject (index): fold (in which it was held out), label, out_of_fold (risk by the
+        network that never saw the subject), apparent (mean risk by those that used it to learn or to
+        stop).
     history : DataFrame
         One row per fold and epoch: fold, epoch, learning_rate, train_loss, validation_loss,
         validation_accuracy, best.
@@ -451,7 +423,6 @@ def cross_validate(
     subjects: Sequence[str],
     settings: CNN3DSettings | None = None,
     *,
-    device: str = "auto",
     checkpoints: Path | None = None,
 ) -> CrossValidated:
     """Train one network per stratified fold of patients; augmented copies stay on their patient's side.
@@ -466,40 +437,40 @@ def cross_validate(
         fold and epoch, a finished one is read back.
     """
     settings = settings or CNN3DSettings()
-    images, names = check_patches(images), check_subjects(subjects, len(images))
+    images, names = check_patches(images), training.check_subjects(subjects, len(images))
     labels = as_binary(y, "y", len(images))
     # two choices that are no longer offered stay in the key, so that earlier checkpoints are found
     known = asdict(settings) | {"stop_on": "inner"}
-    key = content_hash("cnn3d", known, images, labels, None)[:16] if checkpoints else ""
-    models, histories, rows = [], [], []
+    key = training.content_hash("cnn3d", known, images, labels, None)[:16] if checkpoints else ""
+    models, histories, fold_of = [], [], np.empty(len(labels), int)
+    risks = np.empty((settings.folds, len(labels)))
     for fold, (learn, watch, held) in enumerate(_folds(labels, settings)):
         model, history = train_cnn3d(
-            images[learn], labels[learn], images[watch], labels[watch], settings, device=device,
+            images[learn], labels[learn], images[watch], labels[watch], settings,
             checkpoint=checkpoints / f"cnn3d_{key}_fold{fold}.pt" if checkpoints else None,
             description=f"3-D CNN, fold {fold + 1} of {settings.folds}",
         )  # fmt: skip
         models.append(model)
         histories.append(history.assign(fold=fold))
-        used = np.union1d(learn, watch)
-        rows.append(_scored(model, images, used, held, device).assign(fold=fold))
-    table = _prediction_table(names, labels, pd.concat(rows))
+        for cases in (np.union1d(learn, watch), held):
+            risks[fold, cases] = predict_risk(model, images[cases])
+        fold_of[held] = fold
+    table = pd.DataFrame({"fold": fold_of, "label": labels}, index=pd.Index(names, name="subject"))
+    own = np.arange(settings.folds)[:, None] == fold_of
+    apparent = pd.DataFrame(np.where(own, np.nan, risks)).melt(ignore_index=False)
+    table["out_of_fold"] = risks[fold_of, np.arange(len(labels))]
+    table["apparent"] = apparent.groupby("variable")["value"].mean().to_numpy()
     return CrossValidated(tuple(models), table, pd.concat(histories, ignore_index=True))
 
 
-def predict_risk(
-    model: CNN3D, images: NDArray[Any], *, batch_size: int = 8, device: str = "auto"
-) -> NDArray[np.float64]:
+def predict_risk(model: CNN3D, images: NDArray[Any]) -> NDArray[np.float64]:
     """Return the probability of the event (class 1) of each patch, shape (n,)."""
-    images = check_patches(images, model.patch)
-    place = choose_device(device)
-    model = model.to(place).eval()
-    risk = predict_batches(lambda batch: model(batch).softmax(dim=1)[:, 1], images, place, batch_size=batch_size)
+    images, model = check_patches(images, model.patch), training.on_device(model)
+    risk = training.predict_batches(lambda batch: model(batch).softmax(dim=1)[:, 1], images, batch_size=8)
     return risk.astype(np.float64)
 
 
-def fold_risks(
-    models: Sequence[CNN3D], images: NDArray[Any], subjects: Sequence[str], *, device: str = "auto"
-) -> pd.DataFrame:
+def fold_risks(models: Sequence[CNN3D], images: NDArray[Any], subjects: Sequence[str]) -> pd.DataFrame:
     """Score patients by every fold's network; the mean of a row is the ensemble's risk.
 
     Returns
@@ -509,30 +480,8 @@ def fold_risks(
     """
     if not models:
         raise InputError("An ensemble needs at least one network.")
-    index = pd.Index(check_subjects(subjects, len(images)), name="subject")
-    return pd.DataFrame({f"fold{i}": predict_risk(m, images, device=device) for i, m in enumerate(models)}, index=index)
-
-
-def _scored(model: CNN3D, images: NDArray[Any], used: IntArray, held: IntArray, device: str) -> pd.DataFrame:
-    """Score the patients whose labels a network used and those held out: case, kind, risk."""
-    parts = {"apparent": used, "out_of_fold": held}
-    return pd.concat(
-        pd.DataFrame({"case": cases, "kind": kind, "risk": predict_risk(model, images[cases], device=device)})
-        for kind, cases in parts.items()
-    )
-
-
-def _prediction_table(names: list[str], labels: IntArray, scored: pd.DataFrame) -> pd.DataFrame:
-    """Return both kinds of risk of every subject; missing where no fold used the subject."""
-    fold = scored[scored["kind"] == "out_of_fold"].set_index("case")["fold"]
-    mean = scored.groupby(["kind", "case"])["risk"].mean()
-    tables = []
-    for kind in ("out_of_fold", "apparent"):
-        table = pd.DataFrame({"subject": names, "kind": kind})
-        cases = table.index
-        table = table.assign(fold=fold.reindex(cases), label=labels, risk=mean[kind].reindex(cases))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    index = pd.Index(training.check_subjects(subjects, len(images)), name="subject")
+    return pd.DataFrame({f"fold{i}": predict_risk(m, images) for i, m in enumerate(models)}, index=index)
 
 
 def _folds(labels: IntArray, settings: CNN3DSettings) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
@@ -545,5 +494,5 @@ def _folds(labels: IntArray, settings: CNN3DSettings) -> Iterator[tuple[IntArray
         )
     splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
     for rest, held in splitter.split(np.zeros(len(labels)), labels):
-        learn, watch = inner_split(labels[rest], settings.inner_share, settings.seed)
+        learn, watch = training.inner_split(labels[rest], settings.inner_share, settings.seed)
         yield rest[learn], rest[watch], held

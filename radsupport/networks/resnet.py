@@ -25,24 +25,8 @@ from torch import nn
 from torch.nn import functional
 
 from radsupport.errors import FetchError, InputError, Problem
-from radsupport.networks.training import (
-    Float32Array,
-    Schedule,
-    Stopping,
-    cached_rows,
-    channels_last,
-    check_stack,
-    check_subjects,
-    choose_device,
-    content_hash,
-    epochs_of,
-    feature_table,
-    inner_split,
-    predict_batches,
-    read_torch_file,
-    reproducible,
-    train,
-)
+from radsupport.networks import training
+from radsupport.networks.training import Float32Array, Schedule, Stopping
 
 Pooling = Literal["max", "average"]
 Normalisation = Literal["imagenet", "image", "none"]
@@ -130,7 +114,7 @@ def build_resnet(
     ------
     InputError, FetchError
     """
-    with reproducible(seed):
+    with training.reproducible(seed):
         net = ResNetFeatures(depth)
     if weights == "random":
         net.weights_description = f"ResNet-{depth} with random weights (seed {seed}), not trained on any image"
@@ -184,7 +168,7 @@ def load_torchvision_weights(net: ResNetFeatures, path: Path) -> None:
     """
     if not path.is_file():
         raise InputError(f"There is no file of weights at `{path}`. Use a path, 'imagenet' or 'random'.")
-    stored = read_torch_file(path, "file of torch weights")
+    stored = training.read_torch_file(path, "file of torch weights")
     if not isinstance(stored, Mapping):
         raise InputError(f"`{path}` holds a {type(stored).__name__}, not a state dictionary.")
     stored = stored.get("state_dict", stored)
@@ -217,7 +201,7 @@ def normalise_images(images: NDArray[Any], how: Normalisation = "imagenet") -> F
         "imagenet": subtract ImageNet's channel means and divide by its SDs, as torchvision's weights
         were trained. "image": mean 0 and SD 1 of each image (Gu 2023). "none": as it is.
     """
-    images = check_stack(images, "Images", 3, ("rows", "columns"))
+    images = training.check_stack(images, "Images", 3, ("rows", "columns"))
     if how == "none":
         return images
     if how == "image":
@@ -239,7 +223,6 @@ def resnet_features(
     pooling: Pooling = "max",
     normalisation: Normalisation = "imagenet",
     batch_size: int = 16,
-    device: str = "auto",
     cache: Path | None = None,
 ) -> pd.DataFrame:
     """Return the pooled features of one image per subject.
@@ -261,17 +244,18 @@ def resnet_features(
     if pooling not in ("max", "average"):
         raise InputError(f"Unknown pooling '{pooling}'. Use 'max' or 'average'.")
     inputs = normalise_images(images, normalisation)
-    subjects = check_subjects(subjects, len(inputs))
-    place = choose_device(device)
-    net = channels_last(net.to(place).eval())
-    weights = content_hash(net.state_dict()) if cache else ""
-    keys = [content_hash("resnet", pooling, weights, image) if cache else str(i) for i, image in enumerate(inputs)]
+    subjects = training.check_subjects(subjects, len(inputs))
+    net = training.channels_last(training.on_device(net))
+    weights = training.content_hash(net.state_dict()) if cache else ""
+    keys = [
+        training.content_hash("resnet", pooling, weights, image) if cache else str(i) for i, image in enumerate(inputs)
+    ]
 
     def compute(positions: list[int]) -> Float32Array:
-        return predict_batches(lambda batch: net(batch, pooling), inputs[positions], place, batch_size=batch_size)
+        return training.predict_batches(lambda batch: net(batch, pooling), inputs[positions], batch_size=batch_size)
 
-    rows = cached_rows(keys, compute, cache, chunk=batch_size)
-    return feature_table(subjects, rows)
+    rows = training.cached_rows(keys, compute, cache, chunk=batch_size)
+    return training.feature_table(subjects, rows)
 
 
 @dataclass(frozen=True)
@@ -316,7 +300,6 @@ def fine_tune(
     labels: NDArray[Any],
     settings: FineTuneSettings | None = None,
     *,
-    device: str = "auto",
     checkpoints: Path | None = None,
     description: str = "fine-tuning",
 ) -> FineTuned:
@@ -336,32 +319,31 @@ def fine_tune(
     labels = np.asarray(labels, dtype=np.int64)
     if labels.shape != (len(inputs),) or labels.min() < 0:
         raise InputError(f"`labels` must give a class 0, 1, ... to each of the {len(inputs)} images.")
-    inner, watched = inner_split(labels, settings.validation_share, settings.seed)
+    inner, watched = training.inner_split(labels, settings.validation_share, settings.seed)
     truth = torch.as_tensor(labels[watched])
-    place = choose_device(device)
-    with reproducible(settings.seed, settings.deterministic):
+    place = training.choose_device()
+    with training.reproducible(settings.seed, settings.deterministic):
         tuned, head = copy.deepcopy(net), nn.Linear(net.n_features, int(labels.max()) + 1)
-        model = channels_last(nn.Sequential(tuned, head).to(place))
+        model = training.channels_last(nn.Sequential(tuned, head).to(place))
         optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
-        key = content_hash("resnet", asdict(settings), net.state_dict(), inputs, labels) if checkpoints else ""
-        path = checkpoints / f"resnet_{key[:16]}.pt" if checkpoints else None
+        path = training.checkpoint_file(checkpoints, "resnet", asdict(settings), net.state_dict(), inputs, labels)
         annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
 
         def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
             return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=place))
 
         def watch() -> dict[str, float]:
-            logits = torch.as_tensor(predict_batches(model, inputs[watched], place))
+            logits = torch.as_tensor(training.predict_batches(model, inputs[watched]))
             accuracy = float((logits.argmax(dim=1) == truth).float().mean())
             loss = functional.cross_entropy(logits, truth).item()
             return {"validation_loss": loss, "validation_accuracy": accuracy}
 
-        run_epoch = epochs_of(
-            model, optimizer, len(inner), lambda b: inputs[inner[b]], loss_of, watch, settings, place,
+        run_epoch = training.epochs_of(
+            model, optimizer, len(inner), lambda b: inputs[inner[b]], loss_of, watch, settings,
             fewest=2,  # batch normalisation can not measure the spread of one image
         )  # fmt: skip
         stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
-        history = train(
+        history = training.train(
             model, optimizer, run_epoch, stopping,
             seed=settings.seed, scheduler=annealing, checkpoint=path, description=description,
         )  # fmt: skip

@@ -264,8 +264,12 @@ def _window(window: Any) -> str:
     return f"level {window.level:g} HU, width {window.width:g} HU" if window else "that of the phase"
 
 
+def _turned(spec: Any) -> bool:
+    return bool(spec.weights == "rotation")
+
+
 def _learns(spec: Any) -> bool:
-    return bool(spec.fine_tune != "no" or spec.weights == "rotation")
+    return spec.fine_tune != "no" or _turned(spec)
 
 
 _STOPPING = "Epochs without improvement after which training stops"
@@ -302,12 +306,7 @@ _RESNET = (
     Row("normalisation", "Normalisation of the input", lambda s: _NORMALISATION[s.normalisation]),
     Row("pooling", "Pooling of the last maps", lambda s: _POOLING[s.pooling]),
     Row("weights", "Weights at the start", lambda s: _WEIGHTS.get(s.weights, f"file {Path(s.weights).name}")),
-    Row(
-        "rotation_epochs",
-        "Epochs on quarter turns",
-        lambda s: str(s.rotation_epochs),
-        lambda s: s.weights == "rotation",
-    ),
+    Row("rotation_epochs", "Epochs on quarter turns", lambda s: str(s.rotation_epochs), _turned),
     Row("fine_tune", "Fine-tuning", lambda s: _FINE_TUNING[s.fine_tune]),
     Row("epochs", "Most epochs of fine-tuning", lambda s: str(s.epochs), lambda s: s.fine_tune != "no"),
     Row("patience", _STOPPING, lambda s: str(s.patience), _learns),

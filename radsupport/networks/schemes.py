@@ -101,7 +101,7 @@ def learn_cnn3d(spec: Cnn3d, given: Given) -> DeepResult:
         weights="random weights (initialisation of Glorot and Bengio), trained on the labels of this study alone",
         history=pd.concat(curves, ignore_index=True), layers=layers,
         inputs=sheet((f"{name}, {s.name}", patch.image[middle], patch.mask[middle]) for name, s, patch in shown),
-        trainers={"train": max(s.trained.predictions["subject"].nunique() for s in schemes)},
+        trainers={"train": max(len(s.trained.predictions) for s in schemes)},
         how=", each on all folds but the one it predicts; a part of these patients is the validation part",
         folds=shared_folds(schemes, list(given.labels().index)), schemes=tuple(schemes), ranges=risk_ranges(schemes),
     )  # fmt: skip
@@ -143,9 +143,8 @@ def scheme_risks(scheme: Scheme) -> pd.DataFrame:
     """
     subjects = list(scheme.patches)
     table = cnn3d.fold_risks(scheme.trained.models, scheme.images(subjects), subjects)
-    given = scheme.trained.predictions
-    apparent = given[given["kind"] == "apparent"].set_index("subject")["risk"]
-    return table.assign(everybody=apparent.reindex(table.index).fillna(table.mean(axis=1)))
+    apparent = scheme.trained.predictions["apparent"].reindex(table.index)
+    return table.assign(everybody=apparent.fillna(table.mean(axis=1)))
 
 
 def shared_folds(schemes: Sequence[Scheme], subjects: Sequence[str]) -> pd.Series:
@@ -156,7 +155,7 @@ def shared_folds(schemes: Sequence[Scheme], subjects: Sequence[str]) -> pd.Serie
     InputError
         The schemes lost different patients, so that their folds differ.
     """
-    given = [s.trained.predictions.drop_duplicates("subject").set_index("subject")["fold"] for s in schemes]
+    given = [s.trained.predictions["fold"] for s in schemes]
     if any(not fold.equals(given[0]) for fold in given[1:]):
         raise InputError(
             "The sampling schemes can not use the same patients, so that their folds differ. Exclude in chapter 02 the "
@@ -190,8 +189,7 @@ def risk_ranges(schemes: Sequence[Scheme]) -> pd.DataFrame:
     """Return the least and the largest out-of-fold risk: scheme, lowest, highest."""
     rows = []
     for scheme in schemes:
-        given = scheme.trained.predictions
-        risk = given.loc[given["kind"] == "out_of_fold", "risk"]
+        risk = scheme.trained.predictions["out_of_fold"]
         rows.append({"scheme": scheme.name, "lowest": float(risk.min()), "highest": float(risk.max())})
     return pd.DataFrame(rows, columns=["scheme", "lowest", "highest"])
 
@@ -295,9 +293,8 @@ def differences(scores: pd.DataFrame, agreement: pd.DataFrame) -> pd.DataFrame:
     """
     if agreement.empty:
         return nothing("")
-    limits = agreement[["scheme", "n", "bias"]].assign(
-        limits=list(zip(agreement["limit_low"], agreement["limit_high"], strict=True))
-    )
+    limits = agreement[["scheme", "n", "bias"]].copy()
+    limits["limits"] = agreement[["limit_low", "limit_high"]].apply(tuple, axis=1)
     first, second = (scores[reader] for reader in READERS)
     points = pd.DataFrame({"scheme": scores["scheme"], "mean": (first + second) / 2, "difference": first - second})
     return points.merge(limits, on="scheme")

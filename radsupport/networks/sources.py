@@ -81,8 +81,9 @@ def printed_layers(spec: Unet | Resnet | Cnn3d) -> pd.DataFrame:
     The 3-D CNN takes patches of 10 x 150 x 150 and has all filters; the U-Net takes 256 x 256 pixels and has 64
     channels in its first level. A ResNet has none.
     """
-    tables = {"unet": unet.layer_table, "cnn3d": cnn3d.layer_table}
-    return tables[spec.network]() if spec.network in tables else nothing("", ["parameters"])
+    if isinstance(spec, Unet):
+        return unet.layer_table()
+    return cnn3d.layer_table() if isinstance(spec, Cnn3d) else nothing("", ["parameters"])
 
 
 # U-Net
@@ -248,7 +249,8 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     }
     seen = {subject for found in images.values() for subject in found.reader1}
     who = seen & set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])
-    weights, how, folds, kept_in = start.weights_description, ", without their outcome", None, cache
+    weights, how, folds = start.weights_description, ", without their outcome", None
+    kept_in: Path | None = cache
     if spec.fine_tune == "no":
         facts |= {"epoch kept": int(history["kept"].iloc[0])} if len(history) else {}
     else:

@@ -34,14 +34,17 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the torch device called `name`; "auto" is the first CUDA device where there is one, else the CPU.
+def choose_device() -> torch.device:
+    """Return the device of all networks: that of the environment variable ``RADSUPPORT_DEVICE`` ("cpu", "cuda:1" ...).
+
+    By default, and for "auto", it is the first CUDA device where there is one, else the CPU.
 
     Raises
     ------
     InputError
         A name torch does not know, or CUDA asked for where there is none.
     """
+    name = os.environ.get("RADSUPPORT_DEVICE", "auto")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -90,6 +93,11 @@ def reproducible(seed: int, deterministic: bool = True) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(before)
             torch.backends.cudnn.benchmark = benchmark
+
+
+def checkpoint_file(folder: Path | None, name: str, *parts: Any) -> Path | None:
+    """Return the file of a training that follows from these parts, or None without a folder."""
+    return folder / f"{name}_{content_hash(name, *parts)[:16]}.pt" if folder else None
 
 
 def content_hash(*parts: Any) -> str:
@@ -167,19 +175,20 @@ def shuffled_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDA
 
 
 def predict_batches(
-    function: Callable[[torch.Tensor], torch.Tensor],
-    inputs: NDArray[Any],
-    device: torch.device,
-    *,
-    batch_size: int = 16,
+    function: Callable[[torch.Tensor], torch.Tensor], inputs: NDArray[Any], *, batch_size: int = 16
 ) -> Float32Array:
-    """Apply `function` to float32 batches of `inputs` on `device`, without gradients; return one array."""
-    outputs = []
+    """Apply `function` to float32 batches of `inputs` on the device, without gradients; return one array."""
+    outputs, device = [], choose_device()
     with torch.inference_mode():
         for start in range(0, len(inputs), batch_size):
             batch = torch.as_tensor(inputs[start : start + batch_size], dtype=torch.float32, device=device)
             outputs.append(function(batch).float().cpu().numpy())
     return np.concatenate(outputs)
+
+
+def on_device(model: Model) -> Model:
+    """Return the network where it computes, ready to predict."""
+    return model.to(choose_device()).eval()
 
 
 def layers_of(build: Callable[[], nn.Module], size: Sequence[int]) -> list[dict[str, Any]]:
@@ -345,7 +354,6 @@ def epochs_of(
     loss: Callable[[torch.Tensor, NDArray[np.int64]], torch.Tensor],
     watch: Callable[[], dict[str, float]],
     settings: Schedule,
-    device: torch.device,
     *,
     fewest: int = 1,
 ) -> Callable[[int], dict[str, float]]:
@@ -367,7 +375,7 @@ def epochs_of(
 
     def run(epoch: int) -> dict[str, float]:
         model.train()
-        total, seen = 0.0, 0
+        total, seen, device = 0.0, 0, choose_device()
         for batch in shuffled_batches(n, settings.batch_size, settings.seed, epoch):
             if len(batch) < fewest:
                 continue
@@ -420,7 +428,12 @@ def train(
             if stopping.best_epoch(history) == epoch:
                 best_weights = _copy(model)
             if checkpoint:
-                _store(checkpoint, model, optimizer, scheduler, history, best_weights, stopping.is_over(history))
+                state = {"history": history, "best": best_weights, "finished": stopping.is_over(history)}
+                if not state["finished"]:  # a finished training needs no optimiser any more: a third of the size
+                    parts = {"optimizer": optimizer, "scheduler": scheduler}
+                    state |= {name: part and part.state_dict() for name, part in parts.items()}
+                    state["model"] = _copy(model)
+                save_checkpoint(checkpoint, state)
             bar.update()
             bar.set_postfix({stopping.monitor: f"{history[-1][stopping.monitor]:.3f}"})
     model.load_state_dict(best_weights)
@@ -445,19 +458,3 @@ def _begin(
         if scheduler is not None:
             scheduler.load_state_dict(stored["scheduler"])
     return stored["history"], stored["best"]
-
-
-def _store(
-    path: Path,
-    model: nn.Module,
-    optimizer: Any,
-    scheduler: Any,
-    history: list[dict[str, float]],
-    best: dict[str, torch.Tensor],
-    finished: bool,
-) -> None:
-    state: dict[str, Any] = {"history": history, "best": best, "finished": finished}
-    if not finished:  # a finished training needs no optimiser any more: a third of the size
-        state |= {"model": _copy(model), "optimizer": optimizer.state_dict()}
-        state["scheduler"] = None if scheduler is None else scheduler.state_dict()
-    save_checkpoint(path, state)

@@ -25,21 +25,8 @@ from torch import nn
 from torch.nn import functional
 
 from radsupport.errors import InputError
-from radsupport.networks.training import (
-    Float32Array,
-    Schedule,
-    Stopping,
-    channels_last,
-    check_stack,
-    choose_device,
-    content_hash,
-    epochs_of,
-    feature_table,
-    layers_of,
-    predict_batches,
-    reproducible,
-    train,
-)
+from radsupport.networks import training
+from radsupport.networks.training import Float32Array, Schedule, Stopping
 
 Aggregation = Literal["kmeans_largest", "mean", "max", "median", "largest_slice"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
@@ -92,7 +79,7 @@ def build_unet(base_channels: int = 64, seed: int = 0) -> UNet2D:
     """
     if base_channels < 1:
         raise InputError(f"`base_channels` must be at least 1, it is {base_channels}.")
-    with reproducible(seed):
+    with training.reproducible(seed):
         model = UNet2D(base_channels)
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -110,7 +97,7 @@ def layer_table(base_channels: int = 64, size: int = 256) -> pd.DataFrame:
     DataFrame
         layer, made_of, output_shape (rows, columns, channels), parameters.
     """
-    rows = layers_of(lambda: UNet2D(base_channels), (size, size))
+    rows = training.layers_of(lambda: UNet2D(base_channels), (size, size))
     return pd.DataFrame(
         [
             dict(zip(("layer", "made_of"), LEVELS[row["layer"]], strict=True))
@@ -123,15 +110,13 @@ def layer_table(base_channels: int = 64, size: int = 256) -> pd.DataFrame:
 
 def check_planes(images: NDArray[Any]) -> Float32Array:
     """Return slices as a float32 array of shape (n, 1, rows, columns), or say what is wrong with them."""
-    images = check_stack(images, "Slices", 1, ("rows", "columns"))
+    images = training.check_stack(images, "Slices", 1, ("rows", "columns"))
     if any(side % 16 for side in images.shape[2:]):
         raise InputError(f"Rows and columns must be multiples of 16 (four poolings), they are {images.shape[2:]}.")
     return images
 
 
-def bottleneck_features(
-    model: UNet2D, images: NDArray[Any], *, batch_size: int = 16, device: str = "auto"
-) -> Float32Array:
+def bottleneck_features(model: UNet2D, images: NDArray[Any]) -> Float32Array:
     """Return the global average of each bottleneck channel for each slice (Song 2021, Supplementary Methods 2).
 
     Parameters
@@ -143,11 +128,8 @@ def bottleneck_features(
     -------
     float32 array, shape (n, 16 base_channels)
     """
-    place = choose_device(device)
-    model = model.to(place).eval()
-    return predict_batches(
-        lambda batch: model.bottleneck(batch).mean(dim=(2, 3)), check_planes(images), place, batch_size=batch_size
-    )
+    model = training.on_device(model)
+    return training.predict_batches(lambda batch: model.bottleneck(batch).mean(dim=(2, 3)), check_planes(images))
 
 
 def aggregate_slices(
@@ -180,7 +162,7 @@ def aggregate_slices(
         heads.append({"subject": subject, "n_slices": len(positions), "n_kept": kept[1]})
         rows.append(kept[0])
     heading = pd.DataFrame(heads)
-    return heading.merge(feature_table(heading["subject"].tolist(), np.array(rows)), on="subject")
+    return heading.merge(training.feature_table(heading["subject"].tolist(), np.array(rows)), on="subject")
 
 
 Reducer = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], int]]
@@ -273,13 +255,9 @@ def dice_per_slice(predicted: NDArray[Any], true: NDArray[Any]) -> NDArray[np.fl
     return np.where(total == 0, 1.0, 2 * both / np.maximum(total, 1))
 
 
-def predict_masks(
-    model: UNet2D, images: NDArray[Any], *, batch_size: int = 16, device: str = "auto"
-) -> NDArray[np.bool_]:
+def predict_masks(model: UNet2D, images: NDArray[Any]) -> NDArray[np.bool_]:
     """Segment slices (n, 1, rows, columns); True where the tumour's probability is above one half."""
-    place = choose_device(device)
-    model = model.to(place).eval()
-    logits = predict_batches(model, check_planes(images), place, batch_size=batch_size)
+    logits = training.predict_batches(training.on_device(model), check_planes(images))
     return logits[:, 1] > logits[:, 0]
 
 
@@ -290,7 +268,6 @@ def train_unet(
     validation_masks: NDArray[Any],
     settings: UNetSettings | None = None,
     *,
-    device: str = "auto",
     checkpoints: Path | None = None,
 ) -> TrainedUNet:
     """Train with Adam and cross-entropy, and keep the epoch of the highest validation Dice.
@@ -308,22 +285,18 @@ def train_unet(
     settings = settings or UNetSettings()
     images, masks = _pair(images, masks, "training")
     validation = _pair(validation_images, validation_masks, "validation")
-    place = choose_device(device)
-    model = channels_last(build_unet(settings.base_channels, settings.seed).to(place))
+    model = training.channels_last(build_unet(settings.base_channels, settings.seed).to(training.choose_device()))
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-
-    run_epoch = epochs_of(
+    run_epoch = training.epochs_of(
         model, optimizer, len(images), lambda b: images[b], lambda logits, b: _cross_entropy(logits, masks[b]),
-        lambda: _validate(model, *validation, place), settings, place,
+        lambda: _validate(model, *validation), settings,
     )  # fmt: skip
-    key = content_hash("unet", asdict(settings), images, masks, *validation) if checkpoints else ""
-    path = checkpoints / f"unet_{key[:16]}.pt" if checkpoints else None
+    path = training.checkpoint_file(checkpoints, "unet", asdict(settings), images, masks, *validation)
     stopping = Stopping(settings.max_epochs, "validation_dsc", "highest", settings.patience)
-    with reproducible(settings.seed, settings.deterministic):
-        history = train(
-            model, optimizer, run_epoch, stopping,
-            seed=settings.seed, checkpoint=path, description="U-Net",
-        )  # fmt: skip
+    with training.reproducible(settings.seed, settings.deterministic):
+        history = training.train(
+            model, optimizer, run_epoch, stopping, seed=settings.seed, checkpoint=path, description="U-Net"
+        )
     return TrainedUNet(model.eval(), history)
 
 
@@ -345,8 +318,8 @@ def _cross_entropy(logits: torch.Tensor, masks: NDArray[Any]) -> torch.Tensor:
     return functional.cross_entropy(pixels, torch.as_tensor(masks, device=logits.device).long().reshape(-1))
 
 
-def _validate(model: UNet2D, images: NDArray[Any], masks: NDArray[Any], device: torch.device) -> dict[str, float]:
-    logits = predict_batches(model, images, device)
+def _validate(model: UNet2D, images: NDArray[Any], masks: NDArray[Any]) -> dict[str, float]:
+    logits = training.predict_batches(model, images)
     loss = _cross_entropy(torch.as_tensor(logits), masks)
     dice = dice_per_slice(logits[:, 1] > logits[:, 0], masks)
     return {"validation_loss": loss.item(), "validation_dsc": float(dice.mean())}

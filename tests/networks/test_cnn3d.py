@@ -187,7 +187,7 @@ def test_inputs_are_standardised_by_the_training_patches_only() -> None:
     assert model.spread.item() == pytest.approx(images[:8].std(), rel=1e-5)
     seen: list[torch.Tensor] = []
     model.convolution1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    predict_risk(model, images[:8], device="cpu")
+    predict_risk(model, images[:8])
     assert seen[0].mean().item() == pytest.approx(0, abs=1e-5)
     assert seen[0].std(correction=0).item() == pytest.approx(1, rel=1e-4)
     plain, _ = train_cnn3d(images[:8], y[:8], watched, y[8:], dataclasses.replace(one_epoch, standardise=False))
@@ -198,8 +198,7 @@ def test_finds_a_planted_difference_out_of_fold() -> None:
     images, y = patches(40)
     subjects = [f"S{i:02d}" for i in range(40)]
     done = cross_validate(images, y, subjects, dataclasses.replace(QUICK, width=0.2, max_epochs=8, patience=8))
-    wide = done.predictions.pivot_table(index="subject", columns="kind", values="risk")
-    assert roc_auc_score(y, wide.loc[subjects, "out_of_fold"]) > 0.9
+    assert roc_auc_score(y, done.predictions.loc[subjects, "out_of_fold"]) > 0.9
     test_images, test_y = patches(20, seed=7)
     table = fold_risks(done.models, test_images, [f"T{i}" for i in range(20)])
     assert table.columns.tolist() == ["fold0", "fold1"]
@@ -214,16 +213,15 @@ def test_each_kind_of_prediction_comes_from_the_right_networks() -> None:
     settings = dataclasses.replace(QUICK, max_epochs=1, folds=4, augment=False)
     done = cross_validate(images, y, range(16), settings)  # type: ignore[arg-type]
     risks = np.array([predict_risk(model, images) for model in done.models])
-    out = done.predictions.query("kind == 'out_of_fold'").reset_index(drop=True)
+    out = done.predictions.reset_index()
     assert out["subject"].tolist() == [str(i) for i in range(16)]
-    np.testing.assert_allclose(out["risk"], risks[out["fold"], np.arange(16)])
+    np.testing.assert_allclose(out["out_of_fold"], risks[out["fold"], np.arange(16)])
     assert out["label"].tolist() == y.tolist()
-    apparent = done.predictions.query("kind == 'apparent'").reset_index(drop=True)
     splits = list(cnn3d._folds(y, settings))
     for case in range(16):
         others = [fold for fold in range(4) if case not in splits[fold][2]]
         assert sorted([*others, out.loc[case, "fold"]]) == [0, 1, 2, 3]
-        assert apparent.loc[case, "risk"] == pytest.approx(risks[others, case].mean())
+        assert out.loc[case, "apparent"] == pytest.approx(risks[others, case].mean())
     for learn, watch, held in splits:
         assert not set(learn) & (set(watch) | set(held))
         assert not set(watch) & set(held)
@@ -237,7 +235,7 @@ def test_held_out_labels_do_not_reach_their_own_predictions() -> None:
     data = (images[learn], y[learn], images[watch], y[watch])
     model, _ = train_cnn3d(*data, settings)
     done = cross_validate(images, y, range(16), settings)  # type: ignore[arg-type]
-    own = done.predictions.query("kind == 'out_of_fold' and fold == 0")["risk"].to_numpy()
+    own = done.predictions.query("fold == 0")["out_of_fold"].to_numpy()
     np.testing.assert_array_equal(own, predict_risk(model, images[held]))
 
 

@@ -156,17 +156,17 @@ def test_random_weights_are_seeded_and_named(net: ResNetFeatures) -> None:
 def test_features_are_pooled_maps_one_row_per_subject(net: ResNetFeatures, tmp_path: Path) -> None:
     stack, _ = images(5)
     subjects = [f"S{i}" for i in range(5)]
-    table = resnet_features(net, stack, subjects, pooling="max", batch_size=2, cache=tmp_path, device="cpu")
+    table = resnet_features(net, stack, subjects, pooling="max", batch_size=2, cache=tmp_path)
     with torch.inference_mode():
         maps = net.maps(torch.as_tensor(normalise_images(stack))).numpy()
     assert table.columns[0] == "subject"
     assert table["subject"].tolist() == subjects
     assert table.shape == (5, 513)
     np.testing.assert_allclose(table.iloc[:, 1:], maps.max(axis=(2, 3)), rtol=1e-4, atol=1e-5)
-    average = resnet_features(net, stack, subjects, pooling="average", cache=tmp_path, device="cpu")
+    average = resnet_features(net, stack, subjects, pooling="average", cache=tmp_path)
     np.testing.assert_allclose(average.iloc[:, 1:], maps.mean(axis=(2, 3)), rtol=1e-4, atol=1e-5)
     assert len(list(tmp_path.iterdir())) == 10
-    again = resnet_features(net, stack[::-1], subjects[::-1], cache=tmp_path, device="cpu")
+    again = resnet_features(net, stack[::-1], subjects[::-1], cache=tmp_path)
     pd.testing.assert_frame_equal(again.iloc[::-1].reset_index(drop=True), table)
     with pytest.raises(InputError, match="more than once: S1"):
         resnet_features(net, stack, ["S0", "S1", "S1", "S2", "S3"])

@@ -154,7 +154,7 @@ def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(stu
     assert lost.folds is not None
     assert lost.folds.index.tolist() == scans.labels().index.tolist()
     assert lost.folds.value_counts().to_dict() == {0: 7, 1: 7}
-    assert all(len(scheme.trained.predictions["subject"].unique()) == 13 for scheme in lost.schemes)
+    assert all(len(scheme.trained.predictions) == 13 for scheme in lost.schemes)
     assert np.isnan(of(lost.features, ["T03"])).all()
     rest = [name for name in scans.cohort["subject"] if name != "T03"]
     assert np.isfinite(of(lost.features, rest)).all()
@@ -251,7 +251,7 @@ def test_a_scheme_stacks_patches_in_the_order_asked_for(result: DeepResult) -> N
 def test_risks_out_of_fold_span_what_is_said_of_them(result: DeepResult) -> None:
     assert result.ranges["scheme"].tolist() == ["SS", "NSS"]
     for scheme, row in zip(result.schemes, result.ranges.to_dict("records"), strict=True):
-        risk = scheme.trained.predictions.query("kind == 'out_of_fold'")["risk"]
+        risk = scheme.trained.predictions["out_of_fold"]
         assert (row["lowest"], row["highest"]) == (risk.min(), risk.max())
         assert result.facts[f"out-of-fold risks, {scheme.name}"] == f"{risk.min():.3f} to {risk.max():.3f}"
 

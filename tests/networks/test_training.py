@@ -26,17 +26,21 @@ from radsupport.networks.training import (
 )
 
 
-def test_device_names() -> None:
-    assert choose_device("cpu") == torch.device("cpu")
+def test_device_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RADSUPPORT_DEVICE", raising=False)
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setenv("RADSUPPORT_DEVICE", "cpu")
+    assert choose_device() == torch.device("cpu")
+    monkeypatch.setenv("RADSUPPORT_DEVICE", "abacus")
     with pytest.raises(InputError, match="Unknown device 'abacus'"):
-        choose_device("abacus")
+        choose_device()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_cuda_is_refused_where_there_is_none() -> None:
+def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADSUPPORT_DEVICE", "cuda")
     with pytest.raises(InputError, match="sees no CUDA device"):
-        choose_device("cuda")
+        choose_device()
 
 
 def test_seed_holds_inside_the_block_only() -> None:

@@ -59,7 +59,7 @@ def test_features_are_the_global_average_of_what_the_decoder_gets() -> None:
     with torch.inference_mode():
         logits = model(torch.as_tensor(images))
     handle.remove()
-    features = bottleneck_features(model, images, batch_size=2)
+    features = bottleneck_features(model, images)
     assert logits.shape == (5, 2, 32, 32)
     assert features.shape == (5, 32)
     np.testing.assert_allclose(features, seen[0].mean(dim=(2, 3)).numpy(), rtol=1e-4, atol=1e-6)
