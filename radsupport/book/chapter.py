@@ -15,6 +15,7 @@ from IPython.display import HTML, display
 
 from radsupport import tables as contracts
 from radsupport.book.show import save_figures_to, word_values
+from radsupport.book.table_one import TESTS
 from radsupport.errors import ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
@@ -120,7 +121,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     display(HTML(banner(study)))
     save_figures_to(paths.figures, chapter)
     kinds = {"out_of_fold": "out of fold", "external": "finished model", "published": "published output"}
-    word_values(dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names) | {"kind": kinds})
+    word_values(dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names) | {"kind": kinds, "test": TESTS})
     opened = Chapter(chapter, study, paths, values, inputs={root / "studies" / f"{study.id}.yaml"})
     reason = why_unused(chapter, study)
     if reason:

@@ -11,6 +11,7 @@ A signature is anything that has rows in that table, so a nomogram or a score of
 Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``. Nothing here knows a study file.
 """
 
+from radsupport.evaluate import regression, survival
 from radsupport.evaluate.discrimination import between, difference, discrimination, equality, pairs, roc
 from radsupport.evaluate.predictions import common, judged, measure
 from radsupport.evaluate.thresholds import classification, groups, threshold
@@ -26,6 +27,8 @@ __all__ = [
     "judged",
     "measure",
     "pairs",
+    "regression",
     "roc",
+    "survival",
     "threshold",
 ]

@@ -1,32 +1,36 @@
-"""Chapter 08: the predictors alone and together, as the papers' regression tables print them.
+"""Cox regression of clinical covariates beside a signature: alone, together, selected, and what the signature adds.
 
-Chapter 07: what backward selection leaves, what a signature adds, and how optimistic the models are.
-
-Chapter 07: Cox regression of the clinical columns, each alone and all together.
-
-Chapter 07: the training patients of the Cox models, with levels without events dealt with.
+The models are fitted to training patients; the signature enters by its out-of-fold risk in standard deviations. A level
+without any event has no finite hazard ratio, so levels are merged on request (`CoxData.merged`), or kept under Firth's
+penalty. `cross_fitted` makes the covariates one more signature, whose training patients are predicted out of fold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.evaluate.predictions import label_of, main_signature
-from radsupport.settings.study import Study
+from radsupport.evaluate.predictions import SURVIVAL
+from radsupport.plots.tidy import schoenfeld_table
 from radsupport.stats.bootstrap import optimism
 from radsupport.stats.concordance import concordance
-from radsupport.stats.cox import CoxFit, fit_cox, multivariable_table, univariable_table, with_firth
-from radsupport.stats.regression import FittedModel, backward_aic, settled, with_references
+from radsupport.stats.cox import CoxFit, fit_cox, multivariable_table, predict_survival, univariable_table, with_firth
+from radsupport.stats.design import is_numeric
+from radsupport.stats.proportional_hazards import schoenfeld_residuals, schoenfeld_test
+from radsupport.stats.regression import FittedModel, Selection, backward_aic, settled, with_references
 
-SIGNATURE = "signature_per_sd"
-OUTCOME = ("time", "event")
+#: Column of the signature's risk per standard deviation, and the name of the covariates as one more signature.
+SIGNATURE, COVARIATES = "signature_per_sd", "covariates (Cox)"
+OUTCOME = SURVIVAL
+#: The row of a test of all covariates together.
+GLOBAL = "GLOBAL"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,66 +40,71 @@ class CoxData:
     Attributes
     ----------
     table : DataFrame
-        time, event, the covariates, and `SIGNATURE`, the out-of-fold risk in standard deviations.
-    covariates : list of str
-        Those that vary and have values.
-    reference : dict
-        Reference level of each category: the first one that occurs.
-    notes : list of str
-        What was merged or left out, in words.
-    added : str
-        The signature whose risk is `SIGNATURE`.
+        subject, time, event, the covariates, and `SIGNATURE`, the out-of-fold risk in standard deviations.
+    covariates, constant : list of str
+        Those that vary and have values, and those that do not.
+    merges : DataFrame
+        Levels without an event that were merged, one row each: column, level, n, merged (the level's new name).
     names : dict of column to dict
         New name of each level of the categories with merged levels.
     """
 
     table: pd.DataFrame
     covariates: list[str]
-    reference: dict[str, str]
-    notes: list[str]
-    added: str
+    constant: list[str]
+    merges: pd.DataFrame
     names: dict[str, dict[str, str]]
 
+    @property
+    def reference(self) -> dict[str, str]:
+        """Reference level of each category: the first one that occurs."""
+        columns = [c for c in self.covariates if not is_numeric(self.table[c])]
+        return {c: str(self.table[c].cat.categories[0]) for c in columns}
 
-def cox_data(rows: pd.DataFrame, cohort: pd.DataFrame, study: Study, *, merge: bool | None = None) -> CoxData:
-    """Return the followed training patients with their covariates, levels without events merged on request.
+    def merged(self) -> CoxData:
+        """Return the data with every level that has no event joined to the one before it."""
+        table, merges, names = self.table.copy(), [], {}
+        for column in self.reference:
+            found, steps = merge_empty_levels(table[column], table["event"])
+            if steps:
+                names[column], table[column] = found, recoded(table[column], found)
+                merges += [{"column": column} | step for step in steps]
+        kept = [c for c in self.covariates if table[c].dropna().unique().size > 1]
+        constant = self.constant + [c for c in self.covariates if c not in kept]
+        return replace(self, table=table, covariates=kept, constant=constant, merges=_merges(merges), names=names)
+
+
+def _merges(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["column", "level", "n", "merged"])
+
+
+def cox_data(rows: pd.DataFrame, cohort: pd.DataFrame, covariates: Sequence[str], *, merge: bool = True) -> CoxData:
+    """Return the training patients of one signature with their covariates.
 
     Parameters
     ----------
     rows : DataFrame
-        What `steps_groups.followed` returns, with the signature to be added among its signatures.
+        Judged rows of the signature to be added: subject, cohort, risk, time, event.
     cohort : DataFrame
         cohort.parquet.
-    study : Study
-    merge : bool, optional
-        Merge levels without events; by default as `survival.no_event_levels` says.
+    covariates : sequence of str
+        Columns of `cohort`: numbers, or categories with their levels in order.
+    merge : bool
+        Merge levels without events.
     """
-    added = study.survival.adds or main_signature(study)
-    own = rows[(rows["cohort"] == "train") & (rows["signature"] == added)][["subject", "risk", *OUTCOME]]
-    wanted = list(study.survival.covariates)
-    table = own.merge(cohort[["subject", *wanted]], on="subject", how="left")
+    own = rows[rows["cohort"] == "train"][["subject", "risk", *SURVIVAL]]
+    table = own.merge(cohort[["subject", *covariates]], on="subject", how="left")
     sd = float(table["risk"].std())
     table[SIGNATURE] = (table["risk"] - table["risk"].mean()) / (sd if sd > 0 else 1.0)
-    merging = study.survival.no_event_levels == "merge" if merge is None else merge
-    notes: list[str] = []
-    names: dict[str, dict[str, str]] = {}
-    for column in (c for c in wanted if study.columns[c].kind == "category"):
-        table[column] = table[column].astype("category").cat.remove_unused_categories()
-        found, words = merge_empty_levels(table[column], table["event"])
-        if merging and words:
-            names[column], table[column] = found, recoded(table[column], found)
-            notes += [f"{study.columns[column].label}: {word}" for word in words]
-    kept = [c for c in wanted if table[c].dropna().unique().size > 1]
-    notes += [f"{study.columns[c].label} is left out: it does not vary here" for c in wanted if c not in kept]
-    return CoxData(table, kept, _references(table, kept, study), notes, added, names)
+    for column in covariates:
+        if not is_numeric(table[column]):
+            table[column] = table[column].astype("category").cat.remove_unused_categories()
+    kept = [c for c in covariates if table[c].dropna().unique().size > 1]
+    data = CoxData(table, kept, [c for c in covariates if c not in kept], _merges([]), {})
+    return data.merged() if merge else data
 
 
-def _references(table: pd.DataFrame, columns: list[str], study: Study) -> dict[str, str]:
-    categories = [c for c in columns if study.columns[c].kind == "category"]
-    return {c: str(table[c].cat.categories[0]) for c in categories}
-
-
-def merge_empty_levels(values: pd.Series, event: pd.Series) -> tuple[dict[str, str], list[str]]:
+def merge_empty_levels(values: pd.Series, event: pd.Series) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """Find names under which every level has an event: a level without any joins the one before it.
 
     Parameters
@@ -108,23 +117,22 @@ def merge_empty_levels(values: pd.Series, event: pd.Series) -> tuple[dict[str, s
     -------
     names : dict
         New name of every level, in order; a merged level is called ``A or B``.
-    words : list of str
-        What was merged and why.
+    steps : list of dict
+        level (without events), n (its patients), merged (name of the new level), in order.
     """
     levels = [str(level) for level in values.cat.categories]
     n = {level: int((values == level).sum()) for level in levels}
     events = {level: int(event[values == level].sum()) for level in levels}
-    groups, words = [[level] for level in levels], []
+    groups, steps = [[level] for level in levels], []
     while len(groups) > 1:
         empty = next((i for i, group in enumerate(groups) if not any(events[level] for level in group)), None)
         if empty is None:
             break
         first = max(empty - 1, 0)
-        who, patients = " or ".join(groups[empty]), sum(n[level] for level in groups[empty])
+        step = {"level": " or ".join(groups[empty]), "n": sum(n[level] for level in groups[empty])}
         groups[first : first + 2] = [groups[first] + groups[first + 1]]
-        name = " or ".join(groups[first])
-        words.append(f"none of the {patients} patients with {who} had the event, so {name} is one level")
-    return {level: " or ".join(group) for group in groups for level in group}, words
+        steps.append(step | {"merged": " or ".join(groups[first])})
+    return {level: " or ".join(group) for group in groups for level in group}, steps
 
 
 def recoded(values: pd.Series, names: dict[str, str]) -> pd.Series:
@@ -137,18 +145,14 @@ def univariable(data: CoxData) -> pd.DataFrame:
     """Return one Cox model per covariate and of the signature; Firth's penalty where a plain fit does not exist."""
     tables = []
     for column in [*data.covariates, SIGNATURE]:
-        options: dict[str, Any] = {"reference": _own(data.reference, column)}
-        found = univariable_table(data.table, *OUTCOME, [column], **options)
+        options: dict[str, Any] = {"reference": {c: v for c, v in data.reference.items() if c == column}}
+        found = univariable_table(data.table, *SURVIVAL, [column], **options)
         if found["note"].ne("").any():
-            penalised = univariable_table(data.table, *OUTCOME, [column], penalty="firth", **options)
+            penalised = univariable_table(data.table, *SURVIVAL, [column], penalty="firth", **options)
             usable = penalised["note"].eq("").all()
             found = penalised.assign(note="Firth's penalty") if usable else found
         tables.append(found)
     return pd.concat(tables, ignore_index=True)
-
-
-def _own(reference: dict[str, str], column: str) -> dict[str, str]:
-    return {column: reference[column]} if column in reference else {}
 
 
 def multivariable(data: CoxData) -> tuple[CoxFit | None, str]:
@@ -168,20 +172,14 @@ def multivariable_rows(data: CoxData, fit: CoxFit | None) -> pd.DataFrame | None
     """
     if fit is None:
         return None
+    options = {"reference": data.reference, "penalty": fit.penalty}
     try:
-        return multivariable_table(data.table, *OUTCOME, data.covariates, reference=data.reference, penalty=fit.penalty)
+        return multivariable_table(data.table, *SURVIVAL, data.covariates, **options)
     except NotEstimableError:
         return with_references(fit, "hr").assign(p_term=float("nan"))
 
 
-def labels(data: CoxData, study: Study) -> dict[str, str]:
-    """Return words for the terms of the Cox models."""
-    return {c: label_of(study, c) for c in data.covariates} | {SIGNATURE: f"{data.added} (per SD)"}
-
-
-def plain_model(
-    data: CoxData, fit: CoxFit | None, rows: pd.DataFrame, cohort: pd.DataFrame, study: Study
-) -> tuple[CoxData, CoxFit | None]:
+def plain_model(data: CoxData, fit: CoxFit | None) -> tuple[CoxData, CoxFit | None]:
     """Return data and model without penalty: the given ones, or those with levels without events merged.
 
     Selection by AIC and the test of proportional hazards are defined for unpenalised models only. The model is None
@@ -189,27 +187,12 @@ def plain_model(
     """
     if fit is None or fit.penalty == "none":
         return data, fit
-    merged = cox_data(rows, cohort, study, merge=True)
+    merged = data.merged()
     again, _ = multivariable(merged)
     return merged, again if again is not None and again.penalty == "none" else None
 
 
-@dataclass(frozen=True, eq=False)
-class Reduced:
-    """What backward selection left.
-
-    Attributes
-    ----------
-    fit : CoxFit
-    path : DataFrame
-        step, left out, AIC, terms left.
-    """
-
-    fit: CoxFit
-    path: pd.DataFrame
-
-
-def reduced(data: CoxData, fit: CoxFit | None, study: Study) -> Reduced | None:
+def selected(fit: CoxFit | None) -> Selection | None:
     """Return the model after backward selection by AIC and its path.
 
     None where there is no plain fit to start from, or one of the smaller models can not be fitted.
@@ -217,55 +200,51 @@ def reduced(data: CoxData, fit: CoxFit | None, study: Study) -> Reduced | None:
     if fit is None or fit.penalty != "none":
         return None
     try:
-        chosen = backward_aic(fit)
+        return backward_aic(fit)
     except NotEstimableError:
         return None
-    names = labels(data, study)
-    left_out = ["start" if not c else names[c.removeprefix("- ")] for c in chosen.path["change"]]
-    path = pd.DataFrame({"step": chosen.path["step"], "left out": left_out, "AIC": chosen.path["aic"]})
-    return Reduced(chosen.fit, path.assign(**{"terms left": chosen.path["n_terms"]}))  # type: ignore[arg-type]
 
 
-def added_value(data: CoxData, base: CoxFit | None, study: Study) -> pd.DataFrame:
+def added_value(data: CoxData, base: CoxFit | None, added: str) -> pd.DataFrame:
     """Return the model of the kept covariates, the signature's, and both: what the signature adds.
 
     Where no covariate is kept, the signature is tested against the model without any predictor.
 
+    Parameters
+    ----------
+    data : CoxData
+    base : CoxFit or None
+        The model of the covariates that were kept.
+    added : str
+        What the signature is called.
+
     Returns
     -------
     DataFrame
-        model, n, events, coefficients, AIC, C-index, se, P (likelihood ratio, against the covariates kept); rows that
-        can not be fitted are missing.
+        model, n, events, coefficients, aic, concordance (apparent), concordance_se, p_lr (likelihood ratio, against the
+        covariates kept); rows that can not be fitted are missing.
     """
     terms = [] if base is None else base.design.names
-    table = data.table.dropna(subset=terms)
+    table, rows = data.table.dropna(subset=terms), []
     reference = {c: v for c, v in data.reference.items() if c in terms}
-    rows = []
-    for name, columns in (
-        ("covariates", terms),
-        (data.added, [SIGNATURE]),
-        (f"covariates + {data.added}", [*terms, SIGNATURE]),
-    ):
-        if not columns or (name != data.added and not terms):
+    models = {"covariates": terms, added: [SIGNATURE], f"covariates + {added}": [*terms, SIGNATURE]}
+    for name, columns in models.items():
+        if not columns or (name != added and not terms):
             continue
         try:
-            fit = fit_cox(table, *OUTCOME, columns, reference=reference)
+            fit = fit_cox(table, *SURVIVAL, columns, reference=reference)
         except NotEstimableError:
             continue
-        p = _drop_p(fit) if SIGNATURE in columns and len(columns) == len(terms) + 1 else float("nan")
-        row = {"model": name, "n": fit.n, "events": fit.n_events, "coefficients": len(fit.coef), "AIC": fit.aic}
-        rows.append(
-            row
-            | {"C-index (apparent)": fit.concordance, "standard error": fit.concordance_se, "P (likelihood ratio)": p}
-        )
-    return pd.DataFrame(rows)
+        tested = SIGNATURE in columns and len(columns) == len(terms) + 1
+        p = float(stats.chi2.sf(fit.drop_chi2(SIGNATURE), 1)) if tested else np.nan
+        row = {"model": name, "n": fit.n, "events": fit.n_events, "coefficients": len(fit.coef), "aic": fit.aic}
+        rows.append(row | {"concordance": fit.concordance, "concordance_se": fit.concordance_se, "p_lr": p})
+    found = pd.DataFrame(rows)
+    found.attrs["empty"] = "Neither model can be fitted to so few events."
+    return found
 
 
-def _drop_p(fit: CoxFit) -> float:
-    return float(stats.chi2.sf(fit.drop_chi2(SIGNATURE), 1))
-
-
-def optimism_table(data: CoxData, fit: CoxFit | None, study: Study) -> pd.DataFrame:
+def optimism_table(data: CoxData, fit: CoxFit | None, added: str, resamples: int, seed: int) -> pd.DataFrame:
     """Return the apparent and the optimism-corrected C-index of the Cox models, selection repeated in each resample.
 
     A selection that keeps nothing has no row. A resample in which a plain fit does not exist is fitted under Firth's
@@ -276,44 +255,35 @@ def optimism_table(data: CoxData, fit: CoxFit | None, study: Study) -> pd.DataFr
     DataFrame
         model, n, events, apparent, optimism, corrected, resamples; without a plain fit to start from, no rows.
     """
+    found = pd.DataFrame()
+    found.attrs["empty"] = "There is no model without penalty whose optimism could be measured."
     if fit is None or fit.penalty != "none":
-        return pd.DataFrame()
+        return found
 
     def model(columns: list[str]) -> Callable[[pd.DataFrame], FittedModel]:
         return lambda rows: with_firth(rows, columns, reference=data.reference)[0]
 
-    full = model(data.covariates)
-    models: dict[str, Callable[[pd.DataFrame], FittedModel]] = {
-        "all covariates": full,
-        "covariates after backward selection": lambda rows: backward_aic(full(rows)).fit,
-        f"all covariates + {data.added}": model([*data.covariates, SIGNATURE]),
-    }
-    if not _keeps_any(fit):
-        del models["covariates after backward selection"]
+    full, kept = model(data.covariates), selected(fit)
+    models: dict[str, Callable[[pd.DataFrame], FittedModel]] = {"all covariates": full}
+    if kept is None or kept.terms:
+        models["covariates after backward selection"] = lambda rows: backward_aic(full(rows)).fit
+    models[f"all covariates + {added}"] = model([*data.covariates, SIGNATURE])
     complete = data.table.dropna(subset=data.covariates)
     size = {"n": len(complete), "events": int(complete["event"].sum())}
     return pd.DataFrame(
-        [{"model": name, **size, **_corrected(complete, refit, study)} for name, refit in models.items()]
+        [{"model": name} | size | _corrected(complete, refit, resamples, seed) for name, refit in models.items()]
     )
 
 
-def _keeps_any(fit: CoxFit) -> bool:
-    """Return whether backward selection leaves a covariate, or can not be done here."""
+def _corrected(
+    table: pd.DataFrame, refit: Callable[[pd.DataFrame], FittedModel], resamples: int, seed: int
+) -> dict[str, float]:
     try:
-        return bool(backward_aic(fit).fit.design.names)
-    except NotEstimableError:
-        return True
-
-
-def _corrected(table: pd.DataFrame, refit: Callable[[pd.DataFrame], FittedModel], study: Study) -> dict[str, float]:
-    try:
-        found = optimism(table, refit, _c_index, study.survival.optimism_resamples, study.seed)
+        found = optimism(table, refit, _c_index, resamples, seed)
     except NotEstimableError:
         return {"apparent": np.nan, "optimism": np.nan, "corrected": np.nan, "resamples": 0}
-    return {
-        "apparent": found.apparent, "optimism": found.optimism,
-        "corrected": found.corrected, "resamples": found.n_resamples,
-    }  # fmt: skip
+    row = {key: float(getattr(found, key)) for key in ("apparent", "optimism", "corrected")}
+    return row | {"resamples": found.n_resamples}
 
 
 def _c_index(fit: CoxFit, rows: pd.DataFrame) -> float:
@@ -321,3 +291,124 @@ def _c_index(fit: CoxFit, rows: pd.DataFrame) -> float:
     if not fit.design.names:
         return 0.5
     return concordance(rows["time"], rows["event"], settled(fit.linear_predictor(rows))).concordance
+
+
+def hazards_test(fit: CoxFit | None) -> pd.DataFrame:
+    """Return the test of proportional hazards: covariate (`GLOBAL` is the test of all), chi2, df, p.
+
+    Empty without a model, or with too few event times.
+    """
+    if fit is None:
+        return pd.DataFrame()
+    try:
+        return schoenfeld_test(fit)[["covariate", "chi2", "df", "p"]]
+    except NotEstimableError:
+        return pd.DataFrame()
+
+
+def residuals(fit: CoxFit | None, test: pd.DataFrame) -> pd.DataFrame:
+    """Return scaled Schoenfeld residuals with their smooth curve, for `plots.schoenfeld`, by covariate.
+
+    Returns
+    -------
+    DataFrame
+        covariate, time, residual, smooth, ci_low, ci_high, p (of `test`), coefficient (1 for that of a factor's
+        contribution). Empty with fewer than 8 events: no curve can be drawn through so few points.
+    """
+    if fit is None or test.empty:
+        return pd.DataFrame()
+    found, scaled = [], schoenfeld_residuals(fit)
+    for row in test[test["covariate"] != GLOBAL].to_dict("records"):
+        try:
+            table = schoenfeld_table(scaled, row["covariate"])
+        except InputError:
+            return pd.DataFrame()
+        own = fit.design[row["covariate"]].columns
+        level = float(fit.coef[own[0]]) if len(own) == 1 else 1.0
+        found.append(table.assign(p=row["p"], coefficient=level))
+    return pd.concat(found, ignore_index=True)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """A Cox model of the covariates, and the same model fitted without each fold of the training cohort.
+
+    Attributes
+    ----------
+    whole : CoxFit
+    without : dict of fold to CoxFit
+    folds : Series
+        Fold of each training patient, by subject.
+    """
+
+    whole: CoxFit
+    without: dict[float, CoxFit]
+    folds: pd.Series
+
+    @property
+    def end(self) -> float:
+        """The last time (months) that every one of the fits can say something about."""
+        return min(float(fit.data[fit.time].max()) for fit in (self.whole, *self.without.values()))
+
+    def fit_for(self, rows: pd.DataFrame) -> list[tuple[CoxFit | None, pd.Series]]:
+        """Return each fit with the rows (boolean) it predicts; None where a fold has no fit of the others."""
+        fold = rows["subject"].map(self.folds)
+        inside = [(self.without.get(number), fold == number) for number in fold.dropna().unique()]
+        return [*inside, (self.whole, fold.isna())]
+
+    def probability(self, rows: pd.DataFrame, times: Any) -> FloatArray:
+        """Return the probability of the event by each time, shape (n, m); NaN for those whom no fit predicts."""
+        wanted = np.atleast_1d(np.asarray(times, dtype=float))
+        found = np.full((len(rows), len(wanted)), np.nan)
+        for fit, own in self.fit_for(rows):
+            if fit is not None and own.any():
+                found[own.to_numpy()] = 1 - predict_survival(fit, rows[own], wanted).to_numpy()
+        return found
+
+
+def cross_fitted(data: CoxData, whole: CoxFit, folds: pd.Series) -> CrossFitted:
+    """Fit the covariates once more without each fold; Firth's penalty where a coefficient would be infinite.
+
+    Levels that were merged for want of events stay merged as in the whole training cohort. A fold whose complement
+    can not be fitted has none.
+    """
+    own, without = data.table["subject"].map(folds), {}
+    for number in folds.dropna().unique():
+        try:
+            others = data.table[own != number]
+            without[float(number)] = with_firth(others, data.covariates, reference=data.reference)[0]
+        except (NotEstimableError, InputError):
+            continue
+    return CrossFitted(whole, without, folds)
+
+
+def covariate_rows(rows: pd.DataFrame, cohort: pd.DataFrame, model: CrossFitted, data: CoxData) -> pd.DataFrame:
+    """Return the patients whom the model of the covariates predicts, as rows of the signature `COVARIATES`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Judged rows; each patient of a cohort counts once.
+    cohort : DataFrame
+        cohort.parquet; its categories get the merged names of training.
+    model : CrossFitted
+    data : CoxData
+        What it was fitted on.
+    """
+    own = rows.drop_duplicates("subject")[["subject", "cohort", *SURVIVAL]]
+    own = own.merge(cohort[["subject", *model.whole.design.sources]], on="subject", how="left")
+    for column, names in data.names.items():
+        own = own.assign(**{column: recoded(own[column], names)}) if column in own else own
+    usable = pd.Series(False, index=own.index)
+    for fit, part in model.fit_for(own):
+        if fit is not None:
+            usable |= part & _known(own, fit)
+    return own[usable].assign(signature=COVARIATES).sort_values("cohort", kind="stable", ignore_index=True)
+
+
+def _known(rows: pd.DataFrame, fit: CoxFit) -> Any:
+    known = rows[fit.design.sources].notna().all(axis=1)
+    for predictor in fit.design.predictors:
+        if predictor.kind == "factor":
+            known &= rows[predictor.source].isin(predictor.levels)
+    return known

@@ -1,48 +1,164 @@
-"""Chapter 07: Kaplan-Meier curves of the risk groups, and what they come to in numbers.
+"""What happens over time to the patients that a cut-off divides: curves, times, differences, and where they went.
 
-Chapter 07: from the risk group to what happened, and the chosen features behind the groups.
-
-Chapter 07: whether hazard ratios stay the same over time.
-
-Chapter 07: the risks themselves by outcome, and who is in which risk group.
+All functions take patients as `judged` and `groups` return them: subject, cohort, signature, risk, time (months),
+event, and `group`, the low or the high risk. `pooled` adds sets of cohorts, which then count as cohorts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from radsupport.errors import NotEstimableError
-from radsupport.evaluate.predictions import HIGH, LOW, POOLED, label_of, of_signature, outcome, parts
-from radsupport.evaluate.thresholds import group_p
+from radsupport.checks import FloatArray
+from radsupport.errors import InputError, NotEstimableError
+from radsupport.evaluate.calibration import FEWEST, usable_horizons
+from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL, common, measure
+from radsupport.evaluate.thresholds import Rule, groups, threshold
 from radsupport.learning.inspection import readable
-from radsupport.settings.study import Study
-from radsupport.stats.cox import CoxFit
-from radsupport.stats.proportional_hazards import schoenfeld_test
-from radsupport.stats.survival_curves import kaplan_meier, restricted_mean, restricted_mean_difference
+from radsupport.settings.learning import Signature
+from radsupport.stats.cox import with_firth
+from radsupport.stats.logrank import log_rank, maximally_selected_cutoff
+from radsupport.stats.survival_curves import (
+    kaplan_meier,
+    median_follow_up,
+    restricted_mean,
+    restricted_mean_difference,
+)
 from radsupport.stats.table_one import baseline_table, compare_groups
+from radsupport.stats.time_roc import time_dependent_auc_difference, time_dependent_roc
 from radsupport.tables import read_table
-from radsupport.wording import fixed, p_value
 
+#: Key of all cohorts together, where no sets of cohorts are named.
+POOLED = "pooled"
 #: Patients that a curve should still have at risk for its end to be read.
 FEW = 5
+#: Ratio of the limits of a hazard ratio beyond which the data say nothing about it.
+WIDEST = 1e4
+_PLACE = ("signature", "cohort")
+_POINTS = 15  # times of the curve of AUC over time
 
 
-def group_curves(part: pd.DataFrame) -> pd.DataFrame:
-    """Return Kaplan-Meier curves by group, with their median, for `figures.kaplan_meier`.
+def pooled(
+    rows: pd.DataFrame, sets: Mapping[str, Sequence[str]] | None = None, *, instead: bool = False
+) -> pd.DataFrame:
+    """Return the patients, and once more those of each set of cohorts under the set's key.
 
-    A group without patients has none.
+    Parameters
+    ----------
+    rows : DataFrame
+        `cohort` is an ordered category.
+    sets : mapping of key to cohorts, optional
+        Without any, all cohorts of a signature together are `POOLED`.
+    instead : bool
+        Sets stand in place of their cohorts, and without sets nothing is pooled.
     """
-    curves = []
-    for name, rows in part.groupby("group", observed=True):
-        km = kaplan_meier(rows["time"], rows["event"])
-        curves.append(km.curve.assign(group=str(name), median=km.median))
-    return pd.concat(curves, ignore_index=True)
+    keys = list(rows["cohort"].cat.categories)
+    if not sets and not instead:
+        several = rows.groupby("signature", observed=True)["cohort"].transform("nunique") > 1
+        sets, found = {POOLED: keys}, [rows, rows[several].assign(cohort=POOLED)]
+    else:
+        sets = sets or {}
+        members = {key for own in sets.values() for key in own} if instead else set()
+        alone = rows[~rows["cohort"].isin(members)]
+        found = [alone, *(rows[rows["cohort"].isin(list(own))].assign(cohort=key) for key, own in sets.items())]
+    table = pd.concat([part.assign(cohort=part["cohort"].astype(str)) for part in found], ignore_index=True)
+    present = set(table["cohort"])
+    known = pd.CategoricalDtype([key for key in [*keys, *sets] if key in present], ordered=True)
+    return table.assign(cohort=table["cohort"].astype(known))
+
+
+def follow_up(part: pd.DataFrame) -> dict[str, float]:
+    """Return n, events, longest follow-up and its median by the reverse Kaplan-Meier method (months, 95% CI)."""
+    own = part.drop_duplicates("subject")
+    found = median_follow_up(own["time"], own["event"])
+    row = {"n": len(own), "events": int(own["event"].sum()), "median": found.median}
+    return row | {"median_low": found.ci_low, "median_high": found.ci_high, "longest": float(own["time"].max())}
+
+
+def group_p(part: pd.DataFrame) -> float:
+    """Return the log-rank P of the two groups; NaN with one group only, or without events."""
+    if part["group"].nunique() < 2:
+        return float("nan")
+    try:
+        return float(log_rank(part["time"], part["event"], part["group"]).p)
+    except NotEstimableError:
+        return float("nan")
+
+
+def cut_offs(
+    rows: pd.DataFrame, rule: Rule, others: Sequence[str] = ("median", "max_logrank", "youden")
+) -> pd.DataFrame:
+    """Return what the rules for a cut-off do, each found on training risks only, by signature, rule and cohort.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    rule : str, float or callable
+        The one that is used, as `threshold` takes it.
+    others : sequence of str
+        Those beside it; Youden's index is left out where training patients have no label.
+
+    Returns
+    -------
+    DataFrame
+        signature, cohort, n, rule, used, cut_off, low, high (patients), p (log-rank of just these groups), p_search (in
+        training: the P that allows for the search), note. Where a rule finds nothing there is one row that says why,
+        and the median is used in place of `rule`.
+    """
+    train, found = rows[rows["cohort"] == "train"], []
+    labelled = "label" in rows and train["label"].notna().all()
+    for name in dict.fromkeys([rule, *(one for one in others if one != "youden" or labelled)]):
+        cut = threshold(rows, name)
+        lost = cut.attrs["note"]
+        table = measure(groups(rows, cut.drop(list(lost))), _divided, _PLACE)
+        reasons = [{"signature": one, "note": note} for one, note in lost.items()]
+        found.append(pd.concat([table, pd.DataFrame(reasons)]).assign(rule=str(name), used=name == rule))
+    table = pd.concat(found, ignore_index=True).fillna({"note": ""})
+    instead = table["signature"].isin(table.loc[table["used"] & table["cut_off"].isna(), "signature"])
+    table["used"] = table["used"].where(~instead, table["rule"] == "median")
+    table["p_search"] = [
+        _search_p(train, row["signature"]) if (row["rule"], row["cohort"]) == ("max_logrank", "train") else np.nan
+        for row in table.to_dict("records")
+    ]
+    order = {name: i for i, name in enumerate(rows["signature"].cat.categories)}
+    return table.sort_values("signature", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def _divided(part: pd.DataFrame) -> dict[str, Any]:
+    counts = part["group"].value_counts()
+    row = {"cut_off": part["threshold"].iloc[0], "low": int(counts[LOW]), "high": int(counts[HIGH])}
+    return row | {"p": group_p(part), "note": ""}
+
+
+def _search_p(train: pd.DataFrame, signature: str) -> float:
+    own = train[train["signature"] == signature]
+    return float(maximally_selected_cutoff(own["time"], own["event"], own["risk"]).p)
+
+
+def curves(groups: pd.DataFrame, by: Sequence[str] = _PLACE) -> pd.DataFrame:
+    """Return Kaplan-Meier curves by group, for `plots.kaplan_meier`; a group without patients has none.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `by`, n (patients of both groups), group, time, survival, ci_low, ci_high, n_risk …, median (of
+        the group, months), p (log-rank).
+    """
+
+    def of_groups(part: pd.DataFrame) -> pd.DataFrame:
+        found = []
+        for name, own in part.groupby("group", observed=True):
+            km = kaplan_meier(own["time"], own["event"])
+            found.append(km.curve.assign(group=str(name), median=km.median, p=group_p(part)))
+        return pd.concat(found, ignore_index=True)
+
+    return measure(groups, of_groups, by)
 
 
 def common_end(part: pd.DataFrame) -> float:
@@ -50,134 +166,285 @@ def common_end(part: pd.DataFrame) -> float:
     return float(part.groupby("group", observed=True)["time"].max().min())
 
 
-def group_summary(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return what the curves come to, one row per signature, cohort (or pooled set) and group.
+def times(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return what the curves come to, one row per signature, cohort and group.
 
     Returns
     -------
     DataFrame
-        signature, key, cohort, group, n, events, median, median_low, median_high, tau, restricted_mean, mean_low,
-        mean_high (months, 95% CI). The restricted mean is the area under the curve up to `tau`, the time to which both
-        groups are followed.
+        signature, cohort, n, group, events, median, median_low, median_high, restricted_mean, restricted_mean_low,
+        restricted_mean_high (months, 95% CI), tau, end. The restricted mean is the area under the curve up to `tau`,
+        to which both groups are followed; after `end` fewer than `FEW` patients of the group are at risk.
     """
-    rows = []
-    for name in groups["signature"].unique():
-        for key, cohort, part in parts(of_signature(groups, name), study):
-            tau = common_end(part)
-            for group, own in part.groupby("group", observed=True):
-                km = kaplan_meier(own["time"], own["event"])
-                mean = restricted_mean(own["time"], own["event"], tau)
-                row: dict[str, Any] = {"signature": name, "key": key, "cohort": cohort, "group": str(group)}
-                row |= {"n": km.n, "events": km.n_events}
-                row |= {"median": km.median, "median_low": km.median_low, "median_high": km.median_high}
-                row |= {"tau": tau, "restricted_mean": mean.rmst, "mean_low": mean.ci_low, "mean_high": mean.ci_high}
-                rows.append(row)
-    return pd.DataFrame(rows)
+
+    def of_groups(part: pd.DataFrame) -> pd.DataFrame:
+        tau, found = common_end(part), []
+        for name, own in part.groupby("group", observed=True):
+            km, mean = kaplan_meier(own["time"], own["event"]), restricted_mean(own["time"], own["event"], tau)
+            row: dict[str, Any] = {"group": str(name), "n": km.n, "events": km.n_events}
+            row |= {"median": km.median, "median_low": km.median_low, "median_high": km.median_high}
+            row |= {"restricted_mean": mean.rmst, "restricted_mean_low": mean.ci_low}
+            row |= {"restricted_mean_high": mean.ci_high, "tau": tau}
+            found.append(row | {"end": float(own["time"].nlargest(min(FEW, len(own))).min())})
+        return pd.DataFrame(found)
+
+    return measure(groups, of_groups, _PLACE)
 
 
-def group_comparison(groups: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return how the two groups differ, one row per signature and cohort (or pooled set).
+def differences(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return how the two groups differ, one row per signature and cohort.
 
     Returns
     -------
     DataFrame
-        signature, key, cohort, n, p (log-rank), difference, ci_low, ci_high, p_difference (restricted mean of low
-        minus high risk, months, up to `tau`), tau; NaN where everybody is in one group.
+        signature, cohort, n, p (log-rank), difference, difference_low, difference_high, p_difference (restricted mean
+        of low minus high risk, months, up to `tau`), tau; NaN where everybody is in one group.
     """
-    rows = []
-    for name in groups["signature"].unique():
-        for key, cohort, part in parts(of_signature(groups, name), study):
-            row: dict[str, Any] = {"signature": name, "key": key, "cohort": cohort, "n": len(part), "p": group_p(part)}
-            if part["group"].nunique() == 2:
-                tau = common_end(part)
-                order = part["group"].map({HIGH: "a", LOW: "b"}).astype(str)
-                found = restricted_mean_difference(part["time"], part["event"], order, tau)
-                row |= {"difference": found.difference, "ci_low": found.ci_low, "ci_high": found.ci_high}
-                row |= {"p_difference": found.p, "tau": tau}
-            rows.append(row)
-    columns = ["signature", "key", "cohort", "n", "p", "difference", "ci_low", "ci_high", "p_difference", "tau"]
-    return pd.DataFrame(rows, columns=columns)
+
+    def of_groups(part: pd.DataFrame) -> dict[str, float]:
+        row = {"p": group_p(part)}
+        if part["group"].nunique() < 2:
+            return row | dict.fromkeys(
+                ["difference", "difference_low", "difference_high", "p_difference", "tau"], np.nan
+            )
+        tau = common_end(part)
+        order = part["group"].map({HIGH: "a", LOW: "b"}).astype(str)
+        found = restricted_mean_difference(part["time"], part["event"], order, tau)
+        row |= {"difference": found.difference, "difference_low": found.ci_low, "difference_high": found.ci_high}
+        return row | {"p_difference": found.p, "tau": tau}
+
+    return measure(groups, of_groups, _PLACE)
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """Word a time with its interval; a curve that does not fall far enough leaves the value, or its end, open."""
-    if np.isnan(value):
-        return "not reached" if np.isnan(low) else f"not reached (from {fixed(low, 1)})"
-    if np.isnan(low) and np.isnan(high):
-        return f"{fixed(value, 1)} (no interval)"
-    return f"{fixed(value, 1)} ({fixed(low, 1)}–{'not reached' if np.isnan(high) else fixed(high, 1)})"
-
-
-UNKNOWN = "not known"
-
-
-def places(groups: pd.DataFrame, study: Study) -> list[tuple[str, pd.DataFrame]]:
-    """Return name and patients of each center as the paper shows it: named pools in place of their cohorts."""
-    members = {cohort for pool in study.survival.pooled.values() for cohort in pool}
-    shown = [(key, name, part) for key, name, part in parts(groups, study) if key not in members and key != POOLED]
-    return [(f"{name} (n = {len(part)})", part) for _, name, part in shown]
-
-
-def flow_tables(groups: pd.DataFrame, cohort: pd.DataFrame, study: Study, signature: str) -> dict[str, pd.DataFrame]:
-    """Return the flows between the stations of `survival.flow`, by cohort (or named pool of cohorts).
+def hazard_ratios(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return Cox hazard ratios of high against low risk and per SD of the training risks, by signature and cohort.
 
     Returns
     -------
-    dict of str to DataFrame
-        source, target, n, for `figures.sankey_panels`.
+    DataFrame
+        signature, cohort, n, contrast ("high against low" or "per SD"), events, hr, hr_low, hr_high, p (Wald), note. A
+        group without events gets Firth's penalty; what can not be estimated, or only within a factor of more than
+        `WIDEST`, keeps its row and says why.
     """
-    columns = [c for c in study.survival.flow if c in study.columns]
-    found = {}
-    for name, part in places(of_signature(groups, signature), study):
-        rows = part.merge(cohort[["subject", *columns]], on="subject", how="left")
-        stations = [_station(rows, key, study) for key in study.survival.flow]
-        flows = [
-            pd.DataFrame({"source": a, "target": b}).value_counts(sort=False).rename("n").reset_index()
-            for a, b in pairwise(stations)
-        ]
-        if flows:
-            found[name] = pd.concat(flows, ignore_index=True)
-    return found
+    sd = groups[groups["cohort"] == "train"].groupby("signature", observed=True)["risk"].std()
+
+    def of_groups(part: pd.DataFrame) -> pd.DataFrame:
+        unit = sd.get(part["signature"].iloc[0], np.nan)
+        table = part[[*SURVIVAL]].assign(high=(part["group"] == HIGH).astype(int), scaled=part["risk"] / unit)
+        size, contrasts = {"events": int(part["event"].sum())}, {"high against low": "high", "per SD": "scaled"}
+        return pd.DataFrame([{"contrast": name} | size | _ratio(table, column) for name, column in contrasts.items()])
+
+    return measure(groups, of_groups, _PLACE)
 
 
-def _station(rows: pd.DataFrame, key: str, study: Study) -> pd.Series:
-    """Return where each patient stands at one station, in order and in words that occur at no other station."""
-    if key == "group":
-        return rows["group"].cat.remove_unused_categories()
-    if key == "event":
-        event = outcome(study).event_name
-        return _ordered(rows["event"].map({0: f"no {event}", 1: event}), [f"no {event}", event])
-    label = study.endpoint.label
-    if key == "label" and label is not None:
-        unknown = f"{label.name}: {UNKNOWN}"
-        words = rows["label"].map({0: label.negative, 1: label.positive}).fillna(unknown)
-        return _ordered(words, [label.negative, label.positive, unknown])
-    values = rows[key].astype(object).where(rows[key].notna(), UNKNOWN)
-    levels = [*(study.columns[key].levels or sorted(values.unique(), key=str)), UNKNOWN]
-    prefix = f"{study.columns[key].label}: "
-    return _ordered(prefix + values.astype(str), [f"{prefix}{level}" for level in dict.fromkeys(levels)])
+def _ratio(table: pd.DataFrame, column: str) -> dict[str, Any]:
+    nothing: dict[str, Any] = dict.fromkeys(["hr", "hr_low", "hr_high", "p"], np.nan)
+    if table[column].nunique() < 2 or not np.isfinite(table[column]).all():
+        return nothing | {"note": "all patients alike"}
+    try:
+        fit, note = with_firth(table, [column])
+    except NotEstimableError as error:
+        return nothing | {"note": error.problems[0].what if error.problems else error.message}
+    row = fit.table.iloc[0]
+    if row["ci_high"] > WIDEST * row["ci_low"]:
+        return nothing | {"note": f"its 95% CI spans more than a factor of {WIDEST:.0f}"}
+    return {"hr": row["hr"], "hr_low": row["ci_low"], "hr_high": row["ci_high"], "p": row["p"], "note": note}
 
 
-def _ordered(words: pd.Series, order: list[str]) -> pd.Series:
-    return words.astype(pd.CategoricalDtype(order)).cat.remove_unused_categories()
+def auc_at(part: pd.DataFrame, horizons: Sequence[float], n_bootstrap: int, seed: int) -> pd.DataFrame:
+    """Return the time-dependent AUC of one group of patients at each horizon that enough of them reach.
+
+    Returns
+    -------
+    DataFrame
+        time (months), auc, auc_low, auc_high (bootstrap), n_cases, n_controls.
+    """
+    times = usable_horizons(part, horizons)
+    if not times:
+        return pd.DataFrame()
+    found = time_dependent_roc(part["time"], part["event"], part["risk"], times, n_resamples=n_bootstrap, seed=seed)
+    kept = found.table[["time", "auc", "ci_low", "ci_high", "n_cases", "n_controls"]]
+    return kept.rename(columns={"ci_low": "auc_low", "ci_high": "auc_high"})
 
 
-def leaves(study: Study, signature: str) -> list[str]:
-    """Return the signatures that a signature is made of in the end: itself, or the parts of a combination."""
-    own = study.signature(signature)
-    return [leaf for part in own.combines for leaf in leaves(study, part)] if own.combines else [signature]
-
-
-def chosen_features(study: Study, results: Path, signature: str) -> pd.DataFrame:
-    """Return the features that a signature uses most, at most `survival.heat_map` for each of its parts.
+def roc_at(rows: pd.DataFrame, areas: pd.DataFrame) -> pd.DataFrame:
+    """Return the time-dependent ROC curves behind the areas of `auc_at`, for `plots.roc_curve`, by cohort and time.
 
     Parameters
     ----------
-    study : Study
+    rows : DataFrame
+        The patients.
+    areas : DataFrame
+        What `measure` makes of `auc_at` by signature and cohort.
+
+    Returns
+    -------
+    DataFrame
+        cohort, time, signature, n, threshold, sensitivity, specificity, auc, ci_low, ci_high.
+    """
+    if areas.empty:
+        return pd.DataFrame()
+
+    def curve(part: pd.DataFrame) -> pd.DataFrame:
+        wanted = areas[(areas[[*_PLACE]] == part[[*_PLACE]].iloc[0].astype(str)).all(axis=1)]
+        times = wanted["time"].tolist()
+        if not times:
+            return pd.DataFrame()
+        found = time_dependent_roc(part["time"], part["event"], part["risk"], times, interval="none").curve
+        limits = wanted[["time", "auc", "auc_low", "auc_high"]]
+        return found.merge(limits.rename(columns={"auc_low": "ci_low", "auc_high": "ci_high"}), on="time")
+
+    order = {name: i for i, name in enumerate(rows["cohort"].cat.categories)}
+    found = measure(rows, curve, _PLACE)
+    return found.sort_values(["cohort", "time"], key=lambda c: c.map(order) if c.name == "cohort" else c, kind="stable")
+
+
+def missing_horizons(part: pd.DataFrame, horizons: Sequence[float]) -> pd.DataFrame:
+    """Return the horizons (months) that too few patients reach for an AUC there: time."""
+    own = part.drop_duplicates("subject")
+    return pd.DataFrame({"time": [time for time in horizons if time not in usable_horizons(own, horizons)]})
+
+
+def each_pair(
+    part: pd.DataFrame, test: Callable[..., pd.DataFrame], baseline: str = "", **options: Any
+) -> pd.DataFrame:
+    """Return a test of every pair of signatures in a cohort, those with the baseline first.
+
+    Parameters
+    ----------
+    part : DataFrame
+        Rows of one cohort.
+    test : callable
+        Takes the rows of two signatures, in their order, and `options`; such as `pairs` and `auc_difference`.
+    baseline : str
+        The signature that the others are compared with.
+    """
+    names = list(part["signature"].cat.remove_unused_categories().cat.categories)
+    others = [name for name in names if name != baseline]
+    compared = [(name, baseline) for name in others if baseline in names] + list(combinations(others, 2))
+    found = [pd.DataFrame()]
+    for pair in compared:
+        both = part[part["signature"].isin(pair)]
+        subjects = both.sort_values("signature", key=lambda names: names == pair[1], kind="stable")["subject"].unique()
+        both = both.assign(
+            signature=pd.Categorical(both["signature"], pair, ordered=True),
+            subject=pd.Categorical(both["subject"], subjects, ordered=True),  # resamples are drawn in this order
+        )
+        try:
+            found.append(test(both, **options))
+        except (NotEstimableError, InputError):
+            continue
+    return pd.concat(found, ignore_index=True)
+
+
+def auc_difference(both: pd.DataFrame, horizons: Sequence[float]) -> pd.DataFrame:
+    """Return the paired differences of the time-dependent AUC of two signatures.
+
+    Returns
+    -------
+    DataFrame
+        signature_a, signature_b, n, time, auc_a, auc_b, difference, difference_low, difference_high, p.
+    """
+    known, risks = common(both, SURVIVAL)
+    times = usable_horizons(known, horizons)
+    if not times:
+        return pd.DataFrame()
+    a, b = risks.columns
+    found = time_dependent_auc_difference(known["time"], known["event"], risks[a], risks[b], times)
+    found = found.drop(columns=["se", "z"]).assign(signature_a=a, signature_b=b, n=len(known))
+    return found.rename(columns={"ci_low": "difference_low", "ci_high": "difference_high"})
+
+
+def auc_over_time(part: pd.DataFrame) -> pd.DataFrame:
+    """Return the AUC of one group of patients over time: time, auc, auc_low, auc_high (influence function)."""
+    times = _grid(part)
+    if len(times) < 2:
+        return pd.DataFrame()
+    found = time_dependent_roc(part["time"], part["event"], part["risk"], times, interval="influence").table
+    return found[["time", "auc", "ci_low", "ci_high"]]
+
+
+def _grid(part: pd.DataFrame) -> FloatArray:
+    """Return evenly spaced times (months) over which an AUC can be followed in these patients."""
+    deaths = np.sort(part.loc[part["event"] == 1, "time"].to_numpy(dtype=float))
+    ends = np.sort(part["time"].to_numpy(dtype=float))
+    if len(deaths) < FEWEST or len(ends) <= FEWEST:
+        return np.empty(0)
+    first, last = deaths[FEWEST - 1], ends[-FEWEST - 1]
+    times = np.linspace(first, last, _POINTS).tolist() if last > first else []
+    return np.array(usable_horizons(part, times), dtype=float)
+
+
+def mann_whitney(part: pd.DataFrame) -> dict[str, float]:
+    """Return the P of the Mann-Whitney test of the risk between the two values of `label`."""
+    return {"p": float(compare_groups(part["risk"], part["label"], test="mann_whitney").p)}
+
+
+def characteristics(part: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Return a baseline table by risk group, as `stats.baseline_table`.
+
+    Parameters
+    ----------
+    part : DataFrame
+        Patients of one cohort and signature: group, and the columns described.
+    kinds : mapping of column to {"continuous", "categorical"}
+        Columns without a value are left out.
+
+    Returns
+    -------
+    DataFrame
+        Empty where everybody is in one group or no column is described.
+    """
+    known = {column: kind for column, kind in kinds.items() if part[column].notna().any()}
+    if not known or part["group"].nunique() < 2:
+        return pd.DataFrame()
+    return baseline_table(part, "group", list(known), kinds=known)
+
+
+def flows(table: pd.DataFrame, stations: Mapping[str, Mapping[Any, str]]) -> pd.DataFrame:
+    """Return how many patients go from each group of one station to each group of the next.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per patient: cohort, and a column per station.
+    stations : mapping of column to mapping of value to word
+        From left to right; words occur at one station only. A value that is not named goes to the word of "".
+
+    Returns
+    -------
+    DataFrame
+        cohort, n (patients of this flow), source, target, for `plots.sankey`. Empty with fewer than two stations.
+    """
+    found = {}
+    for column, words in stations.items():
+        order = pd.CategoricalDtype(list(dict.fromkeys(words.values())))
+        found[column] = table[column].astype(object).map(dict(words)).fillna(words.get("", "")).astype(order)
+    tables = []
+    for a, b in pairwise(found):
+        moves = pd.DataFrame({"cohort": table["cohort"], "source": found[a], "target": found[b]})
+        tables.append(moves.groupby([*moves], observed=True).size().rename("n").reset_index().astype({"source": str}))
+    empty = pd.DataFrame(columns=["cohort", "source", "target", "n"])
+    return pd.concat(tables, ignore_index=True).sort_values("cohort", kind="stable") if tables else empty
+
+
+def leaves(signatures: Sequence[Signature], name: str) -> list[Signature]:
+    """Return the signatures that a signature is made of in the end: itself, or the parts of a combination."""
+    own = next(one for one in signatures if one.name == name)
+    return [leaf for part in own.combines for leaf in leaves(signatures, part)] if own.combines else [own]
+
+
+def chosen_features(results: Path, parts: Sequence[Signature], most: int) -> pd.DataFrame:
+    """Return the features that a signature uses most, at most `most` for each of its parts.
+
+    Parameters
+    ----------
     results : Path
-        results/<study>, where chapter 05 writes ``chosen_features.csv`` (signature, feature, coefficient) and
+        Folder in which chapter 05 writes ``chosen_features.csv`` (signature, feature, coefficient) and
         ``stability.csv`` (signature, feature, share of the fits that chose it).
-    signature : str
+    parts : sequence of Signature
+        As `leaves` returns them.
+    most : int
 
     Returns
     -------
@@ -187,41 +454,60 @@ def chosen_features(study: Study, results: Path, signature: str) -> pd.DataFrame
     """
     nothing = pd.DataFrame(columns=["signature", "feature", "source"])
     paths = results / "chosen_features.csv", results / "stability.csv"
-    if not study.survival.heat_map or not all(path.is_file() for path in paths):
+    if not most or not all(path.is_file() for path in paths):
         return nothing
     chosen, stability = (pd.read_csv(path) for path in paths)
     both = chosen.merge(stability, on=["signature", "feature"], how="left")
     both = both.assign(size=both["coefficient"].abs()).sort_values(["size", "share"], ascending=False, kind="stable")
-    found = []
-    for leaf in leaves(study, signature):
-        for source in study.signature(leaf).sources:
-            own = both[both["signature"] == leaf].head(study.survival.heat_map)
-            found.append(own[["signature", "feature"]].assign(source=source))
+    found = [
+        both.loc[both["signature"] == part.name, ["signature", "feature"]].head(most).assign(source=source)
+        for part in parts
+        for source in part.sources
+    ]
     return pd.concat(found, ignore_index=True) if found else nothing
 
 
-def heat_tables(groups: pd.DataFrame, study: Study, results: Path, signature: str) -> dict[str, pd.DataFrame]:
-    """Return the chosen features by risk group, z-scored by the training cohort, by cohort (or named pool).
+def feature_values(
+    groups: pd.DataFrame, results: Path, signature: str, signatures: Sequence[Signature], most: int
+) -> pd.DataFrame:
+    """Return the chosen features of a signature by risk group, z-scored by the training cohort.
+
+    Parameters
+    ----------
+    groups : DataFrame
+        Patients of the signature; `cohort` may hold sets of cohorts.
+    results : Path
+        Folder of the feature tables and of what chapter 05 writes.
+    signature : str
+    signatures : sequence of Signature
+        All signatures of the study, among them the parts of a combination.
+    most : int
+        Features of each source at most.
 
     Returns
     -------
-    dict of str to DataFrame
-        feature, subject, group, value (SD from the training mean), patients in order of risk. Empty where chapter 05
-        left no chosen features.
+    DataFrame
+        cohort, n, subject, feature, value (SD from the training mean), group; patients in order of risk. Empty, with
+        the reason, where chapter 05 left no chosen features.
     """
-    chosen = chosen_features(study, results, signature)
-    values = _values(chosen, results) if len(chosen) else pd.DataFrame()
+    values = _values(chosen_features(results, leaves(signatures, signature), most), results)
+    nothing = pd.DataFrame(columns=["cohort", "n", "subject", "feature", "value", "group"])
+    nothing.attrs["empty"] = (
+        f"Chapter 05 left no table of the features chosen for {signature} in this build, so there is no heat map."
+        if most
+        else f"{signature} of this study has no chosen features to draw."
+    )
     if values.empty:
-        return {}
-    own = of_signature(groups, signature)
-    training = values.reindex(own.loc[own["cohort"] == "train", "subject"])
+        return nothing
+    training = values.reindex(groups.loc[groups["kind"] == "out_of_fold", "subject"].unique())
     scaled = (values - training.mean()) / training.std().replace(0, np.nan)
-    found = {}
-    for name, part in places(own, study):
+
+    def by_risk(part: pd.DataFrame) -> pd.DataFrame:
         ordered = part.sort_values("risk")[["subject", "group"]]
         long = scaled.reindex(ordered["subject"]).reset_index().melt("subject", var_name="feature", value_name="value")
-        found[name] = long.merge(ordered, on="subject")[["feature", "subject", "group", "value"]]
-    return found
+        return long.merge(ordered, on="subject")
+
+    return measure(groups, by_risk, ("cohort",))
 
 
 def _values(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
@@ -233,96 +519,3 @@ def _values(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
             tables.append(table[[f for f in dict.fromkeys(rows["feature"]) if f in table]])
     wide = pd.concat(tables, axis=1) if tables else pd.DataFrame()
     return wide.loc[:, ~wide.columns.duplicated()].rename(columns=readable)
-
-
-GLOBAL = "GLOBAL"
-
-
-def hazards_test(fit: CoxFit | None, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Return the test of proportional hazards per covariate and globally: covariate (in words), term, chi2, df, p.
-
-    Empty without a model, or with too few event times.
-    """
-    if fit is None:
-        return pd.DataFrame()
-    try:
-        found = schoenfeld_test(fit)
-    except NotEstimableError:
-        return pd.DataFrame()
-    words = found["covariate"].map(lambda term: "all together (global)" if term == GLOBAL else labels.get(term, term))
-    return found.rename(columns={"covariate": "term"}).assign(covariate=words)[["covariate", "term", "chi2", "df", "p"]]
-
-
-TEST_WORDS = {
-    "student_t": "Student's t", "welch_t": "Welch's t", "mann_whitney": "Mann–Whitney", "chi_square": "chi-square",
-    "chi_square_yates": "chi-square (Yates)", "fisher": "Fisher's exact",
-}  # fmt: skip
-
-
-def outcome_classes(study: Study) -> tuple[str, tuple[str, str]]:
-    """Return the column that tells patients apart, and the words for its 0 and 1: the label, else the event."""
-    label = study.endpoint.label
-    if study.endpoint.primary == "label" and label is not None:
-        return "label", (label.negative, label.positive)
-    event = outcome(study).event_name
-    return "event", (f"no {event} seen", f"{event} seen")
-
-
-def risk_by_outcome(groups: pd.DataFrame, study: Study, signature: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return cohort (name), risk and label of one signature's patients, and each cohort's Mann-Whitney P in words.
-
-    There is a P for a label only: whether an event was seen also depends on how long a patient was followed.
-    """
-    column, _ = outcome_classes(study)
-    own = of_signature(groups, signature).dropna(subset=[column])
-    table = pd.DataFrame({"cohort": own["cohort"].map(lambda key: study.cohort_names[key]), "risk": own["risk"]})
-    table["label"] = own[column].astype(int)
-    words = {}
-    for name, part in table.groupby("cohort", sort=False) if column == "label" else ():
-        try:
-            p = compare_groups(part["risk"], part["label"], test="mann_whitney").p
-        except NotEstimableError:
-            continue
-        words[str(name)] = p_value(p)
-    return table.reset_index(drop=True), words
-
-
-def described(study: Study) -> list[str]:
-    """Return the columns described by risk group: covariates of the Cox models, then predictors of the nomogram."""
-    columns = [*study.survival.covariates, *study.nomogram.columns, *study.nomogram.candidates]
-    return list(dict.fromkeys(columns))
-
-
-def characteristics(
-    groups: pd.DataFrame, cohort: pd.DataFrame, study: Study, signature: str
-) -> dict[str, pd.DataFrame]:
-    """Return a baseline table by risk group for each cohort, by its name.
-
-    Parameters
-    ----------
-    groups : DataFrame
-        What `steps_groups.in_groups` returns.
-    cohort : DataFrame
-        cohort.parquet, with the columns described.
-    study : Study
-    signature : str
-
-    Returns
-    -------
-    dict of str to DataFrame
-        As `cohort.tables.baseline_table`, variables in words; a cohort that is all in one group is left out.
-    """
-    columns, own, found = described(study), of_signature(groups, signature), {}
-    kinds = {c: "continuous" if study.columns[c].kind == "number" else "categorical" for c in columns}
-    for key, part in own.groupby("cohort", sort=False):
-        table = part[["subject", "group"]].merge(cohort[["subject", *columns]], on="subject", how="left")
-        if not columns or table["group"].nunique() < 2:
-            continue
-        known = [c for c in columns if table[c].notna().any()]
-        baseline = baseline_table(table, "group", known, kinds={c: kinds[c] for c in known})
-        words = {c: label_of(study, c) for c in known} | {"n": "Patients"}
-        repeated = baseline["variable"].duplicated()
-        shown = baseline["variable"].map(words).mask(repeated, "")
-        words_of_tests = baseline["test"].replace(TEST_WORDS)
-        found[study.cohort_names[key]] = baseline.assign(variable=shown, test=words_of_tests).drop(columns="statistic")
-    return found

@@ -18,7 +18,7 @@ from radsupport.errors import InputError
 from radsupport.plots import style
 from radsupport.plots.base import figure, matrix
 from radsupport.stats.decision import LEAST_GAIN, gains, stretch_words, stretches
-from radsupport.wording import counted, estimate, fixed, listed, p_number
+from radsupport.wording import counted, estimate, fixed, listed, p_number, p_value
 
 _INSIDE = 5  # more signatures than that have their legend beside the curves
 
@@ -397,7 +397,7 @@ def boxes(
     ax: Axes,
     *,
     classes: tuple[str, str] = ("0", "1"),
-    p: dict[str, str] | None = None,
+    p: dict[str, str | float] | None = None,
     ylabel: str = "Risk",
 ) -> None:
     """Draw box plots of risk by cohort and outcome, each patient as a point.
@@ -410,7 +410,7 @@ def boxes(
     classes : (str, str)
         Names of the classes 0 and 1.
     p : dict, optional
-        Text above each cohort, such as ``{"train": "p < 0.001 (Mann-Whitney)"}``.
+        P-value, or text, above each cohort.
     ylabel : str
     """
     cohorts = list(table["cohort"].unique())
@@ -434,7 +434,8 @@ def boxes(
     lines = [fill(str(c), 14) if len(cohorts) > 2 else c for c in cohorts]  # three long names do not fit side by side
     ax.set_xticks(range(len(cohorts)), [f"{c}\n(n = {n})" for c, n in zip(lines, sizes, strict=True)])
     for i, cohort in enumerate(cohorts):
-        text = (p or {}).get(cohort, "")
+        found = (p or {}).get(cohort, "")
+        text = found if isinstance(found, str) else p_value(found)
         ax.annotate(text, (i, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9)
     ax.set(xlim=(-0.6, len(cohorts) - 0.4), ylabel=ylabel)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

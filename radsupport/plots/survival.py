@@ -181,7 +181,7 @@ def _km_alt(table: pd.DataFrame, *, p: float | None = None, note: str = "", time
             f"{name}: {part['n_risk'].max():.0f} patients{_median_words(part, time_unit)}, "
             f"survival {fixed(last['survival'])} at {number(last['time'])} {time_unit}"
         )
-    test = "" if p is None else f" Log-rank {p_value(p)}{f', {note}' if note else ''}."
+    test = "" if p is None or np.isnan(p) else f" Log-rank {p_value(p)}{f', {note}' if note else ''}."
     return f"Kaplan-Meier curves of {counted(len(words), 'group')} with numbers at risk. {'; '.join(words)}.{test}"
 
 
@@ -240,7 +240,7 @@ def kaplan_meier(
     ax.set(xlim=(0, end), ylim=(0, 1.03), ylabel=outcome)
     ticks = np.asarray(at, dtype=float) if at is not None else _ticks_within(ax, end)
     ax.set_xticks(ticks, [tick_text(tick) for tick in ticks])
-    words = None if p is None else f"{test} {p_value(p)}" + (f"\n({note})" if note else "")
+    words = None if p is None or np.isnan(p) else f"{test} {p_value(p)}" + (f"\n({note})" if note else "")
     ax.legend(loc="best", title=words, alignment="left")
     _risk_table(ax, [str(name) for name in groups], parts, ticks, time_unit, looks)
 

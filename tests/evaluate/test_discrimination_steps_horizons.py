@@ -1,4 +1,4 @@
-"""Chapter 07: discrimination at fixed times, and prediction error."""
+"""Prediction error of signatures and of the covariates: scores, curves, integrals, and probabilities behind them."""
 
 from __future__ import annotations
 
@@ -9,86 +9,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.book.conclusions import survival as survival_steps
-from radsupport.book.conclusions import survival as survival_steps_errors
-from radsupport.evaluate import calibration as steps_errors
-from radsupport.evaluate import predictions as steps_groups
-from radsupport.evaluate import regression as steps_cox
-from radsupport.evaluate import regression as steps_cox_data
-from radsupport.evaluate import thresholds as thresholds_steps_groups
+from radsupport.evaluate import groups as in_groups
+from radsupport.evaluate import judged, regression, threshold
+from radsupport.evaluate.predictions import SURVIVAL
 from radsupport.evaluate.probability import COVARIATES, judged_models
 from radsupport.settings.study import Study
 from radsupport.stats.brier import brier_score, integrated_brier
 from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.survival_curves import kaplan_meier
-from radsupport.stats.time_roc import time_dependent_roc
 
-steps = import_module("radsupport.evaluate.discrimination")
-
-
-@pytest.fixture
-def rows(small_predictions: pd.DataFrame, small_study: Study) -> pd.DataFrame:
-    return steps_groups.followed(small_predictions, small_study)
+steps_errors = import_module("radsupport.evaluate.calibration")
 
 
 @pytest.fixture
-def groups(rows: pd.DataFrame, small_study: Study) -> pd.DataFrame:
-    return thresholds_steps_groups.in_groups(
-        rows, thresholds_steps_groups.locked(thresholds_steps_groups.cut_offs(rows, small_study))
-    )
+def rows(small_predictions: pd.DataFrame) -> pd.DataFrame:
+    return judged(small_predictions, SURVIVAL, ["Image", "Clinic"])
 
 
-def test_horizons_need_three_before_and_three_after() -> None:
-    part = pd.DataFrame({"time": [1, 2, 3, 10, 11, 12.0], "event": [1, 1, 1, 0, 1, 0]})
-    assert steps.usable_times(part, [2, 3, 9.5, 10, 11]) == [3.0, 9.5]
-
-
-def test_auc_and_curve_agree(groups: pd.DataFrame, small_study: Study) -> None:
-    table, curves = steps.auc_at_horizons(groups, small_study)
-    part = groups[(groups["signature"] == "Image") & (groups["cohort"] == "external")]
-    expected = time_dependent_roc(part["time"], part["event"], part["risk"], [12.0, 24.0], interval="none")
-    own = table[(table["signature"] == "Image") & (table["key"] == "external")]
-    np.testing.assert_allclose(own["auc"], expected.auc)
-    curve = curves[(curves["signature"] == "Image") & (curves["key"] == "external") & (curves["time"] == 12.0)]
-    area = np.trapezoid(curve["sensitivity"].to_numpy()[::-1], 1 - curve["specificity"].to_numpy()[::-1])
-    assert area == pytest.approx(expected.auc[0], abs=0.02)
-    assert len(survival_steps.roc_panels(curves)) == 4
-    assert survival_steps.reversed_words(table.assign(ci_high=0.5)) == ""
-    assert survival_steps.reversed_words(table.iloc[:0]) == ""
-    low = table.assign(ci_high=np.where(table.index == 1, 0.4, 0.8))
-    assert "for Image in Hospital A at 24 months:" in survival_steps.reversed_words(low)
-
-
-def test_too_few_patients_leave_no_horizon_and_say_so(groups: pd.DataFrame, small_study: Study) -> None:
-    few = groups.groupby(["signature", "cohort"], sort=False).head(4)
-    table, curves = steps.auc_at_horizons(few, small_study)
-    assert table.empty
-    assert survival_steps.roc_panels(curves) == []
-    assert steps.auc_over_time(few, small_study) == {}
-    assert steps.auc_differences(few, small_study).empty
-    assert "12 and 24 months in Hospital A" in steps.missing_horizons(few, small_study)
-    assert steps.missing_horizons(groups, small_study) == ""
-
-
-def test_differences_are_between_the_aucs(groups: pd.DataFrame, small_study: Study) -> None:
-    table, _ = steps.auc_at_horizons(groups, small_study)
-    areas = table.set_index(["signature", "cohort", "time"])["auc"]
-    for row in steps.auc_differences(groups, small_study).to_dict("records"):
-        gap = areas["Image", row["cohort"], row["time"]] - areas["Clinic", row["cohort"], row["time"]]
-        assert row["difference"] == pytest.approx(gap)
-
-
-def test_auc_over_time_stays_where_it_can_be_estimated(groups: pd.DataFrame, small_study: Study) -> None:
-    found = steps.auc_over_time(groups, small_study)
-    assert list(found) == ["Hospital A (n = 90)", "Hospital B (n = 40)"]
-    for table in found.values():
-        assert table["auc"].between(0, 1).all()
-        assert table.groupby("signature")["time"].is_monotonic_increasing.all()
+@pytest.fixture
+def groups(rows: pd.DataFrame) -> pd.DataFrame:
+    return in_groups(rows, threshold(rows, "median")).astype({"signature": str, "cohort": str})
 
 
 def models_of(rows: pd.DataFrame, groups: pd.DataFrame, cohort: pd.DataFrame, study: Study) -> list:
-    data = steps_cox_data.cox_data(rows, cohort, study)
-    fit, _ = steps_cox.multivariable(data)
+    data = regression.cox_data(rows[rows["signature"] == "Image"], cohort, study.survival.covariates)
+    fit, _ = regression.multivariable(data)
     return judged_models(groups, fit, data, cohort, study)
 
 
@@ -141,7 +86,6 @@ def test_curves_integrals_and_differences_fit_together(
 def test_curves_rest_on_the_patients_that_all_models_predict(
     rows: pd.DataFrame, groups: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
 ) -> None:
-    assert survival_steps_errors.common_words(models_of(rows, groups, small_cohort, small_study), small_study) == ""
     small_cohort.loc[small_cohort["subject"].isin(["s100", "s101"]), "age"] = np.nan
     models = models_of(rows, groups, small_cohort, small_study)
     table = steps_errors.error_curves(models, small_study)["Hospital B (n = 38)"]
@@ -150,7 +94,6 @@ def test_curves_rest_on_the_patients_that_all_models_predict(
     null = table[table["model"] == steps_errors.NULL]
     expected = brier_score(part["time"], part["event"], np.zeros((38, 25)), null["time"].to_numpy(), interval="none")
     np.testing.assert_allclose(null["brier"], expected["null"])
-    assert "(38 of 40 in Hospital B)" in survival_steps_errors.common_words(models, small_study)
     sizes = steps_errors.horizon_errors(models, small_study).query("key == 'external'").groupby("model")["n"].first()
     assert sizes.to_dict() == {"Image": 40, "Clinic": 40, COVARIATES: 38}
 
@@ -197,7 +140,8 @@ def test_training_patients_are_predicted_by_fits_without_their_fold(
     by_risk = 1 - predict_survival(fit_cox(own[~inside], "time", "event", ["risk"]), own[inside], times)
     np.testing.assert_allclose(models["train", "Image"].probability(own[inside], times), by_risk)
     table = own.merge(small_cohort[["subject", "age", "stage"]], on="subject")
-    held, data = table["fold"] == 3, steps_cox_data.cox_data(rows, small_cohort, small_study)
+    held = table["fold"] == 3
+    data = regression.cox_data(rows[rows["signature"] == "Image"], small_cohort, small_study.survival.covariates)
     clinical = fit_cox(table[~held], "time", "event", data.covariates, reference=data.reference)
     by_covariates = 1 - predict_survival(clinical, table[held], times)
     np.testing.assert_allclose(models["train", COVARIATES].probability(table[held], times), by_covariates)

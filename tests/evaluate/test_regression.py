@@ -1,4 +1,4 @@
-"""Chapter 07: Cox models, levels without events, selection, added value, optimism, proportional hazards."""
+"""Cox models of covariates: levels without events, selection, added value, optimism, hazards, and out of fold."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from radsupport.book.conclusions import survival as survival_steps_added
-from radsupport.book.conclusions import survival as survival_steps_cox
-from radsupport.book.conclusions import survival as survival_steps_hazards
-from radsupport.evaluate import predictions as steps_groups
-from radsupport.evaluate import regression as steps
-from radsupport.evaluate import regression as steps_added
-from radsupport.evaluate import regression as steps_cox
-from radsupport.evaluate import survival as steps_hazards
-from radsupport.settings.study import Study
+from radsupport.evaluate import judged, regression
+from radsupport.evaluate.predictions import SURVIVAL
 from radsupport.stats.concordance import concordance
-from radsupport.stats.cox import CoxFit, fit_cox
+from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
 from radsupport.stats.proportional_hazards import schoenfeld_test
+
+COVARIATES = ["age", "stage"]
 
 
 @pytest.fixture
-def rows(small_predictions: pd.DataFrame, small_study: Study) -> pd.DataFrame:
-    return steps_groups.followed(small_predictions, small_study)
+def rows(small_predictions: pd.DataFrame) -> pd.DataFrame:
+    return judged(small_predictions, SURVIVAL, ["Image"])
+
+
+def data_of(rows: pd.DataFrame, cohort: pd.DataFrame, *, merge: bool = True) -> regression.CoxData:
+    return regression.cox_data(rows, cohort, COVARIATES, merge=merge)
 
 
 def without_events_in(rows: pd.DataFrame, cohort: pd.DataFrame, level: str) -> pd.DataFrame:
@@ -32,31 +32,22 @@ def without_events_in(rows: pd.DataFrame, cohort: pd.DataFrame, level: str) -> p
     return rows.assign(event=np.where(rows["subject"].isin(spared), 0.0, rows["event"]))
 
 
-def keeping(study: Study, rule: str) -> Study:
-    return study.model_copy(update={"survival": study.survival.model_copy(update={"no_event_levels": rule})})
-
-
-def test_data_are_the_training_patients_with_the_risk_per_sd(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
+def test_data_are_the_training_patients_with_the_risk_per_sd(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(rows, small_cohort)
     assert len(data.table) == 90
-    assert data.table[steps.SIGNATURE].std() == pytest.approx(1.0)
-    assert data.table[steps.SIGNATURE].mean() == pytest.approx(0.0, abs=1e-12)
-    assert (data.covariates, data.reference, data.notes) == (["age", "stage"], {"stage": "I"}, [])
+    assert data.table[regression.SIGNATURE].std() == pytest.approx(1.0)
+    assert data.table[regression.SIGNATURE].mean() == pytest.approx(0.0, abs=1e-12)
+    assert (data.covariates, data.reference, data.constant) == (COVARIATES, {"stage": "I"}, [])
+    assert data.merges.empty
 
 
-def test_a_level_without_events_is_merged_and_said(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    data = steps.cox_data(without_events_in(rows, small_cohort, "II"), small_cohort, small_study)
+def test_a_level_without_events_is_merged_and_said(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(without_events_in(rows, small_cohort, "II"), small_cohort)
     assert list(data.table["stage"].cat.categories) == ["I or II", "III"]
     assert data.names == {"stage": {"I": "I or II", "II": "I or II", "III": "III"}}
-    assert data.notes[0].startswith("Stage: none of the ")
-    fit, note = steps_cox.multivariable(data)
-    assert "Every level has events" not in survival_steps_cox.model_words(data, fit, note)
-    whole = steps.cox_data(rows, small_cohort, small_study)
-    assert "Every level has events" in survival_steps_cox.model_words(whole, *steps_cox.multivariable(whole))
+    n = int((data_of(rows, small_cohort).table["stage"] == "II").sum())
+    assert data.merges.to_dict("records") == [{"column": "stage", "level": "II", "n": n, "merged": "I or II"}]
+    fit, note = regression.multivariable(data)
     assert note == ""
     assert fit is not None
     assert "stageIII" in fit.coef.index
@@ -64,156 +55,106 @@ def test_a_level_without_events_is_merged_and_said(
 
 def test_first_level_without_events_joins_the_next() -> None:
     values = pd.Series(pd.Categorical(["a", "b", "c", "c"], ["a", "b", "c"]))
-    names, words = steps.merge_empty_levels(values, pd.Series([0, 1, 1, 0]))
+    names, steps = regression.merge_empty_levels(values, pd.Series([0, 1, 1, 0]))
     assert names == {"a": "a or b", "b": "a or b", "c": "c"}
-    assert words == ["none of the 1 patients with a had the event, so a or b is one level"]
+    assert steps == [{"level": "a", "n": 1, "merged": "a or b"}]
 
 
 def test_no_event_at_all_leaves_one_level() -> None:
     values = pd.Series(pd.Categorical(["a", "b", "c"], ["a", "b", "c"]))
-    names, words = steps.merge_empty_levels(values, pd.Series([0, 0, 0]))
+    names, steps = regression.merge_empty_levels(values, pd.Series([0, 0, 0]))
     assert set(names.values()) == {"a or b or c"}
-    assert len(words) == 2
+    assert len(steps) == 2
 
 
-def test_firth_keeps_levels_and_the_plain_model_merges_them(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    study = keeping(small_study, "firth")
-    spared = without_events_in(rows, small_cohort, "II")
-    data = steps.cox_data(spared, small_cohort, study)
-    fit, note = steps_cox.multivariable(data)
+def test_firth_keeps_levels_and_the_plain_model_merges_them(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(without_events_in(rows, small_cohort, "II"), small_cohort, merge=False)
+    fit, note = regression.multivariable(data)
     assert note == "Firth's penalty"
     assert fit is not None
     assert np.isfinite(fit.table["hr"]).all()
-    alone = steps_cox.univariable(data)
+    alone = regression.univariable(data)
     assert alone.loc[alone["term"] == "stage", "note"].eq("Firth's penalty").all()
     assert alone.loc[alone["term"] == "age", "note"].eq("").all()
-    plain_data, plain = steps_cox.plain_model(data, fit, spared, small_cohort, study)
+    plain_data, plain = regression.plain_model(data, fit)
     assert plain is not None
     assert plain.penalty == "none"
     assert list(plain_data.table["stage"].cat.categories) == ["I or II", "III"]
-    assert "Firth's penalty" in survival_steps_cox.model_words(data, fit, note)
 
 
-def test_constant_covariates_are_left_out(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
-    data = steps.cox_data(rows, small_cohort.assign(age=60.0), small_study)
-    assert data.covariates == ["stage"]
-    assert data.notes == ["Age is left out: it does not vary here"]
+def test_constant_covariates_are_left_out(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(rows, small_cohort.assign(age=60.0))
+    assert (data.covariates, data.constant) == (["stage"], ["age"])
 
 
-def test_no_event_leaves_no_model_but_reasons(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    data = steps.cox_data(rows.assign(event=0.0), small_cohort, small_study)
-    fit, note = steps_cox.multivariable(data)
+def test_no_event_leaves_no_model_but_reasons(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(rows.assign(event=0.0), small_cohort)
+    fit, note = regression.multivariable(data)
     assert fit is None
-    assert "can not be fitted" in survival_steps_cox.model_words(data, fit, note)
-    alone = steps_cox.univariable(data)
+    assert note != ""
+    assert data.constant == ["stage"]
+    alone = regression.univariable(data)
     assert alone["hr"].isna().all()
-    shown = survival_steps_cox.table_shown(data, alone, fit, small_study)
-    assert shown["note"].str.contains("censored").all()
-    assert steps_added.reduced(data, fit, small_study) is None
-    assert steps_added.added_value(data, None, small_study).empty
-    assert steps_added.optimism_table(data, fit, small_study).empty
-    assert steps_hazards.hazards_test(fit, {}).empty
+    assert alone["note"].str.contains("censored").all()
+    assert regression.multivariable_rows(data, fit) is None
+    assert regression.selected(fit) is None
+    added = regression.added_value(data, None, "Image")
+    assert added.empty
+    assert added.attrs["empty"] == "Neither model can be fitted to so few events."
+    assert regression.optimism_table(data, fit, "Image", 6, 7).empty
+    assert regression.hazards_test(fit).empty
+    assert regression.residuals(fit, regression.hazards_test(fit)).empty
 
 
-def test_table_shows_both_models_side_by_side(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    fit, _ = steps_cox.multivariable(data)
-    shown = survival_steps_cox.table_shown(data, steps_cox.univariable(data), fit, small_study)
-    assert shown["characteristic"].tolist() == [
-        "Age (years)",
-        "Stage: I",
-        "Stage: II",
-        "Stage: III",
-        "Image (per SD)",
-    ]
-    assert shown["hr_together"].tolist()[1] == "1 (reference)"
-    assert shown["hr_together"].tolist()[-1] == "–"
-    assert fit is not None
-    assert shown["p_together"].iloc[0] == fit.p["age"]
-
-
-def test_selection_reports_its_path(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    fit, _ = steps_cox.multivariable(data)
-    found = steps_added.reduced(data, fit, small_study)
+def test_selection_reports_its_path(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    fit, _ = regression.multivariable(data_of(rows, small_cohort))
+    found = regression.selected(fit)
     assert found is not None
-    assert found.path["left out"].iloc[0] == "start"
-    assert found.path["AIC"].is_monotonic_decreasing
-    assert found.path["AIC"].iloc[-1] == pytest.approx(found.fit.aic)
-    assert "Backward selection keeps" in survival_steps_added.reduced_words(found, data, small_study)
+    assert found.path["change"].iloc[0] == ""
+    assert found.path["aic"].is_monotonic_decreasing
+    assert found.path["aic"].iloc[-1] == pytest.approx(found.fit.aic)
 
 
-def test_added_value_is_the_likelihood_ratio_of_the_signature(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    fit, _ = steps_cox.multivariable(data)
-    table = steps_added.added_value(data, fit, small_study).set_index("model")
-    outcome = ("time", "event")
-    base = fit_cox(data.table, *outcome, data.covariates)
-    more = fit_cox(data.table, *outcome, [*data.covariates, steps.SIGNATURE])
+def test_added_value_is_the_likelihood_ratio_of_the_signature(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(rows, small_cohort)
+    fit, _ = regression.multivariable(data)
+    table = regression.added_value(data, fit, "Image").set_index("model")
+    base = fit_cox(data.table, *SURVIVAL, data.covariates)
+    more = fit_cox(data.table, *SURVIVAL, [*data.covariates, regression.SIGNATURE])
     gain = 2 * (more.log_likelihood - base.log_likelihood)
-    from scipy import stats
-
-    expected = stats.chi2.sf(gain, 1)
-    assert table.loc["covariates + Image", "P (likelihood ratio)"] == pytest.approx(expected, rel=1e-6)
-    assert table.loc["covariates + Image", "P (likelihood ratio)"] < 0.01
+    assert table.loc["covariates + Image", "p_lr"] == pytest.approx(stats.chi2.sf(gain, 1), rel=1e-6)
+    assert table.loc["covariates + Image", "p_lr"] < 0.01
 
 
-def emptied(data: steps.CoxData) -> CoxFit:
+def emptied(data: regression.CoxData) -> CoxFit:
     """Return the model from which everything was left out."""
     fit = fit_cox(data.table, "time", "event", ["age"])
     return fit.refit(fit.design.select([]))
 
 
 def test_without_characteristics_the_signature_is_tested_against_no_predictor(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
+    rows: pd.DataFrame, small_cohort: pd.DataFrame
 ) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    table = steps_added.added_value(data, emptied(data), small_study)
-    fit = fit_cox(data.table, "time", "event", [steps.SIGNATURE])
+    data = data_of(rows, small_cohort)
+    table = regression.added_value(data, emptied(data), "Image")
+    fit = fit_cox(data.table, "time", "event", [regression.SIGNATURE])
     assert table["model"].tolist() == ["Image"]
-    assert table["P (likelihood ratio)"].item() == pytest.approx(fit.lr_p, rel=1e-6)
-    assert "No characteristic is kept, so Image is tested against" in survival_steps_added.added_words(
-        data, emptied(data)
-    )
-    assert survival_steps_added.added_words(data, None).startswith("There is no model of the characteristics")
-    assert survival_steps_added.added_words(data, steps_cox.multivariable(data)[0]) == ""
-    path = pd.DataFrame({"step": [0], "left out": ["start"], "AIC": [1.0], "terms left": [0]})
-    words = survival_steps_added.reduced_words(steps_added.Reduced(emptied(data), path), data, small_study)
-    assert words == "Backward selection keeps none."
+    assert table["p_lr"].item() == pytest.approx(fit.lr_p, rel=1e-6)
 
 
 def test_a_selection_that_keeps_nothing_has_no_optimism(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study, monkeypatch: pytest.MonkeyPatch
+    rows: pd.DataFrame, small_cohort: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    monkeypatch.setattr(steps_added, "backward_aic", lambda fit: SimpleNamespace(fit=emptied(data)))
-    table = steps_added.optimism_table(data, steps_cox.multivariable(data)[0], small_study)
+    data = data_of(rows, small_cohort)
+    monkeypatch.setattr(regression, "backward_aic", lambda fit: SimpleNamespace(fit=emptied(data), terms=[]))
+    table = regression.optimism_table(data, regression.multivariable(data)[0], "Image", 6, 7)
     assert table["model"].tolist() == ["all covariates", "all covariates + Image"]
 
 
-def test_a_signature_used_backwards_is_said(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    assert survival_steps_cox.backwards_words(data, steps_cox.univariable(data)) == ""
-    turned = steps.cox_data(rows.assign(risk=-rows["risk"]), small_cohort, small_study)
-    alone = steps_cox.univariable(turned)
-    ratio = alone.loc[alone["term"] == steps.SIGNATURE, "hr"].item()
-    assert f"hazard ratio {ratio:.2f} per SD" in survival_steps_cox.backwards_words(turned, alone)
-    constant = steps.cox_data(rows.assign(risk=0.5), small_cohort, small_study)
-    assert survival_steps_cox.backwards_words(constant, steps_cox.univariable(constant)) == ""
-
-
-def test_optimism_is_taken_off(rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    fit, _ = steps_cox.multivariable(data)
-    table = steps_added.optimism_table(data, fit, small_study).set_index("model")
+def test_optimism_is_taken_off(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(rows, small_cohort)
+    fit, _ = regression.multivariable(data)
+    table = regression.optimism_table(data, fit, "Image", 6, 7).set_index("model")
     assert fit is not None
     apparent = concordance(data.table["time"], data.table["event"], fit.linear_predictor(data.table)).concordance
     assert table.loc["all covariates", "apparent"] == pytest.approx(apparent)
@@ -222,41 +163,67 @@ def test_optimism_is_taken_off(rows: pd.DataFrame, small_cohort: pd.DataFrame, s
     assert table[["n", "events"]].to_numpy().tolist() == [[fit.n, fit.n_events]] * 3
 
 
-def test_hazards_are_tested_per_characteristic(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    data = steps.cox_data(rows, small_cohort, small_study)
-    fit, _ = steps_cox.multivariable(data)
+def test_hazards_are_tested_per_characteristic(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    fit, _ = regression.multivariable(data_of(rows, small_cohort))
     assert fit is not None
-    labels = steps_cox.labels(data, small_study)
-    test = steps_hazards.hazards_test(fit, labels)
+    test = regression.hazards_test(fit)
     np.testing.assert_allclose(test["p"], schoenfeld_test(fit)["p"])
-    assert test["covariate"].tolist() == ["Age (years)", "Stage", "all together (global)"]
-    panels = survival_steps_hazards.residual_panels(fit, test, labels)
-    assert [title for title, _, _ in panels] == ["Age (years)", "Stage"]
-    assert panels[0][2]["coefficient"] == pytest.approx(fit.coef["age"])
-    assert panels[1][2]["coefficient"] == 1.0
+    assert test["covariate"].tolist() == ["age", "stage", regression.GLOBAL]
+    residuals = regression.residuals(fit, test).groupby("covariate", sort=False).first()
+    assert list(residuals.index) == ["age", "stage"]
+    assert residuals.loc["age", "coefficient"] == pytest.approx(fit.coef["age"])
+    assert residuals.loc["stage", "coefficient"] == 1.0
+    assert residuals["p"].tolist() == test["p"].tolist()[:2]
 
 
-def test_hazards_words_follow_the_p_values() -> None:
-    def table(p: list[float]) -> pd.DataFrame:
-        return pd.DataFrame({"covariate": ["Age", "all"], "term": ["age", steps_hazards.GLOBAL], "p": p})
-
-    assert "Age (P 0.010)" in survival_steps_hazards.hazards_words(table([0.01, 0.2]))
-    both = table([0.01, 0.2]).assign(covariate="Sex", term="sex").iloc[:1]
-    assert "seems to change" in survival_steps_hazards.hazards_words(table([0.01, 0.2]))
-    words = survival_steps_hazards.hazards_words(pd.concat([table([0.01, 0.2]), both]))
-    assert "effects of Age (P 0.010) and Sex (P 0.010) seem" in words
-    assert "No covariate has P below 0.05" in survival_steps_hazards.hazards_words(table([0.2, 0.2]))
-    assert "all together do" in survival_steps_hazards.hazards_words(table([0.2, 0.01]))
-    assert "There is no model" in survival_steps_hazards.hazards_words(pd.DataFrame())
-
-
-def test_a_constant_signature_keeps_its_row_with_the_reason(
-    rows: pd.DataFrame, small_cohort: pd.DataFrame, small_study: Study
-) -> None:
-    data = steps.cox_data(rows.assign(risk=0.5), small_cohort, small_study)
-    alone = steps_cox.univariable(data).set_index("term")
-    assert np.isnan(alone.loc[steps.SIGNATURE, "hr"])
-    assert alone.loc[steps.SIGNATURE, "note"] != ""
+def test_a_constant_signature_keeps_its_row_with_the_reason(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    alone = regression.univariable(data_of(rows.assign(risk=0.5), small_cohort)).set_index("term")
+    assert np.isnan(alone.loc[regression.SIGNATURE, "hr"])
+    assert alone.loc[regression.SIGNATURE, "note"] != ""
     assert np.isfinite(alone.loc["age", "hr"])
+
+
+def crossed(rows: pd.DataFrame, cohort: pd.DataFrame) -> tuple[regression.CrossFitted, pd.DataFrame]:
+    """Return the covariates fitted without each of five folds, and the rows that they predict."""
+    data = data_of(rows, cohort)
+    fit, _ = regression.multivariable(data)
+    train = rows.loc[rows["cohort"] == "train", "subject"]
+    assert fit is not None
+    model = regression.cross_fitted(data, fit, pd.Series(train.str[1:].astype(int).to_numpy() % 5.0, train))
+    return model, regression.covariate_rows(rows, cohort, model, data)
+
+
+def test_covariates_are_one_more_signature_of_those_whom_they_can_predict(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame
+) -> None:
+    small_cohort.loc[small_cohort["subject"] == "s100", "age"] = np.nan
+    _, found = crossed(without_events_in(rows, small_cohort, "II"), small_cohort)
+    assert found["signature"].unique().tolist() == [regression.COVARIATES]
+    outside = found[found["cohort"] == "external"]
+    assert "s100" not in set(outside["subject"])
+    assert len(outside) == 39
+    assert set(outside["stage"]) == {"I or II", "III"}
+
+
+def test_training_patients_are_predicted_by_fits_without_their_fold(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame
+) -> None:
+    model, found = crossed(rows, small_cohort)
+    table, times = found[found["cohort"] == "train"], [12.0, 24.0]
+    held = table["subject"].map(model.folds) == 3
+    clinical = fit_cox(table[~held], "time", "event", COVARIATES, reference={"stage": "I"})
+    expected = 1 - predict_survival(clinical, table[held], times)
+    np.testing.assert_allclose(model.probability(table[held], times), expected)
+
+
+def test_who_is_the_only_one_of_a_level_is_not_predicted_by_the_others(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame
+) -> None:
+    train = small_cohort["cohort"] == "train"
+    lone = small_cohort.index[train & (small_cohort["stage"] == "III") & (small_cohort["event"] == 1)][0]
+    others = train & (small_cohort["stage"] == "III") & (small_cohort.index != lone)
+    small_cohort.loc[others, "stage"] = "II"
+    model, found = crossed(rows, small_cohort)
+    judged_rows = found[found["cohort"] == "train"]
+    assert set(small_cohort.loc[train, "subject"]) - set(judged_rows["subject"]) == {small_cohort.loc[lone, "subject"]}
+    assert np.isfinite(model.probability(judged_rows, [12.0])).all()

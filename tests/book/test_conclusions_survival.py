@@ -1,0 +1,170 @@
+"""What chapter 07 concludes from its tables."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.book.conclusions import survival as say
+from radsupport.evaluate.regression import GLOBAL, SIGNATURE, CoxData
+
+LABELS = {"age": "Age (years)", "stage": "Stage", "sex": "Sex"}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((12.34, 8.0, 20.0), "12.3 (8.0–20.0)"),
+        ((12.34, 8.0, np.nan), "12.3 (8.0–not reached)"),
+        ((np.nan, 8.0, np.nan), "not reached (from 8.0)"),
+        ((np.nan, np.nan, np.nan), "not reached"),
+        ((12.34, np.nan, np.nan), "12.3 (no interval)"),
+        ((1.2, -3.0, 5.0), "1.2 (\u22123.0 to 5.0)"),
+        ((np.nan, np.nan, np.nan, "–"), "–"),
+    ],
+)
+def test_times_and_their_open_ends_in_words(values: Any, words: str) -> None:
+    assert say.time_cell(*values) == words
+
+
+def test_a_searched_cut_off_shows_its_raw_p_and_the_one_that_allows_for_the_search() -> None:
+    assert say.rule_cell(20.0, 10.0, 0.0123, np.nan) == "20 / 10, P 0.012"
+    assert say.rule_cell(20.0, 10.0, 0.0123, 0.2) == "20 / 10, P 0.012 (0.20 with the search allowed for)"
+    assert say.search_allowed(np.nan) == ""
+
+
+def rules(**changes: Any) -> pd.DataFrame:
+    row = {"signature": "Image", "cohort": "Hospital A", "n": 90, "rule": "median", "used": True, "cut_off": 0.5}
+    own = row | {"low": 45, "high": 45, "p_search": np.nan} | changes
+    return pd.DataFrame([own, own | {"cohort": "Hospital B", "n": 40, "low": 30, "high": 10, "p_search": np.nan}])
+
+
+def test_cut_offs_are_named_with_their_rule() -> None:
+    words = say.cut_offs(rules(), "median", "Hospital A")
+    assert words == "From here on the cut-off is that of the study file's rule, median: **Image** 0.500."
+
+
+def test_searched_cut_offs_say_that_their_p_is_too_small() -> None:
+    searched = rules(rule="max_logrank", p_search=0.0123)
+    words = say.cut_offs(searched, "max_logrank", "Hospital A")
+    assert "In Hospital A the cut-off was chosen by the outcome" in words
+    assert "allows for the search: **Image** 0.012." in words
+    youden = say.cut_offs(rules(rule="youden"), "youden", "Hospital A")
+    assert "chosen by the outcome" in youden
+    assert "allows for the search" not in youden
+
+
+def test_a_rule_that_finds_nothing_and_one_group_are_said() -> None:
+    lost = pd.DataFrame([{"signature": "Image", "rule": "max_logrank", "used": False, "cut_off": np.nan}])
+    words = say.cut_offs(pd.concat([lost, rules()]), "max_logrank", "Hospital A")
+    assert "finds no cut-off for Image; there the median stands in." in words
+    alone = say.cut_offs(rules(low=90, high=0), "median", "Hospital A")
+    assert "**Only one group.** The cut-off of Image puts all 90 patients of Hospital A at low risk: there" in alone
+
+
+def test_end_of_the_curves_and_pooling() -> None:
+    times = pd.DataFrame({"signature": "Image", "cohort": "Hospital A", "group": ["low risk", "high risk"]})
+    sets = pd.DataFrame({"cohort": ["all cohorts, pooled"], "n": [130], "training": [90]})
+    words = say.curves(times.assign(end=[51.4, 20.0]), sets)
+    assert words.startswith("Of the groups of **Image**, fewer than 5 patients are at risk after these months: ")
+    assert "Hospital A: low risk 51, high risk 20." in words
+    assert "90 of the 130 patients of all cohorts are those on whom" in words
+    assert "Pooling" not in say.curves(times.assign(end=1.0), sets.assign(training=0))
+
+
+def test_colours_of_the_waterfall() -> None:
+    assert "wrong colour" in say.waterfall("label", "late")
+    words = say.waterfall("event", "no death seen")
+    assert words.startswith('"No death seen" may only mean that a patient was followed briefly')
+
+
+def test_ratios_that_needed_more_than_a_plain_fit() -> None:
+    table = pd.DataFrame({"signature": "Image", "cohort": "Hospital A", "contrast": "per SD", "note": ["", "odd"]})
+    assert say.hazard_ratios(table).endswith("have none – Image in Hospital A, per SD: odd.")
+    assert say.hazard_ratios(table.head(1)) == ""
+
+
+def data(**changes: Any) -> CoxData:
+    table = pd.DataFrame({"age": [60.0, 61.0], "stage": pd.Categorical(["I", "II"])})
+    merges = pd.DataFrame(columns=["column", "level", "n", "merged"])
+    given: dict[str, Any] = {"covariates": ["age", "stage"], "constant": [], "merges": merges, "names": {}} | changes
+    return CoxData(table=table, **given)
+
+
+def test_the_model_says_what_it_rests_on() -> None:
+    fit: Any = SimpleNamespace(coef=pd.Series([1.0, 2.0]), n=90, n_events=30, n_missing=2)
+    alone = pd.DataFrame({"term": ["age", SIGNATURE], "hr": [0.5, 1.5]})
+    words = say.model(data(), fit, "", alone, LABELS, "Image")
+    assert "2 coefficients for 30 events in 90 patients (15.0 events per coefficient" in words
+    assert ", 2 left out for missing values." in words
+    assert words.endswith("Every level has events, so no levels are merged and no penalty is needed.")
+    assert "It needed Firth's penalty" in say.model(data(), fit, "Firth's penalty", alone, LABELS, "Image")
+    merges = pd.DataFrame([{"column": "stage", "level": "II", "n": 9, "merged": "I or II"}])
+    merged = say.model(data(merges=merges, constant=["age"]), fit, "", alone, LABELS, "Image")
+    assert merged.startswith(
+        "Stage: none of the 9 patients with II had the event, so I or II is one level. Age (years) is"
+    )
+    assert "Every level has events" not in merged
+    assert "can not be fitted: no event." in say.model(data(), None, "no event", alone, LABELS, "Image")
+
+
+def test_a_signature_used_backwards_is_said() -> None:
+    alone = pd.DataFrame({"term": ["age", SIGNATURE], "hr": [0.5, 0.62]})
+    assert "hazard ratio 0.62 per SD" in say.model(data(), None, "none", alone, LABELS, "Image")
+    for hr in (1.5, np.nan):
+        assert "backwards" not in say.model(data(), None, "none", alone.assign(hr=hr), LABELS, "Image")
+
+
+def test_selection_says_what_was_kept_and_what_the_signature_is_tested_against() -> None:
+    kept: Any = SimpleNamespace(terms=["age"])
+    assert say.selection(kept, LABELS, "Image").startswith("Backward selection keeps Age (years). P-values")
+    none: Any = SimpleNamespace(terms=[])
+    words = "Backward selection keeps none.\n\nNo characteristic is kept, so Image is tested against"
+    assert say.selection(none, LABELS, "Image").startswith(words)
+    assert "There is no model of the characteristics, so Image" in say.selection(None, LABELS, "Image")
+
+
+def test_hazards_words_follow_the_p_values() -> None:
+    def table(*p: float) -> pd.DataFrame:
+        return pd.DataFrame({"covariate": [*["age", "sex"][: len(p) - 1], GLOBAL], "p": p})
+
+    assert "effect of Age (years) (P 0.010) seems to change" in say.hazards(table(0.01, 0.2), LABELS)
+    assert "effects of Age (years) (P 0.010) and Sex (P 0.010) seem" in say.hazards(table(0.01, 0.01, 0.2), LABELS)
+    assert "No covariate has P below 0.05" in say.hazards(table(0.2, 0.2), LABELS)
+    assert "all together do" in say.hazards(table(0.2, 0.01), LABELS)
+    assert "There is no model" in say.hazards(pd.DataFrame(), LABELS)
+
+
+def test_horizons_below_chance_and_out_of_reach() -> None:
+    areas = pd.DataFrame({"signature": "Image", "cohort": "Hospital A", "time": [12.0, 24.0], "auc_high": [0.8, 0.4]})
+    missing = pd.DataFrame({"cohort": "Hospital B", "time": [12.0, 24.0]})
+    words = say.horizons(areas, missing)
+    assert "for Image in Hospital A at 24 months:" in words
+    assert "2 intervals were looked at" in words
+    need = "fewer than 3 patients had the event by then, or are followed beyond"
+    assert words.endswith(f"Not shown: 12 and 24 months in Hospital B ({need}).")
+    assert say.horizons(areas.head(1), missing.head(0)) == ""
+    assert say.horizons(pd.DataFrame(), pd.DataFrame()) == ""
+
+
+def test_curves_of_the_error_rest_on_common_patients() -> None:
+    table = pd.DataFrame({"cohort": ["Hospital A", "Hospital B"], "n": [90, 40], "common": [90, 38]})
+    assert "(38 of 40 in Hospital B)" in say.common_patients(table)
+    assert say.common_patients(table.head(1)) == ""
+
+
+def test_reading_names_every_cohort() -> None:
+    row = {"signature": "Image", "n": 90, "events": 30, "c_index": 0.7, "c_index_low": 0.6, "c_index_high": 0.8}
+    table = pd.DataFrame([row | {"cohort": "Hospital A"}, row | {"cohort": "Hospital B", "c_index_low": 0.4}])
+    words = say.reading(table.assign(p_groups=0.01), searched=True)
+    assert "- Hospital A: 30 events in 90 patients; C-index 0.70 (0.60–0.80), which does not cover 0.5" in words
+    assert "0.70 (0.40–0.80), which covers 0.5; log-rank P of the groups 0.010." in words
+    assert words.count("searched here") == 1
+    assert "the others are the test" in words
+    alone = say.reading(table.head(1).assign(p_groups=0.01), searched=False)
+    assert "searched here" not in alone
+    assert "no other cohort" in alone

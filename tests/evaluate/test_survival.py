@@ -1,0 +1,406 @@
+"""Risk groups over time: honest risks and cut-offs, curves, times, differences, AUCs, flows and chosen features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.errors import InputError
+from radsupport.evaluate import discrimination, groups, judged, measure, pairs, survival, threshold
+from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL
+from radsupport.settings.learning import Signature
+from radsupport.stats.concordance import concordance, concordance_difference
+from radsupport.stats.cox import fit_cox
+from radsupport.stats.logrank import log_rank, maximally_selected_cutoff
+from radsupport.stats.roc import youden
+from radsupport.stats.survival_curves import kaplan_meier, restricted_mean
+from radsupport.stats.table_one import compare_groups
+from radsupport.stats.time_roc import time_dependent_roc
+from radsupport.tables import write_table
+
+HORIZONS = [12.0, 24.0]
+BY = ["signature", "cohort"]
+
+
+@pytest.fixture
+def rows(small_predictions: pd.DataFrame) -> pd.DataFrame:
+    return judged(small_predictions, SURVIVAL, ["Image", "Clinic"])
+
+
+@pytest.fixture
+def divided(rows: pd.DataFrame) -> pd.DataFrame:
+    return groups(rows, threshold(rows, "median"))
+
+
+@pytest.fixture
+def everyone(divided: pd.DataFrame) -> pd.DataFrame:
+    return survival.pooled(divided)
+
+
+def of(table: pd.DataFrame, signature: str, cohort: str) -> pd.DataFrame:
+    return table[(table["signature"] == signature) & (table["cohort"] == cohort)]
+
+
+def alone(divided: pd.DataFrame) -> pd.DataFrame:
+    return divided.assign(group=pd.Categorical([LOW] * len(divided), [LOW, HIGH]))
+
+
+def spared(divided: pd.DataFrame) -> pd.DataFrame:
+    return divided.assign(event=np.where(divided["group"] == LOW, 0.0, divided["event"]))
+
+
+def test_only_honest_risks_are_followed(rows: pd.DataFrame, small_predictions: pd.DataFrame) -> None:
+    assert len(rows) == 2 * 130
+    apparent = small_predictions[small_predictions["kind"] == "apparent"]
+    joined = rows.astype({"signature": str}).merge(apparent, on=["subject", "signature"], suffixes=("", "_apparent"))
+    assert (joined["risk"] != joined["risk_apparent"]).all()
+    assert list(rows["signature"].unique()) == ["Image", "Clinic"]
+    assert list(rows["cohort"].unique()) == ["train", "external"]
+
+
+def test_patients_without_follow_up_are_left_out(small_predictions: pd.DataFrame) -> None:
+    small_predictions.loc[small_predictions["subject"] == "s000", ["time", "event"]] = np.nan
+    assert "s000" not in set(judged(small_predictions, SURVIVAL)["subject"])
+    with pytest.raises(InputError, match="Image, Clinic"):
+        judged(small_predictions.assign(time=np.nan, event=np.nan), SURVIVAL, ["Image", "Clinic"])
+
+
+def test_follow_up_counts_each_patient_once(rows: pd.DataFrame) -> None:
+    table = measure(rows, survival.follow_up, ["cohort"])
+    assert table["n"].tolist() == [90, 40]
+    assert table["cohort"].tolist() == ["train", "external"]
+    assert table["longest"].tolist() == rows.groupby("cohort", observed=True)["time"].max().tolist()
+
+
+def test_cut_offs_are_those_of_their_rules_in_training(rows: pd.DataFrame) -> None:
+    table = survival.cut_offs(rows, "median")
+    part = of(rows, "Image", "train")
+    found = of(table, "Image", "train").set_index("rule")
+    assert list(found.index) == ["median", "max_logrank", "youden"]
+    assert found.loc["median", "cut_off"] == part["risk"].median()
+    assert found.loc["youden", "cut_off"] == youden(part["label"], part["risk"]).threshold
+    searched = maximally_selected_cutoff(part["time"], part["event"], part["risk"])
+    assert found.loc["max_logrank", "cut_off"] == searched.cut_off
+    assert found.loc["max_logrank", "p_search"] == searched.p
+    assert found["used"].tolist() == [True, False, False]
+    assert table["p_search"].notna().sum() == 2  # of each signature, in training only
+    assert list(dict.fromkeys(table["signature"])) == ["Image", "Clinic"]
+
+
+def test_cut_offs_tell_groups_and_p_of_each_rule(rows: pd.DataFrame) -> None:
+    table = survival.cut_offs(rows, "median")
+    row = of(table, "Image", "external").iloc[0]
+    part = of(rows, "Image", "external")
+    high = part["risk"] > row["cut_off"]
+    assert (row["low"], row["high"]) == ((~high).sum(), high.sum())
+    assert row["p"] == pytest.approx(log_rank(part["time"], part["event"], high).p)
+
+
+def test_a_rule_that_finds_nothing_gives_way_to_the_median(rows: pd.DataFrame) -> None:
+    table = survival.cut_offs(rows.assign(event=0.0), "max_logrank")
+    own = table[table["signature"] == "Image"].drop_duplicates("rule").set_index("rule")
+    assert np.isnan(own.loc["max_logrank", "cut_off"])
+    assert "censored" in own.loc["max_logrank", "note"]
+    assert own["used"].to_dict() == {"max_logrank": False, "median": True, "youden": False}
+
+
+def test_youden_needs_a_label(rows: pd.DataFrame) -> None:
+    unlabelled = rows.assign(label=np.nan)
+    assert set(survival.cut_offs(unlabelled, "median")["rule"]) == {"median", "max_logrank"}
+    with pytest.raises(InputError, match="median"):
+        survival.cut_offs(unlabelled, "youden")
+
+
+def test_high_risk_is_above_the_cut_off(rows: pd.DataFrame) -> None:
+    divided = groups(rows, pd.Series({"Image": 0.5, "Clinic": 0.4}))
+    assert ((divided["risk"] > divided["threshold"]) == (divided["group"] == HIGH)).all()
+    assert divided.loc[divided["signature"] == "Clinic", "threshold"].eq(0.4).all()
+    nobody = groups(rows, pd.Series({"Image": np.nan, "Clinic": np.nan}))
+    assert nobody.empty
+    assert {"threshold", "group", "time"} <= set(nobody.columns)
+
+
+def test_pools_are_all_cohorts_or_those_named(divided: pd.DataFrame) -> None:
+    def sizes(table: pd.DataFrame) -> dict[str, int]:
+        return table[table["signature"] == "Image"]["cohort"].value_counts(sort=False).to_dict()
+
+    assert sizes(survival.pooled(divided)) == {"train": 90, "external": 40, "pooled": 130}
+    sets = {"both": ["train", "external"]}
+    assert sizes(survival.pooled(divided, sets)) == {"train": 90, "external": 40, "both": 130}
+    assert sizes(survival.pooled(divided, sets, instead=True)) == {"both": 130}
+    assert sizes(survival.pooled(divided, instead=True)) == {"train": 90, "external": 40}
+    assert sizes(survival.pooled(divided[divided["cohort"] == "train"])) == {"train": 90}
+
+
+def test_times_are_those_of_each_group_alone(everyone: pd.DataFrame) -> None:
+    table = survival.times(everyone)
+    assert len(table) == 2 * 3 * 2
+    row = of(table, "Image", "external").set_index("group").loc[HIGH]
+    part = of(everyone, "Image", "external")
+    own = part[part["group"] == HIGH]
+    tau = min(part.loc[part["group"] == g, "time"].max() for g in (LOW, HIGH))
+    assert row["median"] == kaplan_meier(own["time"], own["event"]).median
+    assert row["tau"] == tau
+    assert row["restricted_mean"] == restricted_mean(own["time"], own["event"], tau).rmst
+    assert row["n"] == len(own)
+    assert row["end"] == own["time"].nlargest(survival.FEW).min()
+
+
+def test_difference_is_low_minus_high(everyone: pd.DataFrame) -> None:
+    compared = survival.differences(everyone).set_index(BY)
+    mean = survival.times(everyone).set_index([*BY, "group"])["restricted_mean"]
+    for signature, cohort in compared.index:
+        gap = mean[signature, cohort, LOW] - mean[signature, cohort, HIGH]
+        assert compared.loc[(signature, cohort), "difference"] == pytest.approx(gap)
+
+
+def test_one_group_has_curves_but_no_comparison(everyone: pd.DataFrame) -> None:
+    row = survival.differences(alone(everyone)).iloc[0]
+    assert np.isnan(row["p"])
+    assert np.isnan(row["difference"])
+    curves = survival.curves(alone(everyone))
+    assert curves["p"].isna().all()
+    assert set(curves["group"]) == {LOW}
+    assert list(of(curves, "Image", "external")["n"].unique()) == [40]
+    assert len(survival.times(alone(everyone))) == 6
+
+
+def test_a_group_without_events_has_no_median(divided: pd.DataFrame) -> None:
+    times = survival.times(spared(divided))
+    assert times.loc[times["group"] == LOW, "median"].isna().all()
+
+
+def test_curves_carry_the_median_and_the_p_of_the_tables(everyone: pd.DataFrame) -> None:
+    own = of(survival.times(everyone), "Image", "train").set_index("group")["median"]
+    curves = of(survival.curves(everyone), "Image", "train")
+    pd.testing.assert_series_equal(curves.groupby("group")["median"].first(), own.sort_index(), check_names=False)
+    assert set(curves["p"]) == set(of(survival.differences(everyone), "Image", "train")["p"])
+
+
+def test_curves_can_be_those_of_rules(rows: pd.DataFrame) -> None:
+    part = of(rows, "Image", "train")
+    cuts = {rule: threshold(part, rule) for rule in ("median", "max_logrank")}
+    by_rule = pd.concat([groups(part, cut).assign(rule=rule) for rule, cut in cuts.items()])
+    curves = survival.curves(by_rule, ["rule"]).set_index("rule")
+    raw = log_rank(part["time"], part["event"], part["risk"] > cuts["max_logrank"]["Image"]).p
+    assert curves.loc["max_logrank", "p"].iloc[0] == pytest.approx(raw)
+    assert raw < survival.cut_offs(rows, "median")["p_search"].dropna().iloc[0]
+
+
+def test_ratios_are_cox_models_of_group_and_of_the_training_sd(everyone: pd.DataFrame) -> None:
+    table = survival.hazard_ratios(everyone).set_index([*BY, "contrast"])
+    part, sd = of(everyone, "Image", "external"), of(everyone, "Image", "train")["risk"].std()
+    scaled = fit_cox(part.assign(x=part["risk"] / sd), "time", "event", ["x"])
+    assert table.loc[("Image", "external", "per SD"), "hr"] == pytest.approx(scaled.table["hr"].iloc[0])
+    high = fit_cox(part.assign(x=(part["group"] == HIGH).astype(int)), "time", "event", ["x"])
+    assert table.loc[("Image", "external", "high against low"), "p"] == pytest.approx(high.table["p"].iloc[0])
+    assert (table["note"] == "").all()
+    assert len(table) == 2 * 3 * 2
+
+
+def test_a_group_without_events_gets_firth(divided: pd.DataFrame) -> None:
+    table = survival.hazard_ratios(spared(divided))
+    firth = table[table["contrast"] == "high against low"]
+    assert (firth["note"] == "Firth's penalty").all()
+    assert np.isfinite(firth["hr"]).all()
+
+
+def test_a_ratio_that_the_data_do_not_bound_is_left_out_with_the_reason(divided: pd.DataFrame) -> None:
+    outside = (divided["cohort"] == "external") & (divided["signature"] == "Image")
+    flat = divided.assign(risk=divided["risk"].where(~outside, 0.5 + 1e-3 * divided["risk"]))
+    table = survival.hazard_ratios(flat).set_index([*BY, "contrast"])
+    row = table.loc[("Image", "external", "per SD")]
+    assert np.isnan(row["hr"])
+    assert row["note"] == "its 95% CI spans more than a factor of 10000"
+    assert np.isfinite(table.loc[("Image", "train", "per SD"), "hr"])
+
+
+def test_one_group_and_no_events_keep_their_rows(divided: pd.DataFrame) -> None:
+    table = survival.hazard_ratios(alone(divided))
+    assert table.loc[table["contrast"] == "high against low", "note"].eq("all patients alike").all()
+    assert table.loc[table["contrast"] == "per SD", "hr"].notna().all()
+    dead = survival.hazard_ratios(divided.assign(event=0.0))
+    assert dead["hr"].isna().all()
+    assert dead["note"].str.contains("censored").all()
+
+
+def test_c_index_is_harrells_with_a_bootstrap_interval(divided: pd.DataFrame) -> None:
+    table = measure(divided, discrimination, BY, outcome=SURVIVAL, n_bootstrap=40, seed=7)
+    part, row = of(divided, "Image", "train"), of(table, "Image", "train").iloc[0]
+    assert row["value"] == concordance(part["time"], part["event"], part["risk"]).concordance
+    assert row["boot_low"] < row["value"] < row["boot_high"]
+    assert row["n"] == 90
+    assert measure(divided.assign(event=0.0), discrimination, BY, outcome=SURVIVAL)["value"].isna().all()
+
+
+def test_pairs_are_with_the_baseline_first(divided: pd.DataFrame) -> None:
+    third = pd.concat([divided, divided[divided["signature"] == "Image"].assign(signature="Both")])
+    third = third.assign(signature=pd.Categorical(third["signature"], ["Image", "Clinic", "Both"], ordered=True))
+
+    def names(both: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame([both["signature"].cat.categories], columns=["a", "b"])
+
+    found = survival.each_pair(third, names, "Clinic").to_numpy().tolist()
+    assert found == [["Image", "Clinic"], ["Both", "Clinic"], ["Image", "Both"]]
+    assert survival.each_pair(third, names).to_numpy().tolist()[0] == ["Image", "Clinic"]
+    assert survival.each_pair(third[third["signature"] == "Image"], names).empty
+
+
+def c_differences(divided: pd.DataFrame) -> pd.DataFrame:
+    options: dict[str, Any] = {"baseline": "Clinic", "outcome": SURVIVAL, "n_bootstrap": 40}
+    return measure(divided, survival.each_pair, ["cohort"], test=pairs, **options)
+
+
+def test_differences_use_patients_that_both_signatures_know(divided: pd.DataFrame) -> None:
+    fewer = divided[~((divided["signature"] == "Clinic") & (divided["subject"] < "s010"))]
+    table = c_differences(fewer)
+    assert table["n"].tolist() == [80, 40]
+    row = table.iloc[1]
+    one, two = of(divided, "Image", "external"), of(divided, "Clinic", "external")
+    each = [concordance(p["time"], p["event"], p["risk"]).concordance for p in (one, two)]
+    assert row["difference"] == pytest.approx(each[0] - each[1])
+    paired = concordance_difference(
+        one["time"], one["event"], one["risk"], two.set_index("subject").loc[one["subject"], "risk"], n_resamples=9
+    )
+    assert row["p"] == pytest.approx(paired.p)  # by the jackknife: without resamples
+    assert c_differences(divided[divided["signature"] == "Image"]).empty
+
+
+def test_a_cohort_without_events_has_no_difference(divided: pd.DataFrame) -> None:
+    dead = divided.assign(event=np.where(divided["cohort"] == "external", 0.0, divided["event"]))
+    assert c_differences(dead)["cohort"].tolist() == ["train"]
+
+
+def areas_of(divided: pd.DataFrame) -> pd.DataFrame:
+    return measure(divided, survival.auc_at, BY, horizons=HORIZONS, n_bootstrap=40, seed=7)
+
+
+def test_auc_and_curve_agree(divided: pd.DataFrame) -> None:
+    table, part = areas_of(divided), of(divided, "Image", "external")
+    expected = time_dependent_roc(part["time"], part["event"], part["risk"], HORIZONS, interval="none")
+    np.testing.assert_allclose(of(table, "Image", "external")["auc"], expected.auc)
+    curves = survival.roc_at(divided, table)
+    curve = of(curves, "Image", "external").query("time == 12")
+    area = np.trapezoid(curve["sensitivity"].to_numpy()[::-1], 1 - curve["specificity"].to_numpy()[::-1])
+    assert area == pytest.approx(expected.auc[0], abs=0.02)
+    assert curve["auc"].unique() == pytest.approx([expected.auc[0]])
+    assert curves[["cohort", "time"]].drop_duplicates().to_numpy().tolist() == [
+        ["train", 12], ["train", 24], ["external", 12], ["external", 24],
+    ]  # fmt: skip
+
+
+def test_too_few_patients_leave_no_horizon_and_say_so(divided: pd.DataFrame) -> None:
+    few = divided.groupby(BY, observed=True).head(4)
+    assert areas_of(few).empty
+    assert survival.roc_at(few, areas_of(few)).empty
+    assert measure(few, survival.auc_over_time, BY).empty
+    assert measure(few, survival.each_pair, ["cohort"], test=survival.auc_difference, horizons=HORIZONS).empty
+    missing = measure(few, survival.missing_horizons, ["cohort"], horizons=HORIZONS)
+    assert missing[["cohort", "time"]].to_numpy().tolist() == [
+        ["train", 12], ["train", 24], ["external", 12], ["external", 24],
+    ]  # fmt: skip
+    assert measure(divided, survival.missing_horizons, ["cohort"], horizons=HORIZONS).empty
+
+
+def test_differences_are_between_the_aucs(divided: pd.DataFrame) -> None:
+    areas = areas_of(divided).set_index([*BY, "time"])["auc"]
+    found = measure(divided, survival.each_pair, ["cohort"], test=survival.auc_difference, horizons=HORIZONS)
+    assert len(found) == 4
+    for row in found.to_dict("records"):
+        gap = areas["Image", row["cohort"], row["time"]] - areas["Clinic", row["cohort"], row["time"]]
+        assert row["difference"] == pytest.approx(gap)
+
+
+def test_auc_over_time_stays_where_it_can_be_estimated(divided: pd.DataFrame) -> None:
+    found = measure(divided, survival.auc_over_time, BY)
+    assert set(found["cohort"]) == {"train", "external"}
+    assert found["auc"].between(0, 1).all()
+    assert found.groupby(BY)["time"].is_monotonic_increasing.all()
+
+
+def test_outcomes_are_compared_by_ranks(divided: pd.DataFrame) -> None:
+    part = of(divided, "Image", "external")
+    expected = compare_groups(part["risk"], part["label"], test="mann_whitney").p
+    table = measure(divided, survival.mann_whitney, BY)
+    assert of(table, "Image", "external")["p"].item() == expected
+    alike = measure(divided.assign(label=1.0), survival.mann_whitney, BY)
+    assert alike["note"].ne("").all()
+
+
+def test_characteristics_count_patients_by_group(divided: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    small_cohort.loc[3, "age"] = np.nan
+    part = of(divided, "Image", "train").drop(columns=["label", "time", "event"])
+    kinds = {"age": "continuous", "stage": "categorical", "invasion": "categorical"}
+    part = part.merge(small_cohort.drop(columns="cohort"), on="subject")
+    table = survival.characteristics(part, kinds)
+    assert int(table.loc[0, HIGH]) == (part["group"] == HIGH).sum()
+    assert table["variable"].drop_duplicates().tolist() == ["n", *kinds]
+    assert table.loc[table["variable"] == "age", "missing"].iloc[0] == 1
+    assert survival.characteristics(alone(part), kinds).empty
+    assert survival.characteristics(part, {}).empty
+
+
+STATIONS = {
+    "group": {LOW: LOW, HIGH: HIGH},
+    "event": {0: "no death", 1: "death"},
+    "stage": {"I": "Stage: I", "II": "Stage: II", "III": "Stage: III", "": "Stage: not known"},
+    "label": {0: "late", 1: "early", "": "recurrence in time: not known"},
+}
+
+
+def test_flows_keep_every_patient_at_every_station(divided: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    small_cohort.loc[0, "stage"] = np.nan
+    own = divided[divided["signature"] == "Image"]
+    found = survival.flows(own.merge(small_cohort[["subject", "stage"]], on="subject"), STATIONS)
+    assert list(found["cohort"].unique()) == ["train", "external"]
+    table = found[found["cohort"] == "train"]
+    assert table["n"].sum() == 90 * 3
+    assert table.loc[table["target"] == "Stage: not known", "n"].sum() == 1
+    assert table.loc[table["target"] == "death", "n"].sum() == own.loc[own["cohort"] == "train", "event"].sum()
+    assert set(table.loc[table["source"].astype(str).str.startswith("Stage"), "target"]) == {"early", "late"}
+    assert survival.flows(own, {"group": STATIONS["group"]}).empty
+
+
+SIGNATURES = [
+    Signature.model_validate({"name": "Image", "sources": ["radiomics"]}),
+    Signature.model_validate({"name": "Clinic", "columns": ["age"]}),
+    Signature.model_validate({"name": "Both", "combines": ["Image", "Clinic"]}),
+]
+
+
+def test_no_chosen_features_leave_a_reason(divided: pd.DataFrame, tmp_path: Path) -> None:
+    none = survival.feature_values(divided, tmp_path, "Image", SIGNATURES, 0)
+    assert none.empty
+    assert "no chosen features" in none.attrs["empty"]
+    missing = survival.feature_values(divided, tmp_path, "Image", SIGNATURES, 2)
+    assert missing.empty
+    assert "Chapter 05 left no table" in missing.attrs["empty"]
+
+
+def test_heat_map_holds_the_weightiest_features_in_training_units(
+    divided: pd.DataFrame, small_cohort: pd.DataFrame, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    features = pd.DataFrame(rng.normal(5, 2, (130, 3)), columns=["ct__a", "ct__b", "ct__c"])
+    write_table(features.assign(subject=small_cohort["subject"]), "features_radiomics", tmp_path)
+    chosen = {"signature": "Image", "feature": ["ct__a", "ct__b", "ct__c"], "coefficient": [0.1, -2.0, 0.5]}
+    pd.DataFrame(chosen).to_csv(tmp_path / "chosen_features.csv", index=False)
+    pd.DataFrame({"signature": "Image", "feature": ["ct__a"], "share": [1.0]}).to_csv(
+        tmp_path / "stability.csv", index=False
+    )
+    parts = survival.leaves(SIGNATURES, "Both")
+    assert [part.name for part in parts] == ["Image", "Clinic"]
+    assert survival.chosen_features(tmp_path, parts, 2)["feature"].tolist() == ["ct__b", "ct__c"]
+    own = divided[divided["signature"] == "Image"]
+    found = survival.feature_values(own, tmp_path, "Both", SIGNATURES, 2)
+    table = found[found["cohort"] == "train"]
+    assert list(table["feature"].unique()) == ["ct: b", "ct: c"]
+    by_feature = table.groupby("feature")["value"]
+    np.testing.assert_allclose(by_feature.mean(), 0, atol=1e-12)
+    np.testing.assert_allclose(by_feature.std(), 1)
+    ordered = own[own["cohort"] == "train"].sort_values("risk")["subject"].tolist()
+    assert table[table["feature"] == "ct: b"]["subject"].tolist() == ordered
