@@ -13,6 +13,7 @@ from radsupport.data.findings import category_agreement, finding_pairs, numeric_
 from radsupport.data.open import open_cohort
 from radsupport.data.own_data import check
 from radsupport.data.scans import case_files, model_cases, outlined_twice
+from radsupport.data.synthetic_patients import outcomes_without_effect
 from radsupport.data.synthetic_scans import mask_faults
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "model_cases",
     "numeric_agreement",
     "open_cohort",
+    "outcomes_without_effect",
     "outlined_twice",
     "prepare",
     "side_by_side",

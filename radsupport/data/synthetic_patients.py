@@ -43,6 +43,29 @@ def draw_subjects(spec: Synthetic, seed: int) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def without_effect(spec: Synthetic) -> Synthetic:
+    """Return a generator that plants nothing: neither the latent nor a column acts on the outcome."""
+    silent = {"log_hazard": {}, "log_hazard_per_sd": 0.0}
+    marginals = {name: marginal.model_copy(update=silent) for name, marginal in spec.marginals.items()}
+    return spec.model_copy(update={"effect": 0.0, "survival_effect": 0.0, "marginals": marginals})
+
+
+def outcomes_without_effect(spec: Synthetic | None, seed: int, draw: int) -> pd.DataFrame:
+    """Return the patients of a synthetic study, indexed by subject, with outcomes drawn anew at an effect of 0.
+
+    Each center keeps its number of events. The outcomes come from another seed than the study's, one for each `draw`
+    (0, 1, ...), so they share nothing with the drawn tumours.
+
+    Raises
+    ------
+    StudyError
+        The study has no generator.
+    """
+    if spec is None:
+        raise StudyError("This study is not synthetic: its outcomes can not be drawn anew.")
+    return draw_subjects(without_effect(spec), seed + 7919 * (draw + 1)).set_index("subject")
+
+
 def _fixed_split(label: np.ndarray, center: SyntheticCenter, rng: Generator) -> np.ndarray:
     """Return each patient's cohort by the center's fixed sizes, and by its numbers of events where they are given."""
     split = np.full(label.size, "", dtype=object)

@@ -12,23 +12,36 @@ Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``.
 """
 
 from radsupport.evaluate import regression, survival
+from radsupport.evaluate.controls import null_draws, over_draws, permuted
+from radsupport.evaluate.cross_validation import by_comparison, cross_validation
 from radsupport.evaluate.discrimination import between, difference, discrimination, equality, pairs, roc
 from radsupport.evaluate.predictions import common, judged, measure
+from radsupport.evaluate.reruns import center_differences, harmonised, learners, learning_curve, variants
 from radsupport.evaluate.thresholds import classification, groups, threshold
 
 __all__ = [
     "between",
+    "by_comparison",
+    "center_differences",
     "classification",
     "common",
+    "cross_validation",
     "difference",
     "discrimination",
     "equality",
     "groups",
+    "harmonised",
     "judged",
+    "learners",
+    "learning_curve",
     "measure",
+    "null_draws",
+    "over_draws",
     "pairs",
+    "permuted",
     "regression",
     "roc",
     "survival",
     "threshold",
+    "variants",
 ]

@@ -1,100 +1,77 @@
-"""The controls of chapter 05: permuted outcomes, and outcomes drawn anew with no effect planted."""
+"""Controls: what the same procedure finds where there is nothing to find.
+
+Outcomes are permuted among the patients, or drawn anew without any effect; `over_draws` joins the runs.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.data.synthetic_patients import draw_subjects
-from radsupport.errors import StudyError
-from radsupport.evaluate.discrimination import discrimination_table
-from radsupport.learning.learners import GIVEN
-from radsupport.learning.signatures import assemble, run_signatures
-from radsupport.settings.study import Study
-from radsupport.settings.synthetic import Synthetic
-from radsupport.tables import read_table
+from radsupport.evaluate.discrimination import discrimination
+from radsupport.evaluate.predictions import judged, measure
+from radsupport.evaluate.reruns import number_of_folds
+from radsupport.learning.assembly import Assembly
+from radsupport.learning.signatures import OUTCOME, run_signatures
 
-OUTCOME = ["label", "time", "event"]
 LEAST_DRAWS = 5  # fewer give no interval and no verdict: t intervals of two or three draws reach from 0 to 1
-SEEN = 0.05  # half the width of the interval for which a number of draws is named
 DRAWN = ["draw", "signature", "cohort", "n", "events", "measure", "value", "ci_low", "ci_high", "p_vs_half", "covers"]
 
 
-def permuted_signature(study: Study) -> str:
-    """Return the signature whose outcomes are permuted: the best, or the first that is fitted here at all."""
-    best = study.validation.best or study.signatures[0].name
-    order = [best, *(s.name for s in study.signatures)]
-    return next((name for name in order if _fits(study, name)), best)
-
-
-def _fits(study: Study, name: str) -> bool:
-    signature = study.signature(name)
-    return bool(signature.combines) or signature.learner not in GIVEN
-
-
-def permutation_summary(scores: pd.DataFrame, observed: float, level: float = 0.95) -> dict[str, float]:
-    """Join the runs with permuted outcomes.
+def permuted(assembly: Assembly, name: str, n: int, *, seed: int = 0, **protocol: Any) -> pd.DataFrame:
+    """Cross-validate a signature on permuted outcomes: what it scores when there is nothing to find.
 
     Parameters
     ----------
-    scores : DataFrame
-        `radsupport.learning.signatures.permutation_control`.
-    observed : float
-        The value with the true outcomes.
-    level : float
+    assembly : Assembly
+    name : str
+        Signature.
+    n : int
+        Permutations; number i draws from the seed (`seed`, i), its folds from `seed` + i.
+    seed : int
+    **protocol
+        Of `run_signatures`: folds, inner_folds, n_jobs.
 
     Returns
     -------
-    dict
-        n (runs), mean, ci_low, ci_high (t interval of the mean, cut at 0 and 1; NaN from one run), lowest, highest, and
-        p = (1 + number of permuted scores that reach `observed`) / (1 + n): one-sided, never 0.
+    DataFrame
+        draw, signature, cohort, value (AUC or C-index of the pooled out-of-fold risks).
     """
-    values = scores["score"].to_numpy(float)
-    joined = _mean_of_draws(values, level)
-    found = {"n": float(len(values)), **{key: joined[key] for key in ("mean", "ci_low", "ci_high")}}
-    found |= {"lowest": float(values.min()), "highest": float(values.max())}
-    return found | {"p": (1 + int((values >= observed).sum())) / (1 + len(values))}
+    people, columns = assembly.training(name)[1].index, list(assembly.outcome)
+    rows = []
+    for i in range(n):
+        order = np.random.default_rng([seed, i]).permutation(len(people))
+        cohort = assembly.cohort.copy()
+        cohort.loc[people, columns] = cohort.loc[people[order], columns].to_numpy()
+        options = {**protocol, "external": "mean_of_folds", "refit": False, "seed": seed + i}
+        value = run_signatures(assembly.changed(cohort=cohort), [name], **options).summary["out_of_fold"].iloc[0]
+        rows.append({"draw": i + 1, "signature": name, "cohort": "train", "value": value})
+    return pd.DataFrame(rows)
 
 
-def without_effect(spec: Synthetic) -> Synthetic:
-    """Return a generator that plants nothing: neither the latent nor a column acts on the outcome."""
-    silent = {"log_hazard": {}, "log_hazard_per_sd": 0.0}
-    marginals = {name: marginal.model_copy(update=silent) for name, marginal in spec.marginals.items()}
-    return spec.model_copy(update={"effect": 0.0, "survival_effect": 0.0, "marginals": marginals})
+def null_draws(assembly: Assembly, outcomes: Iterable[pd.DataFrame], **protocol: Any) -> pd.DataFrame:
+    """Run every signature on outcomes that were drawn without effect.
 
+    Images, features and columns stay as they are, also features that were learnt on the true outcomes.
 
-def null_cohort(study: Study, cohort: pd.DataFrame, draw: int) -> pd.DataFrame:
-    """Return the cohort table with outcomes drawn anew by the study's generator at an effect of 0.
-
-    Images, features and columns stay as they are; each center keeps its number of events. The new outcomes come from
-    another seed, so they share nothing with the drawn tumours.
-
-    Raises
-    ------
-    StudyError
-        The study has no generator.
-    """
-    if study.synthetic is None:
-        raise StudyError(f"Study {study.id} is not synthetic: its outcomes can not be drawn anew.")
-    drawn = draw_subjects(without_effect(study.synthetic), study.seed + 7919 * (draw + 1)).set_index("subject")
-    columns = [column for column in OUTCOME if column in cohort.columns]
-    known = cohort[columns].notna()
-    fresh = drawn.reindex(cohort["subject"])[columns].set_axis(cohort.index).where(known)
-    return cohort.assign(**{column: fresh[column] for column in columns})
-
-
-def null_table(study: Study, results: Path, folds: pd.Series | None = None, n_jobs: int = 1) -> pd.DataFrame:
-    """Run every signature on outcomes without effect, ``modelling.null_draws`` times.
+    Parameters
+    ----------
+    assembly : Assembly
+    outcomes : iterable of DataFrame
+        Indexed by subject: label, time, event of one draw; what is not known of a patient stays unknown.
+    **protocol
+        Of `run_signatures`, without repeats. Folds that were made for the true outcomes are drawn anew, where no
+        feature was learnt with them: they would not be stratified by these.
 
     Returns
     -------
     DataFrame
         draw, signature, cohort, n, events, measure, value, ci_low, ci_high, p_vs_half, covers (whether the interval
-        holds 0.5); a row per draw, signature and cohort. Features that were learnt on the true outcomes stay as they
-        are.
+        holds 0.5); a row per draw, signature and cohort.
 
     Notes
     -----
@@ -106,23 +83,32 @@ def null_table(study: Study, results: Path, folds: pd.Series | None = None, n_jo
     signatures, 0.475 pooled (standard error 0.018), 0.512 within folds (0.020), difference -0.036 (0.007); the same
     risks judged by the outcomes of other draws give 0.502 (0.003).
     """
-    cohort = read_table("cohort", results)
-    once = study.model_copy(update={"modelling": study.modelling.model_copy(update={"repeats": 1})})
-    refit = study.modelling.external == "refit"  # else nothing here needs the fit on everyone
+    refit = protocol.get("external") == "refit"  # else nothing here needs the fit on everyone
+    if not assembly.learnt_per_fold:
+        protocol |= {"folds": number_of_folds(protocol.get("folds", 10))}
     tables = []
-    for draw in range(study.modelling.null_draws):
-        assembly = assemble(once, results, cohort=null_cohort(study, cohort, draw))
-        # Folds that were made for the true outcomes would not be stratified by these.
-        given = folds if any(not isinstance(t, pd.DataFrame) for t in assembly.tables.values()) else None
-        run = run_signatures(once, assembly, folds=given, n_jobs=n_jobs, refit=refit)
-        tables.append(discrimination_table(run.predictions, study).assign(draw=draw + 1))
+    for i, drawn in enumerate(outcomes):
+        changed = assembly.changed(cohort=with_outcomes(assembly.cohort, drawn))
+        run = run_signatures(changed, **protocol, refit=refit)
+        found = measure(judged(run.predictions, assembly.outcome), discrimination, outcome=assembly.outcome)
+        tables.append(found.astype({"cohort": str, "signature": str}).assign(draw=i + 1))
     table = pd.concat(tables, ignore_index=True).dropna(subset=["value"])
+    table = table.rename(columns={"value_low": "ci_low", "value_high": "ci_high", "p": "p_vs_half"})
     table["covers"] = (table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5)
     return table[DRAWN].reset_index(drop=True)
 
 
-def null_summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Join the draws: does effect 0 give 0.5 for each signature in each cohort?
+def with_outcomes(cohort: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return the cohort table with other outcomes where outcomes are known; both are indexed by subject."""
+    columns = [column for column in OUTCOME if column in cohort.columns]
+    fresh = drawn.reindex(cohort.index)[columns].where(cohort[columns].notna())
+    return cohort.assign(**{column: fresh[column] for column in columns})
+
+
+def over_draws(
+    table: pd.DataFrame, observed: float | None = None, least: int = LEAST_DRAWS, level: float = 0.95
+) -> pd.DataFrame:
+    """Join the draws: does no effect give 0.5 for each signature in each cohort?
 
     Outcomes of different draws are independent, so the mean over draws has an ordinary t interval. Within a draw all
     signatures share patients and outcomes: single intervals of one draw miss together.
@@ -130,38 +116,45 @@ def null_summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        As `null_table` returns it.
+        As `null_draws` or `permuted` return it.
+    observed : float, optional
+        The value with the true outcomes.
+    least : int
+        Draws from which there are limits and a test; two at least.
     level : float
 
     Returns
     -------
     DataFrame
-        signature, cohort, draws, n, events_first (of the first draw), measure, mean, lowest, highest, sd (over draws;
-        NaN from one), ci_low, ci_high (t interval of the mean, cut at 0 and 1), p_vs_half (t test of the mean; these
-        three NaN from fewer than `LEAST_DRAWS` draws), intervals (single-draw intervals that exist), covering (how
-        many of them hold 0.5).
+        signature, cohort, draws, n, events_first (of the first draw) and measure where given, mean with limits (t
+        interval, cut at 0 and 1), lowest, highest, sd (over draws; NaN from one), p_t (t test of the mean against 0.5),
+        where single draws have intervals how many there are (intervals) and how many hold 0.5 (covering), and with
+        `observed` p: (1 + number of draws that reach it) / (1 + draws), one-sided, never 0.
     """
     rows = []
     for (signature, cohort), part in table.groupby(["signature", "cohort"], sort=False):
         values, first = part["value"].to_numpy(float), part.iloc[0]
-        row: dict[str, object] = {"signature": signature, "cohort": cohort, "draws": len(part), "n": first["n"]}
-        row |= {"events_first": first["events"], "measure": first["measure"]}
-        joined = _mean_of_draws(values, level)
-        few = dict.fromkeys(("ci_low", "ci_high", "p_vs_half"), np.nan) if len(part) < LEAST_DRAWS else {}
-        row |= {"mean": joined["mean"], "lowest": values.min(), "highest": values.max()}
-        row |= {"sd": values.std(ddof=1) if len(values) > 1 else np.nan, **joined, **few}
-        known = part[part["ci_low"].notna()]
-        rows.append(row | {"intervals": len(known), "covering": int(known["covers"].sum())})
+        row: dict[str, Any] = {"signature": signature, "cohort": cohort, "draws": len(part)}
+        row |= {new: first[key] for key, new in {"n": "n", "events": "events_first", "measure": "measure"}.items()
+                if key in part}  # fmt: skip
+        row |= _mean_of_draws(values, level, max(least, 2))
+        if "covers" in part:
+            known = part[part["ci_low"].notna()]
+            row |= {"intervals": len(known), "covering": int(known["covers"].sum())}
+        if observed is not None:
+            row["p"] = (1 + int((values >= observed).sum())) / (1 + len(values))
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _mean_of_draws(values: np.ndarray, level: float) -> dict[str, float]:
-    """Return the mean, its t interval and the P of the t test against 0.5; without limits from one draw."""
+def _mean_of_draws(values: np.ndarray, level: float, least: int) -> dict[str, float]:
+    """Return the mean, its t interval and the P of the t test against 0.5; without limits from fewer than `least`."""
     n, mean = len(values), float(values.mean())
-    if n < 2:
-        return {"mean": mean, "ci_low": np.nan, "ci_high": np.nan, "p_vs_half": np.nan}
-    se, df = float(values.std(ddof=1) / np.sqrt(n)), n - 1
-    half = float(stats.t.ppf(0.5 + level / 2, df)) * se
-    away = abs(mean - 0.5)
+    row = {"mean": mean, "mean_low": np.nan, "mean_high": np.nan, "lowest": values.min(), "highest": values.max()}
+    row |= {"sd": float(values.std(ddof=1)) if n > 1 else np.nan, "p_t": np.nan}
+    if n < least:
+        return row
+    se, df = row["sd"] / np.sqrt(n), n - 1
+    half, away = float(stats.t.ppf(0.5 + level / 2, df)) * se, abs(mean - 0.5)
     p = float(2 * stats.t.sf(away / se, df)) if se > 0 else float(away == 0)  # a constant risk gives 0.5 in every draw
-    return {"mean": mean, "ci_low": max(0.0, mean - half), "ci_high": min(1.0, mean + half), "p_vs_half": p}
+    return row | {"mean_low": max(0.0, mean - half), "mean_high": min(1.0, mean + half), "p_t": p}

@@ -1,173 +1,102 @@
-"""How much a signature's value depends on how the folds were drawn, and how lucky the first division was.
-
-Chapter 05, step by step: what the page shows of a run of signatures.
-"""
+"""How each signature ranks the training patients: out of fold, on its own patients, and inside the tuning."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from radsupport.evaluate.discrimination import null_se_p
-from radsupport.learning.learners import GIVEN, LEARNER_WORDS, STEP_WORDS, selection_words
-from radsupport.learning.signatures import SignatureRun, published_signatures
-from radsupport.settings.learning import Signature
-from radsupport.settings.study import Study
+from radsupport.evaluate.discrimination import discrimination
+from radsupport.evaluate.predictions import APPARENT, LABEL, judged, measure
+from radsupport.learning.learners import GIVEN
+from radsupport.learning.signatures import SignatureRun, heirs_of_published, published
 from radsupport.wording import fixed
 
-PUBLISHED_AS = "mean_over_divisions:"
+OUT_OF_FOLD = {f"value{end}": f"out_of_fold{end}" for end in ("", "_low", "_high")}
 
 
-def spread_table(run: SignatureRun, study: Study) -> pd.DataFrame:
-    """Return how much the value of a signature depends on how the folds were drawn.
-
-    Returns
-    -------
-    DataFrame
-        signature, divisions, mean, sd, lowest, highest, first (the division whose predictions later chapters use);
-        published outputs, which no division changes, are left out.
-    """
-    scores = run.by_repeat[~run.by_repeat["signature"].isin(published_signatures(study))]
-    by = scores.groupby("signature", sort=False)["score"]
-    table = by.agg(divisions="count", mean="mean", sd="std", lowest="min", highest="max", first="first")
-    return table.reset_index()
-
-
-def divided_again(spread: pd.DataFrame) -> bool:
-    """Whether the folds were drawn more than once."""
-    return bool((spread["divisions"] > 1).any())
-
-
-def signature_table(study: Study) -> pd.DataFrame:
-    """Return the study's signatures in words: signature, inputs, phases, selection, learner, description."""
-    rows = []
-    for s in study.signatures:
-        row = {"signature": s.name, "inputs": _inputs(s, study), "phases": _phases(s, study)}
-        row |= {"selection": selection_words(s), "learner": LEARNER_WORDS.get(s.learner, s.learner)}
-        rows.append(row | {"description": s.description})
-    table = pd.DataFrame(rows)
-    return table if table["description"].any() else table.drop(columns="description")
-
-
-def _inputs(signature: Signature, study: Study) -> str:
-    columns = [study.columns[name].label for name in signature.columns]
-    return ", ".join([*(source.replace("_", " ") for source in signature.sources), *signature.combines, *columns])
-
-
-def _phases(signature: Signature, study: Study) -> str:
-    return ", ".join(study.phases[phase].name for phase in signature.phases) or "–"
-
-
-def cross_validation_table(run: SignatureRun, scores: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return how each signature ranks the training patients: honestly, apparently, and inside the tuning.
+def scores(predictions: pd.DataFrame, outcome: Sequence[str] = LABEL) -> pd.DataFrame:
+    """Return one row per signature with its value in every cohort.
 
     Parameters
     ----------
-    run : SignatureRun
-    scores : DataFrame
-        `radsupport.evaluate.discrimination.discrimination_table`.
-    study : Study
+    predictions : DataFrame
+        predictions.parquet, or predictions of reruns in its form.
+    outcome : sequence of str
 
     Returns
     -------
     DataFrame
-        signature, kind (only where the study has published outputs), n, events, measure, out_of_fold (first division),
-        ci_low, ci_high, p_null_se (AUC) or p_wald (C-index) against 0.5, divisions_mean and divisions_range (only
-        where the folds were drawn more than once), apparent, inner_score, optimism (apparent minus the mean over
-        divisions). The inner score is missing where nothing was fitted; for published outputs, which no fold leaves
-        out, the apparent value and the optimism are missing as well.
+        signature, n, events, measure, out_of_fold with limits, p, p_chance, then the value in each other cohort, and
+        apparent where the models predicted their own patients.
     """
-    given = [s.name for s in study.signatures if s.learner in GIVEN]
-    table = scores[scores["cohort"] == "train"].rename(columns={"value": "out_of_fold"})
-    names, published = table["signature"], table["signature"].isin(published_signatures(study))
-    inner = names.map(run.summary.set_index("signature")["inner_score"]).mask(names.isin(given))
-    spread = spread_table(run, study).set_index("signature")
-    mean = names.map(spread["mean"])
-    table = table.assign(inner_score=inner, apparent=table["apparent"].mask(published))
-    table["optimism"] = table["apparent"] - mean
-    p, values = _p_against_half(table)
-    table[p] = values
-    wanted = ["signature", "n", "events", "measure", "out_of_fold", "ci_low", "ci_high", p]
-    if divided_again(spread):
-        table = table.assign(divisions_mean=mean, divisions_range=names.map(_ranges(spread)))
-        wanted += ["divisions_mean", "divisions_range"]
-    if published.any():
-        table["kind"] = _kinds(table["signature"], study)
-        wanted.insert(1, "kind")
-    return table[[*wanted, "apparent", "inner_score", "optimism"]].reset_index(drop=True)
+    found = measure(judged(predictions, outcome, apparent=True), discrimination, outcome=outcome)
+    found = found.astype({"cohort": str, "signature": str})
+    train = (
+        found[found["cohort"] == "train"].rename(columns=OUT_OF_FOLD).drop(columns=["cohort", "note"], errors="ignore")
+    )
+    wide = found.pivot_table(index="signature", columns="cohort", values="value", dropna=False)
+    others = [key for key in ("internal", "external", APPARENT) if key in wide]
+    return train.rename(columns=OUT_OF_FOLD).join(wide[others], on="signature").reset_index(drop=True)
 
 
-def _p_against_half(table: pd.DataFrame) -> tuple[str, list[float]]:
-    """Return the name and the values of the P against 0.5.
+def cross_validation(run: SignatureRun, outcome: Sequence[str] = LABEL) -> pd.DataFrame:
+    """Return how each signature ranks the training patients: honestly, apparently, and inside the tuning.
 
-    For an AUC by the standard error under chance: DeLong's, estimated at the AUC found, is too small for large AUCs of
-    few patients.
+    Returns
+    -------
+    DataFrame
+        signature, kind (only where there are published outputs), n, events, measure, out_of_fold (first division) with
+        limits, p_null_se (AUC) or p_wald (C-index) against 0.5, divisions_mean and divisions_range (only where the
+        folds were drawn more than once), apparent, inner_score, optimism (apparent minus the mean over divisions). The
+        inner score is missing where nothing was fitted; for published outputs, which no fold leaves out, the apparent
+        value and the optimism are missing as well.
     """
-    if not (table["measure"] == "AUC").all():
-        return "p_wald", table["p_vs_half"].tolist()
-    rows = zip(table["out_of_fold"], table["events"], table["n"], strict=True)
-    return "p_null_se", [null_se_p(area, events, n - events) for area, events, n in rows]
+    table = scores(run.predictions, outcome)
+    given, taken = [s.name for s in run.signatures if s.learner in GIVEN], published(run.signatures)
+    names = table["signature"]
+    spread = run.divisions().set_index("signature")
+    mean, inner = names.map(spread["mean"]), names.map(run.summary.set_index("signature")["inner_score"])
+    apparent = table.get(APPARENT, pd.Series(float("nan"), table.index)).mask(names.isin(taken))
+    p = "p_null_se" if (table["measure"] == "AUC").all() else "p_wald"
+    table = table.assign(
+        inner_score=inner.mask(names.isin(given)), apparent=apparent, optimism=apparent - mean, divisions_mean=mean,
+        divisions_range=names.map(_ranges(spread)), kind=_kinds(names, run), **{p: table["p_chance"]},
+    )  # fmt: skip
+    wanted = ["signature", "kind"] if taken else ["signature"]
+    wanted += ["n", "events", "measure", *OUT_OF_FOLD.values(), p]
+    wanted += ["divisions_mean", "divisions_range"] if (spread["divisions"] > 1).any() else []
+    return table[[*wanted, "apparent", "inner_score", "optimism"]]
 
 
 def _ranges(spread: pd.DataFrame) -> pd.Series:
     """Return the lowest and highest value of each signature's divisions as text."""
-    return spread["lowest"].map(lambda x: fixed(x, 3)) + "–" + spread["highest"].map(lambda x: fixed(x, 3))
+    words = [f"{fixed(low, 3)}–{fixed(high, 3)}" for low, high in zip(spread["lowest"], spread["highest"], strict=True)]
+    return pd.Series(words, spread.index, dtype=object)
 
 
-def _kinds(names: pd.Series, study: Study) -> list[str]:
+def _kinds(names: pd.Series, run: SignatureRun) -> pd.Series:
     """Say of each signature whether its value is out of fold."""
-    heirs, published = heirs_of_published(study), published_signatures(study)
-    return [
-        "published output; not fitted here" if name in published
-        else "out of fold, on a published output" if name in heirs
-        else "out of fold"
-        for name in names
-    ]  # fmt: skip
+    words = dict.fromkeys(heirs_of_published(run.signatures), "out of fold, on a published output")
+    words |= dict.fromkeys(published(run.signatures), "published output; not fitted here")
+    return names.map(words).fillna("out of fold")
 
 
-def heirs_of_published(study: Study) -> list[str]:
-    """Return the combinations that learn, directly or through another one, from a published output."""
-    known = set(published_signatures(study))
-    heirs: list[str] = []
-    for _ in study.signatures:  # as many rounds as a chain of combinations can be long
-        heirs = [s.name for s in study.signatures if known & set(s.combines)]
-        known |= set(heirs)
-    return heirs
+def by_comparison(rows: pd.DataFrame, groups: Mapping[str, Sequence[str]], most: int = 5) -> pd.DataFrame:
+    """Return rows of signatures once for each comparison that they are part of, with a column comparison.
 
-
-def funnel_table(run: SignatureRun) -> pd.DataFrame:
-    """Return how many features each selection step leaves.
-
-    Returns
-    -------
-    DataFrame
-        signature, step, features_in, features_left (means over the folds of all divisions, in whole features), fewest,
-        most (over the same folds), refit (fit on all training patients); no rows where no signature selects.
+    Parameters
+    ----------
+    rows : DataFrame
+        With a column signature, such as those of `judged`.
+    groups : mapping of name to signatures
+        Comparisons of more than `most` signatures, or of fewer than two that are there, are left out; signatures of no
+        comparison make one of their own.
     """
-    columns = ["signature", "step", "features_in", "features_left", "fewest", "most", "refit"]
-    if "step" not in run.funnel:
-        return pd.DataFrame(columns=columns)
-    funnel = run.funnel[run.funnel["step"] != "imputation"]
-    by = funnel[funnel["fold"].notna()].groupby(["signature", "step"], sort=False)
-    table = by.agg(
-        features_in=("n_in", "mean"), features_left=("n_out", "mean"), fewest=("n_out", "min"), most=("n_out", "max")
-    ).reset_index()
-    table = table.round({"features_in": 0, "features_left": 0})
-    refit = funnel[funnel["fold"].isna()].set_index(["signature", "step"])["n_out"]
-    table["refit"] = refit.reindex(pd.MultiIndex.from_frame(table[["signature", "step"]])).to_numpy()
-    table["step"] = table["step"].map(STEP_WORDS)
-    return table[columns]
-
-
-def score_numbers(scores: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return discrimination by key: value, n, ci_low, ci_high."""
-    numbers = {}
-    for row in scores.to_dict("records"):
-        measure = "auc" if row["measure"] == "AUC" else "c_index"
-        if not math.isnan(row["value"]):
-            entry = {"value": float(row["value"]), "n": int(row["n"])}
-            entry |= {"ci_low": float(row["ci_low"]), "ci_high": float(row["ci_high"])}
-            numbers[f"{measure}_{row['cohort']}_{row['signature']}"] = entry
-    return numbers
+    names = list(dict.fromkeys(rows["signature"]))
+    present = {title: [name for name in names if name in wanted] for title, wanted in groups.items()}
+    kept = {title: own for title, own in present.items() if 1 < len(own) <= most}
+    kept["Others" if kept else "All signatures"] = [n for n in names if not any(n in own for own in kept.values())]
+    parts = [rows[rows["signature"].isin(own)].assign(comparison=title) for title, own in kept.items() if own]
+    table = pd.concat(parts, ignore_index=True) if parts else rows.assign(comparison="")
+    return table.astype({"comparison": pd.CategoricalDtype([title for title, own in kept.items() if own])})

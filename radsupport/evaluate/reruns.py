@@ -1,114 +1,307 @@
-"""Learners compared on the same features: what inner cross-validation chooses, and what training values would.
+"""The same signature run again with one thing changed: its learner, its features, its centers, its number of patients.
 
-How a signature depends on the number of training patients.
-
-Choices of the earlier chapters compared: each variant of a feature table judged by its signature's protocol.
+Every rerun keeps folds, selection and seed of the signature, so that nothing else differs; `scores` judges all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.base import BaseEstimator, clone
 
 from radsupport.checks import FloatArray, IntArray
-from radsupport.errors import ContractError, NotEstimableError, Problem
-from radsupport.evaluate.discrimination import discrimination_of, paired_tests
-from radsupport.evaluate.predictions import honest, judged_cohorts
-from radsupport.learning.crossval import cross_validate
+from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
+from radsupport.evaluate.cross_validation import OUT_OF_FOLD, scores
+from radsupport.evaluate.discrimination import discrimination, pairs
+from radsupport.evaluate.predictions import judged
+from radsupport.learning.assembly import CENTER, Assembly, read_source, whole_table
+from radsupport.learning.harmonisation import ComBat
 from radsupport.learning.learners import GIVEN
-from radsupport.learning.preparation import as_table
-from radsupport.learning.signatures import (
-    Assembly,
-    SignatureRun,
-    assemble,
-    learner_signatures,
-    run_signatures,
-    select_rows,
-    training_data,
-)
-from radsupport.settings.learning import LearningCurve, Signature
-from radsupport.settings.study import Study
-from radsupport.stats.outcome import Target, as_target, discrimination, risk_of, strata
+from radsupport.learning.preparation import Imputer, as_table
+from radsupport.learning.signatures import run_signatures
+from radsupport.settings.learning import Division, Signature
+from radsupport.stats.outcome import Target, as_target, risk_of, strata
+from radsupport.wording import listed
 
-METRICS = {"apparent": "training (apparent)", "inner_score": "inner folds", "out_of_fold": "out of fold"}
+COHORTS = ("internal", "external")
+VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
+DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
+AS_CHOSEN = "as the study has it"
+WITHOUT, WITH = "without", "with ComBat"
+FEW = 5  # draws per size below which nothing is said of rising or flat
 
 
-def compare_learners(study: Study, results: Path, folds: pd.Series | None = None, n_jobs: int = 1) -> SignatureRun:
-    """Run every learner of ``modelling.compare_learners`` on every source of ``modelling.compare_sources``.
+def learners(assembly: Assembly, sources: Sequence[str], names: Sequence[str], **protocol: Any) -> pd.DataFrame:
+    """Run every learner on every source, and return the best by inner cross-validation first.
 
-    Selection and folds are those of the signature of the source, so that only the learner differs; learners that
-    share their selection share its fits.
-    """
-    signatures = learner_signatures(study)
-    return run_signatures(study, assemble(study, results, signatures), folds=folds, n_jobs=n_jobs)
+    Selection and folds are those of the first signature that uses the source alone, so that only the learner differs;
+    learners that share their selection share its fits.
 
-
-def learner_table(run: SignatureRun, study: Study) -> pd.DataFrame:
-    """Return the learners of a comparison, the best by inner cross-validation first.
+    Parameters
+    ----------
+    assembly : Assembly
+    sources, names : sequence of str
+        Sources and learners.
+    **protocol
+        Of `run_signatures`: folds, inner_folds, repeats, external, seed, n_jobs.
 
     Returns
     -------
     DataFrame
-        source, learner, n, inner_score, out_of_fold, ci_low, ci_high, apparent, then one column per other cohort with
-        the value there (NaN where it can not be estimated).
+        source, learner, n, inner_score, out_of_fold with limits, apparent, then one column per other cohort with the
+        value there (NaN where it can not be estimated).
+    """
+    compared = with_learners(assembly.signatures, sources, names)
+    columns = ["source", "learner", "n", "inner_score", *OUT_OF_FOLD.values(), "apparent"]
+    if not compared:
+        return _empty("No learners are compared.", columns)
+    run = run_signatures(assembly.changed(signatures=compared), **protocol)
+    table = scores(run.predictions, assembly.outcome).merge(run.summary[["signature", "inner_score"]], on="signature")
+    table[["source", "learner"]] = table["signature"].str.split(" ", n=1, expand=True)
+    table = table.sort_values(["source", "inner_score"], ascending=[True, False], kind="stable", ignore_index=True)
+    return table[columns + [key for key in COHORTS if key in table]]
+
+
+def with_learners(signatures: Sequence[Signature], sources: Sequence[str], names: Sequence[str]) -> list[Signature]:
+    """Return one signature per source and learner, called ``<source> <learner>``.
+
+    Each takes the first signature that uses the source alone and changes its learner.
+    """
+    compared = []
+    for source in sources:
+        base = next((s for s in signatures if list(s.sources) == [source] and not s.combines), None)
+        if base is None:
+            raise InputError(f"No signature uses the source {source!r} alone; learners can not be compared on it.")
+        compared += [base.model_copy(update={"name": f"{source} {name}", "learner": name}) for name in names]
+    return compared
+
+
+def variants(
+    results: Path, assembly: Assembly, predictions: pd.DataFrame, *, n_bootstrap: int = 1000, **protocol: Any
+) -> pd.DataFrame:
+    """Judge every variant of a feature table as its signature is judged: same folds, selection, learner and seed.
+
+    Parameters
+    ----------
+    results : Path
+        Folder with the ``variants_<chapter>.csv`` and the feature tables that they name.
+    assembly : Assembly
+    predictions : DataFrame
+        Those of the signatures themselves, to compare with.
+    n_bootstrap : int
+        Resamples behind the interval of a difference in C-index.
+    **protocol
+        Of `run_signatures`, without repeats.
+
+    Returns
+    -------
+    DataFrame
+        group, signature, variant, description, n, events, out_of_fold with limits, one column per other cohort,
+        difference (variant minus the study's choice, out of fold, on the patients of both) with limits, and p. The
+        first row of a signature within a group is the study's own choice; empty where no chapter wrote variants.
+
+    Raises
+    ------
+    ContractError
+        As `read_variants`.
     """
     rows = []
-    for summary in run.summary.to_dict("records"):
-        source, _, learner = str(summary["signature"]).partition(" ")
-        own = run.predictions[run.predictions["signature"] == summary["signature"]]
-        row = {"source": source, "learner": learner, "n": summary["n"], "inner_score": summary["inner_score"]}
-        found = discrimination_of(honest(own, "train"), study)
-        row |= {"out_of_fold": found["value"], "ci_low": found["ci_low"], "ci_high": found["ci_high"]}
-        row["apparent"] = summary["apparent"]
-        for cohort in (c for c in judged_cohorts(own, study) if c != "train"):
-            row[cohort] = discrimination_of(honest(own, cohort), study)["value"]
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    return table.sort_values(["source", "inner_score"], ascending=[True, False], kind="stable", ignore_index=True)
+    for (group, name), part in read_variants(results, assembly.signatures).groupby(["group", "signature"], sort=False):
+        own = predictions[predictions["signature"] == name].assign(signature=AS_CHOSEN)
+        rows.append({"group": group, "signature": name, "variant": AS_CHOSEN, "description": ""} | _row(own, assembly))
+        for variant in part.to_dict("records"):
+            found = _rerun_on(results, assembly, variant, protocol).assign(signature=variant["variant"])
+            both = judged(pd.concat([found, own]), assembly.outcome, [variant["variant"], AS_CHOSEN], ["train"])
+            tested = pairs(both, assembly.outcome, n_bootstrap, protocol.get("seed", 0))
+            row = {"group": group, "signature": name, "variant": variant["variant"]}
+            row |= {"description": variant["description"]} | _row(found, assembly)
+            rows.append(row | (_difference(tested) if len(tested) else {}))
+    reason = "No earlier chapter of this study made its features in more than one way."
+    return pd.DataFrame(rows) if rows else _empty(reason, ["group", "signature", "variant"])
 
 
-def radar_table(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return one source's learners for `figures.radar`: a spoke per learner, a line per way of judging.
+def _empty(reason: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table without rows that says why."""
+    table = pd.DataFrame(columns=list(columns))
+    table.attrs["empty"] = reason
+    return table
+
+
+def _rerun_on(
+    results: Path, assembly: Assembly, variant: Mapping[Any, Any], protocol: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the predictions of a signature whose source is another table."""
+    source, base = variant["source"], assembly.by_name[variant["signature"]]
+    table, icc = read_source(results, source, variant["table"].removeprefix("features_"))
+    iccs = dict(assembly.icc) | ({} if icc is None else {source: icc})
+    changed = assembly.changed(signatures=[base], tables={**assembly.tables, source: table}, icc=iccs)
+    return run_signatures(changed, **protocol).predictions
+
+
+def _row(predictions: pd.DataFrame, assembly: Assembly) -> dict[str, Any]:
+    table = scores(predictions, assembly.outcome)
+    columns = ["n", "events", *OUT_OF_FOLD.values(), *(key for key in COHORTS if key in table)]
+    return dict(table[columns].iloc[0].astype(object))
+
+
+def _difference(tested: pd.DataFrame) -> dict[str, float]:
+    return {key: tested[key].iloc[0] for key in DIFFERENCE}
+
+
+def read_variants(results: Path, signatures: Sequence[Signature]) -> pd.DataFrame:
+    """Return every row of ``variants_<chapter>.csv``, checked.
 
     Returns
     -------
     DataFrame
-        learner (the way of judging), metric (the learner), value: named as the figure asks, which draws one line per
-        `learner` and one spoke per `metric`. Ways of judging that not every learner has are left out.
+        variant, table (file stem of a feature table), source (that it replaces), signature (whose protocol judges it),
+        group, description; empty where no chapter wrote variants.
+
+    Raises
+    ------
+    ContractError
+        Columns or tables are missing, or a signature is unknown or does not use the source; all problems at once.
     """
-    others = [c for c in study.cohorts if c in table.columns]
-    kept = [c for c in (*METRICS, *others) if table[c].notna().all()]
-    names = METRICS | {c: study.cohorts[c].name for c in study.cohorts}
-    long = table.sort_values("learner").melt("learner", kept, var_name="way", value_name="value")
-    return pd.DataFrame({"learner": long["way"].map(names), "metric": long["learner"], "value": long["value"]})
+    tables = {
+        path.name: pd.read_csv(path, dtype=str, keep_default_na=False)
+        for path in sorted(results.glob("variants_*.csv"))
+    }
+    columns, again = ", ".join(VARIANT_COLUMNS), "run the chapter again"
+    problems = [
+        Problem(f"the column `{column}` is missing", columns, again, file=file)
+        for file, table in tables.items()
+        for column in VARIANT_COLUMNS
+        if column not in table
+    ]
+    sources = {s.name: s.sources for s in signatures}
+    for file, row in [(f, row) for f, t in tables.items() for row in t.to_dict("records")] if not problems else []:
+        if not (results / f"{row['table']}.parquet").is_file():
+            problems.append(Problem("no such feature table", remedy=again, file=file, value=row["table"]))
+        if row["source"] not in sources.get(row["signature"], []):
+            what = f"no signature of this name learns from {row['source']!r}"
+            problems.append(Problem(what, file=file, column="signature", value=row["signature"]))
+    if problems:
+        raise ContractError("The variants of earlier chapters can not be judged.", problems)
+    return pd.concat([pd.DataFrame(columns=VARIANT_COLUMNS), *tables.values()], ignore_index=True)[VARIANT_COLUMNS]
 
 
-def choices(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, per source, the learner that inner cross-validation chooses and the one with the best training value.
+def harmonised(
+    assembly: Assembly, name: str, divisions: Sequence[Division], *, n_bootstrap: int = 1000, **protocol: Any
+) -> pd.DataFrame:
+    """Build a signature on each division of the centers, without and with ComBat.
+
+    ComBat is fitted in the training part of every fold, on its centers, without the outcome. A center that was not in
+    training is left as it is, on the pooled scale.
 
     Returns
     -------
     DataFrame
-        source, rule, learner, chosen_by (the value that decided), out_of_fold, ci_low, ci_high.
+        built_on, center, judged (out of fold / unseen), n, events, without, with_combat, difference (with minus
+        without) with limits, p. Centers are judged one by one: pooled over centers a signature is also rewarded for
+        telling centers with many events from those with few.
     """
-    rules = {"inner cross-validation": "inner_score", "training value (the paper's rule)": "apparent"}
-    rows = []
-    for source, part in table.groupby("source", sort=False):
-        for rule, column in rules.items():
-            best = part.loc[part[column].idxmax()]
-            row = {"source": source, "rule": rule, "learner": best["learner"], "chosen_by": best[column]}
-            rows.append(row | {key: best[key] for key in ("out_of_fold", "ci_low", "ci_high")})
+    plain, rows = assembly.by_name[name].model_copy(update={"name": WITHOUT, "harmonise": False}), []
+    pair = [plain, plain.model_copy(update={"name": WITH, "harmonise": True})]
+    protocol |= {"folds": number_of_folds(protocol.get("folds", 10))}
+    for division in divisions:
+        own = assembly.changed(signatures=pair, unseen_center="pooled").divided(division.train, division.test)
+        found = judged(run_signatures(own, **protocol).predictions, own.outcome, [WITH, WITHOUT])
+        centers = found["subject"].map(own.cohort[CENTER])
+        for center in (*division.train, *division.test):
+            part = found[centers == center]
+            values = {s: discrimination(part[part["signature"] == s], own.outcome) for s in (WITHOUT, WITH)}
+            tested = pairs(part, own.outcome, n_bootstrap, protocol.get("seed", 0))
+            row: dict[str, Any] = {"built_on": listed(division.train), "center": center}
+            row |= {"judged": "unseen" if center in division.test else "out of fold"}
+            row |= {
+                "n": int((part["signature"] == WITH).sum()),
+                "events": values[WITH]["events"],
+                "without": values[WITHOUT]["value"],
+            }
+            rows.append(row | {"with_combat": values[WITH]["value"]} | (_difference(tested) if len(tested) else {}))
     return pd.DataFrame(rows)
 
 
-COLUMNS = ["signature", "draw", "n", "events", "n_all", "out_of_fold", "external"]
-FEW = 5  # draws per size below which nothing is said of rising or flat
+def center_differences(assembly: Assembly, name: str, divisions: Sequence[Division]) -> pd.DataFrame:
+    """Count the features that differ between the training centers of each division, before and after ComBat.
+
+    Kruskal-Wallis per feature with Benjamini-Hochberg's adjustment, among the patients without the event and among
+    those with it apart, so that an unequal share of events is not taken for a difference between scanners. ComBat is
+    fitted on the very patients that are counted: this describes what it does, it proves nothing.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    name : str
+        Signature whose features are looked at; it need not be harmonised itself.
+    divisions : sequence of Division
+
+    Returns
+    -------
+    DataFrame
+        built_on, n, features, before, after (features with adjusted P < 0.05 in either outcome group), refused (the
+        unseen centers of the division, which ComBat refused to adjust after its fit on the others).
+
+    Raises
+    ------
+    InputError
+        The features were learnt per fold.
+    """
+    signature = assembly.by_name[name].model_copy(update={"harmonise": True})
+    rows = []
+    for division in divisions:
+        own = assembly.changed(signatures=[signature]).divided(division.train, division.test)
+        table, *_ = own.training(name)
+        if not isinstance(table, pd.DataFrame):
+            raise InputError(f"`{name}` learns features per fold; harmonise one of fixed features.")
+        imputer = Imputer([CENTER]).fit(table)
+        full = imputer.transform(table)
+        combat = ComBat(CENTER).fit(full)
+        group = own.cohort.loc[full.index, "label" if "label" in own.cohort else "event"].to_numpy()
+        centers, plain = full[CENTER].to_numpy(), full.drop(columns=CENTER)
+        row = {"built_on": listed(division.train), "n": len(full), "features": plain.shape[1]}
+        row |= {"before": differing(plain, centers, group), "after": differing(combat.transform(full), centers, group)}
+        unseen = whole_table(own.table(name)).loc[own.cohort[CENTER].isin(division.test)]
+        rows.append(row | {"refused": listed(division.test) if _refuses(combat, imputer.transform(unseen)) else ""})
+    return pd.DataFrame(rows, columns=["built_on", "n", "features", "before", "after", "refused"])
+
+
+def _refuses(combat: ComBat, table: pd.DataFrame) -> bool:
+    """Try ComBat on patients of centers that it was not fitted on."""
+    try:
+        combat.transform(table)
+    except InputError:
+        return len(table) > 0
+    return False
+
+
+def differing(table: pd.DataFrame, centers: Any, group: Any, alpha: float = 0.05) -> int:
+    """Return how many features differ between centers within an outcome group (Kruskal-Wallis, Benjamini-Hochberg)."""
+    found = np.zeros(table.shape[1], dtype=bool)
+    for value in (0, 1):
+        rows = group == value
+        parts = [table.to_numpy(float)[rows & (centers == c)] for c in sorted(set(centers[rows]))]
+        if len(parts) < 2 or min(map(len, parts)) < 2:
+            continue
+        varies = np.ptp(np.concatenate(parts), axis=0) > 0
+        p = np.ones(table.shape[1])
+        p[varies] = stats.kruskal(*[part[:, varies] for part in parts], axis=0).pvalue
+        found |= stats.false_discovery_control(p, method="bh") < alpha
+    return int(found.sum())
+
+
+def number_of_folds(folds: int | pd.Series) -> int:
+    """Return how many folds there are: other patients or outcomes are divided anew into as many."""
+    return folds.nunique() if isinstance(folds, pd.Series) else folds
+
+
+def _share_of(share: float, draw: int) -> Callable[[Any, int, int], Subsampled]:
+    return lambda model, inner_folds, seed: Subsampled(model, share, inner_folds, 1000 * draw + seed)
 
 
 class Subsampled(BaseEstimator):
@@ -170,8 +363,8 @@ def draw_share(target: Target, share: float, least: int, seed: int) -> IntArray:
     return np.sort(np.concatenate(rows))
 
 
-def learning_table(
-    study: Study, assembly: Assembly, settings: LearningCurve, *, folds: pd.Series | None = None, n_jobs: int = 1
+def learning_curve(
+    assembly: Assembly, names: Sequence[str], shares: Sequence[float], draws: int = 5, **protocol: Any
 ) -> pd.DataFrame:
     """Cross-validate signatures whose training parts are cut to a share of their patients.
 
@@ -181,187 +374,32 @@ def learning_table(
     Returns
     -------
     DataFrame
-        signature, draw, n (mean number of patients per fit in the folds), events (among them), n_all (patients of the
-        fit that judges the other cohorts), out_of_fold, external (AUC or C-index; NaN without another cohort); one row
-        per share and draw. Signatures that fit nothing have none.
+        signature, judged (out of fold / other cohorts), n (training patients of the fits that judge these, on
+        average), draws, value, low and high: mean and range over the draws of each size. Signatures that
+        fit nothing have no rows.
     """
     rows = []
-    for name in (name for name in settings.signatures if assembly.signatures[name].learner not in GIVEN):
-        for share in settings.shares:
-            for draw in range(settings.draws if share < 1 else 1):
-                rows.append({"signature": name, "draw": draw} | _one(study, assembly, name, share, draw, folds, n_jobs))
-    numbers = dict.fromkeys(COLUMNS[2:], float)
-    return pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
+    for name in (name for name in names if assembly.by_name[name].learner not in GIVEN):
+        for share, draw in [(part, i) for part in shares for i in range(draws if part < 1 else 1)]:
+            run = run_signatures(
+                assembly.changed(wrap=_share_of(share, draw)), [name], **protocol | {"external": "refit"}
+            )
+            result, where = run.results[name], {"signature": name, "draw": draw}
+            fitted = [model.n_ for model in result.models[0].values()]
+            inside = {"judged": "out of fold", "n": np.mean(fitted), "value": run.summary["out_of_fold"].iloc[0]}
+            outside = run.predictions[run.predictions["kind"] == "external"].dropna(subset=list(assembly.outcome))
+            rows.append(where | inside)
+            found = discrimination(outside, assembly.outcome)["value"] if len(outside) else np.nan
+            rows.append(where | {"judged": "other cohorts", "n": result.refit.n_, "value": found})
+    table = over_sizes(pd.DataFrame(rows, columns=["signature", "draw", "judged", "n", "value"]))
+    table.attrs["empty"] = "None of these signatures is fitted here." if names else "No learning curve is asked for."
+    return table
 
 
-def _one(
-    study: Study, assembly: Assembly, name: str, share: float, draw: int, folds: pd.Series | None, n_jobs: int
-) -> dict[str, float]:
-    table, outcome, failed = training_data(study, assembly, name)
-    inner = study.modelling.inner_folds
-    result = cross_validate(
-        table,
-        outcome,
-        partial(_subsampled, assembly, name, share, draw),
-        folds=study.modelling.folds if folds is None else folds.reindex(outcome.index),
-        inner_folds=inner,
-        seed=study.seed,
-        n_jobs=n_jobs,
-    )
-    models = list(result.models[0].values())
-    row = {"n": np.mean([m.n_ for m in models]), "events": np.mean([m.events_ for m in models])}
-    row["n_all"] = result.refit.n_
-    row["out_of_fold"] = result.by_repeat["score"].iloc[0]
-    elsewhere = assembly.cohort[assembly.cohort["cohort"].isin(["internal", "external"])]
-    elsewhere = elsewhere.drop(index=pd.Index(failed["subject"]), errors="ignore").dropna(subset=list(_columns(study)))
-    if elsewhere.empty:
-        return row | {"external": np.nan}
-    risk = result.external_risk(select_rows(assembly.table(name), elsewhere.index), "refit")
-    known = elsewhere["label"] if study.endpoint.primary == "label" else elsewhere[["time", "event"]]
-    return row | {"external": discrimination(as_target(known), risk.to_numpy())}
-
-
-def _subsampled(assembly: Assembly, name: str, share: float, draw: int, inner_folds: int, seed: int) -> Subsampled:
-    return Subsampled(assembly.estimator(name, inner_folds, seed), share, inner_folds, 1000 * draw + seed)
-
-
-def _columns(study: Study) -> list[str]:
-    return ["label"] if study.endpoint.primary == "label" else ["time", "event"]
-
-
-def curve_table(draws: pd.DataFrame) -> pd.DataFrame:
-    """Return the draws as lines: mean and range over the draws of each size.
-
-    Returns
-    -------
-    DataFrame
-        signature, judged (out of fold / other cohorts), n (training patients of the fits that judge these), draws,
-        value, low, high.
-    """
-    parts = []
-    for column, size, judged in (("out_of_fold", "n", "out of fold"), ("external", "n_all", "other cohorts")):
-        known = draws.dropna(subset=[column])
-        by = known.assign(n=known[size].round()).groupby(["signature", "n"], sort=False)[column]
-        found = by.agg(draws="count", value="mean", low="min", high="max").reset_index()
-        parts.append(found.assign(judged=judged))
-    table = pd.concat(parts, ignore_index=True)
-    return table[["signature", "judged", "n", "draws", "value", "low", "high"]]
-
-
-VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
-AS_CHOSEN = "as the study has it"
-
-
-def read_variants(study: Study, results: Path) -> pd.DataFrame:
-    """Return every row of ``variants_<chapter>.csv``, checked.
-
-    Returns
-    -------
-    DataFrame
-        variant, table (file stem of a feature table), source (that it replaces), signature (whose protocol judges it),
-        group, description; empty where no chapter wrote variants.
-
-    Raises
-    ------
-    ContractError
-        Columns or tables are missing, or a signature is unknown or does not use the source; all problems at once.
-    """
-    paths = sorted(results.glob("variants_*.csv"))
-    tables = [pd.read_csv(path, dtype=str, keep_default_na=False).assign(file=path.name) for path in paths]
-    problems = [
-        Problem(
-            f"the column `{column}` is missing", ", ".join(VARIANT_COLUMNS), "run the chapter again", file=path.name
-        )
-        for path, table in zip(paths, tables, strict=True)
-        for column in VARIANT_COLUMNS
-        if column not in table
-    ]
-    rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*VARIANT_COLUMNS, "file"])
-    problems += [] if problems else [found for row in rows.to_dict("records") for found in _check(row, study, results)]
-    if problems:
-        raise ContractError(f"The variants of {study.id} can not be judged.", problems)
-    return rows[VARIANT_COLUMNS]
-
-
-def _check(row: Mapping[Any, Any], study: Study, results: Path) -> list[Problem]:
-    found = []
-    if not (results / f"{row['table']}.parquet").is_file():
-        found.append(
-            Problem("no such feature table", remedy="run the chapter again", file=row["file"], value=row["table"])
-        )
-    signature = next((s for s in study.signatures if s.name == row["signature"]), None)
-    if signature is None or row["source"] not in signature.sources:
-        what = f"no signature of this name learns from {row['source']!r}"
-        found.append(Problem(what, file=row["file"], column="signature", value=row["signature"]))
-    return found
-
-
-def evaluate_variants(
-    study: Study,
-    results: Path,
-    variants: pd.DataFrame,
-    predictions: pd.DataFrame,
-    folds: pd.Series | None = None,
-    n_jobs: int = 1,
-) -> pd.DataFrame:
-    """Judge every variant as its signature is judged: same folds, selection, learner and seed.
-
-    Parameters
-    ----------
-    variants : DataFrame
-        `read_variants`.
-    predictions : DataFrame
-        Those of the study's own signatures, to compare with.
-
-    Returns
-    -------
-    DataFrame
-        group, signature, variant, description, n, events, out_of_fold, ci_low, ci_high, difference (variant minus the
-        study's choice, out of fold, on the patients of both), diff_low, diff_high, p, and one column per other cohort.
-        The first row of a signature within a group is the study's own choice.
-    """
-    rows = []
-    for (group, name), part in variants.groupby(["group", "signature"], sort=False):
-        own = predictions[predictions["signature"] == name]
-        rows.append({"group": group, "signature": name, "variant": AS_CHOSEN, "description": "", **_judged(own, study)})
-        for variant in part.to_dict("records"):
-            found = _predictions_of(study, results, variant, folds, n_jobs)
-            row = {
-                "group": group,
-                "signature": name,
-                "variant": variant["variant"],
-                "description": variant["description"],
-            }
-            rows.append(row | _judged(found, study) | _difference(own, found, study))
-    return pd.DataFrame(rows)
-
-
-def _predictions_of(
-    study: Study, results: Path, variant: Mapping[Any, Any], folds: pd.Series | None, n_jobs: int
-) -> pd.DataFrame:
-    """Return the predictions of one variant under a name of its own."""
-    base: Signature = study.signature(variant["signature"])
-    stem = variant["table"].removeprefix("features_")
-    assembly = assemble(study, results, [base], stems={variant["source"]: stem})
-    once = study.model_copy(update={"modelling": study.modelling.model_copy(update={"repeats": 1})})
-    found = run_signatures(once, assembly, folds=folds, n_jobs=n_jobs).predictions
-    return found.assign(signature=f"{base.name}: {variant['variant']}")
-
-
-def _judged(own: pd.DataFrame, study: Study) -> dict[str, object]:
-    train = honest(own, "train")
-    found = discrimination_of(train, study)
-    row = {"n": len(train), "events": found["events"], "out_of_fold": found["value"]}
-    row |= {"ci_low": found["ci_low"], "ci_high": found["ci_high"]}
-    others = [c for c in judged_cohorts(own, study) if c != "train"]
-    return row | {cohort: discrimination_of(honest(own, cohort), study)["value"] for cohort in others}
-
-
-def _difference(own: pd.DataFrame, found: pd.DataFrame, study: Study) -> dict[str, float]:
-    """Return variant minus the study's choice with its interval and P; zero where both rank alike."""
-    names = [found["signature"].iloc[0], own["signature"].iloc[0]]
-    pairs = paired_tests(pd.concat([own, found], ignore_index=True), study, "train", names)
-    if pairs.empty:
-        return {}
-    row = pairs.iloc[0]
-    return {"difference": row["difference"], "diff_low": row["ci_low"], "diff_high": row["ci_high"], "p": row["p"]}
+def over_sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and range over the draws of each size, of a table with signature, judged, n and value."""
+    known = table.dropna(subset=["value"]).astype({"n": float, "value": float})
+    by = known.assign(n=known["n"].round()).groupby(["judged", "signature", "n"], sort=False)["value"]
+    found = by.agg(draws="count", value="mean", low="min", high="max").reset_index()
+    order = found["judged"].map({"out of fold": 0, "other cohorts": 1}).sort_values(kind="stable").index
+    return found.loc[order, ["signature", "judged", "n", "draws", "value", "low", "high"]].reset_index(drop=True)

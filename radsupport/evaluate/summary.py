@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 
-from radsupport.evaluate.cross_validation import score_numbers
 from radsupport.evaluate.predictions import honest, is_label, outcome_columns
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.thresholds import RATES
@@ -27,6 +26,18 @@ CHAPTER = "06"
 DIVISIONS = "mean_over_divisions:"
 #: Standard deviation of a probability in training below which a signature is said to tell patients hardly apart.
 _FLAT = 0.01
+
+
+def score_numbers(scores: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return discrimination by key: value, n, ci_low, ci_high."""
+    numbers = {}
+    for row in scores.to_dict("records"):
+        measure = "auc" if row["measure"] == "AUC" else "c_index"
+        if not math.isnan(row["value"]):
+            entry = {"value": float(row["value"]), "n": int(row["n"])}
+            entry |= {"ci_low": float(row["ci_low"]), "ci_high": float(row["ci_high"])}
+            numbers[f"{measure}_{row['cohort']}_{row['signature']}"] = entry
+    return numbers
 
 
 def least_detectable(n: int, events: int) -> float:

@@ -57,8 +57,6 @@ class CrossValidation:
         The same factory on all subjects.
     apparent : Series
         Risk of the refit for its own training subjects (optimistic); empty without refit.
-    selected : DataFrame
-        repeat, fold, feature: what reached each fold's learner.
     funnel : DataFrame
         repeat, fold, step, n_in, n_out, reasons; fold is NaN for the refit.
     tuning : DataFrame
@@ -71,19 +69,9 @@ class CrossValidation:
     models: list[dict[int, Any]]
     refit: Any
     apparent: pd.Series
-    selected: pd.DataFrame
     funnel: pd.DataFrame
     tuning: pd.DataFrame
     by_repeat: pd.DataFrame
-
-    def stability(self) -> pd.DataFrame:
-        """Return feature, times_selected, fits and share over all folds and repeats, most stable first."""
-        fits = sum(len(models) for models in self.models)
-        counts = self.selected["feature"].value_counts(sort=False)
-        table = pd.DataFrame({"feature": counts.index, "times_selected": counts.to_numpy(), "fits": fits})
-        table["share"] = table["times_selected"] / fits
-        order = ["times_selected", "feature"]
-        return table.sort_values(order, ascending=[False, True], ignore_index=True)
 
     def inner_score(self) -> float:
         """Return the mean over folds of the inner score at the chosen settings: the one to choose learners by."""
@@ -236,12 +224,11 @@ def _collect(
 ) -> CrossValidation:
     subjects = tables.refit.index
     models: list[dict[int, Any]] = [{} for _ in numbers]
-    risks, selected, funnels, tunings = [], [], [], []
+    risks, funnels, tunings = [], [], []
     for (repeat, fold), (model, risk) in zip(jobs, fitted, strict=True):
         models[repeat][int(fold)] = model
         place = {"repeat": repeat, "fold": int(fold)}
         risks.append(pd.DataFrame({"subject": subjects[numbers[repeat] == fold], **place, "risk": risk}))
-        selected.append(pd.DataFrame({**place, "feature": getattr(model, "features_", [])}))
         funnels.append(_placed(model, "funnel_", repeat, float(fold)))
         tunings.append(_tuning(model, repeat, float(fold)))
     apparent = pd.Series(dtype=float)
@@ -254,8 +241,8 @@ def _collect(
         {"repeat": repeat, "score": discrimination(target, group.set_index("subject")["risk"].loc[subjects].to_numpy())}
         for repeat, group in pooled.groupby("repeat")
     ]
-    chosen, funnel, tuning = (pd.concat(rows, ignore_index=True) for rows in (selected, funnels, tunings))
-    return CrossValidation(pooled, models, whole, apparent, chosen, funnel, tuning, pd.DataFrame(scores))
+    funnel, tuning = (pd.concat(rows, ignore_index=True) for rows in (funnels, tunings))
+    return CrossValidation(pooled, models, whole, apparent, funnel, tuning, pd.DataFrame(scores))
 
 
 def _placed(model: Any, attribute: str, repeat: int, fold: float) -> pd.DataFrame:

@@ -1,24 +1,22 @@
-"""What a fitted signature is made of: chosen features, their coefficients, stability and correlation.
-
-The penalty of a signature's LASSO: coefficients along it, its cross-validated error, and what was chosen.
-"""
+"""What a fitted signature is made of: chosen features, their coefficients, stability, correlation and LASSO penalty."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from radsupport.checks import FloatArray
-from radsupport.learning.learners import GIVEN
+from radsupport.learning.assembly import Assembly, whole_table
+from radsupport.learning.learners import GIVEN, STEP_WORDS
 from radsupport.learning.linear import PenalisedCox, PenalisedLogistic
 from radsupport.learning.selection import LassoSelector
-from radsupport.learning.signatures import Assembly, SignatureRun, training_data
+from radsupport.learning.signatures import SignatureRun
 from radsupport.learning.tuning import Combination
-from radsupport.settings.study import Study
+from radsupport.settings.learning import Signature
 from radsupport.stats.lasso import LassoPath, lasso_binomial, lasso_cox
 from radsupport.stats.outcome import Target, as_target, is_survival
 
@@ -86,23 +84,29 @@ def stability(run: SignatureRun) -> pd.DataFrame:
     return table[STABILITY_COLUMNS]
 
 
-def chosen_features(run: SignatureRun, study: Study) -> pd.DataFrame:
+def chosen_features(run: SignatureRun, ratio: str = "odds_ratio") -> pd.DataFrame:
     """Return what each signature uses after its fit on all training patients.
+
+    Parameters
+    ----------
+    run : SignatureRun
+    ratio : str
+        Name of the column with exp(coefficient): odds_ratio, or hazard_ratio for survival.
 
     Returns
     -------
     DataFrame
-        signature, feature, coefficient (log-odds or log hazard per SD; NaN where the learner has none), odds_ratio or
-        hazard_ratio per SD, share of the folds' fits that chose it; the largest coefficients first.
+        signature, feature, coefficient (log-odds or log hazard per SD; NaN where the learner has none), ratio per SD,
+        share of the folds' fits that chose it; the largest coefficients first. Given risks choose nothing.
     """
-    ratio = "odds_ratio" if study.endpoint.primary == "label" else "hazard_ratio"
     shares = stability(run).set_index(["signature", "feature"])["share"]
     tables = []
-    for name, result in run.results.items():
-        if result.refit is None or study_learner(study, name) in GIVEN:
+    for signature in (s for s in run.signatures if s.learner not in GIVEN):
+        fitted = run.results[signature.name].refit
+        if fitted is None:
             continue
-        chosen = chosen_by(result.refit)
-        table = pd.DataFrame({"signature": name, "feature": chosen.index, "coefficient": chosen.to_numpy()})
+        chosen = chosen_by(fitted)
+        table = pd.DataFrame({"signature": signature.name, "feature": chosen.index, "coefficient": chosen.to_numpy()})
         table["share"] = shares.reindex(pd.MultiIndex.from_frame(table[["signature", "feature"]])).fillna(0).to_numpy()
         tables.append(table.sort_values("coefficient", key=abs, ascending=False, kind="stable", na_position="last"))
     columns = ["signature", "feature", "coefficient", ratio, "share"]
@@ -114,29 +118,41 @@ def chosen_features(run: SignatureRun, study: Study) -> pd.DataFrame:
     return table[columns]
 
 
-def study_learner(study: Study, name: str) -> str:
-    """Return the learner of a signature; empty for one that the study does not name."""
-    return next((s.learner for s in study.signatures if s.name == name), "")
+def shown_signatures(signatures: Sequence[Signature], names: Sequence[str] = (), best: str = "") -> list[str]:
+    """Return whose coefficients are shown: `names`, or the parts of the best signature; without given risks."""
+    by_name = {s.name: s for s in signatures}
+
+    def parts(name: str) -> list[str]:
+        combined = by_name[name].combines
+        return [part for own in combined for part in parts(own)] if combined else [name]
+
+    wanted = names or parts(best or signatures[0].name)
+    return [name for name in dict.fromkeys(wanted) if name in by_name and by_name[name].learner not in GIVEN]
 
 
-def shown_signatures(study: Study, run: SignatureRun) -> list[str]:
-    """Return the signatures whose coefficients are shown: ``modelling.shown``, or the parts of the best signature."""
-    names = study.modelling.shown or _parts(study, study.validation.best or study.signatures[0].name)
-    fitted = [name for name in names if name in run.results and study_learner(study, name) not in GIVEN]
-    return list(dict.fromkeys(fitted))
+def selection_funnel(run: SignatureRun) -> pd.DataFrame:
+    """Return how many features each step leaves in the fit on all training patients.
 
-
-def _parts(study: Study, name: str) -> list[str]:
-    signature = study.signature(name)
-    return [part for own in signature.combines for part in _parts(study, own)] if signature.combines else [name]
-
-
-def most_chosen(table: pd.DataFrame, names: list[str], most: int = 8) -> pd.DataFrame:
-    """Return the rows of `stability` with the features that each signature chose most often, at most `most` of each.
-
-    Among features chosen equally often the first in alphabetical order are taken; `tie_words` says where that cut.
+    Returns
+    -------
+    DataFrame
+        signature, step (in words, from "given" on), n_features; signatures that select have rows. Constant features
+        are a step only where there are any.
     """
-    return table[table["signature"].isin(names)].groupby("signature", sort=False).head(most)
+    parts = []
+    refit = run.funnel[run.funnel["fold"].isna()] if "step" in run.funnel else run.funnel
+    for name, rows in refit.groupby("signature", sort=False):
+        steps = rows[rows["step"] != "imputation"]
+        if set(steps["step"]) <= {"variance"}:
+            continue
+        steps = steps[(steps["step"] != "variance") | (steps["n_in"] > steps["n_out"])]
+        counts = {"given": int(rows["n_in"].iloc[0])} | dict(
+            zip(steps["step"].map(STEP_WORDS), steps["n_out"].astype(int), strict=True)
+        )
+        parts.append(pd.DataFrame({"signature": name, "step": counts.keys(), "n_features": counts.values()}))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["signature", "step", "n_features"])
+    table.attrs["empty"] = "No signature of this study selects among its features."
+    return table
 
 
 def ordered_features(chosen: pd.DataFrame, name: str, seed: int) -> list[str]:
@@ -153,7 +169,7 @@ def ordered_features(chosen: pd.DataFrame, name: str, seed: int) -> list[str]:
 
 
 def correlation_table(
-    study: Study, assembly: Assembly, chosen: pd.DataFrame, name: str, most: int = CORRELATED
+    assembly: Assembly, chosen: pd.DataFrame, name: str, seed: int = 0, most: int = CORRELATED
 ) -> pd.DataFrame:
     """Return Pearson's r between the features that a signature uses, in the training cohort.
 
@@ -163,6 +179,8 @@ def correlation_table(
         `chosen_features`.
     name : str
         Signature.
+    seed : int
+        Of the lot among features that are chosen equally often.
     most : int
         Features at most, the first of `ordered_features`.
 
@@ -171,19 +189,12 @@ def correlation_table(
     DataFrame
         feature_a, feature_b, r; one row per pair; empty for fewer than two numeric features.
     """
-    columns, *_ = training_data(study, assembly, name)
-    table = columns if isinstance(columns, pd.DataFrame) else columns.refit
-    names = [f for f in ordered_features(chosen, name, study.seed) if f in table.columns]
+    table = whole_table(assembly.training(name)[0])
+    names = [f for f in ordered_features(chosen, name, seed) if f in table.columns]
     names = [f for f in names if pd.api.types.is_numeric_dtype(table[f])][:most]
     r = table[names].corr().to_numpy()
-    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
-    return pd.DataFrame(
-        {
-            "feature_a": [names[i] for i, _ in pairs],
-            "feature_b": [names[j] for _, j in pairs],
-            "r": [r[p] for p in pairs],
-        }
-    )
+    pairs = [(names[i], names[j], r[i, j]) for i in range(len(names)) for j in range(i)]
+    return pd.DataFrame(pairs, columns=["feature_a", "feature_b", "r"])
 
 
 def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
@@ -203,21 +214,13 @@ def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
     return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
 
 
-def readable_features(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return a table with readable names in its column feature; columns of the study by their label."""
-    labels = {name: column.label for name, column in study.columns.items()}
-    return table.assign(feature=[readable(feature, labels) for feature in table["feature"]])
-
-
-def readable_pairs(pairs: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return a table of pairs with readable feature names, for a figure."""
-    labels = {name: column.label for name, column in study.columns.items()}
-    names = {key: [readable(feature, labels) for feature in pairs[key]] for key in ("feature_a", "feature_b")}
-    return pairs.assign(**names)
+def readable_features(table: pd.DataFrame, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return a table with readable names in its columns feature, feature_a and feature_b, by `readable`."""
+    columns = [name for name in ("feature", "feature_a", "feature_b") if name in table]
+    return table.assign(**{name: [readable(feature, labels) for feature in table[name]] for name in columns})
 
 
 _LOWERED = ", lowered along the path because the penalty of that rule keeps too few features"
-NAMED = 7  # features named in the figure of a path: as many as there are colours
 _RULES = {"lambda_min": "the smallest deviance", "lambda_1se": "one standard error"}
 #: How `TunedPipeline` chooses a penalty, by whether the learner asks for the strongest one.
 _TUNED = {
@@ -259,14 +262,19 @@ class PenaltyView:
     kept: dict[str, int]
     kind: str
 
+    def readable(self, labels: Mapping[str, str] | None = None) -> PenaltyView:
+        """Return the view with readable names of features."""
+        names = [readable(feature, labels) for feature in self.named]
+        return replace(self, path=readable_features(self.path, labels), named=names)
 
-def penalty_view(study: Study, assembly: Assembly, run: SignatureRun, name: str) -> PenaltyView | None:
+
+def penalty_view(assembly: Assembly, run: SignatureRun, name: str) -> PenaltyView | None:
     """Return the penalty of a signature that selects by LASSO or whose learner has an L1 penalty; None for others."""
     model = run.results[name].refit
     if model is None or isinstance(model, Combination) or not hasattr(model, "pipeline_"):
         return None
-    table, outcome, _ = training_data(study, assembly, name)
-    X = table if isinstance(table, pd.DataFrame) else table.refit
+    table, outcome, _ = assembly.training(name)
+    X = whole_table(table)
     steps = model.pipeline_.steps
     for position, (_, step) in enumerate(steps):
         if isinstance(step, LassoSelector):
@@ -327,13 +335,3 @@ def _long(path: LassoPath, weakest: float, sd: Any = 1.0) -> pd.DataFrame:
     coef = pd.concat([pd.DataFrame(0.0, index=[2 * path.lambdas[0]], columns=coef.columns), coef])
     long = coef.rename_axis(index="lambda").reset_index().melt("lambda", var_name="feature", value_name="coefficient")
     return long[COLUMNS_OF_PATH]
-
-
-def path_figure(view: PenaltyView, study: Study, most: int = NAMED) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the path with readable names and the options of `figures.lasso_path`.
-
-    Named are the features with a coefficient at the penalty that is used, at most `most` of them: as many as there are
-    colours.
-    """
-    names = readable_features(pd.DataFrame({"feature": view.named[:most]}), study)["feature"].tolist()
-    return readable_features(view.path, study), {"chosen": view.chosen, "named": names}

@@ -26,7 +26,15 @@ from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError
 from radsupport.files import written_whole
 from radsupport.learning.preparation import as_table
-from radsupport.stats.outcome import Target, as_target, discrimination, is_survival, ranking, risk_of, stratified_folds
+from radsupport.stats.outcome import (
+    Target,
+    as_target,
+    discrimination,
+    is_survival,
+    ranking,
+    risk_of,
+    stratified_folds,
+)
 
 
 class InnerPart(NamedTuple):

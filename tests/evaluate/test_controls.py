@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from radsupport.book.conclusions import modelling as modelling_controls
-from radsupport.book.conclusions.modelling import HEADERS
-from radsupport.data.synthetic_patients import draw_subjects
+from radsupport.book.conclusions import modelling as say
+from radsupport.data.synthetic_patients import draw_subjects, outcomes_without_effect, without_effect
 from radsupport.errors import StudyError
 from radsupport.evaluate import controls
+from radsupport.learning.signatures import OUTCOME
 from radsupport.study import load_study
+
+
+def null_cohort(study, cohort, draw):
+    drawn = outcomes_without_effect(study.synthetic, study.seed, draw)
+    return controls.with_outcomes(cohort.set_index("subject"), drawn).reset_index()
 
 
 @pytest.mark.parametrize("name", ["song2021", "gu2023", "cui2022", "yang2023"])
 def test_outcomes_drawn_anew_keep_each_centers_size_and_events(root, name):
     study = load_study(name, folder=root / "studies")
     cohort = draw_subjects(study.synthetic, study.seed).assign(cohort="train")
-    null = controls.null_cohort(study, cohort, 0)
-    assert null.drop(columns=controls.OUTCOME).equals(cohort.drop(columns=controls.OUTCOME))
-    for column in controls.OUTCOME:
+    null = null_cohort(study, cohort, 0)
+    assert null.drop(columns=OUTCOME).equals(cohort.set_index("subject").reset_index().drop(columns=OUTCOME))
+    for column in OUTCOME:
         assert (null[column].isna() == cohort[column].isna()).all()
     assert not null["time"].dropna().equals(cohort["time"].dropna())
     if study.endpoint.primary == "label":
         assert null.groupby("center")["label"].sum().to_dict() == cohort.groupby("center")["label"].sum().to_dict()
-    assert controls.null_cohort(study, cohort, 0).equals(null)
-    assert not controls.null_cohort(study, cohort, 1)["time"].equals(null["time"])
+    assert null_cohort(study, cohort, 0).equals(null)
+    assert not null_cohort(study, cohort, 1)["time"].equals(null["time"])
 
 
 def test_nothing_is_planted_in_them(root):
     study = load_study("yang2023", folder=root / "studies")
-    silent = controls.without_effect(study.synthetic)
+    silent = without_effect(study.synthetic)
     rows = pd.concat([draw_subjects(silent, seed) for seed in range(12)])
     followed = rows[rows["event"] == 1]
     assert abs(np.corrcoef(rows["latent"], rows["event"])[0, 1]) < 0.06
@@ -47,14 +50,14 @@ def test_nothing_is_planted_in_them(root):
 def test_labels_do_not_follow_the_latent_of_the_drawn_images(root):
     study = load_study("gu2023", folder=root / "studies")
     cohort = draw_subjects(study.synthetic, study.seed)
-    r = [np.corrcoef(cohort["latent"], controls.null_cohort(study, cohort, i)["label"])[0, 1] for i in range(8)]
+    r = [np.corrcoef(cohort["latent"], null_cohort(study, cohort, i)["label"])[0, 1] for i in range(8)]
     assert abs(np.mean(r)) < 0.06
     assert np.corrcoef(cohort["latent"], cohort["label"])[0, 1] > 0.4
 
 
 def test_real_patients_can_not_be_drawn_anew(small):
     with pytest.raises(StudyError, match="not synthetic"):
-        controls.null_cohort(small.study([small.radiomics]), small.cohort(), 0)
+        null_cohort(small.study([small.radiomics]), small.cohort(), 0)
 
 
 def test_every_signature_is_built_on_outcomes_without_effect(small, folder, root):
@@ -67,19 +70,21 @@ def test_every_signature_is_built_on_outcomes_without_effect(small, folder, root
     cohort = small.cohort()
     cohort["subject"] = [f"{c}_{i + 1:03d}" for c in "abc" for i in range(sizes[c])]
     cohort["center"] = [c for c in "abc" for _ in range(sizes[c])]
-    table = controls.null_table(study, folder(cohort, radiomics=small.features(cohort)))
+    assembly = small.assemble(study, folder(cohort, radiomics=small.features(cohort)))
+    outcomes = [outcomes_without_effect(study.synthetic, study.seed, i) for i in range(5)]
+    table = controls.null_draws(assembly, outcomes, **small.protocol(study))
     assert len(table) == 5 * 2 * 2
     assert set(table["events"]) == {20, 8}
     assert (table["covers"] == ((table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5))).all()
     assert list(table.columns) == controls.DRAWN
     assert sorted(table["draw"].unique()) == list(range(1, 6))
-    summary = controls.null_summary(table)
+    summary = controls.over_draws(table)
     assert len(summary) == 2 * 2
     assert (summary["draws"] == 5).all()
     means = summary.set_index(["signature", "cohort"])["mean"].to_dict()
     assert means == pytest.approx(table.groupby(["signature", "cohort"])["value"].mean().to_dict())
     assert summary["mean"].to_numpy() == pytest.approx([0.5] * 4, abs=0.2)
-    assert (np.minimum(1, 4 * summary["p_vs_half"]) > 0.05).all()
+    assert (np.minimum(1, 4 * summary["p_t"]) > 0.05).all()
 
 
 def drawn(values: dict[str, list[float]], half: float = 0.1) -> pd.DataFrame:
@@ -95,74 +100,60 @@ def drawn(values: dict[str, list[float]], half: float = 0.1) -> pd.DataFrame:
 
 def test_summary_is_a_t_interval_of_the_draws():
     values = {"A": [0.41, 0.48, 0.55, 0.62, 0.3], "B": [0.7, 0.72, 0.8, 0.71, 0.74]}
-    summary = controls.null_summary(drawn(values)).set_index("signature")
+    summary = controls.over_draws(drawn(values)).set_index("signature")
     for name, own in values.items():
         test = stats.ttest_1samp(own, 0.5)
         limits = test.confidence_interval(0.95)
         row = summary.loc[name]
-        assert row[["mean", "ci_low", "ci_high"]].tolist() == pytest.approx([np.mean(own), limits.low, limits.high])
-        assert row["p_vs_half"] == pytest.approx(test.pvalue)
+        assert row[["mean", "mean_low", "mean_high"]].tolist() == pytest.approx([np.mean(own), limits.low, limits.high])
+        assert row["p_t"] == pytest.approx(test.pvalue)
         covering = sum(abs(value - 0.5) <= 0.1 for value in own)
         assert row[["draws", "intervals", "covering"]].tolist() == [5, 5, covering]
         assert row[["lowest", "highest", "sd"]].tolist() == pytest.approx([min(own), max(own), np.std(own, ddof=1)])
     assert summary.loc["A", "covering"] == 3
     assert summary.loc["B", "covering"] == 0
-    wider = controls.null_summary(drawn(values), level=0.99).set_index("signature")
-    assert (wider["ci_high"] > summary["ci_high"]).all()
+    wider = controls.over_draws(drawn(values), level=0.99).set_index("signature")
+    assert (wider["mean_high"] > summary["mean_high"]).all()
 
 
 def test_draws_of_one_value_of_one_draw_and_without_an_interval():
-    same = controls.null_summary(drawn({"A": [0.5] * 5, "B": [0.6] * 5})).set_index("signature")
-    assert same.loc["A", ["mean", "ci_low", "ci_high", "p_vs_half"]].tolist() == [0.5, 0.5, 0.5, 1.0]
-    assert same.loc["B", "p_vs_half"] == 0
-    wide = controls.null_summary(drawn({"A": [0.0, 1.0, 0.0, 1.0, 0.5]})).iloc[0]
-    assert wide[["ci_low", "ci_high"]].tolist() == [0, 1]
-    one = controls.null_summary(drawn({"A": [0.45]})).iloc[0]
+    same = controls.over_draws(drawn({"A": [0.5] * 5, "B": [0.6] * 5})).set_index("signature")
+    assert same.loc["A", ["mean", "mean_low", "mean_high", "p_t"]].tolist() == [0.5, 0.5, 0.5, 1.0]
+    assert same.loc["B", "p_t"] == 0
+    wide = controls.over_draws(drawn({"A": [0.0, 1.0, 0.0, 1.0, 0.5]})).iloc[0]
+    assert wide[["mean_low", "mean_high"]].tolist() == [0, 1]
+    one = controls.over_draws(drawn({"A": [0.45]})).iloc[0]
     assert one[["mean", "lowest", "highest"]].tolist() == [0.45] * 3
-    assert one[["ci_low", "ci_high", "p_vs_half", "sd"]].isna().all()
+    assert one[["mean_low", "mean_high", "p_t", "sd"]].isna().all()
     table = drawn({"A": [0.5, 0.45, 0.55]})
     table.loc[0, ["ci_low", "ci_high", "covers"]] = [np.nan, np.nan, False]
-    assert controls.null_summary(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
+    assert controls.over_draws(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
 
 
 def test_fewer_than_five_draws_have_values_and_no_verdict():
     values = {"A": [0.4, 0.6, 0.5, 0.52], "B": [0.7, 0.72, 0.8, 0.71]}
-    few = controls.null_summary(drawn(values))
-    assert few[["ci_low", "ci_high", "p_vs_half"]].isna().all(axis=None)
-    shown = modelling_controls.null_shown(few, {"train": "Hospital"})
-    assert list(shown.columns[-3:]) == ["mean", "lowest", "highest"]
-    assert set(shown["cohort"]) == {"Hospital"}
-    assert shown.set_index("signature").loc["B", ["lowest", "highest"]].tolist() == [0.7, 0.8]
-    words = modelling_controls.null_words(few)
+    few = controls.over_draws(drawn(values))
+    assert few[["mean_low", "mean_high", "p_t"]].isna().all(axis=None)
+    assert few.set_index("signature").loc["B", ["lowest", "highest"]].tolist() == [0.7, 0.8]
+    words = say.without_effect(few)
     assert words.startswith("4 draws of the outcomes allow no interval and no verdict")
     assert "hold 0.5" not in words
     sd = np.sqrt(np.mean([np.var(own, ddof=1) for own in values.values()]))
     needed = max(5, int(np.ceil((stats.norm.ppf(0.975) * sd / 0.05) ** 2)))
     assert f"SD of about {sd:.2f}" in words
     assert f"about {needed} draws would be needed" in words
-    told = {}
-    chapter = SimpleNamespace(publish=lambda key, value, n: told.update({key: (value, n)}))
-    modelling_controls.publish_null(chapter, few)
-    assert told == {}
-    more = controls.null_summary(drawn({name: [*own, 0.75] for name, own in values.items()}))
-    modelling_controls.publish_null(chapter, more)
-    assert told == {"null_intervals_covering_half": (4, 10), "null_means_covering_half": (1, 2)}
-    table = modelling_controls.null_shown(more)
-    assert list(table.columns[-4:]) == ["ci_low", "ci_high", "p_t", "covering"]
-    assert set(table.columns) <= set(HEADERS)
-    assert HEADERS["events_first"] == "Events (first draw)"
 
 
 def test_cohorts_and_signatures_are_joined_separately():
     both = pd.concat([drawn({"A": [0.4, 0.6], "B": [0.5, 0.52]}), drawn({"A": [0.7, 0.8]}).assign(cohort="external")])
-    summary = controls.null_summary(both)
+    summary = controls.over_draws(both)
     assert summary[["signature", "cohort"]].to_numpy().tolist() == [["A", "train"], ["B", "train"], ["A", "external"]]
     assert summary["mean"].tolist() == pytest.approx([0.5, 0.51, 0.75])
 
 
 def test_words_of_the_null_draws():
     calm = {"A": [0.41, 0.52, 0.55, 0.6, 0.44], "B": [0.55, 0.42, 0.5, 0.62, 0.38]}
-    words = modelling_controls.null_words(controls.null_summary(drawn(calm)))
+    words = say.without_effect(controls.over_draws(drawn(calm)))
     assert (
         "Over 5 independent draws of the outcomes, 2 of 2 means have a 95% interval that holds 0.5; by chance 0.1"
         in words
@@ -172,75 +163,75 @@ def test_words_of_the_null_draws():
     half = np.median([stats.t.ppf(0.975, 4) * np.std(own, ddof=1) / 5**0.5 for own in calm.values()])
     assert f"reach {half:.2f} or more to either side: 5 draws can not show a bias that is smaller" in words
     high = {"A": calm["A"], "B": [0.8, 0.82, 0.85, 0.81, 0.79]}
-    assert "**B (train, 0.81) above 0.5, where a leak would put it**" in modelling_controls.null_words(
-        controls.null_summary(drawn(high))
+    assert "**B (train, 0.81) above 0.5, where a leak would put it**" in say.without_effect(
+        controls.over_draws(drawn(high))
     )
-    assert "B (Training cohort, 0.81)" in modelling_controls.null_words(
-        controls.null_summary(drawn(high)), {"train": "Training cohort"}
+    assert "B (Training cohort, 0.81)" in say.without_effect(
+        controls.over_draws(drawn(high)), {"train": "Training cohort"}
     )
-    low = modelling_controls.null_words(controls.null_summary(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
+    low = say.without_effect(controls.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
     assert "no mean is found above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
     assert "1 of 2 means have a 95% interval that holds 0.5 (A (train, 0.19) not)" in low
     # a mean that misses 0.5 by no more than the number of means lets expect is named, and not called a leak
-    mild = modelling_controls.null_words(
-        controls.null_summary(drawn({"A": [0.56, 0.6, 0.51, 0.58, 0.52], **dict.fromkeys("BCDE", calm["B"])}))
+    mild = say.without_effect(
+        controls.over_draws(drawn({"A": [0.56, 0.6, 0.51, 0.58, 0.52], **dict.fromkeys("BCDE", calm["B"])}))
     )
     assert "4 of 5 means have a 95% interval that holds 0.5 (A (train, 0.55) not)" in mild
     assert "no mean is found above 0.5" in mild
 
 
 def test_one_draw_is_not_said_to_show_anything():
-    words = modelling_controls.null_words(controls.null_summary(drawn({"A": [0.9], "B": [0.5]})))
+    words = say.without_effect(controls.over_draws(drawn({"A": [0.9], "B": [0.5]})))
     assert words.startswith("1 draw of the outcomes allows no interval and no verdict")
     assert "SD" not in words
     five = drawn({"A": [0.5, 0.4, 0.6, 0.45, 0.55]})
-    assert "Out of fold, values tend to lie a little below 0.5" in modelling_controls.null_words(
-        controls.null_summary(five)
-    )
-    elsewhere = modelling_controls.null_words(controls.null_summary(five.assign(cohort="external")))
+    assert "Out of fold, values tend to lie a little below 0.5" in say.without_effect(controls.over_draws(five))
+    elsewhere = say.without_effect(controls.over_draws(five.assign(cohort="external")))
     assert "Out of fold" not in elsewhere
 
 
-def test_permuted_is_the_best_that_is_fitted(small):
-    given = {"name": "CNN", "sources": ["deep_published"], "learner": "published"}
-    both = {"name": "Both", "combines": ["CNN", "Clinical"], "learner": "Logistic"}
-    study = small.study([given, small.clinical, both], validation={"best": "CNN"})
-    assert controls.permuted_signature(study) == "Clinical"
-    assert (
-        controls.permuted_signature(small.study([given, small.clinical, both], validation={"best": "Both"})) == "Both"
-    )
-    assert controls.permuted_signature(small.study([given])) == "CNN"
-
-
-def permuted(values: list[float]) -> dict[str, float]:
-    return controls.permutation_summary(pd.DataFrame({"score": values}), 0.84)
+def permuted(values: list[float], observed: float = 0.84) -> pd.Series:
+    table = pd.DataFrame({"signature": "R", "cohort": "train", "value": values})
+    return controls.over_draws(table, observed, least=2).iloc[0]
 
 
 def test_permuted_runs_have_the_t_interval_of_their_mean():
     values = [0.43, 0.44, 0.46, 0.48]
     found, limits = permuted(values), stats.ttest_1samp(values, 0.5).confidence_interval(0.95)
-    assert [found["mean"], found["ci_low"], found["ci_high"]] == pytest.approx([np.mean(values), *limits])
-    assert (found["lowest"], found["highest"], found["n"]) == (0.43, 0.48, 4)
+    assert [found["mean"], found["mean_low"], found["mean_high"]] == pytest.approx([np.mean(values), *limits])
+    assert (found["lowest"], found["highest"], found["draws"]) == (0.43, 0.48, 4)
     assert found["p"] == pytest.approx(1 / 5)
-    assert controls.permutation_summary(pd.DataFrame({"score": values}), 0.46)["p"] == pytest.approx(3 / 5)
-    assert np.isnan(permuted([0.5])["ci_low"])
+    assert permuted(values, 0.46)["p"] == pytest.approx(3 / 5)
+    assert np.isnan(permuted([0.5])["mean_low"])
 
 
 def test_only_a_mean_above_a_half_is_called_a_leak():
-    below = modelling_controls.control_words(permuted([0.43, 0.44, 0.46, 0.48]), "R", 0.84)
+    below = say.permuted(permuted([0.43, 0.44, 0.46, 0.48]), 0.84)
     assert "leaks" not in below
     assert "does not lie above 0.5, where a leak would put it. It lies below 0.5, which is no leak" in below
     assert "with 4 runs it can not be smaller than 1/5 = 0.20" in below
-    above = modelling_controls.control_words(permuted([0.63, 0.64, 0.66, 0.68]), "R", 0.84)
+    above = say.permuted(permuted([0.63, 0.64, 0.66, 0.68]), 0.84)
     assert "**it lies above 0.5, where a leak puts it**" in above
     assert "would pass" not in above
 
 
 def test_runs_that_cover_a_half_say_how_small_a_leak_they_miss():
     values = [0.34, 0.61, 0.42, 0.4, 0.45]
-    words = modelling_controls.control_words(permuted(values), "R", 0.84)
+    words = say.permuted(permuted(values), 0.84)
     half = stats.t.ppf(0.975, 4) * np.std(values, ddof=1) / 5**0.5
     assert f"any mean up to {0.5 + half:.2f} (0.5 plus half the width of the interval) would pass" in words
     assert "(single runs from 0.34 to 0.61)" in words
     assert "no leak" not in words
-    assert "One run has no interval" in modelling_controls.control_words(permuted([0.5]), "R", 0.84)
+    assert "One run has no interval" in say.permuted(permuted([0.5]), 0.84)
+
+
+def test_permuted_outcomes_cover_a_half_and_the_planted_effect_stands_out(finished):
+    protocol = {"folds": 4, "inner_folds": 2, "external": "mean_of_folds", "seed": 1}
+    runs = controls.permuted(finished.assembly, "Radiomics", 8, **protocol)
+    observed = finished.run.summary.set_index("signature").loc["Radiomics", "out_of_fold"]
+    summary = controls.over_draws(runs, observed).iloc[0]
+    assert summary["mean_low"] < 0.5
+    assert summary["highest"] < observed
+    assert summary["p"] == pytest.approx(1 / 9)
+    assert runs["value"].nunique() > 4
+    pd.testing.assert_frame_equal(runs.iloc[:2], controls.permuted(finished.assembly, "Radiomics", 2, **protocol))

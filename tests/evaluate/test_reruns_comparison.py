@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from radsupport.book.conclusions import modelling as modelling_comparison
-from radsupport.evaluate import reruns as comparison
+from radsupport.book.conclusions import modelling as say
+from radsupport.errors import InputError
+from radsupport.evaluate import reruns
 from radsupport.learning.signatures import run_signatures
-from radsupport.plots import prediction as figures
+
+LEARNERS = ["Ridge", "LDA", "GBM", "NaiveBayes"]
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +22,13 @@ def compared(small, tmp_path_factory):
     cohort = small.cohort()
     write_table(cohort, "cohort", path)
     write_table(small.features(cohort), "features_radiomics", path)
-    modelling = {"compare_learners": ["Ridge", "LDA", "GBM", "NaiveBayes"], "compare_sources": ["radiomics"]}
-    study = small.study([small.radiomics], modelling=modelling)
-    run = comparison.compare_learners(study, path)
-    return study, path, run, comparison.learner_table(run, study)
+    study = small.study([small.radiomics])
+    assembly = small.assemble(study, path)
+    protocol = small.protocol(study)
+    run = run_signatures(
+        assembly.changed(signatures=reruns.with_learners(study.signatures, ["radiomics"], LEARNERS)), **protocol
+    )
+    return assembly, protocol, run, reruns.learners(assembly, ["radiomics"], LEARNERS, **protocol)
 
 
 def test_table_is_that_of_the_run_best_inner_score_first(compared):
@@ -32,58 +38,53 @@ def test_table_is_that_of_the_run_best_inner_score_first(compared):
     for row in table.to_dict("records"):
         own = summary.loc[f"radiomics {row['learner']}"]
         assert row["inner_score"] == own["inner_score"]
-        assert row["apparent"] == own["apparent"]
+        rows = run.predictions.query(f"signature == 'radiomics {row['learner']}' and kind == 'apparent'")
+        assert row["apparent"] == pytest.approx(roc_auc_score(rows["label"], rows["risk"]))
         assert row["out_of_fold"] == pytest.approx(own["out_of_fold"])
-        assert row["ci_low"] < row["out_of_fold"] < row["ci_high"]
+        assert row["out_of_fold_low"] < row["out_of_fold"] < row["out_of_fold_high"]
     assert table["external"].notna().all()
     assert set(table["source"]) == {"radiomics"}
 
 
-def test_a_learner_alone_gives_the_same_row(compared, small):
-    study, path, _, table = compared
-    alone = comparison.compare_learners(study.model_copy(update={"modelling": study.modelling.model_copy(
-        update={"compare_learners": ["GBM"]})}), path)  # fmt: skip
-    row = comparison.learner_table(alone, study)
+def test_a_learner_alone_gives_the_same_row(compared):
+    assembly, protocol, _, table = compared
+    row = reruns.learners(assembly, ["radiomics"], ["GBM"], **protocol)
     pd.testing.assert_frame_equal(row, table[table["learner"] == "GBM"].reset_index(drop=True))
+    assert reruns.learners(assembly, [], ["GBM"], **protocol).attrs["empty"] == "No learners are compared."
+
+
+def test_learners_are_compared_on_the_signature_of_their_source(compared):
+    signatures = compared[0].signatures
+    tried = reruns.with_learners(signatures, ["radiomics"], ["LDA", "glmBoost"])
+    assert [s.name for s in tried] == ["radiomics LDA", "radiomics glmBoost"]
+    assert all(s.selection == signatures[0].selection for s in tried)
+    with pytest.raises(InputError, match="No signature uses the source 'clinical' alone"):
+        reruns.with_learners(signatures, ["clinical"], ["LDA"])
 
 
 def test_choices_by_inner_folds_and_by_training_values(compared):
     *_, table = compared
-    chosen = comparison.choices(table).set_index("rule")
-    assert chosen.loc["inner cross-validation", "learner"] == table["learner"].iloc[0]
-    training = chosen.loc["training value (the paper's rule)"]
     flexible = table.loc[table["apparent"].idxmax(), "learner"]
-    assert training["learner"] == flexible != table["learner"].iloc[0]
-    assert training["chosen_by"] == table["apparent"].max()
-    words = modelling_comparison.choice_words(table)
+    assert flexible != table["learner"].iloc[0]
+    words = say.learners(table)
+    assert f"inner cross-validation chooses **{table['learner'].iloc[0]}**" in words
     assert f"By the training value it would be **{flexible}**" in words
-    same = modelling_comparison.choice_words(table.assign(apparent=table["inner_score"]))
+    same = say.learners(table.assign(apparent=table["inner_score"]))
     assert "belongs to the same learner" in same
 
 
-def test_radar_has_a_spoke_per_learner_and_a_line_per_way_of_judging(compared):
-    study, *_, table = compared
-    radar = comparison.radar_table(table, study)
-    assert set(radar["metric"]) == set(table["learner"])
-    assert list(radar["learner"].unique()) == ["training (apparent)", "inner folds", "out of fold", "C"]
-    lda = radar[(radar["metric"] == "LDA") & (radar["learner"] == "out of fold")]["value"].item()
-    assert lda == table.loc[table["learner"] == "LDA", "out_of_fold"].item()
-    limits = modelling_comparison.radar_limits(radar)
-    assert limits["low"] <= radar["value"].min() <= 1
-    assert figures.radar(radar, **limits).get_ylim()[0] == limits["low"]
-    assert "Radar of 4 learners on radiomics" in modelling_comparison.radar_alt(radar, "radiomics")
-    lacking = comparison.radar_table(table.assign(external=float("nan")), study)
-    assert "C" not in set(lacking["learner"])
+def test_words_of_the_radar():
+    radar = pd.DataFrame({"learner": ["apparent", "apparent"], "metric": ["LDA", "GBM"], "value": [0.72, 1.0]})
+    assert say.radar_centre(radar) == 0.7
+    assert say.radar_centre(radar.assign(value=0.01)) == 0
+    assert "Radar of 2 learners on radiomics, one spoke each; lowest and highest value: apparent 0.72 to 1.00" in (
+        say.radar_alt(radar, "radiomics")
+    )
 
 
 def test_survival_learners_are_compared_too(small, folder):
-    modelling = {"compare_learners": ["CoxLasso", "GBCox"], "compare_sources": ["radiomics"]}
-    base = {"name": "R", "sources": ["radiomics"], "learner": "CoxLasso"}
-    study = small.study([base], "survival", modelling=modelling)
-    path = folder()
-    run = comparison.compare_learners(study, path)
-    table = comparison.learner_table(run, study).set_index("learner")
-    from radsupport.learning.signatures import assemble
-
-    own = run_signatures(study, assemble(study, path)).summary
-    assert table.loc["CoxLasso", "out_of_fold"] == pytest.approx(own["out_of_fold"].item())
+    study = small.study([{"name": "R", "sources": ["radiomics"], "learner": "CoxLasso"}], "survival")
+    assembly = small.assemble(study, folder())
+    table = reruns.learners(assembly, ["radiomics"], ["CoxLasso", "GBCox"], **small.protocol(study))
+    own = small.run(study, assembly).summary
+    assert table.set_index("learner").loc["CoxLasso", "out_of_fold"] == pytest.approx(own["out_of_fold"].item())

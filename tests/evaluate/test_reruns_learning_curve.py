@@ -8,62 +8,69 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.book.conclusions import modelling as modelling_learning_curve
+from radsupport.book.conclusions import modelling as say
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate import reruns as learning_curve
-from radsupport.learning.signatures import assemble, run_signatures
-from radsupport.settings.learning import LearningCurve
+from radsupport.evaluate import reruns
 from radsupport.stats.outcome import as_target
 
 
 @given(st.integers(6, 40), st.integers(6, 40), st.floats(0.1, 1.0), st.integers(0, 1000))
 def test_a_share_is_drawn_from_each_outcome_group(n0, n1, share, seed):
     target = as_target(np.random.default_rng(seed).permutation(np.repeat([0, 1], [n0, n1])))
-    rows = learning_curve.draw_share(target, share, 3, seed)
+    rows = reruns.draw_share(target, share, 3, seed)
     assert len(set(rows)) == len(rows)
     assert (np.diff(rows) > 0).all()
     assert int(target[rows].sum()) == max(round(share * n1), 3)
     assert len(rows) - int(target[rows].sum()) == max(round(share * n0), 3)
-    assert (rows == learning_curve.draw_share(target, share, 3, seed)).all()
+    assert (rows == reruns.draw_share(target, share, 3, seed)).all()
 
 
 def test_the_whole_share_is_everybody_in_order():
     target = as_target(np.tile([0, 1], 10))
-    assert learning_curve.draw_share(target, 1.0, 2, 5).tolist() == list(range(20))
+    assert reruns.draw_share(target, 1.0, 2, 5).tolist() == list(range(20))
     with pytest.raises(NotEstimableError, match="Use fewer inner folds"):
-        learning_curve.draw_share(target, 0.5, 11, 0)
+        reruns.draw_share(target, 0.5, 11, 0)
 
 
-def test_the_full_curve_ends_at_the_signature_itself(finished):
-    settings = LearningCurve(signatures=["Radiomics"], shares=[0.4, 1.0], draws=2)
-    modelling = finished.study.modelling.model_copy(update={"repeats": 1, "external": "refit"})
-    once = finished.study.model_copy(update={"modelling": modelling})
-    draws = learning_curve.learning_table(once, finished.assembly, settings)
-    assert draws["n"].tolist() == [18.0, 18.0, 45.0]
-    assert draws["n_all"].tolist() == [24.0, 24.0, 60.0]
-    assert draws["events"].iloc[-1] == pytest.approx(0.75 * finished.run.summary["events"].iloc[0])
+def test_the_full_curve_ends_at_the_signature_itself(finished, small):
+    protocol = small.protocol(finished.study, external="refit")
+    curve = reruns.learning_curve(finished.assembly, ["Radiomics"], [0.4, 1.0], 2, **protocol)
+    inside, outside = (curve[curve["judged"] == judged] for judged in ("out of fold", "other cohorts"))
+    assert inside["n"].tolist() == [18.0, 45.0]
+    assert outside["n"].tolist() == [24.0, 60.0]
+    assert inside["draws"].tolist() == [2, 1]
     own = finished.run.summary.set_index("signature").loc["Radiomics", "out_of_fold"]
-    assert draws["out_of_fold"].iloc[-1] == pytest.approx(own)
-    assert draws["out_of_fold"].iloc[0] != draws["out_of_fold"].iloc[1]
-    refit = run_signatures(once, finished.assembly, ["Radiomics"]).predictions
-    outside = refit[refit["kind"] == "external"]
-    one, zero = (outside.loc[outside["label"] == k, "risk"].to_numpy() for k in (1, 0))
+    assert inside["value"].iloc[-1] == pytest.approx(own)
+    assert inside["low"].iloc[0] < inside["value"].iloc[0] < inside["high"].iloc[0]
+    refit = small.run(finished.study, finished.assembly, ["Radiomics"], external="refit").predictions
+    rows = refit[refit["kind"] == "external"]
+    one, zero = (rows.loc[rows["label"] == k, "risk"].to_numpy() for k in (1, 0))
     expected = np.mean((one[:, None] > zero) + 0.5 * (one[:, None] == zero))
-    assert draws["external"].iloc[-1] == pytest.approx(expected)
+    assert outside["value"].iloc[-1] == pytest.approx(expected)
+
+
+def test_a_share_is_what_the_models_are_fitted_on(finished, small):
+    cut = finished.assembly.changed(wrap=reruns._share_of(0.4, 0))
+    result = small.run(finished.study, cut, ["Radiomics"]).results["Radiomics"]
+    assert {model.n_ for model in result.models[0].values()} == {18}
+    assert result.refit.n_ == 24
+    assert result.refit.events_ == 8
 
 
 def test_lines_are_means_and_ranges_of_the_draws():
-    draws = pd.DataFrame({"signature": "R", "draw": [0, 1, 0], "n": [20.2, 19.9, 45.0], "events": 9.0,
-                          "n_all": [27.0, 27.0, 60.0], "out_of_fold": [0.5, 0.7, 0.8], "external": np.nan})  # fmt: skip
-    table = learning_curve.curve_table(draws)
+    draws = pd.DataFrame({"signature": "R", "judged": "out of fold", "n": [20.2, 19.9, 45.0], "value": [0.5, 0.7, 0.8]})
+    table = reruns.over_sizes(draws)
     assert table["judged"].unique().tolist() == ["out of fold"]
     assert table[["n", "value", "low", "high"]].to_numpy().tolist() == [[20.0, 0.6, 0.5, 0.7], [45.0, 0.8, 0.8, 0.8]]
-    words = modelling_learning_curve.curve_words(table)
+    words = say.learning_curve(table)
     assert "0.60 with 20 training patients, 0.80 with 45" in words
     assert "With 2 draws per size these values do not tell whether more patients would help" in words
-    outside = learning_curve.curve_table(draws.assign(external=[0.5, 0.6, 0.7]))
-    assert outside.loc[outside["judged"] == "other cohorts", "n"].tolist() == [27.0, 60.0]
-    many = modelling_learning_curve.curve_words(learning_curve.curve_table(pd.concat([draws] * 3)))
+    outside = draws.assign(judged="other cohorts", n=[27.0, 27.0, 60.0], value=[0.5, 0.6, 0.7])
+    both = reruns.over_sizes(pd.concat([outside, draws]))
+    assert both["judged"].tolist() == ["out of fold"] * 2 + ["other cohorts"] * 2
+    assert both.loc[both["judged"] == "other cohorts", "n"].tolist() == [27.0, 60.0]
+    assert reruns.over_sizes(draws.assign(value=np.nan)).empty
+    many = say.learning_curve(reruns.over_sizes(pd.concat([draws] * 3)))
     assert "A rise that is larger than the range of the draws" in many
 
 
@@ -71,14 +78,17 @@ def test_signatures_that_fit_nothing_have_no_curve(small, folder):
     cohort = small.cohort()
     given_risk = pd.DataFrame({"subject": cohort["subject"], "ct__risk": np.linspace(0, 1, len(cohort))})
     study = small.study([{"name": "CNN", "sources": ["deep_published"], "learner": "published"}])
-    assembly = assemble(study, folder(cohort, deep_published=given_risk))
-    draws = learning_curve.learning_table(study, assembly, LearningCurve(signatures=["CNN"]))
-    assert draws.empty
-    assert "None of these" in modelling_learning_curve.curve_words(learning_curve.curve_table(draws))
+    assembly = small.assemble(study, folder(cohort, deep_published=given_risk))
+    curve = reruns.learning_curve(assembly, ["CNN"], [0.5, 1.0])
+    assert curve.empty
+    assert curve.attrs["empty"] == "None of these signatures is fitted here."
+    assert say.learning_curve(curve) == ""
+    assert reruns.learning_curve(assembly, [], []).attrs["empty"] == "No learning curve is asked for."
 
 
 def test_survival_curve(small, folder):
     study = small.study([{"name": "R", "sources": ["radiomics"], "learner": "CoxLasso"}], "survival")
-    assembly = assemble(study, folder())
-    draws = learning_curve.learning_table(study, assembly, LearningCurve(signatures=["R"], shares=[0.5, 1.0], draws=1))
-    assert draws[["out_of_fold", "external"]].notna().all(axis=None)
+    assembly = small.assemble(study, folder())
+    curve = reruns.learning_curve(assembly, ["R"], [0.5, 1.0], 1, **small.protocol(study))
+    assert len(curve) == 4
+    assert curve["value"].notna().all()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from radsupport.book.conclusions import modelling as modelling_variants
+from radsupport.book.conclusions import modelling as say
 from radsupport.errors import ContractError
-from radsupport.evaluate import reruns as variants
-from radsupport.learning.signatures import assemble, run_signatures
+from radsupport.evaluate import reruns
 
 
 def _rows(*rows):
-    return pd.DataFrame(rows, columns=variants.VARIANT_COLUMNS)
+    return pd.DataFrame(rows, columns=reruns.VARIANT_COLUMNS)
 
 
 @pytest.fixture
@@ -26,27 +25,30 @@ def compared(small, folder):
     return small.study([small.radiomics, small.clinical]), path
 
 
-def test_each_choice_is_judged_by_the_signatures_protocol(compared):
+def test_each_choice_is_judged_by_the_signatures_protocol(compared, small):
     study, path = compared
-    predictions = run_signatures(study, assemble(study, path)).predictions
-    rows = variants.read_variants(study, path)
-    table = variants.evaluate_variants(study, path, rows, predictions).set_index("variant")
-    assert list(table.index) == [variants.AS_CHOSEN, "same", "noise"]
+    assembly = small.assemble(study, path)
+    predictions = small.run(study, assembly).predictions
+    table = reruns.variants(path, assembly, predictions, **small.protocol(study)).set_index("variant")
+    assert list(table.index) == [reruns.AS_CHOSEN, "same", "noise"]
     own, same, noise = (table.loc[name] for name in table.index)
     assert same["out_of_fold"] == own["out_of_fold"]
     assert same["external"] == own["external"]
     assert same["difference"] == 0
     assert noise["difference"] == pytest.approx(noise["out_of_fold"] - own["out_of_fold"])
     assert noise["difference"] < -0.2
-    assert noise["diff_low"] < noise["difference"] < noise["diff_high"] < 0
+    assert noise["difference_low"] < noise["difference"] < noise["difference_high"] < 0
     assert noise["p"] < 0.05
     assert pd.isna(own["difference"])
-    words = modelling_variants.group_words(table.reset_index(), "outline")
+    words = say.variants(table.reset_index())
     assert "2 choices beside the study's own" in words
 
 
 def test_no_variants_no_rows(small, folder):
-    assert variants.read_variants(small.study([small.radiomics]), folder()).empty
+    study, path = small.study([small.radiomics]), folder()
+    assert reruns.read_variants(path, study.signatures).empty
+    table = reruns.variants(path, small.assemble(study, path), pd.DataFrame(), **small.protocol(study))
+    assert table.attrs["empty"] == "No earlier chapter of this study made its features in more than one way."
 
 
 def test_every_fault_of_the_list_is_named(compared):
@@ -56,10 +58,10 @@ def test_every_fault_of_the_list_is_named(compared):
           ["c", "features_radiomics", "radiomics", "Nobody", "g", ""],
           ).to_csv(path / "variants_04_deep_features.csv", index=False)  # fmt: skip
     with pytest.raises(ContractError, match=r"(?s)features_absent.*Clinical.*Nobody"):
-        variants.read_variants(study, path)
+        reruns.read_variants(path, study.signatures)
     pd.DataFrame({"variant": ["x"]}).to_csv(path / "variants_04_deep_features.csv", index=False)
     with pytest.raises(ContractError, match="the column `table` is missing"):
-        variants.read_variants(study, path)
+        reruns.read_variants(path, study.signatures)
 
 
 def test_survival_choices_have_a_difference_too(small, folder):
@@ -68,7 +70,9 @@ def test_survival_choices_have_a_difference_too(small, folder):
     path = folder(cohort, radiomics=features, radiomics_g_noise=small.features(cohort, 0.0, seed=5))
     signature = {"name": "R", "sources": ["radiomics"], "learner": "CoxLasso"}
     study = small.study([signature], "survival", validation={"bootstrap": 20})
-    predictions = run_signatures(study, assemble(study, path)).predictions
+    assembly = small.assemble(study, path)
+    predictions = small.run(study, assembly).predictions
     rows = _rows(["noise", "features_radiomics_g_noise", "radiomics", "R", "g", ""])
-    table = variants.evaluate_variants(study, path, rows, predictions)
+    rows.to_csv(path / "variants_03_radiomics.csv", index=False)
+    table = reruns.variants(path, assembly, predictions, n_bootstrap=20, **small.protocol(study))
     assert table["difference"].iloc[1] == pytest.approx(table["out_of_fold"].diff().iloc[1])

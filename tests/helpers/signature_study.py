@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.learning import signatures
-from radsupport.learning import signatures as opening
+from radsupport.learning.assembly import LABEL, SURVIVAL, Assembly, assemble, fixed_folds
+from radsupport.learning.signatures import SignatureRun, run_signatures
 from radsupport.settings.study import Study
-from radsupport.tables import write_table
+from radsupport.tables import read_table, write_table
 
 TRAIN, INTERNAL, EXTERNAL = 60, 20, 24
 
@@ -81,12 +81,35 @@ def features_of(cohort: pd.DataFrame, effect: float = 1.5, p: int = 24, seed: in
     return table.assign(subject=cohort["subject"].to_numpy())
 
 
+def assembly_of(study: Study, results: Path, **options: Any) -> Assembly:
+    """Return what chapter 05 assembles of a study's results folder."""
+    modelling = study.modelling
+    given = {"outcome": LABEL if study.endpoint.primary == "label" else SURVIVAL, "grid": modelling.grid}
+    given |= {"unseen_center": modelling.unseen_center, **options}
+    cohort = given.pop("cohort", None)
+    people = read_table("cohort", results) if cohort is None else cohort
+    return assemble(results, study.signatures, study.columns, people, **given)
+
+
+def protocol_of(study: Study, results: Path | None = None, **changes: Any) -> dict[str, Any]:
+    """Return the protocol of chapter 05, without repeats."""
+    modelling = study.modelling
+    folds = modelling.folds if results is None else fixed_folds(results, modelling.folds)
+    given = {"folds": folds, "inner_folds": modelling.inner_folds, "external": modelling.external}
+    return {**given, "seed": study.seed, **changes}
+
+
+def run_of(study: Study, assembly: Assembly, names: list[str] | None = None, **changes: Any) -> SignatureRun:
+    """Run signatures as chapter 05 does."""
+    return run_signatures(assembly, names, **{"repeats": study.modelling.repeats, **protocol_of(study), **changes})
+
+
 @pytest.fixture(scope="session")
 def small() -> SimpleNamespace:
     """Builders of small studies, cohorts and features, and three signatures."""
     return SimpleNamespace(
         study=study_of, cohort=cohort_of, features=features_of, radiomics=RADIOMICS, clinical=CLINICAL, both=BOTH,
-        train=TRAIN, external=EXTERNAL,
+        train=TRAIN, external=EXTERNAL, assemble=assembly_of, protocol=protocol_of, run=run_of,
     )  # fmt: skip
 
 
@@ -111,6 +134,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     write_table(cohort_of(), "cohort", path)
     write_table(features_of(cohort_of()), "features_radiomics", path)
     study = study_of([RADIOMICS, CLINICAL, BOTH], modelling={"repeats": 2}, validation={"best": "Both"})
-    assembly = opening.assemble(study, path)
-    run = signatures.run_signatures(study, assembly)
+    assembly = assembly_of(study, path)
+    run = run_of(study, assembly)
     return SimpleNamespace(study=study, results=path, assembly=assembly, run=run)

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 
-from radsupport.book.conclusions import modelling as modelling_coefficients
+from radsupport.book.conclusions import modelling as say
 from radsupport.learning import inspection as coefficients
 from radsupport.learning.learners import learner
 from radsupport.learning.linear import CoxRisk
-from radsupport.learning.signatures import assemble, run_signatures, training_data
 
 
 def _data(n=80, p=5, seed=0):
@@ -69,13 +68,11 @@ def test_stability_counts_fits_that_give_a_weight(finished):
         assert row["times_selected"] == sum(feature in chosen for chosen in by_hand)
     assert own["times_selected"].sum() < sum(len(m.features_) for m in models)
     stable = int((own["share"] >= 0.9).sum())
-    assert f"{len(own)} features chosen at least once, {stable} of them" in modelling_coefficients.stability_words(
-        table, ["Radiomics"]
-    )
+    assert f"{len(own)} features chosen at least once, {stable} of them" in say.stable(table, ["Radiomics"])
 
 
 def test_chosen_features_are_those_of_the_refit(finished):
-    table = coefficients.chosen_features(finished.run, finished.study)
+    table = coefficients.chosen_features(finished.run)
     model = finished.run.results["Radiomics"].refit
     own = table[table["signature"] == "Radiomics"].set_index("feature")
     kept = pd.Series(model.pipeline_.steps[-1][1].coef_, model.features_)
@@ -91,32 +88,31 @@ def test_a_given_risk_chooses_nothing(small, folder):
     given = pd.DataFrame({"subject": cohort["subject"], "ct__risk": np.linspace(0, 1, len(cohort))})
     study = small.study([{"name": "CNN", "sources": ["deep_published"], "learner": "published"}])
     path = folder(cohort, deep_published=given)
-    run = run_signatures(study, assemble(study, path))
-    assert coefficients.chosen_features(run, study).empty
-    assert coefficients.shown_signatures(study, run) == []
+    run = small.run(study, small.assemble(study, path))
+    assert coefficients.chosen_features(run).empty
+    assert coefficients.shown_signatures(run.signatures) == []
 
 
-def test_shown_are_the_fitted_parts_of_the_best(finished, small):
-    assert coefficients.shown_signatures(finished.study, finished.run) == ["Radiomics", "Clinical"]
-    named = small.study([small.radiomics, small.clinical], modelling={"shown": ["Clinical"]})
-    assert coefficients.shown_signatures(named, finished.run) == ["Clinical"]
+def test_shown_are_the_fitted_parts_of_the_best(finished):
+    assert coefficients.shown_signatures(finished.run.signatures, best="Both") == ["Radiomics", "Clinical"]
+    assert coefficients.shown_signatures(finished.run.signatures, ["Clinical"]) == ["Clinical"]
 
 
 def test_correlation_of_the_chosen_features(finished):
-    chosen = coefficients.chosen_features(finished.run, finished.study)
-    pairs = coefficients.correlation_table(finished.study, finished.assembly, chosen, "Radiomics", most=3)
-    table, *_ = training_data(finished.study, finished.assembly, "Radiomics")
+    chosen = coefficients.chosen_features(finished.run)
+    pairs = coefficients.correlation_table(finished.assembly, chosen, "Radiomics", most=3)
+    table, *_ = finished.assembly.training("Radiomics")
     assert len(pairs) == 3
     for row in pairs.to_dict("records"):
         expected = np.corrcoef(table[row["feature_a"]], table[row["feature_b"]])[0, 1]
         assert row["r"] == pytest.approx(expected)
-    words = modelling_coefficients.correlation_words(pairs, chosen, "Radiomics")
+    words = say.correlated(pairs, chosen, "Radiomics")
     assert "of 3 pairs" in words
     assert words.endswith("can not be told apart.")
     # A category is no number to correlate.
-    single = coefficients.correlation_table(finished.study, finished.assembly, chosen, "Clinical")
+    single = coefficients.correlation_table(finished.assembly, chosen, "Clinical")
     assert single.empty
-    assert "no pair" in modelling_coefficients.correlation_words(single, chosen, "Clinical")
+    assert "no pair" in say.correlated(single, chosen, "Clinical")
 
 
 def test_names_are_readable():
@@ -128,11 +124,12 @@ def test_names_are_readable():
 
 
 def test_columns_go_by_their_label(small):
+    labels = {name: column.label for name, column in small.study([small.clinical]).columns.items()}
     table = pd.DataFrame({"feature": ["symptom=yes", "age", "ct__f0"], "share": 1.0})
-    named = coefficients.readable_features(table, small.study([small.clinical]))
+    named = coefficients.readable_features(table, labels)
     assert named["feature"].tolist() == ["Symptom: yes", "Age", "ct: f0"]
     pairs = pd.DataFrame({"feature_a": ["age"], "feature_b": ["ct__f0"], "r": [0.1]})
-    named = coefficients.readable_pairs(pairs, small.study([small.clinical]))
+    named = coefficients.readable_features(pairs, labels)
     assert named[["feature_a", "feature_b"]].iloc[0].tolist() == ["Age", "ct: f0"]
 
 
@@ -146,14 +143,13 @@ def counts(times: list[int], name: str = "R") -> pd.DataFrame:
 
 def test_ties_at_the_cut_are_counted():
     table = counts([30] * 212 + [29] * 5)
-    assert len(coefficients.most_chosen(table, ["R"])) == 8
-    words = modelling_coefficients.tie_words(table, ["R"])
+    words = say.ties(table, ["R"])
     assert "212 features tie at 30 of 30 fits; 8 of them are shown, the first in alphabetical order" in words
-    later = modelling_coefficients.tie_words(counts([30] * 6 + [29] * 4), ["R"])
+    later = say.ties(counts([30] * 6 + [29] * 4), ["R"])
     assert "4 features tie at 29 of 30 fits; 2 of them are shown" in later
     for clear in ([30] * 8 + [29], [30] * 3):
-        assert "is left out" in modelling_coefficients.tie_words(counts(clear), ["R"])
-    assert coefficients.most_chosen(table, ["other"]).empty
+        assert "is left out" in say.ties(counts(clear), ["R"])
+    assert say.ties(table, ["other"]) == ""
 
 
 def test_features_without_coefficients_are_ordered_by_share_and_lot():
@@ -173,19 +169,34 @@ def test_correlations_say_which_features_they_are_of():
     names = coefficients.ordered_features(chosen, "R", 1)[:14]
     pairs = pd.DataFrame([(names[i], names[j], 0.9) for i in range(14) for j in range(i)],
                          columns=["feature_a", "feature_b", "r"])  # fmt: skip
-    words = modelling_coefficients.correlation_words(pairs, chosen, "R")
+    words = say.correlated(pairs, chosen, "R")
     assert "14 of 50 features, those chosen most often, 14 of them drawn by lot from 40 that tie" in words
     assert "oefficient" not in words
-    assert "14 of 50 features" in modelling_coefficients.correlation_caption(pairs, chosen, "R")
+    assert "14 of 50 features" in say.correlation_caption(pairs, chosen, "R")
     weighted = chosen.assign(coefficient=1.0)
-    assert "those with the largest coefficients" in modelling_coefficients.correlation_caption(pairs, weighted, "R")
+    assert "those with the largest coefficients" in say.correlation_caption(pairs, weighted, "R")
     few = pairs[pairs["feature_a"].isin(names[:3]) & pairs["feature_b"].isin(names[:3])]
-    assert "3 of 50 features, the numeric ones" in modelling_coefficients.correlation_caption(few, weighted, "R")
+    assert "3 of 50 features, the numeric ones" in say.correlation_caption(few, weighted, "R")
     alone = chosen[chosen["feature"].isin(names)]
-    assert "(all 14 features)" in modelling_coefficients.correlation_caption(pairs, alone, "R")
+    assert "(all 14 features)" in say.correlation_caption(pairs, alone, "R")
 
 
 def test_why_there_are_no_coefficients():
     chosen = counts([30, 30]).assign(coefficient=np.nan)
-    assert "not linear in its 2 features" in modelling_coefficients.no_coefficient_words(chosen, "R")
-    assert "kept no feature" in modelling_coefficients.no_coefficient_words(chosen, "S")
+    assert "not linear in its 2 features" in say.no_coefficients(chosen, "R")
+    assert "kept no feature" in say.no_coefficients(chosen, "S")
+
+
+def test_funnel_counts_of_folds_and_refit(finished):
+    table = finished.run.selection_counts()
+    own = table[table["signature"] == "Radiomics"].set_index("step")
+    model = finished.run.results["Radiomics"].refit
+    assert own.loc["not redundant", "refit"] == len(model.features_)
+    assert own.loc["univariate test", "features_in"] == 24
+    assert (table["features_left"] == table["features_left"].round()).all()
+    assert own.loc["univariate test", "fewest"] <= own.loc["univariate test", "features_left"]
+    funnel = coefficients.selection_funnel(finished.run)
+    assert set(funnel["signature"]) == {"Radiomics"}
+    assert funnel["step"].tolist() == ["given", "univariate test", "not redundant"]
+    assert funnel["n_features"].iloc[0] == 24
+    assert funnel["n_features"].iloc[-1] == len(model.features_)

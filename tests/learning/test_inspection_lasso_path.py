@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.signature_study import assembly_of, run_of
 
-from radsupport.book.conclusions.modelling import path_caption, penalty_words
-from radsupport.learning.inspection import path_figure, penalty_view
-from radsupport.learning.signatures import assemble, run_signatures
+from radsupport.book.conclusions.modelling import path_caption, penalties
+from radsupport.learning.inspection import penalty_view
 
 
 def _view(study, path, name):
-    assembly = assemble(study, path)
-    run = run_signatures(study, assembly, [name])
-    return penalty_view(study, assembly, run, name), run.results[name].refit
+    assembly = assembly_of(study, path)
+    run = run_of(study, assembly, [name])
+    return penalty_view(assembly, run, name), run.results[name].refit
 
 
 def _at(view, value):
@@ -39,7 +39,7 @@ def test_path_of_a_learner_passes_through_its_coefficients(small, folder, primar
     assert view.kept == {"λ used": len(view.named)}
     assert view.kind == ("binomial" if primary == "label" else "cox")
     assert view.error.empty
-    assert "best discrimination in inner folds" in penalty_words(view)
+    assert "best discrimination in inner folds" in penalties([view])
     assert (view.path.loc[view.path["lambda"] == view.path["lambda"].max(), "coefficient"] == 0).all()
 
 
@@ -63,12 +63,12 @@ def test_path_of_a_selection_is_per_sd_and_marks_both_rules(small, folder, rule)
     low, high = sorted(view.chosen.values())
     assert view.chosen["λ used"] == (low if rule == "lambda_min" else high)
     assert set(view.error.columns) == {"lambda", "mean", "sd", "n_nonzero"}
-    assert f"leaves {len(view.named)} feature" in penalty_words(view)
+    assert f"leaves {len(view.named)} feature" in penalties([view])
     assert set(view.named) == set(selector.coef_.index)
     assert view.kept["λ used"] == len(view.named)
-    path, options = path_figure(view, study := small.study([signature]))
-    assert set(options["named"]) <= set(path["feature"])
-    assert len(path_figure(view, study, most=1)[1]["named"]) == 1
+    words = view.readable({"ct__f0": "First"})
+    assert "First" in words.named
+    assert set(words.named) <= set(words.path["feature"])
 
 
 def test_a_penalty_that_keeps_nothing_is_said_to(small, folder):
@@ -78,8 +78,8 @@ def test_a_penalty_that_keeps_nothing_is_said_to(small, folder):
         signature = {"name": "S", "sources": ["radiomics"], "selection": {"lasso": True, "lasso_rule": rule},
                      "learner": "Ridge"}  # fmt: skip
         view, model = _view(small.study([signature]), folder(cohort, radiomics=features), "S")
-        assert "λ by one standard error would be" in penalty_words(view)
-        assert "leave **no feature**" in penalty_words(view)
+        assert "λ by one standard error would be" in penalties([view])
+        assert "leave **no feature**" in penalties([view])
         selector = dict(model.pipeline_.steps)["lasso"]
         assert view.chosen["λ used"] == selector.lambda_
     # Nothing is left by the rule itself: the penalty that is used is a weaker one, and is drawn where it is.
@@ -99,7 +99,8 @@ def test_a_caption_says_what_is_named(small, folder):
 
 
 def test_no_path_without_a_lasso(finished):
-    run, study, assembly = finished.run, finished.study, finished.assembly
-    assert penalty_view(study, assembly, run, "Both") is None
-    assert penalty_view(study, assembly, run, "Clinical") is None
-    assert isinstance(penalty_view(study, assembly, run, "Radiomics").path, pd.DataFrame)
+    run, assembly = finished.run, finished.assembly
+    assert penalty_view(assembly, run, "Both") is None
+    assert penalty_view(assembly, run, "Clinical") is None
+    assert isinstance(penalty_view(assembly, run, "Radiomics").path, pd.DataFrame)
+    assert penalties([]) == "None of the signatures shown here uses a LASSO."

@@ -25,8 +25,9 @@ from radsupport.learning.estimators import (
     bandwidth,
     platt_curve,
 )
-from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL, learner
+from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL, learner, selection_words, signature_table
 from radsupport.learning.linear import CoxRisk, PenalisedCox, PenalisedLogistic
+from radsupport.settings.learning import Signature
 
 
 def _data(n=90, p=6, effect=1.5, seed=0):
@@ -243,3 +244,19 @@ def test_ridge_equals_scikit_learn():
     model = PenalisedLogistic(0.001, 0.0).fit(X, y)
     other = LogisticRegression(C=1 / (len(y) * model.lambda_), tol=1e-8).fit(X, y)
     assert model.coef_ == pytest.approx(other.coef_[0], abs=1e-4)
+
+
+def test_signatures_in_words(finished):
+    table = signature_table(finished.study.signatures, {"age": "Age", "symptom": "Symptom"}).set_index("signature")
+    assert table.loc["Radiomics", "selection"] == "Welch's t test, P < 0.05; |r| at most 0.95"
+    assert table.loc["Both", "inputs"] == "Radiomics, Clinical"
+    assert table.loc["Clinical", "inputs"] == "Age, Symptom"
+    assert table.loc["Both", "learner"] == "logistic regression"
+    assert "description" not in table
+    full = {"icc": True, "test": "shapiro", "adjust": "bh", "lasso": True, "lasso_rule": "lambda_1se"}
+    words = selection_words(Signature(name="x", sources=["deep"], selection=full, harmonise=True))
+    assert words == (
+        "centers harmonised (ComBat); two readers agree; t or Mann–Whitney test (by Shapiro–Wilk), P < 0.05, "
+        "Benjamini–Hochberg; LASSO, one-standard-error rule"
+    )
+    assert "nothing is fitted" in selection_words(Signature(name="x", sources=["deep"], learner="Network"))

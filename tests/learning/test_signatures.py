@@ -6,19 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import logit
+from sklearn.metrics import roc_auc_score
+from sksurv.metrics import concordance_index_censored
 
-from radsupport.errors import InputError, NotEstimableError
-from radsupport.evaluate.controls import permutation_summary
+from radsupport.errors import ContractError, InputError, NotEstimableError
+from radsupport.learning.assembly import LABEL, SURVIVAL, Assembly, fixed_folds, read_source, reader_table
 from radsupport.learning.crossval import FoldTables
-from radsupport.learning.signatures import (
-    Assembly,
-    learner_signatures,
-    permutation_control,
-    published_signatures,
-    reader_table,
-    run_signatures,
-    training_data,
-)
+from radsupport.learning.signatures import first_fitted, heirs_of_published, published, run_signatures
 from radsupport.learning.tuning import Combination
 from radsupport.settings.study import Study
 from radsupport.stats.outcome import assign_folds
@@ -89,7 +83,14 @@ DEEP = {"name": "Deep", "sources": ["deep"], "selection": {"test": "t"}, "learne
 def _assembly(study, cohort, **options):
     tables = {"radiomics": _features(cohort), "deep": _features(cohort, 0.0, seed=2, stem="deep_")}
     tables |= options.pop("tables", {})
-    return Assembly(list(study.signatures), tables, cohort, study.columns, study.modelling, **options)
+    outcome = LABEL if study.endpoint.primary == "label" else SURVIVAL
+    return Assembly(study.signatures, tables, cohort, study.columns, outcome, study.modelling.grid, **options)
+
+
+def _run(study, assembly, names=None, folds=None):
+    modelling = study.modelling
+    given = {"inner_folds": modelling.inner_folds, "repeats": modelling.repeats, "external": modelling.external}
+    return run_signatures(assembly, names, folds=modelling.folds if folds is None else folds, seed=study.seed, **given)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def run():
     study = _study([RADIOMICS, DEEP, {"name": "CT", "sources": ["ct_findings", "clinical"], "learner": "Ridge"}])
     features = _features(cohort)
     features.iloc[[5, 90], :-1] = np.nan
-    return study, cohort, run_signatures(study, _assembly(study, cohort, tables={"radiomics": features}))
+    return study, cohort, _run(study, _assembly(study, cohort, tables={"radiomics": features}))
 
 
 def test_predictions_keep_their_contract(run):
@@ -129,12 +130,12 @@ def test_summary_funnel_stability_and_tuning(run):
     summary = result.summary.set_index("signature")
     assert summary.loc["Radiomics-A", "out_of_fold"] > 0.75
     assert summary.loc["Deep", "out_of_fold"] < summary.loc["Radiomics-A", "out_of_fold"]
-    assert summary.loc["Deep", "apparent"] > summary.loc["Deep", "out_of_fold"]
+    apparent = result.predictions.query("signature == 'Deep' and kind == 'apparent'")
+    assert roc_auc_score(apparent["label"], apparent["risk"]) > summary.loc["Deep", "out_of_fold"]
     assert summary["n"].tolist() == [TRAIN - 1, TRAIN, TRAIN]
     funnel = result.funnel[(result.funnel["signature"] == "Radiomics-A") & result.funnel["fold"].isna()]
     assert funnel["step"].tolist() == ["imputation", "variance", "univariate"]
     assert funnel["n_in"].tolist() == [15, 15, 15]
-    assert set(result.stability.columns) == {"feature", "times_selected", "fits", "share", "signature"}
     ridge = result.tuning[(result.tuning["signature"] == "Deep") & (result.tuning["fold"] == 0)]
     assert ridge["chosen"].sum() == 1
     assert ridge.loc[ridge["chosen"], "inner_score"].item() == ridge["inner_score"].max()
@@ -156,7 +157,7 @@ def test_combination_of_signatures_and_clinical_columns():
     study = _study([RADIOMICS, DEEP, {"name": "all", "combines": ["Radiomics-A", "Deep"], "columns": ["age", "symptom"],
                                       "learner": "Logistic"}])  # fmt: skip
     assembly = _assembly(study, cohort)
-    result = run_signatures(study, assembly, ["Radiomics-A", "all"])
+    result = _run(study, assembly, ["Radiomics-A", "all"])
     model = result.results["all"].refit
     assert isinstance(model, Combination)
     assert [f.split("=")[0] for f in model.features_] == ["Radiomics-A", "Deep", "age", "symptom"]
@@ -175,7 +176,7 @@ def test_published_risk_is_taken_as_it_is():
     given = pd.DataFrame({"subject": cohort["subject"], "ct__CNN": rng.random(len(cohort)), "ct__other": 0.5})
     study = _study([{"name": "CNN", "sources": ["deep_published"], "learner": "published"}])
     assembly = _assembly(study, cohort, tables={"deep_published": given})
-    rows = run_signatures(study, assembly).predictions
+    rows = _run(study, assembly).predictions
     expected = given.set_index("subject")["ct__CNN"]
     assert rows["risk"].to_numpy() == pytest.approx(expected[rows["subject"]].to_numpy())
 
@@ -184,11 +185,11 @@ def test_reproducibility_is_taken_from_the_icc_table():
     cohort = _cohort()
     study = _study([{**RADIOMICS, "selection": {"icc": True}}])
     icc = pd.Series({f"arterial__f{i}": 0.9 if i < 4 else 0.5 for i in range(15)})
-    result = run_signatures(study, _assembly(study, cohort, icc={"radiomics": icc}, icc_threshold=0.8))
-    assert set(result.stability["feature"]) == {f"arterial__f{i}" for i in range(4)}
-    assert (result.stability["share"] == 1).all()
+    result = _run(study, _assembly(study, cohort, icc={"radiomics": icc}, icc_threshold=0.8))
+    models = [*result.results["Radiomics-A"].models[0].values(), result.results["Radiomics-A"].refit]
+    assert all(set(model.features_) == {f"arterial__f{i}" for i in range(4)} for model in models)
     with pytest.raises(InputError, match="no ICC table of radiomics"):
-        run_signatures(study, _assembly(study, cohort))
+        _run(study, _assembly(study, cohort))
 
 
 def test_harmonisation_is_learnt_on_training_centers_and_its_rule_for_others_is_stated():
@@ -198,13 +199,13 @@ def test_harmonisation_is_learnt_on_training_centers_and_its_rule_for_others_is_
     numeric = features.columns.drop("subject")
     features.loc[cohort["center"] == "b", numeric] += 50
     with pytest.raises(InputError, match="unseen center"):
-        run_signatures(study, _assembly(study, cohort, tables={"radiomics": features}))
-    result = run_signatures(study, _assembly(study, cohort, tables={"radiomics": features}, unseen_center="pooled"))
-    plain = run_signatures(_study([RADIOMICS]), _assembly(_study([RADIOMICS]), cohort, tables={"radiomics": features}))
+        _run(study, _assembly(study, cohort, tables={"radiomics": features}))
+    result = _run(study, _assembly(study, cohort, tables={"radiomics": features}, unseen_center="pooled"))
+    plain = _run(_study([RADIOMICS]), _assembly(_study([RADIOMICS]), cohort, tables={"radiomics": features}))
     assert result.summary["out_of_fold"].item() > plain.summary["out_of_fold"].item() + 0.1
     one_center = cohort.assign(center=cohort["center"].replace("b", "a"))
     with pytest.raises(NotEstimableError, match="two or more centers"):
-        run_signatures(study, _assembly(study, one_center))
+        _run(study, _assembly(study, one_center))
 
 
 def test_features_learnt_per_fold_go_through_a_combination():
@@ -215,7 +216,7 @@ def test_features_learnt_per_fold_go_through_a_combination():
     tables = FoldTables({k: deep.assign(arterial__deep_0=1.0 * k) for k in range(4)}, deep)
     study = _study([RADIOMICS, DEEP, {"name": "both", "combines": ["Radiomics-A", "Deep"], "learner": "Logistic"}])
     assembly = _assembly(study, cohort, tables={"deep": tables})
-    run = run_signatures(study, assembly, ["both"], folds=folds)
+    run = _run(study, assembly, ["both"], folds=folds)
     dropped = [dict(m.parts_[1][2].pipeline_.steps)["variance"].counts_["reasons"].item() for m in
                (*run.results["both"].models[0].values(), run.results["both"].refit)]  # fmt: skip
     assert dropped == ["1 constant"] * 4 + [""]
@@ -228,9 +229,10 @@ def test_survival_endpoint():
                     {"name": "clinic", "columns": ["age", "shape"], "learner": "Cox"},
                     {"name": "both", "combines": ["Radiomics-A", "clinic"], "learner": "Cox"}],
                    primary="survival")  # fmt: skip
-    result = run_signatures(study, _assembly(study, cohort))
+    result = _run(study, _assembly(study, cohort))
     validate_table(result.predictions, "predictions")
-    assert result.summary["apparent"].between(0.5, 1).all()
+    for name, rows in result.predictions[result.predictions["kind"] == "apparent"].groupby("signature"):
+        assert 0.5 < concordance_index_censored(rows["event"] == 1, rows["time"], rows["risk"])[0] < 1, name
     assert result.summary["events"].tolist() == [int(cohort["event"][:TRAIN].sum())] * 3
 
 
@@ -239,41 +241,21 @@ def test_subjects_without_the_outcome_are_left_out_of_training_only():
     cohort.loc[[3, 70], "label"] = np.nan
     study = _study([RADIOMICS])
     assembly = _assembly(study, cohort)
-    _, outcome, failed = training_data(study, assembly, "Radiomics-A")
+    _, outcome, failed = assembly.training("Radiomics-A")
     assert len(outcome) == TRAIN - 1
     assert failed[["subject", "reason"]].to_numpy().tolist() == [["s003", "no outcome"]]
-    rows = run_signatures(study, assembly).predictions
+    rows = _run(study, assembly).predictions
     assert "s070" in set(rows.loc[rows["kind"] == "external", "subject"])
 
 
-def test_learners_are_compared_on_the_signature_of_their_source():
-    study = _study([RADIOMICS, DEEP], compare_learners=["LDA", "glmBoost"], compare_sources=["radiomics"])
-    compared = learner_signatures(study)
-    assert [s.name for s in compared] == ["radiomics LDA", "radiomics glmBoost"]
-    assert all(s.selection == study.signatures[0].selection for s in compared)
+def test_steps_that_signatures_share_are_a_matter_of_speed_only():
     cohort = _cohort()
-    assembly = Assembly(compared, {"radiomics": _features(cohort)}, cohort, study.columns, study.modelling)
-    summary = run_signatures(study, assembly).summary
-    assert summary["signature"].tolist() == ["radiomics LDA", "radiomics glmBoost"]
-    # Shared steps are a matter of speed only.
-    alone = pd.concat([run_signatures(study, assembly, [s.name]).summary for s in compared], ignore_index=True)
-    pd.testing.assert_frame_equal(summary, alone)
-    with pytest.raises(InputError, match="No signature uses the source 'clinical' alone"):
-        learner_signatures(_study([RADIOMICS], compare_sources=["clinical"]))
-
-
-def test_permuted_outcomes_cover_a_half_and_the_planted_effect_stands_out():
-    cohort = _cohort()
-    study = _study([RADIOMICS])
+    study = _study([{**RADIOMICS, "name": name, "learner": name} for name in ("LDA", "glmBoost")])
     assembly = _assembly(study, cohort)
-    scores = permutation_control(study, assembly, "Radiomics-A", 8)
-    observed = run_signatures(study, assembly).summary["out_of_fold"].item()
-    summary = permutation_summary(scores, observed)
-    assert summary["ci_low"] < 0.5
-    assert summary["highest"] < observed
-    assert summary["p"] == pytest.approx(1 / 9)
-    assert scores["score"].nunique() > 4
-    pd.testing.assert_frame_equal(scores.iloc[:2], permutation_control(study, assembly, "Radiomics-A", 2))
+    summary = _run(study, assembly).summary
+    assert summary["signature"].tolist() == ["LDA", "glmBoost"]
+    alone = pd.concat([_run(study, assembly, [s.name]).summary for s in study.signatures], ignore_index=True)
+    pd.testing.assert_frame_equal(summary, alone)
 
 
 def test_no_planted_effect_no_finding():
@@ -282,7 +264,7 @@ def test_no_planted_effect_no_finding():
     scores = []
     for seed in range(5):
         assembly = _assembly(study, cohort, tables={"radiomics": _features(cohort, 0.0, 400, seed)})
-        result = run_signatures(study, assembly)
+        result = _run(study, assembly)
         external = result.predictions[result.predictions["kind"] == "external"]
         one, zero = (external.loc[external["label"] == k, "risk"].to_numpy() for k in (1, 0))
         scores.append((result.summary["out_of_fold"].item(), np.mean(one[:, None] > zero)))
@@ -308,4 +290,37 @@ def test_clinical_columns_are_typed_as_the_study_says():
 def test_published_outputs_are_told_from_networks_of_this_build():
     given = {"name": "CNN", "sources": ["deep"], "learner": "published"}
     own = {"name": "Own", "sources": ["deep"], "learner": "Network"}
-    assert published_signatures(_study([RADIOMICS, given, own])) == ["CNN"]
+    assert published(_study([RADIOMICS, given, own]).signatures) == ["CNN"]
+
+
+def test_what_learns_from_a_published_output_inherits_its_doubt():
+    given = {"name": "CNN", "sources": ["deep"], "learner": "published"}
+    both = {"name": "Both", "combines": ["Radiomics-A", "CNN"], "learner": "Logistic"}
+    more = {"name": "More", "combines": ["Both", "Deep"], "learner": "Logistic"}
+    assert heirs_of_published(_study([more, both, given, RADIOMICS, DEEP]).signatures) == ["More", "Both"]
+
+
+def test_the_best_that_is_fitted():
+    given = {"name": "CNN", "sources": ["deep"], "learner": "published"}
+    both = {"name": "Both", "combines": ["CNN", "Radiomics-A"], "learner": "Logistic"}
+    signatures = _study([given, RADIOMICS, both]).signatures
+    assert first_fitted(signatures, "CNN") == "Radiomics-A"
+    assert first_fitted(signatures, "Both") == "Both"
+    assert first_fitted(signatures[:1]) == "CNN"
+
+
+def test_tables_and_iccs_are_read_as_the_signatures_use_them(small, folder):
+    path = folder()
+    assert fixed_folds(path, 4) == 4
+    pd.DataFrame({"subject": ["001", "002"], "fold": [0, 1]}).to_csv(path / "folds.csv", index=False)
+    assert fixed_folds(path, 4).to_dict() == {"001": 0, "002": 1}
+    other = small.features(small.cohort()).rename(columns={"ct__f0": "ct__renamed"})
+    folder(small.cohort(), radiomics_other=other)
+    assert "ct__renamed" in read_source(path, "radiomics", "radiomics_other")[0]
+    pd.DataFrame({"feature": ["ct__f1"], "icc": [0.9]}).to_csv(path / "icc_radiomics.csv", index=False)
+    assert small.assemble(small.study([small.radiomics]), path).icc["radiomics"].to_dict() == {"ct__f1": 0.9}
+    pd.DataFrame({"feature": ["ct__f1"], "icc": [0.1]}).to_csv(path / "icc_radiomics_other.csv", index=False)
+    assert read_source(path, "radiomics", "radiomics_other")[1].to_dict() == {"ct__f1": 0.1}
+    deep = {"name": "D", "sources": ["deep"]}
+    with pytest.raises(ContractError, match=r"no features_deep\.parquet"):
+        small.assemble(small.study([small.radiomics, deep]), path)

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from radsupport.book.chapter import Chapter
-from radsupport.book.conclusions.modelling import publish_scores
 from radsupport.book.printed import cautions_of
 from radsupport.book.tables import unbroken
 from radsupport.errors import ContractError, NotEstimableError
@@ -47,7 +46,7 @@ from radsupport.evaluate.predictions import (
 )
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.subgroups import subgroup_curves
-from radsupport.evaluate.summary import CHAPTER, DIVISIONS, flat_signatures, least_detectable
+from radsupport.evaluate.summary import CHAPTER, DIVISIONS, flat_signatures, least_detectable, score_numbers
 from radsupport.evaluate.thresholds import COUNTS, RATES, RULE_WORDS, classification_table, operating_points, rule_of
 from radsupport.evaluate.usefulness import decision_table
 from radsupport.settings.evaluation import Subgroup
@@ -684,3 +683,9 @@ def publish(chapter: Chapter, scores: pd.DataFrame, numbers: Mapping[str, Mappin
         if key not in chapter.numbers and (key in named or key.startswith("center_")) and pd.notna(entry["value"]):
             ci = (float(entry["ci_low"]), float(entry["ci_high"])) if "ci_low" in entry else None
             chapter.publish(key, float(entry["value"]), n=int(entry["n"]), ci=ci)
+
+
+def publish_scores(chapter: Chapter, scores: pd.DataFrame) -> None:
+    """Publish every signature's discrimination as ``auc_<cohort>_<signature>`` or ``c_index_...``."""
+    for key, entry in score_numbers(scores).items():
+        chapter.publish(key, entry["value"], n=entry["n"], ci=(entry["ci_low"], entry["ci_high"]))

@@ -6,18 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.book.conclusions import modelling as modelling_center_effects
+from radsupport.book.conclusions import modelling as say
 from radsupport.errors import InputError
-from radsupport.evaluate import centers as center_effects
-from radsupport.learning.signatures import assemble, run_signatures
+from radsupport.evaluate import reruns
 from radsupport.settings.learning import Division
 
-DIVISIONS = [{"train": ["a", "b"], "test": ["c"]}]
+DIVISIONS = [Division(train=["a", "b"], test=["c"])]
 
 
-def _study(small, divisions=DIVISIONS, **signature):
-    base = {"name": "R", "sources": ["radiomics"], "learner": "Ridge", **signature}
-    return small.study([base], modelling={"harmonisation": {"signature": "R", "divisions": divisions}})
+def _study(small, **signature):
+    return small.study([{"name": "R", "sources": ["radiomics"], "learner": "Ridge", **signature}])
 
 
 @pytest.fixture
@@ -31,17 +29,16 @@ def shifted(small, folder):
     return cohort, folder(cohort, radiomics=features)
 
 
-def test_a_division_names_who_trains_and_who_is_unseen(small):
-    cohort = small.cohort()
-    people = center_effects.divided_cohort(cohort, Division(train=["a", "c"], test=["b"]))
+def test_a_division_names_who_trains_and_who_is_unseen(small, folder):
+    assembly = small.assemble(_study(small), folder())
+    people = assembly.divided(["a", "c"], ["b"]).cohort
     assert (people["cohort"] == people["center"].map({"a": "train", "c": "train", "b": "external"})).all()
-    alone = center_effects.divided_cohort(cohort, Division(train=["a"]))
-    assert set(alone["center"]) == {"a"}
+    assert set(assembly.divided(["a"]).cohort["center"]) == {"a"}
 
 
 def test_a_planted_shift_is_counted_before_and_gone_after(small, shifted):
     _, path = shifted
-    table = center_effects.center_differences(_study(small), path).iloc[0]
+    table = reruns.center_differences(small.assemble(_study(small), path), "R", DIVISIONS).iloc[0]
     assert table["built_on"] == "a and b"
     assert table["n"] == small.train
     assert table["before"] == table["features"] == 24
@@ -49,52 +46,60 @@ def test_a_planted_shift_is_counted_before_and_gone_after(small, shifted):
 
 
 def test_centers_that_are_alike_differ_in_nothing(small, folder):
-    table = center_effects.center_differences(_study(small), folder()).iloc[0]
+    table = reruns.center_differences(small.assemble(_study(small), folder()), "R", DIVISIONS).iloc[0]
     assert table["before"] <= 2
 
 
 def test_each_center_is_judged_without_and_with(small, shifted):
-    cohort, path = shifted
+    _, path = shifted
     study = _study(small)
-    table = center_effects.harmonisation_table(study, path).set_index("center")
+    assembly = small.assemble(study, path)
+    table = reruns.harmonised(assembly, "R", DIVISIONS, **small.protocol(study)).set_index("center")
     assert table["judged"].to_dict() == {"a": "out of fold", "b": "out of fold", "c": "unseen"}
     assert table["n"].to_dict() == {"a": 30, "b": 30, "c": 24}
     assert (table["difference"] - (table["with_combat"] - table["without"])).abs().max() < 1e-9
-    assert (table["ci_low"] <= table["difference"]).all()
+    assert (table["difference_low"] <= table["difference"]).all()
     assert table.loc["a", "with_combat"] > 0.6
     # The value without is that of the plain signature on these centers.
-    people = center_effects.divided_cohort(cohort, Division(train=["a", "b"], test=["c"]))
-    run = run_signatures(study, assemble(study, path, cohort=people))
+    run = small.run(study, assembly.divided(["a", "b"], ["c"]))
     own = run.predictions[(run.predictions["kind"] == "external")]
     one, zero = (own.loc[own["label"] == k, "risk"].to_numpy() for k in (1, 0))
     assert table.loc["c", "without"] == pytest.approx(np.mean(one[:, None] > zero))
-    words = modelling_center_effects.harmonisation_words(table.reset_index())
+    words = say.centers(reruns.center_differences(assembly, "R", DIVISIONS), table.reset_index())
     assert "of 3 have P < 0.05" in words
 
 
 def test_an_unseen_center_is_refused(small, shifted):
     _, path = shifted
-    answer = center_effects.refusal(_study(small), path)
+    assembly = small.assemble(_study(small), path)
+    differing = reruns.center_differences(assembly, "R", DIVISIONS)
+    assert differing["refused"].tolist() == ["c"]
+    harmonised = pd.DataFrame({"difference": [np.nan]})
+    answer = say.centers(differing, harmonised)
     assert "asked to adjust the patients of c after a fit on a and b, it refuses" in answer
-    assert not set("[]=\n") & set(answer)
-    assert center_effects.refusal(_study(small, [{"train": ["a", "b"]}]), path) == ""
+    seen = reruns.center_differences(assembly, "R", [Division(train=["a", "b"])])
+    assert seen["refused"].tolist() == [""]
+    assert (
+        say.centers(seen, harmonised) == "No difference can be estimated.\n\nNo division here leaves a center unseen."
+    )
 
 
 def test_survival_signatures_are_compared_too(small, folder):
-    base = {"name": "R", "sources": ["radiomics"], "learner": "CoxLasso"}
-    modelling = {"harmonisation": {"signature": "R", "divisions": [{"train": ["a", "b"]}]}}
-    study = small.study([base], "survival", modelling=modelling, validation={"bootstrap": 20})
-    table = center_effects.harmonisation_table(study, folder())
+    study = small.study([{"name": "R", "sources": ["radiomics"], "learner": "CoxLasso"}], "survival")
+    divisions = [Division(train=["a", "b"])]
+    assembly = small.assemble(study, folder())
+    table = reruns.harmonised(assembly, "R", divisions, n_bootstrap=20, **small.protocol(study))
     assert table[["without", "with_combat", "difference"]].notna().all(axis=None)
 
 
 def test_a_study_without_the_comparison(small, folder):
-    study = small.study([small.radiomics])
-    assert center_effects.harmonisation_table(study, folder()).empty
-    assert center_effects.center_differences(study, folder()).empty
-    assert center_effects.refusal(study, folder()) == ""
-    assert "does not compare" in modelling_center_effects.unused_words(study)
-    assert "No difference" in modelling_center_effects.harmonisation_words(pd.DataFrame({"difference": [np.nan]}))
+    assembly = small.assemble(_study(small), folder())
+    differing, harmonised = reruns.center_differences(assembly, "R", []), reruns.harmonised(assembly, "R", [])
+    assert harmonised.empty
+    assert differing.empty
+    assert say.centers(differing, harmonised) == ""
+    assert "does not compare" in say.no_comparison(["a", "b"])
+    assert "All training patients come from a" in say.no_comparison(["a"])
 
 
 def test_features_learnt_per_fold_are_refused(small, folder):
@@ -102,4 +107,4 @@ def test_features_learnt_per_fold_are_refused(small, folder):
     for k in range(4):
         (path / f"features_radiomics_fold{k}.parquet").write_bytes((path / "features_radiomics.parquet").read_bytes())
     with pytest.raises(InputError, match="learns features per fold"):
-        center_effects.center_differences(_study(small), path)
+        reruns.center_differences(small.assemble(_study(small), path), "R", DIVISIONS)

@@ -1,0 +1,130 @@
+"""How signatures rank the training patients: optimism, the luck of the first division, published outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from radsupport.book.conclusions import modelling as say
+from radsupport.evaluate.cross_validation import by_comparison, cross_validation, scores
+from radsupport.learning.inspection import selection_funnel
+from radsupport.learning.signatures import SignatureRun
+
+
+def spread(values: dict[str, list[float]]) -> pd.DataFrame:
+    rows = [{"signature": name, "repeat": i, "score": v} for name, own in values.items() for i, v in enumerate(own)]
+    empty = pd.DataFrame()
+    return SignatureRun(empty, empty, empty, empty, pd.DataFrame(rows), empty, [], {}).divisions()
+
+
+def test_spread_over_divisions(finished):
+    table = finished.run.divisions().set_index("signature")
+    own = finished.run.by_repeat.query("signature == 'Radiomics'")["score"]
+    assert table.loc["Radiomics", "divisions"] == 2
+    assert table.loc["Radiomics", "first"] == own.iloc[0]
+    assert table.loc["Radiomics", "mean"] == pytest.approx(own.mean())
+    assert table.loc["Radiomics", ["lowest", "highest"]].tolist() == [own.min(), own.max()]
+
+
+def test_a_published_output_has_no_divisions(small, folder):
+    cohort = small.cohort()
+    given = pd.DataFrame({"subject": cohort["subject"], "ct__risk": np.linspace(0, 1, len(cohort))})
+    published = {"name": "CNN", "sources": ["deep_published"], "learner": "published"}
+    study = small.study([published, small.clinical], modelling={"repeats": 2})
+    run = small.run(study, small.assemble(study, folder(cohort, deep_published=given)))
+    assert run.divisions()["signature"].tolist() == ["Clinical"]
+    table = cross_validation(run)
+    assert table["kind"].tolist() == ["published output; not fitted here", "out of fold"]
+    assert table.loc[0, ["inner_score", "apparent", "optimism", "divisions_mean"]].isna().all()
+
+
+def test_cross_validation_table_has_optimism_and_leaves_given_risks_out(finished, small, folder):
+    table = cross_validation(finished.run).set_index("signature")
+    mean = finished.run.by_repeat.groupby("signature")["score"].agg(["mean", "min", "max"]).loc[table.index]
+    assert table["divisions_mean"].to_numpy() == pytest.approx(mean["mean"])
+    assert table["optimism"].to_numpy() == pytest.approx(table["apparent"] - mean["mean"])
+    ends = [f"{low:.3f}–{high:.3f}" for low, high in zip(mean["min"], mean["max"], strict=True)]
+    assert table["divisions_range"].tolist() == ends
+    assert "kind" not in table
+    row = table.loc["Radiomics"]
+    z = (row["out_of_fold"] - 0.5) / np.sqrt((row["n"] + 1) / (12 * row["events"] * (row["n"] - row["events"])))
+    assert row["p_null_se"] == pytest.approx(2 * stats.norm.sf(abs(z)))
+    summary = finished.run.summary.set_index("signature")
+    assert table["out_of_fold"].to_dict() == pytest.approx(summary["out_of_fold"].to_dict())
+    assert table["inner_score"].to_dict() == summary["inner_score"].to_dict()
+    words = say.cross_validated(table.reset_index(), finished.run.excluded)
+    assert words.startswith(
+        f"The interval lies above 0.5 for {(table['out_of_fold_low'] > 0.5).sum()} of 3 fitted signatures"
+    )
+    cohort = small.cohort()
+    given = pd.DataFrame({"subject": cohort["subject"], "ct__risk": np.linspace(0, 1, len(cohort))})
+    study = small.study([{"name": "CNN", "sources": ["deep_published"], "learner": "published"}])
+    run = small.run(study, small.assemble(study, folder(cohort, deep_published=given)))
+    alone = cross_validation(run)
+    assert alone[["inner_score", "apparent", "optimism"]].isna().all(axis=None)
+    assert alone["kind"].tolist() == ["published output; not fitted here"]
+    assert not {"divisions_mean", "divisions_range"} & set(alone)
+    words = say.cross_validated(alone, run.excluded)
+    assert words.startswith("Nothing was fitted")
+    assert "Every patient has a prediction by every signature." in words
+    assert run.selection_counts().empty
+    assert selection_funnel(run).empty
+
+
+def test_lucky_and_unlucky_first_divisions_are_named():
+    words = say.divisions(spread({"A": [0.85, 0.74, 0.83], "B": [0.7, 0.8, 0.75], "C": [0.7, 0.6, 0.8]}))
+    assert "Of 3 divisions it is the highest for **A** (0.850; mean 0.807), and the lowest for **B** (0.700;" in words
+    assert "**C**" not in words
+    assert "one signature in 3" in words
+    level = say.divisions(spread({"A": [0.7, 0.7]}))
+    assert "the highest for none, and the lowest for none" in level
+    assert say.divisions(spread({"A": [0.7]})).startswith("One division only")
+
+
+def test_signatures_are_repeated_in_each_comparison():
+    rows = pd.DataFrame({"signature": ["A", "A", "B", "C"], "risk": 0.5})
+    assert by_comparison(rows, {})["comparison"].tolist() == ["All signatures"] * 4
+    both = by_comparison(rows, {"two": ["A", "B", "Z"], "one": ["C", "Z"]})
+    assert both.groupby("comparison", observed=True)["signature"].agg(list).to_dict() == {
+        "two": ["A", "A", "B"], "Others": ["C"],
+    }  # fmt: skip
+    assert list(both["comparison"].cat.categories) == ["two", "Others"]
+    assert set(by_comparison(rows, {"large": ["A", "B", "C"]}, most=2)["comparison"]) == {"All signatures"}
+    assert by_comparison(rows.iloc[:0], {}).empty
+
+
+def test_values_of_every_cohort(finished):
+    table = scores(finished.run.predictions).set_index("signature")
+    rows = finished.run.predictions.query("signature == 'Both' and kind == 'external'")
+    assert table.loc["Both", "external"] == pytest.approx(roc_auc_score(rows["label"], rows["risk"]))
+    rows = finished.run.predictions.query("signature == 'Both' and kind == 'apparent'")
+    assert table.loc["Both", "apparent"] == pytest.approx(roc_auc_score(rows["label"], rows["risk"]))
+    assert "internal" not in table
+
+
+def test_words_of_published_outputs_and_of_who_is_left_out():
+    kinds = ["out of fold, on a published output", "published output; not fitted here", "out of fold"]
+    table = pd.DataFrame({"signature": ["Both", "CNN", "R"], "kind": kinds, "inner_score": np.nan, "apparent": np.nan})
+    rows = pd.DataFrame({"subject": ["a", "b"], "cohort": "train", "signature": "R", "reason": "no radiomics features"})
+    words = say.cross_validated(table, rows)
+    assert "Published output: **CNN**." in words
+    assert "may be among the training patients of this page" in words
+    assert "inherits this: **Both**." in words
+    assert words.endswith("- **R**: 2 patients without a prediction (no radiomics features)")
+    assert say.published_note(table).startswith(" CNN: published output, not fitted here")
+    assert say.published_note(table.drop(columns="kind")) == ""
+    assert "Published output" not in say.cross_validated(table.drop(columns="kind"), rows)
+
+
+def test_gaps_in_single_columns_are_stated(small):
+    cohort, study = small.cohort(), small.study([small.clinical])
+    words = say.missing(cohort, study.columns, study.cohort_names)
+    assert words == "- Symptom is missing for 4 of 24 in C: filled with the most frequent level of the training part."
+    assert say.missing(cohort, {"age": study.columns["age"]}, study.cohort_names).startswith("No column")
+    older = cohort.assign(symptom="no", age=cohort["age"].where(cohort.index > 0))
+    assert "Age is missing for 1 of 60 in A: filled with the median" in say.missing(
+        older, study.columns, {"train": "A"}
+    )
