@@ -343,7 +343,7 @@ class Attention:
         return pd.DataFrame(rows) if rows else nothing("")
 
     def middle(self) -> pd.DataFrame:
-        """Return the middle slice of each of the `pictured`, for `plots.overlays`."""
+        """Return the middle slice of each of the `pictured`, for `plots.contact_sheet`."""
         pictures = self.pictures()
         if pictures.empty:
             return pictures
@@ -351,7 +351,7 @@ class Attention:
         return pictures.assign(subject=pictures["subject"] + ", " + pictures["panel"], **middle)
 
     def pairs(self, measure: str = "tumour") -> pd.DataFrame:
-        """Return one measure of the patients who have it in every scheme, for `plots.pairs`.
+        """Return one measure of the patients who have it in every scheme, for `plots.strips`.
 
         Returns
         -------

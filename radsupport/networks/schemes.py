@@ -289,12 +289,11 @@ def differences(scores: pd.DataFrame, agreement: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         scheme, mean and difference (reader 1 minus reader 2) of the two risks of each patient, and of all patients
-        n, bias and limits (lower, upper), from `score_agreement`.
+        n, bias, limit_low and limit_high, from `score_agreement`.
     """
     if agreement.empty:
         return nothing("")
-    limits = agreement[["scheme", "n", "bias"]].copy()
-    limits["limits"] = agreement[["limit_low", "limit_high"]].apply(tuple, axis=1)
+    limits = agreement[["scheme", "n", "bias", "limit_low", "limit_high"]]
     first, second = (scores[reader] for reader in READERS)
     points = pd.DataFrame({"scheme": scores["scheme"], "mean": (first + second) / 2, "difference": first - second})
     return points.merge(limits, on="scheme")

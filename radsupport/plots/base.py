@@ -1,33 +1,28 @@
-"""What all figures share: checking the table, the look, the title, and the alt text.
-
-Matrix drawing shared by the heat maps.
-
-Several figures of one kind side by side: one panel per cohort, horizon or covariate.
-"""
+"""What all figures share: checking the table, a picture per facet, the alt text, and pieces such as heat maps."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from radsupport.errors import InputError, Problem
 from radsupport.plots import style
 
 AltText = Callable[..., str]
 Size = tuple[float, float] | Callable[[pd.DataFrame], tuple[float, float]]
-_ALT: dict[str, AltText] = {}
-_COLUMNS: dict[str, tuple[str, ...]] = {}
+_KNOWN: dict[str, tuple[AltText, tuple[str, ...], Sequence[str]]] = {}  # alt text, columns, estimates of each figure
 
 
 def check_table(table: Any, columns: tuple[str, ...], kind: str) -> None:
@@ -42,18 +37,16 @@ def check_table(table: Any, columns: tuple[str, ...], kind: str) -> None:
         raise InputError(f"The figure `{kind}` takes a DataFrame, not {type(table).__name__}.")
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        problems = [
-            Problem("column is missing", "a tidy table with this column", f"see help({kind})", column=name)
-            for name in missing
-        ]
+        remedy = f"see help({kind})"
+        problems = [Problem("column is missing", "a tidy table with it", remedy, column=name) for name in missing]
         raise InputError(f"The table given to the figure `{kind}` can not be drawn.", problems)
     if table.empty:
         raise InputError(f"The table given to the figure `{kind}` has no rows; there is nothing to draw.")
 
 
-def register(kind: str, columns: tuple[str, ...], alt: AltText) -> None:
+def register(kind: str, columns: tuple[str, ...], alt: AltText, estimates: Sequence[str] = ()) -> None:
     """Make the alt text of a figure known under its function's name."""
-    _ALT[kind], _COLUMNS[kind] = alt, columns
+    _KNOWN[kind] = (alt, columns, estimates)
 
 
 def alt_text(kind: str, table: pd.DataFrame, *, title: str = "", **options: Any) -> str:
@@ -79,10 +72,12 @@ def alt_text(kind: str, table: pd.DataFrame, *, title: str = "", **options: Any)
     InputError
         No such figure, or a table it can not be drawn from.
     """
-    if kind not in _ALT:
-        raise InputError(f"There is no figure `{kind}`. There are: {', '.join(sorted(_ALT))}.")
-    check_table(table, _COLUMNS[kind], kind)
-    text = _ALT[kind](table, **options)
+    if kind not in _KNOWN:
+        raise InputError(f"There is no figure `{kind}`. There are: {', '.join(sorted(_KNOWN))}.")
+    alt, columns, estimates = _KNOWN[kind]
+    table = _with_limits(table, estimates)
+    check_table(table, columns, kind)
+    text = alt(table, **options)
     return f"{title}. {text}" if title else text
 
 
@@ -108,6 +103,7 @@ class Pictures:
 def figure(
     *columns: str,
     alt: AltText,
+    estimates: Sequence[str] = (),
     projection: str | None = None,
     size: Size = (6.0, 4.2),
 ) -> Callable[[Callable[..., None]], Callable[..., Any]]:
@@ -137,19 +133,22 @@ def figure(
         Columns the table must have.
     alt : callable
         Returns the alt text from the table and the options.
+    estimates : sequence of str
+        Columns that may have limits: ``auc`` has ``auc_low, auc_high``, or ``ci_low, ci_high`` for the first one found.
     projection : str, optional
         Projection the axes must have.
     size : (float, float), or callable
         Width and height in inches of the axes that is made where none is given; a callable gives them for a table.
     """
-    natural = size
+    natural, needed = size, columns
 
     def wrap(draw: Callable[..., None]) -> Callable[..., Any]:
         kind = draw.__name__
-        register(kind, columns, alt)
+        register(kind, columns, alt, estimates)
         own = [name for name, p in inspect.signature(draw).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
         def one(table: pd.DataFrame, ax: Axes | None, title: str, size: Any, options: dict[str, Any]) -> Axes:
+            table = _with_limits(table, estimates)
             given = {name: table[name].iloc[0] for name in own if name in table.columns} | options
             width, height = size or (natural(table) if callable(natural) else natural)
             axes = ax or style.new_figure(width=width, height=height, projection=projection)[1][0]
@@ -181,15 +180,15 @@ def figure(
             options |= {
                 name: value for name, value in (("columns", columns), ("names", names)) if value and name in own
             }
-            check_table(table, (*_COLUMNS[kind], *by), kind)
+            check_table(_with_limits(table, estimates), (*needed, *by), kind)
             if not by:
                 return one(table, ax, title, size, options)
             if ax is not None:
                 raise InputError(f"The figure `{kind}` draws a picture per {', '.join(by)}, or in one axes: not both.")
-            parts = _facets(table, by)
+            parts = facets(table, by)
             every, figures = {key for key, _ in parts}, []
             for key, part in parts:
-                words = _facet_title(part, by, title, names or {})
+                words = facet_title(part, by, title, names or {})
                 figures += figures_of(one(part, None, words, size, _of_facet(options, by, key, every)))
             return Pictures(figures, table, columns)
 
@@ -198,14 +197,23 @@ def figure(
     return wrap
 
 
-def _facets(table: pd.DataFrame, by: list[str]) -> list[tuple[Any, pd.DataFrame]]:
+def _with_limits(table: pd.DataFrame, estimates: Sequence[str]) -> pd.DataFrame:
+    """Call the limits of the estimate by its name."""
+    columns = table.columns if isinstance(table, pd.DataFrame) else []
+    main = next((name for name in estimates if name in columns), None)
+    if main is None or "ci_low" not in columns:
+        return table
+    return table.rename(columns={"ci_low": f"{main}_low", "ci_high": f"{main}_high"})
+
+
+def facets(table: pd.DataFrame, by: list[str]) -> list[tuple[Any, pd.DataFrame]]:
     """Return the rows of each picture, in the order of a category's levels, else of the table."""
     ordered = all(isinstance(table[column].dtype, pd.CategoricalDtype) for column in by)
     parts = table.groupby(by, sort=ordered, observed=True)
     return [(key[0] if len(by) == 1 else key, part) for key, part in parts]
 
 
-def _facet_title(part: pd.DataFrame, by: list[str], title: str, names: Mapping[Any, str]) -> str:
+def facet_title(part: pd.DataFrame, by: list[str], title: str, names: Mapping[Any, str]) -> str:
     """Return the title of a picture: the values of its facet, or a given one filled with them."""
     values = dict(part.iloc[0]) | {column: names.get(part[column].iloc[0], part[column].iloc[0]) for column in by}
     if title:
@@ -271,16 +279,18 @@ def matrix(
     labels: npt.NDArray[np.object_] | None,
     colours: Colormap,
     limits: tuple[float, float],
+    *,
     fontsize: float = 9,
-) -> AxesImage:
-    """Draw a matrix with one label per cell, black or white, whichever is readable; NaN cells stay pale.
+    bar: Mapping[str, Any] | None = None,
+) -> QuadMesh:
+    """Draw a matrix with one label per cell, black or white, whichever is readable; NaN cells stay white and empty.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
     values : array, shape (rows, columns)
     rows, columns : sequence
-        Tick labels; long column names are slanted.
+        Tick labels; long column names are slanted. Without any there are no ticks.
     labels : array of str, optional
         Text of each cell.
     colours : matplotlib.colors.Colormap
@@ -288,34 +298,57 @@ def matrix(
         Values at the two ends of the colour scale.
     fontsize : float
         Size of the cell labels in points.
+    bar : mapping, optional
+        Options of the colour bar, such as its label; none is drawn without them.
     """
-    ground = colours.with_extremes(bad="#F0F0F0")
-    image = ax.imshow(values, cmap=ground, vmin=limits[0], vmax=limits[1], aspect="auto")
+    sns.heatmap(
+        values, ax=ax, vmin=limits[0], vmax=limits[1], cmap=colours, cbar=bar is not None, annot=labels, fmt="",
+        cbar_kws={"shrink": 0.8, "pad": 0.03, **(bar or {})}, annot_kws={"fontsize": fontsize}, rasterized=True,
+        xticklabels=list(columns) or False, yticklabels=list(rows) or False,
+    )  # fmt: skip
+    mesh: Any = ax.collections[0]
+    for text, value in zip(ax.texts, values[~np.isnan(values)], strict=False):
+        text.set_color(_ink(mesh, float(value)))
     slanted = max((len(str(name)) for name in columns), default=0) * len(columns) > 40
-    ax.set_xticks(range(len(columns)), [str(name) for name in columns])
-    if slanted:
-        ax.tick_params(axis="x", labelrotation=40)
-        for tick in ax.get_xticklabels():
-            tick.set(ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(rows)), [str(name) for name in rows])
+    for tick in ax.get_xticklabels():
+        tick.set(
+            rotation=40 if slanted else 0,
+            ha="right" if slanted else "center",
+            rotation_mode="anchor" if slanted else "default",
+        )
     ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    texts = np.full(values.shape, "", dtype=object) if labels is None else labels
-    for i, j in np.ndindex(*values.shape):
-        ink = _ink(image, float(values[i, j]))
-        ax.text(j, i, str(texts[i, j]), ha="center", va="center", fontsize=fontsize, color=ink)
-    return image
+    ax.tick_params(axis="y", labelrotation=0)
+    return mesh
 
 
-def _ink(image: AxesImage, value: float) -> str:
+def _ink(mesh: Any, value: float) -> str:
     """Return black or white, whichever contrasts more with the cell (WCAG relative luminance; at least 4.58 to 1)."""
-    if np.isnan(value):
-        return style.INK
-    norm: Any = image.norm
-    channels: Any = np.array(to_rgb(image.cmap(float(norm(value)))), dtype=float)
+    channels: Any = np.array(to_rgb(mesh.cmap(float(mesh.norm(value)))), dtype=float)
     linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ [0.2126, 0.7152, 0.0722])
     return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"
+
+
+def look(position: int) -> dict[str, Any]:
+    """Return colour and dash of the series at `position`."""
+    return {"color": style.colour(position), "linestyle": style.dash(position)}
+
+
+def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour: str, **options: Any) -> None:
+    """Draw the interval of an estimate along x as a pale band, where the table has its limits."""
+    if {f"{y}_low", f"{y}_high"} <= set(table.columns):
+        low, high = table[f"{y}_low"].to_numpy(dtype=float), table[f"{y}_high"].to_numpy(dtype=float)
+        ax.fill_between(table[x].to_numpy(dtype=float), low, high, color=colour, alpha=0.15, linewidth=0, **options)
+
+
+def named_rows(ax: Axes, names: Iterable[object]) -> npt.NDArray[np.int_]:
+    """Label rows from top to bottom and return their heights."""
+    words = [str(name) for name in names]
+    heights = np.arange(len(words))[::-1]
+    ax.set_yticks(heights, words)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(-0.6, len(words) - 0.4)
+    return heights
 
 
 Panel = tuple[str, pd.DataFrame, Mapping[str, Any]]

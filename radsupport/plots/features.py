@@ -1,9 +1,4 @@
-"""Figures of features: correlation triangle and blocks, histogram, ICC curves, selection funnel.
-
-Agreement of two measurements of one quantity: the Bland-Altman plot, and the ICC of many features.
-
-Heat map of features by risk group: one column per patient.
-"""
+"""Figures of features: correlations, histogram, ICC and agreement, selection funnel, heat map by risk group."""
 
 from __future__ import annotations
 
@@ -14,58 +9,57 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, matrix
+from radsupport.plots.base import figure, look, matrix, named_rows
 from radsupport.wording import counted, fixed, number
 
 
-def _square(table: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Turn pairs into a symmetric matrix in the order of first mention."""
-    names = list(pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel()))
-    wide = pd.DataFrame(np.nan, index=names, columns=names)
-    for a, b, x in zip(table["feature_a"], table["feature_b"], table[value], strict=True):
-        wide.loc[a, b] = wide.loc[b, a] = float(x)
-    return wide
+def _names(table: pd.DataFrame) -> list[Any]:
+    return list(pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel()))
 
 
-def _square_size(table: pd.DataFrame, column: str, cell: float) -> tuple[float, float]:
-    """Return the size of a matrix figure that leaves each name its line."""
-    side = min(3.0 + cell * table[column].nunique(), 12.0)
-    return side + 0.8, side
+def _long_names(names: Sequence[object]) -> bool:
+    """Whether names are too long to stand below the columns: these are numbered then."""
+    return max(len(str(name)) for name in names) > 16
 
 
-def _triangle_alt(table: pd.DataFrame, **_: Any) -> str:
+def _triangle_alt(table: pd.DataFrame, *, overlap: int = 0, names: Sequence[str] = (), **_: Any) -> str:
+    if names:
+        block = f"; the framed block holds the {overlap} features of both" if overlap else ""
+        n, m = table["feature_a"].nunique(), table["feature_b"].nunique()
+        median = fixed(float(table["r"].abs().median()))
+        return f"Heat map of |r| between {n} {names[0]} and {m} {names[1]} features, median {median}{block}."
     pairs = table[table["feature_a"] != table["feature_b"]]
     top = pairs.iloc[int(np.argmax(pairs["r"].abs().to_numpy()))]
-    n = len(pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel()))
-    text = f"Triangle of correlations between {counted(n, 'feature')}; r from {fixed(pairs['r'].min())} to "
-    return (
-        text + f"{fixed(pairs['r'].max())}; strongest {top['feature_a']} with {top['feature_b']} ({fixed(top['r'])})."
-    )
-
-
-def _long_names(names: Sequence[str]) -> bool:
-    """Whether names are too long to stand below the columns: these are numbered then."""
-    return max(map(len, names)) > 16
+    text = f"Triangle of correlations between {counted(len(_names(table)), 'feature')}; r from "
+    text += f"{fixed(pairs['r'].min())} to {fixed(pairs['r'].max())}; strongest {top['feature_a']} with "
+    return text + f"{top['feature_b']} ({fixed(top['r'])})."
 
 
 def _triangle_size(table: pd.DataFrame) -> tuple[float, float]:
-    width, height = _square_size(table, "feature_a", 0.5)
-    names = [str(name) for name in pd.unique(table[["feature_a", "feature_b"]].to_numpy().ravel())]
+    """Return a size that leaves each name its line."""
+    names, side = _names(table), min(3.0 + 0.5 * table["feature_a"].nunique(), 12.0)
+    if len(table) > 1 and len(table) == table["feature_a"].nunique() * table["feature_b"].nunique():
+        return 5.6, 4.6  # every feature of one set with every feature of another
     if not _long_names(names):
-        return width, height
+        return side + 0.8, side
     side = 1.6 + 0.5 * len(names)
     return side + 1.2 + 0.075 * max(map(len, names)), side
 
 
 @figure("feature_a", "feature_b", "r", alt=_triangle_alt, size=_triangle_size)
-def correlations(table: pd.DataFrame, ax: Axes, *, method: str = "Pearson") -> None:
-    """Draw the lower triangle of a correlation matrix; values are printed for up to 14 features.
+def correlations(
+    table: pd.DataFrame, ax: Axes, *, method: str = "Pearson", names: Sequence[str] = (), overlap: int = 0
+) -> None:
+    """Draw the lower triangle of a correlation matrix, or \\|r\\| between two sets of features.
 
-    Long names stand in the rows only, numbered, and the columns carry the numbers.
+    Values are printed for up to 14 features. Long names stand in the rows only, numbered, and the columns carry the
+    numbers.
 
     Parameters
     ----------
@@ -74,21 +68,32 @@ def correlations(table: pd.DataFrame, ax: Axes, *, method: str = "Pearson") -> N
     ax : matplotlib.axes.Axes
     method : str
         Name of the coefficient.
+    names : (str, str)
+        Names of two sets: ``feature_a`` is of the first, ``feature_b`` of the second.
+    overlap : int
+        How many features at the start of both sets are the same; they are framed.
     """
-    wide = _square(table, "r")
-    values = np.where(np.tril(np.ones(wide.shape, dtype=bool), k=-1), wide.to_numpy(), np.nan)
-    rows, columns = list(wide.index[1:]), list(wide.columns[:-1])
-    if _long_names([str(name) for name in wide.index]):
-        rows = [f"{name}  {i}" for i, name in enumerate(wide.index, start=1)]
-        columns = [str(i) for i in range(1, len(wide) + 1)]
+    if names:
+        wide = table.pivot_table(index="feature_a", columns="feature_b", values="r", sort=False).abs()
+        matrix(ax, wide.to_numpy(dtype=float), [], [], None, style.SEQUENTIAL, (0, 1), bar={"label": "|r|"})
+        ax.add_patch(Rectangle((0, 0), overlap, overlap, fill=False, edgecolor=style.VERMILLION, linewidth=1.6))
+        ax.set(xlabel=f"{names[1]} ({wide.shape[1]} features)", ylabel=f"{names[0]} ({len(wide)} features)")
+        return
+    both = pd.concat([table, table.rename(columns={"feature_a": "feature_b", "feature_b": "feature_a"})])
+    every = _names(table)
+    wide = both.pivot_table(index="feature_a", columns="feature_b", values="r").reindex(index=every, columns=every)
+    values = np.where(np.tril(np.ones(wide.shape, dtype=bool), k=-1), wide.to_numpy(dtype=float), np.nan)
+    rows, columns = [str(name) for name in every[1:]], [str(name) for name in every[:-1]]
+    if _long_names(every):
+        rows = [f"{name}  {i}" for i, name in enumerate(every, start=1)]
+        columns = [str(i) for i in range(1, len(every) + 1)]
     else:
         values = values[1:, :-1]
     labels = np.array([["" if np.isnan(x) else fixed(x) for x in row] for row in values], dtype=object)
-    shown = labels if len(wide) <= 14 else None
-    image = matrix(ax, values, rows, columns, shown, style.DIVERGING, (-1, 1), 8)
-    image.set_cmap(style.DIVERGING.with_extremes(bad="white"))
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03)
-    bar.set_label(f"{method} r")
+    bar = {"label": f"{method} r", "shrink": 0.7}
+    matrix(
+        ax, values, rows, columns, labels if len(every) <= 14 else None, style.DIVERGING, (-1, 1), fontsize=8, bar=bar
+    )
 
 
 def _histogram_alt(
@@ -135,46 +140,13 @@ def histogram(
     """
     if column not in table or table[column].notna().sum() == 0:
         raise InputError(f"The table has no values in a column `{column}`.")
-    ax.hist(table[column].dropna(), bins=bins, range=limits, color=style.SKY, edgecolor="white", linewidth=0.4)
+    bars: Any = {"color": style.SKY, "alpha": 1, "edgecolor": "white", "linewidth": 0.4}
+    sns.histplot(table[column].dropna(), bins=bins, binrange=limits, ax=ax, **bars)
     if mark is not None:
         ax.axvline(mark, color=style.VERMILLION, linestyle="--", linewidth=1.2, label=f"{mark:g}")
         ax.legend(loc="upper right")
     ax.set(xlabel=xlabel or column, ylabel=ylabel)
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-
-
-def _icc_alt(table: pd.DataFrame, *, threshold: float = 0.75, by: str = "class", **_: Any) -> str:
-    words = []
-    for name, part in table.groupby("feature_class", sort=False):
-        kept = part[part["icc"] >= threshold]
-        share = f"{kept['share'].iloc[0]:.0%}" if len(kept) else "none"
-        words.append(f"{name} {share}")
-    return f"Share of features with at least a given ICC, by {by}; at {fixed(threshold)}: {', '.join(words)}."
-
-
-@figure("feature_class", "icc", "share", alt=_icc_alt)
-def icc_shares(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75, by: str = "class") -> None:
-    """Draw which share of the features of each class, or filter, reaches an ICC or more.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Rows in order of ``icc``: ``feature_class, icc, share`` (share of the class with this ICC or more, 0 to 1)
-        and optionally ``n`` (features in the class).
-    ax : matplotlib.axes.Axes
-    threshold : float
-        Threshold of reproducibility, drawn as a dashed line.
-    by : str
-        What ``feature_class`` holds, for the alt text: class or filter.
-    """
-    for i, (name, part) in enumerate(table.groupby("feature_class", sort=False)):
-        label = f"{name} (n = {part['n'].iloc[0]:.0f})" if "n" in part else str(name)
-        ax.step(part["icc"], part["share"], where="pre", color=style.colour(i), linestyle=style.dash(i), label=label)
-    ax.axvline(threshold, color=style.GREY, linestyle="--", linewidth=1)
-    left = max(-0.02, float(table["icc"].min()) - 0.02)
-    ax.set(xlim=(left, 1.005), ylim=(0, 1.03), xlabel="ICC", ylabel="Share of features with this ICC or more")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-    ax.legend(loc="lower left")
 
 
 def _funnel_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -194,36 +166,36 @@ def funnel(table: pd.DataFrame, ax: Axes) -> None:
     """
     counts = table["n_features"].to_numpy(dtype=float)
     widths = np.log10(counts + 1) / np.log10(max(counts.max(), 1) + 1)
-    heights = np.arange(len(counts))[::-1]
+    heights = named_rows(ax, table["step"])
     ax.barh(heights, widths, left=-widths / 2, height=0.78, color=style.BLUE, alpha=0.85)
     for y, width, count in zip(heights, widths, counts, strict=True):
         inside = width > 0.2
         x, ha, ink = (0, "center", "white") if inside else (width / 2 + 0.02, "left", style.INK)
         ax.text(x, y, f"{count:,.0f}", ha=ha, va="center", color=ink, fontweight="bold")
-    ax.set_yticks(heights, table["step"].astype(str))
-    ax.tick_params(length=0)
     ax.set(xlim=(-0.56, 0.56), xticks=[])
     ax.spines[:].set_visible(False)
     ax.set_xlabel("Features left (width on a log scale)")
 
 
-def _alt(table: pd.DataFrame, *, bias: float, limits: tuple[float, float], unit: str = "", **_: Any) -> str:
-    low, high = limits
-    outside = int(((table["difference"] < low) | (table["difference"] > high)).sum())
+def _bland_altman_alt(
+    table: pd.DataFrame, *, bias: float, limit_low: float, limit_high: float, unit: str = "", **_: Any
+) -> str:
+    outside = int(((table["difference"] < limit_low) | (table["difference"] > limit_high)).sum())
     unit = f" {unit}" if unit else ""
     return (
         f"Bland-Altman plot of {counted(len(table), 'patient')}: bias {number(bias)}{unit}, limits of agreement "
-        f"{number(low)} to {number(high)}{unit}, {outside} outside."
+        f"{number(limit_low)} to {number(limit_high)}{unit}, {outside} outside."
     )
 
 
-@figure("mean", "difference", alt=_alt, size=(4.6, 3.4))
+@figure("mean", "difference", alt=_bland_altman_alt, size=(4.6, 3.4))
 def bland_altman(
     table: pd.DataFrame,
     ax: Axes,
     *,
     bias: float,
-    limits: tuple[float, float],
+    limit_low: float,
+    limit_high: float,
     unit: str = "",
     ylabel: str = "First minus second",
     xlabel: str = "Mean of both",
@@ -233,27 +205,33 @@ def bland_altman(
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per patient: ``mean`` and ``difference`` of the two measurements.
+        One row per patient: ``mean`` and ``difference`` of the two measurements; bias, limits and unit can be columns.
     ax : matplotlib.axes.Axes
     bias : float
         Mean difference.
-    limits : (float, float)
+    limit_low, limit_high : float
         Limits of agreement.
     unit, ylabel, xlabel : str
     """
     ax.plot(table["mean"], table["difference"], "o", color=style.BLUE, markersize=4, alpha=0.7, markeredgewidth=0)
     ax.axhline(0, color=style.PALE, linewidth=1.0, zorder=0)
     ax.axhline(bias, color=style.INK, linewidth=1.2)
-    for limit in limits:
+    for limit in (limit_low, limit_high):
         ax.axhline(limit, color=style.VERMILLION, linewidth=1.0, linestyle="--")
-    reach = 1.15 * max(abs(limits[0]), abs(limits[1]), float(table["difference"].abs().max()), 1e-9)
+    reach = 1.15 * max(abs(limit_low), abs(limit_high), float(table["difference"].abs().max()), 1e-9)
     suffix = f" ({unit})" if unit else ""
     ax.set(xlabel=f"{xlabel}{suffix}", ylabel=f"{ylabel}{suffix}", ylim=(-reach, reach))
 
 
-def _ranked_alt(table: pd.DataFrame, *, threshold: float, **_: Any) -> str:
+def _icc_alt(table: pd.DataFrame, *, threshold: float = 0.75, by: str = "class", **_: Any) -> str:
+    if "share" in table:
+        words = []
+        for name, part in table.groupby("feature_class", sort=False):
+            kept = part[part["icc"] >= threshold]
+            words.append(f"{name} " + (f"{kept['share'].iloc[0]:.0%}" if len(kept) else "none"))
+        return f"Share of features with at least a given ICC, by {by}; at {fixed(threshold)}: {', '.join(words)}."
     known = table["icc"].dropna()
-    sure = int((table["ci_low"] >= threshold).sum())
+    sure = int((table["icc_low"] >= threshold).sum())
     return (
         f"ICC of {counted(len(known), 'feature')} in ascending order, from {fixed(known.min())} to "
         f"{fixed(known.max())}; {int((known >= threshold).sum())} reach {fixed(threshold)}, of {sure} the whole "
@@ -261,21 +239,39 @@ def _ranked_alt(table: pd.DataFrame, *, threshold: float, **_: Any) -> str:
     )
 
 
-@figure("icc", "ci_low", "ci_high", alt=_ranked_alt, size=(6.4, 3.6))
-def icc(table: pd.DataFrame, ax: Axes, *, threshold: float) -> None:
-    """Draw every feature's ICC with its interval, from the least to the most reproducible feature.
+def _icc_size(table: pd.DataFrame) -> tuple[float, float]:
+    return (6.0, 4.2) if "share" in table else (6.4, 3.6)
+
+
+@figure("icc", estimates=["icc"], alt=_icc_alt, size=_icc_size)
+def icc(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75, by: str = "class") -> None:
+    """Draw the ICC of many features: each with its interval, or which share of a class reaches an ICC or more.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per feature: ``icc, ci_low, ci_high``; features without an ICC are left out.
+        One row per feature: ``icc, icc_low, icc_high``, drawn from the least to the most reproducible feature;
+        features without an ICC are left out. Or rows in order of ``icc``: ``feature_class, icc, share`` (share of the
+        class with this ICC or more, 0 to 1) and optionally ``n`` (features in the class).
     ax : matplotlib.axes.Axes
     threshold : float
         Least ICC of a feature that is kept, drawn as a dashed line.
+    by : str
+        What ``feature_class`` holds, for the alt text: class or filter.
     """
+    if "share" in table:
+        for i, (name, part) in enumerate(table.groupby("feature_class", sort=False)):
+            label = f"{name} (n = {part['n'].iloc[0]:.0f})" if "n" in part else str(name)
+            ax.step(part["icc"], part["share"], where="pre", **look(i), label=label)
+        ax.axvline(threshold, color=style.GREY, linestyle="--", linewidth=1)
+        left = max(-0.02, float(table["icc"].min()) - 0.02)
+        ax.set(xlim=(left, 1.005), ylim=(0, 1.03), xlabel="ICC", ylabel="Share of features with this ICC or more")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+        ax.legend(loc="lower left")
+        return
     known = table.dropna(subset=["icc"]).sort_values("icc", ignore_index=True)
     rank = known.index + 1
-    ax.vlines(rank, known["ci_low"], known["ci_high"], color=style.SKY, linewidth=0.7, alpha=0.5, label="95% CI")
+    ax.vlines(rank, known["icc_low"], known["icc_high"], color=style.SKY, linewidth=0.7, alpha=0.5, label="95% CI")
     ax.plot(rank, known["icc"], color=style.BLUE, linewidth=1.6, label="ICC")
     ax.axhline(threshold, color=style.VERMILLION, linestyle="--", linewidth=1.2, label=f"threshold {threshold:g}")
     ax.set(xlabel="Features, from the least to the most reproducible", ylabel="ICC", xlim=(0, len(known) + 1))
@@ -319,18 +315,15 @@ def heat_map(table: pd.DataFrame, ax: Axes, *, limit: float = 3.0) -> None:
     features = list(table["feature"].unique())
     wide = table.pivot_table(index="feature", columns="subject", values="value", dropna=False, observed=True)
     values = wide.reindex(index=features, columns=patients["subject"]).to_numpy(dtype=float)
-    ground = style.DIVERGING.with_extremes(bad=style.PALE)
-    image = ax.imshow(values, cmap=ground, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-    ax.set_yticks(range(len(features)), [_wrapped(str(name)) for name in features])
-    ax.set_xticks([])
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    for i, (group, where) in enumerate(_runs(patients["group"].astype(str).to_numpy())):
-        ax.plot([where[0] - 0.5, where[1] + 0.5], [-0.8, -0.8], color=style.colour(i), linewidth=5, clip_on=False)
-        ax.text(sum(where) / 2, -1.15, group, ha="center", va="bottom", fontsize=9, color=style.INK, clip_on=False)
-    ax.set_ylim(len(features) - 0.5, -1.0)
+    bar = {"label": "SD from the training mean", "extend": "both", "pad": 0.02}
+    names = [_wrapped(str(name)) for name in features]
+    ax.set_facecolor(style.PALE)  # seen where a value is missing
+    matrix(ax, values, names, [], None, style.DIVERGING, (-limit, limit), bar=bar)
+    for i, (group, (first, last)) in enumerate(_runs(patients["group"].astype(str).to_numpy())):
+        ax.plot([first, last + 1], [-0.3, -0.3], color=style.colour(i), linewidth=5, clip_on=False)
+        ax.text((first + last + 1) / 2, -0.65, group, ha="center", va="bottom", fontsize=9, clip_on=False)
+    ax.set_ylim(len(features), -0.5)
     ax.set_xlabel(f"{len(patients)} patients, in order of risk")
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, extend="both").set_label("SD from the training mean")
 
 
 def _wrapped(name: str) -> str:

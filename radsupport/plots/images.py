@@ -1,11 +1,4 @@
-"""Figure of network training: loss or Dice per epoch.
-
-Figures of networks: training of several networks at once, heat over slices, shares of heat in pairs.
-
-Figures of scans: how they differ between centers, and a tumour's area slice by slice.
-
-Contact sheet: CT slices with the outline of their masks.
-"""
+"""Figures of scans and networks: slices with outlines and heat, areas slice by slice, values by center, training."""
 
 from __future__ import annotations
 
@@ -17,12 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure
+from radsupport.plots.base import figure, look
 from radsupport.wording import counted, fixed, listed, number
 
 #: Heat: transparent where there is none, so that the slice stays visible.
@@ -65,73 +57,33 @@ def training(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
         )
     several, parts = len(own["network"].unique()) > 1, set(own["set"])
     for i, (name, part) in enumerate(own.groupby("network", sort=False)):
-        look: Any = {"color": style.colour(i)}
+        colour = style.colour(i)
         for which, line in part.groupby("set", sort=False):
             dash = ":" if which == "train" else "-"
             label = str(name) if which != "train" or set(part["set"]) == {"train"} else None
             label = label if several else PARTS[str(which)]
-            ax.plot(line["epoch"], line["value"], linestyle=dash, linewidth=1.4, label=label, **look)
+            ax.plot(line["epoch"], line["value"], linestyle=dash, linewidth=1.4, label=label, color=colour)
             if which != "train":
                 kept = line[line["epoch"] == line["kept"]]
-                ax.plot(kept["epoch"], kept["value"], style.marker(i), ms=7, markeredgecolor="white", **look)
+                ax.plot(kept["epoch"], kept["value"], style.marker(i), ms=7, markeredgecolor="white", color=colour)
     for which in [name for name in PARTS if several and name in parts]:
         ax.plot([], [], linestyle=":" if which == "train" else "-", color=style.GREY, label=PARTS[which])
     ax.plot([], [], "o", color=style.GREY, label="epoch kept")
     ax.set(xlabel="Epoch", ylabel=metric[:1].upper() + metric[1:])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    ax.legend(**style.BESIDE)
 
 
-def _share(value: float) -> str:
-    """Word a share of heat; a patch without any heat has none."""
-    return "no heat" if math.isnan(value) else f"{value:.0%}"
-
-
-def _overlay_alt(table: pd.DataFrame, *, columns: int = 4, **_: Any) -> str:
-    words = [f"{row['subject']} {_share(row['share'])}" for row in table.to_dict("records")]
-    return f"Heat over {counted(len(table), 'slice')}, tumour outlined; share of heat in the tumour: {listed(words)}."
-
-
-def _overlay_size(table: pd.DataFrame) -> tuple[float, float]:
-    return 8.0, 0.4 + 2.3 * math.ceil(len(table) / 4)
-
-
-@figure("subject", "image", "heat", "mask", "share", alt=_overlay_alt, size=_overlay_size)
-def overlays(table: pd.DataFrame, ax: Axes, *, columns: int = 4) -> None:
-    """Draw slices side by side with heat over them and the tumour outlined.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per slice: ``subject`` (a caption), ``image`` (0 to 1), ``heat`` (0 to 1), ``mask``: 2-D arrays of one
-        shape; ``share`` of the patient's heat in the tumour, NaN where there is no heat.
-    ax : matplotlib.axes.Axes
-    columns : int
-        Slices per row.
-    """
-    height, width = np.asarray(table["image"].iloc[0]).shape
-    gap = 0.05 * width
-    step_y = height * 1.16
-    for i, row in enumerate(table.to_dict("records")):
-        left, top = (i % columns) * (width + gap), (i // columns) * step_y
-        extent = (left, left + width, top + height * 1.12, top + height * 0.12)
-        ax.imshow(row["image"], cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bilinear")
-        ax.imshow(row["heat"], cmap=HEAT, vmin=0, vmax=1, extent=extent, interpolation="bilinear")
-        if np.any(row["mask"]):
-            x = left + np.arange(width) + 0.5
-            y = top + height * 0.12 + np.arange(height) + 0.5
-            ax.contour(x, y, np.asarray(row["mask"], dtype=float), levels=[0.5], colors=[style.SKY], linewidths=1.2)
-        text = f"{row['subject']}: {_share(row['share'])}"
-        ax.text(left, top + height * 0.09, text, fontsize=8, va="baseline", ha="left")
-    rows = math.ceil(len(table) / columns)
-    ax.set(xlim=(0, columns * (width + gap)), ylim=(rows * step_y, 0), aspect="equal")
-    ax.axis("off")
-
-
-def _pairs_alt(table: pd.DataFrame, *, ylabel: str = "Share", **_: Any) -> str:
-    wide = _in_pairs(table)
-    medians = [f"{name} {fixed(wide[name].median())}" for name in wide.columns]
-    return f"{ylabel} of {counted(len(wide), 'patient')} in pairs; medians {listed(medians)}."
+def _strips_alt(table: pd.DataFrame, *, ylabel: str = "value", **_: Any) -> str:
+    if "subject" in table:
+        wide = _in_pairs(table)
+        medians = [f"{name} {fixed(wide[name].median())}" for name in wide.columns]
+        return f"{ylabel} of {counted(len(wide), 'patient')} in pairs; medians {listed(medians)}."
+    parts = []
+    for group, rows in table.dropna(subset=["value"]).groupby("group", sort=False):
+        middle, low, high = (number(float(rows["value"].quantile(share))) for share in (0.5, 0.0, 1.0))
+        parts.append(f"{group} median {middle} ({low} to {high})")
+    return f"{ylabel} by center, one point per case: {'; '.join(parts)}."
 
 
 def _in_pairs(table: pd.DataFrame) -> pd.DataFrame:
@@ -140,95 +92,37 @@ def _in_pairs(table: pd.DataFrame) -> pd.DataFrame:
     return table.pivot_table(index="subject", columns="group", values="value", dropna=False)[groups].dropna()
 
 
-@figure("subject", "group", "value", alt=_pairs_alt, size=(4.4, 3.8))
-def pairs(table: pd.DataFrame, ax: Axes, *, ylabel: str = "Share") -> None:
-    """Draw one line per patient from one group to the other, with the medians.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Two rows per patient: ``subject, group, value``.
-    ax : matplotlib.axes.Axes
-    ylabel : str
-    """
-    wide = _in_pairs(table)
-    groups = list(wide.columns)
-    x = np.arange(len(groups))
-    for values in wide.to_numpy():
-        ax.plot(x, values, "-", color=style.GREY, linewidth=0.7, alpha=0.6)
-    for i, name in enumerate(groups):
-        ax.plot(np.full(len(wide), i), wide[name], style.marker(i), ms=4, color=style.colour(i), alpha=0.8, mew=0)
-        ax.hlines(wide[name].median(), i - 0.18, i + 0.18, color=style.INK, linewidth=2.2)
-    ax.set_xticks(x, [f"{name}\n(n = {len(wide)})" for name in groups])
-    ax.set(xlim=(-0.5, len(groups) - 0.5), ylabel=ylabel)
+def _strips_size(table: pd.DataFrame) -> tuple[float, float]:
+    return (4.4, 3.8) if "subject" in table else (1.6 + 1.2 * table["group"].nunique(), 3.2)
 
 
-def _block_alt(table: pd.DataFrame, *, overlap: int = 0, names: tuple[str, str] = ("rows", "columns"), **_: Any) -> str:
-    values = table.to_numpy(dtype=float)
-    block = f"; the framed block holds the {overlap} features of both" if overlap else ""
-    return (
-        f"Heat map of |r| between {len(table)} {names[0]} and {table.shape[1]} {names[1]} features, median "
-        f"{fixed(float(np.median(values)))}{block}."
-    )
-
-
-@figure(alt=_block_alt, size=(5.6, 4.6))
-def correlation_block(
-    table: pd.DataFrame, ax: Axes, *, overlap: int = 0, names: tuple[str, str] = ("rows", "columns")
-) -> None:
-    """Draw \\|r\\| between two sets of features as a heat map, the features of both sets framed.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        \\|r\\|: one row per feature of the first set, one column per feature of the second.
-    ax : matplotlib.axes.Axes
-    overlap : int
-        How many features at the start of rows and columns are in both sets.
-    names : (str, str)
-        Names of the sets.
-    """
-    image = ax.imshow(
-        table.to_numpy(dtype=float), cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
-    )
-    if overlap:
-        frame: Any = {"fill": False, "edgecolor": style.VERMILLION, "linewidth": 1.6}
-        ax.add_patch(Rectangle((-0.5, -0.5), overlap, overlap, **frame))
-    ax.set(xlabel=f"{names[1]} ({table.shape[1]} features)", ylabel=f"{names[0]} ({len(table)} features)")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.03).set_label("|r|")
-
-
-def _strips_alt(table: pd.DataFrame, *, ylabel: str = "value", **_: Any) -> str:
-    parts = []
-    for group, rows in table.dropna(subset=["value"]).groupby("group", sort=False):
-        middle, low, high = (number(float(rows["value"].quantile(share))) for share in (0.5, 0.0, 1.0))
-        parts.append(f"{group} median {middle} ({low} to {high})")
-    return f"{ylabel} by center, one point per case: {'; '.join(parts)}."
-
-
-@figure("group", "value", alt=_strips_alt, size=lambda table: (1.6 + 1.2 * table["group"].nunique(), 3.2))
+@figure("group", "value", alt=_strips_alt, size=_strips_size)
 def strips(table: pd.DataFrame, ax: Axes, *, ylabel: str = "") -> None:
     """Draw one point per case, side by side by group, with the median of each group.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per case: ``group`` (name) and ``value``; rows without a value are left out.
+        One row per case: ``group`` (name) and ``value``; rows without a value are left out. With a column
+        ``subject`` a line leads from group to group; patients without a value in each of them are left out.
     ax : matplotlib.axes.Axes
     ylabel : str
     """
     groups = list(dict.fromkeys(table["group"]))
+    paired = _in_pairs(table) if "subject" in table else None
+    if paired is not None:
+        ax.plot(range(len(groups)), paired.to_numpy().T, "-", color=style.GREY, linewidth=0.7, alpha=0.6)
     for i, group in enumerate(groups):
-        values = table.loc[table["group"] == group, "value"].dropna().to_numpy(dtype=float)
+        own = table.loc[table["group"] == group, "value"].dropna() if paired is None else paired[group]
+        values = own.to_numpy(dtype=float)
         # spread by rank, not at random: two builds draw the same picture
-        offset = 0.32 * (((np.arange(values.size) * 0.618) % 1) - 0.5) * 2
-        ax.plot(i + offset, values, style.marker(i), color=style.colour(i), markersize=3, alpha=0.6, markeredgewidth=0)
+        x = i + 0.64 * ((np.arange(values.size) * 0.618) % 1 - 0.5) * (paired is None)
+        ax.plot(x, values, style.marker(i), color=style.colour(i), ms=3 + (paired is not None), alpha=0.6, mew=0)
         if values.size:
-            ax.plot([i - 0.36, i + 0.36], [np.median(values)] * 2, color=style.INK, linewidth=1.8)
-    ax.set_xticks(range(len(groups)), [str(group).replace("_", " ") for group in groups])
-    if max(len(str(group)) for group in groups) * len(groups) > 30:
+            ax.hlines(np.median(values), i - 0.36, i + 0.36, color=style.INK, linewidth=1.8)
+    names = [str(group).replace("_", " ") + ("" if paired is None else f"\n(n = {len(paired)})") for group in groups]
+    ax.set_xticks(range(len(groups)), names)
+    if max(map(len, names)) * len(groups) > 30 and paired is None:
         ax.tick_params(axis="x", labelrotation=20)
     ax.set(ylabel=ylabel, xlim=(-0.6, len(groups) - 0.4))
 
@@ -256,8 +150,7 @@ def areas(table: pd.DataFrame, ax: Axes) -> None:
     """
     for i, (name, rows) in enumerate(table.groupby("subject", sort=False)):
         ordered = rows.sort_values("position_mm")
-        look: Any = {"color": style.colour(i), "linestyle": style.dash(i)}
-        ax.plot(ordered["position_mm"], ordered["area_mm2"], label=str(name), **look)
+        ax.plot(ordered["position_mm"], ordered["area_mm2"], label=str(name), **look(i))
         best = ordered.loc[ordered["area_mm2"].idxmax()]
         ax.plot(best["position_mm"], best["area_mm2"], style.marker(i), color=style.colour(i), markersize=7)
     ax.set(xlabel="Distance from the largest section (mm)", ylabel="Area (mm²)", ylim=(0, None))
@@ -268,6 +161,10 @@ _FURTHER = (style.ORANGE, style.SKY, style.VERMILLION, style.GREEN)
 
 
 def _sheet_alt(table: pd.DataFrame, *, centre: float = 40.0, width: float = 400.0, **_: Any) -> str:
+    if "heat" in table:
+        words = [f"{row['subject']} {_share(row['share'])}" for row in table.to_dict("records")]
+        heat = f"Heat over {counted(len(table), 'slice')}, tumour outlined; share of heat in the tumour: "
+        return f"{heat}{listed(words)}."
     rows = table.to_dict("records")
     empty = [str(row["subject"]) for row in rows if not np.any(row["mask"]) and not _further(row)]
     text = f"Contact sheet of {counted(len(table), 'CT slice')} ({listed(list(table['subject']))}), mask outlined"
@@ -275,7 +172,16 @@ def _sheet_alt(table: pd.DataFrame, *, centre: float = 40.0, width: float = 400.
     return text + (f"; no mask in {listed(empty)}." if empty else ".")
 
 
-@figure("subject", "image", "mask", alt=_sheet_alt, size=lambda table: (8.0, 1.0 + 2.0 * math.ceil(len(table) / 4)))
+def _share(value: float) -> str:
+    """Word a share of heat; a patch without any heat has none."""
+    return "no heat" if math.isnan(value) else f"{value:.0%}"
+
+
+def _sheet_size(table: pd.DataFrame) -> tuple[float, float]:
+    return 8.0, 1.0 + 2.0 * math.ceil(len(table) / 4)
+
+
+@figure("subject", "image", "mask", alt=_sheet_alt, size=_sheet_size)
 def contact_sheet(
     table: pd.DataFrame,
     ax: Axes,
@@ -294,7 +200,8 @@ def contact_sheet(
     table : pandas.DataFrame
         One row per slice: ``subject``, ``image`` (2-D array in HU), ``mask`` (2-D array of the same shape; 0 is
         background, each other value a region) and optionally ``spacing`` ((row, column) in mm) and ``outlines``
-        (mapping of names to further 2-D masks, drawn over each other and named in a legend).
+        (mapping of names to further 2-D masks, drawn over each other and named in a legend), or ``heat`` (0 to 1, drawn
+        over the image) with ``share``, the part of the patient's heat that is in the tumour, NaN without any heat.
     ax : matplotlib.axes.Axes
     columns : int
         Slices per row.
@@ -321,10 +228,14 @@ def contact_sheet(
         extent = (left, left + wide, top + caption + height, top + caption)
         window: Any = {"vmin": centre - width / 2, "vmax": centre + width / 2}
         ax.imshow(row["image"], cmap="gray", extent=extent, interpolation=interpolation, **window)
-        _outline(ax, np.asarray(row["mask"]), extent, colours or {})
+        words = str(row["subject"])
+        if "heat" in row:
+            ax.imshow(row["heat"], cmap=HEAT, vmin=0, vmax=1, extent=extent, interpolation=interpolation)
+            words, colours = f"{words}: {_share(row['share'])}", {1: style.SKY}
+        _outline(ax, np.asarray(row["mask"]).astype(int), extent, colours or {})
         for k, further in enumerate(_further(row).values()):
             _outline(ax, np.asarray(further).astype(int), extent, {1: _FURTHER[k % len(_FURTHER)]})
-        ax.text(left, top + 0.8 * caption, str(row["subject"]), fontsize=8, va="baseline", ha="left")
+        ax.text(left, top + 0.8 * caption, words, fontsize=8, va="baseline", ha="left")
     rows = math.ceil(len(table) / columns)
     names = list(dict.fromkeys(name for row in table.to_dict("records") for name in _further(row)))
     if legend and names:

@@ -1,9 +1,4 @@
-"""Figures of model coefficients: forest plot, coefficient bars, coefficient path.
-
-Figures of chapter 05: values with their intervals, spread over divisions, learning curves, error of a penalty.
-
-The nomogram: parallel axes as rms lays them out.
-"""
+"""Figures of models: forest plot, values with intervals, coefficients, paths, learning curves."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure
+from radsupport.plots.base import figure, look, named_rows
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number
 
 _RATIOS = {"hr": "Hazard ratio", "odds_ratio": "Odds ratio"}
@@ -36,7 +31,7 @@ def _forest_alt(table: pd.DataFrame, **_: Any) -> str:
     words = []
     for row in table[table[ratio].notna()].to_dict("records"):
         p = f", p {p_number(row['p'])}" if "p" in row else ""
-        words.append(f"{row['covariate']} {estimate(row[ratio], row['ci_low'], row['ci_high'])}{p}")
+        words.append(f"{row['covariate']} {estimate(row[ratio], row[f'{ratio}_low'], row[f'{ratio}_high'])}{p}")
     return f"Forest plot of {counted(len(words), _RATIOS[ratio].lower())} (95% CI): {'; '.join(words)}."
 
 
@@ -46,31 +41,31 @@ def _forest_size(table: pd.DataFrame) -> tuple[float, float]:
     return 7.6 + 0.07 * max(longest - 20, 0), 1.5 + 0.42 * len(table)
 
 
-@figure("covariate", "ci_low", "ci_high", alt=_forest_alt, size=_forest_size)
+@figure("covariate", estimates=list(_RATIOS), alt=_forest_alt, size=_forest_size)
 def forest(table: pd.DataFrame, ax: Axes) -> None:
     """Draw a forest plot: ratio with interval on a log axis, the numbers printed beside it.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per covariate (or factor level): ``covariate``, ``hr`` or ``odds_ratio``, ``ci_low, ci_high``,
+        One row per covariate (or factor level): ``covariate``, ``hr`` or ``odds_ratio`` with its ``…_low, …_high``,
         and optionally ``p``. A row without a ratio (NaN) is a heading or a reference level.
     ax : matplotlib.axes.Axes
     """
     ratio = _ratio_column(table)
-    heights = np.arange(len(table))[::-1]
-    ends = table[["ci_low", "ci_high"]].to_numpy(dtype=float)
+    limits = [f"{ratio}_low", f"{ratio}_high"]
+    ends = table[limits].to_numpy(dtype=float)
     finite = ends[np.isfinite(ends) & (ends > 0)]
     low, high = min(finite.min(initial=1.0), 0.8), max(finite.max(initial=1.0), 1.25)
     ax.axvline(1, color=style.GREY, linestyle=":", linewidth=1)
-    for y, row in zip(heights, table.to_dict("records"), strict=True):
+    for y, row in zip(named_rows(ax, table["covariate"]), table.to_dict("records"), strict=True):
         if not np.isfinite(row[ratio]):
             _beside(ax, _RATIO_AT, y, "reference")
             continue
-        left, right = np.clip([row["ci_low"], row["ci_high"]], low / 2, high * 2)
-        ax.plot([left, right], [y, y], color=style.BLUE, linewidth=1.6)
+        left, right = (row[limit] for limit in limits)
+        ax.plot(np.clip([left, right], low / 2, high * 2), [y, y], color=style.BLUE, linewidth=1.6)
         ax.plot(row[ratio], y, "s", color=style.BLUE, ms=6.5)
-        _beside(ax, _RATIO_AT, y, estimate(row[ratio], row["ci_low"], row["ci_high"]))
+        _beside(ax, _RATIO_AT, y, estimate(row[ratio], left, right))
         if "p" in row:
             _beside(ax, _P_AT, y, p_number(row["p"]))
     _beside(ax, _RATIO_AT, len(table) - 0.2, f"{_RATIOS[ratio]} (95% CI)", bold=True)
@@ -79,8 +74,6 @@ def forest(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_xscale("log")
     ax.set(xlim=(low / 1.15, high * 1.15), ylim=(-0.6, len(table) + 0.1), xlabel=f"{_RATIOS[ratio]} (log scale)")
     plain_log_ticks(ax, low, high)
-    ax.set_yticks(heights, table["covariate"].astype(str))
-    ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
 
@@ -128,15 +121,12 @@ def coefficients(table: pd.DataFrame, ax: Axes, *, xlabel: str = "Coefficient (s
     ax : matplotlib.axes.Axes
     xlabel : str
     """
-    ordered = table.sort_values("coefficient")
-    values = ordered["coefficient"].to_numpy(dtype=float)
-    colours = [style.VERMILLION if value > 0 else style.BLUE for value in values]
-    ax.barh(np.arange(len(values)), values, color=colours, height=0.7)
+    ordered = table.sort_values("coefficient", ascending=False)
+    values, heights = ordered["coefficient"].to_numpy(dtype=float), named_rows(ax, ordered["feature"])
+    ax.barh(heights, values, color=np.where(values > 0, style.VERMILLION, style.BLUE), height=0.7)
     ax.axvline(0, color=style.INK, linewidth=0.8)
-    ax.set_yticks(np.arange(len(values)), ordered["feature"].astype(str))
-    ax.tick_params(axis="y", length=0)
     room = 0.24 * float(np.abs(values).max() or 1.0)
-    for y, value in enumerate(values):
+    for y, value in zip(heights, values, strict=True):
         text, ha, shift = number(value, 2), "left" if value >= 0 else "right", 4 if value >= 0 else -4
         ax.annotate(text, (value, y), (shift, 0), textcoords="offset points", ha=ha, va="center", fontsize=8)
     ax.set_xlim(min(values.min(), 0) - room, max(values.max(), 0) + room)
@@ -193,11 +183,10 @@ def lasso_path(
         at_end = wide.iloc[0].abs().sort_values(ascending=False).head(label_largest)
         named = at_end.index[at_end > 0].tolist()
     for name in wide.columns:
-        known = list(named).index(name) if name in named else None
-        look: Any = {"color": style.PALE, "linewidth": 1, "zorder": 1}
-        if known is not None:
-            look = {"color": style.colour(known), "linestyle": style.dash(known), "zorder": 2, "label": str(name)}
-        ax.plot(wide.index, wide[name], **look)
+        drawn: Any = {"color": style.PALE, "linewidth": 1, "zorder": 1}
+        if name in named:
+            drawn = look(list(named).index(name)) | {"zorder": 2, "label": str(name)}
+        ax.plot(wide.index, wide[name], **drawn)
     ax.axhline(0, color=style.INK, linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xlim(wide.index.max() * 1.05, wide.index.min() / 1.05)
@@ -210,44 +199,44 @@ def lasso_path(
         )  # fmt: skip
     ax.set(xlabel="Penalty λ (log scale, weaker to the right)", ylabel="Coefficient")
     if len(named):
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        ax.legend(**style.BESIDE)
+
+
+_ABOVE: Any = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}  # a legend opposite the title
 
 
 def _intervals_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
-    words = [f"{r['signature']} {estimate(r['value'], r['ci_low'], r['ci_high'])}" for r in table.to_dict("records")]
+    rows = zip(*(table[name] for name in ("signature", "value", "value_low", "value_high")), strict=True)
+    words = [f"{name} {estimate(*values)}" for name, *values in rows]
     return f"{measure} (95% CI) of {counted(len(table), 'signature')}: {'; '.join(words)}."
 
 
-@figure(
-    "signature", "value", "ci_low", "ci_high", alt=_intervals_alt, size=lambda table: (7.2, 1.3 + 0.42 * len(table))
-)
+def _intervals_size(table: pd.DataFrame) -> tuple[float, float]:
+    return 7.2, 1.3 + 0.42 * len(table)
+
+
+@figure("signature", "value", "value_low", "value_high", estimates=["value"], alt=_intervals_alt, size=_intervals_size)
 def intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     """Draw one value with its interval per row, chance as a line, the apparent value as a hollow mark.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per signature: ``signature, value, ci_low, ci_high`` and optionally ``apparent``.
+        One row per signature: ``signature, value, value_low, value_high`` and optionally ``apparent``.
     ax : matplotlib.axes.Axes
     measure : str
         Name of the value.
     """
-    heights = np.arange(len(table))[::-1]
+    limits, heights = table[["value_low", "value_high"]].to_numpy(dtype=float), named_rows(ax, table["signature"])
     ax.axvline(0.5, color=style.GREY, linestyle=":", linewidth=1)
-    for y, row in zip(heights, table.to_dict("records"), strict=True):
-        ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=style.BLUE, linewidth=1.6)
-        ax.annotate(
-            estimate(row["value"], row["ci_low"], row["ci_high"]), (1.02, y),
-            xycoords=ax.get_yaxis_transform(), va="center", fontsize=9,
-        )  # fmt: skip
+    for y, value, (low, high) in zip(heights, table["value"], limits, strict=True):
+        ax.plot([low, high], [y, y], color=style.BLUE, linewidth=1.6)
+        _beside(ax, _RATIO_AT, y, estimate(value, low, high))
     ax.plot(table["value"], heights, "o", color=style.BLUE, ms=6, label="out of fold (95% CI)")
     if "apparent" in table and table["apparent"].notna().any():
         ax.plot(table["apparent"], heights, "D", mfc="white", mec=style.VERMILLION, ms=5.5, label="apparent")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)
-    low = float(np.nanmin(table["ci_low"].to_numpy(dtype=float), initial=0.45))
-    ax.set(xlim=(max(0.0, low - 0.03), 1.01), ylim=(-0.6, len(table) - 0.4), xlabel=measure)
-    ax.set_yticks(heights, table["signature"].astype(str))
-    ax.tick_params(axis="y", length=0)
+        ax.legend(**_ABOVE, ncols=2)
+    ax.set(xlim=(max(0.0, float(np.nanmin(limits[:, 0], initial=0.45)) - 0.03), 1.01), xlabel=measure)
 
 
 def _spread_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
@@ -256,13 +245,11 @@ def _spread_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
     return f"{measure} of {counted(len(by), 'signature')} in up to {by['size'].max()} divisions: {'; '.join(words)}."
 
 
-@figure(
-    "signature",
-    "repeat",
-    "score",
-    alt=_spread_alt,
-    size=lambda table: (7.0, 1.3 + 0.38 * table["signature"].nunique()),
-)
+def _spread_size(table: pd.DataFrame) -> tuple[float, float]:
+    return 7.0, 1.3 + 0.38 * table["signature"].nunique()
+
+
+@figure("signature", "repeat", "score", alt=_spread_alt, size=_spread_size)
 def spread(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     """Draw the value of each division into folds as a dot, the first division filled, the mean as a bar.
 
@@ -276,22 +263,16 @@ def spread(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     """
     names = list(table["signature"].unique())
     ax.axvline(0.5, color=style.GREY, linestyle=":", linewidth=1)
-    for y, name in enumerate(reversed(names)):
-        part = table[table["signature"] == name].sort_values("repeat")
-        values = part["score"].to_numpy(dtype=float)
+    hollow: Any = {"s": 26, "facecolor": "white", "edgecolor": style.BLUE, "linewidth": 1.1, "zorder": 3}
+    for y, name in zip(named_rows(ax, names), names, strict=True):
+        values = table[table["signature"] == name].sort_values("repeat")["score"].to_numpy(dtype=float)
         shift = 0.24 * np.sin(2.4 * np.arange(len(values)))  # apart, and the same every time
-        ax.plot([values.mean()] * 2, [y - 0.34, y + 0.34], color=style.INK, linewidth=1.4, zorder=2)
-        ax.scatter(values[1:], y + shift[1:], s=26, facecolor="white", edgecolor=style.BLUE, linewidth=1.1, zorder=3)
-        ax.scatter(values[:1], [y], s=36, color=style.VERMILLION, zorder=4)
-    handles = [
-        ax.scatter([], [], s=36, color=style.VERMILLION, label="first division"),
-        ax.scatter([], [], s=26, facecolor="white", edgecolor=style.BLUE, label="further divisions"),
-        *ax.plot([], [], color=style.INK, linewidth=1.4, label="mean"),
-    ]
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2)
-    ax.set_yticks(range(len(names)), list(reversed(names)))
-    ax.tick_params(axis="y", length=0)
-    ax.set(ylim=(-0.6, len(names) - 0.4), xlabel=f"Out-of-fold {measure}")
+        labels = ("first division", "further divisions", "mean") if y == 0 else ("", "", "")
+        ax.scatter(values[:1], [y], s=36, color=style.VERMILLION, zorder=4, label=labels[0])
+        ax.scatter(values[1:], y + shift[1:], **hollow, label=labels[1])
+        ax.plot([values.mean()] * 2, [y - 0.34, y + 0.34], color=style.INK, linewidth=1.4, zorder=2, label=labels[2])
+    ax.legend(**_ABOVE, ncols=3)
+    ax.set_xlabel(f"Out-of-fold {measure}")
 
 
 def _learning_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
@@ -303,7 +284,7 @@ def _learning_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str
     return f"{measure} by number of training patients: {'; '.join(words)}."
 
 
-@figure("signature", "judged", "n", "value", "low", "high", alt=_learning_alt, size=(8.2, 4.2))
+@figure("signature", "judged", "n", "value", alt=_learning_alt, size=(8.2, 4.2))
 def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     """Draw the value over the number of training patients, one line per signature and way of judging.
 
@@ -312,7 +293,8 @@ def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> No
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per point: ``signature, judged`` (such as out of fold), ``n`` (training patients), ``value, low, high``.
+        One row per point: ``signature, judged`` (such as out of fold), ``n`` (training patients), ``value``, and
+        its range ``value_low, value_high``.
     ax : matplotlib.axes.Axes
     measure : str
         Name of the value.
@@ -321,13 +303,13 @@ def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> No
     ax.axhline(0.5, color=style.GREY, linestyle=":", linewidth=1)
     for (name, judged), part in table.groupby(["signature", "judged"], sort=False):
         rows, i, j = part.sort_values("n"), names.index(name), ways.index(judged)
-        line: Any = {"color": style.colour(i), "linestyle": style.dash(j), "marker": style.marker(i + j * len(names))}
-        line |= {"ms": 6, "markerfacecolor": "white" if j else style.colour(i)}
+        line: Any = look(i) | {"linestyle": style.dash(j), "marker": style.marker(i + j * len(names)), "ms": 6}
         beside = rows["n"] * (1 + 0.012 * i)  # so that the bars of signatures do not hide one another
-        ax.plot(beside, rows["value"], **line, label=f"{name}, {judged}")
-        ax.vlines(beside, rows["low"], rows["high"], color=style.colour(i), linewidth=1, alpha=0.6)
+        ax.plot(beside, rows["value"], **line, mfc="white" if j else style.colour(i), label=f"{name}, {judged}")
+        low, high = ("low", "high") if "low" in rows else ("value_low", "value_high")
+        ax.vlines(beside, rows[low], rows[high], color=style.colour(i), linewidth=1, alpha=0.6)
     ax.set(xlabel="Training patients per fit", ylabel=measure)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=4.5)  # dashes need the length to be seen
+    ax.legend(**style.BESIDE, handlelength=4.5)  # dashes need the length to be seen
 
 
 def _error_alt(table: pd.DataFrame, *, chosen: dict[str, float] | None = None, **_: Any) -> str:
@@ -353,8 +335,8 @@ def penalty_error(table: pd.DataFrame, ax: Axes, *, chosen: dict[str, float] | N
     ax.set_xlim(table["lambda"].max() * 1.1, table["lambda"].min() / 1.1)
     plain_log_ticks(ax, float(table["lambda"].min()), float(table["lambda"].max()))
     for i, (name, value) in enumerate((chosen or {}).items()):
-        look: Any = {"color": style.VERMILLION if i == 0 else style.GREY, "linestyle": style.dash(i + 1)}
-        ax.axvline(value, linewidth=1.2, label=name, **look)
+        colour = style.VERMILLION if i == 0 else style.GREY
+        ax.axvline(value, color=colour, linestyle=style.dash(i + 1), linewidth=1.2, label=name)
     top = ax.secondary_xaxis("top")
     shown = table.iloc[:: max(1, len(table) // 8)]
     top.set_xticks(shown["lambda"], [f"{n:.0f}" for n in shown["n_nonzero"]])
@@ -363,89 +345,3 @@ def penalty_error(table: pd.DataFrame, ax: Axes, *, chosen: dict[str, float] | N
     ax.set(xlabel="Penalty λ (log scale, weaker to the right)", ylabel="Cross-validated deviance")
     if chosen:
         ax.legend(loc="best")
-
-
-_TICK = 0.1  # length of a tick, in units of the distance between axes
-_FONT = 8.5
-_CHARACTER = 0.62 * _FONT  # width of a digit in points, generous
-_NAME = 5.9  # width of a letter of an axis name in points, generous
-
-
-def _nomogram_alt(table: pd.DataFrame, **_: Any) -> str:
-    predictors = list(table.loc[table["kind"] == "predictor", "axis"].unique())
-    results = list(table.loc[table["kind"] == "result", "axis"].unique())
-    text = f"Nomogram with a points axis from 0 to 100, {counted(len(predictors), 'predictor axis', 'predictor axes')} "
-    text += f"({listed(predictors, 12)}), a total points axis and {listed(results)}"
-    reach = table.loc[table["kind"] == "predictor"].groupby("axis")["position"].agg(np.ptp)
-    return f"{text}; the longest predictor axis is {reach.idxmax()}."
-
-
-def _size(table: pd.DataFrame) -> tuple[float, float]:
-    return 9.0, 0.8 + 0.55 * table["axis"].nunique()
-
-
-@figure("axis", "kind", "label", "position", alt=_nomogram_alt, size=_size)
-def nomogram(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw a nomogram: Points 0–100 on top, one axis per predictor, Total Points, then the axes of the result.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        What `Nomogram.axes` returns, one row per tick, axes from top to bottom: ``axis`` (its name), ``kind``
-        (``points``, ``predictor``, ``total`` or ``result``), ``label`` (text of the tick), ``position`` (0 to 1).
-    ax : matplotlib.axes.Axes
-    """
-    names = list(table["axis"].unique())
-    full = ax.get_window_extent().width * 72 / ax.figure.dpi
-    width = full - max(len(name) for name in names) * _NAME - 26
-    left = -(full - width) / width
-    ax.set(xlim=(left, 1.02), ylim=(-len(names) + 0.35, 0.7))
-    ax.axis("off")
-    for line, name in enumerate(names):
-        part = table[(table["axis"] == name) & table["position"].between(-1e-9, 1 + 1e-9)]
-        part = part.sort_values("position", kind="stable")
-        if part.empty:
-            continue
-        y, x = -float(line), part["position"].to_numpy(dtype=float)
-        kind = str(part["kind"].iloc[0])
-        colour = {"points": style.INK, "predictor": style.BLUE}.get(
-            kind, style.VERMILLION if kind == "result" else style.INK
-        )
-        ax.plot([x.min(), x.max()], [y, y], color=colour, linewidth=1.3, solid_capstyle="butt")
-        ax.vlines(x, y, y - _TICK, color=colour, linewidth=1)
-        ax.text(left, y, name, ha="left", va="center", fontweight="bold" if kind != "predictor" else "normal")
-        rows = ("below",) if kind in {"points", "total"} or len(x) > 10 else ("below", "above")
-        places = label_rows(x * width, [str(label) for label in part["label"]], rows)
-        for position, label, place in zip(x, part["label"], places, strict=True):
-            if place is not None:
-                below = place == "below"
-                ax.text(
-                    position, y - 1.5 * _TICK if below else y + 0.6 * _TICK, str(label),
-                    ha="center", va="top" if below else "bottom", fontsize=_FONT,
-                )  # fmt: skip
-
-
-def label_rows(positions: Any, labels: list[str], rows: Sequence[str]) -> list[str | None]:
-    """Place each tick label in the first row where it touches no other, and nowhere where all are taken.
-
-    Parameters
-    ----------
-    positions : array-like, shape (n,)
-        In points, ascending.
-    labels : list of str
-    rows : sequence of {"below", "above"}
-        Where labels may stand; ticks of dense numeric axes are read without each label.
-
-    Returns
-    -------
-    list of {"below", "above", None}
-    """
-    end = {"below": -np.inf, "above": -np.inf}
-    placed: list[str | None] = []
-    for position, label in zip(positions, labels, strict=True):
-        half = 0.5 * _CHARACTER * len(label)
-        free = [row for row in rows if position - half > end[row] + 3]
-        placed.append(free[0] if free else None)
-        if free:
-            end[free[0]] = position + half
-    return placed

@@ -1,13 +1,8 @@
-"""Figures of discrimination: ROC curves, DeLong p-values, confusion matrix, radar of learners.
-
-Figures of predicted probabilities: calibration and decision curves.
-
-Figures of single patients' risks: waterfall, box plot by cohort.
-"""
+"""Figures of predictions: ROC curves, DeLong's tests, confusion matrix, radar, calibration, decision, single risks."""
 
 from __future__ import annotations
 
-from textwrap import fill
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -16,7 +11,7 @@ from matplotlib.axes import Axes
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, matrix
+from radsupport.plots.base import band, figure, look, matrix
 from radsupport.stats.decision import LEAST_GAIN, gains, stretch_words, stretches
 from radsupport.wording import counted, estimate, fixed, listed, p_number, p_value
 
@@ -25,9 +20,8 @@ _INSIDE = 5  # more signatures than that have their legend beside the curves
 
 def _roc_alt(table: pd.DataFrame, **_: Any) -> str:
     curves = table.drop_duplicates("signature")
-    words = [
-        f"{row['signature']} {estimate(row['auc'], row['ci_low'], row['ci_high'])}" for row in curves.to_dict("records")
-    ]
+    rows = zip(*(curves[name] for name in ("signature", "auc", "auc_low", "auc_high")), strict=True)
+    words = [f"{name} {estimate(*auc)}" for name, *auc in rows]
     patients = f" in {curves['n'].iloc[0]:.0f} patients" if "n" in curves else ""
     return f"ROC curves of {counted(len(curves), 'signature')}{patients}; AUC (95% CI): {'; '.join(words)}."
 
@@ -36,94 +30,99 @@ def _roc_size(table: pd.DataFrame) -> tuple[float, float]:
     return (5.2 if table["signature"].nunique() <= _INSIDE else 9.4), 5.2
 
 
-@figure("signature", "specificity", "sensitivity", "auc", "ci_low", "ci_high", alt=_roc_alt, size=_roc_size)
-def roc(table: pd.DataFrame, ax: Axes, *, operating_points: pd.DataFrame | None = None) -> None:
+@figure(
+    "signature",
+    "specificity",
+    "sensitivity",
+    "auc",
+    "auc_low",
+    "auc_high",
+    estimates=["auc"],
+    alt=_roc_alt,
+    size=_roc_size,
+)
+def roc(table: pd.DataFrame, ax: Axes, *, marks: pd.DataFrame | None = None) -> None:
     """Draw ROC curves with AUC and its 95% CI in the legend.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        What `tidy.roc_table` returns. One row per threshold and signature: ``signature, sensitivity, specificity``
-        (0 to 1), in the order of the thresholds, and, repeated in each row of a signature, ``auc, ci_low, ci_high``
+        What `evaluate.roc` returns. One row per threshold and signature: ``signature, sensitivity, specificity``
+        (0 to 1), in the order of the thresholds, and, repeated in each row of a signature, ``auc, auc_low, auc_high``
         and optionally ``n`` (patients). A time point can stand in the place of a signature.
     ax : matplotlib.axes.Axes
-    operating_points : pandas.DataFrame, optional
+    marks : pandas.DataFrame, optional
         ``signature, sensitivity, specificity`` of the thresholds carried over from training; drawn as markers.
     """
     ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.9, linestyle=":")
     names = list(table["signature"].unique())
     for i, name in enumerate(names):
         part = table[table["signature"] == name]
-        auc = estimate(*part[["auc", "ci_low", "ci_high"]].iloc[0].to_numpy(dtype=float))
-        x, y = 1 - part["specificity"].to_numpy(dtype=float), part["sensitivity"].to_numpy(dtype=float)
-        ax.plot(x, y, color=style.colour(i), linestyle=style.dash(i), label=f"{name}: {auc}")
-    for row in [] if operating_points is None else operating_points.to_dict("records"):
-        i = names.index(row["signature"])
+        auc = estimate(*part[["auc", "auc_low", "auc_high"]].iloc[0].to_numpy(dtype=float))
         ax.plot(
-            1 - row["specificity"], row["sensitivity"], style.marker(i), color=style.colour(i), markeredgecolor="white"
+            1 - part["specificity"].astype(float), part["sensitivity"].astype(float), **look(i), label=f"{name}: {auc}"
         )
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    ax.set(xlabel="1 \u2212 specificity", ylabel="Sensitivity")
+    for row in [] if marks is None else marks[marks["signature"].isin(names)].to_dict("records"):
+        i, place = names.index(row["signature"]), (1 - row["specificity"], row["sensitivity"])
+        ax.plot(*place, style.marker(i), color=style.colour(i), markeredgecolor="white")
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel="1 − specificity", ylabel="Sensitivity")
     ax.legend(title="AUC (95% CI)", title_fontsize=9, alignment="left", **_legend_place(table, len(names)))
 
 
 def _legend_place(table: pd.DataFrame, n: int) -> dict[str, Any]:
     """Return where a legend of n curves hides none: in the corner, below the axes, or beside them."""
     if n > _INSIDE:
-        return {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        return style.BESIDE
     in_corner = (table["specificity"] < 0.63) & (table["sensitivity"] < 0.1 + 0.06 * n)
     between = in_corner & (table["sensitivity"] > 0) & (table["specificity"] > 0)
     return {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)} if between.any() else {"loc": "lower right"}
 
 
-def _signatures(table: pd.DataFrame) -> int:
-    return len(pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel()))
+def _signatures(table: pd.DataFrame) -> list[Any]:
+    return list(pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel()))
 
 
 def _delong_alt(table: pd.DataFrame, **_: Any) -> str:
     pairs = table[table["signature_a"] != table["signature_b"]]
     key = [" ".join(sorted(map(str, pair))) for pair in zip(pairs["signature_a"], pairs["signature_b"], strict=True)]
     pairs = pairs[~pd.Series(key, index=pairs.index).duplicated()]
-    least = pairs.sort_values("p").iloc[0] if pairs["p"].notna().any() else None
-    names = pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel())
-    text = f"Heat map of DeLong p-values between {counted(len(names), 'signature')}; "
+    text = f"Heat map of DeLong p-values between {counted(len(_signatures(table)), 'signature')}; "
     text += f"{int((pairs['p'] < 0.05).sum())} of {counted(len(pairs), 'pair')} below 0.05"
-    if least is not None:
+    if pairs["p"].notna().any():
+        least = pairs.sort_values("p").iloc[0]
         text += f"; smallest p {p_number(least['p'])}, {least['signature_a']} against {least['signature_b']}"
     return text + "."
 
 
-@figure(
-    "signature_a",
-    "signature_b",
-    "p",
-    alt=_delong_alt,
-    size=lambda table: (3.4 + 0.5 * _signatures(table), 2.6 + 0.5 * _signatures(table)),
-)
+def _delong_size(table: pd.DataFrame) -> tuple[float, float]:
+    return 3.4 + 0.5 * len(_signatures(table)), 2.6 + 0.5 * len(_signatures(table))
+
+
+@figure("signature_a", "signature_b", "p", alt=_delong_alt, size=_delong_size)
 def delong(table: pd.DataFrame, ax: Axes) -> None:
     """Draw the matrix of DeLong p-values, the AUCs on its diagonal.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per pair: ``signature_a, signature_b, p`` and optionally ``auc_a, auc_b``; one row per
+        One row per pair: ``signature_a, signature_b, p`` and optionally ``value_a, value_b`` (AUCs); one row per
         unordered pair suffices.
     ax : matplotlib.axes.Axes
     """
-    names = list(pd.unique(table[["signature_a", "signature_b"]].to_numpy().ravel()))
-    values, labels = np.full((len(names), len(names)), np.nan), np.full((len(names), len(names)), "", dtype=object)
+    names = _signatures(table)
+    values, labels = np.ones((len(names), len(names))), np.full((len(names), len(names)), "", dtype=object)
     for row in table.to_dict("records"):
         i, j = names.index(row["signature_a"]), names.index(row["signature_b"])
-        if "auc_a" in table:
-            labels[i, i], labels[j, j] = f"AUC\n{fixed(row['auc_a'])}", f"AUC\n{fixed(row['auc_b'])}"
+        for k, auc in ((i, row.get("value_a", row.get("auc_a"))), (j, row.get("value_b", row.get("auc_b")))):
+            labels[k, k] = "" if auc is None else f"AUC\n{fixed(auc)}"
         if i != j:
             values[i, j] = values[j, i] = row["p"]
             labels[i, j] = labels[j, i] = p_number(row["p"])
-    shown = np.where(np.isnan(values), np.nan, -np.log10(np.clip(values, 1e-4, 1.0)))
-    image = matrix(ax, shown, names, names, labels, style.SEQUENTIAL, (0.0, 4.0))
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.03, ticks=[0, -np.log10(0.05), 2, 3, 4])
-    bar.ax.set_yticklabels(["1", "0.05", "0.01", "0.001", "≤0.0001"])
-    bar.set_label("p (DeLong)")
+    shown = -np.log10(np.clip(values, 1e-4, 1.0))
+    ticks = {"1": 0, "0.05": -np.log10(0.05), "0.01": 2, "0.001": 3, "≤0.0001": 4}
+    bar = {"label": "p (DeLong)", "ticks": list(ticks.values())}
+    mesh = matrix(ax, shown, names, names, labels, style.SEQUENTIAL, (0.0, 4.0), bar=bar)
+    mesh.colorbar.set_ticklabels(list(ticks))  # type: ignore[union-attr]
 
 
 def _confusion_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -148,18 +147,10 @@ def confusion(table: pd.DataFrame, ax: Axes, *, classes: tuple[str, str] = ("no 
     """
     if len(table) != 1:
         raise InputError(f"A confusion matrix shows one row of counts; the table has {len(table)}. Pick one.")
-    row = table.iloc[0]
-    counts = np.array([[row["tn"], row["fp"]], [row["fn"], row["tp"]]], dtype=float)
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    labels = np.array(
-        [
-            [f"{c:.0f}\n({100 * s:.0f}%)" for c, s in zip(*pair, strict=True)]
-            for pair in zip(counts, shares, strict=True)
-        ],
-        dtype=object,
-    )
-    matrix(ax, shares, list(classes), list(classes), labels, style.SEQUENTIAL, (0.0, 1.0), fontsize=12)
+    counts = table[["tn", "fp", "fn", "tp"]].to_numpy(dtype=float).reshape(2, 2)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    labels = np.char.add(np.char.mod("%.0f\n(", counts), np.char.mod("%.0f%%)", 100 * shares)).astype(object)
+    matrix(ax, shares, classes, classes, labels, style.SEQUENTIAL, (0.0, 1.0), fontsize=12)
     ax.set(xlabel="Predicted", ylabel="True")
 
 
@@ -191,7 +182,7 @@ def radar(table: pd.DataFrame, ax: Axes, *, low: float = 0.0, high: float = 1.0)
     closed = np.append(angles, angles[0])
     for i, (name, values) in enumerate(grid.iterrows()):
         line = np.append(values.to_numpy(dtype=float), values.iloc[0])
-        ax.plot(closed, line, color=style.colour(i), linestyle=style.dash(i), marker=style.marker(i), ms=4, label=name)
+        ax.plot(closed, line, **look(i), marker=style.marker(i), ms=4, label=name)
         ax.fill(closed, line, color=style.colour(i), alpha=0.06)
     ax.set_xticks(angles, [str(metric) for metric in grid.columns])
     ax.tick_params(axis="x", pad=10)
@@ -233,7 +224,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-@figure("kind", "predicted", "observed", alt=_calibration_alt, size=(5.2, 5.4))
+@figure("kind", "predicted", "observed", estimates=["observed"], alt=_calibration_alt, size=(5.2, 5.4))
 def calibration(
     table: pd.DataFrame,
     ax: Axes,
@@ -248,32 +239,34 @@ def calibration(
     ----------
     table : pandas.DataFrame
         Rows of ``kind`` (``apparent``, ``corrected`` or ``grouped``), ``predicted``, ``observed`` (0 to 1), and
-        optionally ``ci_low, ci_high``: a band for lines, an error bar for groups. Lines in order of ``predicted``.
+        optionally ``observed_low, observed_high``: a band for lines, an error bar for groups. Lines in order of
+        ``predicted``.
     ax : matplotlib.axes.Axes
-    risks : array-like, optional
-        Predicted values of the patients, for the histogram along the lower edge.
+    risks : array-like or DataFrame, optional
+        Predicted values of the patients (a table's column ``predicted``), for the histogram along the lower edge.
     summary : dict, optional
         Numbers written into the plot, such as ``{"slope": 0.97, "intercept": -0.02, "brier": 0.16}``.
     outcome : str
         What is predicted; used in the axis labels (``probability of EGFR mutation``, ``3-year survival``).
     """
     ax.plot([0, 1], [0, 1], color=style.GREY, linestyle=":", linewidth=1, label="Ideal")
-    for i, kind in enumerate(["apparent", "corrected", "grouped"]):
-        part = table[table["kind"] == kind]
+    for i, kind in enumerate(_CALIBRATION):
+        part, label = table[table["kind"] == kind], _line_name(kind, table)
         if part.empty:
             continue
         x, y = part["predicted"].to_numpy(dtype=float), part["observed"].to_numpy(dtype=float)
-        with_band = "ci_low" in part and part["ci_low"].notna().all()
-        band = part[["ci_low", "ci_high"]].to_numpy(dtype=float).T if with_band else None
+        limits = part.reindex(columns=["observed_low", "observed_high"]).to_numpy(dtype=float).T
+        known = not np.isnan(limits).any()
         if kind == "grouped":
-            error = None if band is None else np.abs(band - y)
-            ax.errorbar(x, y, yerr=error, fmt="o", ms=5, color=style.INK, lw=1, label=_line_name(kind, table))
+            error = np.abs(limits - y) if known else None
+            ax.errorbar(x, y, yerr=error, fmt="o", ms=5, color=style.INK, lw=1, label=label)
             continue
-        ax.plot(x, y, color=style.colour(i), linestyle=style.dash(i), label=_line_name(kind, table))
-        if band is not None:
-            ax.fill_between(x, *band, color=style.colour(i), alpha=0.15, linewidth=0)
+        ax.plot(x, y, **look(i), label=label)
+        if known:
+            band(ax, part, "predicted", "observed", style.colour(i))
     if risks is not None:
-        _histogram_below(ax, np.asarray(risks, dtype=float))
+        values = risks["predicted"] if isinstance(risks, pd.DataFrame) else risks
+        _histogram_below(ax, np.asarray(values, dtype=float))
     if summary:
         text = "\n".join(f"{_capital(name.replace('_', ' '))} {fixed(value)}" for name, value in summary.items())
         ax.text(0.97, 0.16, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=9)
@@ -316,22 +309,24 @@ def decision(table: pd.DataFrame, ax: Axes, *, names: dict[str, str] | None = No
         Legend label of a strategy, such as ``{"model": "DLR-V"}``.
     """
     shown = {"treat_all": "Treat all", "treat_none": "Treat none", **(names or {})}
-    models = [name for name in table["strategy"].unique() if name not in {"treat_all", "treat_none"}]
-    for i, name in enumerate([*models, "treat_all", "treat_none"]):
+    thin: Any = {"linewidth": 1.2}
+    references = {
+        "treat_all": thin | {"color": style.GREY, "linestyle": "--"},
+        "treat_none": thin | {"color": style.INK},
+    }
+    models = [name for name in table["strategy"].unique() if name not in references]
+    for i, name in enumerate([*models, *references]):
         part = table[table["strategy"] == name].sort_values("threshold")
         if part.empty:
             continue
-        look = {
-            "treat_all": {"color": style.GREY, "linestyle": "--", "linewidth": 1.2},
-            "treat_none": {"color": style.INK, "linestyle": "-", "linewidth": 1.2},
-        }.get(name, {"color": style.colour(i), "linestyle": style.dash(i)})
-        ax.plot(part["threshold"], part["net_benefit"], label=shown.get(name, name), **look)
+        drawn = references.get(name) or look(i)
+        ax.plot(part["threshold"], part["net_benefit"], label=shown.get(name, name), **drawn)
     top = float(table["net_benefit"].max())
     ax.set_ylim(-max(0.05, 0.15 * top), top * 1.08 + 1e-3)
     ax.set_xlim(float(table["threshold"].min()), float(table["threshold"].max()))
     ax.set(xlabel="Threshold probability", ylabel="Net benefit per patient")
     ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-    ax.legend(**({"loc": "best"} if len(models) <= 3 else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}))
+    ax.legend(**({"loc": "best"} if len(models) <= 3 else style.BESIDE))
 
 
 def _waterfall_alt(
@@ -372,10 +367,9 @@ def waterfall(
     heights = ordered["risk"].to_numpy(dtype=float) - cut_off
     for value, name in enumerate(classes):
         own = np.flatnonzero(ordered["label"].to_numpy() == value)
-        look: Any = {"color": style.BLUE} if value == 0 else {"color": style.VERMILLION, "hatch": "////"}
-        ax.bar(
-            own, heights[own], width=0.85, edgecolor="white", linewidth=0.2, label=f"{name} (n = {len(own)})", **look
-        )
+        fill: Any = {"color": style.BLUE} if value == 0 else {"color": style.VERMILLION, "hatch": "////"}
+        words = f"{name} (n = {len(own)})"
+        ax.bar(own, heights[own], width=0.85, edgecolor="white", linewidth=0.2, label=words, **fill)
     ax.axhline(0, color=style.INK, linewidth=0.8)
     ax.set(xlabel="Patients, sorted by risk", ylabel=ylabel, xlim=(-1, len(ordered)))
     ax.set_xticks([])
@@ -413,29 +407,29 @@ def boxes(
         P-value, or text, above each cohort.
     ylabel : str
     """
-    cohorts = list(table["cohort"].unique())
+    cohorts, colours = list(table["cohort"].unique()), {0: style.BLUE, 1: style.VERMILLION}
     rng = np.random.default_rng(0)  # places points side by side; changes no value
     for value, name in enumerate(classes):
-        groups = [table.loc[(table["cohort"] == c) & (table["label"] == value), "risk"].dropna() for c in cohorts]
-        centres = np.arange(len(cohorts)) + (-0.2 if value == 0 else 0.2)
-        colour = style.BLUE if value == 0 else style.VERMILLION
-        boxes = ax.boxplot(
-            [group.to_numpy() for group in groups], positions=centres, widths=0.3, showfliers=False, patch_artist=True,
-            medianprops={"color": style.INK, "linewidth": 1.6}, boxprops={"facecolor": colour, "alpha": 0.35},
+        # not seaborn's, which calls matplotlib in a way that goes with its 3.13
+        own = table[table["label"] == value].dropna(subset=["risk"])
+        places, colour = np.arange(len(cohorts)) + (-0.2 if value == 0 else 0.2), colours[value]
+        ax.boxplot(
+            [own.loc[own["cohort"] == cohort, "risk"] for cohort in cohorts], positions=places, widths=0.3,
+            showfliers=False, patch_artist=True, medianprops={"color": style.INK, "linewidth": 1.6},
+            boxprops={"facecolor": colour, "alpha": 0.35}, label=name,
         )  # fmt: skip
-        boxes["boxes"][0].set_label(name)
-        for centre, group in zip(centres, groups, strict=True):
-            x = centre + rng.uniform(-0.09, 0.09, len(group))
-            ax.plot(x, group, style.marker(value), ms=3, color=colour, alpha=0.7, mew=0)
+        x = places[own["cohort"].map(cohorts.index)] + rng.uniform(-0.09, 0.09, len(own))
+        ax.plot(x, own["risk"], style.marker(value), ms=3, color=colour, alpha=0.7, mew=0)
     if p:
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.09 * (high - low))  # room for the text
-    sizes = [int((table["cohort"] == cohort).sum()) for cohort in cohorts]
-    lines = [fill(str(c), 14) if len(cohorts) > 2 else c for c in cohorts]  # three long names do not fit side by side
-    ax.set_xticks(range(len(cohorts)), [f"{c}\n(n = {n})" for c, n in zip(lines, sizes, strict=True)])
+    lines = [textwrap.fill(str(c), 14) if len(cohorts) > 2 else c for c in cohorts]  # three do not fit side by side
+    ax.set_xticks(
+        range(len(cohorts)), [f"{w}\n(n = {(table['cohort'] == c).sum()})" for w, c in zip(lines, cohorts, strict=True)]
+    )
     for i, cohort in enumerate(cohorts):
         found = (p or {}).get(cohort, "")
         text = found if isinstance(found, str) else p_value(found)
         ax.annotate(text, (i, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9)
     ax.set(xlim=(-0.6, len(cohorts) - 0.4), ylabel=ylabel)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(**style.BESIDE)

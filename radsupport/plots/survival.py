@@ -1,9 +1,4 @@
-"""Patients between groups (Sankey).
-
-Figure of prediction error over time.
-
-Figures of survival: Kaplan-Meier with risk table, AUC over time, Schoenfeld residuals.
-"""
+"""Figures of time to an event: Kaplan-Meier, AUC and Brier score over time, Schoenfeld residuals, flows of patients."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from matplotlib.axes import Axes
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import alt_text, check_table, figure, register
+from radsupport.plots.base import Pictures, alt_text, band, check_table, facet_title, facets, figure, look, register
 from radsupport.wording import counted, fixed, number, p_value
 from radsupport.wording import tick as tick_text
 
@@ -31,31 +26,66 @@ def _sankey_alt(table: pd.DataFrame, **_: Any) -> str:
     return f"Sankey diagram of {counted(len(moves), 'flow')} of patients: {', '.join(words)}{rest}."
 
 
-def sankey(table: pd.DataFrame, *, title: str = "", height: int = 420) -> go.Figure:
-    """Draw how patients move between groups.
+def sankey(
+    table: pd.DataFrame,
+    *,
+    facet: str | None = None,
+    names: Mapping[Any, str] | None = None,
+    title: str = "",
+    height: int = 330,
+) -> go.Figure | Pictures:
+    """Draw how patients move between groups, one diagram per facet below one another, in one interactive figure.
 
     Parameters
     ----------
     table : pandas.DataFrame
         One row per flow: ``source, target`` (names of groups; a group that occurs on two levels needs two names,
         such as ``low (model)`` and ``low (biopsy)``) and ``n`` (patients).
-    title : str
+    facet, names, title
+        As of the other figures.
     height : int
-        Height in pixels.
+        Of one diagram in pixels.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        Its alt text is in ``layout.meta["alt_text"]``.
+        Its alt text is in ``layout.meta["alt_text"]``. No pictures where the table has no rows.
 
     Raises
     ------
     InputError
-        Columns missing or no rows.
+        Columns missing.
     """
-    check_table(table, _SANKEY, "sankey")
+    if isinstance(table, pd.DataFrame) and table.empty:
+        return Pictures([], table)
+    by = [] if facet is None else [facet]
+    check_table(table, (*_SANKEY, *by), "sankey")
+    parts = facets(table, by) if by else [(None, table)]
+    groups = list(pd.unique(table[["source", "target"]].to_numpy().ravel()))
+    fig, share, words = go.Figure(), 1 / len(parts), []
+    for i, (_, part) in enumerate(parts):
+        head = facet_title(part, by, title, names or {}) if by else title
+        top = 1 - i * share
+        domain = {"x": [0, 1], "y": [top - share * (0.84 if by or title else 1), top - share * 0.1 * bool(by or title)]}
+        fig.add_trace(go.Sankey(**_flows(part, groups), domain=domain, valueformat=".0f", valuesuffix=" patients"))
+        place: Any = {"x": 0, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top"}
+        fig.add_annotation(text=f"<b>{head}</b>", **place, showarrow=False, font={"size": 14})
+        words.append(alt_text("sankey", part, title=head))
+    fig.update_layout(
+        height=height * len(parts), paper_bgcolor="white", margin={"l": 20, "r": 20, "t": 10, "b": 10},
+        font={"family": "DejaVu Sans, Arial, sans-serif", "size": 13, "color": style.INK},
+        meta={"alt_text": " ".join(words)},
+    )  # fmt: skip
+    return fig
+
+
+register("sankey", _SANKEY, _sankey_alt)
+
+
+def _flows(table: pd.DataFrame, groups: Sequence[str]) -> dict[str, Any]:
+    """Return nodes and links of one diagram; a group has the same colour in every diagram."""
     names = list(pd.unique(table[["source", "target"]].to_numpy().ravel()))
-    colours = [style.colour(i) for i in range(len(names))]
+    colours = [style.colour(groups.index(name)) for name in names]
     sources = [names.index(name) for name in table["source"]]
     nodes = {"label": names, "color": colours, "pad": 18, "thickness": 18, "line": {"width": 0}}
     links = {
@@ -65,17 +95,7 @@ def sankey(table: pd.DataFrame, *, title: str = "", height: int = 420) -> go.Fig
         "color": [translucent(colours[i]) for i in sources],
         "hovertemplate": "%{source.label} → %{target.label}: %{value:.0f} patients<extra></extra>",
     }
-    fig = go.Figure(go.Sankey(node=nodes, link=links, valueformat=".0f", valuesuffix=" patients"))
-    fig.update_layout(
-        title={"text": title, "font": {"size": 15}}, height=height, paper_bgcolor="white",
-        font={"family": "DejaVu Sans, Arial, sans-serif", "size": 13, "color": style.INK},
-        margin={"l": 20, "r": 20, "t": 50 if title else 20, "b": 20},
-        meta={"alt_text": alt_text("sankey", table, title=title)},
-    )  # fmt: skip
-    return fig
-
-
-register("sankey", _SANKEY, _sankey_alt)
+    return {"node": nodes, "link": links}
 
 
 def translucent(colour: str) -> str:
@@ -85,10 +105,7 @@ def translucent(colour: str) -> str:
 
 
 def _error_alt(table: pd.DataFrame, *, time_unit: str = "months", **_: Any) -> str:
-    words = []
-    for name, part in table.groupby("model", sort=False):
-        last = part.iloc[-1]
-        words.append(f"{name} {fixed(last['brier'], 3)}")
+    words = [f"{name} {fixed(part['brier'].iloc[-1], 3)}" for name, part in table.groupby("model", sort=False)]
     end = number(float(table["time"].max()))
     return f"Brier score over time, lower is better; at {end} {time_unit}: {'; '.join(words)}."
 
@@ -108,66 +125,22 @@ def prediction_error(
         Model that is drawn as the grey line to beat: the same survival curve for everybody.
     time_unit : str
     """
-    models = [name for name in table["model"].unique() if name != reference]
-    null = table[table["model"] == reference]
-    if len(null):
-        ax.plot(null["time"], null["brier"], color=style.GREY, linestyle="--", linewidth=1.4, label=reference)
-    for i, name in enumerate(models):
-        part = table[table["model"] == name]
-        ax.plot(part["time"], part["brier"], color=style.colour(i), linestyle=style.dash(i), label=name)
+    parts = dict(iter(table.groupby("model", sort=False)))
+    grey: Any = {"color": style.GREY, "linestyle": "--", "linewidth": 1.4}
+    models = [name for name in parts if name != reference]
+    for name in sorted(parts, key=lambda name: name != reference):
+        drawn = grey if name == reference else look(models.index(name))
+        ax.plot(parts[name]["time"], parts[name]["brier"], **drawn, label=name)
     ax.set(xlim=(0, float(table["time"].max())), ylim=(0, max(0.27, 1.1 * float(table["brier"].max()))))
     ax.set(xlabel=f"Time ({time_unit})", ylabel="Brier score")
     ax.legend(loc="lower right")
 
 
-def sankey_panels(tables: Mapping[str, pd.DataFrame], *, height: int = 330) -> go.Figure:
-    """Draw one Sankey diagram per part below one another, in one interactive figure.
-
-    Parameters
-    ----------
-    tables : mapping of title to DataFrame
-        As `sankey` takes them: ``source, target, n``.
-    height : int
-        Of one diagram in pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
-        Its alt text is in ``layout.meta["alt_text"]``.
-
-    Raises
-    ------
-    InputError
-        No tables, or one that can not be drawn.
-    """
+def sankey_panels(tables: Mapping[str, pd.DataFrame]) -> Any:
+    """Draw one diagram per table; goes with the last notebook that calls it."""
     if not tables:
         raise InputError("There is no table of flows to draw.")
-    drawn = {title: sankey(table, title=title) for title, table in tables.items()}
-    every = pd.concat(list(tables.values()), ignore_index=True)
-    names = list(dict.fromkeys([*every["source"], *every["target"]]))
-    figure = go.Figure()
-    share = 1 / len(drawn)
-    for i, (title, one) in enumerate(drawn.items()):
-        top = 1 - i * share
-        trace = one.data[0]
-        _recolour(trace, names)
-        trace.domain = {"x": [0, 1], "y": [top - share * 0.84, top - share * 0.1]}
-        figure.add_trace(trace)
-        figure.add_annotation(text=f"<b>{title}</b>", x=0, y=top, xref="paper", yref="paper", showarrow=False)
-    first = next(iter(drawn.values()))
-    figure.update_layout(
-        first.layout, title=None, height=height * len(drawn), margin={"l": 20, "r": 20, "t": 10, "b": 10}
-    )
-    figure.update_annotations(xanchor="left", yanchor="top", font={"size": 14})
-    figure.update_layout(meta={"alt_text": " ".join(one.layout.meta["alt_text"] for one in drawn.values())})
-    return figure
-
-
-def _recolour(trace: go.Sankey, names: Sequence[str]) -> None:
-    """Give each group the same colour in every diagram."""
-    colours = [style.colour(names.index(name)) for name in trace.node.label]
-    trace.node.color = colours
-    trace.link.color = [translucent(colours[i]) for i in trace.link.source]
+    return sankey(pd.concat([t.assign(part=name) for name, t in tables.items()], ignore_index=True), facet="part")
 
 
 _BANDS = 2  # curves that can have bands on one axes and still be told apart
@@ -193,7 +166,7 @@ def _median_words(part: pd.DataFrame, time_unit: str) -> str:
     return ", median not reached" if np.isnan(middle) else f", median {number(middle)} {time_unit}"
 
 
-@figure("group", "time", "survival", "n_risk", alt=_km_alt, size=(6.4, 5.0))
+@figure("group", "time", "survival", "n_risk", estimates=["survival"], alt=_km_alt, size=(6.4, 5.0))
 def kaplan_meier(
     table: pd.DataFrame,
     ax: Axes,
@@ -214,8 +187,8 @@ def kaplan_meier(
     table : pandas.DataFrame
         The curves of `survival.kaplan_meier`, one after the other: one row per group and time at which someone had
         an event or was censored, in order of time: ``group, time, survival`` (just after the time), ``n_risk``
-        (just before it), and optionally ``ci_low, ci_high``, ``n_censor`` (number censored at that time) and
-        ``median`` (of the group, for the alt text).
+        (just before it), and optionally ``survival_low, survival_high``, ``n_censor`` (number censored at that
+        time) and ``median`` (of the group, for the alt text).
     ax : matplotlib.axes.Axes
     p : float, optional
         p-value of the comparison, and `test`, its name.
@@ -234,8 +207,8 @@ def kaplan_meier(
     groups = list(table["group"].unique())
     parts = [_from_time_zero(table[table["group"] == name]) for name in groups]
     looks = [list(order).index(str(name)) if str(name) in order else i for i, name in enumerate(groups)]
-    for look, name, part in zip(looks, groups, parts, strict=True):
-        _km_curve(ax, part, str(name), look)
+    for i, name, part in zip(looks, groups, parts, strict=True):
+        _km_curve(ax, part, str(name), i)
     end = float(max_time if max_time is not None else table["time"].max())
     ax.set(xlim=(0, end), ylim=(0, 1.03), ylabel=outcome)
     ticks = np.asarray(at, dtype=float) if at is not None else _ticks_within(ax, end)
@@ -250,20 +223,17 @@ def _from_time_zero(part: pd.DataFrame) -> pd.DataFrame:
     if float(part["time"].iloc[0]) <= 0:
         return part
     first = part.iloc[[0]].assign(time=0.0, survival=1.0)
-    for column in {"ci_low", "ci_high", "n_censor"} & set(part.columns):
+    for column in {"survival_low", "survival_high", "n_censor"} & set(part.columns):
         first[column] = 0 if column == "n_censor" else 1.0
     return pd.concat([first, part], ignore_index=True)
 
 
 def _km_curve(ax: Axes, part: pd.DataFrame, name: str, i: int) -> None:
-    colour = style.colour(i)
-    ax.step(part["time"], part["survival"], where="post", color=colour, linestyle=style.dash(i), label=name)
-    if {"ci_low", "ci_high"} <= set(part.columns):
-        low, high = part["ci_low"].ffill(), part["ci_high"].ffill()
-        ax.fill_between(part["time"], low, high, step="post", color=colour, alpha=0.14, linewidth=0)
+    ax.step(part["time"], part["survival"], where="post", **look(i), label=name)
+    band(ax, part.ffill(), "time", "survival", style.colour(i), step="post")
     if "n_censor" in part:
         gone = part[part["n_censor"] > 0]
-        ax.plot(gone["time"], gone["survival"], "|", color=colour, ms=7, mew=1.1)
+        ax.plot(gone["time"], gone["survival"], "|", color=style.colour(i), ms=7, mew=1.1)
 
 
 def _ticks_within(ax: Axes, end: float) -> np.ndarray[Any, Any]:
@@ -317,7 +287,7 @@ def _by_signature(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(str(name), part) for name, part in table.groupby("signature", sort=False)]
 
 
-@figure("time", "auc", alt=_over_time_alt)
+@figure("time", "auc", estimates=["auc"], alt=_over_time_alt)
 def auc_over_time(table: pd.DataFrame, ax: Axes, *, time_unit: str = "months") -> None:
     """Draw the time-dependent AUC over the prediction horizon, with a legend below the axes.
 
@@ -326,7 +296,7 @@ def auc_over_time(table: pd.DataFrame, ax: Axes, *, time_unit: str = "months") -
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per time and signature, in order of time: ``time, auc``, optionally ``signature, ci_low, ci_high``.
+        One row per time and signature, in order of time: ``time, auc``, optionally ``signature, auc_low, auc_high``.
     ax : matplotlib.axes.Axes
     time_unit : str
     """
@@ -334,19 +304,11 @@ def auc_over_time(table: pd.DataFrame, ax: Axes, *, time_unit: str = "months") -
     parts, lowest = _by_signature(table), float(table["auc"].min())
     banded = len(parts) if len(parts) <= _BANDS else 1
     for i, (name, part) in enumerate(parts):
-        colour = style.colour(i)
-        ax.plot(
-            part["time"],
-            part["auc"],
-            color=colour,
-            linestyle=style.dash(i),
-            marker=style.marker(i),
-            ms=4,
-            label=f"{name} (band: 95% CI)" if i < banded < len(parts) else name,
-        )
-        if i < banded and {"ci_low", "ci_high"} <= set(part.columns):
-            ax.fill_between(part["time"], part["ci_low"], part["ci_high"], color=colour, alpha=0.13, linewidth=0)
-            lowest = min(lowest, float(part["ci_low"].min()))
+        label = f"{name} (band: 95% CI)" if i < banded < len(parts) else name
+        ax.plot(part["time"], part["auc"], **look(i), marker=style.marker(i), ms=4, label=label)
+        if i < banded and "auc_low" in part:
+            band(ax, part, "time", "auc", style.colour(i))
+            lowest = min(lowest, float(part["auc_low"].min()))
     ax.set(ylim=(min(0.4, max(0.0, lowest - 0.03)), 1.01), xlabel=f"Time ({time_unit})", ylabel="AUC(t)")
     if "signature" in table:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=min(3, len(parts)))
@@ -358,7 +320,7 @@ def _schoenfeld_alt(table: pd.DataFrame, *, p: float | None = None, **_: Any) ->
     return f"Scaled Schoenfeld residuals of {name} at {counted(len(table), 'event')} over time{test}."
 
 
-@figure("covariate", "time", "residual", alt=_schoenfeld_alt)
+@figure("covariate", "time", "residual", estimates=["smooth"], alt=_schoenfeld_alt, size=(4.8, 4.2))
 def schoenfeld(
     table: pd.DataFrame,
     ax: Axes,
@@ -373,7 +335,7 @@ def schoenfeld(
     ----------
     table : pandas.DataFrame
         One row per event of one covariate, in order of time: ``covariate, time, residual`` and optionally
-        ``smooth, ci_low, ci_high`` (curve and band at the same times).
+        ``smooth, smooth_low, smooth_high`` (curve and band at the same times).
     ax : matplotlib.axes.Axes
     p : float, optional
         p-value of the test of proportional hazards.
@@ -389,8 +351,7 @@ def schoenfeld(
         ax.axhline(coefficient, color=style.VERMILLION, linestyle="--", linewidth=1.2, label="Constant effect")
     if "smooth" in table:
         ax.plot(table["time"], table["smooth"], color=style.BLUE, label="Smoothed effect")
-        if {"ci_low", "ci_high"} <= set(table.columns):
-            ax.fill_between(table["time"], table["ci_low"], table["ci_high"], color=style.BLUE, alpha=0.15, linewidth=0)
+        band(ax, table, "time", "smooth", style.BLUE)
     ax.set(xlabel=f"Time ({time_unit})", ylabel=f"Effect of {names[0]} over time, β(t)")
     if p is not None or coefficient is not None or "smooth" in table:
         ax.legend(loc="best", title=None if p is None else f"Proportional hazards {p_value(p)}", alignment="left")

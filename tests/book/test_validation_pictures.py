@@ -40,8 +40,8 @@ def test_roc_panels_show_training_twice_with_the_locked_thresholds(labelled):
     assert titles == [
         "North, apparent (n = 60)", "North, out of fold (n = 60)", "South (n = 40)", "East and West (n = 50)",
     ]  # fmt: skip
-    assert "operating_points" not in parts[0][2]
-    assert len(parts[1][2]["operating_points"]) == 2
+    assert "marks" not in parts[0][2]
+    assert len(parts[1][2]["marks"]) == 2
     drawn = figures.panels(prediction_figures.roc, parts)
     assert "ROC curves of 2 signatures in 60 patients" in figures.description(drawn)
     no_apparent = predictions[predictions["kind"] != "apparent"]

@@ -242,5 +242,9 @@ def test_the_points_of_the_figure_are_mean_and_difference() -> None:
     np.testing.assert_allclose(points["difference"][:6], np.array([7, 5, 4, 6, 5, 4]) / 20)
     row = agreement.iloc[0]
     assert points["difference"][:6].mean() == pytest.approx(row["bias"])
-    assert (points["bias"][0], points["limits"][0]) == (row["bias"], (row["limit_low"], row["limit_high"]))
+    assert points.loc[0, ["bias", "limit_low", "limit_high"]].tolist() == [
+        row["bias"],
+        row["limit_low"],
+        row["limit_high"],
+    ]
     assert points["n"].tolist() == [6] * 12

@@ -18,7 +18,7 @@ from radsupport.errors import InputError, NotEstimableError
 from radsupport.nomogram.axes import pretty
 from radsupport.nomogram.calculator import calculator
 from radsupport.nomogram.nomogram import Nomogram
-from radsupport.plots import models as figures
+from radsupport.plots import nomogram as drawn_nomogram
 from radsupport.plots.base import description
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
@@ -192,7 +192,7 @@ def test_coefficient_of_zero_gives_no_points_and_all_zero_is_an_error() -> None:
     nomogram = Nomogram.from_dict(plain)
     assert set(nomogram.table().query("predictor == 'z'")["points"]) == {0.0}
     assert nomogram.points({"x": 0.3, "z": "b"})["z"] == 0.0
-    assert isinstance(figures.nomogram(nomogram.axes()), Axes)
+    assert isinstance(drawn_nomogram(nomogram.axes()), Axes)
     plain["predictors"][0]["coef"] = [0.0]
     with pytest.raises(NotEstimableError, match="All coefficients are zero"):
         Nomogram.from_dict(plain)
@@ -264,7 +264,7 @@ def test_probabilities_to_mark_must_be_probabilities() -> None:
 
 def test_plot_has_the_axes_of_rms_and_alt_text(case: Any) -> None:
     nomogram, values, _ = case
-    ax = figures.nomogram(nomogram.axes(), title="Nomogram of the test")
+    ax = drawn_nomogram(nomogram.axes(), title="Nomogram of the test")
     texts = [text.get_text() for text in ax.texts]
     order = ["Points", *values["predictor_axes"], "Total points"]
     places = [texts.index(name) for name in order]

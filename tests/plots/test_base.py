@@ -78,7 +78,7 @@ def heat(groups: list[str]) -> pd.DataFrame:
 def test_heat_map_keeps_the_order_and_names_the_widest_gap() -> None:
     table = heat(["low risk", "low risk", "high risk"])
     ax = features_figures.heat_map(table)
-    drawn = ax.images[0].get_array()
+    drawn = ax.collections[0].get_array()
     np.testing.assert_allclose(drawn[0], [-1, -1, 1])
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["ct: a", "ct: b"]
     words = figures.description(ax.figure)
@@ -94,7 +94,7 @@ def test_heat_map_of_one_group_has_no_gap() -> None:
 def test_heat_map_shows_missing_values_pale() -> None:
     table = heat(["low risk", "high risk"])
     table.loc[0, "value"] = np.nan
-    drawn = features_figures.heat_map(table).images[0].get_array()
+    drawn = features_figures.heat_map(table).collections[0].get_array()
     assert np.isnan(np.ma.filled(drawn, np.nan)[0, 0])
 
 
@@ -148,5 +148,5 @@ def test_a_table_of_an_option_is_cut_to_the_picture() -> None:
     curve = curve.assign(ci_low=0.4, ci_high=0.6)
     points = pd.DataFrame({"signature": ["S"], "sensitivity": [0.8], "specificity": [0.7], "cohort": ["a"]})
     both = pd.concat([curve.assign(cohort="a"), curve.assign(cohort="b")], ignore_index=True)
-    found = prediction_figures.roc(both, facet="cohort", operating_points=points)
+    found = prediction_figures.roc(both, facet="cohort", marks=points)
     assert [len(fig.axes[0].lines) for fig in found.figures] == [3, 2]

@@ -38,8 +38,8 @@ def test_a_histogram_is_described_by_what_it_draws_and_counts() -> None:
 
 def test_shares_by_filter_are_not_said_to_be_by_class(figure_case: object) -> None:
     table, options = figure_case("icc_shares")  # type: ignore[operator]
-    assert ", by class; at 0.75" in base_figures.alt_text("icc_shares", table, **options)
-    assert ", by filter; at 0.75" in base_figures.alt_text("icc_shares", table, by="filter", **options)
+    assert ", by class; at 0.75" in base_figures.alt_text("icc", table, **options)
+    assert ", by filter; at 0.75" in base_figures.alt_text("icc", table, by="filter", **options)
 
 
 def test_axes_of_the_bland_altman_plot_can_name_what_is_compared(figure_case: object) -> None:
@@ -50,12 +50,12 @@ def test_axes_of_the_bland_altman_plot_can_name_what_is_compared(figure_case: ob
 
 def test_patients_without_heat_are_said_and_leave_the_pairs() -> None:
     rows = [("a", "SS", 0.9), ("a", "NSS", 0.5), ("b", "SS", np.nan), ("b", "NSS", 0.1)]
-    ax = networks.pairs(pd.DataFrame(rows, columns=["subject", "group", "value"]), ylabel="Share of heat")
+    ax = networks.strips(pd.DataFrame(rows, columns=["subject", "group", "value"]), ylabel="Share of heat")
     assert base_figures.description(ax.figure) == "Share of heat of 1 patient in pairs; medians SS 0.90 and NSS 0.50."
     picture = np.full((4, 4), 0.5)
     table = pd.DataFrame(
         [{"subject": "b", "image": picture, "heat": 0 * picture, "mask": picture > 1, "share": np.nan}]
     )
-    ax = networks.overlays(table)
+    ax = networks.contact_sheet(table)
     assert "b no heat" in base_figures.description(ax.figure)
     assert [text.get_text() for text in ax.texts] == ["b: no heat"]

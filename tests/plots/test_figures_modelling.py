@@ -17,10 +17,10 @@ def test_score_intervals_draws_value_interval_and_apparent(figure_case: Any) -> 
     table, _ = figure_case("intervals")
     ax = figures.intervals(table)
     ends = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 1.6]
-    assert np.array(ends) == pytest.approx(table[["ci_low", "ci_high"]].to_numpy())
+    assert np.array(ends) == pytest.approx(table[["value_low", "value_high"]].to_numpy())
     assert ax.lines[-2].get_xdata() == pytest.approx(table["value"])
     assert [t.get_text() for t in ax.get_yticklabels()] == table["signature"].tolist()
-    assert ax.get_xlim()[0] <= table["ci_low"].min()
+    assert ax.get_xlim()[0] <= table["value_low"].min()
     without = figures.intervals(table.drop(columns="apparent"))
     assert without.get_legend() is None
 
@@ -82,6 +82,6 @@ def test_long_names_of_a_triangle_are_numbered() -> None:
     rows = [t.get_text() for t in ax.get_yticklabels()]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "2", "3", "4"]
     assert sorted(row.rsplit("  ", 1)[0] for row in rows) == names
-    shown = ax.images[0].get_array()
+    shown = ax.collections[0].get_array()
     assert shown.shape == (4, 4)
     assert np.ma.masked_invalid(shown).count() == 6

@@ -343,7 +343,7 @@ def roc_panels(predictions: pd.DataFrame, study: Study, names: Sequence[str], cl
             own = list(curves["signature"].unique())
             marks = operating_points(classified, cohort, own)
             title = title_of(study, cohort, int(curves["n"].max()), own)
-            parts.append((title, curves, {"operating_points": marks if len(marks) else None}))
+            parts.append((title, curves, {"marks": marks if len(marks) else None}))
     return parts
 
 
