@@ -1,9 +1,4 @@
-"""Type the clinical sheet as the study file says, and report every impossible value at once.
-
-Read single cells of a clinical sheet: numbers, categories, outcomes, follow-up times, status.
-
-Read a clinical sheet as it is: CSV or Excel, odd dashes, notes below the table; every cell as text.
-"""
+"""Read a clinical sheet as it is (CSV or Excel), type it as the study file says, report every impossible value."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import difflib
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +48,12 @@ class Sheet:
         wanted = normalise(header)
         found = [name for name in self.table.columns if normalise(name) == wanted]
         return header if header in found else next(iter(found), None)
+
+    def problem(
+        self, what: str, expected: str = "", remedy: str = "", row: object = "", column: str = "", value: str = ""
+    ) -> Problem:
+        """Return a problem of this sheet."""
+        return Problem(what, expected, remedy, self.file, str(row), column, value)
 
     def missing(self, header: str) -> Problem:
         """Return the problem that a header is not there, with the nearest one that is."""
@@ -100,25 +101,26 @@ def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject")
     """
     path = Path(path)
     if not path.is_file():
-        problem = Problem("there is no such file", remedy="fetch the study or correct the path", file=str(path))
-        raise ClinicalTableError("The clinical table can not be read.", [problem])
+        raise _unreadable(Problem("there is no such file", "", "fetch the study or correct the path", str(path)))
     if not path.name.endswith((".xlsx", ".xlsm")):
         return _sheet(_read_csv(path), str(path))
     parts = [_sheet(frame, f"{path} [{name}]") for name, frame in _read_workbook(path, sheets).items()]
     return parts[0] if len(parts) == 1 else _joined(parts, subject, str(path))
 
 
+def _unreadable(*problems: Problem) -> ClinicalTableError:
+    return ClinicalTableError("The clinical table can not be read.", problems)
+
+
 def _read_csv(path: Path) -> pd.DataFrame:
+    options: Any = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
     try:
-        frame = pd.read_csv(
-            path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False
-        )
+        frame = pd.read_csv(path, encoding="utf-8-sig", **options)
     except ValueError as error:  # pandas' parser and decoding errors are ValueErrors
-        problem = Problem(f"no comma-separated table in UTF-8: {error}", remedy="save it as CSV UTF-8", file=str(path))
-        raise ClinicalTableError("The clinical table can not be read.", [problem]) from error
+        what = f"no comma-separated table in UTF-8: {error}"
+        raise _unreadable(Problem(what, "", "save it as CSV UTF-8", str(path))) from error
     if frame.shape[1] == 1 and ";" in str(frame.iloc[0, 0]):
-        problem = Problem("the columns are separated by ;", "commas", "save it with commas", str(path))
-        raise ClinicalTableError("The clinical table can not be read.", [problem])
+        raise _unreadable(Problem("the columns are separated by ;", "commas", "save it with commas", str(path)))
     return frame
 
 
@@ -126,17 +128,12 @@ def _read_workbook(path: Path, sheets: Sequence[str]) -> dict[str, pd.DataFrame]
     try:
         book = pd.read_excel(path, sheet_name=None, header=None, dtype=object, keep_default_na=False)
     except (ValueError, KeyError, OSError) as error:  # zipfile and openpyxl raise these for damaged workbooks
-        problem = Problem(f"no Excel workbook: {error}", remedy="save it as .xlsx or .csv", file=str(path))
-        raise ClinicalTableError("The clinical table can not be read.", [problem]) from error
+        raise _unreadable(Problem(f"no Excel workbook: {error}", "", "save it as .xlsx or .csv", str(path))) from error
     wanted = list(sheets) or [next(iter(book))]
-    expected = f"one of {', '.join(book)}"
-    absent = [
-        Problem("no such sheet", expected, "correct `clinical_sheet`", str(path), value=n)
-        for n in wanted
-        if n not in book
-    ]
+    expected, remedy = f"one of {', '.join(book)}", "correct `clinical_sheet`"
+    absent = [name for name in wanted if name not in book]
     if absent:
-        raise ClinicalTableError("The clinical table can not be read.", absent)
+        raise _unreadable(*(Problem("no such sheet", expected, remedy, str(path), value=name) for name in absent))
     return {name: book[name] for name in wanted}
 
 
@@ -144,7 +141,7 @@ def _sheet(frame: pd.DataFrame, file: str) -> Sheet:
     """Take the first row as header, leave out empty rows and notes."""
     text = frame.map(cell_text)
     if text.empty:
-        raise ClinicalTableError("The clinical table can not be read.", [Problem("it is empty", file=file)])
+        raise _unreadable(Problem("it is empty", file=file))
     header, body = text.iloc[0].tolist(), text.iloc[1:]
     named = [i for i, name in enumerate(header) if name]
     body = body.iloc[:, named]
@@ -160,25 +157,21 @@ def _joined(parts: Sequence[Sheet], subject: str, file: str) -> Sheet:
     """Join sheets by subject; subjects of the first sheet stay in its order, others follow."""
     keys = [part.find(subject) for part in parts]
     problems = [part.missing(subject) for part, key in zip(parts, keys, strict=True) if key is None]
-    for part, key in zip(parts, keys, strict=True):
-        if key is not None:
-            twice = part.table[key][part.table[key].duplicated()].unique()
-            problems += [
-                Problem("a subject twice", "one row per subject", "keep one", part.file, column=key, value=v)
-                for v in twice
-            ]
+    for part, key in [(part, str(key)) for part, key in zip(parts, keys, strict=True) if key is not None]:
+        twice = part.table[key][part.table[key].duplicated()].unique()
+        problems += [
+            part.problem("a subject twice", "one row per subject", "keep one", column=key, value=v) for v in twice
+        ]
     if problems:
         raise ClinicalTableError("The sheets of the clinical table can not be joined.", problems)
     joined = parts[0].table.rename(columns={str(keys[0]): subject})
-    for part, key in zip(parts[1:], keys[1:], strict=True):
-        other = part.table.rename(columns={str(key): subject})
+    first = dict(zip(joined[subject], parts[0].rows, strict=True))
+    for part, found in zip(parts[1:], keys[1:], strict=True):
+        other = part.table.rename(columns={str(found): subject})
         new = [name for name in other.columns if name == subject or name not in joined.columns]
         joined = joined.merge(other[new], on=subject, how="outer", sort=False)
-    first = dict(zip(parts[0].table[str(keys[0])], parts[0].rows, strict=True))
-    joined = joined.fillna("")
-    joined = joined.sort_values(
-        subject, key=lambda s: s.map(lambda v: first.get(v, 10**9)), kind="stable", ignore_index=True
-    )
+    place = joined[subject].map(first)
+    joined = joined.fillna("").loc[place.sort_values(kind="stable").index].reset_index(drop=True)
     rows = [first.get(value, 0) for value in joined[subject]]
     return Sheet(joined, rows, [note for part in parts for note in part.notes], file)
 
@@ -200,82 +193,65 @@ def _number(text: str) -> Parsed:
     return value, None
 
 
-def number_parser(column: Column) -> Parser:
+def _number_parser(column: Column) -> Parser:
     """Return a reader of numbers within the column's limits, both allowed."""
     low, high = column.minimum, column.maximum
+    limits = [f"{word} {limit:g}" for word, limit in (("at least", low), ("at most", high)) if limit is not None]
+    expected = f"{low:g} to {high:g}" if len(limits) == 2 else "".join(limits)
 
     def parse(text: str) -> Parsed:
         value, problem = _number(text)
-        if problem is not None or not isinstance(value, float):
-            return None, problem
-        if (low is not None and value < low) or (high is not None and value > high):
-            limits = " to ".join(f"{limit:g}" for limit in (low, high) if limit is not None)
-            bounds = (
-                limits
-                if low is not None and high is not None
-                else f"{'at least' if high is None else 'at most'} {limits}"
-            )
-            return None, Problem(
-                "an impossible value", f"{bounds} {column.unit}".strip(), "correct it or the study's limits"
-            )
-        return value, None
+        if isinstance(value, float) and ((low is not None and value < low) or (high is not None and value > high)):
+            unit, remedy = f"{expected} {column.unit}".strip(), "correct it or the study's limits"
+            return None, Problem("an impossible value", unit, remedy)
+        return value, problem
 
     return parse
 
 
-def category_parser(column: Column) -> Parser:
+def _code_parser(codes: Mapping[str, float | str], what: str, remedy: str, suggest: bool = False) -> Parser:
+    """Return a reader of codes: levels of a category, an outcome, a status."""
+
+    def parse(text: str) -> Parsed:
+        if text in codes:
+            return codes[text], None
+        near = difflib.get_close_matches(text, codes, n=1, cutoff=0.6) if suggest else []
+        return None, Problem(what, f"one of {', '.join(codes)}", f"did you mean `{near[0]}`?" if near else remedy)
+
+    return parse
+
+
+def _category_parser(column: Column) -> Parser:
     """Return a reader of levels of a category, after its recoding."""
-    recode = {cell_text(key): value for key, value in column.recode.items()}
-
-    def parse(text: str) -> Parsed:
-        level = recode.get(text, text)
-        if level in column.levels:
-            return level, None
-        known = [*column.levels, *recode]
-        near = difflib.get_close_matches(text, known, n=1, cutoff=0.6)
-        remedy = f"did you mean `{near[0]}`?" if near else "correct it, or name it in the study's `levels` or `recode`"
-        return None, Problem("an unknown level", f"one of {', '.join(dict.fromkeys(known))}", remedy)
-
-    return parse
+    recode = {cell_text(key): value for key, value in column.recode.items() if value in column.levels}
+    remedy = "correct it, or name it in the study's `levels` or `recode`"
+    return _code_parser({level: level for level in column.levels} | recode, "an unknown level", remedy, suggest=True)
 
 
-def label_parser(recode: dict[str, int]) -> Parser:
+def _label_parser(recode: Mapping[str, int]) -> Parser:
     """Return a reader of the binary outcome as 0 or 1."""
-    codes = {cell_text(key): value for key, value in recode.items()} or {"0": 0, "1": 1}
-
-    def parse(text: str) -> Parsed:
-        if codes.get(text) in (0, 1):
-            return float(codes[text]), None
-        return None, Problem("an unknown outcome", f"one of {', '.join(codes)}", "correct it or the label's `recode`")
-
-    return parse
+    codes = {cell_text(key): float(value) for key, value in recode.items() if value in (0, 1)}
+    return _code_parser(codes or {"0": 0.0, "1": 1.0}, "an unknown outcome", "correct it or the label's `recode`")
 
 
-def time_parser(survival: Survival) -> Parser:
+def _time_parser(survival: Survival) -> Parser:
     """Return a reader of follow-up times in months."""
     per_month = survival.days_per_month if survival.unit == "days" else 1.0
 
     def parse(text: str) -> Parsed:
         value, problem = _number(text)
-        if problem is None and isinstance(value, float) and value < 0:
+        if isinstance(value, float) and value < 0:
             return None, Problem("a negative follow-up time", f"{survival.unit}, 0 or more", "correct it")
         return (value / per_month if isinstance(value, float) else None), problem
 
     return parse
 
 
-def event_parser(survival: Survival) -> Parser:
+def _event_parser(survival: Survival) -> Parser:
     """Return a reader of the status at the end of follow-up, 1 for the event."""
     codes = {cell_text(value): 0.0 for value in survival.censored_values}
     codes |= {cell_text(value): 1.0 for value in survival.event_values}
-
-    def parse(text: str) -> Parsed:
-        if text in codes:
-            return codes[text], None
-        remedy = "correct it, or name it in `event_values` or `censored_values`"
-        return None, Problem("an unknown status", f"one of {', '.join(codes)}", remedy)
-
-    return parse
+    return _code_parser(codes, "an unknown status", "correct it, or name it in `event_values` or `censored_values`")
 
 
 GENERATED_SHEET = "clinical.csv"
@@ -304,23 +280,16 @@ def read_clinical(study: Study, path: Path) -> pd.DataFrame:
     ClinicalTableError
         Every missing column, unknown level, impossible number and doubled subject, with row and remedy.
     """
-    table, problems = parse_clinical(study, path)
+    table, problems = typed_table(study, clinical_sheet(study, path))
     if problems:
         raise ClinicalTableError(f"The clinical table {path} can not be used.", problems)
     return table.drop(columns="row")
 
 
-def parse_clinical(study: Study, path: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return the typed table, with `row` as the spreadsheet numbers it, and all problems, without raising.
-
-    Raises
-    ------
-    ClinicalTableError
-        The file can not be read at all.
-    """
+def clinical_sheet(study: Study, path: Path) -> Sheet:
+    """Read the sheets that a study names, as they are."""
     named = study.data.clinical_sheet
-    sheets = [named] if isinstance(named, str) and named else list(named)
-    return typed_table(study, read_sheet(Path(path), sheets, study.data.subject))
+    return read_sheet(path, [named] if isinstance(named, str) and named else list(named), study.data.subject)
 
 
 def clinical_path(study: Study, files: pd.DataFrame, root: Path = Path()) -> Path:
@@ -347,16 +316,15 @@ def clinical_path(study: Study, files: pd.DataFrame, root: Path = Path()) -> Pat
         return data / GENERATED_SHEET
     if not study.data.clinical:
         remedy = "add a manifest row of role clinical, or `data.clinical` to the study file"
-        raise ClinicalTableError(
-            f"Study {study.id} names no clinical table.", [Problem("no clinical table", remedy=remedy)]
-        )
+        problem = Problem("no clinical table", remedy=remedy)
+        raise ClinicalTableError(f"Study {study.id} names no clinical table.", [problem])
     beside = (Path(root) / study.data.manifest).parent
     places = [folder / study.data.clinical for folder in (data, beside, Path(root))]
     return next((place for place in places if place.is_file()), places[0])
 
 
 def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]]:
-    """Type the cells of a sheet; see `parse_clinical`."""
+    """Return the table as `read_clinical` types it, with `row` as the spreadsheet numbers it, and all problems."""
     problems: list[Problem] = []
     columns: dict[str, pd.Series] = {"row": pd.Series(sheet.rows, dtype=int)}
     columns["subject"] = _plain(sheet, study.data.subject, problems, required=True)
@@ -387,12 +355,12 @@ def _wanted(study: Study) -> dict[str, tuple[str, Parser]]:
     wanted: dict[str, tuple[str, Parser]] = {}
     label, survival = study.endpoint.label, study.endpoint.survival
     if label is not None:
-        wanted["label"] = (label.column, label_parser(label.recode))
+        wanted["label"] = (label.column, _label_parser(label.recode))
     if survival is not None:
-        wanted["time"] = (survival.time, time_parser(survival))
-        wanted["event"] = (survival.event, event_parser(survival))
+        wanted["time"] = (survival.time, _time_parser(survival))
+        wanted["event"] = (survival.event, _event_parser(survival))
     for name, column in study.columns.items():
-        parse = number_parser(column) if column.kind == "number" else category_parser(column)
+        parse = _number_parser(column) if column.kind == "number" else _category_parser(column)
         wanted[name] = (column.column or name, parse)
     return wanted
 
@@ -411,12 +379,10 @@ def _subject_problems(sheet: Sheet, subjects: pd.Series, header: str) -> Iterato
         return
     for row, subject in zip(sheet.rows, subjects, strict=True):
         if not subject:
-            yield Problem(
-                "a row without a subject", remedy="name the subject", file=sheet.file, row=str(row), column=header
-            )
+            yield sheet.problem("a row without a subject", "", "name the subject", row, header)
     for subject in subjects[subjects.duplicated() & subjects.ne("")].unique():
         rows = ", ".join(str(r) for r, s in zip(sheet.rows, subjects, strict=True) if s == subject)
-        yield Problem("a subject twice", "one row per subject", "keep one of them", sheet.file, rows, header, subject)
+        yield sheet.problem("a subject twice", "one row per subject", "keep one of them", rows, header, subject)
 
 
 def _half_outcomes(study: Study, sheet: Sheet, missing: set[str]) -> Iterator[Problem]:
@@ -429,7 +395,7 @@ def _half_outcomes(study: Study, sheet: Sheet, missing: set[str]) -> Iterator[Pr
     for row, (has_time, has_event) in zip(sheet.rows, given, strict=True):
         if has_time != has_event:
             what = "a follow-up time without a status" if has_time else "a status without a follow-up time"
-            yield Problem(what, "both or neither", "complete it", sheet.file, str(row))
+            yield sheet.problem(what, "both or neither", "complete it", row)
 
 
 def _parse_column(sheet: Sheet, header: str, parse: Parser, missing: set[str]) -> tuple[pd.Series, list[Problem]]:
@@ -442,8 +408,7 @@ def _parse_column(sheet: Sheet, header: str, parse: Parser, missing: set[str]) -
         value, problem = parse(cell_text(text))
         values.append(value)
         if problem is not None:
-            where = Problem(problem.what, problem.expected, problem.remedy, sheet.file, str(row), header, text)
-            problems.append(where)
+            problems.append(sheet.problem(problem.what, problem.expected, problem.remedy, row, header, text))
     return pd.Series(values, dtype=object), problems
 
 

@@ -1,7 +1,4 @@
-"""Check own data before building: every problem of manifest, images, masks and clinical table at once.
-
-Check a clinical table: against a study file, or for what is wrong in any study.
-"""
+"""Check own data before building: every problem of manifest, images, masks and clinical table at once."""
 
 from __future__ import annotations
 
@@ -13,22 +10,23 @@ from typing import Any
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.data.clinical import Sheet, clinical_path, parse_clinical, read_sheet
-from radsupport.data.open import read_feature_study
+from radsupport.data.clinical import Sheet, clinical_path, clinical_sheet, read_sheet, typed_table
 from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
+from radsupport.data.open import read_feature_study
 from radsupport.errors import GeometryError, Problem, RadsupportError
 from radsupport.files import sha256
-from radsupport.imaging.reading import check_geometry
 from radsupport.imaging.masks import MIN_VOXELS
-from radsupport.imaging.reading import label_values, read_image, read_label_map
+from radsupport.imaging.reading import check_geometry, label_values, read_image, read_label_map
 from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 
 MISSING_CODES = ("na", "n/a", "--", "unknown")
+NO_NUMBER = ("nan", "inf", "-inf")
 OUTCOMES = ("label", "event")
 LIMITS = {"age": (0.0, 120.0), "time": (0.0, math.inf)}
 MOSTLY_NUMBERS = 0.8
+MASK_ROLES = ("mask", "mask_reader2", "roi_rough")
 
 
 def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> list[Problem]:
@@ -52,59 +50,55 @@ def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> l
     ClinicalTableError
         The file can not be read at all.
     """
-    table, problems = parse_clinical(study, path)
-    named = study.data.clinical_sheet
-    sheet = read_sheet(path, [named] if isinstance(named, str) and named else list(named), study.data.subject)
+    sheet = clinical_sheet(study, path)
+    table, problems = typed_table(study, sheet)
     problems += _empty_cells(study, sheet, table, centers)
-    outcome = {sheet.find(header) for header in _outcome_headers(study)}
-    reported = {problem.row for problem in problems if problem.column in outcome}
-    problems += _without_outcome(study, table, centers, reported, sheet.file)
+    label, survival = study.endpoint.label, study.endpoint.survival
+    outcome = [survival.time, survival.event] if survival else []
+    if study.endpoint.primary == "label":
+        outcome = [label.column] if label else []
+    headers = {sheet.find(header) for header in outcome}
+    reported = {problem.row for problem in problems if problem.column in headers}
+    problems += _without_outcome(study, sheet, table, centers, reported)
     for row in table[table["center"] != ""].to_dict("records"):
         center = centers.get(row["subject"], row["center"])
         if center != row["center"]:
             what, expected = "another center than in the manifest", f"{center}, as in the manifest"
-            problems.append(
-                Problem(
-                    what, expected, "correct one of them", sheet.file, str(row["row"]), study.data.center, row["center"]
-                )
-            )
+            column, value = study.data.center, row["center"]
+            problems.append(sheet.problem(what, expected, "correct one of them", row["row"], column, value))
     return problems
-
-
-def _outcome_headers(study: Study) -> list[str]:
-    label, survival = study.endpoint.label, study.endpoint.survival
-    if study.endpoint.primary == "label":
-        return [label.column] if label else []
-    return [survival.time, survival.event] if survival else []
 
 
 def _empty_cells(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str]) -> Iterator[Problem]:
     codes = ", ".join(repr(code) for code in study.data.missing_values if code) or "a code listed in `missing_values`"
+    remedy = f"enter the value; if it is not known, say so by {codes}"
     for name, column in study.columns.items():
         header = sheet.find(column.column or name)
-        if header is None:
-            continue
-        for row, subject, text in zip(sheet.rows, table["subject"], sheet.table[header], strict=True):
+        texts = list(sheet.table[header]) if header is not None else []
+        for row, subject, text in zip(sheet.rows, table["subject"], texts, strict=False):
             if text == "" and (subject in centers or not centers):
-                remedy = f"enter the value; if it is not known, say so by {codes}"
-                yield Problem("an empty cell", "a value", remedy, sheet.file, str(row), header, f"subject {subject}")
+                yield sheet.problem("an empty cell", "a value", remedy, row, str(header), f"subject {subject}")
 
 
 def _without_outcome(
-    study: Study, table: pd.DataFrame, centers: Mapping[str, str], reported: set[str], file: str
+    study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str], reported: set[str]
 ) -> Iterator[Problem]:
     """Yield subjects of the manifest without the primary outcome; impossible outcomes were reported before."""
     needed = ["label"] if study.endpoint.primary == "label" else ["time", "event"]
-    unlabelled = set(study.cohorts["segmentation"].centers) if "segmentation" in study.cohorts else set()
     complete = table.reindex(columns=needed).notna().all(axis=1)
     rows = dict(zip(table["subject"], table["row"].astype(str), strict=True))
     known = set(table.loc[complete, "subject"])
-    for subject in [s for s, center in centers.items() if center not in unlabelled and s not in known]:
+    for subject in [s for s, center in centers.items() if center not in _unlabelled(study) and s not in known]:
         row = rows.get(subject, "")
         what = f"subject {subject} has no outcome" if row else f"subject {subject} is not in the clinical table"
         if row not in reported or not row:
             remedy = "enter it, or exclude the subject with a reason in the manifest's column exclusion"
-            yield Problem(what, f"a value of {' and '.join(needed)}", remedy, file, row, value=subject)
+            yield sheet.problem(what, f"a value of {' and '.join(needed)}", remedy, row, value=subject)
+
+
+def _unlabelled(study: Study) -> set[str]:
+    """Return the centers of the segmentation cohort, which need no outcome."""
+    return set(study.cohorts["segmentation"].centers) if "segmentation" in study.cohorts else set()
 
 
 def check_sheet(path: Path, subjects: Sequence[str]) -> list[Problem]:
@@ -136,41 +130,45 @@ def check_sheet(path: Path, subjects: Sequence[str]) -> list[Problem]:
     problems = []
     for value in names[names.duplicated() & names.ne("")].unique():
         rows = ", ".join(str(r) for r, s in zip(sheet.rows, names, strict=True) if s == value)
-        problems.append(
-            Problem("a subject twice", "one row per subject", "keep one", sheet.file, rows, header, str(value))
-        )
+        problems.append(sheet.problem("a subject twice", "one row per subject", "keep one", rows, header, str(value)))
     for column in sheet.table.columns:
         problems += _column_problems(sheet, str(column))
     return problems + list(_outcome_problems(sheet, names, subjects))
 
 
+def _given(values: pd.Series) -> pd.Series:
+    """Return which cells hold a value."""
+    return ~values.str.casefold().isin([*MISSING_CODES, *NO_NUMBER, ""])
+
+
 def _column_problems(sheet: Sheet, column: str) -> Iterator[Problem]:
     values = sheet.table[column]
-    given = values[~values.str.casefold().isin([*MISSING_CODES, "", "nan", "inf", "-inf"])]
-    numbers = pd.to_numeric(given, errors="coerce")
-    numeric = len(given) > 0 and float(numbers.notna().mean()) >= MOSTLY_NUMBERS
+    numbers = pd.to_numeric(values[_given(values)], errors="coerce")
+    numeric = len(numbers) > 0 and float(numbers.notna().mean()) >= MOSTLY_NUMBERS
     name = column.strip().casefold()
-    outcome = name in ("label", "time", "event")
     for row, text in zip(sheet.rows, values, strict=True):
-        where = {"file": sheet.file, "row": str(row), "column": column, "value": text}
-        if text == "" and not outcome:
-            yield Problem("an empty cell", "a value", "enter it; if it is not known, write NA", **where)
-        elif text.casefold() in ("nan", "inf", "-inf"):
-            yield Problem("not a finite number", "a number", "enter the value; if it is not known, write NA", **where)
+        what, expected, remedy = "", "a number", "correct it"
+        if text == "" and name not in ("label", "time", "event"):
+            what, expected, remedy = "an empty cell", "a value", "enter it; if it is not known, write NA"
+        elif text.casefold() in NO_NUMBER:
+            what, remedy = "not a finite number", "enter the value; if it is not known, write NA"
         elif numeric and text and text.casefold() not in MISSING_CODES:
-            yield from _number_problems(name, text, where)
+            what, expected, remedy = _impossible(name, pd.to_numeric(text, errors="coerce"))
+        if what:
+            yield sheet.problem(what, expected, remedy, row, column, text)
 
 
-def _number_problems(name: str, text: str, where: dict[str, str]) -> Iterator[Problem]:
-    value = pd.to_numeric(text, errors="coerce")
+def _impossible(name: str, value: float) -> tuple[str, str, str]:
+    """Return what is wrong with a number, what was expected, and the remedy; empty texts where all is well."""
     low, high = LIMITS.get(name, (-math.inf, math.inf))
     if pd.isna(value):
-        yield Problem("text in a column of numbers", "a number", "correct it", **where)
-    elif name in OUTCOMES and value not in (0, 1):
-        yield Problem("an impossible outcome", "0 or 1", "recode it, 1 being the event", **where)
-    elif not low <= value <= high:
+        return "text in a column of numbers", "a number", "correct it"
+    if name in OUTCOMES and value not in (0, 1):
+        return "an impossible outcome", "0 or 1", "recode it, 1 being the event"
+    if not low <= value <= high:
         limits = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
-        yield Problem("an impossible value", limits, "correct it", **where)
+        return "an impossible value", limits, "correct it"
+    return "", "", ""
 
 
 def _outcome_problems(sheet: Sheet, names: pd.Series, subjects: Sequence[str]) -> Iterator[Problem]:
@@ -179,25 +177,18 @@ def _outcome_problems(sheet: Sheet, names: pd.Series, subjects: Sequence[str]) -
     complete = [columns for columns in sets if None not in columns]
     if not complete:
         remedy = "name your columns in a study file and give it by --study"
-        yield Problem("no outcome", "a column label, or time and event", remedy, sheet.file, "1")
+        yield sheet.problem("no outcome", "a column label, or time and event", remedy, 1)
         return
     present = pd.Series(False, names.index)
     for columns in complete:
         given = sheet.table[columns].apply(lambda column: ~column.str.casefold().isin([*MISSING_CODES, "", "nan"]))
         present |= given.all(axis=1)
-    rows = dict(zip(names, sheet.rows, strict=True))
-    with_outcome = set(names[present])
+    rows, known = dict(zip(names, sheet.rows, strict=True)), set(names[present])
+    expected, remedy = "label, or time and event", "enter it, or leave the subject out"
     for subject in [*subjects, *(name for name in names if name and name not in subjects)]:
-        if subject not in with_outcome:
-            what = "has no outcome" if subject in rows else "is not in the clinical table"
-            remedy = "enter it, or leave the subject out"
-            where = str(rows.get(subject, ""))
-            yield Problem(
-                f"subject {subject} {what}", "label, or time and event", remedy, sheet.file, where, value=str(subject)
-            )
-
-
-MASK_ROLES = ("mask", "mask_reader2", "roi_rough")
+        if subject not in known:
+            what = f"subject {subject} {'has no outcome' if subject in rows else 'is not in the clinical table'}"
+            yield sheet.problem(what, expected, remedy, rows.get(subject, ""), value=str(subject))
 
 
 def check(
@@ -269,33 +260,20 @@ def _study_problems(table: pd.DataFrame, study: Study, file: str) -> Iterator[Pr
             at, remedy = ", ".join(map(str, rows["row"])), "correct it, or add it to the study file"
             yield Problem(f"unknown {column}", f"one of {', '.join(known)}", remedy, file, at, column, str(value))
     images = cases[cases["role"] == "image"]
-    optional = set(study.cohorts["segmentation"].centers) if "segmentation" in study.cohorts else set()
-    for subject, rows in images[~images["center"].isin(optional)].groupby("subject", sort=False):
+    remedy = "add it, or exclude the subject with a reason in the column exclusion"
+    for subject, rows in images[~images["center"].isin(_unlabelled(study))].groupby("subject", sort=False):
         for phase in [name for name in study.phases if name not in set(rows["phase"])]:
-            remedy = "add it, or exclude the subject with a reason in the column exclusion"
-            yield Problem(
-                "no image of this phase",
-                "one image per phase",
-                remedy,
-                file,
-                column="phase",
-                value=f"{subject}: {phase}",
-            )
+            value = f"{subject}: {phase}"
+            yield Problem("no image of this phase", "one image per phase", remedy, file, "", "phase", value)
 
 
 def _other_manifest(study: Study, path: Path, root: Path) -> Iterator[Problem]:
     """Yield that the study file reads another manifest than the one that is checked."""
     read = manifest_path(study, root)
     if read.resolve() != path.resolve():
-        remedy = f"write `manifest: {path}` under `data:` in studies/{study.id}.yaml"
-        yield Problem(
-            "the study reads another manifest",
-            str(path),
-            remedy,
-            f"studies/{study.id}.yaml",
-            column="data.manifest",
-            value=str(read),
-        )
+        file = f"studies/{study.id}.yaml"
+        remedy = f"write `manifest: {path}` under `data:` in {file}"
+        yield Problem("the study reads another manifest", str(path), remedy, file, "", "data.manifest", str(read))
 
 
 def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:
@@ -355,30 +333,23 @@ def _read(row: dict[str, Any] | None, problems: list[Problem], manifest: str) ->
     except RadsupportError as error:
         found = error.problems or (Problem(error.message),)
         for p in found:
-            remedy = p.remedy or "export it again"
-            problems.append(
-                Problem(p.what, p.expected, remedy, manifest, str(row["row"]), "path", _value(row, p.value))
-            )
+            remedy, value = p.remedy or "export it again", f"{row['path']} ({p.value})" if p.value else str(row["path"])
+            problems.append(Problem(p.what, p.expected, remedy, manifest, str(row["row"]), "path", value))
         return None
-
-
-def _value(row: dict[str, Any], value: str) -> str:
-    return f"{row['path']} ({value})" if value else str(row["path"])
 
 
 def _mask_problems(image: sitk.Image | None, mask: sitk.Image, row: dict[str, Any], manifest: str) -> Iterator[Problem]:
     where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
     array = sitk.GetArrayViewFromImage(mask)
     labels, voxels = label_values(array), int((array != 0).sum())
+    remedy = "draw the region, or exclude the case"
     if not labels:
-        yield Problem("the mask is empty", "the voxels of one region", "draw the region, or exclude the case", **where)
+        yield Problem("the mask is empty", "the voxels of one region", remedy, **where)
     elif len(labels) > 1:
         shown = ", ".join(map(str, labels))
         yield Problem(f"the mask holds several labels: {shown}", "one label", "keep the one to be measured", **where)
     elif voxels < MIN_VOXELS:
-        yield Problem(
-            "the mask holds a single voxel", f"{MIN_VOXELS} or more", "draw the region, or exclude the case", **where
-        )
+        yield Problem("the mask holds a single voxel", f"{MIN_VOXELS} or more", remedy, **where)
     if image is None:
         return
     try:

@@ -32,9 +32,8 @@ from radsupport.data.manifest import REQUIRED, SCREENED
 from radsupport.data.synthetic_patients import draw_subjects
 from radsupport.errors import MaskError, RadsupportError, StudyError
 from radsupport.files import written_whole
-from radsupport.imaging.reading import check_geometry
 from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
-from radsupport.imaging.reading import like, read_image, read_label_map, select_label
+from radsupport.imaging.reading import check_geometry, like, read_image, read_label_map, select_label
 from radsupport.imaging.regions import largest_slice
 from radsupport.parallel import map_cases
 from radsupport.settings.columns import Measure
