@@ -1,7 +1,4 @@
-"""What chapters 03 and 04 say about the ICC: its form, whether models use it, how many features reach a threshold.
-
-The reader's guide at the end of a chapter: printed values beside ours, and what to keep in mind.
-"""
+"""The reader's guide at the end of a chapter: printed values beside ours, and what to keep in mind."""
 
 from __future__ import annotations
 
@@ -11,29 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from radsupport.settings.features import Resnet
 from radsupport.settings.study import Study
 from radsupport.wording import estimate, fixed, number, p_number
-
-DEFAULT_KIND = "ICC(2,1)"
-#: What the forms of Shrout & Fleiss 1979 take the readers for, and what they ask of them.
-FORMS = {
-    "1": "one-way random effects",
-    "2": "two-way random effects, absolute agreement",
-    "3": "two-way mixed effects, consistency",
-}
-
-
-def selecting_signatures(study: Study, source: str) -> list[str]:
-    """Return the signatures of a feature source that select its features by their ICC between readers."""
-    return [one.name for one in study.signatures if source in one.sources and one.selection.icc]
-
-
-def icc_kind(study: Study, source: str) -> str:
-    """Return the form of the ICC between readers of a source's features."""
-    if source == "radiomics" and study.radiomics:
-        return study.radiomics.icc_kind
-    return study.deep.icc_kind if source == "deep" and isinstance(study.deep, Resnet) else DEFAULT_KIND
 
 
 def printed_beside(study: Study, chapter: str, numbers: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -3,16 +3,16 @@
 `open_cohort` reads a study's clinical table (or published feature tables) and says who is in which cohort, and who is
 left out and why. `fetch` brings public files and verifies them, `prepare` makes a study's data ready without the
 network (synthetic cohorts are generated), `check` reports every problem of own data at once: manifest, images, masks
-and clinical table. `case_files`, `model_cases` and `outlined_twice` find scans, `mask_faults` shows what is done about
-a bad mask, and `finding_pairs` lays a reader's CT findings beside those that images give (`side_by_side`,
-`numeric_agreement`, `category_agreement`).
+and clinical table. `case_files`, `model_cases`, `outlined_twice` and `compared_regions` find scans, `mask_faults` shows
+what is done about a bad mask, and `finding_pairs` lays a reader's CT findings beside those that images give
+(`side_by_side`, `numeric_agreement`, `category_agreement`).
 """
 
 from radsupport.data.datasets import fetch, prepare
 from radsupport.data.findings import category_agreement, finding_pairs, numeric_agreement, side_by_side
 from radsupport.data.open import open_cohort
 from radsupport.data.own_data import check
-from radsupport.data.scans import case_files, model_cases, outlined_twice
+from radsupport.data.scans import case_files, compared_regions, model_cases, outlined_twice
 from radsupport.data.synthetic_patients import outcomes_without_effect
 from radsupport.data.synthetic_scans import mask_faults
 
@@ -20,6 +20,7 @@ __all__ = [
     "case_files",
     "category_agreement",
     "check",
+    "compared_regions",
     "fetch",
     "finding_pairs",
     "mask_faults",

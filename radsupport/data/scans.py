@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import pandas as pd
 
 from radsupport.data.manifest import study_files
 from radsupport.errors import ManifestError
+from radsupport.imaging.regions import with_regions
 from radsupport.settings.study import Study
+from radsupport.tables import Variant, compared_signatures, slug
 
 ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
 PREDICTED = ("train", "internal", "external")
@@ -87,3 +89,36 @@ def outlined_twice(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
     twice = cases["source_mask_reader2"].fillna("").ne("") & (cases["exclusion"] == "")
     kept = model_cases(study, cases[twice], ("train",))
     return kept.assign(mask=kept["source_mask_reader2"])
+
+
+def compared_regions(study: Study, cases: pd.DataFrame, folder: Path) -> Iterator[tuple[Variant, str, pd.DataFrame]]:
+    """Yield each region that the study compares with the careful outline, drawn in the cases that are measured in it.
+
+    Parameters
+    ----------
+    study : Study
+    cases : pandas.DataFrame
+        Table `cases`.
+    folder : Path
+        For the changed masks, a folder per region.
+
+    Yields
+    ------
+    Variant
+        Its features are still to be extracted.
+    str
+        Name of the pyradiomics parameter file.
+    pandas.DataFrame
+        As `model_cases`, in the phases of the signatures that are judged with it, the changed region as `mask`.
+    """
+    spec = study.radiomics
+    if spec is None:
+        return
+    signatures = compared_signatures(study.signatures, "radiomics", spec.compare_on)
+    phases = {phase for name in signatures for phase in study.signature(name).phases or study.phases}
+    chosen = model_cases(study, cases)
+    chosen = chosen[chosen["phase"].isin(phases)].reset_index(drop=True)
+    for one in spec.compare:
+        changed = spec.chosen(one)
+        variant = Variant(one.name, one.group, one.description, "radiomics", signatures, pd.DataFrame())
+        yield variant, changed.settings, with_regions(changed, chosen, folder / slug(one.name))

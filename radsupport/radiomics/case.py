@@ -1,4 +1,8 @@
-"""Features of one case: crop first, then filter, then measure; the values are those of the whole image."""
+"""Features of one case: crop first, then filter, then measure; the values are those of the whole image.
+
+A case can be measured again after a small, realistic change. Zwanenburg et al., Sci Rep 2019;9:614: features that
+survive translation, noise and a changed outline of one scan are those that survive a test-retest scan.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,10 @@ import numpy as np
 import SimpleITK as sitk
 from radiomics import imageoperations
 
-from radsupport.errors import MaskError
-from radsupport.imaging.reading import check_geometry, read_image, read_mask
-from radsupport.imaging.regions import Box, bounding_box, crop
+from radsupport.errors import MaskError, NotEstimableError
+from radsupport.imaging.preprocessing import noise_hu
+from radsupport.imaging.reading import like, read_pair
+from radsupport.imaging.regions import Box, bounding_box, crop, enlarge_roi
 from radsupport.radiomics.classes import class_values
 from radsupport.radiomics.filters import (
     SCALED_BY_MAXIMUM,
@@ -24,9 +29,62 @@ from radsupport.radiomics.filters import (
     filtered_images,
     reach_of,
 )
-from radsupport.radiomics.grid import cut_box, extreme_value, grid_image, grid_mask, grid_mask_in, plan_grid
-from radsupport.radiomics.perturbation import Perturbation
+from radsupport.radiomics.grid import Grid, cut_box, extreme_value, grid_image, grid_mask, grid_mask_in, plan_grid
 from radsupport.radiomics.settings import RadiomicsSettings, quiet_pyradiomics
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One small change of a case.
+
+    Attributes
+    ----------
+    name : str
+        Names the change in tables.
+    shift_voxels : (x, y, z)
+        Translation of the voxel grid on which features are computed, in its voxels; below one voxel.
+    noise : float
+        SD of added Gaussian noise as a multiple of the image's own noise (`noise_hu`).
+    margin_mm : float
+        Growth (positive) or shrinkage (negative) of the outline.
+    seed : int
+        Of the noise.
+    """
+
+    name: str
+    shift_voxels: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    noise: float = 0.0
+    margin_mm: float = 0.0
+    seed: int = 0
+
+    def change_mask(self, mask: sitk.Image) -> sitk.Image:
+        """Return the grown or shrunk mask."""
+        return enlarge_roi(mask, self.margin_mm) if self.margin_mm else mask
+
+    def change_grid(self, grid: Grid) -> Grid:
+        """Return the translated grid; where nothing was to be resampled, the image is interpolated by B-spline."""
+        if not any(self.shift_voxels):
+            return grid
+        first = grid.first + np.asarray(self.shift_voxels) / grid.ratio
+        return replace(grid, first=first, interpolator=grid.interpolator or sitk.sitkBSpline)
+
+    def change_image(self, image: sitk.Image) -> sitk.Image:
+        """Return the image with noise added.
+
+        Raises
+        ------
+        NotEstimableError
+            The image has too little soft tissue to estimate its noise.
+        """
+        if not self.noise:
+            return image
+        sd = noise_hu(image)
+        if not np.isfinite(sd):
+            raise NotEstimableError("The image has too little soft tissue to estimate its noise, so none can be added.")
+        array = sitk.GetArrayFromImage(image).astype(np.float32)
+        rng = np.random.default_rng(self.seed)
+        array += np.float32(self.noise * sd) * rng.standard_normal(array.shape, dtype=np.float32)
+        return like(array, image)
 
 
 @dataclass(frozen=True)
@@ -63,8 +121,7 @@ def extract_case(
     ValueError
         pyradiomics' own checks of the region (too few voxels or dimensions).
     """
-    image = read_image(image_path)
-    report = check_geometry(image, read_mask(mask_path, settings.label), str(mask_path))
+    image, report = read_pair(image_path, mask_path, settings.label)
     found = features_of(image, report.mask, settings, perturbation)
     return replace(found, messages=(*(problem.what for problem in report.problems), *found.messages))
 

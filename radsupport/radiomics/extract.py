@@ -1,8 +1,6 @@
-"""Chapter 03, step by step: radiomics of both readers, their agreement, and what failed.
+"""Radiomics features of a cohort, one row per subject, and a log that loses no case.
 
-Chapter 03: radiomics features of a cohort, one row per subject, and a log that loses no case.
-
-One file per case under the hash of everything that decides its features; a killed run resumes from these.
+One file per case is kept under the hash of everything that decides its features; a killed run resumes from these.
 """
 
 from __future__ import annotations
@@ -22,59 +20,8 @@ import pandas as pd
 from radsupport.errors import InputError, Problem, RadsupportError
 from radsupport.files import written_whole
 from radsupport.parallel import map_cases, peak_mb, reset_peak
-from radsupport.radiomics.case import CaseFeatures, extract_case, feature_names
-from radsupport.radiomics.names import CLASS_NAMES, describe_features, surviving_features
-from radsupport.radiomics.perturbation import Perturbation, standard_perturbations
+from radsupport.radiomics.case import CaseFeatures, Perturbation, extract_case, feature_names
 from radsupport.radiomics.settings import RadiomicsSettings, load_settings
-from radsupport.settings.study import Study
-from radsupport.stats.agreement import icc_features
-
-
-def extract_perturbed(
-    cases: pd.DataFrame,
-    settings: str | Path | Mapping[str, Any] | RadiomicsSettings,
-    perturbations: Sequence[Perturbation] | None = None,
-    **options: Any,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Extract features of every case once per perturbation.
-
-    Parameters
-    ----------
-    cases, settings
-        As `radsupport.radiomics.extract.extract`.
-    perturbations : sequence of Perturbation, optional
-        `standard_perturbations` where left out.
-    **options
-        ``n_jobs``, ``cache``, ``scheduler``, ``progress``, ``mask_column``, ``image_column`` of `extract`.
-
-    Returns
-    -------
-    features : DataFrame
-        ``subject``, ``perturbation``, then the columns of `extract`: each perturbation is one "reader" of an
-        intraclass correlation.
-    log : DataFrame
-        Log of `extract` with the column ``perturbation``.
-
-    Raises
-    ------
-    InputError
-        Two perturbations of one name, or as `extract`.
-    """
-    pass
-
-    chosen = list(perturbations) if perturbations is not None else standard_perturbations()
-    names = [one.name for one in chosen]
-    if len(set(names)) < len(names) or not names:
-        raise InputError(f"Perturbations need names of their own; these are {names}.")
-    features, logs = [], []
-    for one in chosen:
-        table, log = extract(cases, settings, perturbation=one, **options)
-        table.insert(1, "perturbation", one.name)
-        log.insert(2, "perturbation", one.name)
-        features.append(table)
-        logs.append(log)
-    return pd.concat(features, ignore_index=True), pd.concat(logs, ignore_index=True)
-
 
 EXTRACTION_VERSION = 1
 """Raise this by one when a change of this package changes any feature value."""
@@ -133,6 +80,7 @@ def _path(cache: Path, key: str) -> Path:
 CASE_ERRORS = (RadsupportError, ValueError, RuntimeError, OSError, MemoryError, ArithmeticError, AssertionError)
 """What a bad case can raise in this package, pyradiomics, ITK and numpy; anything else is a mistake in the code."""
 
+_CASE = ("subject", "phase", "image", "mask")
 LOG_COLUMNS = ["subject", "phase", "status", "reason", "seconds", "voxels", "peak_memory_mb", "cached"]
 
 
@@ -172,8 +120,6 @@ def extract(
     cache: str | Path | None = None,
     scheduler: str | None = None,
     progress: bool = True,
-    image_column: str = "image",
-    mask_column: str = "mask",
     perturbation: Perturbation | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Extract radiomics features of every case.
@@ -194,11 +140,8 @@ def extract(
         Address of a Dask scheduler to work on instead of this machine.
     progress : bool
         Show a progress bar.
-    image_column, mask_column : str
-        Columns to take the paths from: ``source_image`` and ``source_mask`` for the scans as they came, or
-        ``mask_reader2`` for the second reader.
     perturbation : Perturbation, optional
-        A small change applied to every case; see `radsupport.radiomics.perturbation`.
+        A small change applied to every case.
 
     Returns
     -------
@@ -219,9 +162,9 @@ def extract(
     Values equal plain pyradiomics on the whole image; see `radsupport.radiomics.case.features_of`.
     """
     loaded = load_settings(settings)
-    _check_cases(cases, image_column, mask_column)
+    _check_cases(cases)
     folder = None if cache is None else Path(cache).absolute()
-    paths = zip(*(cases[name] for name in ("subject", "phase", image_column, mask_column)), strict=True)
+    paths = zip(*(cases[name] for name in _CASE), strict=True)
     jobs = [
         Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation)
         for subject, phase, image, mask in paths
@@ -284,9 +227,9 @@ def _text(path: Any) -> str:
     return str(Path(path).absolute()) if isinstance(path, str | Path) and str(path) else ""
 
 
-def _check_cases(cases: pd.DataFrame, image_column: str, mask_column: str) -> None:
+def _check_cases(cases: pd.DataFrame) -> None:
     """Refuse a table that is no list of cases."""
-    missing = [name for name in ("subject", "phase", image_column, mask_column) if name not in cases]
+    missing = [name for name in _CASE if name not in cases]
     if missing:
         raise InputError(
             "The table of cases has columns missing.",
@@ -317,187 +260,3 @@ def _table(outcomes: Sequence[Outcome], settings: RadiomicsSettings) -> pd.DataF
 
 def _log(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     return pd.DataFrame([{name: getattr(outcome, name) for name in LOG_COLUMNS} for outcome in outcomes])
-
-
-SETTINGS = Path("studies") / "radiomics"
-DEFAULT_THRESHOLD = 0.8
-PREDICTED = ("train", "internal", "external")
-
-
-def settings_path(study: Study, root: Path = Path()) -> Path:
-    """Return the pyradiomics parameter file that the study names."""
-    return root / SETTINGS / (study.radiomics.settings if study.radiomics else "default.yaml")
-
-
-def threshold_of(study: Study) -> float:
-    """Return the least ICC of a reproducible feature: the study's, else 0.8."""
-    return (study.radiomics.icc_threshold if study.radiomics else None) or DEFAULT_THRESHOLD
-
-
-def model_cases(study: Study, cases: pd.DataFrame, cohorts: tuple[str, ...] = PREDICTED) -> pd.DataFrame:
-    """Return the cases whose features enter models: phases of role `model`, patients with an outcome.
-
-    Features are measured on the images as they came (`source_image`), because the settings file says how
-    pyradiomics resamples them and filters need more surroundings than the preprocessed box holds. A case
-    that chapter 02 excluded stays, without files, so that it fails with a reason and does not disappear.
-    """
-    phases = [name for name, phase in study.phases.items() if phase.role == "model"]
-    kept = cases[cases["phase"].isin(phases) & cases["cohort"].isin(cohorts)].copy()
-    usable = kept["exclusion"] == ""
-    for role in ("image", "mask", "roi_rough"):
-        if f"source_{role}" in kept.columns:
-            kept[role] = kept[f"source_{role}"].astype(object).mask(~usable, other=np.nan)
-    order = {phase: i for i, phase in enumerate(phases)}
-    return kept.sort_values(
-        ["subject", "phase"], key=lambda s: s.map(order) if s.name == "phase" else s, ignore_index=True
-    )
-
-
-def second_reader_cases(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the cases that a second reader outlined, with that reader's mask as `mask`.
-
-    At most ``radiomics.icc_subjects`` training patients, the first by id, so that the choice is fixed.
-    """
-    if study.radiomics is None:
-        return cases.iloc[:0]
-    kept = outlined_twice(study, cases)
-    chosen = sorted(kept["subject"].unique())[: study.radiomics.icc_subjects]
-    kept = kept[kept["subject"].isin(chosen)]
-    return kept.assign(mask=kept["source_mask_reader2"]) if len(kept) else kept
-
-
-def outlined_twice(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
-    """Return all training cases that a second reader outlined; `icc_subjects` of them give the ICC."""
-    if "source_mask_reader2" not in cases.columns:
-        return cases.iloc[:0]
-    twice = cases["source_mask_reader2"].fillna("").ne("") & (cases["exclusion"] == "")
-    return model_cases(study, cases[twice], ("train",))
-
-
-def extract_both_readers(
-    study: Study, cases: pd.DataFrame, cache: Path, root: Path = Path(), n_jobs: int = 1, progress: bool = True
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Extract the features of every model case, and again with the second reader's masks.
-
-    Returns
-    -------
-    features, log : DataFrame
-        As `radsupport.radiomics.extract.extract` returns them.
-    again : DataFrame
-        Features by the second reader's masks; no rows where nobody read twice.
-    """
-    settings = settings_path(study, root)
-    features, log = extract(model_cases(study, cases), settings, n_jobs=n_jobs, cache=cache, progress=progress)
-    second = second_reader_cases(study, cases)
-    if second.empty:
-        return features, log, features.iloc[:0]
-    again, _ = extract(second, settings, n_jobs=n_jobs, cache=cache, progress=progress)
-    return features, log, again
-
-
-def count_features(features: pd.DataFrame) -> pd.DataFrame:
-    """Count features by filter (rows) and class (columns), one phase counted once."""
-    names = pd.unique(pd.Series([str(column).split("__")[-1] for column in features.columns if column != "subject"]))
-    parts = describe_features(names)
-    table = pd.crosstab(parts["filter"], parts["class"].map(CLASS_NAMES), margins=True, margins_name="all")
-    return table.rename_axis("filter").reset_index().rename_axis(columns=None)
-
-
-def toolkit_table(study: Study, features: pd.DataFrame) -> pd.DataFrame:
-    """Set the families of the paper's own software beside ours.
-
-    Returns
-    -------
-    DataFrame
-        family, published (features of the paper's software), classes (ours), unfiltered (our features of the original
-        image), all images; a last row with the sums. No rows where the study names no software.
-    """
-    toolkit = study.radiomics.toolkit if study.radiomics else []
-    names = pd.unique(pd.Series([str(column).split("__")[-1] for column in features.columns if column != "subject"]))
-    parts, rows = describe_features(names), []
-    for family in toolkit:
-        own = parts[parts["class"].isin(family.classes)]
-        classes = ", ".join(CLASS_NAMES[name] for name in family.classes)
-        row = {"family": family.family, "published": family.published, "classes": classes}
-        rows.append(row | {"unfiltered": int((own["filter"] == "original").sum()), "all images": len(own)})
-    table = pd.DataFrame(rows, columns=["family", "published", "classes", "unfiltered", "all images"])
-    if len(table):
-        sums = table[["published", "unfiltered", "all images"]].sum()
-        table.loc[len(table)] = {"family": "all", "classes": "", **sums.to_dict()}
-    return table
-
-
-def log_summary(log: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the extraction per phase: cases, failed, warnings, seconds and memory per case."""
-    grouped = log.groupby("phase", sort=False)
-    return grouped.agg(
-        cases=("subject", "size"),
-        failed=("status", lambda s: int((s == "failed").sum())),
-        with_warning=("status", lambda s: int((s == "warning").sum())),
-        median_seconds=("seconds", "median"),
-        peak_memory_mb=("peak_memory_mb", "max"),
-        median_voxels=("voxels", "median"),
-    ).reset_index()
-
-
-def agreement_table(study: Study, features: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
-    """Return each feature's ICC between the readers: feature, icc, ci_low, ci_high, n, class, image_type."""
-    kind = study.radiomics.icc_kind if study.radiomics else "ICC(2,1)"
-    table = icc_features(features.set_index("subject"), again.set_index("subject"), kind)
-    parts = describe_features(table["feature"])
-    return table.assign(feature_class=parts["class"].to_numpy(), image_type=parts["filter"].to_numpy())
-
-
-def icc_curves(icc: pd.DataFrame, by: str = "class") -> pd.DataFrame:
-    """Return, per class or filter, which share reaches an ICC or more, for `figures.icc_shares`.
-
-    Parameters
-    ----------
-    by : {"class", "filter"}
-    """
-    table = surviving_features(icc, np.linspace(0, 1, 101), by)
-    names = table[by].map(CLASS_NAMES) if by == "class" else table[by]
-    curves = pd.DataFrame({"feature_class": names, "icc": table["threshold"], "share": table["share"], "n": table["n"]})
-    return curves.sort_values(["feature_class", "icc"], ignore_index=True)
-
-
-def icc_summary(icc: pd.DataFrame, threshold: float, by: str = "feature_class") -> pd.DataFrame:
-    """Return per class or filter: features, median ICC, how many reach the threshold, and how many have none."""
-    names = icc[by].map(CLASS_NAMES) if by == "feature_class" else icc[by]
-    grouped = icc.assign(**{by: names}).groupby(by)["icc"]
-    table = grouped.agg(features="size", median_icc="median", without_icc=lambda s: int(s.isna().sum()))
-    table["reproducible"] = grouped.agg(lambda s: int((s >= threshold).sum()))
-    table["share"] = table["reproducible"] / table["features"]
-    return table.reset_index()
-
-
-@dataclass(frozen=True)
-class Correlations:
-    """|Pearson r| of pairs of features.
-
-    Attributes
-    ----------
-    pairs : DataFrame
-        r (absolute): one row per pair.
-    used, usable : int
-        Features correlated, and features that vary and miss no value; fewer are used where there are too many.
-    n : int
-        Patients.
-    """
-
-    pairs: pd.DataFrame
-    used: int
-    usable: int
-    n: int
-
-
-def correlations(features: pd.DataFrame, most: int = 3000, seed: int = 0) -> Correlations:
-    """Correlate all features in pairs; of more than `most` features, so many are drawn at random."""
-    values = features.drop(columns="subject").dropna(axis=1)
-    values = values.loc[:, values.std() > 0]
-    usable = values.shape[1]
-    if usable > most:
-        values = values.sample(most, axis=1, random_state=seed)
-    r = np.abs(np.corrcoef(values.to_numpy(), rowvar=False))
-    pairs = pd.DataFrame({"r": r[np.triu_indices_from(r, k=1)]})
-    return Correlations(pairs, values.shape[1], usable, len(values))

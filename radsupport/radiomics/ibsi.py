@@ -15,8 +15,7 @@ from radsupport.errors import InputError, Problem
 from radsupport.files import mirror_folder
 from radsupport.imaging.reading import read_image, read_mask
 from radsupport.radiomics.case import features_of
-from radsupport.radiomics.names import CLASS_NAMES, feature_codes
-from radsupport.radiomics.settings import load_settings
+from radsupport.radiomics.settings import CLASS_NAMES, feature_codes, load_settings
 
 CT_IMAGE, CT_MASK = Path("image") / "phantom.nii.gz", Path("mask") / "mask.nii.gz"
 
@@ -81,21 +80,22 @@ def local_phantom() -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def compliance_table(ct_folder: str | Path | None = None) -> pd.DataFrame:
+def compliance(ct_folder: str | Path | None = None) -> pd.DataFrame:
     """Compare features with IBSI's reference values, one row per configuration and feature.
 
     Parameters
     ----------
     ct_folder : path, optional
-        Folder of the CT phantom (``image/phantom.nii.gz``, ``mask/mask.nii.gz``; CC BY-NC 3.0, not shipped). Without
-        it only the digital phantom is compared.
+        Folder of the CT phantom (``image/phantom.nii.gz``, ``mask/mask.nii.gz``; CC BY-NC 3.0, not shipped); by
+        default that in the local folder of public data (``RADSUPPORT_DATA``). Without it only the digital phantom is
+        compared.
 
     Returns
     -------
     DataFrame
-        ``configuration``, ``class``, ``feature``, ``ibsi_name``, ``ibsi_code``, ``reference``, ``tolerance``,
-        ``value`` (as computed), ``difference`` (value rounded to the reference's three digits, minus reference),
-        ``status`` (within tolerance / documented difference / difference) and ``reason``.
+        ``configuration``, ``processing``, ``class`` (in words), ``feature``, ``ibsi_name``, ``ibsi_code``,
+        ``reference``, ``tolerance``, ``value`` (as computed), ``difference`` (value rounded to the reference's three
+        digits, minus reference), ``status`` (within tolerance / documented difference / difference) and ``reason``.
 
     Raises
     ------
@@ -109,23 +109,11 @@ def compliance_table(ct_folder: str | Path | None = None) -> pd.DataFrame:
     threshold at one half are IBSI's, done before pyradiomics, which resamples on another grid (corners aligned
     instead of centres) and does not round.
     """
-    wanted = ["digital phantom"] if ct_folder is None else list(CONFIGURATIONS)
-    phantoms = {"digital phantom": _digital_phantom()}
-    if ct_folder is not None:
-        phantoms["CT"] = _ct_phantom(Path(ct_folder))
-    tables = []
-    for name in wanted:
-        image, mask = phantoms.get(name, phantoms.get("CT", phantoms["digital phantom"]))
-        tables.append(_compare(name, image, mask))
+    folder = local_phantom() if ct_folder is None else Path(ct_folder)
+    digital, scan = _digital_phantom(), None if folder is None else _ct_phantom(folder)
+    tables = [_compare("digital phantom", *digital)]
+    tables += [_compare(name, *scan) for name in CONFIGURATIONS if scan is not None and name != "digital phantom"]
     return pd.concat(tables, ignore_index=True)
-
-
-def compliance_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the rows of `compliance_table` by configuration and status."""
-    counts = pd.crosstab(table["configuration"], table["status"]).loc[table["configuration"].unique()]
-    described = [CONFIGURATIONS[str(name)].description for name in counts.index]
-    counts.insert(0, "processing", described)
-    return counts.rename_axis(columns=None).reset_index()
 
 
 def _digital_phantom() -> tuple[sitk.Image, sitk.Image]:
@@ -164,8 +152,9 @@ def _compare(name: str, image: sitk.Image, mask: sitk.Image) -> pd.DataFrame:
     table["reason"] = np.where(within, "", reasons)
     outside = np.where(table["reason"] != "", "documented difference", "difference")
     table["status"] = np.where(within, "within tolerance", outside)
-    order = ["configuration", "class", "feature", "ibsi_name", "ibsi_code", "reference", "tolerance", "value"]
-    return table[[*order, "difference", "status", "reason"]]
+    table = table.assign(processing=configuration.description, **{"class": table["class"].map(CLASS_NAMES)})
+    order = ["configuration", "processing", "class", "feature", "ibsi_name", "ibsi_code", "reference", "tolerance"]
+    return table[[*order, "value", "difference", "status", "reason"]]
 
 
 def _reference_values() -> pd.DataFrame:
@@ -219,9 +208,3 @@ def ibsi_interpolation(
     resampled = resampler.Execute(sitk.Cast(image, sitk.sitkFloat64))
     share = resampler.Execute(sitk.Cast(mask, sitk.sitkFloat64))
     return sitk.Cast(sitk.Round(resampled), sitk.sitkFloat64), sitk.Cast(share >= 0.5 - 1e-9, sitk.sitkUInt8)
-
-
-def listed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what a reader needs of `compliance_table`, with the classes in words."""
-    columns = ["configuration", "class", "feature", "ibsi_code", "reference", "tolerance", "value", "status", "reason"]
-    return table[columns].assign(**{"class": table["class"].map(CLASS_NAMES)})

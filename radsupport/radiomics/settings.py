@@ -1,4 +1,8 @@
-"""Settings of a radiomics extraction: a pyradiomics parameter file, checked, with defaults filled in."""
+"""What is asked of pyradiomics, and what its features are called.
+
+A parameter file is checked and its defaults are filled in; a feature's name says phase, filter, class, and by the
+class and feature the IBSI code of its definition.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import radiomics
 import yaml
 from pykwalify.errors import PyKwalifyException
@@ -21,6 +27,14 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from radsupport.errors import InputError, Problem
 
+CLASS_NAMES = {
+    "shape": "shape", "shape2D": "shape (2-D)", "firstorder": "first order", "glcm": "GLCM", "glrlm": "GLRLM",
+    "glszm": "GLSZM", "gldm": "GLDM", "ngtdm": "NGTDM",
+}  # fmt: skip
+FILTER_NAMES = {
+    "original": "original", "log": "LoG", "wavelet": "wavelet", "square": "square", "squareroot": "square root",
+    "logarithm": "logarithm", "exponential": "exponential", "gradient": "gradient", "lbp": "LBP",
+}  # fmt: skip
 SECTIONS = ("setting", "imageType", "featureClass")
 UNSUPPORTED = ("voxelSetting",)
 ROUTINE_MESSAGES = ("GLCM is symmetrical", "Fixed bin Count enabled", "Calculating Local Binary Pattern in 2D")
@@ -201,3 +215,60 @@ def _ignore_known_warnings() -> None:
     warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"radiomics\.")
     # pykwalify, which pyradiomics checks its settings with, loads its schema's functions in an old way
     warnings.filterwarnings("ignore", r"the load_module\(\) method is deprecated", DeprecationWarning)
+
+
+def feature_codes() -> pd.DataFrame:
+    """Return pyradiomics' features with the IBSI definition each one follows.
+
+    Returns
+    -------
+    DataFrame
+        ``class``, ``feature`` (pyradiomics), ``ibsi_name``, ``ibsi_code`` (four characters) and ``tag`` (of the
+        reference values); the last three are "" where IBSI defines no such feature.
+
+    Notes
+    -----
+    Zwanenburg et al., Radiology 2020;295:328, and the IBSI reference manual (arXiv:1612.07003). pyradiomics' GLDM is
+    IBSI's NGLDM, its "small/large area" is IBSI's "small/large zone", its SumSquares is IBSI's joint variance.
+    """
+    source = resources.files("radsupport.radiomics") / "data" / "ibsi" / "features.csv"
+    with source.open(encoding="utf-8") as stream:
+        return pd.read_csv(stream, keep_default_na=False)
+
+
+def describe_features(names: Iterable[str]) -> pd.DataFrame:
+    """Split feature names into their parts and look up the IBSI code.
+
+    Parameters
+    ----------
+    names : iterable of str
+        ``<phase>__<image>_<class>_<feature>``, or the same without phase.
+
+    Returns
+    -------
+    DataFrame
+        ``name``, ``phase`` ("" where there is none), ``image`` (log-sigma-1-0-mm-3D …), ``filter`` (LoG …),
+        ``class``, ``feature``, ``ibsi_code``.
+
+    Raises
+    ------
+    InputError
+        Names that are none of pyradiomics'.
+    """
+    rows, bad = [], []
+    for name in names:
+        phase, _, rest = name.rpartition("__")
+        parts = rest.split("_")
+        filter_name = FILTER_NAMES.get(parts[0].split("-")[0].rstrip("23456789"))
+        if len(parts) != 3 or parts[1] not in CLASS_NAMES or filter_name is None:
+            bad.append(name)
+            continue
+        rows.append((name, phase, parts[0], filter_name, parts[1], parts[2]))
+    if bad:
+        raise InputError(
+            "These are no names of pyradiomics features.",
+            [Problem("unknown name", "<phase>__<image>_<class>_<feature>", value=name) for name in bad],
+        )
+    table = pd.DataFrame(rows, columns=["name", "phase", "image", "filter", "class", "feature"])
+    codes = feature_codes()[["class", "feature", "ibsi_code"]]
+    return table.merge(codes, on=["class", "feature"], how="left").fillna({"ibsi_code": ""})

@@ -11,21 +11,22 @@ import pytest
 import SimpleITK as sitk
 
 from radsupport.errors import InputError
-from radsupport.radiomics.ibsi import CONFIGURATIONS, compliance_summary, compliance_table, ibsi_interpolation, listed
+from radsupport.radiomics.ibsi import CONFIGURATIONS, compliance, ibsi_interpolation, local_phantom
 
 
 @pytest.fixture(scope="module")
 def table(shared: Path) -> pd.DataFrame:
-    return compliance_table(shared / "real" / "ibsi1_ct_phantom" / "nifti")
+    return compliance(shared / "real" / "ibsi1_ct_phantom" / "nifti")
 
 
-def test_the_digital_phantom_is_compared_without_further_files() -> None:
-    found = compliance_table()
+def test_the_digital_phantom_is_compared_without_further_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RADSUPPORT_DATA", raising=False)
+    found = compliance()
     assert set(found["configuration"]) == {"digital phantom"}
     assert found["status"].value_counts().to_dict() == {"within tolerance": 99, "documented difference": 3}
     values = found.set_index(["class", "feature"])["value"]
     assert values["shape", "MeshVolume"] == pytest.approx(556.3333333)
-    assert values["firstorder", "Kurtosis"] - 3 == pytest.approx(-0.355, abs=5e-4)
+    assert values["first order", "Kurtosis"] - 3 == pytest.approx(-0.355, abs=5e-4)
     # 74 voxels: the covariance divided by N - 1 instead of N
     assert values["shape", "MinorAxisLength"] * np.sqrt(74 / 73) == pytest.approx(9.31, abs=0.06)
     assert values["shape", "LeastAxisLength"] * np.sqrt(74 / 73) == pytest.approx(8.54, abs=0.05)
@@ -44,19 +45,19 @@ def test_the_reasons_explain_the_differences_in_numbers(table: pd.DataFrame) -> 
     kurtosis = table[table["feature"] == "Kurtosis"]
     assert ((kurtosis["value"] - 3 - kurtosis["reference"]).abs() <= kurtosis["tolerance"] + 6e-4).all()
     c = table[table["configuration"] == "C"].set_index(["class", "feature"])
-    average, autocorrelation = c.loc[("glcm", "JointAverage"), "value"], c.loc[("glcm", "Autocorrelation"), "value"]
+    average, autocorrelation = c.loc[("GLCM", "JointAverage"), "value"], c.loc[("GLCM", "Autocorrelation"), "value"]
     shift = 2  # bins of 25 HU between -1000 HU and the lowest bin that occurs
     for feature, value in (
         ("JointAverage", average + shift),
         ("SumAverage", 2 * (average + shift)),
         ("Autocorrelation", autocorrelation + 2 * shift * average + shift**2),
     ):
-        row = c.loc[("glcm", feature)]
+        row = c.loc[("GLCM", feature)]
         assert abs(value - row["reference"]) <= row["tolerance"], feature
 
 
 def test_reference_values_are_those_of_the_published_tables(shared: Path, root: Path) -> None:
-    shipped = pd.read_csv(root / "radsupport" / "features" / "data" / "ibsi" / "reference_values.csv")
+    shipped = pd.read_csv(root / "radsupport" / "radiomics" / "data" / "ibsi" / "reference_values.csv")
     folder = shared / "reference" / "ibsi_reference_values" / "ibsi1"
     files = {"digital phantom": "dig_phantom", **{c: f"chest_config_{c.lower()}" for c in "ABCD"}}
     for name, stem in files.items():
@@ -69,22 +70,24 @@ def test_reference_values_are_those_of_the_published_tables(shared: Path, root: 
             assert row.tolerance == float(published[row.source_tag]["tolerance"])
 
 
-def test_the_summary_counts_every_row(table: pd.DataFrame) -> None:
-    summary = compliance_summary(table)
-    assert list(summary["configuration"]) == list(CONFIGURATIONS)
-    assert summary[["documented difference", "within tolerance"]].to_numpy().sum() == len(table)
+def test_configurations_are_described_and_classes_named(table: pd.DataFrame) -> None:
+    described = table.groupby("configuration", sort=False)["processing"].unique()
+    assert list(described.index) == list(CONFIGURATIONS)
+    assert [one[0] for one in described] == [one.description for one in CONFIGURATIONS.values()]
+    assert {"first order", "GLCM", "shape"} <= set(table["class"])
+    assert table["class"].notna().all()
 
 
-def test_the_list_names_classes_in_words(table: pd.DataFrame) -> None:
-    shown = listed(table)
-    assert {"first order", "GLCM", "shape"} <= set(shown["class"])
-    assert len(shown) == len(table)
-    assert shown["class"].notna().all()
+def test_the_local_folder_of_public_data_is_found(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADSUPPORT_DATA", str(shared / "real"))
+    assert local_phantom() == shared / "real" / "ibsi1_ct_phantom" / "nifti"
+    monkeypatch.setenv("RADSUPPORT_DATA", str(shared))
+    assert local_phantom() is None
 
 
 def test_a_folder_without_the_phantom_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"image.phantom.nii.gz"):
-        compliance_table(tmp_path)
+        compliance(tmp_path)
 
 
 def test_interpolation_follows_ibsis_grid() -> None:

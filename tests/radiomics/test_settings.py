@@ -12,7 +12,7 @@ import yaml
 
 from radsupport.errors import InputError
 from radsupport.radiomics.case import feature_names, image_names
-from radsupport.radiomics.settings import load_settings, quiet_pyradiomics
+from radsupport.radiomics.settings import describe_features, feature_codes, load_settings, quiet_pyradiomics
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,31 @@ def test_only_warnings_of_pyradiomics_are_silenced() -> None:
         np.array([0.0]) / np.array([0.0])
     with quiet_pyradiomics(), warnings.catch_warnings():
         exec(compile("import numpy as np\nnp.array([0.0]) / np.array([0.0])", "x", "exec"), {"__name__": "radiomics.x"})
+
+
+def test_names_are_split_and_coded() -> None:
+    names = [
+        "arterial__original_shape_Sphericity",
+        "venous__log-sigma-3-0-mm-3D_glcm_SumSquares",
+        "ct__wavelet2-HHL_gldm_SmallDependenceEmphasis",
+        "lbp-3D-k_firstorder_TotalEnergy",
+    ]
+    table = describe_features(names)
+    assert list(table["phase"]) == ["arterial", "venous", "ct", ""]
+    assert list(table["filter"]) == ["original", "LoG", "wavelet", "LBP"]
+    assert list(table["ibsi_code"]) == ["QCFX", "UR99", "SODN", ""]
+    assert list(table["name"]) == names
+    with pytest.raises(InputError, match="age"):
+        describe_features(["age", *names])
+
+
+def test_every_feature_of_pyradiomics_has_a_line_in_the_table_of_codes() -> None:
+    table = feature_codes()
+    every = load_settings({}).feature_classes
+    assert {(c, f) for c, features in every.items() for f in features} == set(
+        zip(table["class"], table["feature"], strict=True)
+    )
+    coded = table[table["ibsi_code"] != ""]
+    assert len(coded) == 102
+    assert coded["ibsi_code"].is_unique
+    assert coded["ibsi_code"].str.fullmatch("[0-9A-Z]{4}").all()

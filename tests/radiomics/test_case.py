@@ -16,7 +16,8 @@ import yaml
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from scipy import ndimage, special
 
-from radsupport.radiomics.case import feature_names, features_of
+from radsupport.errors import NotEstimableError
+from radsupport.radiomics.case import Perturbation, feature_names, features_of
 from radsupport.radiomics.filters import icosphere
 from radsupport.radiomics.settings import load_settings, quiet_pyradiomics
 
@@ -270,3 +271,54 @@ def test_default_settings_on_the_ibsi_phantom(shared: Path) -> None:
     )
     classes: dict[str, list[str]] = {"shape": [], "firstorder": [], "ngtdm": []}
     compare((image, mask), {"imageType": {"Original": {}, "Gradient": {}, **POINTWISE}, "featureClass": classes})
+
+
+@pytest.fixture
+def scan() -> tuple[sitk.Image, sitk.Image]:
+    rng = np.random.default_rng(8)
+    array = 50 + ndimage.gaussian_filter(rng.normal(size=(16, 44, 46)), 2) * 150 + rng.normal(0, 6, (16, 44, 46))
+    drawn = np.zeros(array.shape, np.uint8)
+    drawn[5:11, 14:26, 15:28] = 1
+    image, mask = sitk.GetImageFromArray(array.astype(np.float32)), sitk.GetImageFromArray(drawn)
+    for one in (image, mask):
+        one.SetSpacing((1.0, 1.0, 2.0))
+    return image, mask
+
+
+SMALL: dict[str, Any] = {"featureClass": {"firstorder": ["Mean", "Variance"], "shape": ["VoxelVolume"]}}
+
+
+def test_no_change_changes_nothing_and_each_change_changes_what_it_should(
+    scan: tuple[sitk.Image, sitk.Image],
+) -> None:
+    setting = load_settings(SMALL)
+    plain = features_of(*scan, setting).values
+    unchanged, *_ = [Perturbation("unchanged")]
+    assert features_of(*scan, setting, unchanged).values == plain
+    noisy = features_of(*scan, setting, Perturbation("noise", noise=1.0, seed=3)).values
+    assert noisy["original_shape_VoxelVolume"] == plain["original_shape_VoxelVolume"]
+    assert noisy["original_firstorder_Variance"] > plain["original_firstorder_Variance"] + 15
+    assert features_of(*scan, setting, Perturbation("noise", noise=1.0, seed=3)).values == noisy
+    assert features_of(*scan, setting, Perturbation("noise", noise=1.0, seed=4)).values != noisy
+    grown = features_of(*scan, setting, Perturbation("grown", margin_mm=1.0)).values
+    shrunk = features_of(*scan, setting, Perturbation("shrunk", margin_mm=-1.0)).values
+    volume = "original_shape_VoxelVolume"
+    assert shrunk[volume] < plain[volume] < grown[volume]
+
+
+@pytest.mark.parametrize("spacing", [None, [1.0, 1.0, 1.0]])
+def test_a_shift_by_whole_voxels_of_grid_and_mask_is_no_change(
+    scan: tuple[sitk.Image, sitk.Image], spacing: list[float] | None
+) -> None:
+    setting = load_settings({**SMALL, "setting": {"resampledPixelSpacing": spacing} if spacing else {}})
+    plain = features_of(*scan, setting).values
+    whole = features_of(*scan, setting, Perturbation("one voxel", shift_voxels=(1.0, 0.0, 0.0))).values
+    assert whole == pytest.approx(plain, rel=1e-4)
+    half = features_of(*scan, setting, Perturbation("half", shift_voxels=(0.5, 0.5, 0.0))).values
+    assert half["original_firstorder_Mean"] == pytest.approx(plain["original_firstorder_Mean"], rel=0.03)
+    assert half["original_firstorder_Variance"] != plain["original_firstorder_Variance"]
+
+
+def test_noise_can_not_be_added_where_it_can_not_be_estimated(scan: tuple[sitk.Image, sitk.Image]) -> None:
+    with pytest.raises(NotEstimableError, match="soft tissue"):
+        features_of(scan[0] - 2000, scan[1], load_settings(SMALL), Perturbation("noise", noise=1.0))

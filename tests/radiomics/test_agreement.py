@@ -1,4 +1,4 @@
-"""Robustness without a second reader: no change costs nothing, a larger one costs more, and no case is lost."""
+"""Agreement of readers and changes: no change costs nothing, a larger one costs more, and no case is lost."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-import yaml
 from scipy import ndimage
 
-from radsupport.book.conclusions import radiomics as radiomics_robustness
+from radsupport.data.scans import compared_regions, model_cases
 from radsupport.errors import InputError
-from radsupport.radiomics import robustness
-from radsupport.radiomics.extract import extract_perturbed
-from radsupport.radiomics.perturbation import Perturbation, standard_perturbations
+from radsupport.imaging.regions import shift_roi
+from radsupport.radiomics.agreement import (
+    agreement,
+    by_perturbation,
+    correlations,
+    count_features,
+    extract_perturbed,
+    families,
+    icc_shares,
+    icc_summary,
+    perturbed,
+    standard_perturbations,
+)
+from radsupport.radiomics.case import Perturbation
+from radsupport.radiomics.extract import extract
+from radsupport.settings.features import ToolkitFamily
 from radsupport.settings.study import Study
 from radsupport.stats.agreement import icc
 
@@ -66,14 +78,6 @@ def cases(tmp_path: Path) -> pd.DataFrame:
     return pd.DataFrame([a_case(tmp_path, i, phase) for i in range(6) for phase in ("arterial", "venous")])
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "studies" / "radiomics"
-    folder.mkdir(parents=True)
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(SETTINGS))
-    return tmp_path
-
-
 def a_study(**radiomics: Any) -> Study:
     phase = {"name": "n", "short": "s", "window": {"level": 40, "width": 400}}
     given = {
@@ -91,7 +95,7 @@ def a_study(**radiomics: Any) -> Study:
 def survival(cases: pd.DataFrame, changes: list[Perturbation], threshold: float = 0.9) -> pd.DataFrame:
     used = cases[cases["phase"] == "arterial"].assign(image=cases["source_image"], mask=cases["source_mask"])
     features, _ = extract_perturbed(used, SETTINGS, [Perturbation("unchanged"), *changes], progress=False)
-    return robustness.by_perturbation(features, threshold).set_index("perturbation")
+    return by_perturbation(features, threshold).set_index("perturbation")
 
 
 def test_a_change_of_size_zero_gives_icc_1_in_every_feature(cases: pd.DataFrame) -> None:
@@ -100,11 +104,11 @@ def test_a_change_of_size_zero_gives_icc_1_in_every_feature(cases: pd.DataFrame)
     # outlines differ in size, so that the volume has an ICC at all
     used.loc[used.index[0], "mask"] = cases["source_roi_rough"].iloc[1]
     features, _ = extract_perturbed(used, SETTINGS, [Perturbation("unchanged"), nothing], progress=False)
-    found = robustness.perturbed_agreement(features)
+    found = agreement(features)
     assert len(found) == 8
     assert (found["icc"] == 1).all()
     assert (found["n"] == 6).all()
-    row = robustness.by_perturbation(features, threshold=1.0).iloc[0]
+    row = by_perturbation(features, threshold=1.0).iloc[0]
     assert (row["perturbation"], row["patients"], row["features"], row["reproducible"]) == ("nothing", 6, 8, 8)
     assert (row["share"], row["median_icc"]) == (1, 1)
 
@@ -136,14 +140,14 @@ def test_each_change_is_a_reader_of_the_icc() -> None:
         for i in rng.permutation(7)
     ]
     features = pd.DataFrame(rows)
-    found, expected = robustness.perturbed_agreement(features).iloc[0], icc(ratings).set_index("kind").loc["ICC(2,1)"]
+    found, expected = agreement(features).iloc[0], icc(ratings).set_index("kind").loc["ICC(2,1)"]
     assert found[["icc", "ci_low", "ci_high"]].tolist() == pytest.approx(
         expected[["icc", "ci_low", "ci_high"]].tolist()
     )
     assert (found["feature"], found["feature_class"], found["image_type"]) == (f"ct__{MEAN}", "firstorder", "original")
-    other = robustness.perturbed_agreement(features, "ICC(3,1)").iloc[0]["icc"]
+    other = agreement(features, kind="ICC(3,1)").iloc[0]["icc"]
     assert other == pytest.approx(icc(ratings).set_index("kind").loc["ICC(3,1)", "icc"])
-    pairs = robustness.by_perturbation(features, 0.8).set_index("perturbation")["median_icc"]
+    pairs = by_perturbation(features, 0.8).set_index("perturbation")["median_icc"]
     assert list(pairs.index) == ["noise", "grown"]
     for k, name in enumerate(names[1:], start=1):
         both = icc(ratings[:, [0, k]]).set_index("kind").loc["ICC(2,1)", "icc"]
@@ -158,26 +162,25 @@ def test_a_case_that_fails_after_one_change_is_missing_there_alone() -> None:
     ]
     features = pd.DataFrame(rows)
     features.loc[(features["perturbation"] == "grown") & (features["subject"] == "s4"), f"ct__{MEAN}"] = np.nan
-    found = robustness.by_perturbation(features, 0.8).set_index("perturbation")
+    found = by_perturbation(features, 0.8).set_index("perturbation")
     assert found["patients"].to_dict() == {"noise": 5, "grown": 4}
     # a feature without an ICC counts, and not as reproducible
     assert (found["features"] == 2).all()
     assert (found["share"] == 0.5).all()
-    assert robustness.perturbed_agreement(features)["n"].tolist() == [4, 0]
+    assert agreement(features)["n"].tolist() == [4, 0]
     with pytest.raises(InputError, match="unchanged"):
-        robustness.by_perturbation(features[features["perturbation"] == "noise"], 0.8)
+        by_perturbation(features[features["perturbation"] == "noise"], 0.8)
 
 
-def test_perturbed_draws_training_patients_and_keeps_who_fails(cases: pd.DataFrame, root: Path) -> None:
+def test_perturbed_draws_training_patients_and_keeps_who_fails(cases: pd.DataFrame, tmp_path: Path) -> None:
     cases.loc[cases["subject"] == "s0", "cohort"] = "external"
     cases.loc[cases["subject"] == "s1", "exclusion"] = "no tumour"
     Path(cases.loc[(cases["subject"] == "s2") & (cases["phase"] == "venous"), "source_image"].iloc[0]).write_text("x")
-    found = robustness.perturbed(a_study(perturb=2), cases, root / "cache", root)
+    study, options = a_study(), {"cache": tmp_path / "cache", "progress": False}
+    found = perturbed(model_cases(study, cases, ("train",)), SETTINGS, patients=2, seed=3, **options)
     assert sorted(found["subject"].unique()) == ["s2", "s5"]  # drawn with the seed, of s2 to s5
-    assert radiomics_robustness.drawn_words(a_study(perturb=2), cases, found) == (
-        "2 of 4 training patients of study small, drawn at random (seed 3)"
-    )
-    again = robustness.perturbed(a_study(perturb=2), cases.sample(frac=1, random_state=0), root / "cache", root)
+    mixed = model_cases(study, cases.sample(frac=1, random_state=0), ("train",))
+    again = perturbed(mixed, SETTINGS, patients=2, seed=3, **options)
     assert set(again["subject"]) == {"s2", "s5"}
     assert list(found["perturbation"].unique()) == [one.name for one in standard_perturbations()]
     values = found.set_index("subject").drop(columns="perturbation")
@@ -188,14 +191,10 @@ def test_perturbed_draws_training_patients_and_keeps_who_fails(cases: pd.DataFra
     assert volume["outline -1 mm"] < volume["unchanged"] == volume["noise"] < volume["outline +1 mm"]
 
 
-@pytest.mark.parametrize("study", [a_study(), a_study().model_copy(update={"radiomics": None})])
-def test_nothing_is_perturbed_where_the_study_does_not_ask_for_it(
-    study: Study, cases: pd.DataFrame, root: Path
-) -> None:
-    found = robustness.perturbed(study, cases, root / "cache", root)
+def test_nothing_is_perturbed_where_nobody_is_asked_for(cases: pd.DataFrame) -> None:
+    found = perturbed(cases, SETTINGS, patients=0, seed=3)
     assert (list(found.columns), len(found)) == (["subject", "perturbation"], 0)
-    variants, counts = robustness.region_variants(study, cases, root / "cache", root)
-    assert (variants, list(counts.columns), len(counts)) == ([], ["group", "variant", "cases", "failed"], 0)
+    assert perturbed(cases.assign(mask=None), SETTINGS, patients=2, seed=3).empty
 
 
 COMPARE = [
@@ -205,14 +204,15 @@ COMPARE = [
 ]
 
 
-def test_each_region_is_measured_in_the_phases_of_the_signatures_compared(cases: pd.DataFrame, root: Path) -> None:
+def test_each_region_is_measured_in_the_phases_of_the_signatures_compared(cases: pd.DataFrame, tmp_path: Path) -> None:
     study = a_study(compare=COMPARE)
-    variants, counts = robustness.region_variants(study, cases, root / "cache", root)
-    assert [one.name for one in variants] == ["rough box", "shifted", "enlarged"]
-    assert {one.signatures for one in variants} == {("R",)}
-    assert counts[["cases", "failed"]].to_numpy().tolist() == [[6, 0]] * 3
-    assert all(name.startswith(("subject", "arterial__")) for one in variants for name in one.features.columns)
-    rough, shifted, enlarged = (one.features.set_index("subject") for one in variants)
+    found = list(compared_regions(study, cases, tmp_path / "regions"))
+    assert [variant.name for variant, _, _ in found] == ["rough box", "shifted", "enlarged"]
+    assert {(variant.signatures, file) for variant, file, _ in found} == {(("R",), "tiny.yaml")}
+    measured = [extract(drawn, SETTINGS, progress=False) for _, _, drawn in found]
+    assert [(len(log), set(log["status"])) for _, log in measured] == [(6, {"ok"})] * 3
+    assert all(name.startswith(("subject", "arterial__")) for table, _ in measured for name in table.columns)
+    rough, shifted, enlarged = (table.set_index("subject") for table, _ in measured)
     # slices 3 to 11, rows 8 to 21, columns from 9 or 10 to 23: the box around the three quadrilaterals, filled
     assert rough[f"arterial__{VOLUME}"].tolist() == [9 * 14 * (15 - i % 2) for i in range(6)]
     mask = sitk.GetArrayFromImage(sitk.ReadImage(cases["source_mask"].iloc[0])) > 0
@@ -222,24 +222,124 @@ def test_each_region_is_measured_in_the_phases_of_the_signatures_compared(cases:
     assert shifted.loc["s0", f"arterial__{VOLUME}"] == mask.sum()
     near = ndimage.distance_transform_edt(~mask) <= 2
     assert enlarged.loc["s0", f"arterial__{VOLUME}"] == near.sum()
-    both = robustness.region_variants(a_study(compare=COMPARE[:1], compare_on=["B"]), cases, root / "cache", root)
-    assert both[1]["cases"].tolist() == [12]
+    ((_, _, both),) = compared_regions(a_study(compare=COMPARE[:1], compare_on=["B"]), cases, tmp_path / "regions")
+    assert len(both) == 12
+    assert list(compared_regions(a_study(), cases, tmp_path)) == []
+    assert list(compared_regions(a_study().model_copy(update={"radiomics": None}), cases, tmp_path)) == []
 
 
-def test_a_region_that_can_not_be_made_is_a_failed_case_and_stops_nobody(cases: pd.DataFrame, root: Path) -> None:
+def test_a_region_that_can_not_be_made_is_a_failed_case_and_stops_nobody(cases: pd.DataFrame, tmp_path: Path) -> None:
     compare = [{"group": "roi", "name": "far", "set": {"shift_mm": [8, 0, 0]}}]
-    moved = written(np.roll(np.asarray(_mask(cases, 0)), 2, axis=2), root / "moved.nii.gz")
-    empty = written(np.zeros(SHAPE, np.uint8), root / "empty.nii.gz")
+    moved = written(np.roll(np.asarray(_mask(cases, 0)), 2, axis=2), tmp_path / "moved.nii.gz")
+    empty = written(np.zeros(SHAPE, np.uint8), tmp_path / "empty.nii.gz")
     arterial = cases.index[cases["phase"] == "arterial"]
     cases.loc[arterial[0], "source_mask"] = moved
     cases.loc[arterial[1], "source_mask"] = empty
     cases.loc[arterial[2], "exclusion"] = "no tumour"
-    (variant,), counts = robustness.region_variants(a_study(compare=compare), cases, root / "cache", root)
-    values = variant.features.set_index("subject")
+    ((_, _, drawn),) = compared_regions(a_study(compare=compare), cases, tmp_path / "regions")
+    features, log = extract(drawn, SETTINGS, progress=False)
+    values = features.set_index("subject")
     assert list(values.index) == [f"s{i}" for i in range(6)]
     assert values.isna().all(axis=1).tolist() == [True, True, True, False, False, False]
-    assert counts.iloc[0][["cases", "failed"]].tolist() == [6, 3]
+    assert log["status"].value_counts().to_dict() == {"failed": 3, "ok": 3}
 
 
 def _mask(cases: pd.DataFrame, row: int) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(cases["source_mask"].iloc[row]))
+
+
+@pytest.fixture
+def case() -> tuple[sitk.Image, sitk.Image]:
+    rng = np.random.default_rng(8)
+    array = 50 + ndimage.gaussian_filter(rng.normal(size=(16, 44, 46)), 2) * 150 + rng.normal(0, 6, (16, 44, 46))
+    drawn = np.zeros(array.shape, np.uint8)
+    drawn[5:11, 14:26, 15:28] = 1
+    image, mask = sitk.GetImageFromArray(array.astype(np.float32)), sitk.GetImageFromArray(drawn)
+    for one in (image, mask):
+        one.SetSpacing((1.0, 1.0, 2.0))
+    return image, mask
+
+
+SMALL: dict[str, Any] = {"featureClass": {"firstorder": ["Mean", "Variance"], "shape": ["VoxelVolume"]}}
+
+
+def test_perturbed_tables_have_one_block_per_change(case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> None:
+    sitk.WriteImage(case[0], str(tmp_path / "i.nii.gz"))
+    sitk.WriteImage(case[1], str(tmp_path / "m.nii.gz"))
+    sitk.WriteImage(shift_roi(case[1], (2, 0, 0)), str(tmp_path / "m2.nii.gz"))
+    paths = {"image": str(tmp_path / "i.nii.gz"), "phase": "ct"}
+    table = pd.DataFrame(
+        [{"subject": s, "mask": str(tmp_path / m), **paths} for s, m in (("a", "m.nii.gz"), ("b", "m2.nii.gz"))]
+    )
+    features, log = extract_perturbed(table, SMALL, standard_perturbations(), cache=tmp_path / "cache", progress=False)
+    names = [one.name for one in standard_perturbations()]
+    assert list(features["perturbation"]) == [name for name in names for _ in range(2)]
+    assert features.filter(like="ct__").notna().all(axis=None)
+    assert (log["status"] != "failed").all()
+    again, log = extract_perturbed(table, SMALL, standard_perturbations(), cache=tmp_path / "cache", progress=False)
+    assert log["cached"].all()
+    pd.testing.assert_frame_equal(features, again, check_exact=True)
+    with pytest.raises(InputError, match="names of their own"):
+        extract_perturbed(table, SMALL, [Perturbation("a"), Perturbation("a", noise=1.0)])
+
+
+def test_shares_are_counted_by_class_and_filter() -> None:
+    names = [f"a__{i}_{c}" for i in ("original", "wavelet-LLL") for c in ("glcm_Contrast", "firstorder_Mean")]
+    table = pd.DataFrame({"feature": names, "icc": [0.9, 0.7, 0.85, np.nan]})
+    found = icc_shares(table, [0.0, 0.8])
+    by_class = found[found["by"] == "class"].set_index(["feature_class", "icc"])
+    assert by_class.loc[("GLCM", 0.8), ["n", "share"]].tolist() == [2, 1]
+    assert by_class.loc[("first order", 0.8), ["n", "share"]].tolist() == [2, 0]
+    assert by_class.loc[("first order", 0.0), ["n", "share"]].tolist() == [2, 0.5]
+    by_filter = found[(found["by"] == "filter") & (found["icc"] == 0.8)].set_index("feature_class")
+    assert by_filter["share"].to_dict() == {"original": 0.5, "wavelet": 0.5}
+    assert len(icc_shares(table)) == 4 * 101
+    with pytest.raises(InputError, match="columns"):
+        icc_shares(table.rename(columns={"icc": "ICC"}))
+
+
+def test_two_readers_are_compared_feature_by_feature() -> None:
+    rng = np.random.default_rng(5)
+    ratings = rng.normal(size=(8, 1)) + 0.3 * rng.normal(size=(8, 2))
+    first, second = (pd.DataFrame({"subject": list("abcdefgh"), f"ct__{MEAN}": ratings[:, k]}) for k in (0, 1))
+    row = agreement(first, second.iloc[::-1], "ICC(3,1)").iloc[0]
+    assert row["icc"] == pytest.approx(icc(ratings).set_index("kind").loc["ICC(3,1)", "icc"])
+    assert (row["feature_class"], row["image_type"], row["n"]) == ("firstorder", "original", 8)
+
+
+def test_features_are_counted_once_whatever_the_phase() -> None:
+    names = [
+        f"{phase}__{name}" for phase in ("arterial", "venous") for name in (MEAN, VOLUME, f"wavelet-LLL_{MEAN[9:]}")
+    ]
+    features = pd.DataFrame(columns=["subject", *names])
+    table = count_features(features).set_index("filter")
+    assert table["first order"].to_dict() == {"original": 1, "wavelet": 1, "all": 2}
+    assert table.loc["all", "all"] == 3
+    given = [ToolkitFamily(family="histogram", published=40, classes=["firstorder"])]
+    beside = families(features, given)
+    assert beside[["family", "published", "unfiltered", "all images"]].to_numpy().tolist() == [
+        ["histogram", 40, 1, 2],
+        ["all", 40, 1, 2],
+    ]
+    assert families(features, []).empty
+
+
+def test_classes_are_named_in_words() -> None:
+    icc = pd.DataFrame(
+        {"icc": [0.9, 0.5, np.nan], "feature_class": ["firstorder", "glcm", "glcm"], "image_type": ["LoG"] * 3}
+    )
+    table = icc_summary(icc, 0.8).set_index("feature_class")
+    assert table.loc["first order", ["features", "reproducible", "without_icc"]].tolist() == [1, 1, 0]
+    assert table.loc["GLCM", ["features", "reproducible", "without_icc"]].tolist() == [2, 0, 1]
+
+
+def test_every_pair_is_correlated_unless_there_are_too_many() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(20, 6)), columns=list("abcdef")).assign(constant=1.0, missing=np.nan)
+    table["b"] = -2 * table["a"] + 1
+    table.insert(0, "subject", [f"s{i}" for i in range(20)])
+    found = correlations(table)
+    assert (found.used, found.usable, found.n, len(found.pairs)) == (6, 6, 20, 15)
+    assert found.pairs["r"].max() == pytest.approx(1)
+    few = correlations(table, most=4)
+    assert (few.used, few.usable, len(few.pairs)) == (4, 6, 6)

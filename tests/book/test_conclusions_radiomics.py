@@ -1,0 +1,54 @@
+"""What chapter 03 says, from small tables: what is said of the ICC is what the study does with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radsupport.book.conclusions import radiomics as say
+from radsupport.errors import InputError
+from radsupport.radiomics.agreement import Correlations
+
+
+def test_a_study_that_selects_by_icc_says_at_which_threshold_and_for_whom() -> None:
+    words = say.use("ICC(2,1)", ["Radiomics"], 0.8, "gu2023")
+    assert "ICC(2,1) of Shrout & Fleiss (two-way random effects, absolute agreement, of a single measurement)" in words
+    assert "In study gu2023, the signature Radiomics may select only features with an ICC above 0.8." in words
+    assert "the signatures A and B may" in say.use("ICC(2,1)", ["A", "B"], 0.8, "gu2023")
+
+
+def test_a_study_without_selection_by_icc_says_that_it_describes() -> None:
+    words = say.use("ICC(2,1)", [], 0.8, "song2021")
+    assert "No signature of study song2021 selects features by it: it describes them here" in words
+
+
+def test_other_forms_are_said_and_unknown_ones_refused() -> None:
+    assert say.form("ICC(C,k)") == (
+        "of the form ICC(3,k) of Shrout & Fleiss (two-way mixed effects, consistency, of the mean of all measurements)"
+    )
+    with pytest.raises(InputError):
+        say.form("ICC(4,1)")
+
+
+def test_features_without_an_icc_are_not_counted_among_those_that_could_reach_it() -> None:
+    icc = pd.DataFrame({"icc": [0.9, 0.8, 0.1, np.nan, np.nan]})
+    words = say.reach(icc, 0.8)
+    assert words.startswith("2 of 3 features with an ICC reach 0.8; 2 more have none")
+    assert say.reach(icc.dropna(), 0.8) == "2 of 3 features with an ICC reach 0.8"
+
+
+def test_the_choice_of_patients_is_said_where_there_was_one() -> None:
+    assert say.twice(30, 44, "gu2023") == (
+        "30 of the 44 training patients of study gu2023 outlined by two readers, the first by identifier"
+    )
+    assert say.twice(30, 30, "gu2023") == "30 training patients of study gu2023 outlined by two readers"
+    assert say.drawn(2, 4, "small", 3) == "2 of 4 training patients of study small, drawn at random (seed 3)"
+    assert say.drawn(4, 4, "small", 3) == "all 4 training patients of study small with an outline"
+
+
+def test_pairs_are_counted_with_the_share_that_is_strong() -> None:
+    pairs = pd.DataFrame({"r": [1.0, *[0.1] * 14]})
+    words = say.correlated(Correlations(pairs, 6, 6, 20))
+    assert words.startswith("15 pairs of 6 features that vary and miss no value, in 20 training patients; 7% of the")
+    assert "15 pairs of 6 features drawn at random from 9 that vary" in say.correlated(Correlations(pairs, 6, 9, 20))
