@@ -226,15 +226,12 @@ def _jobs(parser: ArgumentParser, what: str) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    check = _command(
-        commands,
-        "check",
-        run_check,
-        "check a manifest and every file it names",
-        "Report every problem of a manifest at once, each with row, value and remedy: missing files, image "
-        "and mask of different geometry, empty masks, several labels, single voxels, doubled cases, unknown columns, "
-        "impossible values in the clinical table, subjects without outcome.",
+    text = (
+        "Report every problem of a manifest at once, each with row, value and remedy: missing files, image and mask of "
+        "different geometry, empty masks, several labels, single voxels, doubled cases, unknown columns, impossible "
+        "values in the clinical table, subjects without outcome."
     )
+    check = _command(commands, "check", run_check, "check a manifest and every file it names", text)
     check.add_argument("manifest", type=Path, help="CSV: study, subject, center, phase, role, path")
     text = "check the rows of this study against studies/ID.yaml (default: every study of the manifest, "
     check.add_argument("--study", metavar="ID", help=f"{text}against its file where there is one)")
@@ -242,14 +239,11 @@ def _add_check(commands: Any) -> None:
 
 
 def _add_data(commands: Any) -> None:
-    fetch = _command(
-        commands,
-        "fetch",
-        run_fetch,
-        "download a real study's public files and verify them",
-        "Bring every file of a study to data/STUDY and verify its sha256. Files that are there are only "
-        "verified. With --mirror (or RADSUPPORT_DATA) nothing is downloaded.",
+    text = (
+        "Bring every file of a study to data/STUDY and verify its sha256. Files that are there are only verified. "
+        "With --mirror (or RADSUPPORT_DATA) nothing is downloaded."
     )
+    fetch = _command(commands, "fetch", run_fetch, "download a real study's public files and verify them", text)
     fetch.add_argument("study", help="id of the study, such as sts")
     fetch.add_argument("--mirror", type=Path, metavar="FOLDER", help="take the files from this folder instead")
     fetch.add_argument("--out", type=Path, metavar="FOLDER", help="where to put them (default: data/STUDY)")
@@ -259,27 +253,22 @@ def _add_data(commands: Any) -> None:
     demo.add_argument("study", help="id of the study, such as song2021")
     demo.add_argument("--out", type=Path, metavar="FOLDER", help="where to put it (default: data/STUDY)")
     _jobs(demo, "patients")
-    prepare = _command(
-        commands,
-        "prepare",
-        run_prepare,
-        "make a study's data ready without the network (used by make book)",
-        "Generate a synthetic study, or verify a real one's files in data/STUDY and take missing ones from "
-        "the folder that RADSUPPORT_DATA names. Never downloads.",
+    says = "make a study's data ready without the network (used by make book)"
+    text = (
+        "Generate a synthetic study, or verify a real one's files in data/STUDY and take missing ones from the folder "
+        "that RADSUPPORT_DATA names. Never downloads."
     )
+    prepare = _command(commands, "prepare", run_prepare, says, text)
     prepare.add_argument("study", help="id of the study")
     _jobs(prepare, "patients")
 
 
 def _add_ingest(commands: Any) -> None:
-    ingest = _command(
-        commands,
-        "ingest",
-        run_ingest,
-        "convert one DICOM examination to NIfTI image and mask",
-        "Convert a CT series and its RTSTRUCT region or SEG segment to NIfTI files, and print the manifest "
-        "rows (or append them with --manifest).",
+    text = (
+        "Convert a CT series and its RTSTRUCT region or SEG segment to NIfTI files, and print the manifest rows (or "
+        "append them with --manifest)."
     )
+    ingest = _command(commands, "ingest", run_ingest, "convert one DICOM examination to NIfTI image and mask", text)
     ingest.add_argument("folder", type=Path, help="DICOM files of one examination, with subfolders")
     ingest.add_argument("--study", required=True, metavar="ID", help="id for the manifest rows, such as mine")
     ingest.add_argument("--subject", required=True, metavar="NAME", help="subject for the manifest rows and file names")

@@ -195,9 +195,8 @@ class CohortTables:
             remark = NOTHING_FITTED if signature.learner == "published" else _remark(each, parameters, signature)
             shown = float("nan") if parameters is None else float(parameters)
             rows.append((signature.name, words, shown, rarer, each, remark))
-        return pd.DataFrame(
-            rows, columns=["signature", "candidates", "parameters", "events", "per_parameter", "remark"]
-        )
+        names = ["signature", "candidates", "parameters", "events", "per_parameter", "remark"]
+        return pd.DataFrame(rows, columns=names)
 
 
 def reason_lines(reasons: pd.Series) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,14 +62,11 @@ def _everybody(clinical: pd.DataFrame, files: pd.DataFrame | None) -> pd.DataFra
         imaged=("role", lambda r: r.isin(["image", "dicom"]).any()),
         exclusion=("exclusion", "max"),
     )
-    merged = table.merge(
-        subjects, left_on="subject", right_index=True, how="outer", suffixes=("_sheet", ""), sort=False
-    )
-    merged["center"] = merged["center"].fillna(merged["center_sheet"]).fillna("")
-    merged["exclusion"] = merged["exclusion"].fillna("")
-    merged["imaged"] = merged["imaged"].eq(True)
-    merged["listed"] = merged["listed"].eq(True)
-    return merged.drop(columns="center_sheet")
+    how: Any = {"left_on": "subject", "right_index": True, "how": "outer", "suffixes": ("_sheet", ""), "sort": False}
+    merged = table.merge(subjects, **how)
+    center = merged["center"].fillna(merged.pop("center_sheet")).fillna("")
+    flags = {name: merged[name].eq(True) for name in ("imaged", "listed")}
+    return merged.assign(center=center, exclusion=merged["exclusion"].fillna(""), **flags)
 
 
 def _reasons(study: Study, table: pd.DataFrame, centers: set[str]) -> pd.Series:
@@ -107,13 +105,8 @@ def _share_problems(claims: dict[str, list[tuple[CohortName, float]]]) -> Iterat
         total = sum(share for _, share in parts)
         if abs(total - 1) > 1e-6:
             shown = ", ".join(f"{name} {share:g}" for name, share in parts)
-            yield Problem(
-                f"the shares of center {center} sum to {total:g}",
-                "1",
-                "correct `share:`",
-                column="cohorts",
-                value=shown,
-            )
+            what = f"the shares of center {center} sum to {total:g}"
+            yield Problem(what, "1", "correct `share:`", column="cohorts", value=shown)
 
 
 def _fixed_problems(study: Study) -> Iterator[Problem]:

@@ -56,10 +56,8 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
         missing = [path for path in absent["path"] if not (folder / path).is_file()]
         if not missing:
             return True, f"all {len(files)} files are on this machine or in the folder {MIRROR} names"
-        return (
-            False,
-            f"{len(missing)} of its {len(files)} files are not in the folder {MIRROR} names, such as {missing[0]}",
-        )
+        lacking = f"{len(missing)} of its {len(files)} files are not in the folder {MIRROR} names"
+        return False, f"{lacking}, such as {missing[0]}"
     return False, f"{len(absent)} of its {len(files)} files are not on this machine; {_how_to_get(study)}"
 
 
@@ -106,9 +104,8 @@ def fetch(
         Every file that could not be had, with expected and found checksum; the other files are kept.
     """
     if study.is_synthetic:
-        raise FetchError(
-            f"Study {study.id} is synthetic: there is nothing to fetch; `radsupport demo {study.id}` makes it."
-        )
+        made = f"`radsupport demo {study.id}` makes it"
+        raise FetchError(f"Study {study.id} is synthetic: there is nothing to fetch; {made}.")
     folder, files = mirror_folder(mirror), _named_files(study, root)
     out = StudyPaths(study.id, Path(root)).data if out is None else Path(out)
     problems: list[Problem] = []

@@ -102,9 +102,8 @@ def study_files(study: Study, root: Path = Path()) -> pd.DataFrame:
     table = read_manifest(path, study.id)
     if table.empty:
         studies = ", ".join(sorted(set(read_manifest(path)["study"]))) or "none"
-        problem = Problem(
-            "no row of this study", f"one of {studies}", "add its files", str(path), column="study", value=study.id
-        )
+        where = {"file": str(path), "column": "study", "value": study.id}
+        problem = Problem("no row of this study", f"one of {studies}", "add its files", **where)
         raise ManifestError(f"The manifest {path} names no file of study {study.id}.", [problem])
     return with_files(table, path, StudyPaths(study.id, Path(root)))
 
@@ -179,9 +178,8 @@ def _row_problems(table: pd.DataFrame, file: str) -> Iterator[Problem]:
             remedy = "copy it again, or leave it empty"
             yield Problem("no sha256", "64 hexadecimal digits", remedy, file, at, "sha256", str(row.sha256))
         if row.url and not re.match(r"^https?://", str(row.url)):
-            yield Problem(
-                "no web address", "https://...", "correct it or leave it empty", file, at, "url", str(row.url)
-            )
+            remedy = "correct it or leave it empty"
+            yield Problem("no web address", "https://...", remedy, file, at, "url", str(row.url))
     yield from _duplicates(table, file)
     yield from _two_centers(table, file)
 
@@ -213,7 +211,5 @@ def _two_centers(table: pd.DataFrame, file: str) -> Iterator[Problem]:
     for (_, subject), rows in named.groupby(["study", "subject"], sort=False):
         centers = list(dict.fromkeys(rows["center"]))
         if len(centers) > 1:
-            at, shown = ", ".join(map(str, rows["row"])), ", ".join(centers)
-            yield Problem(
-                "a subject in two centers", "one center", "correct it", file, at, "center", f"{subject}: {shown}"
-            )
+            at, shown = ", ".join(map(str, rows["row"])), f"{subject}: {', '.join(centers)}"
+            yield Problem("a subject in two centers", "one center", "correct it", file, at, "center", shown)

@@ -89,17 +89,12 @@ def source_table(
     train = table[(cohort["cohort"] == "train").to_numpy()]
     share = train.isna().mean()
     gone = share.index[share > MOSTLY_MISSING].tolist()
-    log.add(
-        source,
-        f"features missing in more than {MOSTLY_MISSING:.0%} of the training cohort: dropped",
-        len(gone),
-        ", ".join(gone),
-    )
+    step = f"features missing in more than {MOSTLY_MISSING:.0%} of the training cohort: dropped"
+    log.add(source, step, len(gone), ", ".join(gone))
     table = table.drop(columns=gone)
     empty = table.isna().all(axis=1)
-    log.add(
-        source, "subjects without any feature: kept, with a reason", int(empty.sum()), ", ".join(table.index[empty])
-    )
+    step = "subjects without any feature: kept, with a reason"
+    log.add(source, step, int(empty.sum()), ", ".join(table.index[empty]))
     left = int(table[~empty].isna().sum().sum())
     log.add(source, "missing values left, imputed inside the folds", left, f"of {table[~empty].size} values")
     log.add(source, "features kept", table.shape[1])
@@ -128,10 +123,9 @@ def _matching(source: str, pattern: re.Pattern[str], raw: list[RawTable], log: L
     partial = sorted({name for names in found for name in names} - set(common))
     log.add(source, "columns not in every table: dropped", len(partial), ", ".join(partial[:10]))
     if not common:
-        shown = ", ".join(raw[0].cells.columns[:10])
-        problem = Problem(
-            "no column of every table matches", f"some of {shown}, ...", "correct the pattern", value=pattern.pattern
-        )
+        expected = f"some of {', '.join(raw[0].cells.columns[:10])}, ..."
+        what, remedy = "no column of every table matches", "correct the pattern"
+        problem = Problem(what, expected, remedy, value=pattern.pattern)
         raise InputError(f"Feature source {source} is empty.", [problem])
     return common
 

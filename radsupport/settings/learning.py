@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from radsupport.settings.parts import STRICT, Share, SourceName
+from radsupport.settings.parts import Part, Share, SourceName
 
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
 
-class Selection(BaseModel):
+class Selection(Part):
     """Feature selection, fitted on the training part of each fold only.
 
     `icc` keeps features that two readers agree on (`radiomics.icc_threshold`); `test` those that differ between the
@@ -20,8 +20,6 @@ class Selection(BaseModel):
     two features with a larger \\|r\\|; `lasso` keeps those with a coefficient at the penalty that `lasso_rule` names
     (the smallest cross-validated deviance, or the largest penalty within one standard error of it).
     """
-
-    model_config = STRICT
 
     icc: bool = False
     test: Literal["none", "shapiro", "t", "mann_whitney"] = "none"
@@ -42,7 +40,7 @@ def _as_pattern(given: str) -> str:
     return given
 
 
-class Signature(BaseModel):
+class Signature(Part):
     """A named model: feature sources and phases, selection, learner; or a combination of signatures.
 
     `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression found in
@@ -50,8 +48,6 @@ class Signature(BaseModel):
     signatures whose out-of-fold risks enter. `harmonise` takes out differences between the training centers (ComBat)
     in each fold. `description` is shown beside the name.
     """
-
-    model_config = STRICT
 
     name: str
     sources: list[SourceName] = []
@@ -72,39 +68,33 @@ class Signature(BaseModel):
         return self
 
 
-class Division(BaseModel):
+class Division(Part):
     """Centers a model is built on in the comparison of harmonisation, and centers it has not seen."""
-
-    model_config = STRICT
 
     train: Annotated[list[str], Field(min_length=1)]
     test: list[str] = []
 
 
-class Harmonisation(BaseModel):
+class Harmonisation(Part):
     """Comparison with and without ComBat: `signature` is built on each of the `divisions` of the centers.
 
     ComBat needs two training centers, which studies with one do not have: the divisions are a comparison of their own
     and change nothing in the study's signatures.
     """
 
-    model_config = STRICT
-
     signature: str
     divisions: Annotated[list[Division], Field(min_length=1)]
 
 
-class LearningCurve(BaseModel):
+class LearningCurve(Part):
     """Signatures rebuilt on a share of the training patients, `draws` times each."""
-
-    model_config = STRICT
 
     signatures: Annotated[list[str], Field(min_length=1)]
     shares: Annotated[list[PositiveShare], Field(min_length=2)] = [0.4, 0.6, 0.8, 1.0]
     draws: PositiveInt = 5
 
 
-class Modelling(BaseModel):
+class Modelling(Part):
     """Cross-validation of chapter 05, its comparisons and its controls.
 
     `repeats`: how often the division into `folds` is drawn. `grid`: how many settings a learner is tuned over in
@@ -115,8 +105,6 @@ class Modelling(BaseModel):
     interval). `compare_learners` are tried on each of `compare_sources`. `shown` are the signatures whose coefficients
     are drawn (without it the parts of `validation.best`).
     """
-
-    model_config = STRICT
 
     folds: PositiveInt = 10
     inner_folds: PositiveInt = 5

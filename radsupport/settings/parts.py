@@ -14,11 +14,8 @@ TestName = Literal[
 ]  # fmt: skip
 Share = Annotated[float, Field(ge=0, le=1)]
 
-#: Configuration of every part of a study file: unknown keys are errors, values are frozen.
-STRICT = ConfigDict(extra="forbid", frozen=True)
-
 
 class Part(BaseModel):
-    """Base of every part of a study file."""
+    """Base of every part of a study file: unknown keys are errors, values are frozen."""
 
-    model_config = STRICT
+    model_config = ConfigDict(extra="forbid", frozen=True)
