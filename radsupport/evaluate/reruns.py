@@ -120,7 +120,7 @@ def variants(
             tested = pairs(both, assembly.outcome, n_bootstrap, protocol.get("seed", 0))
             row = {"group": group, "signature": name, "variant": variant["variant"]}
             row |= {"description": variant["description"]} | _row(found, assembly)
-            rows.append(row | (_difference(tested) if len(tested) else {}))
+            rows.append(row | _difference(tested))
     reason = "No earlier chapter of this study made its features in more than one way."
     return pd.DataFrame(rows) if rows else _empty(reason, ["group", "signature", "variant"])
 
@@ -150,7 +150,7 @@ def _row(predictions: pd.DataFrame, assembly: Assembly) -> dict[str, Any]:
 
 
 def _difference(tested: pd.DataFrame) -> dict[str, float]:
-    return {key: tested[key].iloc[0] for key in DIFFERENCE}
+    return {key: tested[key].iloc[0] for key in DIFFERENCE} if len(tested) else {}
 
 
 def read_variants(results: Path, signatures: Sequence[Signature]) -> pd.DataFrame:
@@ -218,13 +218,11 @@ def harmonised(
             tested = pairs(part, own.outcome, n_bootstrap, protocol.get("seed", 0))
             row: dict[str, Any] = {"built_on": listed(division.train), "center": center}
             row |= {"judged": "unseen" if center in division.test else "out of fold"}
-            row |= {
-                "n": int((part["signature"] == WITH).sum()),
-                "events": values[WITH]["events"],
-                "without": values[WITHOUT]["value"],
-            }
-            rows.append(row | {"with_combat": values[WITH]["value"]} | (_difference(tested) if len(tested) else {}))
-    return pd.DataFrame(rows)
+            row |= {"n": int((part["signature"] == WITH).sum()), "events": values[WITH]["events"]}
+            row |= {"without": values[WITHOUT]["value"], "with_combat": values[WITH]["value"]}
+            rows.append(row | _difference(tested))
+    columns = ["built_on", "center", "judged", "n", "events", "without", "with_combat", *DIFFERENCE]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def center_differences(assembly: Assembly, name: str, divisions: Sequence[Division]) -> pd.DataFrame:

@@ -184,10 +184,6 @@ def test_one_draw_is_not_said_to_show_anything():
     words = say.without_effect(controls.over_draws(drawn({"A": [0.9], "B": [0.5]})))
     assert words.startswith("1 draw of the outcomes allows no interval and no verdict")
     assert "SD" not in words
-    five = drawn({"A": [0.5, 0.4, 0.6, 0.45, 0.55]})
-    assert "Out of fold, values tend to lie a little below 0.5" in say.without_effect(controls.over_draws(five))
-    elsewhere = say.without_effect(controls.over_draws(five.assign(cohort="external")))
-    assert "Out of fold" not in elsewhere
 
 
 def permuted(values: list[float], observed: float = 0.84) -> pd.Series:

@@ -76,7 +76,10 @@ def test_cross_validation_table_has_optimism_and_leaves_given_risks_out(finished
 
 def test_lucky_and_unlucky_first_divisions_are_named():
     words = say.divisions(spread({"A": [0.85, 0.74, 0.83], "B": [0.7, 0.8, 0.75], "C": [0.7, 0.6, 0.8]}))
-    assert "Of 3 divisions it is the highest for **A** (0.850; mean 0.807), and the lowest for **B** (0.700;" in words
+    assert (
+        "Of 3 divisions the first is the highest for **A** (0.850; mean 0.807), and the lowest for **B** (0.700;"
+        in words
+    )
     assert "**C**" not in words
     assert "one signature in 3" in words
     level = say.divisions(spread({"A": [0.7, 0.7]}))
@@ -111,7 +114,6 @@ def test_words_of_published_outputs_and_of_who_is_left_out():
     rows = pd.DataFrame({"subject": ["a", "b"], "cohort": "train", "signature": "R", "reason": "no radiomics features"})
     words = say.cross_validated(table, rows)
     assert "Published output: **CNN**." in words
-    assert "may be among the training patients of this page" in words
     assert "inherits this: **Both**." in words
     assert words.endswith("- **R**: 2 patients without a prediction (no radiomics features)")
     assert say.published_note(table).startswith(" CNN: published output, not fitted here")

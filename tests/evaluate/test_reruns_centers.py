@@ -76,7 +76,7 @@ def test_an_unseen_center_is_refused(small, shifted):
     assert differing["refused"].tolist() == ["c"]
     harmonised = pd.DataFrame({"difference": [np.nan]})
     answer = say.centers(differing, harmonised)
-    assert "asked to adjust the patients of c after a fit on a and b, it refuses" in answer
+    assert "asked to adjust the patients of c after a fit on a and b, ComBat refuses" in answer
     seen = reruns.center_differences(assembly, "R", [Division(train=["a", "b"])])
     assert seen["refused"].tolist() == [""]
     assert (

@@ -71,7 +71,7 @@ def test_lines_are_means_and_ranges_of_the_draws():
     assert both.loc[both["judged"] == "other cohorts", "n"].tolist() == [27.0, 60.0]
     assert reruns.over_sizes(draws.assign(value=np.nan)).empty
     many = say.learning_curve(reruns.over_sizes(pd.concat([draws] * 3)))
-    assert "A rise that is larger than the range of the draws" in many
+    assert many == "- **R**, out of fold: 0.60 with 20 training patients, 0.80 with 45"
 
 
 def test_signatures_that_fit_nothing_have_no_curve(small, folder):

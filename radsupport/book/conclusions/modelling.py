@@ -23,22 +23,25 @@ def missing(cohort: pd.DataFrame, columns: Mapping[str, Column], names: Mapping[
     lines = []
     for name, column in columns.items():
         gaps = cohort[name].isna().groupby(cohort["cohort"], sort=False).agg(["sum", "size"])
-        parts = [
-            f"{row['sum']} of {row['size']} in {names[str(key)]}"
-            for key, row in gaps[gaps["sum"] > 0].iterrows()
-            if key != "segmentation"
-        ]
+        gaps = gaps[(gaps["sum"] > 0) & (gaps.index != "segmentation")]
+        parts = [f"{lost} of {n} in {names[str(key)]}" for key, lost, n in gaps.itertuples()]
+        how = "median" if column.kind == "number" else "most frequent level"
         if parts:
-            how = "median" if column.kind == "number" else "most frequent level"
-            lines.append(
-                f"- {column.label} is missing for {listed(parts)}: filled with the {how} of the training part."
-            )
+            filled = f"filled with the {how} of the training part"
+            lines.append(f"- {column.label} is missing for {listed(parts)}: {filled}.")
     return "\n".join(lines) or "No column that a signature names has gaps."
 
 
 def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame) -> str:
     """Say how far the apparent values lie above the honest ones, what published outputs are worth, who is left out."""
-    return "\n\n".join(filter(None, [_optimism(table), _published(table), _excluded(excluded)]))
+    taken, heirs = _of_kind(table, "published output"), _of_kind(table, "out of fold, on")
+    words = f"Published output: {_bold(taken)}." + f" What learns from it inherits this: {_bold(heirs)}." * bool(heirs)
+    lines = [
+        f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason})"
+        for (signature, reason), rows in excluded.groupby(["signature", "reason"], sort=False)
+    ]
+    left_out = "\n".join(lines) or "Every patient has a prediction by every signature."
+    return "\n\n".join([_optimism(table), *([words] if taken else []), left_out])
 
 
 def _optimism(table: pd.DataFrame) -> str:
@@ -46,25 +49,12 @@ def _optimism(table: pd.DataFrame) -> str:
     if fitted.empty:
         return "Nothing was fitted, so there is no optimism to speak of."
     worst, divided = fitted.loc[fitted["optimism"].idxmax()], "divisions_mean" in table
-    above = int((fitted["out_of_fold_low"] > 0.5).sum())
     unseen = float(worst["divisions_mean" if divided else "out_of_fold"])
     return (
-        f"The interval lies above 0.5 for {above} of {counted(len(fitted), 'fitted signature')}. The largest gap "
-        f"between apparent and out of fold{' (mean over divisions)' if divided else ''} is that of "
-        f"**{worst['signature']}**: {fixed(float(worst['apparent']))} against {fixed(unseen)}."
-    )
-
-
-def _published(table: pd.DataFrame) -> str:
-    names, heirs = _of_kind(table, "published output"), _of_kind(table, "out of fold, on")
-    if not names:
-        return ""
-    inherit = f" What learns from it inherits this: {_bold(heirs)}." if heirs else ""
-    return (
-        f"Published output: {_bold(names)}. Nothing of it is fitted here, and no fold leaves anybody out. The patients "
-        "that a published model was trained on may be among the training patients of this page; its value is then an "
-        "apparent one, not to be compared with values out of fold, and has no optimism that could be computed."
-        f"{inherit}"
+        f"The interval lies above 0.5 for {(fitted['out_of_fold_low'] > 0.5).sum()} of "
+        f"{counted(len(fitted), 'fitted signature')}. The largest gap between apparent and out of fold"
+        f"{' (mean over divisions)' if divided else ''} is that of **{worst['signature']}**: "
+        f"{fixed(float(worst['apparent']))} against {fixed(unseen)}."
     )
 
 
@@ -74,14 +64,6 @@ def _of_kind(table: pd.DataFrame, beginning: str) -> list[str]:
 
 def _bold(names: Sequence[str]) -> str:
     return listed([f"**{name}**" for name in names])
-
-
-def _excluded(excluded: pd.DataFrame) -> str:
-    lines = [
-        f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason})"
-        for (signature, reason), rows in excluded.groupby(["signature", "reason"], sort=False)
-    ]
-    return "\n".join(lines) or "Every patient has a prediction by every signature."
 
 
 def published_note(table: pd.DataFrame) -> str:
@@ -96,28 +78,28 @@ def divisions(spread: pd.DataFrame) -> str:
     if spread.empty:
         return "One division only here: this profile draws one, or the folds are those that features were learnt with."
     n, varies = int(spread["divisions"].max()), spread["highest"] - spread["lowest"] > _SAME
-    highest = spread[varies & (spread["highest"] - spread["first"] < _SAME)]
-    lowest = spread[varies & (spread["first"] - spread["lowest"] < _SAME)]
-    return (
-        f"Later chapters use the predictions of the first division. Of {n} divisions it is the highest for "
-        f"{_named(highest)}, and the lowest for {_named(lowest)}. By chance it would be the highest for one signature "
-        f"in {n}, and the lowest for as many; signatures share the folds, so that they are lucky together. The mean "
-        "over divisions does not depend on which one came first."
+    highest, lowest = (
+        listed(
+            [
+                f"**{row['signature']}** ({fixed(row['first'], 3)}; mean {fixed(row['mean'], 3)})"
+                for row in spread[varies & ((spread[end] - spread["first"]).abs() < _SAME)].to_dict("records")
+            ],
+            limit=20,
+        )
+        for end in ("highest", "lowest")
     )
-
-
-def _named(rows: pd.DataFrame) -> str:
-    """Return signatures with the value of their first division and the mean of all."""
-    values = zip(rows["signature"], rows["first"], rows["mean"], strict=True)
-    return listed([f"**{name}** ({fixed(first, 3)}; mean {fixed(mean, 3)})" for name, first, mean in values], limit=20)
+    return (
+        f"Of {n} divisions the first is the highest for {highest}, and the lowest for {lowest}. By chance it would be "
+        f"the highest for one signature in {n}, and the lowest for as many."
+    )
 
 
 def stable(table: pd.DataFrame, names: Sequence[str]) -> str:
     """Say how many features of each signature were chosen in at least nine of ten fits."""
     shares = {name: table.loc[table["signature"] == name, "share"] for name in names}
     lines = [
-        f"- **{name}**: {counted(len(own), 'feature')} chosen at least once, {int((own >= 0.9).sum())} of them in nine "
-        "of ten fits or more"
+        f"- **{name}**: {counted(len(own), 'feature')} chosen at least once, {(own >= 0.9).sum()} of them in nine of "
+        "ten fits or more"
         for name, own in shares.items()
     ]
     return "\n".join(lines) or "No signature of this study selects features."
@@ -125,49 +107,36 @@ def stable(table: pd.DataFrame, names: Sequence[str]) -> str:
 
 def ties(table: pd.DataFrame, names: Sequence[str], most: int = 8) -> str:
     """Say for which signatures a list of at most `most` features cuts through some that were chosen equally often."""
-    lines = []
-    for name in names:
-        own = table[table["signature"] == name]
-        if len(own) <= most or own["times_selected"].iloc[most - 1] != own["times_selected"].iloc[most]:
-            continue
-        times, fits = own["times_selected"].iloc[most], own["fits"].iloc[most]
+    lines, shown = [], table[table["signature"].isin(list(names))]
+    for name, own in shown.groupby("signature", sort=False):
+        times = own["times_selected"].iloc[min(most, len(own)) - 1]
         tied = own["times_selected"] == times
-        lines.append(
-            f"- **{name}**: {counted(int(tied.sum()), 'feature')} tie at {times} of {fits} fits; "
-            f"{int(tied.head(most).sum())} of them are shown, the first in alphabetical order, no better than the rest"
-        )
-    if not len(table[table["signature"].isin(list(names))]):
-        return ""
-    return "\n".join(lines) or "No feature that was chosen as often as these is left out."
+        first, n = int(tied.head(most).sum()), int(tied.sum())
+        if n > first:
+            where = f"tie at {times} of {own['fits'].iloc[0]} fits; {first} of them are shown"
+            lines.append(f"- **{name}**: {counted(n, 'feature')} {where}, the first in alphabetical order, no better "
+                         "than the rest")  # fmt: skip
+    return "\n".join(lines) or "No feature that was chosen as often as these is left out." * bool(len(shown))
 
 
 def no_coefficients(chosen: pd.DataFrame, name: str) -> str:
     """Say why a signature has no coefficients to show; nothing where it has some."""
     own = chosen[chosen["signature"] == name]
-    if own["coefficient"].notna().any():
-        return ""
-    if own.empty:
-        return f"**{name}** has no coefficients: it kept no feature."
-    return f"**{name}** has no coefficients: its learner is not linear in its {counted(len(own), 'feature')}."
+    why = f"its learner is not linear in its {counted(len(own), 'feature')}" if len(own) else "it kept no feature"
+    return "" if own["coefficient"].notna().any() else f"**{name}** has no coefficients: {why}."
 
 
 def penalties(views: Sequence[PenaltyView]) -> str:
     """Say which penalty each LASSO used by which rule, and how many features it and the other penalties leave."""
-    return "\n\n".join(map(_penalty, views)) or "None of the signatures shown here uses a LASSO."
-
-
-def _penalty(view: PenaltyView) -> str:
-    (name, used), *others = view.chosen.items()
-    model = "Cox" if view.kind == "cox" else "logistic"
-    more = "".join(f"; {other} would be {number(value)} and leave {_left(view, other)}" for other, value in others)
-    return (
-        f"**{view.signature}** ({model} LASSO): λ = {number(used)} is used, by {view.rule}; it leaves "
-        f"{_left(view, name)}{more}."
-    )
-
-
-def _left(view: PenaltyView, name: str) -> str:
-    return counted(view.kept[name], "feature") if view.kept[name] else "**no feature**"
+    lines = []
+    for view in views:
+        left = {name: counted(n, "feature") if n else "**no feature**" for name, n in view.kept.items()}
+        (name, used), *others = view.chosen.items()
+        more = "".join(f"; {other} would be {number(value)} and leave {left[other]}" for other, value in others)
+        model = {"cox": "Cox", "binomial": "logistic"}[view.kind]
+        lines.append(f"**{view.signature}** ({model} LASSO): λ = {number(used)} is used, by {view.rule}; it leaves "
+                     f"{left[name]}{more}.")  # fmt: skip
+    return "\n\n".join(lines) or "None of the signatures shown here uses a LASSO."
 
 
 def path_caption(view: PenaltyView, most: int = 7) -> str:
@@ -182,14 +151,11 @@ def correlated(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
     """Say how related the features of a signature are, and which of them are looked at."""
     if pairs.empty:
         return f"**{name}** uses fewer than two numeric features: there is no pair to correlate."
-    strong = int((pairs["r"].abs() > 0.7).sum())
-    text = (
-        f"**{name}** ({_shown(pairs, chosen, name)}): {strong} of {counted(len(pairs), 'pair')} with |r| above 0.7; "
-        f"the largest |r| is {fixed(float(pairs['r'].abs().max()))}."
+    r = pairs["r"].abs()
+    return (
+        f"**{name}** ({_shown(pairs, chosen, name)}): {(r > 0.7).sum()} of {counted(len(pairs), 'pair')} with |r| "
+        f"above 0.7; the largest |r| is {fixed(float(r.max()))}."
     )
-    if chosen.loc[chosen["signature"] == name, "coefficient"].isna().all():
-        return text
-    return f"{text} Coefficients of strongly related features can not be told apart."
 
 
 def correlation_caption(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
@@ -219,18 +185,14 @@ def learners(table: pd.DataFrame) -> str:
     for source, part in table.groupby("source", sort=False):
         inner, training = (dict(part.loc[part[rule].idxmax()]) for rule in ("inner_score", "apparent"))
         honest = estimate(*(inner[f"out_of_fold{end}"] for end in ("", "_low", "_high")))
-        text = (
-            f"- **{source}**: inner cross-validation chooses **{inner['learner']}** (inner folds "
-            f"{fixed(inner['inner_score'])}; out of fold {honest})."
+        other = (
+            f"By the training value it would be **{training['learner']}**, with {fixed(training['apparent'])} on its "
+            f"own patients and {fixed(training['out_of_fold'])} out of fold."
         )
         if training["learner"] == inner["learner"]:
-            text += " The best training value belongs to the same learner."
-        else:
-            text += (
-                f" By the training value it would be **{training['learner']}**, with {fixed(training['apparent'])} "
-                f"on its own patients and {fixed(training['out_of_fold'])} out of fold."
-            )
-        lines.append(text)
+            other = "The best training value belongs to the same learner."
+        chosen = f"**{inner['learner']}** (inner folds {fixed(inner['inner_score'])}; out of fold {honest})"
+        lines.append(f"- **{source}**: inner cross-validation chooses {chosen}. {other}")
     return "\n".join(lines)
 
 
@@ -243,121 +205,90 @@ def radar_alt(radar: pd.DataFrame, source: str) -> str:
     """Describe the radar in words."""
     ranges = radar.groupby("learner", sort=False)["value"].agg(["min", "max"])
     parts = "; ".join(f"{way} {fixed(low)} to {fixed(high)}" for way, low, high in ranges.itertuples())
-    return (
-        f"Radar of {radar['metric'].nunique()} learners on {source}, one spoke each; lowest and highest value: {parts}."
-    )
+    n = radar["metric"].nunique()
+    return f"Radar of {n} learners on {source}, one spoke each; lowest and highest value: {parts}."
 
 
 def variants(part: pd.DataFrame) -> str:
     """Say what one group of choices shows: the range, and how many differ from the study's choice."""
-    group, others = part["group"].iloc[0], part[part["variant"] != AS_CHOSEN]
-    judged = others[others["p"].notna()] if "p" in others else others.iloc[:0]
-    small = int((judged["p"] < 0.05).sum()) if len(judged) else 0
-    low, high = part["out_of_fold"].min(), part["out_of_fold"].max()
+    others, low, high = part[part["variant"] != AS_CHOSEN], part["out_of_fold"].min(), part["out_of_fold"].max()
+    p = others["p"].dropna().astype(float) if "p" in others else pd.Series(dtype=float)
     return (
-        f"Group **{group}**: {counted(len(others), 'choice')} beside the study's own; out of fold from {fixed(low)} to "
-        f"{fixed(high)}. {small} of {len(judged)} differ from the study's choice at P < 0.05 before adjustment (about "
-        f"{0.05 * len(judged):.1f} would by chance). The highest of these values is not an estimate of what that "
-        "choice is worth: it was picked after looking."
+        f"Group **{part['group'].iloc[0]}**: {counted(len(others), 'choice')} beside the study's own; out of fold from "
+        f"{fixed(low)} to {fixed(high)}. {(p < 0.05).sum()} of {len(p)} differ from the study's choice at P < 0.05 "
+        f"before adjustment (about {0.05 * len(p):.1f} would by chance)."
     )
 
 
 def centers(differing: pd.DataFrame, harmonised: pd.DataFrame) -> str:
     """Say what the comparison with and without ComBat shows, and what ComBat does with a center it does not know."""
-    return f"{_harmonised(harmonised)}\n\n{_refused(differing)}" if len(harmonised) else ""
-
-
-def _harmonised(table: pd.DataFrame) -> str:
-    known = table[table["difference"].notna()]
-    if known.empty:
-        return "No difference can be estimated."
-    small = int((known["p"] < 0.05).sum())
-    largest = known.loc[known["difference"].abs().idxmax()]
-    return (
-        f"The largest difference is {fixed(float(largest['difference']))} ({largest['center']}, {largest['judged']}, "
-        f"{p_value(float(largest['p']), name='P')}); {small} of {len(known)} have P < 0.05 before adjustment. A center "
-        "that was not in training is left as it is, so there ComBat acts only through the model that was built on "
-        "adjusted features."
-    )
-
-
-def _refused(table: pd.DataFrame) -> str:
-    rows = table[table["refused"] != ""]
-    if rows.empty:
-        return "No division here leaves a center unseen."
-    row = rows.iloc[0]
-    return (
-        "ComBat knows the shift and scale of the centers that it was fitted on, and of no other. Tried here: asked to "
-        f"adjust the patients of {row['refused']} after a fit on {row['built_on']}, it refuses, as it should: their "
-        "own shift can not be told from what they differ in as patients. The table above leaves their features as they "
-        "are."
-    )
+    known, refused = harmonised[harmonised["difference"].notna()], differing[differing["refused"] != ""]
+    found, unseen = "No difference can be estimated.", "No division here leaves a center unseen."
+    if len(known):
+        row = dict(known.loc[known["difference"].abs().idxmax()])
+        found = (
+            f"The largest difference is {fixed(row['difference'])} ({row['center']}, {row['judged']}, "
+            f"{p_value(row['p'], name='P')}); {(known['p'] < 0.05).sum()} of {len(known)} have P < 0.05 before "
+            "adjustment."
+        )
+    if len(refused):
+        row = dict(refused.iloc[0])
+        unseen = (
+            f"Tried here: asked to adjust the patients of {row['refused']} after a fit on {row['built_on']}, ComBat "
+            "refuses, as it should. The table above leaves their features as they are."
+        )
+    return f"{found}\n\n{unseen}" if len(harmonised) else ""
 
 
 def no_comparison(training_centers: Sequence[str]) -> str:
     """Say why a study has no comparison with and without ComBat."""
-    if len(training_centers) == 1:
-        return (
-            f"All training patients come from {training_centers[0]}: ComBat has no second center to compare it with, "
-            "and this study has no other center whose patients could be divided anew with the same features."
-        )
-    return "This study does not compare harmonised features with others."
+    if len(training_centers) > 1:
+        return "This study does not compare harmonised features with others."
+    return (
+        f"All training patients come from {training_centers[0]}: ComBat has no second center to compare it with, and "
+        "this study has no other center whose patients could be divided anew with the same features."
+    )
 
 
 def learning_curve(table: pd.DataFrame) -> str:
-    """Say for each signature how its value changes from the fewest to the most training patients, and how to read it.
+    """Say for each signature how its value changes from the fewest to the most training patients.
 
     With fewer than `FEW` draws per size a rise can not be told from the luck of one draw.
     """
     lines = []
     for (name, judged), part in table.groupby(["signature", "judged"], sort=False):
-        rows = part.sort_values("n")
-        first, last = rows.iloc[0], rows.iloc[-1]
-        lines.append(
-            f"- **{name}**, {judged}: {fixed(first['value'])} with {first['n']:.0f} training patients, "
-            f"{fixed(last['value'])} with {last['n']:.0f}"
+        (few, low), (many, high) = part.sort_values("n")[["n", "value"]].iloc[[0, -1]].to_numpy()
+        ends = f"{fixed(low)} with {few:.0f} training patients, {fixed(high)} with {many:.0f}"
+        lines.append(f"- **{name}**, {judged}: {ends}")
+    if lines and table["draws"].max() < FEW:
+        few = (
+            f"With {counted(int(table['draws'].max()), 'draw')} per size these values do not tell whether more patients"
         )
-    return "\n".join([*lines, "", _reading(int(table["draws"].max()))]) if lines else ""
-
-
-def _reading(draws: int) -> str:
-    if draws < FEW:
-        return (
-            f"With {counted(draws, 'draw')} per size these values do not tell whether more patients would help: "
-            f"another draw of the same size may differ by as much. At least {FEW} draws per size would be needed."
-        )
-    return (
-        "A rise that is larger than the range of the draws, and goes on at the right end, suggests that more patients "
-        "would help; a flat curve, that they would not. The draws share patients, so that their range is narrower than "
-        "that of new patients."
-    )
+        lines += ["", f"{few} would help: another draw of the same size may differ by as much."]
+    return "\n".join(lines)
 
 
 def permuted(control: pd.Series, observed: float) -> str:
     """Say what the permuted runs gave, whether their mean lies above 0.5, and how small a leak they can not show."""
-    n = int(control["draws"])
-    return (
-        f"{counted(n, 'run')} of **{control['signature']}** with permuted outcomes gave a mean of "
-        f"{fixed(control['mean'])} (single runs from {fixed(control['lowest'])} to {fixed(control['highest'])}). "
-        f"{_leak(control)} With the true outcomes it was {fixed(observed)}; the share of runs that reach it, counting "
-        f"the true one, is P = {fixed(control['p'])} (permutation test; with {counted(n, 'run')} it can not be smaller "
-        f"than 1/{n + 1} = {fixed(1 / (1 + n))})."
-    )
-
-
-def _leak(control: pd.Series) -> str:
-    """Say what the interval of the mean shows: only a mean above 0.5 speaks of a leak."""
-    low, high = control["mean_low"], control["mean_high"]
+    n, low, high = int(control["draws"]), control["mean_low"], control["mean_high"]
+    leak = f"The 95% interval of the mean (t) reaches from {fixed(low)} to {fixed(high)}: "
     if np.isnan(low):
-        return "One run has no interval: it can not show whether anything leaks."
-    interval = f"The 95% interval of the mean (t) reaches from {fixed(low)} to {fixed(high)}"
-    if low > 0.5:
-        return f"{interval}: **it lies above 0.5, where a leak puts it**."
-    lower = " It lies below 0.5, which is no leak: see the note above." if high < 0.5 else ""
+        leak = "One run has no interval: it can not show whether anything leaks."
+    elif low > 0.5:
+        leak += "**it lies above 0.5, where a leak puts it**."
+    else:
+        below = " It lies below 0.5, which is no leak." if high < 0.5 else ""
+        leak += (
+            f"it does not lie above 0.5, where a leak would put it.{below} With this scatter any mean up to "
+            f"{fixed(0.5 + (high - low) / 2)} (0.5 plus half the width of the interval) would pass: a smaller leak is "
+            "not seen here."
+        )
+    runs = counted(n, "run")
     return (
-        f"{interval}: it does not lie above 0.5, where a leak would put it.{lower} With this scatter any mean up to "
-        f"{fixed(0.5 + (high - low) / 2)} (0.5 plus half the width of the interval) would pass: a smaller leak is not "
-        "seen here."
+        f"{runs} of **{control['signature']}** with permuted outcomes gave a mean of {fixed(control['mean'])} (single "
+        f"runs from {fixed(control['lowest'])} to {fixed(control['highest'])}). {leak} With the true outcomes it was "
+        f"{fixed(observed)}; the share of runs that reach it, counting the true one, is P = {fixed(control['p'])} "
+        f"(permutation test; with {runs} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
     )
 
 
@@ -367,24 +298,15 @@ def without_effect(summary: pd.DataFrame, names: Mapping[str, str] | None = None
     if draws < LEAST_DRAWS:
         return _too_few(summary, draws)
     n, covering = int(summary["intervals"].sum()), int(summary["covering"].sum())
-    single = (
-        f"{covering} of {counted(n, 'interval')} from single draws hold 0.5, of which 95% should. Signatures share "
-        "patients and, within a draw, outcomes, so that these intervals miss together."
-    )
-    if (summary["cohort"] == "train").any():
-        single += (
-            " Out of fold, values tend to lie a little below 0.5, because patients of different folds are ranked by "
-            "different models, and single intervals are somewhat too narrow: they take the predictions as given."
-        )
+    single = f"{covering} of {counted(n, 'interval')} from single draws hold 0.5, of which 95% should."
     return f"{_joint(summary.replace({'cohort': names or {}}), draws)} {single}"
 
 
 def _too_few(summary: pd.DataFrame, draws: int) -> str:
     """Say that a few draws allow no verdict, and how many would be needed."""
-    shown = "its value" if draws == 1 else "mean, lowest and highest value"
     text = (
-        f"{counted(draws, 'draw')} of the outcomes {'allows' if draws == 1 else 'allow'} no interval and no "
-        f"verdict, neither that something leaks nor that nothing does: the table gives {shown} of each signature. "
+        f"{counted(draws, 'draw')} of the outcomes {'allows' if draws == 1 else 'allow'} no interval and no verdict, "
+        "neither that something leaks nor that nothing does. "
         f"An interval is given from {LEAST_DRAWS} draws (`null_draws` in the study file)."
     )
     sd = float(np.sqrt((summary["sd"] ** 2).mean()))
@@ -399,27 +321,17 @@ def _too_few(summary: pd.DataFrame, draws: int) -> str:
 
 def _joint(summary: pd.DataFrame, draws: int) -> str:
     """Say which means over draws differ from 0.5, and how large a difference would have been seen at all."""
-    summary = summary[summary["mean_low"].notna()]
-    rows, away = len(summary), (summary["mean_low"] > 0.5) | (summary["mean_high"] < 0.5)
-    p = np.minimum(1.0, rows * summary["p_t"])
-    leaks = (p < 0.05) & (summary["mean"] > 0.5)
-    verdict = (
-        f"**{_rows_named(summary[leaks])} above 0.5, where a leak would put it**"
-        if leaks.any()
-        else "no mean is found above 0.5, where a leak would put it"
-    )
-    below = (p < 0.05) & (summary["mean"] < 0.5)
-    lower = f"; below 0.5: {_rows_named(summary[below])}" if below.any() else ""
-    missed = f" ({_rows_named(summary[away])} not)" if away.any() else ""
-    half = float(((summary["mean_high"] - summary["mean_low"]) / 2).median())
+    known = summary[summary["mean_low"].notna()]
+    n, away, p = len(known), (known["mean_low"] > 0.5) | (known["mean_high"] < 0.5), len(known) * known["p_t"]
+    rows = known["signature"] + " (" + known["cohort"] + ", " + known["mean"].map(fixed) + ")"
+    leaks, below = (listed(rows[(p < 0.05) & side].tolist()) for side in (known["mean"] > 0.5, known["mean"] < 0.5))
+    verdict = f"**{leaks} above 0.5" if leaks != "none" else "no mean is found above 0.5"
+    verdict += ", where a leak would put it" + "**" * (leaks != "none") + f"; below 0.5: {below}" * (below != "none")
+    half = fixed(float(((known["mean_high"] - known["mean_low"]) / 2).median()))
+    missed = f" ({listed(rows[away].tolist())} not)" if away.any() else ""
     return (
-        f"Over {draws} independent draws of the outcomes, {rows - int(away.sum())} of {counted(rows, 'mean')} have a "
-        f"95% interval that holds 0.5{missed}; by chance {0.05 * rows:.1f} would not. Adjusted for their number "
-        f"(Bonferroni), the smallest P against 0.5 is {p_number(float(p.min()))}: {verdict}{lower}. Half of the "
-        f"intervals reach {fixed(half)} or more to either side: {draws} draws can not show a bias that is smaller."
+        f"Over {draws} independent draws of the outcomes, {n - away.sum()} of {counted(n, 'mean')} have a 95% interval "
+        f"that holds 0.5{missed}; by chance {0.05 * n:.1f} would not. Adjusted for their number (Bonferroni), the "
+        f"smallest P against 0.5 is {p_number(min(1.0, float(p.min())))}: {verdict}. Half of the intervals reach "
+        f"{half} or more to either side: {draws} draws can not show a bias that is smaller."
     )
-
-
-def _rows_named(summary: pd.DataFrame) -> str:
-    pairs = zip(summary["signature"], summary["cohort"], summary["mean"], strict=True)
-    return listed([f"{signature} ({cohort}, {fixed(mean)})" for signature, cohort, mean in pairs])
