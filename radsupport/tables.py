@@ -32,20 +32,17 @@ from radsupport.settings.learning import Signature
 COHORTS = ("train", "internal", "external", "segmentation")
 KINDS = ("apparent", "out_of_fold", "external")
 
-_zero_or_one = pa.Check.isin([0, 1], error="a value other than 0 and 1")
+_ZERO_OR_ONE = pa.Check.isin([0, 1], error="a value other than 0 and 1")
+_NOT_NEGATIVE = pa.Check.ge(0, error="a negative follow-up time (months)")
+_FINITE = pa.Check(lambda s: ~np.isinf(pd.to_numeric(s, errors="coerce")), error="an infinite value")
 
 
-def _binary() -> pa.Column:
-    return pa.Column(float, _zero_or_one, nullable=True, required=False, coerce=True)
+def _number(*checks: pa.Check, **options: Any) -> pa.Column:
+    return pa.Column(float, list(checks), nullable=True, coerce=True, **options)
 
 
-def _months() -> pa.Column:
-    check = pa.Check.ge(0, error="a negative follow-up time (months)")
-    return pa.Column(float, [check, _finite()], nullable=True, required=False, coerce=True)
-
-
-def _finite() -> pa.Check:
-    return pa.Check(lambda s: ~np.isinf(pd.to_numeric(s, errors="coerce")), error="an infinite value")
+def _one_of(values: tuple[str, ...], what: str) -> pa.Column:
+    return pa.Column(str, pa.Check.isin(values, error=f"a {what} other than {', '.join(values)}"))
 
 
 def _text(**options: Any) -> pa.Column:
@@ -64,15 +61,13 @@ def _time_with_event(table: pd.DataFrame) -> pd.Series:
     return time == event
 
 
+_OUTCOME = {
+    "label": _number(_ZERO_OR_ONE, required=False),
+    "time": _number(_NOT_NEGATIVE, _FINITE, required=False),
+    "event": _number(_ZERO_OR_ONE, required=False),
+}
 COHORT = pa.DataFrameSchema(
-    {
-        "subject": _text(unique=True),
-        "center": _text(),
-        "cohort": pa.Column(str, pa.Check.isin(COHORTS, error=f"a cohort other than {', '.join(COHORTS)}")),
-        "label": _binary(),
-        "time": _months(),
-        "event": _binary(),
-    },
+    {"subject": _text(unique=True), "center": _text(), "cohort": _one_of(COHORTS, "cohort"), **_OUTCOME},
     checks=[
         pa.Check(_outcome_present, error="a subject without label and without time and event"),
         pa.Check(_time_with_event, error="time without event, or event without time"),
@@ -82,42 +77,28 @@ CASES = pa.DataFrameSchema(
     {
         "subject": _text(),
         "phase": _text(),
-        "image": pa.Column(str, nullable=True),
-        "mask": pa.Column(str, nullable=True),
-        "mask_reader2": pa.Column(str, nullable=True, required=False),
-        "roi_rough": pa.Column(str, nullable=True, required=False),
-        "voxels": pa.Column(float, pa.Check.ge(0, error="a negative number of voxels"), nullable=True, coerce=True),
-        "exclusion": pa.Column(str, nullable=True),
-        r"^spacing_[xyz](_mm)?$": pa.Column(
-            float,
-            pa.Check.gt(0, error="a spacing that is not positive (mm)"),
-            nullable=True,
-            coerce=True,
-            regex=True,
-            required=False,
+        **{name: pa.Column(str, nullable=True) for name in ("image", "mask", "exclusion")},
+        **{name: pa.Column(str, nullable=True, required=False) for name in ("mask_reader2", "roi_rough")},
+        "voxels": _number(pa.Check.ge(0, error="a negative number of voxels")),
+        r"^spacing_[xyz](_mm)?$": _number(
+            pa.Check.gt(0, error="a spacing that is not positive (mm)"), regex=True, required=False
         ),
-        r"^hu_\w+$": pa.Column(float, _finite(), nullable=True, coerce=True, regex=True, required=False),
+        r"^hu_\w+$": _number(_FINITE, regex=True, required=False),
     },
     unique=["subject", "phase"],
 )
 FEATURES = pa.DataFrameSchema(
-    {
-        "subject": _text(unique=True),
-        r"^.+__.+$": pa.Column(float, _finite(), nullable=True, coerce=True, regex=True, required=False),
-    },
-    strict=True,
+    {"subject": _text(unique=True), r"^.+__.+$": _number(_FINITE, regex=True, required=False)}, strict=True
 )
 PREDICTIONS = pa.DataFrameSchema(
     {
         "subject": _text(),
-        "cohort": pa.Column(str, pa.Check.isin(COHORTS, error=f"a cohort other than {', '.join(COHORTS)}")),
+        "cohort": _one_of(COHORTS, "cohort"),
         "signature": _text(),
-        "kind": pa.Column(str, pa.Check.isin(KINDS, error=f"a kind other than {', '.join(KINDS)}")),
-        "fold": pa.Column(float, nullable=True, coerce=True),
-        "risk": pa.Column(float, _finite(), coerce=True),
-        "label": _binary(),
-        "time": _months(),
-        "event": _binary(),
+        "kind": _one_of(KINDS, "kind"),
+        "fold": _number(),
+        "risk": pa.Column(float, _FINITE, coerce=True),
+        **_OUTCOME,
     },
     unique=["subject", "signature", "kind"],
 )
@@ -198,9 +179,7 @@ def read_table(name: str, folder: Path) -> pd.DataFrame:
     schema_of(name)
     path = Path(folder) / f"{name}.parquet"
     if not path.is_file():
-        problem = Problem(
-            "this table is missing", remedy="run the chapter that writes it, or provide it", file=str(path)
-        )
+        problem = Problem("this table is missing", "", "run the chapter that writes it, or provide it", str(path))
         raise ContractError(f"The table `{name}` can not be read.", [problem])
     try:
         frame = pd.read_parquet(path)
@@ -348,10 +327,8 @@ def _not_json(value: Any, place: str) -> Iterable[Problem]:
         for i, inner in enumerate(value):
             yield from _not_json(inner, f"{place}[{i}]")
     elif not (value is None or isinstance(value, str | bool | int | float | np.bool_ | np.integer | np.floating)):
-        text = f"a value of type {type(value).__name__}"
-        yield Problem(
-            text, "number, text, true/false, list or mapping", "convert it", column=place, value=str(value)[:60]
-        )
+        what, expected = f"a value of type {type(value).__name__}", "number, text, true/false, list or mapping"
+        yield Problem(what, expected, "convert it", column=place, value=str(value)[:60])
 
 
 COLUMNS = ["variant", "table", "source", "signature", "group", "description"]

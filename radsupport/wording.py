@@ -1,7 +1,4 @@
-"""How numbers are worded in tables, legends, captions and alt text: one rule for all of them.
-
-Shares in words: a share that is not 0 or 1 is not rounded to it.
-"""
+"""How numbers are worded in tables, legends, captions and alt text: one rule for all of them."""
 
 from __future__ import annotations
 
@@ -89,6 +86,13 @@ def listed(items: Sequence[object], limit: int = 6) -> str:
     if len(names) > limit:
         names = [*names[:limit], f"{len(names) - limit} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+
+
+def share(value: float) -> str:
+    """Word a share as whole percent: ``33%``, ``<1%`` where it would round to 0 and is not, ``>99%`` likewise."""
+    if 0 < value < 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
 
 
 #: |r| above which two features are called strongly correlated.

@@ -45,3 +45,20 @@ def test_estimate_tick_counted_and_listed() -> None:
     assert wording.listed(["a", "b", "c"]) == "a, b and c"
     assert wording.listed(list(range(9)), 2) == "0, 1 and 7 more"
     assert wording.listed([]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0, "0%"),
+        (1e-6, "<1%"),
+        (0.0049, "<1%"),
+        (0.0051, "1%"),
+        (0.334, "33%"),
+        (0.994, "99%"),
+        (0.997, ">99%"),
+        (1, "100%"),
+    ],
+)
+def test_shares_are_whole_percent_and_never_rounded_to_none_or_all(share: float, words: str) -> None:
+    assert wording.share(share) == words

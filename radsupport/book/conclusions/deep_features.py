@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radsupport.book.conclusions.radiomics import share_words
 from radsupport.settings.features import Cnn3d, Resnet, Unet
-from radsupport.wording import STRONG, counted, listed
+from radsupport.wording import STRONG, counted, listed, share
 
 #: Risks that lie closer together than this tell nobody apart.
 FLAT = 0.05
@@ -99,8 +98,8 @@ def phases(pairs: pd.DataFrame, matrix: pd.DataFrame, overlap: int, names: tuple
     strong, low = ((pairs["r"].abs() > STRONG).mean(), (pairs["p"] < 0.05).mean())
     rows, columns = matrix.shape
     return (
-        f"Of {len(pairs):,} pairs of one {names[0]} and one {names[1]} feature that vary, {share_words(low)} are "
-        f"correlated at P < 0.05 (unadjusted) in the {n} training patients, {share_words(strong)} with |r| above "
+        f"Of {len(pairs):,} pairs of one {names[0]} and one {names[1]} feature that vary, {share(low)} are "
+        f"correlated at P < 0.05 (unadjusted) in the {n} training patients, {share(strong)} with |r| above "
         f"{STRONG:g}. Features {which}: {rows} in the {names[0]} and {columns} in the {names[1]} phase, {overlap} of "
         "them the same channel in both."
     )

@@ -8,7 +8,7 @@ import pandas as pd
 
 from radsupport.radiomics.agreement import Correlations
 from radsupport.stats.agreement import known_kind
-from radsupport.wording import STRONG, listed
+from radsupport.wording import STRONG, listed, share
 
 #: What the forms of Shrout & Fleiss 1979 take the readers for, and what they ask of them.
 FORMS = {
@@ -64,18 +64,11 @@ def drawn(n: int, usable: int, study: str, seed: int) -> str:
     return f"{n} of {usable} training patients of study {study}, drawn at random (seed {seed})"
 
 
-def share_words(share: float) -> str:
-    """Word a share as whole percent: ``33%``, ``<1%`` where it would round to 0 and is not, ``>99%`` likewise."""
-    if 0 < share < 0.005:
-        return "<1%"
-    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
-
-
 def correlated(found: Correlations) -> str:
     """Say how many pairs of which features there are, and which share of them is strongly correlated."""
     which = f"{found.used:,} features that vary and miss no value"
     if found.used < found.usable:
         which = f"{found.used:,} features drawn at random from {found.usable:,} that vary and miss no value"
-    strong = share_words(float((found.pairs["r"] > STRONG).mean()))
+    strong = share(float((found.pairs["r"] > STRONG).mean()))
     pairs = f"{len(found.pairs):,} pairs of {which}, in {found.n} training patients"
     return f"{pairs}; {strong} of the pairs have |r| above {STRONG:g}"
