@@ -75,8 +75,6 @@ def test_choices_by_inner_folds_and_by_training_values(compared):
 
 def test_words_of_the_radar():
     radar = pd.DataFrame({"learner": ["apparent", "apparent"], "metric": ["LDA", "GBM"], "value": [0.72, 1.0]})
-    assert say.radar_centre(radar) == 0.7
-    assert say.radar_centre(radar.assign(value=0.01)) == 0
     assert "Radar of 2 learners on radiomics, one spoke each; lowest and highest value: apparent 0.72 to 1.00" in (
         say.radar_alt(radar, "radiomics")
     )

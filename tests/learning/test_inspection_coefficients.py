@@ -171,13 +171,12 @@ def test_correlations_say_which_features_they_are_of():
     words = say.correlated(pairs, chosen, "R")
     assert "14 of 50 features, those chosen most often, 14 of them drawn by lot from 40 that tie" in words
     assert "oefficient" not in words
-    assert "14 of 50 features" in say.correlation_caption(pairs, chosen, "R")
     weighted = chosen.assign(coefficient=1.0)
-    assert "those with the largest coefficients" in say.correlation_caption(pairs, weighted, "R")
+    assert "those with the largest coefficients" in say.correlated(pairs, weighted, "R")
     few = pairs[pairs["feature_a"].isin(names[:3]) & pairs["feature_b"].isin(names[:3])]
-    assert "3 of 50 features, the numeric ones" in say.correlation_caption(few, weighted, "R")
+    assert "3 of 50 features, the numeric ones" in say.correlated(few, weighted, "R")
     alone = chosen[chosen["feature"].isin(names)]
-    assert "(all 14 features)" in say.correlation_caption(pairs, alone, "R")
+    assert "(all 14 features)" in say.correlated(pairs, alone, "R")
 
 
 def test_why_there_are_no_coefficients():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.signature_study import assembly_of, run_of
 
-from radsupport.book.conclusions.modelling import path_caption, penalties
+from radsupport.book.conclusions.modelling import penalties
 from radsupport.learning.inspection import penalty_view
 
 
@@ -86,16 +84,6 @@ def test_a_penalty_that_keeps_nothing_is_said_to(small, folder):
     assert view.chosen["λ used"] < view.chosen["λ by one standard error"]
     assert "lowered along the path" in view.rule
     assert view.kept["λ used"] >= 1
-
-
-def test_a_caption_says_what_is_named(small, folder):
-    signature = {"name": "S", "sources": ["radiomics"], "learner": "LASSO"}
-    view, _ = _view(small.study([signature]), folder(), "S")
-    many = dataclasses.replace(view, named=[f"ct__f{i}" for i in range(9)])
-    assert "named: the 7 largest of 9 features with a coefficient at the λ used" in path_caption(many)
-    one = dataclasses.replace(view, named=["ct__f0"])
-    assert "named: the 1 feature with a coefficient at the λ used" in path_caption(one)
-    assert "no feature has a coefficient at the λ used" in path_caption(dataclasses.replace(view, named=[]))
 
 
 def test_no_path_without_a_lasso(finished):

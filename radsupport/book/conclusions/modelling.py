@@ -139,14 +139,6 @@ def penalties(views: Sequence[PenaltyView]) -> str:
     return "\n\n".join(lines) or "None of the signatures shown here uses a LASSO."
 
 
-def path_caption(view: PenaltyView, most: int = 7) -> str:
-    """Say what the figure of the path shows, and which of its lines are named."""
-    n = len(view.named)
-    which = f"the {counted(n, 'feature')}" if n <= most else f"the {most} largest of {n} features"
-    named = f"named: {which} with a coefficient at the λ used" if n else "no feature has a coefficient at the λ used"
-    return f"LASSO path of {view.signature}, coefficients per SD ({named})"
-
-
 def correlated(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
     """Say how related the features of a signature are, and which of them are looked at."""
     if pairs.empty:
@@ -156,11 +148,6 @@ def correlated(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
         f"**{name}** ({_shown(pairs, chosen, name)}): {(r > 0.7).sum()} of {counted(len(pairs), 'pair')} with |r| "
         f"above 0.7; the largest |r| is {fixed(float(r.max()))}."
     )
-
-
-def correlation_caption(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
-    """Return what the figure of a signature's correlations shows."""
-    return f"Correlation of features of {name} ({_shown(pairs, chosen, name)})"
 
 
 def _shown(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
@@ -196,11 +183,6 @@ def learners(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def radar_centre(radar: pd.DataFrame) -> float:
-    """Return the value at the centre of the radar, just below the lowest one, so that the lines stay apart."""
-    return max(0.0, float(np.floor(10 * (radar["value"].min() - 0.02)) / 10))
-
-
 def radar_alt(radar: pd.DataFrame, source: str) -> str:
     """Describe the radar in words."""
     ranges = radar.groupby("learner", sort=False)["value"].agg(["min", "max"])
@@ -220,8 +202,18 @@ def variants(part: pd.DataFrame) -> str:
     )
 
 
-def centers(differing: pd.DataFrame, harmonised: pd.DataFrame) -> str:
-    """Say what the comparison with and without ComBat shows, and what ComBat does with a center it does not know."""
+def centers(differing: pd.DataFrame, harmonised: pd.DataFrame, train: Sequence[str]) -> str:
+    """Say what the comparison with and without ComBat shows, and what ComBat does with a center it does not know.
+
+    Without a comparison say why there is none; `train` are the training centers.
+    """
+    if harmonised.empty and len(train) == 1:
+        return (
+            f"All training patients come from {train[0]}: ComBat has no second center to compare it with, and this "
+            "study has no other center whose patients could be divided anew with the same features."
+        )
+    if harmonised.empty:
+        return "This study does not compare harmonised features with others."
     known, refused = harmonised[harmonised["difference"].notna()], differing[differing["refused"] != ""]
     found, unseen = "No difference can be estimated.", "No division here leaves a center unseen."
     if len(known):
@@ -237,17 +229,7 @@ def centers(differing: pd.DataFrame, harmonised: pd.DataFrame) -> str:
             f"Tried here: asked to adjust the patients of {row['refused']} after a fit on {row['built_on']}, ComBat "
             "refuses, as it should. The table above leaves their features as they are."
         )
-    return f"{found}\n\n{unseen}" if len(harmonised) else ""
-
-
-def no_comparison(training_centers: Sequence[str]) -> str:
-    """Say why a study has no comparison with and without ComBat."""
-    if len(training_centers) > 1:
-        return "This study does not compare harmonised features with others."
-    return (
-        f"All training patients come from {training_centers[0]}: ComBat has no second center to compare it with, and "
-        "this study has no other center whose patients could be divided anew with the same features."
-    )
+    return f"{found}\n\n{unseen}"
 
 
 def learning_curve(table: pd.DataFrame) -> str:
