@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ UPSTREAM = {
     "09_published": (),
 }
 #: Modules that make the site out of the chapters.
+_ASSETS = ("*.css", "*.js", "*.mplstyle")  # styles and scripts beside the modules that write them into a page
 OF_THE_SITE = ("radsupport/book/site.py", "radsupport/book/build.py")
 #: Chapters whose work is divided over processes, case by case or fold by fold.
 DIVIDED = ("02_preprocessing", "03_radiomics", "05_modelling")
@@ -110,7 +112,7 @@ def chapter_inputs(study: str, chapter: str) -> list[str]:
 
 
 def code_of(notebook: Path) -> list[str]:
-    """Return the modules of the package that a notebook imports, directly or through others, sorted."""
+    """Return the modules of the package that a notebook imports, directly or through others, and what lies beside."""
     cells = nbformat.read(notebook, as_version=4).cells if notebook.is_file() else []
     waiting = [name for cell in cells if cell.cell_type == "code" for name in _imported(cell.source)]
     found: set[str] = set()
@@ -119,7 +121,8 @@ def code_of(notebook: Path) -> list[str]:
         if path and path not in found:
             found.add(path)
             waiting += _imported(Path(path).read_text(encoding="utf-8"))
-    return sorted(found)
+    assets = {str(asset) for path in found for kind in _ASSETS for asset in Path(path).parent.glob(kind)}
+    return sorted(found | assets)
 
 
 def _imported(source: str) -> list[str]:
@@ -127,6 +130,7 @@ def _imported(source: str) -> list[str]:
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     ours = [node for node in nodes if str(node.module).split(".")[0] == "radsupport"]
     names = [f"{node.module}.{alias.name}" for node in ours for alias in node.names]
+    names += [f"radsupport.{dotted}" for dotted in re.findall(r"\bbook\.conclusions\.\w+", source)]  # imported by name
     return [*names, *(str(node.module) for node in ours), *(str(node.module).rpartition(".")[0] for node in ours)]
 
 

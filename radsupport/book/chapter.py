@@ -29,15 +29,15 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "02_preprocessing": {"study": "", "profile": "", "cases_shown": ""},
     "03_radiomics": {"study": "", "profile": "", "icc_threshold": "radiomics.icc_threshold"},
     "04_deep_features": {
-        "study": "", "profile": "", "max_epochs": "deep.max_epochs", "aggregation": "deep.aggregation",
+        "study": "", "profile": "", "max_epochs": "deep.max_epochs", "aggregation": "deep.aggregation"
     },
     "05_modelling": {
         "study": "", "profile": "", "n_folds": "modelling.folds", "n_repeats": "modelling.repeats",
-        "n_permutations": "modelling.permutations",
+        "n_permutations": "modelling.permutations"
     },
     "06_validation": {
         "study": "", "profile": "", "n_bootstrap": "validation.bootstrap", "threshold": "validation.threshold",
-        "best": "validation.best",
+        "best": "validation.best"
     },
     "07_survival": {"study": "", "profile": "", "n_bootstrap": "survival.bootstrap", "threshold": "survival.threshold"},
     "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},

@@ -24,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs
 
-from radsupport.book.tables import filterable_table, header_words, in_words, table_html
+from radsupport.book.tables import asset, filterable_table, header_words, in_words, table_html
 from radsupport.errors import InputError
 from radsupport.plots import style
 from radsupport.plots.base import Pictures, description, figures_of
@@ -32,38 +32,6 @@ from radsupport.settings.study import Study
 
 _DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
 _LEAST, _GAP = 0.72, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
-
-_PLOTLY_SCRIPT = r"""
-(function () {
-  "use strict";
-  if (typeof document === "undefined") { return; }
-  const waiting = Array.from(document.querySelectorAll("[data-plotly]"))
-    .filter((element) => element.getAttribute("data-ready") === null);
-  waiting.forEach((element) => element.setAttribute("data-ready", ""));
-  const draw = () => waiting.forEach((element) => {
-    const figure = JSON.parse(element.getAttribute("data-plotly"));
-    element.textContent = "";
-    window.Plotly.newPlot(element, figure.data, figure.layout, { displaylogo: false, responsive: true });
-  });
-  const unpack = (text) => {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).text();
-  };
-  const load = (source) => {
-    const amd = window.define; // a page with require.js would otherwise take the library for itself
-    window.define = undefined;
-    const script = document.createElement("script");
-    script.textContent = source;
-    document.head.appendChild(script);
-    window.define = amd;
-  };
-  if (!window.Plotly && !window.plotlyUnpacked) {
-    window.plotlyUnpacked = unpack(document.querySelector("[data-plotly-library]").textContent.trim()).then(load);
-  }
-  Promise.resolve(window.plotlyUnpacked).then(draw);
-})();
-"""
 
 
 class _Page:
@@ -259,7 +227,7 @@ def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
         f'<figure class="rad-figure" style="margin:0 0 1rem"><div role="group" aria-label="{words}" '
         f'style="min-height:{height}px;background:#fff;color:#1a1a1a" data-plotly="{data}">{words}</div>{note}'
         f'<script type="text/plain" data-plotly-library>{_plotly_library()}</script>'
-        f"<script>{_PLOTLY_SCRIPT}</script></figure>"
+        f"<script>{asset('plotly.js')}</script></figure>"
     )
 
 

@@ -9,9 +9,11 @@ its headers are no buttons; forty lines without a library sort by keyboard and t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,52 +27,6 @@ from radsupport.wording import estimate, fixed, number, p_number
 MISSING = "–"
 _ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "icc": "ICC", "chi2": "χ²"}
 
-_CSS = (
-    ".rad-table{overflow-x:auto;margin:0 0 1rem}.rad-table table{border-collapse:collapse;margin:0;font-size:.84em}"
-    ".rad-table caption{caption-side:top;text-align:left;font-weight:600;padding:.3rem 0;color:inherit}"
-    ".rad-table :is(th,td){padding:.2rem .45rem;vertical-align:top}.rad-table .rad-left{text-align:left}"
-    ".rad-table .rad-long{min-width:17rem}"
-    ".rad-table .rad-number{text-align:right;font-variant-numeric:tabular-nums}"
-    ".rad-table td.rad-number{white-space:nowrap}"
-    ".rad-table th button{all:unset;cursor:pointer;font-weight:inherit}"
-    ".rad-table th button:focus-visible{outline:2px solid currentColor;outline-offset:2px}"
-    ".rad-table th button::after{content:' \\2195';opacity:.5}"
-    ".rad-table th[aria-sort=ascending] button::after{content:' \\2191';opacity:1}"
-    ".rad-table th[aria-sort=descending] button::after{content:' \\2193';opacity:1}"
-    ".rad-table .rad-note{font-size:.85em;margin:.2rem 0 0}"
-)
-
-SORT_SCRIPT = r"""
-(function () {
-  "use strict";
-  if (typeof document === "undefined") { return; }
-  const compare = (a, b) => {
-    const x = a.getAttribute("data-sort"), y = b.getAttribute("data-sort");
-    if (x === "" || y === "") { return x === y ? 0 : (x === "" ? Infinity : -Infinity); }
-    const numeric = a.getAttribute("data-numeric") !== null;
-    return numeric ? Number(x) - Number(y) : x.localeCompare(y);
-  };
-  function sort(table, column, header) {
-    const down = header.getAttribute("aria-sort") === "ascending";
-    Array.from(table.tHead.rows[0].cells).forEach((cell) => cell.removeAttribute("aria-sort"));
-    header.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const body = table.tBodies[0];
-    const rows = Array.from(body.rows);
-    rows.sort((a, b) => {
-      const order = compare(a.cells[column], b.cells[column]);
-      return Number.isFinite(order) && down ? -order : order;
-    });
-    rows.forEach((row) => body.appendChild(row));
-  }
-  Array.from(document.querySelectorAll("table[data-sortable]")).forEach((table) => {
-    if (table.getAttribute("data-ready") !== null) { return; }
-    table.setAttribute("data-ready", "");
-    Array.from(table.tHead.rows[0].cells).forEach((header, column) => {
-      header.querySelector("button").addEventListener("click", () => sort(table, column, header));
-    });
-  });
-})();
-"""
 
 _LARGEST, _SMALLEST = 9999, 0.005  # ratios beyond which nobody reads the digits
 RATIOS = ("hr", "odds_ratio", "hazard_ratio")  # names of columns of ratios begin with them
@@ -149,6 +105,12 @@ WORDS = {
 _LONG = 60
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
 _WIDE = 1e5
+
+
+@functools.cache
+def asset(name: str) -> str:
+    """Return a style sheet or a script that lies beside this module and is written into the page."""
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 def is_p(name: object) -> bool:
@@ -236,12 +198,14 @@ def table_html(
         "<tr>" + "".join(_cell(column, i, sortable) for column in columns) + "</tr>"
         for i in range(min(len(table), max_rows))
     )
+    script = f"<script>{asset('sort.js')}</script>" if sortable else ""
+    style = f"<style>{asset('table.css')}</style>"
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
     return (
-        f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}"><style>{_CSS}</style>'
+        f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}">{style}'
         f'<table class="dataframe"{" data-sortable" * sortable}><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{cut}"
-        f"{f'<script>{SORT_SCRIPT}</script>' if sortable else ''}</div>"
+        f"{script}</div>"
     )
 
 
@@ -376,50 +340,6 @@ def _cell(column: Column, row: int, sortable: bool) -> str:
     return f'<td class="{look}"{key}>{escape(text)}</td>'
 
 
-_STYLE = (
-    ".rad-filter{display:flex;flex-wrap:wrap;gap:.4rem 1rem;align-items:end;margin:0 0 .5rem}"
-    ".rad-filter[hidden]{display:none}.rad-filter label{font-size:.85em;display:flex;flex-direction:column}"
-    ".rad-filter :is(input,select){font:inherit;padding:.15rem .3rem;color:inherit;background:transparent;"
-    "border:1px solid currentColor;border-radius:3px;min-width:9rem}.rad-filter option{color:#1a1a1a;background:#fff}"
-    ".rad-filter output{font-size:.85em;margin-left:auto}"
-    ".rad-tall .rad-table{max-height:36rem;overflow:auto}.rad-tall table{font-size:.86em}"
-    ".rad-tall td{min-width:5rem;max-width:12rem;overflow-wrap:break-word}"
-)
-
-_SCRIPT = r"""
-(function () {
-  "use strict";
-  if (typeof document === "undefined") { return; }
-  const start = (box) => {
-    const controls = box.querySelector(".rad-filter");
-    const fields = Array.from(controls.querySelectorAll("[data-column]"));
-    const search = controls.querySelector("input");
-    const rows = Array.from(box.querySelector("tbody").rows);
-    const status = controls.querySelector("output");
-    const update = () => {
-      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let shown = 0;
-      rows.forEach((row) => {
-        const text = row.textContent.toLowerCase();
-        const fits = words.every((word) => text.includes(word)) && fields.every((field) =>
-          field.value === "" || row.cells[Number(field.getAttribute("data-column"))].textContent === field.value);
-        row.hidden = !fits;
-        shown += fits ? 1 : 0;
-      });
-      status.textContent = shown + " of " + rows.length + " shown";
-    };
-    search.addEventListener("input", update);
-    fields.forEach((field) => field.addEventListener("change", update));
-    controls.hidden = false;
-    update();
-  };
-  Array.from(document.querySelectorAll("[data-filterable]")).forEach((box) => {
-    if (box.getAttribute("data-ready") === null) { box.setAttribute("data-ready", ""); start(box); }
-  });
-})();
-"""
-
-
 def filterable_table(
     table: pd.DataFrame,
     caption: str,
@@ -453,10 +373,10 @@ def filterable_table(
     position = list(table.columns).index(wide) + 1 if wide else 0
     wider = f".rad-wide-{position} td:nth-child({position}){{min-width:17rem;max-width:26rem}}" if wide else ""
     return (
-        f'<div class="rad-tall rad-wide-{position}" data-filterable><style>{_STYLE}{wider}</style>'
+        f'<div class="rad-tall rad-wide-{position}" data-filterable><style>{asset("filter.css")}{wider}</style>'
         f'<div class="rad-filter" role="search" aria-label="{escape(f"Filter: {caption}", quote=True)}" hidden>'
         f'<label>Search<input type="search" placeholder="any words"></label>{lists}'
-        f'<output aria-live="polite"></output></div>{body}<script>{_SCRIPT}</script></div>'
+        f'<output aria-live="polite"></output></div>{body}<script>{asset("filter.js")}</script></div>'
     )
 
 

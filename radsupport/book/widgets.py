@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from radsupport.book.tables import asset
 from radsupport.errors import InputError
 from radsupport.plots import style
 from radsupport.plots.base import alt_text
@@ -78,50 +79,6 @@ OUTLINE = (86, 180, 233)
 GAP = 2
 COLUMNS = ("subject", "panel", "image", "heat", "mask", "words")
 
-_STYLE = """
-.slice-slider{max-width:44rem;margin:0 0 1rem;padding:.8rem 1rem}
-.slice-slider{color:#1a1a1a;background:#fff;border:1px solid #c9c9c9;border-radius:6px}
-.slice-slider .ss-rows{display:flex;flex-wrap:wrap;gap:.5rem 1.2rem;align-items:center;margin-bottom:.6rem}
-.slice-slider label{display:inline-flex;gap:.4rem;align-items:center}
-.slice-slider input[type=range]{width:14rem;max-width:60vw}
-.slice-slider .ss-view{position:relative;width:100%;background:#000;line-height:0}
-.slice-slider .ss-view img{width:100%;display:block}
-.slice-slider .ss-view img+img{position:absolute;inset:0;height:100%}
-.slice-slider .ss-names{display:flex;font-size:.85rem;margin-top:.2rem}
-.slice-slider .ss-names span{flex:1;text-align:center}
-.slice-slider :focus-visible{outline:3px solid #0072B2;outline-offset:2px}
-.slice-slider output{font-variant-numeric:tabular-nums}
-"""
-
-_SCRIPT = """
-(function () {
-  "use strict";
-  if (typeof document === "undefined") { return; }
-  document.querySelectorAll("[data-slice-slider]:not([data-ready])").forEach(function (box) {
-    box.setAttribute("data-ready", "");
-    const patients = JSON.parse(box.getAttribute("data-slice-slider"));
-    const select = box.querySelector("select"), range = box.querySelector("input[type=range]");
-    const images = box.querySelectorAll("img"), said = box.querySelector("output");
-    const layers = box.querySelectorAll("input[type=checkbox]");
-    const draw = function () {
-      const patient = patients[Number(select.value)];
-      range.max = String(patient.frames.length);
-      const at = Math.min(Number(range.value), patient.frames.length) - 1;
-      patient.frames[at].layers.forEach(function (source, i) { images[i].src = source; });
-      images[0].alt = patient.name + ", slice " + (at + 1) + ". " + patient.words;
-      layers.forEach(function (layer, i) {
-        images[i + 1].style.visibility = layer.checked ? "visible" : "hidden";
-      });
-      said.textContent = "Slice " + (at + 1) + " of " + patient.frames.length + ". " + patient.words;
-    };
-    select.addEventListener("change", draw);
-    range.addEventListener("input", draw);
-    layers.forEach(function (layer) { layer.addEventListener("change", draw); });
-    draw();
-  });
-})();
-"""
-
 
 def slider_html(table: pd.DataFrame, title: str, caption: str = "") -> str:
     """Return the slider as HTML.
@@ -157,14 +114,14 @@ def slider_html(table: pd.DataFrame, title: str, caption: str = "") -> str:
     note = f"<p>{escape(caption)}</p>" if caption else ""
     return (
         f'<div class="slice-slider" role="group" aria-label="{escape(title, quote=True)}" '
-        f'data-slice-slider="{escape(json.dumps(patients), quote=True)}"><style>{_STYLE}</style>'
+        f'data-slice-slider="{escape(json.dumps(patients), quote=True)}"><style>{asset("slider.css")}</style>'
         f'<p><strong>{escape(title)}</strong></p><div class="ss-rows">'
         f"<label>Patient <select>{options}</select></label>"
         f'<label>Slice <input type="range" min="1" max="{n}" step="1" value="{n // 2 + 1}"></label>'
         '<label><input type="checkbox" checked> heat</label>'
         '<label><input type="checkbox" checked> outline</label></div>'
         f'<div class="ss-view"><img src="{first[0]}" alt="{alt}">{layers}</div><div class="ss-names">{names}</div>'
-        f'<output aria-live="polite"></output>{note}<script>{_SCRIPT}</script></div>'
+        f'<output aria-live="polite"></output>{note}<script>{asset("slider.js")}</script></div>'
     )
 
 

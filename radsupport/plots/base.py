@@ -101,11 +101,7 @@ class Pictures:
 
 
 def figure(
-    *columns: str,
-    alt: AltText,
-    estimates: Sequence[str] = (),
-    projection: str | None = None,
-    size: Size = (6.0, 4.2),
+    *columns: str, alt: AltText, estimates: Sequence[str] = (), projection: str | None = None, size: Size = (6.0, 4.2)
 ) -> Callable[[Callable[..., None]], Callable[..., Any]]:
     """Turn a drawing function into a figure function.
 

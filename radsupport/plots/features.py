@@ -97,13 +97,7 @@ def correlations(
 
 
 def _histogram_alt(
-    table: pd.DataFrame,
-    *,
-    column: str,
-    xlabel: str = "",
-    ylabel: str = "Features",
-    mark: float | None = None,
-    **_: Any,
+    table: pd.DataFrame, *, column: str, xlabel: str = "", ylabel: str = "Features", mark: float | None = None, **_: Any
 ) -> str:
     values = table[column].dropna()
     low, mid, high = (number(value, 2) for value in values.quantile([0, 0.5, 1]))

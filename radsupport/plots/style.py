@@ -31,40 +31,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DIVERGING = LinearSegmentedColormap.from_list("blue_white_vermillion", [BLUE, "#FFFFFF", VERMILLION])
 SEQUENTIAL = LinearSegmentedColormap.from_list("white_blue", ["#FFFFFF", "#9CC9E3", BLUE, "#003A5D"])
 
-_RC: Any = {
-    "figure.facecolor": "white",
-    "figure.dpi": 100,
-    "figure.constrained_layout.use": True,
-    "savefig.facecolor": "white",
-    "savefig.bbox": "tight",
-    "axes.facecolor": "white",
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 10,
-    "axes.labelsize": 10,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.unicode_minus": True,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "font.size": 10,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "lines.linewidth": 1.8,
-    "patch.linewidth": 0.8,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "radsupport",
-    "pdf.fonttype": 42,
-}
+_RC: Any = dict(mpl.rc_params_from_file(Path(__file__).with_name("house.mplstyle"), use_default_template=False))
 
 
 @contextmanager

@@ -107,6 +107,8 @@ def test_chapters_with_divided_work_count_for_half_the_cores() -> None:
 def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     inputs = pipeline.chapter_inputs("song2021", "06_validation")
-    assert {"radsupport/book/show.py", "radsupport/plots/prediction.py"} <= set(inputs)
+    assert {"radsupport/book/show.py", "radsupport/plots/prediction.py", "radsupport/book/sort.js"} <= set(inputs)
+    assert "radsupport/book/conclusions/validation.py" in inputs
+    assert "radsupport/book/conclusions/survival.py" in pipeline.chapter_inputs("song2021", "07_survival")
     assert "radsupport/book/site.py" not in inputs
     assert {"radsupport/book/site.py", "radsupport/book/build.py"} <= set(pipeline.book_sources())

@@ -22,7 +22,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from radsupport.book import show as display
-from radsupport.book.tables import SORT_SCRIPT, heading, rounded, table_html
+from radsupport.book.tables import asset, heading, rounded, table_html
 from radsupport.errors import InputError
 from radsupport.plots import base as base_figures
 from radsupport.plots import prediction as figures
@@ -221,7 +221,7 @@ def test_sorting_is_by_value_with_missing_last_and_is_announced() -> None:
     rows = [
         [{k: v for k, v in cell.items() if k.startswith("data")} for cell in cells[i : i + 2]] for i in range(0, 8, 2)
     ]
-    job = {"headers": ["name", "value"], "rows": rows, "script": SORT_SCRIPT, "clicks": [1, 1, 0]}
+    job = {"headers": ["name", "value"], "rows": rows, "script": asset("sort.js"), "clicks": [1, 1, 0]}
     done = subprocess.run(
         [str(NODE), "-e", _TABLE_DOM], input=json.dumps(job), capture_output=True, text=True, check=True
     )
