@@ -1,17 +1,17 @@
 """From the files of a study to its checked tables: the room below the book that knows a study file.
 
 `open_cohort` reads a study's clinical table (or published feature tables) and says who is in which cohort, and who is
-left out and why. `fetch` brings public files and verifies them, `prepare` makes a study's data ready without the
-network (synthetic cohorts are generated), `check` reports every problem of own data at once: manifest, images, masks
-and clinical table. `case_files`, `model_cases`, `outlined_twice` and `compared_regions` find scans, `mask_faults` shows
-what is done about a bad mask, and `finding_pairs` lays a reader's CT findings beside those that images give
-(`side_by_side`, `numeric_agreement`, `category_agreement`).
+left out and why. `fetch` brings public files and verifies them; the command line also makes a study's data ready
+without the network (`datasets.prepare`; synthetic cohorts are generated) and reports every problem of own data at once
+(`own_data.check`: manifest, images, masks and clinical table). `case_files`, `model_cases`, `outlined_twice` and
+`compared_regions` find scans, `mask_faults` shows what is done about a bad mask, and `finding_pairs` lays a reader's CT
+findings beside those that images give (`side_by_side`, `numeric_agreement`, `category_agreement`).
+`outcomes_without_effect` draws the outcomes of a synthetic cohort anew, without anything planted.
 """
 
-from radsupport.data.datasets import fetch, prepare
+from radsupport.data.datasets import fetch
 from radsupport.data.findings import category_agreement, finding_pairs, numeric_agreement, side_by_side
 from radsupport.data.open import open_cohort
-from radsupport.data.own_data import check
 from radsupport.data.scans import case_files, compared_regions, model_cases, outlined_twice
 from radsupport.data.synthetic_patients import outcomes_without_effect
 from radsupport.data.synthetic_scans import mask_faults
@@ -19,7 +19,6 @@ from radsupport.data.synthetic_scans import mask_faults
 __all__ = [
     "case_files",
     "category_agreement",
-    "check",
     "compared_regions",
     "fetch",
     "finding_pairs",
@@ -29,6 +28,5 @@ __all__ = [
     "open_cohort",
     "outcomes_without_effect",
     "outlined_twice",
-    "prepare",
     "side_by_side",
 ]

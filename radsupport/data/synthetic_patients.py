@@ -1,6 +1,6 @@
 """Draw the patients of a synthetic cohort: latent aggressiveness, outcome, clinical variables.
 
-The latent z ~ N(0, 1) decides how a tumour looks (`phantom_shapes`, `phantom`). The outcome depends on
+The latent z ~ N(0, 1) decides how a tumour looks (`synthetic_scans`). The outcome depends on
 ``effect * z`` and on nothing else in the image, so that an effect of 0 leaves images that carry no
 information. Columns follow the published marginals: within the event and the event-free patients at an
 effect of 1 or more, pooled over both at an effect of 0, and between the two otherwise. Where only survival is

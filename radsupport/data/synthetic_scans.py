@@ -2,15 +2,11 @@
 
 A volume shows fat, soft tissue, bowel gas, an organ, an aorta, a vein and one tumour. The tumour's size,
 outline, margin, enhancement and texture depend on the patient's latent aggressiveness
-(`phantom_subjects`); the scanner of the center adds blur, slice profile, noise and an HU offset.
-
-What a reader would measure in the drawn tissue of a synthetic case: true HU, with an error of reading.
-
-Shapes of a synthetic case on a voxel grid: tumour, readers' masks, rough quadrilaterals.
+(`synthetic_patients`); the scanner of the center adds blur, slice profile, noise and an HU offset. The sheet holds what
+a reader would measure in the drawn tissue: true HU, with an error of reading. `mask_faults` puts each fault of a mask
+into a copy of one real or synthetic case, to show what is done about it.
 
 All arrays are indexed (z, y, x); lengths are in mm.
-
-Each fault of a mask put into a copy of one real or synthetic case, to show what is done about it.
 """
 
 from __future__ import annotations
@@ -447,14 +443,9 @@ def _edited(drawn: npt.NDArray, z: int) -> dict[str, npt.NDArray]:
     hole[z, row, column] = 0
     border[z, : row + 1, column] = 1
     return {
-        "empty mask": empty,
-        "several labels": labels,
-        "one voxel": one,
-        "one slice": section,
-        "several islands": islands,
-        "holes": hole,
-        "touches the image border": border,
-    }
+        "empty mask": empty, "several labels": labels, "one voxel": one, "one slice": section,
+        "several islands": islands, "holes": hole, "touches the image border": border,
+    }  # fmt: skip
 
 
 def _moved(image: sitk.Image, drawn: npt.NDArray) -> dict[str, sitk.Image]:

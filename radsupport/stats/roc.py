@@ -286,7 +286,7 @@ def delong_matrix(y: Any, risks: Mapping[str, Any], level: float = 0.95) -> DeLo
     -------
     DeLongMatrix
         `auc` and `pairs` (tables), `p`, `difference`, `covariance` (square tables), `chi2, df, p_overall`.
-        The p-values are not adjusted; pass them to `cohort.tables.adjust_p` if wanted.
+        The p-values are not adjusted; pass them to `radsupport.stats.table_one.adjust_p` if wanted.
     """
     labels = as_binary(y)
     if len(risks) == 0:
