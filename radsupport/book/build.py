@@ -136,8 +136,8 @@ def _imported(source: str) -> list[str]:
 
 def _file_of(name: str) -> str:
     """Return the file of a dotted name, or the empty text where it is none."""
-    path = Path(*name.split("."))
-    return next((str(p) for p in (path.with_suffix(".py"), path / "__init__.py") if name and p.is_file()), "")
+    path = "/".join(name.split("."))
+    return next((p for p in (f"{path}.py", f"{path}/__init__.py") if name and Path(p).is_file()), "")
 
 
 def threads_of(chapter: str, cores: int) -> int:

@@ -194,7 +194,7 @@ def show_html(html: str) -> None:
     display(HTML(html))
 
 
-def show_plotly(fig: go.Figure, alt: str = "", caption: str = "") -> None:
+def show_plotly(fig: go.Figure | Pictures, alt: str = "", caption: str = "", *, empty: str | None = None) -> None:
     """Show an interactive figure that works offline, wherever the page is opened.
 
     The output carries plotly.js itself, compressed (2 MB instead of 5) and unpacked by the browser: so it is drawn in
@@ -206,14 +206,19 @@ def show_plotly(fig: go.Figure, alt: str = "", caption: str = "") -> None:
     ----------
     fig : plotly.graph_objects.Figure
     alt : str
-        By default ``fig.layout.meta["alt_text"]``, which `figures.sankey` fills.
+        By default ``fig.layout.meta["alt_text"]``, which `plots.sankey` fills.
     caption : str
+    empty : str, optional
+        Said where nothing was drawn, as by `show_figure`.
 
     Raises
     ------
     InputError
         Nothing describes the figure, or it is no plotly figure.
     """
+    if isinstance(fig, Pictures) and not fig.figures:
+        show_text(_why_empty(fig.table, empty) or "")
+        return
     display({"text/html": plotly_html(fig, alt, caption), "text/plain": _plotly_alt(fig, alt)}, raw=True)
 
 

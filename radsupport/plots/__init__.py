@@ -13,13 +13,13 @@ from radsupport.plots.models import coefficients, forest, intervals, lasso_path,
 from radsupport.plots.nomogram import nomogram
 from radsupport.plots.patients import flow, follow_up
 from radsupport.plots.prediction import boxes, calibration, confusion, decision, delong, radar, roc, waterfall
-from radsupport.plots.survival import auc_over_time, kaplan_meier, prediction_error, sankey, sankey_panels, schoenfeld
+from radsupport.plots.survival import auc_over_time, kaplan_meier, prediction_error, sankey, schoenfeld
 from radsupport.plots.verdicts import verdicts
 
 __all__ = [
     "areas", "auc_over_time", "bland_altman", "boxes", "calibration", "coefficients", "confusion", "contact_sheet",
     "correlations", "decision", "delong", "flow", "follow_up", "forest", "funnel", "heat_map", "histogram", "icc",
     "intervals", "kaplan_meier", "lasso_path", "learning_curve", "nomogram", "panels", "penalty_error",
-    "prediction_error", "radar", "roc", "sankey", "sankey_panels", "schoenfeld", "spread", "strips",
+    "prediction_error", "radar", "roc", "sankey", "schoenfeld", "spread", "strips",
     "training", "verdicts", "waterfall",
 ]  # fmt: skip

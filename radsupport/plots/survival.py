@@ -136,13 +136,6 @@ def prediction_error(
     ax.legend(loc="lower right")
 
 
-def sankey_panels(tables: Mapping[str, pd.DataFrame]) -> Any:
-    """Draw one diagram per table; goes with the last notebook that calls it."""
-    if not tables:
-        raise InputError("There is no table of flows to draw.")
-    return sankey(pd.concat([t.assign(part=name) for name, t in tables.items()], ignore_index=True), facet="part")
-
-
 _BANDS = 2  # curves that can have bands on one axes and still be told apart
 
 

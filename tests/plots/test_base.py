@@ -51,9 +51,10 @@ def test_prediction_error_names_the_last_values() -> None:
     assert ax.get_ylim()[0] == 0
 
 
-def test_sankey_panels_share_colours_and_alt_text() -> None:
+def test_diagrams_of_a_facet_share_colours_and_alt_text() -> None:
     other = flow().iloc[::-1].reset_index(drop=True)
-    found = survival_figures.sankey_panels({"A (n = 15)": flow(), "B (n = 15)": other})
+    both = pd.concat([flow().assign(cohort="a"), other.assign(cohort="b")], ignore_index=True)
+    found = survival_figures.sankey(both, facet="cohort", names={"a": "A (n = 15)", "b": "B (n = 15)"})
     colours = [dict(zip(t.node.label, t.node.color, strict=True)) for t in found.data]
     assert colours[0] == colours[1]
     assert colours[0]["low"] == style.colour(0)
@@ -61,8 +62,7 @@ def test_sankey_panels_share_colours_and_alt_text() -> None:
     assert "B (n = 15)" in found.layout.meta["alt_text"]
     domains = [tuple(t.domain.y) for t in found.data]
     assert domains[0][0] > domains[1][1]
-    with pytest.raises(InputError, match="no table"):
-        survival_figures.sankey_panels({})
+    assert survival_figures.sankey(both.iloc[:0], facet="cohort").figures == []
 
 
 def heat(groups: list[str]) -> pd.DataFrame:
