@@ -441,8 +441,6 @@ def _name(row: Mapping[Any, Any], labels: Mapping[str, str]) -> str:
     return f"{label}: {row['level']}" if row["level"] else label
 
 
-HEADERS: dict[str, str] = {}  # goes with the last notebook that imports it
-
 VALIDATION_HEADERS = {
     "cohort": "Cohort", "signature": "Signature", "kind": "Prediction", "n": "Patients", "events": "Events",
     "measure": "Measure", "value": "Value", "ci_low": "95% CI from", "ci_high": "to", "p_vs_half": "P against 0.5",

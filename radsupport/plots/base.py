@@ -347,41 +347,12 @@ def named_rows(ax: Axes, names: Iterable[object]) -> npt.NDArray[np.int_]:
     return heights
 
 
-Panel = tuple[str, pd.DataFrame, Mapping[str, Any]]
-
-
 def panels(
-    draw: Callable[..., Axes], parts: Sequence[Panel], *, columns: int = 2, width: float = 5.2, height: float = 4.2
-) -> Figure:
-    """Draw one panel per part with a figure function; each panel keeps its own alt text.
-
-    Parameters
-    ----------
-    draw : callable
-        A figure function such as `figures.kaplan_meier`.
-    parts : sequence of (title, table, options)
-    columns : int
-        Panels in a row; fewer parts take fewer.
-    width, height : float
-        Size of a panel in inches.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    InputError
-        No parts, or `columns` below 1.
-    """
+    draw: Callable[..., Any], parts: Sequence[tuple[str, pd.DataFrame, Mapping[str, Any]]], *, columns: int = 2,
+    width: float = 5.2, height: float = 4.2,
+) -> Pictures:  # fmt: skip
+    """Draw one picture per title, table and options; goes with the last notebook that makes no table of them."""
     if not parts or columns < 1:
         raise InputError(f"Panels need at least one part and one column; got {len(parts)} and {columns}.")
-    across = min(columns, len(parts))
-    rows = -(-len(parts) // across)
-    figure, axes = style.new_figure(rows, across, width=width, height=height)
-    figure.set_layout_engine("constrained", h_pad=0.16, w_pad=0.12)  # inches
-    for ax, (title, table, options) in zip(axes, parts, strict=False):
-        draw(table, ax, title=title, **options)
-    for ax in axes[len(parts) :]:
-        ax.remove()
-    return figure
+    figures = [draw(table, title=title, size=(width, height), **options).figure for title, table, options in parts]
+    return Pictures(figures, pd.concat([table for _, table, _ in parts], ignore_index=True), columns)

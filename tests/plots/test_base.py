@@ -27,7 +27,7 @@ def flow() -> pd.DataFrame:
 def test_panels_carry_all_titles_and_alt_texts() -> None:
     parts = [(f"part {i}", error_table(), {}) for i in range(3)]
     found = figures.panels(survival_figures.prediction_error, parts)
-    assert [axes.get_title(loc="left") for axes in found.axes] == ["part 0", "part 1", "part 2"]
+    assert [fig.axes[0].get_title(loc="left") for fig in found.figures] == ["part 0", "part 1", "part 2"]
     words = figures.description(found)
     assert words.count("Brier score over time") == 3
     assert "part 2" in words
@@ -36,7 +36,7 @@ def test_panels_carry_all_titles_and_alt_texts() -> None:
 def test_panels_take_the_options_of_each_part() -> None:
     parts = [("a", error_table(), {"time_unit": "years"}), ("b", error_table(), {})]
     found = figures.panels(survival_figures.prediction_error, parts, columns=1)
-    assert [axes.get_xlabel() for axes in found.axes] == ["Time (years)", "Time (months)"]
+    assert [fig.axes[0].get_xlabel() for fig in found.figures] == ["Time (years)", "Time (months)"]
 
 
 def test_no_panels_are_an_error() -> None:
