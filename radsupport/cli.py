@@ -20,10 +20,8 @@ from radsupport.claims.claims import check_claims, problems_of
 from radsupport.claims.verdicts import MALFORMED, VERDICTS
 from radsupport.errors import InputError, ManifestError, Problem, RadsupportError
 from radsupport.settings.study import Study
-from radsupport.study import StudyPaths, load_study, study_ids
+from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
 from radsupport.wording import counted
-
-STUDIES = "studies"
 
 
 def run_check(given: Namespace) -> int:
@@ -49,9 +47,8 @@ def run_check(given: Namespace) -> int:
         return 1
     print(f"{given.manifest}: no problem in {counted(rows, 'row')}.")
     for name in others:
-        print(
-            f"There is no studies/{name}.yaml yet: the outcome and the clinical columns were checked in general only."
-        )
+        only = "the outcome and the clinical columns were checked in general only"
+        print(f"There is no studies/{name}.yaml yet: {only}.")
     return 0
 
 
@@ -112,10 +109,8 @@ def run_ingest(given: Namespace) -> int:
         print(f"Region {done.region}: {done.voxels} voxels")
         files.append(("mask", done.mask))
     base = (given.manifest or given.root / "manifest.csv").resolve().parent
-    rows = [
-        [given.study, given.subject, given.center, given.phase, role, os.path.relpath(path.resolve(), base)]
-        for role, path in files
-    ]
+    case = [given.study, given.subject, given.center, given.phase]
+    rows = [[*case, role, os.path.relpath(path.resolve(), base)] for role, path in files]
     if given.manifest is None:
         print(as_csv(rows), end="")
     else:

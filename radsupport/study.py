@@ -83,10 +83,8 @@ def _read_yaml(path: Path, folder: Path) -> dict[str, Any]:
         known = study_ids(folder)
         near = difflib.get_close_matches(path.stem, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise StudyError(
-            f"There is no study file {path}.",
-            [Problem(f"{hint}studies here: {', '.join(known)}", remedy=f"copy one of them to {path.name}")],
-        )
+        problem = Problem(f"{hint}studies here: {', '.join(known)}", remedy=f"copy one of them to {path.name}")
+        raise StudyError(f"There is no study file {path}.", [problem])
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

@@ -34,6 +34,7 @@ KINDS = ("apparent", "out_of_fold", "external")
 
 _ZERO_OR_ONE = pa.Check.isin([0, 1], error="a value other than 0 and 1")
 _NOT_NEGATIVE = pa.Check.ge(0, error="a negative follow-up time (months)")
+_POSITIVE = pa.Check.gt(0, error="a spacing that is not positive (mm)")
 _FINITE = pa.Check(lambda s: ~np.isinf(pd.to_numeric(s, errors="coerce")), error="an infinite value")
 
 
@@ -80,9 +81,7 @@ CASES = pa.DataFrameSchema(
         **{name: pa.Column(str, nullable=True) for name in ("image", "mask", "exclusion")},
         **{name: pa.Column(str, nullable=True, required=False) for name in ("mask_reader2", "roi_rough")},
         "voxels": _number(pa.Check.ge(0, error="a negative number of voxels")),
-        r"^spacing_[xyz](_mm)?$": _number(
-            pa.Check.gt(0, error="a spacing that is not positive (mm)"), regex=True, required=False
-        ),
+        r"^spacing_[xyz](_mm)?$": _number(_POSITIVE, regex=True, required=False),
         r"^hu_\w+$": _number(_FINITE, regex=True, required=False),
     },
     unique=["subject", "phase"],
