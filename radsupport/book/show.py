@@ -31,7 +31,7 @@ from radsupport.plots.base import Pictures, description, figures_of
 from radsupport.settings.study import Study
 
 _DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
-_LEAST, _GAP = 0.72, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
+_LEAST, _GAP = 0.68, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
 
 
 class _Page:

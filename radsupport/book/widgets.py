@@ -47,7 +47,7 @@ def folded_sheets(sections: pd.DataFrame, summary: str) -> str:
     Returns
     -------
     str
-        HTML for `display.show_html`: JPEG, as CT noise takes ten times as much room in PNG.
+        HTML for `book.show_html`: JPEG, as CT noise takes ten times as much room in PNG.
     """
     per_sheet = _COLUMNS * _ROWS
     pictures = []

@@ -64,7 +64,7 @@ class DeepResult:
     failed : DataFrame
         subject, phase, reason: cases without an input.
     inputs : DataFrame
-        What the network sees, for `figures.contact_sheet`: subject, image (0 to 1), mask.
+        What the network sees, for `plots.contact_sheet`: subject, image (0 to 1), mask.
     layers : DataFrame
         The network layer by layer; empty where the library's own network is used.
     icc : DataFrame

@@ -159,7 +159,7 @@ def _median_words(part: pd.DataFrame, time_unit: str) -> str:
     return ", median not reached" if np.isnan(middle) else f", median {number(middle)} {time_unit}"
 
 
-@figure("group", "time", "survival", "n_risk", estimates=["survival"], alt=_km_alt, size=(6.4, 5.0))
+@figure("group", "time", "survival", "n_risk", estimates=["survival"], alt=_km_alt, size=(5.6, 4.6))
 def kaplan_meier(
     table: pd.DataFrame,
     ax: Axes,

@@ -19,7 +19,7 @@ Frames = Mapping[str, pd.DataFrame]
 
 
 def roc_table(curves: Frames, aucs: Mapping[str, Any]) -> pd.DataFrame:
-    """Stack ROC curves with their AUCs, for `figures.roc_curve`.
+    """Stack ROC curves with their AUCs, for `plots.roc`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def roc_table(curves: Frames, aucs: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def calibration_table(corrected: pd.DataFrame | None = None, grouped: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Stack calibration results with the column ``kind``, for `figures.calibration`.
+    """Stack calibration results with the column ``kind``, for `plots.calibration`.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def calibration_table(corrected: pd.DataFrame | None = None, grouped: pd.DataFra
 
 
 def schoenfeld_table(residuals: pd.DataFrame, covariate: str, span: float = 0.75) -> pd.DataFrame:
-    """Pick the residuals of one covariate and add their smooth curve, for `figures.schoenfeld`.
+    """Pick the residuals of one covariate and add their smooth curve, for `plots.schoenfeld`.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def schoenfeld_table(residuals: pd.DataFrame, covariate: str, span: float = 0.75
 
 
 def forest_table(fit: FittedModel, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """List the ratios of a fit with a row for each reference level, for `figures.forest`.
+    """List the ratios of a fit with a row for each reference level, for `plots.forest`.
 
     Parameters
     ----------
