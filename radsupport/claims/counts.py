@@ -1,8 +1,7 @@
-"""Claims about counts: totals, splits, lists, stages of selection, duplicated rows, order of labels.
+"""Claims about counts, about proportions, and about the measures of a 2 x 2 table.
 
-Claims about sensitivity, specificity, predictive values and accuracy: which 2x2 tables could give them.
-
-Claims about proportions and percentages of counted patients.
+Totals, splits, lists, stages of selection, duplicated rows and the order of labels; percentages of counted patients;
+and which 2 x 2 tables could give a printed sensitivity, specificity, predictive value or accuracy.
 """
 
 from __future__ import annotations

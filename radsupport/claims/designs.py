@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from functools import lru_cache
-from importlib import resources
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from radsupport.claims.verdicts import content
 from radsupport.stats.sample_size import (
     SampleSize,
     for_binary,
@@ -22,16 +20,9 @@ from radsupport.stats.sample_size import (
 from radsupport.wording import two_digits
 
 
-@lru_cache(maxsize=1)
-def _content() -> dict[str, Any]:
-    text = (resources.files("radsupport.claims") / "data" / "side_by_side.yaml").read_text("utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
-
-
 def study_labels() -> dict[str, str]:
     """Return {study: short label} in the order of the chapter."""
-    return {study: str(each["label"]) for study, each in _content()["studies"].items()}
+    return {study: str(each["label"]) for study, each in content("side_by_side.yaml")["studies"].items()}
 
 
 def compare_studies() -> pd.DataFrame:
@@ -39,22 +30,22 @@ def compare_studies() -> pd.DataFrame:
 
     The sizes and the events per candidate feature are computed from the printed numbers.
     """
-    content = _content()
+    design = content("side_by_side.yaml")
     columns = {}
-    for each in content["studies"].values():
-        texts = {title: each["entries"][key]["text"] for key, title in content["aspects"].items()}
+    for each in design["studies"].values():
+        texts = {title: each["entries"][key]["text"] for key, title in design["aspects"].items()}
         columns[each["label"]] = _with_numbers(texts, each["numbers"])
     return pd.DataFrame(columns).rename_axis("aspect").reset_index()
 
 
 def sources() -> pd.DataFrame:
     """Return where each entry of the comparison stands in its paper: study, aspect, source."""
-    content = _content()
+    design = content("side_by_side.yaml")
     return pd.DataFrame(
         [
             {"study": each["label"], "aspect": title, "source": each["entries"][key]["source"]}
-            for each in content["studies"].values()
-            for key, title in content["aspects"].items()
+            for each in design["studies"].values()
+            for key, title in design["aspects"].items()
         ]
     )
 
@@ -115,7 +106,7 @@ def sample_sizes() -> pd.DataFrame:
     return pd.DataFrame(
         [
             _row(each["label"], model, each["numbers"])
-            for each in _content()["studies"].values()
+            for each in content("side_by_side.yaml")["studies"].values()
             for model in each["numbers"]["models"]
         ]
     )

@@ -1,10 +1,6 @@
-"""Claims about median survival and length of follow-up.
+"""Claims about estimates and their intervals, means and medians, follow-up, and odds ratios rebuilt from margins.
 
-Claims about estimates, confidence intervals and the P values that belong to them.
-
-Claims about means, standard deviations and medians of whole-numbered data (GRIM) and of pooled groups.
-
-Odds ratios rebuilt as 2x2 tables from their margins alone.
+Means, standard deviations and medians of whole-numbered data are judged by GRIM, and against pooled groups.
 """
 
 from __future__ import annotations

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from radsupport.claims.designs import study_labels
-from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED
+from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED, content
 from radsupport.errors import InputError, Problem
 
 
@@ -19,7 +17,7 @@ def not_counted() -> pd.DataFrame:
     """Return the claims that are checked but not counted, one row each: study, table, item, why."""
     rows = [
         {"study": each["study"], "table": each["table"], "item": item, "why": each["why"]}
-        for each in _content("not_counted.yaml")["not_counted"]
+        for each in content("not_counted.yaml")["not_counted"]
         for item in each["items"]
     ]
     return pd.DataFrame(rows, columns=["study", "table", "item", "why"])
@@ -44,7 +42,7 @@ def findings(results: pd.DataFrame) -> pd.DataFrame:
         A finding names a claim that does not exist once, or whose verdict is no longer the one it rests on.
     """
     rows, problems = [], []
-    for each in _content("findings.yaml")["findings"]:
+    for each in content("findings.yaml")["findings"]:
         try:
             text = _fill(each, results[results["study"] == each["study"]])
         except InputError as error:
@@ -58,14 +56,8 @@ def findings(results: pd.DataFrame) -> pd.DataFrame:
 
 def not_checkable() -> pd.DataFrame:
     """Return what can not be checked from the printed figures, and why: study, what, why."""
-    table = pd.DataFrame(_content("findings.yaml")["not_checkable"])
+    table = pd.DataFrame(content("findings.yaml")["not_checkable"])
     return table.assign(study=table["study"].map(study_labels()))
-
-
-def _content(file: str) -> dict[str, Any]:
-    text = (resources.files("radsupport.claims") / "data" / file).read_text("utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
 
 
 def _select(results: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from radsupport.claims.claims import RESULT_COLUMNS, check_claims, checked_rows
 from radsupport.claims.designs import study_labels
 from radsupport.claims.findings import not_counted
 from radsupport.claims.text import figures_of
-from radsupport.claims.verdicts import FAILS, FORMS, HOLDS, UNDECIDED, VERDICTS
+from radsupport.claims.verdicts import FAILS, FORMS, HOLDS, UNDECIDED, VERDICTS, content
 from radsupport.errors import InputError, ParameterError
 from radsupport.tables import write_chapter_json
 
@@ -68,22 +68,7 @@ def _group(value: Any) -> str:
 
 
 CHAPTER, STUDY = "09_published", "published"
-KIND_LABELS = {
-    "count_total": "Totals of counts",
-    "proportion": "Proportions and percentages",
-    "mean_sd": "Means and standard deviations",
-    "p_value": "P values",
-    "statistic": "Test statistics",
-    "auc": "AUCs",
-    "ci": "Confidence intervals",
-    "hr": "Hazard ratios",
-    "or": "Odds ratios",
-    "survival": "Median survival, follow-up",
-    "shape": "Network layers",
-    "text_vs_table": "Text against tables",
-    "duplicate_row": "Repeated rows",
-    "label_order": "Order of labels",
-}
+KIND_LABELS: dict[str, str] = content("words.yaml")["kinds"]
 
 
 def verdicts_per_paper(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,7 @@
-"""What a checker gets (a claim) and gives back (a verdict), and the register of all checkers.
+"""What a checker gets (a claim) and gives back (a verdict), the register of checkers, and how printed numbers are read.
 
-Reading the JSON inputs of a claim: counts, tables of counts, printed numbers.
-
-How a printed number is read: as the interval of all values that would be printed like it.
+A printed number is the interval of all values that would be printed like it; inputs are counts, tables of counts and
+printed numbers in JSON.
 """
 
 from __future__ import annotations
@@ -11,10 +10,13 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from radsupport.errors import InputError
 
@@ -416,3 +418,9 @@ def as_share(value: Any, name: str) -> tuple[int, int]:
     if k > n:
         raise InputError(f"`{name}` has more cases than patients: {value!r}.")
     return k, n
+
+
+@cache
+def content(file: str) -> Any:
+    """Return what a YAML file of ``radsupport/claims/data`` holds."""
+    return yaml.safe_load((resources.files("radsupport.claims") / "data" / file).read_text("utf-8"))

@@ -3,19 +3,19 @@ import pytest
 from radsupport.book.conclusions import published
 from radsupport.claims.claims import checked_rows
 from radsupport.claims.designs import (
-    _content,
     compare_studies,
     sample_size_table,
     sample_sizes,
     sources,
     study_labels,
 )
+from radsupport.claims.verdicts import content
 from radsupport.stats.sample_size import for_binary
 
 
 @pytest.fixture(scope="module")
 def numbers():
-    return {study: each["numbers"] for study, each in _content()["studies"].items()}
+    return {study: each["numbers"] for study, each in content("side_by_side.yaml")["studies"].items()}
 
 
 def test_every_cell_is_filled_and_has_a_source():
@@ -23,7 +23,7 @@ def test_every_cell_is_filled_and_has_a_source():
     assert list(table.columns[1:]) == list(study_labels().values())
     assert (table.map(len) > 0).all().all()
     assert (places["source"].str.len() > 0).all()
-    assert len(places) == 4 * len(_content()["aspects"])
+    assert len(places) == 4 * len(content("side_by_side.yaml")["aspects"])
 
 
 def test_events_per_candidate_feature_are_computed():

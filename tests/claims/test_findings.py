@@ -3,9 +3,9 @@ import re
 import pytest
 
 from radsupport.claims.designs import study_labels
-from radsupport.claims.findings import _content, findings, not_checkable, not_counted
+from radsupport.claims.findings import findings, not_checkable, not_counted
 from radsupport.claims.report import in_words
-from radsupport.claims.verdicts import HOLDS, UNDECIDED
+from radsupport.claims.verdicts import HOLDS, UNDECIDED, content
 from radsupport.errors import InputError
 
 
@@ -76,7 +76,7 @@ def test_printed_lists_read_as_words(published, words):
 
 def test_templates_hold_few_typed_numbers():
     """What is typed are names (2 cm, 95%, C-index 0.5); every other number is filled in."""
-    for each in _content("findings.yaml")["findings"]:
+    for each in content("findings.yaml")["findings"]:
         typed = re.findall(r"(?<![\w.-])\d+(?:\.\d+)?", re.sub(r"\{[^}]*\}", "", each["text"]))
         assert set(typed) <= {"0.5", "0.05", "95", "1", "2", "3", "4"}, each["title"]
 
@@ -94,7 +94,7 @@ def test_a_finding_whose_claim_is_gone_is_an_error(results):
 
 
 def test_each_finding_names_the_verdict_it_rests_on():
-    for each in _content("findings.yaml")["findings"]:
+    for each in content("findings.yaml")["findings"]:
         assert set(each["needs"]) <= set(each["claims"])
         assert set(each["needs"].values()) <= {HOLDS, "does not hold", UNDECIDED}
         assert any(verdict != HOLDS for verdict in each["needs"].values())
