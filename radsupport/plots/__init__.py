@@ -2,10 +2,11 @@
 
 Every function is called ``plots.name(table, ax=None, *, title="", facet=None, names=None, ...)``. It returns the axes,
 with `facet` (a column, or two) one picture per value for `book.show_figure` to lay out, and no picture of a table
-without rows. Estimates are columns ``x, x_low, x_high``. `table_of` returns the table behind a figure. `sankey` is an
-interactive figure; `style` holds the look of all others.
+without rows. Estimates are columns ``x, x_low, x_high``. `base.table_of` returns the table behind a figure. `sankey`
+is an interactive figure; `style` holds the look of all others, `tidy` makes tables of results for them.
 """
 
+from radsupport.plots import tidy
 from radsupport.plots.base import panels
 from radsupport.plots.features import bland_altman, correlations, funnel, heat_map, histogram, icc
 from radsupport.plots.images import areas, contact_sheet, strips, training
@@ -21,5 +22,5 @@ __all__ = [
     "correlations", "decision", "delong", "flow", "follow_up", "forest", "funnel", "heat_map", "histogram", "icc",
     "intervals", "kaplan_meier", "lasso_path", "learning_curve", "nomogram", "panels", "penalty_error",
     "prediction_error", "radar", "roc", "sankey", "schoenfeld", "spread", "strips",
-    "training", "verdicts", "waterfall",
+    "tidy", "training", "verdicts", "waterfall",
 ]  # fmt: skip
