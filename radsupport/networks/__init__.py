@@ -4,7 +4,8 @@
 the network where it is trained, and returns a `DeepResult`: the table of everybody's features, how it was trained,
 what it saw. `trainers`, `settings_table` and `printed_layers` describe the network, `between_phases` asks how alike
 the features of two phases are, `second_reader` scores the outlines of another reader, `attend` shows where a network
-that gives risks looks. Networks, training loop and checkpoints lie in `unet`, `resnet`, `cnn3d` and `training`.
+that gives risks looks. Networks, training loop and checkpoints lie in `unet`, `resnet`, `cnn3d` and `training`; the
+environment variable ``RADSUPPORT_DEVICE`` chooses where they compute.
 """
 
 import warnings

@@ -10,7 +10,7 @@ weights, and cross-validation (Cui 2022, Training).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
@@ -27,7 +27,7 @@ from torch.nn import functional
 from radsupport.checks import as_binary
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.networks import training
-from radsupport.networks.training import Float32Array, Schedule, Stopping
+from radsupport.networks.training import Float32Array, IntArray, Lesson, Schedule
 
 Shape3D = tuple[int, int, int]
 
@@ -339,40 +339,31 @@ def train_cnn3d(
     watched_images = check_patches(watched_images, patch)
     labels = as_binary(y, "y", len(images))
     watched = as_binary(watched_y, "watched_y", len(watched_images), both_classes=False)
-    place = training.choose_device()
-    with training.reproducible(settings.seed, settings.deterministic):
-        model = build_cnn3d(patch, settings.width, settings.dropout, settings.seed)
-        if settings.standardise:
-            model.standardise_by(images)
-        model = training.channels_last(model.to(place), dimensions=3)
-        optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-        run_epoch = _epochs(model, optimizer, (images, labels), (watched_images, watched), settings)
-        stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
-        history = training.train(
-            model, optimizer, run_epoch, stopping,
-            seed=settings.seed, checkpoint=checkpoint, description=description,
-        )  # fmt: skip
+    model = build_cnn3d(patch, settings.width, settings.dropout, settings.seed)
+    if settings.standardise:
+        model.standardise_by(images)
+    model = training.channels_last(model.to(training.choose_device()), dimensions=3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    lesson = _lesson(model, (images, labels), (watched_images, watched), settings)
+    history = training.fit(model, optimizer, lesson, settings, checkpoint=checkpoint, description=description)
     return model.eval(), history
 
 
-IntArray = NDArray[np.int64]
 Pair = tuple[Float32Array, IntArray]
 
 
-def _epochs(
-    model: CNN3D, optimizer: torch.optim.Optimizer, learnt: Pair, watched: Pair, settings: CNN3DSettings
-) -> Callable[[int], dict[str, float]]:
-    """Return the function that trains one epoch, over all copies of all patients, and watches the others."""
+def _lesson(model: CNN3D, learnt: Pair, watched: Pair, settings: CNN3DSettings) -> Lesson:
+    """Return an epoch over all copies of all patients, after which the others are watched."""
     (images, labels), place = learnt, training.choose_device()
     weights = torch.as_tensor(class_weights(labels), device=place)
     shifts = [draw_shift(settings.seed, case, settings.max_shift) for case in range(len(images))]
     copies = len(OPERATIONS) if settings.augment else 1
 
-    def batch_of(positions: NDArray[np.int64]) -> Float32Array:
+    def batch_of(positions: IntArray) -> Float32Array:
         cases, operations = np.divmod(positions, copies)
         return np.stack([augment(images[c], OPERATIONS[o], shifts[c]) for c, o in zip(cases, operations, strict=True)])
 
-    def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
+    def loss_of(logits: torch.Tensor, positions: IntArray) -> torch.Tensor:
         return _weighted_loss(logits, labels[positions // copies], weights)
 
     def watch() -> dict[str, float]:
@@ -382,11 +373,10 @@ def _epochs(
         loss = _weighted_loss(logits, truth, weights).item()
         return {"validation_loss": loss, "validation_accuracy": float(correct.mean())}
 
-    n = len(images) * copies
-    return training.epochs_of(model, optimizer, n, batch_of, loss_of, watch, settings)
+    return Lesson(len(images) * copies, batch_of, loss_of, watch)
 
 
-def _weighted_loss(logits: torch.Tensor, labels: NDArray[np.int64], weights: torch.Tensor) -> torch.Tensor:
+def _weighted_loss(logits: torch.Tensor, labels: IntArray, weights: torch.Tensor) -> torch.Tensor:
     """Return the weighted sum over n patients divided by n, as Keras does.
 
     Torch's own mean divides by the sum of weights, so that they cancel in a batch of one class.

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from radsupport.errors import FetchError, InputError, Problem
 from radsupport.networks import training
-from radsupport.networks.training import Float32Array, Schedule, Stopping
+from radsupport.networks.training import Float32Array, IntArray, Lesson, Schedule
 
 Pooling = Literal["max", "average"]
 Normalisation = Literal["imagenet", "image", "none"]
@@ -321,32 +321,25 @@ def fine_tune(
         raise InputError(f"`labels` must give a class 0, 1, ... to each of the {len(inputs)} images.")
     inner, watched = training.inner_split(labels, settings.validation_share, settings.seed)
     truth = torch.as_tensor(labels[watched])
-    place = training.choose_device()
-    with training.reproducible(settings.seed, settings.deterministic):
+    with training.reproducible(settings.seed):
         tuned, head = copy.deepcopy(net), nn.Linear(net.n_features, int(labels.max()) + 1)
-        model = training.channels_last(nn.Sequential(tuned, head).to(place))
-        optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
-        path = training.checkpoint_file(checkpoints, "resnet", asdict(settings), net.state_dict(), inputs, labels)
-        annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
+    model = training.channels_last(nn.Sequential(tuned, head).to(training.choose_device()))
+    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
 
-        def loss_of(logits: torch.Tensor, positions: NDArray[np.int64]) -> torch.Tensor:
-            return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=place))
+    def loss_of(logits: torch.Tensor, positions: IntArray) -> torch.Tensor:
+        return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=logits.device))
 
-        def watch() -> dict[str, float]:
-            logits = torch.as_tensor(training.predict_batches(model, inputs[watched]))
-            accuracy = float((logits.argmax(dim=1) == truth).float().mean())
-            loss = functional.cross_entropy(logits, truth).item()
-            return {"validation_loss": loss, "validation_accuracy": accuracy}
+    def watch() -> dict[str, float]:
+        logits = torch.as_tensor(training.predict_batches(model, inputs[watched]))
+        accuracy = float((logits.argmax(dim=1) == truth).float().mean())
+        return {"validation_loss": functional.cross_entropy(logits, truth).item(), "validation_accuracy": accuracy}
 
-        run_epoch = training.epochs_of(
-            model, optimizer, len(inner), lambda b: inputs[inner[b]], loss_of, watch, settings,
-            fewest=2,  # batch normalisation can not measure the spread of one image
-        )  # fmt: skip
-        stopping = Stopping(settings.max_epochs, "validation_loss", "lowest", settings.patience)
-        history = training.train(
-            model, optimizer, run_epoch, stopping,
-            seed=settings.seed, scheduler=annealing, checkpoint=path, description=description,
-        )  # fmt: skip
+    # batch normalisation can not measure the spread of one image
+    lesson = Lesson(len(inner), lambda b: inputs[inner[b]], loss_of, watch, fewest=2)
+    annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
+    path = training.checkpoint_file(checkpoints, "resnet", asdict(settings), net.state_dict(), inputs, labels)
+    options: dict[str, Any] = {"scheduler": annealing, "checkpoint": path, "description": description}
+    history = training.fit(model, optimizer, lesson, settings, **options)
     tuned.weights_description = f"{net.weights_description}, fine-tuned on {len(labels)} labelled images"
     return FineTuned(tuned.eval(), head, history)
 

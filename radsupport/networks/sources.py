@@ -215,8 +215,7 @@ def bottleneck_tables(
             return unet.bottleneck_features(model, images)[None]
 
         (slices,) = cached_rows([key], describe, cache)
-        made = unet.aggregate_slices(slices, stack.table, spec.aggregation, seed=0)
-        tables[phase] = made.drop(columns=["n_slices", "n_kept"])
+        tables[phase] = unet.aggregate_slices(slices, stack.table, spec.aggregation, seed=0)
         failures.append(failed)
     return tables, failures
 

@@ -28,6 +28,7 @@ from radsupport.errors import InputError, NotEstimableError
 from radsupport.files import written_whole
 
 Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
 Model = TypeVar("Model", bound=nn.Module)
 _UNREADABLE = (
     pickle.UnpicklingError, struct.error, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError,
@@ -346,52 +347,6 @@ class Schedule:
         return cls(**(given | more))
 
 
-def epochs_of(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    n: int,
-    inputs: Callable[[NDArray[np.int64]], NDArray[Any]],
-    loss: Callable[[torch.Tensor, NDArray[np.int64]], torch.Tensor],
-    watch: Callable[[], dict[str, float]],
-    settings: Schedule,
-    *,
-    fewest: int = 1,
-) -> Callable[[int], dict[str, float]]:
-    """Return the function that trains one epoch and looks at the watched cases, for `train`.
-
-    Parameters
-    ----------
-    n : int
-        Cases (with their copies), which are shuffled into batches.
-    inputs : callable
-        Positions to the network's input.
-    loss : callable
-        Logits and positions to their mean loss.
-    watch : callable
-        Measures the network in evaluation mode on those who do not train it.
-    fewest : int
-        Smaller batches are left out.
-    """
-
-    def run(epoch: int) -> dict[str, float]:
-        model.train()
-        total, seen, device = 0.0, 0, choose_device()
-        for batch in shuffled_batches(n, settings.batch_size, settings.seed, epoch):
-            if len(batch) < fewest:
-                continue
-            optimizer.zero_grad()
-            with half_precision(device, settings.mixed_precision):
-                logits = model(torch.as_tensor(inputs(batch), device=device))
-            value = loss(logits.float(), batch)
-            value.backward()
-            optimizer.step()
-            total, seen = total + value.item() * len(batch), seen + len(batch)
-        model.eval()
-        return {"train_loss": total / seen, **watch()}
-
-    return run
-
-
 def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -458,3 +413,63 @@ def _begin(
         if scheduler is not None:
             scheduler.load_state_dict(stored["scheduler"])
     return stored["history"], stored["best"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What an epoch is made of.
+
+    Attributes
+    ----------
+    n : int
+        Cases (with their copies), which are shuffled into batches.
+    inputs : callable
+        Positions to the network's input.
+    loss : callable
+        Logits and positions to their mean loss.
+    watch : callable
+        Measures the network in evaluation mode on those who do not train it.
+    fewest : int
+        Smaller batches are left out.
+    """
+
+    n: int
+    inputs: Callable[[IntArray], NDArray[Any]]
+    loss: Callable[[torch.Tensor, IntArray], torch.Tensor]
+    watch: Callable[[], dict[str, float]]
+    fewest: int = 1
+
+
+def fit(
+    model: nn.Module, optimizer: torch.optim.Optimizer, lesson: Lesson, settings: Schedule,
+    monitor: str = "validation_loss", best: Literal["lowest", "highest"] = "lowest", **options: Any,
+) -> pd.DataFrame:  # fmt: skip
+    """Teach a network its lesson until early stopping, and return the history: `train` with batches of cases.
+
+    Parameters
+    ----------
+    monitor, best
+        Column of the history, and which of its values is best.
+    options
+        Of `train`: scheduler, checkpoint, description.
+    """
+
+    def run_epoch(epoch: int) -> dict[str, float]:
+        model.train()
+        total, seen, device = 0.0, 0, choose_device()
+        for batch in shuffled_batches(lesson.n, settings.batch_size, settings.seed, epoch):
+            if len(batch) < lesson.fewest:
+                continue
+            optimizer.zero_grad()
+            with half_precision(device, settings.mixed_precision):
+                logits = model(torch.as_tensor(lesson.inputs(batch), device=device))
+            value = lesson.loss(logits.float(), batch)
+            value.backward()
+            optimizer.step()
+            total, seen = total + value.item() * len(batch), seen + len(batch)
+        model.eval()
+        return {"train_loss": total / seen, **lesson.watch()}
+
+    stopping = Stopping(settings.max_epochs, monitor, best, settings.patience)
+    with reproducible(settings.seed, settings.deterministic):
+        return train(model, optimizer, run_epoch, stopping, seed=settings.seed, **options)

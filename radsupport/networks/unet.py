@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -26,10 +26,8 @@ from torch.nn import functional
 
 from radsupport.errors import InputError
 from radsupport.networks import training
-from radsupport.networks.training import Float32Array, Schedule, Stopping
+from radsupport.networks.training import Float32Array, Lesson, Schedule
 
-Aggregation = Literal["kmeans_largest", "mean", "max", "median", "largest_slice"]
-AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 _TWO = "two 3 × 3 convolutions, each with ELU"
 _DOWN, _UP = f"2 × 2 max pooling, {_TWO}", f"2 × 2 transposed convolution, skip connection, {_TWO}"
 #: MONAI's parts in the order in which an image passes them: name and make in tables.
@@ -132,8 +130,28 @@ def bottleneck_features(model: UNet2D, images: NDArray[Any]) -> Float32Array:
     return training.predict_batches(lambda batch: model.bottleneck(batch).mean(dim=(2, 3)), check_planes(images))
 
 
+def _larger_cluster(slices: NDArray[Any], area: NDArray[Any], seed: int) -> NDArray[Any]:
+    """Average the larger of two K-means clusters; one slice, or identical ones, can not be clustered."""
+    if len(np.unique(slices, axis=0)) < 2:
+        return slices.mean(axis=0)
+    labels = KMeans(n_clusters=2, n_init=10, random_state=seed).fit_predict(slices)
+    sizes: list[int] = np.bincount(labels, minlength=2).tolist()
+    keep = labels[np.argmax(area)] if sizes[0] == sizes[1] else int(np.argmax(sizes))
+    return slices[labels == keep].mean(axis=0)
+
+
+#: How the slices of a subject (n, c) and their areas (n,) become one row.
+AGGREGATIONS: dict[str, Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]]] = {
+    "kmeans_largest": _larger_cluster,
+    "mean": lambda slices, area, seed: slices.mean(axis=0),
+    "max": lambda slices, area, seed: slices.max(axis=0),
+    "median": lambda slices, area, seed: np.median(slices, axis=0),
+    "largest_slice": lambda slices, area, seed: slices[np.argmax(area)],
+}
+
+
 def aggregate_slices(
-    features: NDArray[Any], table: pd.DataFrame, how: Aggregation = "kmeans_largest", *, seed: int = 0
+    features: NDArray[Any], table: pd.DataFrame, how: str = "kmeans_largest", *, seed: int = 0
 ) -> pd.DataFrame:
     """Turn slice features into one row per subject.
 
@@ -150,46 +168,16 @@ def aggregate_slices(
     Returns
     -------
     DataFrame
-        subject, n_slices, n_kept, then `deep_0000` ...; subjects in the order of their first slice.
+        subject, `deep_0000` ...; subjects in the order of their first slice.
     """
-    reduce = _aggregator(how, seed)
-    features = np.asarray(features, dtype=np.float64)
+    if how not in AGGREGATIONS:
+        raise InputError(f"Unknown aggregation '{how}'. Use one of {', '.join(AGGREGATIONS)}.")
+    features, area = np.asarray(features, dtype=np.float64), table["area"].to_numpy()
     if features.ndim != 2 or len(features) != len(table):
         raise InputError(f"{len(table)} slices are described, but the features' shape is {features.shape}.")
-    rows, heads = [], []
-    for subject, positions in table.groupby("subject", sort=False).indices.items():
-        kept = reduce(features[positions], table["area"].to_numpy()[positions])
-        heads.append({"subject": subject, "n_slices": len(positions), "n_kept": kept[1]})
-        rows.append(kept[0])
-    heading = pd.DataFrame(heads)
-    return heading.merge(training.feature_table(heading["subject"].tolist(), np.array(rows)), on="subject")
-
-
-Reducer = Callable[[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], int]]
-
-
-def _aggregator(how: Aggregation, seed: int) -> Reducer:
-    """Return the function from one subject's slices (n, c) and areas (n,) to its features and number of kept slices."""
-    simple: dict[str, Reducer] = {
-        "mean": lambda x, _: (x.mean(axis=0), len(x)),
-        "max": lambda x, _: (x.max(axis=0), len(x)),
-        "median": lambda x, _: (np.median(x, axis=0), len(x)),
-        "largest_slice": lambda x, area: (x[np.argmax(area)], 1),
-        "kmeans_largest": lambda x, area: _larger_cluster(x, area, seed),
-    }
-    if how not in simple:
-        raise InputError(f"Unknown aggregation '{how}'. Use one of {', '.join(AGGREGATIONS)}.")
-    return simple[how]
-
-
-def _larger_cluster(slices: NDArray[Any], area: NDArray[Any], seed: int) -> tuple[NDArray[Any], int]:
-    """Average the larger of two K-means clusters; one slice, or identical ones, can not be clustered."""
-    if len(np.unique(slices, axis=0)) < 2:
-        return slices.mean(axis=0), len(slices)
-    labels = KMeans(n_clusters=2, n_init=10, random_state=seed).fit_predict(slices)
-    sizes: list[int] = np.bincount(labels, minlength=2).tolist()
-    keep = labels[np.argmax(area)] if sizes[0] == sizes[1] else int(np.argmax(sizes))
-    return slices[labels == keep].mean(axis=0), sizes[keep]
+    groups = table.groupby("subject", sort=False).indices
+    rows = [AGGREGATIONS[how](features[at], area[at], seed) for at in groups.values()]
+    return training.feature_table(list(groups), np.array(rows))
 
 
 @dataclass(frozen=True)
@@ -287,16 +275,14 @@ def train_unet(
     validation = _pair(validation_images, validation_masks, "validation")
     model = training.channels_last(build_unet(settings.base_channels, settings.seed).to(training.choose_device()))
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    run_epoch = training.epochs_of(
-        model, optimizer, len(images), lambda b: images[b], lambda logits, b: _cross_entropy(logits, masks[b]),
-        lambda: _validate(model, *validation), settings,
+    lesson = Lesson(
+        len(images), lambda b: images[b], lambda logits, b: _cross_entropy(logits, masks[b]),
+        lambda: _validate(model, *validation),
     )  # fmt: skip
     path = training.checkpoint_file(checkpoints, "unet", asdict(settings), images, masks, *validation)
-    stopping = Stopping(settings.max_epochs, "validation_dsc", "highest", settings.patience)
-    with training.reproducible(settings.seed, settings.deterministic):
-        history = training.train(
-            model, optimizer, run_epoch, stopping, seed=settings.seed, checkpoint=path, description="U-Net"
-        )
+    history = training.fit(
+        model, optimizer, lesson, settings, "validation_dsc", "highest", checkpoint=path, description="U-Net"
+    )
     return TrainedUNet(model.eval(), history)
 
 

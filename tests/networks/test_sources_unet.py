@@ -248,7 +248,7 @@ def test_a_patient_is_the_larger_cluster_of_slices_and_nobody_is_dropped(song: S
     slices = np.r_[few, many, [[4.0, 5.0]]]
 
     def patients(how: Any) -> pd.DataFrame:
-        return unet.aggregate_slices(slices, table, how).drop(columns=["n_slices", "n_kept"])
+        return unet.aggregate_slices(slices, table, how)
 
     found = patients(song.deep.aggregation)
     features = in_rows(["e0", "t0", "t1"], {"arterial": found, "venous": found})
