@@ -390,6 +390,15 @@ class Collinearity:
     n: int
     criterion: str
 
+    @property
+    def block(self) -> pd.DataFrame:
+        """The matrix as `plots.correlations` draws it: feature_a, feature_b, r."""
+        if self.matrix.empty:
+            return self.matrix
+        rows, columns = self.matrix.index, self.matrix.columns
+        names = {"feature_a": np.repeat(rows, len(columns)), "feature_b": np.tile(columns, len(rows))}
+        return pd.DataFrame(names | {"r": self.matrix.to_numpy().ravel()})
+
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return Pearson's r of every column of `a` with every column of `b`, which all vary."""

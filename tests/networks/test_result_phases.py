@@ -82,6 +82,13 @@ def test_only_complete_training_patients_count() -> None:
     assert collinearity.between_phases(failed, cohort, STUDY).n == N - 2
 
 
+def test_the_block_lists_the_matrix_row_by_row() -> None:
+    found = collinearity.between_phases(*tables(), STUDY)
+    wide = found.block.pivot_table(index="feature_a", columns="feature_b", values="r", sort=False)
+    np.testing.assert_array_equal(wide.to_numpy(), found.matrix.to_numpy())
+    assert wide.index.tolist() == found.matrix.index.tolist()
+
+
 def test_a_third_phase_takes_nobody_away() -> None:
     features, cohort = tables()
     third = features.assign(late__deep_0000=np.nan)
@@ -136,4 +143,4 @@ def test_too_little_to_correlate_is_said() -> None:
     for table, phases in ((features, STUDY[:1]), (features.rename(columns=lambda c: c.replace("deep", "risk")), STUDY)):
         nothing = collinearity.between_phases(table, cohort, phases)
         assert nothing.pairs.empty
-        assert "nothing to correlate" in nothing.matrix.attrs["empty"]
+        assert "nothing to correlate" in nothing.block.attrs["empty"]
