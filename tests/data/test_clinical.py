@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from radsupport.data.clinical import cell_text, clinical_path, normalise, read_clinical, read_sheet
-from radsupport.data.cohorts import build_cohort
 from radsupport.data.open import open_cohort
-from radsupport.errors import ClinicalTableError, StudyError
+from radsupport.errors import ClinicalTableError
 from radsupport.settings.study import Study
 from radsupport.study import load_study, merge
 from radsupport.tables import validate_table
