@@ -16,7 +16,7 @@ from IPython.display import HTML, display
 from radsupport import tables as contracts
 from radsupport.book.show import save_figures_to, word_values
 from radsupport.book.table_one import TESTS
-from radsupport.errors import ParameterError, Problem, StudyError, UnusedChapterError
+from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
 
@@ -36,8 +36,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "n_permutations": "modelling.permutations"
     },
     "06_validation": {
-        "study": "", "profile": "", "n_bootstrap": "validation.bootstrap", "threshold": "validation.threshold",
-        "best": "validation.best"
+        "study": "", "profile": "", "n_bootstrap": "validation.bootstrap", "threshold": "", "best": "validation.best",
     },
     "07_survival": {"study": "", "profile": "", "n_bootstrap": "survival.bootstrap", "threshold": "survival.threshold"},
     "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},
@@ -79,9 +78,20 @@ class Chapter:
         """Keep a number for the landing page and the comparison tables."""
         self.numbers[key] = {"value": value, "n": n, "ci_low": ci[0] if ci else None, "ci_high": ci[1] if ci else None}
 
-    def published(self, chapter: str) -> dict[str, Any]:
-        """Return the numbers that an earlier chapter published."""
-        return contracts.read_chapter_json(self.paths.results, chapter)["numbers"]
+    def publish_all(self, numbers: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep numbers by key, each a mapping with value, n, and where it has an interval ci_low and ci_high."""
+        for key, entry in numbers.items():
+            ci = (entry["ci_low"], entry["ci_high"]) if "ci_low" in entry else None
+            self.publish(key, entry["value"], n=entry["n"], ci=ci)
+
+    def published(self, chapter: str, *, missing_ok: bool = False) -> dict[str, Any]:
+        """Return the numbers that an earlier chapter published; none where it did not run, if that may be."""
+        try:
+            return contracts.read_chapter_json(self.paths.results, chapter)["numbers"]
+        except ContractError:
+            if missing_ok:
+                return {}
+            raise
 
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""

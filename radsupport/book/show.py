@@ -24,11 +24,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs
 
-from radsupport.book.tables import asset, filterable_table, header_words, in_words, table_html
+from radsupport.book.tables import asset, filterable_table, table_html
 from radsupport.errors import InputError
 from radsupport.plots import style
 from radsupport.plots.base import Pictures, description, figures_of
-from radsupport.settings.study import Study
 
 _DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
 _LEAST, _GAP = 0.68, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
@@ -251,21 +250,3 @@ def _plotly_alt(fig: go.Figure, alt: str) -> str:
     if not words:
         raise InputError("The figure has no alt text. Give `alt`, or put it into fig.layout.meta['alt_text'].")
     return str(words)
-
-
-def show(table: pd.DataFrame, caption: str, why_empty: str = "", *, study: Study) -> None:
-    """Show a table of this chapter as a page shows it, or say in one line why there is none.
-
-    Parameters
-    ----------
-    table : DataFrame
-    caption : str
-    why_empty : str
-        Said where the table has no rows.
-    study : Study
-    """
-    if table.empty:
-        show_text(f"Not used: {why_empty}.")
-        return
-    words = in_words(table, study)
-    show_table(words, caption, sortable=len(words) > 3, headers=header_words(words))

@@ -12,36 +12,57 @@ Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``.
 """
 
 from radsupport.evaluate import regression, survival
+from radsupport.evaluate.associations import associations, planted, stable_features
+from radsupport.evaluate.calibration import brier, calibration, calibration_points, corrections, integrated_brier
 from radsupport.evaluate.controls import null_draws, over_draws, permuted
 from radsupport.evaluate.cross_validation import by_comparison, cross_validation
-from radsupport.evaluate.discrimination import between, difference, discrimination, equality, pairs, roc
-from radsupport.evaluate.predictions import common, judged, measure
+from radsupport.evaluate.discrimination import between, comparisons, discrimination, pairs, rivals, roc
+from radsupport.evaluate.predictions import judged, measure
+from radsupport.evaluate.probability import lock, probabilities
 from radsupport.evaluate.reruns import center_differences, harmonised, learners, learning_curve, variants
+from radsupport.evaluate.subgroups import interaction, subgroups
+from radsupport.evaluate.summary import numbers
 from radsupport.evaluate.thresholds import classification, groups, threshold
+from radsupport.evaluate.usefulness import decisions, reclassification, usefulness
 
 __all__ = [
+    "associations",
     "between",
+    "brier",
     "by_comparison",
+    "calibration",
+    "calibration_points",
     "center_differences",
     "classification",
-    "common",
+    "comparisons",
+    "corrections",
     "cross_validation",
-    "difference",
+    "decisions",
     "discrimination",
-    "equality",
     "groups",
     "harmonised",
+    "integrated_brier",
+    "interaction",
     "judged",
     "learners",
     "learning_curve",
+    "lock",
     "measure",
     "null_draws",
+    "numbers",
     "over_draws",
     "pairs",
     "permuted",
+    "planted",
+    "probabilities",
+    "reclassification",
     "regression",
+    "rivals",
     "roc",
+    "stable_features",
+    "subgroups",
     "survival",
     "threshold",
+    "usefulness",
     "variants",
 ]

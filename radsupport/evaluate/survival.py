@@ -16,8 +16,8 @@ import pandas as pd
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.evaluate.calibration import FEWEST, usable_horizons
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL, common, measure
+from radsupport.evaluate.probability import FEWEST, usable_horizons
 from radsupport.evaluate.thresholds import Rule, groups, threshold
 from radsupport.learning.inspection import readable
 from radsupport.settings.learning import Signature

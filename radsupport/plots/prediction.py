@@ -206,7 +206,7 @@ def _line_name(kind: str, table: pd.DataFrame) -> str:
     return "Observed, smoothed" if alone else _CALIBRATION.get(kind, kind)
 
 
-def _calibration_alt(table: pd.DataFrame, *, summary: dict[str, float] | None = None, **_: Any) -> str:
+def _calibration_alt(table: pd.DataFrame, *, summary: Any = None, **_: Any) -> str:
     gaps = []
     for kind, part in table.groupby("kind", sort=False):
         gap = (part["observed"] - part["predicted"]).abs().to_numpy()
@@ -215,7 +215,7 @@ def _calibration_alt(table: pd.DataFrame, *, summary: dict[str, float] | None = 
             f"{_line_name(str(kind), table)}: widest gap from the ideal line at predicted "
             f"{fixed(widest['predicted'])} (observed {fixed(widest['observed'])})"
         )
-    numbers = "; ".join(f"{name.replace('_', ' ')} {fixed(value)}" for name, value in (summary or {}).items())
+    numbers = "; ".join(f"{name.replace('_', ' ')} {fixed(value)}" for name, value in _summary(table, summary).items())
     return f"Calibration plot. {'. '.join(gaps)}.{' ' + _capital(numbers) + '.' if numbers else ''}"
 
 
@@ -230,7 +230,7 @@ def calibration(
     ax: Axes,
     *,
     risks: Any = None,
-    summary: dict[str, float] | None = None,
+    summary: Any = None,
     outcome: str = "probability",
 ) -> None:
     """Draw calibration: apparent, bias-corrected and ideal lines, grouped points, histogram of predicted values.
@@ -243,9 +243,10 @@ def calibration(
         ``predicted``.
     ax : matplotlib.axes.Axes
     risks : array-like or DataFrame, optional
-        Predicted values of the patients (a table's column ``predicted``), for the histogram along the lower edge.
-    summary : dict, optional
-        Numbers written into the plot, such as ``{"slope": 0.97, "intercept": -0.02, "brier": 0.16}``.
+        Predicted values of the patients (a table's column ``probability``), for the histogram along the lower edge.
+    summary : dict or DataFrame, optional
+        Numbers written into the lower right corner where nothing else is drawn there, such as ``{"slope": 0.97,
+        "Brier": 0.16}``; or one row of a table with some of ``slope, intercept, ici, brier, ratio``.
     outcome : str
         What is predicted; used in the axis labels (``probability of EGFR mutation``, ``3-year survival``).
     """
@@ -265,13 +266,27 @@ def calibration(
         if known:
             band(ax, part, "predicted", "observed", style.colour(i))
     if risks is not None:
-        values = risks["predicted"] if isinstance(risks, pd.DataFrame) else risks
+        values = risks["probability"] if isinstance(risks, pd.DataFrame) else risks
         _histogram_below(ax, np.asarray(values, dtype=float))
-    if summary:
-        text = "\n".join(f"{_capital(name.replace('_', ' '))} {fixed(value)}" for name, value in summary.items())
+    numbers = _summary(table, summary)
+    if numbers:
+        text = "\n".join(f"{_capital(name.replace('_', ' '))} {fixed(value)}" for name, value in numbers.items())
         ax.text(0.97, 0.16, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=9)
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=f"Predicted {outcome}", ylabel=f"Observed {outcome}")
     ax.legend(loc="upper left")
+
+
+_SUMMARY = {"slope": "slope", "intercept": "intercept", "ici": "ICI", "brier": "Brier", "ratio": "observed / expected"}
+
+
+def _summary(table: pd.DataFrame, given: Any) -> dict[str, float]:
+    """Return the numbers for the lower right corner: none where groups or lines are drawn there."""
+    if isinstance(given, pd.DataFrame):
+        row = given.iloc[0]
+        given = {words: float(row[key]) for key, words in _SUMMARY.items() if key in given and pd.notna(row[key])}
+    top = 0.18 + 0.045 * len(given or {})  # the numbers stand on 0.16 of the height
+    low = table["observed_low"].fillna(table["observed"]) if "observed_low" in table else table["observed"]
+    return {} if ((table["predicted"] > 0.55) & (low < top)).any() else dict(given or {})
 
 
 def _histogram_below(ax: Axes, risks: np.ndarray[Any, Any]) -> None:

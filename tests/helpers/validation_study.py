@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from radsupport.evaluate import judged
 from radsupport.settings.study import Study
 from radsupport.study import merge
 
@@ -141,3 +142,10 @@ def followed(make_study, make_cohort, make_predictions) -> tuple[Study, pd.DataF
     """Return study, cohort table and predictions of a time to event."""
     cohort = make_cohort()
     return make_study(survival=True), cohort, make_predictions(cohort, survival=True)
+
+
+def rows_of(
+    predictions: pd.DataFrame, cohort: str, signature: str = "A", outcome: Sequence[str] = ("label",)
+) -> pd.DataFrame:
+    """Return the rows by which one signature is judged in one cohort."""
+    return judged(predictions, outcome, [signature], [cohort])

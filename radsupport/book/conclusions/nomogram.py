@@ -10,8 +10,8 @@ import pandas as pd
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.calibration import groups_for
-from radsupport.evaluate.discrimination import usable_times
 from radsupport.evaluate.predictions import outcome, slug
+from radsupport.evaluate.probability import usable_horizons
 from radsupport.nomogram.parts import CLINICAL, NOMOGRAM, PREOPERATIVE, SIGNATURE, Model, predictable
 from radsupport.plots.tidy import calibration_table
 from radsupport.settings.study import Study
@@ -330,7 +330,7 @@ def horizons(study: Study, model: Model, rows: pd.DataFrame) -> list[float | Non
     """Return the horizons at which a Cox nomogram can be judged in these patients; [None] for a yes/no outcome."""
     if not isinstance(model.fit, CoxFit):
         return [None] if model.fit is not None and len(rows) else []
-    return list(usable_times(rows, model.within(study.nomogram.horizons_months or outcome(study).horizons_months)))
+    return list(usable_horizons(rows, model.within(study.nomogram.horizons_months or outcome(study).horizons_months)))
 
 
 def _outcome_words(study: Study, horizon: float | None) -> str:
@@ -501,7 +501,7 @@ def last_horizon(study: Study, model: Model, rows: pd.DataFrame) -> float:
         They reach none.
     """
     times = (
-        usable_times(rows, model.within(study.nomogram.horizons_months or outcome(study).horizons_months))
+        usable_horizons(rows, model.within(study.nomogram.horizons_months or outcome(study).horizons_months))
         if isinstance(model.fit, CoxFit)
         else []
     )

@@ -1,27 +1,23 @@
-"""What chapter 06 publishes, and the whole notebook on small and odd studies."""
+"""The notebook of chapter 06 on small and odd studies, and what it publishes."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from radsupport import book
 from radsupport.book import chapter as chapters
-from radsupport.book import show as display
-from radsupport.book.conclusions import validation as summaries
 from radsupport.errors import ContractError
+from radsupport.plots.base import figures_of
 from radsupport.tables import write_table
-
-discrimination = import_module("radsupport.evaluate.discrimination")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,13 +36,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
     """Return a function that runs the notebook's cells on a study file, predictions and (optionally) a cohort table."""
     page = Page()
 
-    def table(frame: pd.DataFrame, caption: str, *_: Any, **__: Any) -> None:
+    def table(frame: pd.DataFrame, caption: str, *, empty: str = "", **_: Any) -> None:
         page.tables[caption] = frame
+        page.text += [empty] if frame.empty else []
 
-    monkeypatch.setattr(display, "show_figure", lambda fig, alt="", caption="": page.captions.append(caption))
-    monkeypatch.setattr(display, "show_text", page.text.append)
-    monkeypatch.setattr("radsupport.book.show.show_table", table)
-    monkeypatch.setattr("radsupport.book.show.show_text", page.text.append)
+    def figure(drawn: Any, *, caption: str, empty: str = "") -> None:
+        page.captions += [caption] if figures_of(drawn) else []
+        page.text += [] if figures_of(drawn) else [empty]
+
+    monkeypatch.setattr(book, "show_figure", figure)
+    monkeypatch.setattr(book, "show_text", page.text.append)
+    monkeypatch.setattr(book, "show_table", table)
     monkeypatch.setattr(chapters, "display", lambda *_: None)
 
     def build(values: dict[str, Any], predictions: pd.DataFrame, cohort: pd.DataFrame | None) -> Any:
@@ -97,7 +97,7 @@ def test_the_chapter_runs_on_survival(run, study_values, make_cohort, make_predi
     page, numbers = run(study_values(survival=True), make_predictions(cohort, survival=True), cohort)
     assert numbers["c_index_external_A"]["n"] == 40
     assert "Brier score at the horizons, study mine; A − B: against B" in page.tables
-    assert any(c.startswith("Decision curves at 12 months") for c in page.captions)
+    assert any(c.startswith("Decision curves, mine") for c in page.captions)
     rules = next(table for caption, table in page.tables.items() if caption.startswith("How risks became"))
     assert "Cox regression on the risk" in set(rules["rule"])
     assert any("survival chapter" in text for text in page.text)
@@ -136,15 +136,3 @@ def test_predictions_of_other_data_stop_the_chapter(run, study_values, make_coho
     cohort = make_cohort({"train": 20, "external": 12})
     with pytest.raises(ContractError, match="made from other data"):
         run(study_values(), make_predictions(cohort), cohort.assign(label=1 - cohort["label"]))
-
-
-def test_the_headline_prefers_the_external_cohort(labelled):
-    study, _, predictions = labelled
-    scores = discrimination.discrimination_table(predictions, study)
-    found = summaries.headline(scores, study)
-    assert found["headline_external"]["cohort"] == "external"
-    inside = summaries.headline(scores[scores["cohort"] != "external"], study)
-    assert inside["headline_external"]["cohort"] == "internal"
-    assert set(summaries.headline(scores[scores["cohort"] == "train"], study)) == {"headline_train"}
-    assert summaries.headline(scores[scores["signature"] == "B"], study) == {}
-    assert np.isfinite(found["headline_train"]["value"])

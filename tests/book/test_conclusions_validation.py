@@ -1,0 +1,219 @@
+"""Chapter 06 in words: who was judged, and what its numbers can and can not mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport import evaluate
+from radsupport.book.conclusions import validation as say
+from radsupport.evaluate.predictions import LABEL, SURVIVAL
+from radsupport.wording import estimate
+
+NAMES = {"train": "North", "internal": "South", "external": "East and West"}
+
+
+def meaning(
+    predictions: pd.DataFrame,
+    best: str = "A",
+    comparator: str = "B",
+    outcome: tuple[str, ...] = LABEL,
+    families: dict[str, list[str]] | None = None,
+    **given: Any,
+) -> str:
+    rows = evaluate.judged(predictions, outcome)
+    scores = evaluate.measure(rows, evaluate.discrimination, outcome=outcome)
+    seen = evaluate.judged(predictions, outcome, apparent=True)
+    own = evaluate.measure(seen[seen["cohort"] == "apparent"], evaluate.discrimination, outcome=outcome)
+    scores["apparent"] = scores["signature"].map(own.set_index("signature")["value"]).where(scores["cohort"] == "train")
+    options = {"outcome": outcome, "n_bootstrap": 20}
+    pairs = evaluate.comparisons(rows, families or {"all": list(rows["signature"].cat.categories)}, **options)
+    rivals = evaluate.rivals(rows, scores, pairs, best, comparator, **options)
+    words = {"modelling": {}, "published": [], "names": NAMES} | given
+    return say.meaning(rows, scores, pairs, rivals, best=best, comparator=comparator, **words)
+
+
+def test_who_is_judged_is_counted_from_the_predictions(labelled):
+    _, cohort, predictions = labelled
+    rows = evaluate.judged(predictions)
+    lines = say.judged(rows, ["A", "B", "A + B"], NAMES, {}).splitlines()
+    events = int(cohort.loc[cohort["cohort"] == "train", "label"].sum())
+    assert lines[0] == f"- North: 60 patients, {events} with the event, out-of-fold predictions"
+    assert lines[2].startswith("- East and West: 50 patients")
+    assert lines[2].endswith("scored with the finished model")
+    assert lines[-1].startswith("Every signature")
+
+
+def test_missing_predictions_are_named(labelled):
+    rows = evaluate.judged(labelled[2][labelled[2]["signature"] != "B"])
+    assert "B in North (60 of 60)" in say.judged(rows, ["A", "B", "A + B"], NAMES, {})
+
+
+def test_a_published_output_is_named_with_what_contains_it(labelled):
+    rows = evaluate.judged(labelled[2])
+    text = say.judged(rows, ["A", "B", "A + B"], NAMES, {"B": ["A + B"]})
+    assert "B in North: published output; its own training patients may be among them" in text
+    assert "those of A + B, which contains it" in text
+    text = say.probabilities(evaluate.lock(rows, published=["B"]))
+    assert text.startswith("Probabilities as they are: 2 of 3 signatures.")
+    assert "B is a published output" in text
+    mean = rows.query("cohort == 'train' and signature == 'B'")["risk"].mean()
+    assert f"its mean in training is {mean:.2f}" in text
+
+
+def test_whether_risks_had_to_be_translated(labelled, followed):
+    assert (
+        say.probabilities(evaluate.lock(evaluate.judged(labelled[2])))
+        == "Probabilities as they are: 3 of 3 signatures."
+    )
+    locked = evaluate.lock(evaluate.judged(followed[2], SURVIVAL), SURVIVAL)
+    assert say.probabilities(locked).startswith("Probabilities as they are: 0 of 3 signatures. The others")
+    assert "nothing can be translated" in say.probabilities({})
+
+
+def test_a_published_output_is_never_called_out_of_fold():
+    assert say.titles(NAMES, ["B"], ["B"])["train"] == "North, published output"
+    assert say.titles(NAMES, ["A", "B"], ["B"])["train"] == "North, out of fold; B as published"
+    assert say.titles(NAMES, ["A"], ["B"])["train"] == "North, out of fold"
+    assert say.titles(NAMES, ["B"], ["B"])["external"] == "East and West"
+    assert say.titles(NAMES, ["B"])["apparent"] == "North, apparent"
+
+
+def test_the_test_of_equality_in_words(labelled, followed):
+    pairs = evaluate.comparisons(evaluate.judged(labelled[2]), {"all": ["A", "B", "A + B"], "two": ["A", "B"]})
+    words = say.equality(pairs[pairs["cohort"] == "train"], "North")
+    assert words.startswith("North: test that all AUCs are equal (DeLong): χ² = ")
+    assert words.endswith("(n = 60).")
+    rows = evaluate.judged(followed[2], SURVIVAL)
+    assert say.equality(evaluate.comparisons(rows, {"all": ["A", "B", "A + B"]}, SURVIVAL, 5), "North") == ""
+
+
+def test_the_patient_who_makes_a_slope_is_named():
+    row = {
+        "cohort": "external", "signature": "A", "n": 50, "subject": "external_007", "risk": 1e-9, "slope": 0.31,
+        "slope_without": 0.94,
+    }  # fmt: skip
+    table = pd.DataFrame([row, {**row, "subject": np.nan, "slope_without": np.nan}])
+    text = say.influence(table, NAMES)
+    assert "East and West, A: one of 50 patients (external_007, predicted risk 1.0e−09) makes the slope 0.31" in text
+    assert text.endswith("without this patient it is 0.94.")
+    assert say.influence(table.tail(1), NAMES) == say.influence(table.drop(columns="slope_without"), NAMES) == ""
+
+
+def test_why_a_calibration_was_not_corrected():
+    table = pd.DataFrame(
+        {"signature": ["A", "A", "B"], "horizon": [12.0, 24.0, 12.0], "note": ["Too few events.", "", "It is flat."]}
+    )
+    assert say.not_corrected(table) == "A at 12 months: too few events. B at 12 months: it is flat."
+    assert say.not_corrected(table.drop(columns="horizon").tail(1)) == "B: it is flat."
+    assert say.not_corrected(table.iloc[1:2]) == ""
+
+
+def test_the_verdict_on_a_planted_effect_is_said_plainly(labelled):
+    _, cohort, predictions = labelled
+    latent = cohort.set_index("subject")["latent"]
+    table = evaluate.planted(evaluate.judged(predictions), latent)
+    text = say.planted(table, NAMES, 1.5)
+    assert "North: found by A" in text
+    assert "not found by B" in text
+    assert '"Found" means above 0.5 with P < 0.05 by its standard error under chance.' in text
+    assert "the latent itself reaches" in text
+    flat = evaluate.planted(evaluate.judged(predictions.assign(risk=0.5)), latent)
+    assert say.planted(flat, NAMES, 1.5).count("**found by no signature**") == 3
+    assert "Nothing was planted" in say.planted(table, NAMES, 0.0)
+
+
+def test_the_guide_says_what_the_intervals_allow(labelled):
+    _, _, predictions = labelled
+    text = meaning(predictions)
+    assert "North, A: AUC" in text
+    assert "against 0.5 by the standard error under chance: better than chance." in text
+    assert "9 pairs of signatures were compared" in text
+    assert "0.45 would be expected if no two differed" in text
+    assert "chance is not excluded" in meaning(predictions.assign(risk=0.5))
+    assert "ranks the wrong way" in meaning(predictions.assign(risk=1 - predictions["risk"]))
+    gone = predictions.assign(label=predictions["label"].mask(predictions["cohort"] == "external", 0.0))
+    assert "East and West: the AUC of A does not exist there." in meaning(gone)
+
+
+def test_a_single_pair_is_counted_as_one(labelled):
+    own = labelled[2][(labelled[2]["signature"] != "A + B") & (labelled[2]["cohort"] == "train")]
+    text = meaning(own)
+    assert "1 pair of signatures was compared" in text
+    assert "0.05 would be expected" in text
+    assert "one cohort only" in text
+
+
+def test_the_chosen_signature_is_measured_against_the_comparator_and_the_highest_other(labelled):
+    _, _, predictions = labelled
+    lines = [line for line in meaning(predictions).splitlines() if " minus " in line]
+    assert len(lines) == 6
+    row = evaluate.pairs(evaluate.judged(predictions, cohorts=["train"])).iloc[0]
+    line = next(line for line in lines if "North" in line and "the study's comparator" in line)
+    assert f"A (AUC {row['value_a']:.3f}) minus B ({row['value_b']:.3f}; the study's comparator): " in line
+    assert estimate(row["difference"], row["difference_low"], row["difference_high"], 3) in line
+    assert "A does better" in line
+    assert any("A + B" in line and "the highest of the others, picked after looking" in line for line in lines)
+
+
+def test_that_the_chosen_signature_does_worse_is_said_plainly(labelled):
+    _, _, predictions = labelled
+    text = meaning(predictions, "B", "A")
+    assert "**B does worse than A**" in text
+    assert "minus A (" in text  # the pair stands the other way round in the table of pairs
+    assert " minus " not in meaning(predictions[predictions["signature"] == "A"], "A", "")
+
+
+def test_a_published_rival_is_said_to_be_flattered_in_training_only(labelled):
+    lines = meaning(labelled[2][labelled[2]["signature"] != "A + B"], published=["B"]).splitlines()
+    flattered = [line for line in lines if "may be flattered here" in line]
+    assert len(flattered) == 1
+    assert flattered[0].startswith("- North: ")
+
+
+def test_a_pair_outside_the_comparisons_is_tested_nevertheless(labelled):
+    assert " minus B (" in meaning(labelled[2], families={"two": ["B", "A + B"]})
+
+
+def test_survival_is_compared_by_the_c_index(followed):
+    line = next(line for line in meaning(followed[2], outcome=SURVIVAL).splitlines() if " minus " in line)
+    assert "A (C-index" in line
+    assert "jackknife, paired" in line
+
+
+def test_the_gap_to_the_apparent_value_is_that_of_the_chosen_signature(labelled):
+    _, _, predictions = labelled
+    assert "The apparent AUC of A (" in meaning(predictions)
+    assert "above the out-of-fold one: that much is optimism." in meaning(predictions)
+    same = predictions.assign(risk=predictions["risk"].mask(predictions["kind"] == "apparent", 0.5))
+    assert "no optimism is seen" in meaning(same)
+    assert "apparent" not in meaning(predictions[predictions["signature"] == "A"], published=["A"])
+
+
+def test_divisions_are_quoted_where_chapter_five_published_them(labelled):
+    _, _, predictions = labelled
+    entry = {"value": 0.807, "n": 3, "ci_low": 0.77, "ci_high": 0.852}
+    text = meaning(predictions, modelling={"mean_over_divisions:A": entry, "auc_train_A": entry})
+    first = evaluate.discrimination(evaluate.judged(predictions, signatures=["A"], cohorts=["train"]))["value"]
+    assert "first of 3 divisions into folds" in text
+    assert f"A 0.807 (0.770 to 0.852; in the first {first:.3f})." in text
+    assert "above the mean out-of-fold one" in text
+    once = meaning(predictions, modelling={"mean_over_divisions:A": {**entry, "n": 1}})
+    assert "divisions into folds" not in once
+    turned = {"mean_over_divisions:A": entry, "mean_over_divisions:B": {**entry, "value": 0.9}}
+    assert "the other way round" in meaning(predictions, modelling=turned)
+
+
+def test_a_risk_that_hardly_varies_is_no_rival(labelled):
+    _, _, predictions = labelled
+    flat = predictions["risk"].mask(predictions["signature"] == "B", 0.49 + 0.01 * predictions["risk"])
+    text = meaning(predictions.assign(risk=flat))
+    assert "B: its risks hardly vary between the training patients" in text
+    assert "no finding, because the risks of B hardly vary" in text
+    assert "A does better" not in "".join(line for line in text.splitlines() if "minus B" in line)
+
+
+def test_what_else_a_reader_must_know_stands_at_the_end(labelled):
+    assert meaning(labelled[2], notes=["Always.", "Here."]).endswith("- Always.\n- Here.")
