@@ -13,7 +13,14 @@ Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``.
 
 from radsupport.evaluate import regression, survival
 from radsupport.evaluate.associations import associations, planted, stable_features
-from radsupport.evaluate.calibration import brier, calibration, calibration_points, corrections, integrated_brier
+from radsupport.evaluate.calibration import (
+    brier,
+    calibration,
+    calibration_points,
+    corrected,
+    corrections,
+    integrated_brier,
+)
 from radsupport.evaluate.controls import null_draws, over_draws, permuted
 from radsupport.evaluate.cross_validation import by_comparison, cross_validation
 from radsupport.evaluate.discrimination import between, comparisons, discrimination, pairs, rivals, roc
@@ -35,6 +42,7 @@ __all__ = [
     "center_differences",
     "classification",
     "comparisons",
+    "corrected",
     "corrections",
     "cross_validation",
     "decisions",

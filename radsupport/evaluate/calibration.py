@@ -7,6 +7,7 @@ or time, event and the horizon (months) that the probability is for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from radsupport.stats.calibration import (
 )
 from radsupport.stats.calibration_corrected import corrected_calibration, corrected_calibration_survival
 from radsupport.stats.cox import fit_cox, predict_survival
-from radsupport.stats.logistic import fit_logistic
+from radsupport.stats.logistic import LogisticFit, fit_logistic
 from radsupport.stats.survival_curves import integration_times, kaplan_meier
 from radsupport.wording import fixed
 
@@ -63,10 +64,11 @@ def calibration(part: pd.DataFrame) -> dict[str, Any]:
     dict
         events (by the horizon), predicted (mean), observed (share, or 1 - Kaplan-Meier), slope with limits, note (why
         there is no slope). Of a label also intercept (in the large) with limits, ici, brier, brier_scaled, hl_groups,
-        hl_chi2, hl_df, hl_p (Hosmer-Lemeshow for predictions that were not fitted to these outcomes: as many degrees of
-        freedom as groups), and where one patient makes the slope (`most_influential`) subject, risk, slope_without; of
-        survival ratio (observed / predicted) with limits. A slope of survival is the Cox
-        coefficient of log(-log(1 - probability)), follow-up cut at the horizon (McLernon et al. 2023, Ann Intern Med
+        hl_chi2, hl_df, hl_p (Hosmer-Lemeshow: as many degrees of freedom as groups, two fewer where all are
+        apparent by their `kind`, missing where some are), and where one patient makes the slope (`most_influential`)
+        subject, risk, slope_without; of survival ratio (observed / predicted) with limits. A slope of survival is the
+        Cox coefficient of log(-log(1 - probability)), follow-up cut at the horizon (McLernon et al. 2023, Ann Intern
+        Med
         176:105). The ICI needs `FEWEST_SMOOTHED` patients, a slope probabilities that vary.
 
     Raises
@@ -77,7 +79,8 @@ def calibration(part: pd.DataFrame) -> dict[str, Any]:
     if "horizon" in part:
         row = _of_survival(part)
     else:
-        row = _of_label(part["label"], part["probability"])
+        fitted = part["kind"].eq("apparent") if "kind" in part else pd.Series(False, part.index)
+        row = _of_label(part["label"], part["probability"], fitted)
         one = most_influential(part["label"], part["probability"])
         who = {"subject": part["subject"].iloc[int(one["place"])]} if one else {}
         row |= who | {key: one[key] for key in ("risk", "slope_without") if one}
@@ -85,16 +88,18 @@ def calibration(part: pd.DataFrame) -> dict[str, Any]:
     return row | {"note": why}
 
 
-def _of_label(label: Any, p: Any) -> dict[str, Any]:
+def _of_label(label: Any, p: Any, fitted: pd.Series) -> dict[str, Any]:
     found, events = calibration_summary(label, p), int(np.sum(label))
     row: dict[str, Any] = {"events": events, "predicted": float(np.mean(p)), "observed": events / len(p)}
     slope = {"slope": found.slope, "slope_low": found.slope_low, "slope_high": found.slope_high}
     row |= dict.fromkeys(slope, np.nan) if flat(p, found.slope_low, found.slope_high) else slope
     row |= {"intercept": found.intercept_in_the_large, "intercept_low": found.in_the_large_low}
     row |= {"intercept_high": found.in_the_large_high, "ici": found.ici if found.n >= FEWEST_SMOOTHED else np.nan}
-    test = hosmer_lemeshow(label, p, groups_for(len(p)), external=True)
-    row |= {"brier": found.brier, "brier_scaled": found.brier_scaled, "hl_groups": test.groups}
-    return row | {"hl_chi2": test.chi2, "hl_df": test.df, "hl_p": test.p}
+    row |= {"brier": found.brier, "brier_scaled": found.brier_scaled}
+    if fitted.any() and not fitted.all():  # neither number of degrees of freedom is right
+        return row | dict.fromkeys(("hl_groups", "hl_chi2", "hl_df", "hl_p"), np.nan)
+    test = hosmer_lemeshow(label, p, groups_for(len(p)), external=not fitted.all())
+    return row | {"hl_groups": test.groups, "hl_chi2": test.chi2, "hl_df": test.df, "hl_p": test.p}
 
 
 def _of_survival(part: pd.DataFrame) -> dict[str, Any]:
@@ -254,17 +259,25 @@ def last_step(
 
 
 def corrected(
-    table: pd.DataFrame, terms: list[str], n_bootstrap: int = 200, seed: int = 0, horizon: float | None = None
+    table: pd.DataFrame,
+    terms: Any,
+    n_bootstrap: int = 200,
+    seed: int = 0,
+    horizon: float | None = None,
+    groups: int = _SURVIVAL_GROUPS,
 ) -> pd.DataFrame:
     """Return apparent and optimism-corrected calibration of a regression, refitted in every resample.
 
     Parameters
     ----------
     table, terms
-        Such as `last_step` returns them. Out-of-fold risks carry no optimism themselves.
+        Such as `last_step` returns them; or the rows that a model was fitted to, and the model with ``refit(rows)`` and
+        ``probability(rows, times)``, such as those of a nomogram. Out-of-fold risks carry no optimism themselves.
     n_bootstrap, seed : int
     horizon : float, optional
         Months; a Cox regression instead of a logistic one.
+    groups : int
+        Of survival: each has to hold events in most resamples.
 
     Returns
     -------
@@ -278,27 +291,43 @@ def corrected(
         Too few patients or events (a smooth curve, of a label, needs `FEWEST_SMOOTHED` patients), nothing that varies,
         or a single risk that ranks backwards: the refitted step would turn it round and look calibrated.
     """
-    fit: Callable[[pd.DataFrame], Any] = (
-        (lambda rows: fit_logistic(rows, "label", terms))
-        if horizon is None
-        else (lambda rows: fit_cox(rows, "time", "event", terms))
-    )
-    _refuse_backwards(fit, table, terms)
+    fit, predict = (terms.refit, _predicted(horizon)) if hasattr(terms, "refit") else _regression(table, terms, horizon)
     if horizon is None:
         if len(table) < FEWEST_SMOOTHED:
             raise NotEstimableError(
                 f"{len(table)} patients are too few for a smooth curve, which needs {FEWEST_SMOOTHED} or more."
             )
-        found = corrected_calibration(table, "label", fit, lambda model, rows: model.predict(rows), n_bootstrap, seed)
+        found = corrected_calibration(table, "label", fit, predict, n_bootstrap, seed)
     else:
-        given: Any = (fit, _event_by(horizon), _SURVIVAL_GROUPS, n_bootstrap, seed)
-        found = corrected_calibration_survival(table, "time", "event", horizon, *given)
+        options: dict[str, Any] = {"groups": groups, "n_resamples": n_bootstrap, "seed": seed}
+        found = corrected_calibration_survival(table, "time", "event", horizon, fit, predict, **options)
     kinds = [
         found[["predicted"]].assign(kind=kind, observed=found[kind])
         for kind in ("apparent", "corrected") if kind in found
     ]  # fmt: skip
     points = pd.concat(kinds, ignore_index=True).dropna(subset=["predicted", "observed"])
     return points.assign(n=len(table), resamples=int(found["n_resamples"].max()))
+
+
+def _regression(table: pd.DataFrame, terms: list[str], horizon: float | None) -> tuple[Any, Any]:
+    """Return how to fit and how to predict with a plain regression on terms."""
+    if horizon is None:
+        fit: Callable[[pd.DataFrame], Any] = partial(fit_logistic, label="label", covariates=terms)
+        predict: Callable[[Any, pd.DataFrame], Any] = LogisticFit.predict
+    else:
+        fit, predict = partial(fit_cox, time="time", event="event", covariates=terms), _event_by(horizon)
+    _refuse_backwards(fit, table, terms)
+    return fit, predict
+
+
+def _predicted(horizon: float | None) -> Callable[[Any, pd.DataFrame], Any]:
+    def predict(model: Any, rows: pd.DataFrame) -> Any:
+        risk = model.probability(rows, horizon).reshape(len(rows))
+        if np.isnan(risk).any():
+            raise NotEstimableError(f"A resample is not followed to the horizon {horizon:g}.")
+        return risk
+
+    return predict
 
 
 def corrections(

@@ -85,7 +85,14 @@ def usefulness(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def reclassification(
-    part: pd.DataFrame, new: str, old: str, limits: Sequence[float] = (), n_bootstrap: int = 1000, seed: int = 0
+    part: pd.DataFrame,
+    new: str,
+    old: str,
+    limits: Sequence[float] = (),
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    *,
+    halves: bool = False,
 ) -> pd.DataFrame:
     """Return how one signature moves patients against another one.
 
@@ -99,6 +106,8 @@ def reclassification(
         Limits of classes of risk, for the NRI of a label over classes.
     n_bootstrap, seed : int
         Of the intervals at a horizon, where both measures are weighted for censoring.
+    halves : bool
+        Whether the two parts of the continuous NRI, of patients with and without the event, have rows of their own.
 
     Returns
     -------
@@ -123,10 +132,13 @@ def reclassification(
         found = [("continuous NRI", moved, "nri"), ("IDI", moved, "idi")]
     else:
         return pd.DataFrame()
+    if halves:
+        whole = found[0][1]
+        found[1:1] = [("NRI, events", whole, "nri_events"), ("NRI, non-events", whole, "nri_nonevents")]
     return pd.DataFrame([{"n": len(p)} | _moved(*one) for one in found])
 
 
 def _moved(name: str, found: Any, key: str) -> dict[str, Any]:
-    limits = {"value_low": getattr(found, f"{key}_low"), "value_high": getattr(found, f"{key}_high")}
+    limits = {f"value_{end}": getattr(found, f"{key}_{end}", np.nan) for end in ("low", "high")}
     row = {"events": found.n_events, "measure": name, "value": getattr(found, key), **limits}
     return row | ({"p": getattr(found, f"p_{key}")} if hasattr(found, f"p_{key}") else {})

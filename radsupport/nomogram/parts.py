@@ -282,29 +282,32 @@ def references(rows: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:
     return {c: str(rows[c].cat.remove_unused_categories().cat.categories[0]) for c in categories}
 
 
-def as_signatures(models: Mapping[str, Model], table: pd.DataFrame) -> pd.DataFrame:
-    """Return what every fitted model predicts for the patients that all of them can predict.
+def as_signatures(models: Mapping[str, Model], table: pd.DataFrame, *, common: bool = True) -> pd.DataFrame:
+    """Return what every fitted model predicts, as a table of predictions.
 
     Parameters
     ----------
     models : mapping of name to Model
     table : DataFrame
         What `predictors` returns.
+    common : bool
+        Whether all models are judged by the patients that all of them can predict; else each by those it can.
 
     Returns
     -------
     DataFrame
-        A table of predictions, as `evaluate.judged` returns it: the columns of `table`, signature (the model's name),
-        kind ("apparent" for the patients to whom coefficients were fitted, "external" elsewhere) and risk (the linear
-        predictor). With `models`, `evaluate.probabilities` adds probabilities.
+        Rows as `evaluate.judged` returns them: the columns of `table`, signature (the model's name), kind ("apparent"
+        for the patients to whom coefficients were fitted, "external" elsewhere) and risk (the linear predictor). With
+        `models`, `evaluate.probabilities` adds probabilities.
     """
-    fitted = [model for model in models.values() if model.fit is not None]
-    rows = predictable(models, table)
-    rows = rows.assign(kind=np.where(rows["cohort"] == "train", "apparent", "external"))
-    names = pd.CategoricalDtype([model.name for model in fitted], ordered=True)
-    parts = [rows.assign(signature=model.name, risk=model.risk(rows)) for model in fitted]
-    found = pd.concat(parts or [rows.iloc[:0].assign(signature="", risk=np.nan)], ignore_index=True)
-    return found.assign(signature=found["signature"].astype(names))
+    table = table.assign(kind=np.where(table["cohort"] == "train", "apparent", "external"))
+    names, parts = [], [table.iloc[:0].assign(signature="", risk=np.nan)]
+    for model in (one for one in models.values() if one.fit is not None):
+        rows = predictable(models, table) if common else model.known(table)
+        parts.append(rows.assign(signature=model.name, risk=model.risk(rows)))
+        names.append(model.name)
+    found = pd.concat(parts[1:] or parts, ignore_index=True)
+    return found.assign(signature=found["signature"].astype(pd.CategoricalDtype(names, ordered=True)))
 
 
 def predictable(models: Mapping[str, Model], table: pd.DataFrame) -> pd.DataFrame:
