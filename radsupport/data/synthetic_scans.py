@@ -482,8 +482,7 @@ def mask_faults(case: Mapping[Any, Any]) -> pd.DataFrame:
     sound = check_geometry(image, select_label(read_label_map(case["source_mask"])), "mask").mask
     said = {condition: _said(image, faulty) for condition, faulty in faulty_masks(image, sound).items()}
     said["fractional values"] = _said_of_fractions(sound)
-    table = MASK_POLICIES[["condition", "policy", "what_happens"]].copy()
-    return table.assign(said=[said[condition] for condition in table["condition"]])
+    return MASK_POLICIES.assign(said=[said[condition] for condition in MASK_POLICIES["condition"]])
 
 
 def _said(image: sitk.Image, faulty: sitk.Image) -> str:

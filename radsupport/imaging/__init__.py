@@ -22,18 +22,6 @@ from radsupport.imaging.previews import (
 )
 
 __all__ = [
-    "areas",
-    "before_after",
-    "boxes",
-    "check",
-    "covered_voxels",
-    "findings",
-    "patch_shares",
-    "preprocess",
-    "reasons",
-    "sampled",
-    "sheet",
-    "sizes",
-    "window_shares",
-    "windowed",
-]
+    "areas", "before_after", "boxes", "check", "covered_voxels", "findings", "patch_shares", "preprocess", "reasons",
+    "sampled", "sheet", "sizes", "window_shares", "windowed",
+]  # fmt: skip

@@ -186,22 +186,13 @@ def _position_problems(heads: Sequence[pydicom.Dataset], folder: str) -> Iterato
     heights = np.sort(positions @ np.cross(row, column))
     drift = np.abs((positions - positions[0]) @ np.column_stack([row, column])).max()
     if drift > max(SAME_MM, 0.1 * float(heads[0].PixelSpacing[0])):
-        yield Problem(
-            f"slices are shifted sideways by up to {drift:.2f} mm (tilted gantry?)",
-            "a straight stack",
-            "resample it",
-            folder,
-        )
+        what = f"slices are shifted sideways by up to {drift:.2f} mm (tilted gantry?)"
+        yield Problem(what, "a straight stack", "resample it", folder)
     steps = np.diff(heights)
     if (steps < SAME_MM).any():
         shown = ", ".join(f"{z:g}" for z in heights[1:][steps < SAME_MM][:8])
-        yield Problem(
-            f"{int((steps < SAME_MM).sum())} slices at the same position",
-            "one each",
-            "remove them",
-            folder,
-            value=f"{shown} mm",
-        )
+        what = f"{int((steps < SAME_MM).sum())} slices at the same position"
+        yield Problem(what, "one each", "remove them", folder, value=f"{shown} mm")
         return
     usual = float(np.median(steps))
     gaps = np.flatnonzero(np.abs(steps - usual) > max(SAME_MM, 0.01 * usual))
@@ -242,10 +233,8 @@ def check_frame(series: Series, frame: str, path: Path) -> None:
         Both name a frame of reference, and they differ.
     """
     if frame and series.frame_of_reference and frame != series.frame_of_reference:
-        problem = Problem(
-            "another frame of reference", f"that of the CT, {series.frame_of_reference}", "pair it with its own series",
-            str(path), value=frame,
-        )  # fmt: skip
+        own, remedy = f"that of the CT, {series.frame_of_reference}", "pair it with its own series"
+        problem = Problem("another frame of reference", own, remedy, str(path), value=frame)
         raise GeometryError("Image and mask do not belong together.", [problem])
 
 
@@ -286,7 +275,7 @@ def read_seg(path: Path, series: Series, segment: str | None = None) -> sitk.Ima
         The segment is empty.
     """
     seg = _open(path)
-    number = _number(_segments(seg), segment, path)
+    number = _number(_segments(seg), segment, path, "segment")
     check_frame(series, str(seg.get("FrameOfReferenceUID", "")), Path(path))
     try:
         volume = seg.get_volume(segment_numbers=[number], dtype=np.float32)
@@ -323,16 +312,17 @@ def _segments(seg: hd.seg.Segmentation) -> dict[str, int]:
     return found
 
 
-def _number(segments: dict[str, int], segment: str | None, path: Path) -> int:
-    if segment is None and len(segments) == 1:
-        return next(iter(segments.values()))
-    if segment in segments:
-        return segments[str(segment)]
-    near = difflib.get_close_matches(str(segment), segments, n=1, cutoff=0.4) if segment else []
+def _number(numbers: dict[str, int], wanted: str | None, path: Path, kind: str) -> int:
+    """Return the number of the segment or region that is meant."""
+    if wanted is None and len(numbers) == 1:
+        return next(iter(numbers.values()))
+    if wanted in numbers:
+        return numbers[str(wanted)]
+    near = difflib.get_close_matches(str(wanted), numbers, n=1, cutoff=0.4) if wanted else []
     remedy = f"did you mean {near[0]!r}?" if near else "name one of them"
-    what = f"no segment {segment!r}" if segment else f"{len(segments)} segments and none named"
-    problem = Problem(what, f"one of {', '.join(segments)}", remedy, str(path))
-    raise InputError("Which segment is meant is not clear.", [problem])
+    what = f"no {kind} {wanted!r}" if wanted else f"{len(numbers)} {kind}s and none named"
+    problem = Problem(what, f"one of {', '.join(numbers)}", remedy, str(path))
+    raise InputError(f"Which {kind} is meant is not clear.", [problem])
 
 
 PLANAR = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -376,7 +366,8 @@ def read_rtstruct(path: Path, series: Series, roi: str | None = None) -> sitk.Im
         No voxel centre lies inside.
     """
     data = _structure(path)
-    number = _roi_number(data, roi, path)
+    numbers = {str(item.ROIName): int(item.ROINumber) for item in data.StructureSetROISequence}
+    number = _number(numbers, roi, path, "region")
     items = [item for item in data.ROIContourSequence if int(item.ReferencedROINumber) == number]
     contours = [contour for item in items for contour in item.get("ContourSequence", [])]
     frames = [str(s.ReferencedFrameOfReferenceUID) for s in data.StructureSetROISequence if int(s.ROINumber) == number]
@@ -421,9 +412,8 @@ def draw(contours: Sequence[npt.NDArray], image: sitk.Image, name: str = "") -> 
     levels = [int(np.rint(index[:, 2].mean())) for index in indices]
     outside = sum(not 0 <= level < mask.shape[0] for level in levels)
     if tilted:
-        problems.append(
-            Problem(f"{tilted} contours are not parallel to the slices", remedy="pair them anew", file=name)
-        )
+        what = f"{tilted} contours are not parallel to the slices"
+        problems.append(Problem(what, remedy="pair them anew", file=name))
     if outside:
         problems.append(Problem(f"{outside} contours lie above or below the image", remedy="pair them anew", file=name))
     if problems:
@@ -457,19 +447,6 @@ def _structure(path: Path) -> pydicom.Dataset:
         problem = Problem(f"modality {data.get('Modality', 'unknown')}", "RTSTRUCT with regions", file=str(path))
         raise InputError("The file holds no contours.", [problem])
     return data
-
-
-def _roi_number(data: pydicom.Dataset, roi: str | None, path: Path) -> int:
-    numbers = {str(item.ROIName): int(item.ROINumber) for item in data.StructureSetROISequence}
-    if roi is None and len(numbers) == 1:
-        return next(iter(numbers.values()))
-    if roi in numbers:
-        return numbers[str(roi)]
-    near = difflib.get_close_matches(str(roi), numbers, n=1, cutoff=0.4) if roi else []
-    remedy = f"did you mean {near[0]!r}?" if near else "name one of them"
-    what = f"no region {roi!r}" if roi else f"{len(numbers)} regions and none named"
-    problem = Problem(what, f"one of {', '.join(numbers)}", remedy, str(path))
-    raise InputError("Which region is meant is not clear.", [problem])
 
 
 @dataclass(frozen=True)

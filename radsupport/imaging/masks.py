@@ -17,8 +17,8 @@ from radsupport.imaging.regions import maximum_diameters
 from radsupport.parallel import map_cases
 from radsupport.stats.agreement import dice
 
+#: Distance from the median, in SDs estimated from the median absolute deviation, from which HU are remarkable.
 FAR_FROM_OTHERS = 3.5
-"""Distance from the median, in SDs estimated from the median absolute deviation, from which HU are remarkable."""
 SIZE_RATIO, SIZE_MM = 1.3, 5.0
 """Outlines of two phases differ in size where the diameters differ by this factor and by this many mm."""
 LOW_DICE = 0.7
@@ -138,24 +138,24 @@ def reasons(cases: pd.DataFrame) -> pd.DataFrame:
 
 MIN_VOXELS = 2
 
+#: What is done about each fault of a mask: repaired, measured with a warning, or refused.
 MASK_POLICIES = pd.DataFrame(
     [
-        ("empty mask", "empty", "refuse", "no features; the case stays in every table with its reason"),
-        ("several labels", "n_labels", "refuse", "unless the study names the label to measure"),
-        ("fractional values", "not_a_mask", "refuse", "a probability map has to be thresholded first"),
-        ("one voxel", "one_voxel", "refuse", "nothing can be measured in a single voxel"),
-        ("one slice", "one_slice", "warn", "measured; 3-D shape and texture mean little"),
-        ("several islands", "n_islands", "warn", "all islands are measured together, as drawn"),
-        ("holes", "hole_voxels", "warn", "left open, as drawn (necrosis may be left out on purpose)"),
-        ("touches the image border", "touches_border", "warn", "measured; the tumour may be cut off"),
-        ("partly or fully outside the image", "outside_image", "refuse", "image and mask do not belong together"),
-        ("geometry differs by rounding", "rounding", "repair", "the image's header is copied onto the mask"),
-        ("axes flipped or mask cropped", "regridded", "repair", "voxels are moved exactly, none is interpolated"),
-        ("geometry really differs", "geometry", "refuse", "an interpolated mask would be another mask"),
+        ("empty mask", "refuse", "no features; the case stays in every table with its reason"),
+        ("several labels", "refuse", "unless the study names the label to measure"),
+        ("fractional values", "refuse", "a probability map has to be thresholded first"),
+        ("one voxel", "refuse", "nothing can be measured in a single voxel"),
+        ("one slice", "warn", "measured; 3-D shape and texture mean little"),
+        ("several islands", "warn", "all islands are measured together, as drawn"),
+        ("holes", "warn", "left open, as drawn (necrosis may be left out on purpose)"),
+        ("touches the image border", "warn", "measured; the tumour may be cut off"),
+        ("partly or fully outside the image", "refuse", "image and mask do not belong together"),
+        ("geometry differs by rounding", "repair", "the image's header is copied onto the mask"),
+        ("axes flipped or mask cropped", "repair", "voxels are moved exactly, none is interpolated"),
+        ("geometry really differs", "refuse", "an interpolated mask would be another mask"),
     ],
-    columns=["condition", "flag", "policy", "what_happens"],
+    columns=["condition", "policy", "what_happens"],
 )
-"""What is done about each fault of a mask: repaired, measured with a warning, or refused."""
 
 
 def mask_quality(image: sitk.Image, mask: sitk.Image, label: int | None = None) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from radsupport.errors import GeometryError, InputError, MaskError, RadsupportError
 
@@ -50,14 +49,14 @@ class Patch:
     share_inside: float
 
 
-def tumour_box(mask: NDArray[Any], margin: int = 0) -> tuple[slice, slice, slice]:
-    """Return the smallest cuboid around the mask, enlarged by `margin` voxels and cut at the border."""
+def tumour_box(mask: NDArray[Any]) -> tuple[slice, slice, slice]:
+    """Return the smallest cuboid around the mask."""
     found = np.argwhere(np.asarray(mask) > 0)
     if found.size == 0:
         raise MaskError("The mask is empty; there is nothing to crop to. Exclude the case or redraw it.")
-    low = np.maximum(found.min(axis=0) - margin, 0)
-    high = np.minimum(found.max(axis=0) + 1 + margin, np.shape(mask))
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))  # type: ignore[return-value]
+    rows = zip(found.min(axis=0).tolist(), found.max(axis=0).tolist(), strict=True)
+    z, y, x = (slice(low, high + 1) for low, high in rows)
+    return z, y, x
 
 
 def largest_slice(mask: NDArray[Any]) -> int:
@@ -107,7 +106,7 @@ def fit_planes(planes: NDArray[Any], size: int) -> NDArray[Any]:
 
 
 def cuboid_slices(
-    volume: NDArray[Any], mask: NDArray[Any], roi: NDArray[Any], *, size: int, subject: str = "", margin: int = 0
+    volume: NDArray[Any], mask: NDArray[Any], roi: NDArray[Any], *, size: int, subject: str = ""
 ) -> SliceStack:
     """Cut every slice of the smallest cuboid around a ROI and fit it to the network's input (Song 2021).
 
@@ -121,24 +120,17 @@ def cuboid_slices(
         Defines the cuboid: the rough quadrilaterals, or `mask` itself.
     size : int
         Side of the network's input, voxels.
-    margin : int
-        Voxels by which the cuboid is enlarged on each side.
 
     Raises
     ------
     GeometryError, MaskError
     """
     _same_grid(volume, mask=mask, roi=roi)
-    box = tumour_box(roi, margin)
+    box = tumour_box(roi)
     image, inside = np.asarray(volume[box], dtype=np.float32), np.asarray(mask[box]) > 0
-    table = pd.DataFrame(
-        {
-            "subject": subject,
-            "slice": np.arange(box[0].start, box[0].stop),
-            "area": inside.sum(axis=(1, 2)),
-            "resized": max(image.shape[1:]) > size,
-        }
-    )
+    table = pd.DataFrame({"slice": np.arange(box[0].start, box[0].stop), "area": inside.sum(axis=(1, 2))})
+    table.insert(0, "subject", subject)
+    table["resized"] = max(image.shape[1:]) > size
     return SliceStack(fit_planes(image, size)[:, None], fit_planes(inside, size), table)
 
 
@@ -204,7 +196,6 @@ def tumour_patch(
     sampling: Sampling,
     shape: tuple[int, int, int] = (10, 150, 150),
     field: tuple[int, int, int] | None = None,
-    box_margin: int | None = None,
 ) -> Patch:
     """Cut the patch of a 3-D network, centred on the largest section (Cui 2022, Methods).
 
@@ -219,11 +210,10 @@ def tumour_patch(
         Voxels of the patch.
     field : tuple of int, optional
         Voxels of the volume that the patch covers, if more than `shape`: averaged down to it.
-    box_margin : int, optional
-        Box sampling only: set what lies further than this from the tumour's box to 0. None keeps
-        the whole patch; the paper does not say which of the two it did.
     """
     _same_grid(volume, mask=mask)
+    if sampling not in ("segmentation", "box"):
+        raise InputError(f"Unknown sampling '{sampling}'. Use 'segmentation' or 'box'.")
     field = field or shape
     if any(wide < narrow for wide, narrow in zip(field, shape, strict=True)):
         raise InputError(f"`field` {field} must be at least as large as `shape` {shape}.")
@@ -232,7 +222,7 @@ def tumour_patch(
     centre = (largest_slice(inside), (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2)
     image = crop_centred(np.asarray(volume, dtype=np.float32), centre, field)
     tumour = crop_centred(inside, centre, field)
-    image = image * crop_centred(_kept(inside, sampling, box_margin), centre, field)
+    image = image * tumour if sampling == "segmentation" else image
     share = float(tumour.sum() / inside.sum())
     if field != shape:
         image = _interpolated(image, shape, "area")
@@ -240,30 +230,14 @@ def tumour_patch(
     return Patch(image.astype(np.float32), tumour, share)
 
 
-def _kept(inside: BoolArray, sampling: Sampling, box_margin: int | None) -> BoolArray:
-    """Return where the image stays as it is."""
-    if sampling not in ("segmentation", "box"):
-        raise InputError(f"Unknown sampling '{sampling}'. Use 'segmentation' or 'box'.")
-    if sampling == "segmentation":
-        return inside
-    kept = np.zeros_like(inside)
-    kept[slice(None) if box_margin is None else tumour_box(inside, box_margin)] = True
-    return kept
-
-
 def patch_table(patches: Mapping[str, Patch]) -> pd.DataFrame:
     """Say what share of each tumour its patch holds: subject, voxels, share_inside, cut (share below 1)."""
-    rows = [
-        {"subject": subject, "voxels": int(patch.mask.sum()), "share_inside": patch.share_inside}
-        for subject, patch in patches.items()
-    ]
+    rows = [(subject, int(patch.mask.sum()), patch.share_inside) for subject, patch in patches.items()]
     table = pd.DataFrame(rows, columns=["subject", "voxels", "share_inside"])
     return table.assign(cut=table["share_inside"] < 1)
 
 
-def make_inputs(
-    subjects: Sequence[str], make: Callable[[str], Case], *, progress: bool = False, description: str = "inputs"
-) -> tuple[dict[str, Case], pd.DataFrame]:
+def make_inputs(subjects: Sequence[str], make: Callable[[str], Case]) -> tuple[dict[str, Case], pd.DataFrame]:
     """Make the input of each subject, one at a time; a case that fails is logged and does not stop the others.
 
     Parameters
@@ -280,7 +254,7 @@ def make_inputs(
     """
     made: dict[str, Case] = {}
     log = []
-    for subject in tqdm(subjects, disable=not progress, desc=description):
+    for subject in subjects:
         reason = ""
         try:
             made[subject] = make(subject)

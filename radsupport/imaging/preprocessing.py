@@ -28,8 +28,8 @@ _EXTRA_MASKS = ("mask_reader2", "roi_rough")
 _SOFT_TISSUE_HU = (0.0, 100.0)
 
 
+#: Raise this by one when a change of this package changes any preprocessed voxel or any measured value.
 PREPROCESSING_VERSION = 1
-"""Raise this by one when a change of this package changes any preprocessed voxel or any measured value."""
 
 _INPUTS = ("image", "mask", *_EXTRA_MASKS)
 _LIBRARIES = ("SimpleITK", "numpy", "scipy")
@@ -82,17 +82,8 @@ def resample(
     size = size if box is None else np.asarray(box.size)
     origin = image.TransformContinuousIndexToPhysicalPoint(((start + 0.5) * new / old - 0.5).tolist())
     voxel_type = image.GetPixelID() if interpolator == "nearest" else sitk.sitkFloat32
-    return sitk.Resample(
-        image,
-        size.tolist(),
-        sitk.Transform(),
-        _INTERPOLATORS[interpolator],
-        origin,
-        new.tolist(),
-        image.GetDirection(),
-        0.0,
-        voxel_type,
-    )
+    grid = size.tolist(), sitk.Transform(), _INTERPOLATORS[interpolator], origin, new.tolist(), image.GetDirection()
+    return sitk.Resample(image, *grid, 0.0, voxel_type)
 
 
 def window(array: npt.ArrayLike, level: float, width: float) -> npt.NDArray[np.float32]:

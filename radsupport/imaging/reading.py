@@ -21,8 +21,8 @@ import SimpleITK as sitk
 from radsupport.errors import GeometryError, InputError, MaskError, Problem
 from radsupport.wording import counted
 
+#: Largest displacement of a corner, in voxels, that still counts as a rounded header.
 ROUNDING_VOXELS = 0.05
-"""Largest displacement of a corner, in voxels, that still counts as a rounded header."""
 LABEL_TOLERANCE = 1e-3
 _HEADER_BYTES = 348
 _MAGIC = (b"n+1\0", b"ni1\0")

@@ -19,8 +19,8 @@ from radsupport.errors import InputError, MaskError, RadsupportError
 from radsupport.imaging.reading import like, read_mask
 from radsupport.settings.features import Roi
 
+#: Points up to which all pairs are compared without a hull.
 _ALL_PAIRS = 64
-"""Points up to which all pairs are compared without a hull."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from radiomics.shape import RadiomicsShape
 
 from radsupport.imaging.regions import maximum_diameters
 
+#: Mesh vertices from which on pyradiomics' comparison of all pairs (0.1 s, growing quadratically) is replaced.
 LARGE_MESH = 10_000
-"""Mesh vertices from which on pyradiomics' comparison of all pairs (0.1 s, growing quadratically) is replaced."""
 
 _CORNERS = list(itertools.product((0, 1), repeat=3))
 
@@ -117,8 +117,8 @@ def _principal_moments(coordinates: tuple[npt.NDArray, ...], spacing: npt.NDArra
     return moments
 
 
+#: Key of the settings under which the classes of one image share their discretised image.
 BINS = "shared_bins"
-"""Key of the settings under which the classes of one image share their discretised image."""
 
 
 class SharedBins(RadiomicsFeaturesBase):
@@ -139,8 +139,8 @@ def _classes() -> dict[str, type[RadiomicsFeaturesBase]]:
     return {**shared, "shape": FastShape, "shape2D": own["shape2D"]}
 
 
+#: Feature class by pyradiomics' name.
 CLASSES = _classes()
-"""Feature class by pyradiomics' name."""
 
 
 def class_values(

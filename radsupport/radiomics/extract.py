@@ -23,8 +23,8 @@ from radsupport.parallel import map_cases, peak_mb, reset_peak
 from radsupport.radiomics.case import CaseFeatures, Perturbation, extract_case, feature_names
 from radsupport.radiomics.settings import RadiomicsSettings, load_settings
 
+#: Raise this by one when a change of this package changes any feature value.
 EXTRACTION_VERSION = 1
-"""Raise this by one when a change of this package changes any feature value."""
 
 _LIBRARIES = ("pyradiomics", "SimpleITK", "numpy", "scipy", "PyWavelets")
 _CHUNK = 1 << 22
@@ -77,8 +77,8 @@ def _path(cache: Path, key: str) -> Path:
     return Path(cache) / key[:2] / f"{key}.json"
 
 
+#: What a bad case can raise in this package, pyradiomics, ITK and numpy; anything else is a mistake in the code.
 CASE_ERRORS = (RadsupportError, ValueError, RuntimeError, OSError, MemoryError, ArithmeticError, AssertionError)
-"""What a bad case can raise in this package, pyradiomics, ITK and numpy; anything else is a mistake in the code."""
 
 _CASE = ("subject", "phase", "image", "mask")
 LOG_COLUMNS = ["subject", "phase", "status", "reason", "seconds", "voxels", "peak_memory_mb", "cached"]

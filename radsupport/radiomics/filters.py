@@ -184,12 +184,12 @@ def _on_sphere(points: npt.NDArray, radius: float) -> npt.NDArray:
     return points + points / lengths * (radius - lengths)
 
 
+#: Filters that scale their result by the value farthest from zero in the image they are given.
 SCALED_BY_MAXIMUM = ("Square", "SquareRoot", "Logarithm", "Exponential")
-"""Filters that scale their result by the value farthest from zero in the image they are given."""
 
 LOG_REACH_SIGMAS = 8
+#: Voxels after which scipy's recursive spline filter has forgotten, to the last bit, where it started.
 SPLINE_REACH = 48
-"""Voxels after which scipy's recursive spline filter has forgotten, to the last bit, where it started."""
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ FILTER_NAMES = {
 }  # fmt: skip
 SECTIONS = ("setting", "imageType", "featureClass")
 UNSUPPORTED = ("voxelSetting",)
+#: What pyradiomics logs as a warning for every case, by the settings alone.
 ROUTINE_MESSAGES = ("GLCM is symmetrical", "Fixed bin Count enabled", "Calculating Local Binary Pattern in 2D")
-"""What pyradiomics logs as a warning for every case, by the settings alone."""
 
 
 @dataclass(frozen=True)
