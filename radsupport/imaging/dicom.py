@@ -21,7 +21,7 @@ from pydicom.errors import InvalidDicomError
 
 from radsupport.errors import GeometryError, InputError, MaskError, Problem
 from radsupport.files import written_whole
-from radsupport.imaging.reading import check_geometry, like
+from radsupport.imaging.reading import check_geometry, like, placed
 from radsupport.wording import counted
 
 HEADERS = [
@@ -43,15 +43,12 @@ class Series:
         Series instance UID.
     frame_of_reference : str
         UID of the coordinate system; contours must refer to the same.
-    patient : str
-        Patient ID.
     n_slices : int
     """
 
     image: sitk.Image
     uid: str
     frame_of_reference: str
-    patient: str
     n_slices: int
 
 
@@ -132,14 +129,11 @@ def read_series(folder: Path, series: str | None = None) -> Series:
         raise InputError("The slices of the series make no regular volume.", problems)
     ordered = sorted(chosen, key=lambda path: _height(chosen[path]))
     first, last = chosen[ordered[0]], chosen[ordered[-1]]
-    image = sitk.GetImageFromArray(np.stack([_pixels(path) for path in ordered]))
-    step = (_height(last) - _height(first)) / (len(ordered) - 1)
     row, column = _axes(first)
-    image.SetOrigin([float(v) for v in first.ImagePositionPatient])
-    image.SetSpacing([float(first.PixelSpacing[1]), float(first.PixelSpacing[0]), step])
-    image.SetDirection(np.column_stack([row, column, np.cross(row, column)]).ravel().tolist())
-    frame = str(first.get("FrameOfReferenceUID", ""))
-    return Series(image, str(first.SeriesInstanceUID), frame, str(first.get("PatientID", "")), len(ordered))
+    spacing = [*reversed(first.PixelSpacing), (_height(last) - _height(first)) / (len(ordered) - 1)]
+    direction = np.column_stack([row, column, np.cross(row, column)])
+    image = placed(np.stack([_pixels(path) for path in ordered]), first.ImagePositionPatient, spacing, direction)
+    return Series(image, str(first.SeriesInstanceUID), str(first.get("FrameOfReferenceUID", "")), len(ordered))
 
 
 def _one_series(slices: dict[Path, pydicom.Dataset], series: str | None, folder: str) -> dict[Path, pydicom.Dataset]:
@@ -282,13 +276,10 @@ def read_seg(path: Path, series: Series, segment: str | None = None) -> sitk.Ima
     except (RuntimeError, ValueError) as error:  # highdicom's words for frames without a common grid
         raise InputError("The segment can not be read.", [Problem(str(error), file=str(path))]) from error
     array = np.asarray(volume.array).reshape(volume.array.shape[:3])
-    labels = sitk.GetImageFromArray((array >= 0.5).astype(np.uint8))
     affine = np.asarray(volume.affine)
     steps = affine[:3, [2, 1, 0]]
     spacing = np.linalg.norm(steps, axis=0)
-    labels.SetOrigin(affine[:3, 3].tolist())
-    labels.SetSpacing(spacing.tolist())
-    labels.SetDirection((steps / spacing).ravel().tolist())
+    labels = placed((array >= 0.5).astype(np.uint8), affine[:3, 3], spacing, steps / spacing)
     mask = check_geometry(series.image, labels, str(path)).mask
     if not sitk.GetArrayViewFromImage(mask).any():
         raise MaskError(f"{path}: the segment is empty.")
@@ -298,9 +289,12 @@ def read_seg(path: Path, series: Series, segment: str | None = None) -> sitk.Ima
 def _open(path: Path) -> hd.seg.Segmentation:
     data = read_dicom(Path(path))
     if data.get("Modality") != "SEG":
-        problem = Problem(f"modality {data.get('Modality', 'unknown')}", "SEG", file=str(path))
-        raise InputError("The file holds no segments.", [problem])
+        raise InputError("The file holds no segments.", [_modality(data, "SEG", path)])
     return hd.seg.Segmentation.from_dataset(data, copy=False)
+
+
+def _modality(data: pydicom.Dataset, expected: str, path: Path) -> Problem:
+    return Problem(f"modality {data.get('Modality', 'unknown')}", expected, file=str(path))
 
 
 def _segments(seg: hd.seg.Segmentation) -> dict[str, int]:
@@ -407,15 +401,11 @@ def draw(contours: Sequence[npt.NDArray], image: sitk.Image, name: str = "") -> 
     mask = np.zeros(image.GetSize()[::-1], np.uint8)
     to_index = np.linalg.inv(np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing()))
     indices = [(points - np.asarray(image.GetOrigin())) @ to_index.T for points in contours]
-    problems = []
-    tilted = sum(float(np.ptp(index[:, 2])) > 0.1 for index in indices)
     levels = [int(np.rint(index[:, 2].mean())) for index in indices]
+    tilted = sum(float(np.ptp(index[:, 2])) > 0.1 for index in indices)
     outside = sum(not 0 <= level < mask.shape[0] for level in levels)
-    if tilted:
-        what = f"{tilted} contours are not parallel to the slices"
-        problems.append(Problem(what, remedy="pair them anew", file=name))
-    if outside:
-        problems.append(Problem(f"{outside} contours lie above or below the image", remedy="pair them anew", file=name))
+    faults = {"contours are not parallel to the slices": tilted, "contours lie above or below the image": outside}
+    problems = [Problem(f"{n} {what}", remedy="pair them anew", file=name) for what, n in faults.items() if n]
     if problems:
         raise GeometryError("The contours do not fit the image.", problems)
     for level, index in zip(levels, indices, strict=True):
@@ -444,8 +434,7 @@ def _fill(plane: npt.NDArray[np.uint8], polygon: npt.NDArray) -> None:
 def _structure(path: Path) -> pydicom.Dataset:
     data = read_dicom(Path(path))
     if data.get("Modality") != "RTSTRUCT" or not data.get("StructureSetROISequence"):
-        problem = Problem(f"modality {data.get('Modality', 'unknown')}", "RTSTRUCT with regions", file=str(path))
-        raise InputError("The file holds no contours.", [problem])
+        raise InputError("The file holds no contours.", [_modality(data, "RTSTRUCT with regions", path)])
     return data
 
 

@@ -10,7 +10,6 @@ has to be: the rules below are ours.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,17 +34,10 @@ _KEYS = ["subject", "phase"]
 _VALUES = ["tumour_hu", "organ_hu", "aorta_hu", "calcified_mm3", "fluid_share"]
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """HU above which a portion counts as calcified, below which as fluid; None where it is not asked for."""
-
-    calcified_hu: float | None = 80.0
-    fluid_hu: float | None = 30.0
-
-
 def measure_case(
-    image: sitk.Image, mask: sitk.Image, samples: sitk.Image | None = None, thresholds: Thresholds = Thresholds()
-) -> dict[str, float]:
+    image: sitk.Image, mask: sitk.Image, samples: sitk.Image | None = None,
+    *, calcified_hu: float | None = 80.0, fluid_hu: float | None = 30.0,
+) -> dict[str, float]:  # fmt: skip
     """Measure one case.
 
     Parameters
@@ -56,7 +48,8 @@ def measure_case(
         The tumour, on the same grid.
     samples : SimpleITK.Image, optional
         Label map of tumour-free organ (1) and aorta (2), on the same grid.
-    thresholds : Thresholds
+    calcified_hu, fluid_hu : float or None
+        HU above which a portion counts as calcified, below which as fluid; None where it is not asked for.
 
     Returns
     -------
@@ -69,21 +62,20 @@ def measure_case(
     array, inside = sitk.GetArrayFromImage(image).astype(np.float32), sitk.GetArrayFromImage(mask) != 0
     spacing, plane = np.asarray(image.GetSpacing())[::-1], largest_slice(mask)
     section = _without_rim(inside[plane], spacing[1:], RIM_MM)
-    kept = None if samples is None else sitk.GetArrayFromImage(samples)[plane]
+    kept = np.zeros_like(section, int) if samples is None else sitk.GetArrayFromImage(samples)[plane]
     box = ndimage.find_objects(inside.astype(np.uint8))[0]
     box = tuple(slice(max(s.start - 6, 0), s.stop + 6) for s in box)
     return {
         "tumour_hu": float(array[plane][section].mean()),
-        "organ_hu": _mean(array[plane], kept, ORGAN),
-        "aorta_hu": _mean(array[plane], kept, AORTA),
-        "calcified_mm3": _calcified_mm3(array[box], inside[box], spacing, thresholds.calcified_hu),
-        "fluid_share": _fluid_share(array[box], inside[box], spacing, thresholds.fluid_hu),
+        "organ_hu": _mean(array[plane], kept == ORGAN),
+        "aorta_hu": _mean(array[plane], kept == AORTA),
+        "calcified_mm3": _calcified_mm3(array[box], inside[box], spacing, calcified_hu),
+        "fluid_share": _fluid_share(array[box], inside[box], spacing, fluid_hu),
     }
 
 
-def _mean(plane: npt.NDArray, samples: npt.NDArray | None, label: int) -> float:
+def _mean(plane: npt.NDArray, region: npt.NDArray) -> float:
     """Return the mean HU of a sample; NaN where it is not in this plane."""
-    region = np.zeros(plane.shape, bool) if samples is None else samples == label
     return float(plane[region].mean()) if region.any() else float("nan")
 
 
@@ -165,14 +157,14 @@ def measure_cases(
     limits = {measure.what: measure.threshold for measure in measures}
     if not set(limits) & {"ct_ratio", "enhanced_rate", "calcification", "cystic_part"}:
         return sizes.reindex(columns=[*_KEYS, "diameter_mm", *_VALUES])
-    thresholds = Thresholds(limits.get("calcification"), limits.get("cystic_part"))
+    thresholds = {"calcified_hu": limits.get("calcification"), "fluid_hu": limits.get("cystic_part")}
     items = [(dict(row), thresholds) for row in chosen.to_dict("records")]
     found = map_cases(_measure_files, items, n_jobs=n_jobs, progress=progress, description="CT findings")
     table = pd.DataFrame([row for row in found if row is not None], columns=[*_KEYS, *_VALUES])
     return table.merge(sizes, on=_KEYS, how="left")[[*_KEYS, "diameter_mm", *_VALUES]]
 
 
-def _measure_files(item: tuple[Mapping[Any, Any], Thresholds]) -> dict[str, Any] | None:
+def _measure_files(item: tuple[Mapping[Any, Any], dict[str, float | None]]) -> dict[str, Any] | None:
     case, thresholds = item
     try:
         image, report = read_pair(case["source_image"], case["source_mask"])
@@ -183,7 +175,7 @@ def _measure_files(item: tuple[Mapping[Any, Any], Thresholds]) -> dict[str, Any]
         return {
             "subject": case["subject"],
             "phase": case["phase"],
-            **measure_case(image, report.mask, samples, thresholds),
+            **measure_case(image, report.mask, samples, **thresholds),
         }
     except RadsupportError:
         return None

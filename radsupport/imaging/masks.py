@@ -192,32 +192,23 @@ def mask_quality(image: sitk.Image, mask: sitk.Image, label: int | None = None) 
     spacing = np.asarray(image.GetSpacing())[::-1]
     diameters = maximum_diameters(inside, spacing)
     voxels, slices = int(inside.sum()), int(inside.any(axis=(1, 2)).sum())
+    sd = values.std(ddof=1) if voxels > 1 else float("nan")
+    at_border = any(s.start == 0 or s.stop == n for s, n in zip(box, region.shape, strict=True))
     return {
-        "n_labels": n_labels,
-        "voxels": voxels,
-        "slices": slices,
-        **_parts(inside),
-        "one_voxel": voxels < MIN_VOXELS,
-        "one_slice": slices == 1,
-        "touches_border": any(s.start == 0 or s.stop == n for s, n in zip(box, region.shape, strict=True)),
+        "n_labels": n_labels, "voxels": voxels, "slices": slices, **_parts(inside),
+        "one_voxel": voxels < MIN_VOXELS, "one_slice": slices == 1, "touches_border": at_border,
         "volume_mm3": voxels * float(np.prod(spacing)),
-        "max_diameter_mm": diameters["3d"],
-        "max_axial_diameter_mm": diameters["slice"],
-        "hu_mean": values.mean(),
-        "hu_sd": values.std(ddof=1) if voxels > 1 else float("nan"),
-        "hu_min": values.min(),
-        "hu_max": values.max(),
-    }
+        "max_diameter_mm": diameters["3d"], "max_axial_diameter_mm": diameters["slice"],
+        "hu_mean": values.mean(), "hu_sd": sd, "hu_min": values.min(), "hu_max": values.max(),
+    }  # fmt: skip
 
 
 def warnings_of(quality: dict[str, Any]) -> list[str]:
     """Return the conditions of `MASK_POLICIES` with the policy *warn* that one mask meets."""
     met = {
-        "one slice": quality["one_slice"],
-        "several islands": quality["n_islands"] > 1,
-        "holes": quality["hole_voxels"] > 0,
-        "touches the image border": quality["touches_border"],
-    }
+        "one slice": quality["one_slice"], "several islands": quality["n_islands"] > 1,
+        "holes": quality["hole_voxels"] > 0, "touches the image border": quality["touches_border"],
+    }  # fmt: skip
     return [condition for condition, is_met in met.items() if is_met]
 
 
@@ -226,9 +217,6 @@ def _parts(inside: npt.NDArray) -> dict[str, Any]:
     islands, n_islands = ndimage.label(inside, np.ones((3, 3, 3)))
     sizes = np.bincount(islands.ravel())[1:]
     padded = np.pad(inside, 1)
-    holes = ndimage.binary_fill_holes(padded) & ~padded
-    return {
-        "n_islands": int(n_islands),
-        "largest_island_share": float(sizes.max() / sizes.sum()),
-        "hole_voxels": int(holes.sum()),
-    }
+    holes = int((ndimage.binary_fill_holes(padded) & ~padded).sum())
+    largest = float(sizes.max() / sizes.sum())
+    return {"n_islands": int(n_islands), "largest_island_share": largest, "hole_voxels": holes}

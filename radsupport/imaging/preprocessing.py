@@ -275,13 +275,13 @@ def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Setting
     kernel = 12 * np.maximum(image.GetSpacing(), settings.spacing_mm)  # a B-spline's reach, in mm
     wide = bounding_box(together, (np.asarray(settings.margin_mm) + kernel).tolist())
     spacing = settings.spacing_mm
-    small = {key: resample(crop(mask, wide, 0), spacing, "nearest") for key, mask in masks.items()}
+    small = {key: resample(crop(mask, wide), spacing, "nearest") for key, mask in masks.items()}
     if not sitk.GetArrayViewFromImage(small["mask"]).any():
         raise InputError(f"No voxel of the mask is left at a spacing of {spacing} mm.")
-    around = resample(crop(sitk.Cast(together, sitk.sitkUInt8), wide, 0), spacing, "nearest")
+    around = resample(crop(sitk.Cast(together, sitk.sitkUInt8), wide), spacing, "nearest")
     box = bounding_box(around, settings.margin_mm)
     prepared = {"image": resample(crop(image, wide), spacing, settings.interpolation, box)}
-    return prepared | {key: crop(mask, box, 0) for key, mask in small.items()}
+    return prepared | {key: crop(mask, box) for key, mask in small.items()}
 
 
 def _given(case: Mapping[str, Any], key: str) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import SimpleITK as sitk
 
@@ -53,15 +52,9 @@ def _section(item: tuple[Mapping[Any, Any], float]) -> dict[str, Any]:
     image, report = read_pair(case["image"], case["mask"])
     mask, spacing = report.mask, image.GetSpacing()
     z, box = largest_slice(mask), bounding_box(mask, (margin_mm, margin_mm, 0))
-    return {
-        "subject": case["subject"],
-        "phase": case["phase"],
-        "slice": z,
-        "image": sitk.GetArrayFromImage(crop(image, box))[z - box.start[2]],
-        "mask": sitk.GetArrayFromImage(crop(mask, box, 0))[z - box.start[2]],
-        "spacing": (spacing[1], spacing[0]),
-        "area_mm2": float(slice_areas(mask)[z]),
-    }
+    shown, inside = (sitk.GetArrayFromImage(crop(one, box))[z - box.start[2]] for one in (image, mask))
+    row = {"subject": case["subject"], "phase": case["phase"], "slice": z, "image": shown, "mask": inside}
+    return row | {"spacing": (spacing[1], spacing[0]), "area_mm2": float(slice_areas(mask)[z])}
 
 
 def sheet(cases: pd.DataFrame, checked: pd.DataFrame, phase: str, windows: Windows, n_jobs: int = 1) -> pd.DataFrame:
@@ -189,7 +182,7 @@ def boxes(cases: pd.DataFrame, subject: str, phase: str, slices: int | None = No
     case = cases[(cases["subject"] == subject) & (cases["phase"] == phase)].iloc[0].to_dict()
     image, mask = read_image(case["image"]), read_mask(case["mask"])
     array, inside = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(mask)
-    outlines = {"outline": inside, "bounding box": _filled(bounding_box(mask).slices, inside.shape)}
+    outlines = {"outline": inside, "bounding box": sitk.GetArrayFromImage(rough_roi_box(mask))}
     if isinstance(case.get("roi_rough"), str):
         outlines["box of the rough region"] = sitk.GetArrayFromImage(rough_roi_box(read_mask(case["roi_rough"])))
     spacing, top = image.GetSpacing(), largest_slice(mask)
@@ -199,12 +192,6 @@ def boxes(cases: pd.DataFrame, subject: str, phase: str, slices: int | None = No
         row = {"subject": words, "image": array[z], "mask": np.zeros_like(inside[z]), "spacing": spacing[1::-1]}
         rows.append(row | {"outlines": {name: volume[z] for name, volume in outlines.items()}})
     return pd.DataFrame(rows)
-
-
-def _filled(slices: tuple[slice, slice, slice], shape: tuple[int, ...]) -> npt.NDArray:
-    filled = np.zeros(shape, np.uint8)
-    filled[slices] = 1
-    return filled
 
 
 def shown_slices(mask: sitk.Image, slices: int | None = None) -> list[int]:

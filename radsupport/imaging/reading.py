@@ -25,7 +25,7 @@ from radsupport.wording import counted
 ROUNDING_VOXELS = 0.05
 LABEL_TOLERANCE = 1e-3
 _HEADER_BYTES = 348
-_MAGIC = (b"n+1\0", b"ni1\0")
+_MAGIC = b"n+1\0"
 
 
 def refused(path: str | Path, what: str, expected: str = "", remedy: str = "") -> InputError:
@@ -79,7 +79,7 @@ def parse_nifti(raw: bytes, path: Path) -> tuple[npt.NDArray, bool] | None:
     InputError
         Spacing zero, negative or not a number; fewer bytes than the header promises.
     """
-    if len(raw) < _HEADER_BYTES or raw[344:348] != _MAGIC[0]:
+    if len(raw) < _HEADER_BYTES or raw[344:348] != _MAGIC:
         return None
     header = nib.Nifti1Header(raw[:_HEADER_BYTES], check=False)
     shape = [int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]
@@ -90,9 +90,8 @@ def parse_nifti(raw: bytes, path: Path) -> tuple[npt.NDArray, bool] | None:
     offset, voxel = int(header["vox_offset"]), int(header["bitpix"]) // 8
     promised = offset + int(np.prod(shape)) * voxel
     if len(raw) < promised:
-        raise refused(
-            path, f"it holds {len(raw)} bytes, its header promises {promised}: truncated", remedy="copy it again"
-        )
+        what = f"it holds {len(raw)} bytes, its header promises {promised}: truncated"
+        raise refused(path, what, remedy="copy it again")
     if len(shape) < 3 or any(n != 1 for n in shape[3:]):
         return None
     try:
@@ -147,8 +146,8 @@ def read_image(path: str | Path) -> sitk.Image:
         size = " x ".join(str(n) for n in image.GetSize())
         raise refused(path, f"it has {image.GetDimension()} dimensions ({size})", "3", "split it into 3-D volumes")
     if image.GetNumberOfComponentsPerPixel() != 1:
-        components = image.GetNumberOfComponentsPerPixel()
-        raise refused(path, f"each voxel has {components} components", "1", "export the grey values")
+        what = f"each voxel has {image.GetNumberOfComponentsPerPixel()} components"
+        raise refused(path, what, "1", "export the grey values")
     if stored is None or stored[1]:
         _refuse_non_finite(sitk.GetArrayViewFromImage(image), path)
     return image
@@ -179,11 +178,9 @@ def read_label_map(path: str | Path) -> sitk.Image:
     drawn = array.ravel()[where]
     rounded = np.round(drawn)
     if drawn.size and np.abs(drawn - rounded).max() > LABEL_TOLERANCE:
-        odd = drawn[np.abs(drawn - rounded) > LABEL_TOLERANCE][0]
-        raise MaskError(
-            f"{path} is not a mask.",
-            [Problem("voxels between two labels", "whole numbers", "threshold it", str(path), value=f"{odd:g}")],
-        )
+        odd = f"{drawn[np.abs(drawn - rounded) > LABEL_TOLERANCE][0]:g}"
+        problem = Problem("voxels between two labels", "whole numbers", "threshold it", str(path), value=odd)
+        raise MaskError(f"{path} is not a mask.", [problem])
     if drawn.size and (rounded.min() < 0 or rounded.max() > np.iinfo(np.uint16).max):
         low, high = rounded.min(), rounded.max()
         raise MaskError(f"{path} is not a mask: its values reach from {low:g} to {high:g}; labels are 0 to 65535.")
@@ -241,6 +238,15 @@ def label_values(array: npt.NDArray) -> list[int]:
     return [int(value) for value in np.unique(array[array != 0])]
 
 
+def placed(array: npt.NDArray, origin: npt.ArrayLike, spacing: npt.ArrayLike, direction: npt.ArrayLike) -> sitk.Image:
+    """Return an array (z, y, x) as an image that lies at a place in space (x, y, z)."""
+    image = sitk.GetImageFromArray(array)
+    image.SetOrigin(np.asarray(origin, float).tolist())
+    image.SetSpacing(np.asarray(spacing, float).tolist())
+    image.SetDirection(np.asarray(direction, float).ravel().tolist())
+    return image
+
+
 def like(array: npt.NDArray, reference: sitk.Image) -> sitk.Image:
     """Return an array (z, y, x) as an image with the geometry of `reference`."""
     image = sitk.GetImageFromArray(array)
@@ -253,22 +259,16 @@ def _with_geometry(voxels: npt.NDArray, path: Path) -> sitk.Image:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing(reader.GetSpacing()[:3])
-    image.SetOrigin(reader.GetOrigin()[:3])
     side = round(len(reader.GetDirection()) ** 0.5)
-    image.SetDirection(np.reshape(reader.GetDirection(), (side, side))[:3, :3].ravel().tolist())
-    return image
+    direction = np.reshape(reader.GetDirection(), (side, side))[:3, :3]
+    return placed(voxels, reader.GetOrigin()[:3], reader.GetSpacing()[:3], direction)
 
 
 def _refuse_non_finite(array: npt.NDArray, path: Path) -> None:
-    if array.dtype.kind != "f":
-        return
-    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    bad = array.size - int(np.count_nonzero(np.isfinite(array))) if array.dtype.kind == "f" else 0
     if bad:
-        raise refused(
-            path, f"NaN or infinite HU in {counted(bad, 'voxel')}", "finite values", "fill or mend them first"
-        )
+        what = f"NaN or infinite HU in {counted(bad, 'voxel')}"
+        raise refused(path, what, "finite values", "fill or mend them first")
 
 
 @dataclass(frozen=True)
@@ -349,8 +349,7 @@ def _index_relation(image: sitk.Image, mask: sitk.Image) -> tuple[npt.NDArray, n
 
 def _corner_displacement(relation: npt.NDArray, offset: npt.NDArray, size: tuple[int, ...]) -> float:
     """Return how far the corners of the mask lie from the same index of the image, in voxels."""
-    corners = _corners(size)
-    return float(np.abs(corners @ relation.T + offset - corners).max())
+    return float(np.abs(_corners(size) @ relation.T + offset - _corners(size)).max())
 
 
 def _corners(size: tuple[int, ...]) -> npt.NDArray[np.float64]:

@@ -25,13 +25,16 @@ _ALL_PAIRS = 64
 
 @dataclass(frozen=True)
 class Box:
-    """A box of voxels: first index and number of voxels along x, y and z.
-
-    `start` may be negative and `start + size` may pass the end of the image; `crop` pads there.
-    """
+    """A box of voxels: first index and number of voxels along x, y and z."""
 
     start: tuple[int, int, int]
     size: tuple[int, int, int]
+
+    @staticmethod
+    def between(lower: npt.ArrayLike, upper: npt.ArrayLike) -> Box:
+        """Return the box from a first index to the first index behind it, along x, y and z."""
+        (x, y, z), (x_stop, y_stop, z_stop) = (np.asarray(corner, int).tolist() for corner in (lower, upper))
+        return Box((x, y, z), (x_stop - x, y_stop - y, z_stop - z))
 
     @property
     def stop(self) -> tuple[int, int, int]:
@@ -41,13 +44,13 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """The box as slices of an array (z, y, x); only for boxes inside the image."""
+        """The box as slices of an array (z, y, x)."""
         x, y, z = (slice(a, a + n) for a, n in zip(self.start, self.size, strict=True))
         return z, y, x
 
 
-def bounding_box(mask: sitk.Image, margin_mm: float | Sequence[float] = 0.0, *, clip: bool = True) -> Box:
-    """Return the smallest box around a region, widened by a margin.
+def bounding_box(mask: sitk.Image, margin_mm: float | Sequence[float] = 0.0) -> Box:
+    """Return the smallest box around a region, widened by a margin as far as the image reaches.
 
     Parameters
     ----------
@@ -55,8 +58,6 @@ def bounding_box(mask: sitk.Image, margin_mm: float | Sequence[float] = 0.0, *, 
         Non-zero inside.
     margin_mm : float or (x, y, z)
         Added on every side, rounded up to whole voxels.
-    clip : bool
-        Keep the box inside the image.
 
     Raises
     ------
@@ -70,28 +71,20 @@ def bounding_box(mask: sitk.Image, margin_mm: float | Sequence[float] = 0.0, *, 
     margin = np.ceil(np.broadcast_to(margin_mm, 3) / np.asarray(mask.GetSpacing()) - 1e-9).astype(int)
     lower = np.array([index[0] for index in occupied]) - margin
     upper = np.array([index[-1] + 1 for index in occupied]) + margin
-    if clip:
-        lower, upper = np.maximum(lower, 0), np.minimum(upper, mask.GetSize())
-    return _box(lower, upper - lower)
+    return Box.between(np.maximum(lower, 0), np.minimum(upper, mask.GetSize()))
 
 
-def crop(image: sitk.Image, box: Box, fill: float = -1024.0) -> sitk.Image:
-    """Cut an image to a box; what lies beyond the image gets the value `fill` (HU; 0 for masks).
+def crop(image: sitk.Image, box: Box) -> sitk.Image:
+    """Cut an image to a box.
 
     Raises
     ------
     InputError
-        The box has no voxel in common with the image.
+        The box reaches beyond the image.
     """
-    size = image.GetSize()
-    lower = [max(a, 0) for a in box.start]
-    upper = [min(b, n) for b, n in zip(box.stop, size, strict=True)]
-    if any(a >= b for a, b in zip(lower, upper, strict=True)):
-        raise InputError(f"The box from {box.start} to {box.stop} lies outside the image of {size} voxels.")
-    inside = sitk.RegionOfInterest(image, [b - a for a, b in zip(lower, upper, strict=True)], lower)
-    before = [a - b for a, b in zip(lower, box.start, strict=True)]
-    after = [a - b for a, b in zip(box.stop, upper, strict=True)]
-    return sitk.ConstantPad(inside, before, after, fill) if any(before) or any(after) else inside
+    if any(a < 0 or b > n for a, b, n in zip(box.start, box.stop, image.GetSize(), strict=True)):
+        raise InputError(f"The box from {box.start} to {box.stop} lies outside the image of {image.GetSize()} voxels.")
+    return sitk.RegionOfInterest(image, box.size, box.start)
 
 
 def slice_areas(mask: sitk.Image) -> npt.NDArray[np.float64]:
@@ -190,12 +183,6 @@ def enlarge_roi(mask: sitk.Image, margin_mm: float) -> sitk.Image:
     result = np.zeros(array.shape, np.uint8)
     result[reach] = grown
     return like(result, mask)
-
-
-def _box(start: Sequence[int] | npt.NDArray, size: Sequence[int] | npt.NDArray) -> Box:
-    x, y, z = (int(value) for value in start)
-    width, height, depth = (int(value) for value in size)
-    return Box((x, y, z), (width, height, depth))
 
 
 def region(spec: Roi, outline: sitk.Image, rough: Any) -> sitk.Image:

@@ -189,7 +189,7 @@ def load_region(
     scaled = any(kind in SCALED_BY_MAXIMUM for kind, _ in steps)
     return Region(
         image=grid_image(image, grid, wide),
-        mask=sitk.Cast(crop(whole_mask, wide, 0), sitk.sitkUInt32),
+        mask=sitk.Cast(crop(whole_mask, wide), sitk.sitkUInt32),
         start=wide.start,
         size=grid.size,
         box=tight,
@@ -203,9 +203,7 @@ def _count(mask: sitk.Image) -> int:
 
 def _around(boxes: list[Box]) -> Box:
     """Return the smallest box around several."""
-    x, y, z = np.min([box.start for box in boxes], axis=0).tolist()
-    width, height, depth = (np.max([box.stop for box in boxes], axis=0) - (x, y, z)).tolist()
-    return Box((x, y, z), (width, height, depth))
+    return Box.between(np.min([box.start for box in boxes], axis=0), np.max([box.stop for box in boxes], axis=0))
 
 
 def _measure(region: Region, settings: RadiomicsSettings) -> dict[str, float]:
@@ -224,7 +222,7 @@ def _measure(region: Region, settings: RadiomicsSettings) -> dict[str, float]:
     for kind, own in filter_steps(settings.image_types, setting):
         for filtered in filtered_images(region, kind, own):
             tight = bounding_box(filtered.mask)
-            image, mask = crop(filtered.image, tight), crop(filtered.mask, tight, 0)
+            image, mask = crop(filtered.image, tight), crop(filtered.mask, tight)
             values |= class_values(others, filtered.name, image, mask, filtered.settings)
     return values
 
@@ -238,7 +236,7 @@ def _checked_box(region: Region, setting: dict[str, Any]) -> Box:
         pyradiomics finds the region too small.
     """
     local = bounding_box(region.mask)
-    imageoperations.checkMask(crop(region.image, local), crop(region.mask, local, 0), **setting)
+    imageoperations.checkMask(crop(region.image, local), crop(region.mask, local), **setting)
     x, y, z = (a + b for a, b in zip(local.start, region.start, strict=True))
     return Box((x, y, z), local.size)
 

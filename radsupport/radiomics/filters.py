@@ -221,7 +221,7 @@ class Region:
         """Return image and mask inside a box of the whole grid."""
         x, y, z = (a - b for a, b in zip(box.start, self.start, strict=True))
         local = Box((x, y, z), box.size)
-        return crop(self.image, local), crop(self.mask, local, 0)
+        return crop(self.image, local), crop(self.mask, local)
 
 
 @dataclass(frozen=True)
@@ -277,9 +277,7 @@ def box_of(region: Box, size: tuple[int, ...], reach: npt.NDArray, periodic: boo
     if periodic:
         wraps = (lower < 0) | (upper > np.asarray(size))
         lower, upper = np.where(wraps, 0, lower), np.where(wraps, size, upper)
-    lower, upper = np.maximum(lower, 0), np.minimum(upper, size)
-    start, extent = lower.tolist(), (upper - lower).tolist()
-    return Box((start[0], start[1], start[2]), (extent[0], extent[1], extent[2]))
+    return Box.between(np.maximum(lower, 0), np.minimum(upper, size))
 
 
 def filter_steps(image_types: Mapping[str, dict[str, Any]], setting: Mapping[str, Any]) -> list[tuple[str, dict]]:

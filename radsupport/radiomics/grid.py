@@ -151,15 +151,13 @@ def cut_box(mask: sitk.Image, grid: Grid, padding: int) -> Box:
     else:
         lower = np.floor((np.asarray(tight.start) - 0.5) * grid.ratio - padding).astype(int)
         upper = np.ceil((np.asarray(tight.stop) - 0.5) * grid.ratio + padding).astype(int) + 1
-    lower, upper = np.maximum(lower, 0), np.minimum(upper, size)
-    start, extent = lower.tolist(), (upper - lower).tolist()
-    return Box((start[0], start[1], start[2]), (extent[0], extent[1], extent[2]))
+    return Box.between(np.maximum(lower, 0), np.minimum(upper, size))
 
 
 def grid_mask_in(mask: sitk.Image, grid: Grid, box: Box) -> sitk.Image:
     """Return the mask inside a box of the grid, resampled to that box alone, as pyradiomics does when it cuts."""
     if grid.interpolator is None:
-        return crop(mask, box, 0)
+        return crop(mask, box)
     return _resample(mask, mask, grid, box, sitk.sitkNearestNeighbor)
 
 

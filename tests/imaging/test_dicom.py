@@ -86,7 +86,7 @@ def test_a_series_becomes_a_volume_in_hu(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(series.image), hu)
     assert series.image.GetSpacing() == (1.5, 2.0, 3.0)
     assert series.image.GetOrigin() == (-10.0, 20.0, 5.0)
-    assert (series.uid, series.n_slices, series.patient) == (SERIES, 6, "P1")
+    assert (series.uid, series.n_slices) == (SERIES, 6)
 
 
 def test_axes_may_point_anywhere_as_long_as_they_are_orthogonal(tmp_path: Path) -> None:

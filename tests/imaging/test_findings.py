@@ -13,7 +13,6 @@ import SimpleITK as sitk
 from radsupport.imaging.findings import (
     MIN_CALCIFICATION_MM3,
     PURELY_CYSTIC_SHARE,
-    Thresholds,
     compute,
     findings,
     measure_case,
@@ -54,7 +53,7 @@ def measured(parts: dict[str, np.ndarray], samples: bool = True, **thresholds: f
         volume(parts["image"]),
         volume(parts["mask"]),
         volume(parts["samples"]) if samples else None,
-        Thresholds(**thresholds),
+        **thresholds,
     )
 
 
