@@ -65,10 +65,8 @@ def measure_case(
     kept = np.zeros_like(section, int) if samples is None else sitk.GetArrayFromImage(samples)[plane]
     box = ndimage.find_objects(inside.astype(np.uint8))[0]
     box = tuple(slice(max(s.start - 6, 0), s.stop + 6) for s in box)
-    return {
-        "tumour_hu": float(array[plane][section].mean()),
-        "organ_hu": _mean(array[plane], kept == ORGAN),
-        "aorta_hu": _mean(array[plane], kept == AORTA),
+    tissues = {"tumour_hu": section, "organ_hu": kept == ORGAN, "aorta_hu": kept == AORTA}
+    return {name: _mean(array[plane], region) for name, region in tissues.items()} | {
         "calcified_mm3": _calcified_mm3(array[box], inside[box], spacing, calcified_hu),
         "fluid_share": _fluid_share(array[box], inside[box], spacing, fluid_hu),
     }

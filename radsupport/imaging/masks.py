@@ -72,17 +72,14 @@ def check(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = False) -> pd.Da
     """
     used = cases[cases["exclusion"] == ""].reset_index(drop=True)
     why: list[list[str]] = [_own_reasons(row) for row in used.to_dict("records")]
-    for index in _far_from_others(used):
-        why[index].append("unusual mean HU")
-    for index in _phases_disagree(used):
-        why[index].append("size differs between phases")
+    for words, found in (("unusual mean HU", _far_from_others), ("size differs between phases", _phases_disagree)):
+        for index in found(used):
+            why[index].append(words)
     overlap = used[_KEYS].merge(readers_dice(used, n_jobs, progress), on=_KEYS, how="left")["dice"].astype(float)
-    for found, value in zip(why, overlap, strict=True):
-        found += [f"readers differ (Dice {value:.2f})"] if value < LOW_DICE else []
-    table = used.reindex(columns=[*_KEYS, "center", *_COUNTED])
-    table.insert(3, "flags", ["; ".join(reason) for reason in why])
-    table.insert(4, "n_flags", list(map(len, why)))
-    table.insert(5, "dice", overlap.to_numpy())
+    for own, value in zip(why, overlap, strict=True):
+        own += [f"readers differ (Dice {value:.2f})"] if value < LOW_DICE else []
+    flags: dict[str, Any] = {"flags": ["; ".join(own) for own in why], "n_flags": list(map(len, why))}
+    table = used[[*_KEYS, "center"]].assign(**flags, dice=overlap.to_numpy()).join(used.reindex(columns=_COUNTED))
     return table.sort_values("n_flags", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -138,23 +138,14 @@ def join_stacks(stacks: Sequence[SliceStack]) -> SliceStack:
     """Put the slices of many cases into one stack."""
     if not stacks:
         raise InputError("There are no slices to join.")
-    return SliceStack(
-        np.concatenate([stack.images for stack in stacks]),
-        np.concatenate([stack.masks for stack in stacks]),
-        pd.concat([stack.table for stack in stacks], ignore_index=True),
-    )
+    images, masks = (np.concatenate([getattr(stack, part) for stack in stacks]) for part in ("images", "masks"))
+    return SliceStack(images, masks, pd.concat([stack.table for stack in stacks], ignore_index=True))
 
 
 def tumour_channels(
-    volume: NDArray[Any],
-    mask: NDArray[Any],
-    *,
-    size: int = 224,
-    slices: Literal[1, 3] = 3,
-    box: int | None = 224,
-    masked: bool = False,
-    margin: int = 0,
-) -> Float32Array:
+    volume: NDArray[Any], mask: NDArray[Any], *, size: int = 224, slices: Literal[1, 3] = 3, box: int | None = 224,
+    masked: bool = False, margin: int = 0,
+) -> Float32Array:  # fmt: skip
     """Cut the slices around the largest section as the channels of a ResNet: float32, shape (3, size, size).
 
     Parameters
@@ -190,13 +181,9 @@ def tumour_channels(
 
 
 def tumour_patch(
-    volume: NDArray[Any],
-    mask: NDArray[Any],
-    *,
-    sampling: Sampling,
-    shape: tuple[int, int, int] = (10, 150, 150),
+    volume: NDArray[Any], mask: NDArray[Any], *, sampling: Sampling, shape: tuple[int, int, int] = (10, 150, 150),
     field: tuple[int, int, int] | None = None,
-) -> Patch:
+) -> Patch:  # fmt: skip
     """Cut the patch of a 3-D network, centred on the largest section (Cui 2022, Methods).
 
     Parameters

@@ -156,15 +156,10 @@ def _mode(values: npt.NDArray) -> float:
 
 
 def preprocess(
-    cases: pd.DataFrame,
-    folder: str | Path,
-    *,
-    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
-    interpolation: Literal["linear", "cubic"] = "cubic",
-    margin_mm: float | Sequence[float] = 10.0,
-    n_jobs: int = 1,
-    progress: bool = True,
-) -> pd.DataFrame:
+    cases: pd.DataFrame, folder: str | Path, *, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
+    interpolation: Literal["linear", "cubic"] = "cubic", margin_mm: float | Sequence[float] = 10.0,
+    n_jobs: int = 1, progress: bool = True,
+) -> pd.DataFrame:  # fmt: skip
     """Check every case, resample it, cut it to the masks plus a margin, and write it.
 
     Parameters

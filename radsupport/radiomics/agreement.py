@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 from radsupport.errors import InputError
 from radsupport.radiomics.case import Perturbation
 from radsupport.radiomics.extract import extract
-from radsupport.radiomics.settings import CLASS_NAMES, RadiomicsSettings, describe_features
+from radsupport.radiomics.settings import CLASS_NAMES, Settings, describe_features
 from radsupport.settings.features import ToolkitFamily
 from radsupport.stats.agreement import icc_features, known_kind, stacked_icc
 
@@ -136,10 +135,7 @@ def standard_perturbations(seed: int = 0) -> list[Perturbation]:
 
 
 def extract_perturbed(
-    cases: pd.DataFrame,
-    settings: str | Path | Mapping[str, Any] | RadiomicsSettings,
-    changes: Sequence[Perturbation],
-    **options: Any,
+    cases: pd.DataFrame, settings: Settings, changes: Sequence[Perturbation], **options: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return features and log of `radsupport.radiomics.extract.extract` once per change, named by ``perturbation``.
 
@@ -161,14 +157,7 @@ def extract_perturbed(
     return pd.concat(features, ignore_index=True), pd.concat(logs, ignore_index=True)
 
 
-def perturbed(
-    cases: pd.DataFrame,
-    settings: str | Path | Mapping[str, Any] | RadiomicsSettings,
-    *,
-    patients: int,
-    seed: int,
-    **options: Any,
-) -> pd.DataFrame:
+def perturbed(cases: pd.DataFrame, settings: Settings, *, patients: int, seed: int, **options: Any) -> pd.DataFrame:
     """Extract the features of some patients, drawn at random, once per small change of scan or outline.
 
     Parameters

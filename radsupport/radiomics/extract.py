@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +21,7 @@ from radsupport.errors import InputError, Problem, RadsupportError
 from radsupport.files import written_whole
 from radsupport.parallel import map_cases, peak_mb, reset_peak
 from radsupport.radiomics.case import CaseFeatures, Perturbation, extract_case, feature_names
-from radsupport.radiomics.settings import RadiomicsSettings, load_settings
+from radsupport.radiomics.settings import RadiomicsSettings, Settings, load_settings
 
 #: Raise this by one when a change of this package changes any feature value.
 EXTRACTION_VERSION = 1
@@ -114,7 +114,7 @@ class Outcome:
 
 def extract(
     cases: pd.DataFrame,
-    settings: str | Path | Mapping[str, Any] | RadiomicsSettings,
+    settings: Settings,
     *,
     n_jobs: int = 1,
     cache: str | Path | None = None,
@@ -231,10 +231,8 @@ def _check_cases(cases: pd.DataFrame) -> None:
     """Refuse a table that is no list of cases."""
     missing = [name for name in _CASE if name not in cases]
     if missing:
-        raise InputError(
-            "The table of cases has columns missing.",
-            [Problem("missing column", remedy="add it", column=name) for name in missing],
-        )
+        problems = [Problem("missing column", remedy="add it", column=name) for name in missing]
+        raise InputError("The table of cases has columns missing.", problems)
     if cases.empty:
         raise InputError("The table of cases is empty.")
     twice = cases[cases.duplicated(["subject", "phase"], keep=False)]

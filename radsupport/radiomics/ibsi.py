@@ -128,10 +128,9 @@ def _digital_phantom() -> tuple[sitk.Image, sitk.Image]:
 def _ct_phantom(folder: Path) -> tuple[sitk.Image, sitk.Image]:
     absent = [folder / part for part in (CT_IMAGE, CT_MASK) if not (folder / part).is_file()]
     if absent:
-        raise InputError(
-            "The IBSI CT phantom is not there.",
-            [Problem("missing file", remedy="fetch it from theibsi/data_sets", file=str(path)) for path in absent],
-        )
+        remedy = "fetch it from theibsi/data_sets"
+        problems = [Problem("missing file", remedy=remedy, file=str(path)) for path in absent]
+        raise InputError("The IBSI CT phantom is not there.", problems)
     return read_image(folder / CT_IMAGE), read_mask(folder / CT_MASK)
 
 

@@ -81,7 +81,11 @@ class RadiomicsSettings:
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def load_settings(settings: str | Path | Mapping[str, Any] | RadiomicsSettings) -> RadiomicsSettings:
+#: A pyradiomics parameter file, the same as a mapping, or what `load_settings` made of either.
+Settings = str | Path | Mapping[str, Any] | RadiomicsSettings
+
+
+def load_settings(settings: Settings) -> RadiomicsSettings:
     """Check a pyradiomics parameter file (or the same as a mapping) and fill in the defaults.
 
     Parameters
