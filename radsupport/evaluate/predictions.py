@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
-from radsupport.settings.endpoint import Survival
-from radsupport.settings.study import Study
 
 LOW, HIGH = "low risk", "high risk"
 #: The kind of prediction that each cohort is judged by: never the apparent one.
@@ -222,21 +220,3 @@ def largest(families: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         if not within and not any(set(own) == set(other) for other in kept.values()):
             kept[name] = list(own)
     return kept
-
-
-def outcome(study: Study) -> Survival:
-    """Return the study's time-to-event endpoint.
-
-    Raises
-    ------
-    InputError
-        It has none.
-    """
-    if study.endpoint.survival is None:
-        raise InputError(f"Study {study.id} has no `endpoint.survival`: there is no follow-up to analyse.")
-    return study.endpoint.survival
-
-
-def slug(name: str) -> str:
-    """Return a name as part of a key: ``Center 1`` becomes ``center_1``."""
-    return "_".join(name.lower().split())
