@@ -28,7 +28,6 @@ from radsupport.stats.regression import FittedModel, Selection, backward_aic, se
 
 #: Column of the signature's risk per standard deviation, and the name of the covariates as one more signature.
 SIGNATURE, COVARIATES = "signature_per_sd", "covariates (Cox)"
-OUTCOME = SURVIVAL
 #: The row of a test of all covariates together.
 GLOBAL = "GLOBAL"
 
@@ -382,28 +381,45 @@ def cross_fitted(data: CoxData, whole: CoxFit, folds: pd.Series) -> CrossFitted:
     return CrossFitted(whole, without, folds)
 
 
-def covariate_rows(rows: pd.DataFrame, cohort: pd.DataFrame, model: CrossFitted, data: CoxData) -> pd.DataFrame:
-    """Return the patients whom the model of the covariates predicts, as rows of the signature `COVARIATES`.
+def with_covariates(
+    rows: pd.DataFrame, models: Mapping[str, Any], data: CoxData, fit: CoxFit | None, cohort: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Make the model of the covariates one more signature: `COVARIATES`, whose training patients are out of fold.
 
     Parameters
     ----------
     rows : DataFrame
         Judged rows; each patient of a cohort counts once.
+    models : mapping of signature to Locked
+        What `lock` returns; the signatures share their folds.
+    data : CoxData
+        What `fit` was fitted on.
+    fit : CoxFit or None
+        None adds nothing.
     cohort : DataFrame
         cohort.parquet; its categories get the merged names of training.
-    model : CrossFitted
-    data : CoxData
-        What it was fitted on.
+
+    Returns
+    -------
+    rows : DataFrame
+        With those of the patients whom the covariates predict.
+    models : dict
+        With the model of the covariates.
     """
-    own = rows.drop_duplicates("subject")[["subject", "cohort", *SURVIVAL]]
-    own = own.merge(cohort[["subject", *model.whole.design.sources]], on="subject", how="left")
-    for column, names in data.names.items():
-        own = own.assign(**{column: recoded(own[column], names)}) if column in own else own
+    if fit is None:
+        return rows, dict(models)
+    folds = pd.concat([model.folds.astype(float) for model in models.values()])
+    model = cross_fitted(data, fit, folds[~folds.index.duplicated()])
+    own = rows.drop_duplicates(["subject", "cohort"])[["subject", "cohort", *SURVIVAL]]
+    own = own.merge(cohort[["subject", *fit.design.sources]], on="subject", how="left")
+    for column in [c for c in data.names if c in own]:
+        own[column] = recoded(own[column], data.names[column])
     usable = pd.Series(False, index=own.index)
-    for fit, part in model.fit_for(own):
-        if fit is not None:
-            usable |= part & _known(own, fit)
-    return own[usable].assign(signature=COVARIATES).sort_values("cohort", kind="stable", ignore_index=True)
+    for one, part in model.fit_for(own):
+        usable |= part & _known(own, one) if one is not None else False
+    names = pd.CategoricalDtype([*rows["signature"].cat.categories, COVARIATES], ordered=True)
+    both = pd.concat([rows.astype({"signature": str}), own[usable].assign(signature=COVARIATES)], ignore_index=True)
+    return both.astype({"signature": names}), {**models, COVARIATES: model}
 
 
 def _known(rows: pd.DataFrame, fit: CoxFit) -> Any:

@@ -16,11 +16,14 @@ import pandas as pd
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.evaluate.calibration import brier_differences
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL, common, measure
 from radsupport.evaluate.probability import FEWEST, usable_horizons
+from radsupport.evaluate.regression import COVARIATES
 from radsupport.evaluate.thresholds import Rule, groups, threshold
 from radsupport.learning.inspection import readable
 from radsupport.settings.learning import Signature
+from radsupport.stats.brier import brier_score
 from radsupport.stats.cox import with_firth
 from radsupport.stats.logrank import log_rank, maximally_selected_cutoff
 from radsupport.stats.survival_curves import (
@@ -40,7 +43,9 @@ FEW = 5
 #: Ratio of the limits of a hazard ratio beyond which the data say nothing about it.
 WIDEST = 1e4
 _PLACE = ("signature", "cohort")
-_POINTS = 15  # times of the curve of AUC over time
+#: The model that gives everybody the survival of their cohort.
+NULL = "Kaplan–Meier"
+_POINTS, _ERROR_POINTS = 15, 25  # times of the curves of AUC and of prediction error over time
 
 
 def pooled(
@@ -373,6 +378,78 @@ def _grid(part: pd.DataFrame) -> FloatArray:
     first, last = deaths[FEWEST - 1], ends[-FEWEST - 1]
     times = np.linspace(first, last, _POINTS).tolist() if last > first else []
     return np.array(usable_horizons(part, times), dtype=float)
+
+
+def last_time(rows: pd.DataFrame, models: Mapping[str, Any], horizons: Sequence[float], least: int = FEWEST) -> float:
+    """Return where curve and integral of the error end: at the last horizon, or as far as models and patients reach.
+
+    Beyond the end at least `least` patients are still followed; 0 where there is no such time.
+    """
+    wanted = min([max(horizons), *(models[str(name)].end for name in rows["signature"].unique())])
+    ends = np.sort(rows.drop_duplicates("subject")["time"].to_numpy(dtype=float))
+    if int((ends > wanted).sum()) >= least:
+        return float(wanted)
+    enough = [float(time) for time in np.unique(ends) if int((ends > time).sum()) >= least]
+    return enough[-1] if enough else 0.0
+
+
+def error_curves(rows: pd.DataFrame, models: Mapping[str, Any], horizons: Sequence[float]) -> pd.DataFrame:
+    """Return the Brier score over time, for `plots.prediction_error`, of the patients whom all models can predict.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Judged rows of all signatures, the covariates perhaps among them.
+    models : mapping of signature to model
+        As `probabilities` takes it, each with the `end` of what it can say (months).
+    horizons : sequence of float
+        The last one ends the curve (`last_time`).
+
+    Returns
+    -------
+    DataFrame
+        cohort, n (common patients), most (patients of the model that predicts most), model, time, brier. `NULL`, the
+        Kaplan-Meier curve of the same patients, is the first model.
+    """
+
+    def of_cohort(part: pd.DataFrame) -> pd.DataFrame:
+        sizes = part.groupby("subject")["signature"].nunique()
+        own = part[part["subject"].isin(sizes.index[sizes == part["signature"].nunique()])]
+        last = last_time(own, models, horizons) if len(own) else 0.0
+        times = np.linspace(last / _ERROR_POINTS, last, _ERROR_POINTS)
+        found: list[pd.DataFrame] = []
+        for name, one in own.groupby("signature", observed=True) if last else []:
+            risk = models[str(name)].probability(one, times)
+            table = brier_score(one["time"], one["event"], risk, times, interval="none")
+            null = table[["time"]].assign(model=NULL, brier=table["null"])
+            found += [] if found else [null]
+            found.append(table[["time", "brier"]].assign(model=str(name)))
+        size = {"n": own["subject"].nunique(), "most": int(part.groupby("signature", observed=True).size().max())}
+        return pd.concat(found).assign(**size) if found else pd.DataFrame()
+
+    return measure(rows, of_cohort, ("cohort",))
+
+
+def error_differences(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return differences of the Brier score to a baseline at the last usable horizon of each cohort.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        What `probabilities` returns at horizons.
+    baseline : str
+        A signature; the model of the covariates is compared with no other.
+
+    Returns
+    -------
+    DataFrame
+        cohort, signature, horizon, n, brier_a, brier_b, difference with limits, p, baseline.
+    """
+    found = brier_differences(rows, baseline)
+    if found.empty:
+        return found
+    found = found[found["signature"] != COVARIATES].drop_duplicates(["cohort", "signature"], keep="last")
+    return found.assign(baseline=baseline)
 
 
 def mann_whitney(part: pd.DataFrame) -> dict[str, float]:

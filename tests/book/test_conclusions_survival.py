@@ -152,7 +152,7 @@ def test_horizons_below_chance_and_out_of_reach() -> None:
 
 
 def test_curves_of_the_error_rest_on_common_patients() -> None:
-    table = pd.DataFrame({"cohort": ["Hospital A", "Hospital B"], "n": [90, 40], "common": [90, 38]})
+    table = pd.DataFrame({"cohort": ["Hospital A", "Hospital B"], "n": [90, 38], "most": [90, 40]})
     assert "(38 of 40 in Hospital B)" in say.common_patients(table)
     assert say.common_patients(table.head(1)) == ""
 

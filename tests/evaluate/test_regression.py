@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from radsupport.evaluate import judged, regression
+from radsupport.evaluate import judged, lock, regression
 from radsupport.evaluate.predictions import SURVIVAL
 from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
@@ -185,12 +185,17 @@ def test_a_constant_signature_keeps_its_row_with_the_reason(rows: pd.DataFrame, 
 
 def crossed(rows: pd.DataFrame, cohort: pd.DataFrame) -> tuple[regression.CrossFitted, pd.DataFrame]:
     """Return the covariates fitted without each of five folds, and the rows that they predict."""
-    data = data_of(rows, cohort)
+    folded = rows.assign(fold=rows["subject"].str[1:].astype(int) % 5)
+    data = data_of(folded, cohort)
     fit, _ = regression.multivariable(data)
-    train = rows.loc[rows["cohort"] == "train", "subject"]
-    assert fit is not None
-    model = regression.cross_fitted(data, fit, pd.Series(train.str[1:].astype(int).to_numpy() % 5.0, train))
-    return model, regression.covariate_rows(rows, cohort, model, data)
+    both, models = regression.with_covariates(folded, lock(folded, SURVIVAL), data, fit, cohort)
+    return models[regression.COVARIATES], both[both["signature"] == regression.COVARIATES]
+
+
+def test_without_a_model_there_is_nothing_to_add(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    same, models = regression.with_covariates(rows, {}, data_of(rows, small_cohort), None, small_cohort)
+    assert same is rows
+    assert models == {}
 
 
 def test_covariates_are_one_more_signature_of_those_whom_they_can_predict(

@@ -10,11 +10,27 @@ import pandas as pd
 import pytest
 
 from radsupport.errors import InputError
-from radsupport.evaluate import discrimination, groups, judged, measure, pairs, survival, threshold
+from radsupport.evaluate import (
+    brier,
+    discrimination,
+    groups,
+    integrated_brier,
+    judged,
+    lock,
+    measure,
+    pairs,
+    probabilities,
+    regression,
+    survival,
+    threshold,
+)
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL
+from radsupport.evaluate.regression import COVARIATES
 from radsupport.settings.learning import Signature
+from radsupport.stats.brier import brier_score
+from radsupport.stats.brier import integrated_brier as integrated
 from radsupport.stats.concordance import concordance, concordance_difference
-from radsupport.stats.cox import fit_cox
+from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.logrank import log_rank, maximally_selected_cutoff
 from radsupport.stats.roc import youden
 from radsupport.stats.survival_curves import kaplan_meier, restricted_mean
@@ -404,3 +420,107 @@ def test_heat_map_holds_the_weightiest_features_in_training_units(
     np.testing.assert_allclose(by_feature.std(), 1)
     ordered = own[own["cohort"] == "train"].sort_values("risk")["subject"].tolist()
     assert table[table["feature"] == "ct: b"]["subject"].tolist() == ordered
+
+
+Models = tuple[pd.DataFrame, dict[str, Any]]
+
+
+def models_of(divided: pd.DataFrame, cohort: pd.DataFrame, rows: pd.DataFrame | None = None) -> Models:
+    """Return rows and models of both signatures and of the covariates, which were fitted to `rows`."""
+    own = divided if rows is None else rows
+    data = regression.cox_data(own[own["signature"] == "Image"], cohort, ["age", "stage"])
+    fit, _ = regression.multivariable(data)
+    return regression.with_covariates(divided, lock(divided, SURVIVAL), data, fit, cohort)
+
+
+def test_errors_are_those_of_a_cox_model_of_the_training_risk(
+    divided: pd.DataFrame, small_cohort: pd.DataFrame
+) -> None:
+    judged_rows, models = models_of(divided, small_cohort)
+    assert list(models) == list(judged_rows["signature"].cat.categories) == ["Image", "Clinic", COVARIATES]
+    fit = fit_cox(of(divided, "Image", "train"), "time", "event", ["risk"])
+    part = of(divided, "Image", "external")
+    risk = 1 - predict_survival(fit, part, HORIZONS).to_numpy()
+    expected = brier_score(part["time"], part["event"], risk, HORIZONS, interval="none")
+    table = brier(probabilities(judged_rows, models, HORIZONS), n_bootstrap=40)
+    assert table["signature"].tolist()[::2] == ["Image", "Clinic", COVARIATES] * 2
+    found = of(table, "Image", "external")
+    np.testing.assert_allclose(found["brier"], expected["brier"])
+    np.testing.assert_allclose(found["scaled"], expected["scaled"])
+
+
+def integrals(rows: pd.DataFrame, models: dict[str, Any]) -> pd.DataFrame:
+    return integrated_brier(rows, models, lambda part: survival.last_time(part, models, HORIZONS))
+
+
+def test_curves_integrals_and_differences_fit_together(divided: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    rows, models = models_of(divided, small_cohort)
+    curves = survival.error_curves(rows, models, HORIZONS)
+    assert curves[["cohort", "n", "most"]].drop_duplicates().to_numpy().tolist() == [
+        ["train", 90, 90], ["external", 40, 40],
+    ]  # fmt: skip
+    assert curves["model"].unique().tolist() == [survival.NULL, "Image", "Clinic", COVARIATES]
+    table = integrals(rows, models)
+    assert (table["until"] == 24.0).all()
+    part = of(divided, "Image", "external")
+    times = [*sorted(part.loc[(part["event"] == 1) & (part["time"] < 24), "time"].unique()), 24.0]
+    fit = fit_cox(of(divided, "Image", "train"), "time", "event", ["risk"])
+    risk = 1 - predict_survival(fit, part, times).to_numpy()
+    expected = integrated(part["time"], part["event"], risk, times, interval="none").integrated_brier
+    assert of(table, "Image", "external")["integrated_brier"].item() == pytest.approx(expected)
+    assert table["integrated_brier"].between(0, 0.3).all()
+    compared = survival.error_differences(probabilities(rows, models, HORIZONS), "Clinic")
+    assert compared["baseline"].eq("Clinic").all()
+    assert compared[["cohort", "signature", "horizon"]].to_numpy().tolist() == [
+        ["train", "Image", 24], ["external", "Image", 24],
+    ]  # fmt: skip
+    np.testing.assert_allclose(compared["difference"], compared["brier_a"] - compared["brier_b"])
+
+
+def test_curves_rest_on_the_patients_that_all_models_predict(divided: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    gone = ["s100", "s101"]
+    small_cohort.loc[small_cohort["subject"].isin(gone), "age"] = np.nan
+    rows, models = models_of(divided, small_cohort)
+    table = survival.error_curves(rows, models, HORIZONS).query("cohort == 'external'")
+    assert table[["n", "most"]].drop_duplicates().to_numpy().tolist() == [[38, 40]]
+    part = of(divided, "Image", "external")
+    part = part[~part["subject"].isin(gone)]
+    null = table[table["model"] == survival.NULL]
+    expected = brier_score(part["time"], part["event"], np.zeros((38, 25)), null["time"].to_numpy(), interval="none")
+    np.testing.assert_allclose(null["brier"], expected["null"])
+    errors = brier(probabilities(rows, models, HORIZONS), n_bootstrap=40).query("cohort == 'external'")
+    assert errors.groupby("signature")["n"].first().to_dict() == {"Image": 40, "Clinic": 40, COVARIATES: 38}
+
+
+def test_curve_and_integral_end_where_three_are_still_followed(
+    rows: pd.DataFrame, divided: pd.DataFrame, small_cohort: pd.DataFrame
+) -> None:
+    cut = divided["time"].where(divided["cohort"] == "train", divided["time"].clip(upper=20.0))
+    short = divided.assign(time=cut, event=divided["event"].where(cut == divided["time"], 0.0))
+    judged_rows, models = models_of(short, small_cohort, rows)
+    part = of(short, "Image", "external")
+    last = part.loc[part["time"] < 20, "time"].max()  # many are followed to month 20, nobody beyond
+    table = integrals(judged_rows, models)
+    assert table.query("cohort == 'external'")["until"].eq(last).all()
+    assert table.query("cohort == 'train'")["until"].eq(24.0).all()
+    curves = survival.error_curves(judged_rows, models, HORIZONS)
+    assert curves.query("cohort == 'external'")["time"].max() == pytest.approx(last)
+    two = judged_rows[judged_rows["subject"].isin(["s000", "s001"])]
+    assert survival.error_curves(two, models, HORIZONS).empty
+    assert integrals(two, models).empty
+
+
+def test_training_patients_are_predicted_by_a_translation_without_their_fold(divided: pd.DataFrame) -> None:
+    folded = divided.assign(fold=divided["subject"].str[1:].astype(int) % 5)
+    own = of(folded, "Image", "train")
+    inside = own["fold"] == 3
+    by_risk = 1 - predict_survival(fit_cox(own[~inside], "time", "event", ["risk"]), own[inside], HORIZONS)
+    np.testing.assert_allclose(lock(folded, SURVIVAL)["Image"].probability(own[inside], HORIZONS), by_risk)
+
+
+@pytest.mark.parametrize("risk", [lambda own: 0.5 + 0 * own, lambda own: -own])
+def test_a_risk_that_is_constant_or_ranks_backwards_gives_everybody_the_same(divided: pd.DataFrame, risk: Any) -> None:
+    changed = divided.assign(risk=risk(divided["risk"]))
+    train, outside = of(divided, "Image", "train"), of(changed, "Image", "external")
+    expected = 1 - kaplan_meier(train["time"], train["event"], [12.0]).at_times["survival"].item()
+    np.testing.assert_allclose(lock(changed, SURVIVAL)["Image"].probability(outside, [12.0]), expected)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from radsupport.book.chapter import Chapter
+from radsupport.evaluate.probability import FEWEST
 from radsupport.evaluate.regression import GLOBAL, SIGNATURE, CoxData
-from radsupport.evaluate.survival import FEW, FEWEST
+from radsupport.evaluate.survival import FEW
 from radsupport.stats.cox import CoxFit
 from radsupport.stats.regression import Selection
 from radsupport.wording import counted, estimate, fixed, listed, p_number
@@ -263,10 +264,10 @@ def common_patients(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table : DataFrame
-        cohort, n (most patients whom one of the models predicts), common (patients whom all of them predict).
+        cohort, n (patients whom all models predict), most (patients of the model that predicts most).
     """
-    fewer = table[table["common"] < table["n"]].to_dict("records")
-    words = [f"{row['common']} of {row['n']} in {row['cohort']}" for row in fewer]
+    fewer = table[table["n"] < table["most"]].to_dict("records") if len(table) else []
+    words = [f"{row['n']} of {row['most']} in {row['cohort']}" for row in fewer]
     if not words:
         return ""
     return (
