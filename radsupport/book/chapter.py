@@ -14,8 +14,8 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from radsupport import tables as contracts
+from radsupport.book.printed import TESTS
 from radsupport.book.show import save_figures_to, word_values
-from radsupport.book.table_one import TESTS
 from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study

@@ -1,4 +1,4 @@
-"""The reader's guide at the end of a chapter: printed values beside ours, and what to keep in mind."""
+"""What is printed elsewhere: values beside ours, what to keep in mind, and baseline tables as journals lay them out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
+from radsupport.stats.table_one import COX, LOG_RANK, baseline_table
 from radsupport.wording import estimate, fixed, number, p_number
 
 
@@ -79,3 +82,153 @@ def printed_words(study: Study, chapter: str = "") -> str:
             "the printed numbers this page recomputes."
         )
     return "What was printed for these data, beside the same quantity of this build."
+
+
+INDENT = "\u2003"
+SMALL = 10.0
+"""Numbers with a median below this are given with two decimals, others with one."""
+TESTS = {
+    "student_t": "Student's t test",
+    "welch_t": "Welch's t test",
+    "mann_whitney": "Mann–Whitney U test",
+    "anova": "analysis of variance",
+    "welch_anova": "Welch's analysis of variance",
+    "kruskal": "Kruskal–Wallis test",
+    "chi_square": "Pearson's chi-square test",
+    "chi_square_yates": "chi-square test with Yates' correction",
+    "fisher": "Fisher's exact test",
+    LOG_RANK: "log-rank test",
+    COX: "Cox regression, likelihood-ratio test",
+}
+ADJUSTED = "P (Benjamini–Hochberg)"
+FREEMAN_HALTON = "Fisher's exact test (Freeman–Halton)"
+SYMBOLS = {
+    "student_t": "t", "welch_t": "t", "mann_whitney": "U", "anova": "F", "welch_anova": "F", "kruskal": "H",
+    "chi_square": "χ²", "chi_square_yates": "χ²", "fisher": "odds ratio",
+    LOG_RANK: "χ²", COX: "χ²",
+}  # fmt: skip
+
+
+def printed_baseline(
+    table: pd.DataFrame,
+    by: str,
+    columns: Mapping[str, Column],
+    groups: Mapping[str, str],
+    tests: Mapping[str, str] | None = None,
+    *,
+    alpha: float = 0.05,
+    adjust: str = "none",
+    survival: tuple[str, str] | None = None,
+) -> pd.DataFrame:
+    """Return a baseline table in the layout of the papers.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of the table `cohort`.
+    by : str
+        Column of the groups.
+    columns : mapping
+        What to describe: columns of the study with their labels, units, headings and levels.
+    groups : mapping
+        Values of `by` (as text) to the words of the header, in their order.
+    tests : mapping, optional
+        Column to the test that the paper names; others are chosen from the data.
+    alpha : float
+        Level of the normality test that chooses between means and medians.
+    adjust : {"none", "bh"}
+        Whether a column of adjusted P-values is added.
+    survival : tuple of str, optional
+        Columns of time and event: tests that the paper does not name are then those of the time
+        (`radsupport.stats.table_one.baseline_table`).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Characteristic, one column per group (with its n), Missing (where any value is), Test, Statistic (such as
+        "U = 140"), P and, where adjusted, P (Benjamini-Hochberg), all as text. ``attrs["p"]`` holds P as
+        numbers by column. Statistics follow the order that is shown: groups as in `groups`, levels as in the study
+        file (`radsupport.book.conclusions.cohort.directions` says how to read them). No rows where there is nothing
+        to describe, or one group.
+    """
+    plain = _ordered(table, by, columns, groups)
+    if not columns or plain[by].nunique() < 2:
+        return pd.DataFrame()
+    numbers = [name for name, column in columns.items() if column.kind == "number"]
+    found = baseline_table(
+        plain, by, list(columns),
+        {name: "continuous" if name in numbers else "categorical" for name in columns},
+        {name: test for name, test in (tests or {}).items() if name in columns},
+        adjust=adjust, alpha=alpha, survival=survival,
+        decimals={name: 2 for name in numbers if plain[name].abs().median() < SMALL},
+    )  # fmt: skip
+    sizes = {name: found[name].iloc[0] for name in groups if name in found}
+    headers = {name: f"{groups[name]} (n = {n})" for name, n in sizes.items()}
+    rows: list[dict[str, object]] = []
+    heading = ""
+    for name, column in columns.items():
+        part = found[found["variable"] == name].rename(columns={f"p_{adjust}": "p_adjusted"})
+        if column.group and column.group != heading:
+            rows.append({"Characteristic": column.group})
+        heading = column.group
+        rows += _variable_rows(column, part, list(sizes))
+    shown = pd.DataFrame(rows).rename(columns=headers)
+    order = ["Characteristic", *headers.values(), "Missing", "Test", "Statistic", "P", ADJUSTED]
+    left = [] if found["missing"].fillna(0).any() else ["Missing"]
+    left += [] if adjust != "none" else [ADJUSTED]
+    shown = shown.reindex(columns=[name for name in order if name not in left]).fillna("")
+    shown.attrs["p"] = found.dropna(subset=["p"]).set_index("variable")["p"].to_dict()
+    return shown
+
+
+def _ordered(table: pd.DataFrame, by: str, columns: Mapping[str, Column], groups: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows of the groups, with groups and levels as categories in the order in which they are shown."""
+    plain = table.assign(**{by: table[by].map(_as_text)})
+    plain = plain[plain[by].isin(list(groups))]
+    ordered = {by: pd.Categorical(plain[by], list(groups))}
+    for name, column in columns.items():
+        if column.kind != "number":
+            values = plain[name].astype(object).map(str, na_action="ignore")
+            others = sorted(set(values.dropna()) - set(column.levels))
+            ordered[name] = pd.Categorical(values, [*column.levels, *others])
+    return plain.assign(**ordered)
+
+
+def _as_text(value: object) -> str:
+    """Return a group's value as text: 0 and 1 for outcomes stored as floats."""
+    return str(int(value)) if isinstance(value, float) and np.isfinite(value) else str(value)
+
+
+def _variable_rows(column: Column, part: pd.DataFrame, groups: list[str]) -> list[dict[str, object]]:
+    """Return one variable: a row for a number, a row and its levels for a category."""
+    first, shift = part.iloc[0], INDENT if column.group else ""
+    label = f"{column.label} ({column.unit})" if column.unit else column.label
+    levels = part[part["level"] != "missing"]
+    test = str(first["test"])
+    words: dict[str, object] = {
+        "Characteristic": f"{shift}{label}",
+        "Missing": str(first["missing"]),
+        "Test": FREEMAN_HALTON if test == "fisher" and max(len(levels), len(groups)) > 2 else TESTS.get(test, test),
+        "Statistic": _statistic_words(test, float(first["statistic"])),
+        "P": _p_words(first["p"]),
+        ADJUSTED: _p_words(first.get("p_adjusted", np.nan)),
+    }
+    if column.kind == "number":
+        named = f"{shift}{label}, {first['level']}"
+        return [words | {"Characteristic": named} | {group: first[group] for group in groups}]
+    lines = [{"Characteristic": f"{shift}{INDENT}{row['level']}"} | row for row in levels.to_dict("records")]
+    return [words, *({key: line[key] for key in ("Characteristic", *groups)} for line in lines)]
+
+
+def _p_words(p: float) -> str:
+    return "" if pd.isna(p) else p_number(p)
+
+
+def _statistic_words(test: str, value: float) -> str:
+    """Word a statistic: ratios with three digits, counts of pairs to one half, others with two decimals."""
+    if test not in SYMBOLS or np.isnan(value):
+        return ""
+    if test == "fisher":
+        return f"{SYMBOLS[test]} = {number(value)}"
+    halves = test == "mann_whitney"
+    return f"{SYMBOLS[test]} = {fixed(value, (0 if value % 1 == 0 else 1) if halves else 2)}"

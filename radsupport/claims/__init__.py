@@ -8,10 +8,11 @@ what they mean for a reader; `compare_studies` and `sample_size_table` set the f
 from radsupport.claims import auc, counts, estimates, p_values, text  # noqa: F401  (each registers its checkers)
 from radsupport.claims.claims import check_claims
 from radsupport.claims.designs import compare_studies, sample_size_table, sample_sizes, sources, study_labels
-from radsupport.claims.findings import findings, not_checkable
 from radsupport.claims.report import (
     checked_claims,
     example,
+    findings,
+    not_checkable,
     numbers,
     rows_not_counted,
     rules,

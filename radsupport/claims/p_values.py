@@ -38,7 +38,7 @@ from radsupport.claims.verdicts import (
     show_range,
 )
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.contingency import chi_square, fisher_exact
+from radsupport.stats.groups import chi_square, fisher_exact
 from radsupport.wording import listed
 
 PRange = tuple[float, float]

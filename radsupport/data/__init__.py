@@ -10,9 +10,17 @@ findings beside those that images give (`side_by_side`, `numeric_agreement`, `ca
 """
 
 from radsupport.data.datasets import fetch
-from radsupport.data.findings import category_agreement, finding_pairs, numeric_agreement, side_by_side
 from radsupport.data.open import open_cohort
-from radsupport.data.scans import case_files, compared_regions, model_cases, outlined_twice
+from radsupport.data.scans import (
+    case_files,
+    category_agreement,
+    compared_regions,
+    finding_pairs,
+    model_cases,
+    numeric_agreement,
+    outlined_twice,
+    side_by_side,
+)
 from radsupport.data.synthetic_patients import outcomes_without_effect
 from radsupport.data.synthetic_scans import mask_faults
 

@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 
 from radsupport.errors import ClinicalTableError, Problem
-from radsupport.settings.columns import Column
-from radsupport.settings.endpoint import Survival
+from radsupport.settings.parts import Column, Survival
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 

@@ -1,17 +1,21 @@
-"""Which files belong to a study's cases, and which of its cases are measured."""
+"""Which files belong to a study's cases, which are measured, and a reader's findings beside those of the images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from radsupport.data.manifest import study_files
-from radsupport.errors import ManifestError
+from radsupport.errors import InputError, ManifestError
 from radsupport.imaging.regions import with_regions
+from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
+from radsupport.stats.agreement import bland_altman, icc_features, kappa
 from radsupport.tables import Variant, compared_signatures, slug
 
 ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
@@ -122,3 +126,154 @@ def compared_regions(study: Study, cases: pd.DataFrame, folder: Path) -> Iterato
         changed = spec.chosen(one)
         variant = Variant(one.name, one.group, one.description, "radiomics", signatures, pd.DataFrame())
         yield variant, changed.settings, with_regions(changed, chosen, folder / slug(one.name))
+
+
+_NUMERIC = [
+    "column", "finding", "unit", "n", "bias", "bias_low", "bias_high", "limit_low", "limit_high", "icc", "icc_low",
+    "icc_high", "patient", "mean", "icc_without", "bias_rho", "bias_p", "spread_rho", "spread_p",
+]  # fmt: skip
+_CATEGORIES = ["column", "finding", "n", "agree", "share", "kappa", "kappa_low", "kappa_high", "apart"]
+
+
+def finding_pairs(cohort: pd.DataFrame, computed: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
+    """Return the reader's entry and the image's value of each computed finding.
+
+    Parameters
+    ----------
+    cohort : pandas.DataFrame
+        Table `cohort` with the reader's entries.
+    computed : pandas.DataFrame
+        As `radsupport.imaging.findings.findings` returns it.
+    columns : mapping
+        Settings of the columns by name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per finding and patient: column, finding (its label), unit, kind (number, category), subject, reader,
+        image, and for numbers mean and difference (image minus reader).
+    """
+    entries = cohort.set_index("subject")
+    subjects = [subject for subject in entries.index if subject in computed.index]
+    parts = []
+    for name in computed.columns:
+        spec = columns[name]
+        both = pd.DataFrame({"reader": entries[name], "image": computed[name]}).reindex(subjects).astype(object)
+        part = both.rename_axis("subject").reset_index()
+        part[["mean", "difference"]] = np.nan
+        if spec.kind == "number":
+            values = both.astype(float)
+            part["mean"] = values.mean(axis=1, skipna=False).to_numpy()
+            part["difference"] = (values["image"] - values["reader"]).to_numpy()
+        parts.append(part.assign(column=name, finding=spec.label, unit=spec.unit, kind=spec.kind))
+    order = ["column", "finding", "unit", "kind", "subject", "reader", "image", "mean", "difference"]
+    return pd.concat(parts, ignore_index=True)[order] if parts else pd.DataFrame(columns=order)
+
+
+def side_by_side(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return `finding_pairs` with one row per patient: Patient, then "<finding>, reader" and "<finding>, image"."""
+    table = pd.DataFrame({"Patient": pairs["subject"].unique()})
+    for _, part in pairs.groupby("column", sort=False):
+        label, unit, kind = part[["finding", "unit", "kind"]].iloc[0]
+        unit = f" ({unit})" if unit and kind == "number" else ""
+        for words in ("reader", "image"):
+            table[f"{label}{unit}, {words}"] = part[words].astype(float if kind == "number" else object).to_numpy()
+    return table
+
+
+def _complete(pairs: pd.DataFrame, kind: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the facts of each finding of one kind, and reader and image by subject, complete pairs only."""
+    for name, part in pairs[pairs["kind"] == kind].groupby("column", sort=False):
+        both = part.set_index("subject")[["reader", "image"]].dropna().sort_index()
+        if len(both) > 1:
+            facts = {"column": name, "finding": part["finding"].iloc[0], "unit": part["unit"].iloc[0], "n": len(both)}
+            yield facts, both.astype(float if kind == "number" else str)
+
+
+def numeric_agreement(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return bias, limits of agreement and ICC of the findings that are numbers, and what to know before trusting them.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        As `finding_pairs` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        column, finding, unit, n, bias (image minus reader), bias_low, bias_high, limit_low, limit_high, icc, icc_low,
+        icc_high (ICC(2,1), absolute agreement); patient (the one without whom the ICC changes most), mean (of both
+        measurements of that patient), icc_without; bias_rho, bias_p (Spearman, differences against means),
+        spread_rho, spread_p (Spearman, size of the residuals of a line through the differences against the means);
+        NaN where nothing varies.
+
+    Notes
+    -----
+    Limits of agreement assume that neither the bias nor the spread of the differences depends on the size of the
+    measurement (Bland & Altman 1999, Stat Methods Med Res 8:135, who fit lines to differences and absolute residuals;
+    ranks keep one outlying patient from deciding).
+    """
+    rows = []
+    for facts, both in _complete(pairs, "number"):
+        image, reader = (both[[side]].set_axis(["value"], axis=1) for side in ("image", "reader"))
+        limits, icc = bland_altman(image, reader).iloc[0], icc_features(image, reader).iloc[0]
+        row = facts | {key: limits[key] for key in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")}
+        row |= {"icc": icc["icc"], "icc_low": icc["ci_low"], "icc_high": icc["ci_high"]}
+        rows.append(row | _influence(both, float(icc["icc"])) | _dependence(both))
+    return pd.DataFrame(rows, columns=_NUMERIC)
+
+
+def category_agreement(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return exact agreement and Cohen's kappa of the findings that are categories.
+
+    Returns
+    -------
+    pandas.DataFrame
+        column, finding, n, agree (number), share (0 to 1), kappa, kappa_low, kappa_high, apart (disagreements in
+        words).
+    """
+    rows = []
+    for facts, both in _complete(pairs, "category"):
+        try:
+            found = kappa(both["reader"], both["image"])
+        except InputError:  # fewer than two categories in use
+            continue
+        same = both["reader"] == both["image"]
+        apart = [f"reader {row['reader']}, image {row['image']}" for row in both[~same].to_dict("records")]
+        words = "; ".join(f"{pair}: {n}" for pair, n in pd.Series(apart, dtype=object).value_counts().items())
+        row = facts | {"agree": int(same.sum()), "share": float(same.mean()), "apart": words or "none"}
+        rows.append(row | {"kappa": found.kappa, "kappa_low": found.ci_low, "kappa_high": min(found.ci_high, 1.0)})
+    return pd.DataFrame(rows, columns=_CATEGORIES)
+
+
+def _influence(both: pd.DataFrame, icc: float) -> dict[str, Any]:
+    """Return the patient without whom the ICC changes most."""
+    without = pd.Series({subject: _icc(both.drop(index=subject)) for subject in both.index})
+    shift = (without - icc).abs()
+    if not shift.notna().any():
+        return {"patient": "", "mean": np.nan, "icc_without": np.nan}
+    patient = shift.idxmax()
+    mean = float(both.loc[patient].mean())
+    return {"patient": str(patient), "mean": mean, "icc_without": float(without[patient])}
+
+
+def _icc(both: pd.DataFrame) -> float:
+    if len(both) < 2:
+        return float("nan")
+    image, reader = (both[[side]].set_axis(["value"], axis=1) for side in ("image", "reader"))
+    return float(icc_features(image, reader).iloc[0]["icc"])
+
+
+def _dependence(both: pd.DataFrame) -> dict[str, float]:
+    """Return Spearman's rho and P of differences, and of the size of their residuals, against the means."""
+    mean, difference = both.mean(axis=1).to_numpy(), (both["image"] - both["reader"]).to_numpy()
+    found = dict.fromkeys(("bias_rho", "bias_p", "spread_rho", "spread_p"), float("nan"))
+    # differences that are constant up to rounding depend on nothing
+    if len(both) < 4 or np.ptp(mean) == 0 or np.ptp(difference) <= 1e-9 * np.abs(mean).max():
+        return found
+    slope, intercept = np.polyfit(mean, difference, 1)
+    residuals = np.abs(difference - intercept - slope * mean)
+    for key, values in (("bias", difference), ("spread", residuals)):
+        test = stats.spearmanr(mean, values)
+        found |= {f"{key}_rho": float(test.statistic), f"{key}_p": float(test.pvalue)}
+    return found

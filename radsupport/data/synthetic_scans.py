@@ -32,7 +32,7 @@ from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, like, read_image, read_label_map, select_label
 from radsupport.imaging.regions import largest_slice
 from radsupport.parallel import map_cases
-from radsupport.settings.columns import Measure
+from radsupport.settings.parts import Measure
 from radsupport.settings.study import Study
 from radsupport.settings.synthetic import Anatomy, Scanner, Synthetic
 

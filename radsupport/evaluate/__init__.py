@@ -21,12 +21,20 @@ from radsupport.evaluate.calibration import (
     corrections,
     integrated_brier,
 )
-from radsupport.evaluate.controls import null_draws, over_draws, permuted
 from radsupport.evaluate.cross_validation import by_comparison, cross_validation
 from radsupport.evaluate.discrimination import between, comparisons, discrimination, pairs, rivals, roc
 from radsupport.evaluate.predictions import judged, measure
 from radsupport.evaluate.probability import lock, probabilities
-from radsupport.evaluate.reruns import center_differences, harmonised, learners, learning_curve, variants
+from radsupport.evaluate.reruns import (
+    center_differences,
+    harmonised,
+    learners,
+    learning_curve,
+    null_draws,
+    over_draws,
+    permuted,
+    variants,
+)
 from radsupport.evaluate.subgroups import interaction, subgroups
 from radsupport.evaluate.summary import numbers
 from radsupport.evaluate.thresholds import classification, groups, threshold

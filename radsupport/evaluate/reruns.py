@@ -1,11 +1,11 @@
-"""The same signature run again with one thing changed: its learner, its features, its centers, its number of patients.
+"""The same signature run again with one thing changed: learner, features, harmonisation, size; and the controls.
 
-Every rerun keeps folds, selection and seed of the signature, so that nothing else differs; `scores` judges all of them.
+The controls are runs with permuted outcomes, and with outcomes drawn without any effect of the features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
 from radsupport.evaluate.cross_validation import OUT_OF_FOLD, scores
 from radsupport.evaluate.discrimination import discrimination, pairs
-from radsupport.evaluate.predictions import judged
+from radsupport.evaluate.predictions import judged, measure
 from radsupport.learning.assembly import CENTER, Assembly, read_source, whole_table
-from radsupport.learning.harmonisation import ComBat
 from radsupport.learning.learners import GIVEN
-from radsupport.learning.preparation import Imputer, as_table
-from radsupport.learning.signatures import run_signatures
+from radsupport.learning.preparation import ComBat, Imputer, as_table
+from radsupport.learning.signatures import OUTCOME, run_signatures
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
 from radsupport.wording import listed
@@ -401,3 +400,145 @@ def over_sizes(table: pd.DataFrame) -> pd.DataFrame:
     found = by.agg(draws="count", value="mean", low="min", high="max").reset_index()
     order = found["judged"].map({"out of fold": 0, "other cohorts": 1}).sort_values(kind="stable").index
     return found.loc[order, ["signature", "judged", "n", "draws", "value", "low", "high"]].reset_index(drop=True)
+
+
+LEAST_DRAWS = 5  # fewer give no interval and no verdict: t intervals of two or three draws reach from 0 to 1
+DRAWN = ["draw", "signature", "cohort", "n", "events", "measure", "value", "ci_low", "ci_high", "p_vs_half", "covers"]
+
+
+def permuted(assembly: Assembly, name: str, n: int, *, seed: int = 0, **protocol: Any) -> pd.DataFrame:
+    """Cross-validate a signature on permuted outcomes: what it scores when there is nothing to find.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    name : str
+        Signature.
+    n : int
+        Permutations; number i draws from the seed (`seed`, i), its folds from `seed` + i.
+    seed : int
+    **protocol
+        Of `run_signatures`: folds, inner_folds, n_jobs.
+
+    Returns
+    -------
+    DataFrame
+        draw, signature, cohort, value (AUC or C-index of the pooled out-of-fold risks).
+    """
+    people, columns = assembly.training(name)[1].index, list(assembly.outcome)
+    rows = []
+    for i in range(n):
+        order = np.random.default_rng([seed, i]).permutation(len(people))
+        cohort = assembly.cohort.copy()
+        cohort.loc[people, columns] = cohort.loc[people[order], columns].to_numpy()
+        options = {**protocol, "external": "mean_of_folds", "refit": False, "seed": seed + i}
+        value = run_signatures(assembly.changed(cohort=cohort), [name], **options).summary["out_of_fold"].iloc[0]
+        rows.append({"draw": i + 1, "signature": name, "cohort": "train", "value": value})
+    return pd.DataFrame(rows)
+
+
+def null_draws(assembly: Assembly, outcomes: Iterable[pd.DataFrame], **protocol: Any) -> pd.DataFrame:
+    """Run every signature on outcomes that were drawn without effect.
+
+    Images, features and columns stay as they are, also features that were learnt on the true outcomes.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    outcomes : iterable of DataFrame
+        Indexed by subject: label, time, event of one draw; what is not known of a patient stays unknown.
+    **protocol
+        Of `run_signatures`, without repeats. Folds that were made for the true outcomes are drawn anew, where no
+        feature was learnt with them: they would not be stratified by these.
+
+    Returns
+    -------
+    DataFrame
+        draw, signature, cohort, n, events, measure, value, ci_low, ci_high, p_vs_half, covers (whether the interval
+        holds 0.5); a row per draw, signature and cohort.
+
+    Notes
+    -----
+    Outside the training cohort the expected value is 0.5. Out of fold it lies a little below, which is no leak (a leak
+    lifts it): pooled risks compare patients of different folds, who are ranked by different models, and each model is
+    fitted without the very patient, so that patients with the event meet the models with least of it (Parker et al.
+    2007, BMC Bioinformatics 8:326; Airola et al. 2011, Comput Stat Data Anal 55:1828). In song2021 (56 patients, 10
+    events, 10 folds) pairs from different folds show it and pairs of one fold do not: over 24 draws, means over
+    signatures, 0.475 pooled (standard error 0.018), 0.512 within folds (0.020), difference -0.036 (0.007); the same
+    risks judged by the outcomes of other draws give 0.502 (0.003).
+    """
+    refit = protocol.get("external") == "refit"  # else nothing here needs the fit on everyone
+    if not assembly.learnt_per_fold:
+        protocol |= {"folds": number_of_folds(protocol.get("folds", 10))}
+    tables = []
+    for i, drawn in enumerate(outcomes):
+        changed = assembly.changed(cohort=with_outcomes(assembly.cohort, drawn))
+        run = run_signatures(changed, **protocol, refit=refit)
+        found = measure(judged(run.predictions, assembly.outcome), discrimination, outcome=assembly.outcome)
+        tables.append(found.astype({"cohort": str, "signature": str}).assign(draw=i + 1))
+    table = pd.concat(tables, ignore_index=True).dropna(subset=["value"])
+    table = table.rename(columns={"value_low": "ci_low", "value_high": "ci_high", "p": "p_vs_half"})
+    table["covers"] = (table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5)
+    return table[DRAWN].reset_index(drop=True)
+
+
+def with_outcomes(cohort: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return the cohort table with other outcomes where outcomes are known; both are indexed by subject."""
+    columns = [column for column in OUTCOME if column in cohort.columns]
+    fresh = drawn.reindex(cohort.index)[columns].where(cohort[columns].notna())
+    return cohort.assign(**{column: fresh[column] for column in columns})
+
+
+def over_draws(
+    table: pd.DataFrame, observed: float | None = None, least: int = LEAST_DRAWS, level: float = 0.95
+) -> pd.DataFrame:
+    """Join the draws: does no effect give 0.5 for each signature in each cohort?
+
+    Outcomes of different draws are independent, so the mean over draws has an ordinary t interval. Within a draw all
+    signatures share patients and outcomes: single intervals of one draw miss together.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `null_draws` or `permuted` return it.
+    observed : float, optional
+        The value with the true outcomes.
+    least : int
+        Draws from which there are limits and a test; two at least.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        signature, cohort, draws, n, events_first (of the first draw) and measure where given, mean with limits (t
+        interval, cut at 0 and 1), lowest, highest, sd (over draws; NaN from one), p_t (t test of the mean against 0.5),
+        where single draws have intervals how many there are (intervals) and how many hold 0.5 (covering), and with
+        `observed` p: (1 + number of draws that reach it) / (1 + draws), one-sided, never 0.
+    """
+    rows = []
+    for (signature, cohort), part in table.groupby(["signature", "cohort"], sort=False):
+        values, first = part["value"].to_numpy(float), part.iloc[0]
+        row: dict[str, Any] = {"signature": signature, "cohort": cohort, "draws": len(part)}
+        row |= {new: first[key] for key, new in {"n": "n", "events": "events_first", "measure": "measure"}.items()
+                if key in part}  # fmt: skip
+        row |= _mean_of_draws(values, level, max(least, 2))
+        if "covers" in part:
+            known = part[part["ci_low"].notna()]
+            row |= {"intervals": len(known), "covering": int(known["covers"].sum())}
+        if observed is not None:
+            row["p"] = (1 + int((values >= observed).sum())) / (1 + len(values))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _mean_of_draws(values: np.ndarray, level: float, least: int) -> dict[str, float]:
+    """Return the mean, its t interval and the P of the t test against 0.5; without limits from fewer than `least`."""
+    n, mean = len(values), float(values.mean())
+    row = {"mean": mean, "mean_low": np.nan, "mean_high": np.nan, "lowest": values.min(), "highest": values.max()}
+    row |= {"sd": float(values.std(ddof=1)) if n > 1 else np.nan, "p_t": np.nan}
+    if n < least:
+        return row
+    se, df = row["sd"] / np.sqrt(n), n - 1
+    half, away = float(stats.t.ppf(0.5 + level / 2, df)) * se, abs(mean - 0.5)
+    p = float(2 * stats.t.sf(away / se, df)) if se > 0 else float(away == 0)  # a constant risk gives 0.5 in every draw
+    return row | {"mean_low": max(0.0, mean - half), "mean_high": min(1.0, mean + half), "p_t": p}

@@ -15,8 +15,15 @@ import pandas as pd
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.predictions import LABEL, SURVIVAL, common
 from radsupport.evaluate.probability import usable_horizons
-from radsupport.stats.decision import gains, net_benefit, net_benefit_survival, stretch_words, stretches
-from radsupport.stats.reclassification import nri_idi, nri_idi_survival
+from radsupport.stats.usefulness import (
+    gains,
+    net_benefit,
+    net_benefit_survival,
+    nri_idi,
+    nri_idi_survival,
+    stretch_words,
+    stretches,
+)
 
 
 def decisions(part: pd.DataFrame, low: float = 0.05, high: float = 0.6) -> pd.DataFrame:

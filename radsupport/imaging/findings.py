@@ -22,7 +22,7 @@ from radsupport.errors import RadsupportError
 from radsupport.imaging.reading import check_geometry, read_label_map, read_pair
 from radsupport.imaging.regions import largest_slice
 from radsupport.parallel import map_cases
-from radsupport.settings.columns import Column, Measure
+from radsupport.settings.parts import Column, Measure
 
 ORGAN, AORTA = 1, 2
 RIM_MM = 1.0

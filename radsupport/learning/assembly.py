@@ -20,9 +20,8 @@ import pandas as pd
 
 from radsupport.errors import ContractError, InputError, Problem
 from radsupport.learning.crossval import FoldTables, Table
-from radsupport.learning.harmonisation import ComBat
 from radsupport.learning.learners import GIVEN, GridSize, learner
-from radsupport.learning.preparation import Imputer, OneHot, z_score
+from radsupport.learning.preparation import ComBat, Imputer, OneHot, z_score
 from radsupport.learning.selection import (
     CorrelationFilter,
     LassoSelector,
@@ -31,8 +30,8 @@ from radsupport.learning.selection import (
     VarianceFilter,
 )
 from radsupport.learning.tuning import Combination, TunedPipeline
-from radsupport.settings.columns import Column
 from radsupport.settings.learning import Signature
+from radsupport.settings.parts import Column
 from radsupport.tables import read_table
 from radsupport.wording import counted
 

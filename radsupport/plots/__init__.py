@@ -10,8 +10,16 @@ from radsupport.plots import tidy
 from radsupport.plots.base import panels
 from radsupport.plots.features import bland_altman, correlations, funnel, heat_map, histogram, icc
 from radsupport.plots.images import areas, contact_sheet, strips, training
-from radsupport.plots.models import coefficients, forest, intervals, lasso_path, learning_curve, penalty_error, spread
-from radsupport.plots.nomogram import nomogram
+from radsupport.plots.models import (
+    coefficients,
+    forest,
+    intervals,
+    lasso_path,
+    learning_curve,
+    nomogram,
+    penalty_error,
+    spread,
+)
 from radsupport.plots.patients import flow, follow_up
 from radsupport.plots.prediction import boxes, calibration, confusion, decision, delong, radar, roc, waterfall
 from radsupport.plots.survival import auc_over_time, kaplan_meier, prediction_error, sankey, schoenfeld

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from radsupport.errors import InputError
 from radsupport.plots import style
 from radsupport.plots.base import band, figure, look, matrix
-from radsupport.stats.decision import LEAST_GAIN, gains, stretch_words, stretches
+from radsupport.stats.usefulness import LEAST_GAIN, gains, stretch_words, stretches
 from radsupport.wording import counted, estimate, fixed, listed, p_number, p_value
 
 _INSIDE = 5  # more signatures than that have their legend beside the curves

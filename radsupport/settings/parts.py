@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 CohortName = Literal["train", "internal", "external", "segmentation"]
 SourceName = Literal["ct_findings", "clinical", "radiomics", "deep", "deep_published"]
@@ -19,3 +19,123 @@ class Part(BaseModel):
     """Base of every part of a study file: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Measure(Part):
+    """How images give a column; chapter 02 shows the value beside the reader's entry.
+
+    `phases` are those that it is taken in, `before` the phase before contrast (`enhanced_rate`). `threshold` is in mm
+    for a `diameter_class`, in HU for `calcification` (above it) and `cystic_part` (below it in every phase);
+    `threshold_belongs` says which of the two diameter classes holds the threshold itself.
+    """
+
+    what: Literal["max_diameter", "diameter_class", "ct_ratio", "enhanced_rate", "calcification", "cystic_part"]
+    phases: Annotated[list[str], Field(min_length=1)]
+    before: str = ""
+    threshold: float = 0.0
+    threshold_belongs: Literal["upper", "lower"] = "upper"
+
+
+class Column(Part):
+    """One clinical variable or CT finding, as the reader's sheet holds it.
+
+    `group` is the heading under which baseline tables list it.
+    """
+
+    source: Literal["clinical", "ct_findings"]
+    kind: Literal["number", "category"]
+    label: str
+    definition: str = ""
+    unit: str = ""
+    levels: list[str] = []
+    minimum: float | None = None
+    maximum: float | None = None
+    column: str | None = None
+    recode: dict[str, str] = {}
+    group: str = ""
+    measure: Measure | None = None
+    time_of_knowledge: Literal["preoperative", "postoperative"] = "preoperative"
+
+    @property
+    def words(self) -> str:
+        """The label with its unit, where there is one."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @model_validator(mode="after")
+    def categories_have_levels(self) -> Column:
+        """Require levels of a category; the first one is the reference."""
+        if self.kind == "category" and len(self.levels) < 2:
+            raise ValueError("a category needs `levels:` with two or more values, the reference first")
+        return self
+
+
+class Label(Part):
+    """The binary endpoint: `column` is 0/1 in the cohort table, 1 being `positive`.
+
+    `horizon_months`: the time by which the event has to happen, for labels like "recurrence within two years".
+    `known`: whether the label is settled at once (a finding at surgery) or may still come during follow-up.
+    """
+
+    column: str
+    name: str
+    positive: str
+    negative: str
+    recode: dict[str, int] = {}
+    horizon_months: PositiveFloat | None = None
+    known: Literal["", "at_once", "during_follow_up"] = ""
+
+
+class Survival(Part):
+    """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
+
+    `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
+    neither among `event_values` nor among `censored_values` is an error. `event_name` says what happens, in a word.
+    """
+
+    time: str
+    event: str
+    name: str
+    event_name: str = "event"
+    unit: Literal["days", "months"] = "months"
+    days_per_month: PositiveFloat = 30.4375
+    event_values: list[str] = ["1"]
+    censored_values: list[str] = ["0"]
+    horizons_months: list[PositiveFloat] = [36.0, 60.0]
+
+
+class Endpoint(Part):
+    """What is predicted: a label, a time to event, or both; `primary` names the one models are trained on."""
+
+    primary: Literal["label", "survival"]
+    label: Label | None = None
+    survival: Survival | None = None
+
+    @model_validator(mode="after")
+    def primary_is_described(self) -> Endpoint:
+        """Require the endpoint that `primary` names."""
+        if getattr(self, self.primary) is None:
+            raise ValueError(f"`primary: {self.primary}` needs a section `{self.primary}:` beside it")
+        return self
+
+    @property
+    def event(self) -> str:
+        """Column of a cohort table that counts an event of the primary endpoint."""
+        return "label" if self.primary == "label" else "event"
+
+    @property
+    def outcome_names(self) -> dict[str, str]:
+        """Words for 0 and 1 of the primary endpoint."""
+        if self.primary == "label" and self.label is not None:
+            return {"0": self.label.negative, "1": self.label.positive}
+        event = self.survival.event_name if self.survival is not None else "event"
+        return {"0": f"no {event} seen (censored)", "1": f"{event} seen"}
+
+    @property
+    def event_name(self) -> str:
+        """What counts as an event of the primary endpoint, in words."""
+        return self.label.name if self.primary == "label" and self.label is not None else self.followed
+
+    @property
+    def followed(self) -> str:
+        """What follow-up waits for, in words; empty where there is no follow-up."""
+        return f"{self.survival.event_name} ({self.survival.name})" if self.survival is not None else ""

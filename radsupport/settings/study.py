@@ -6,12 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat
 
-from radsupport.settings.columns import Column
-from radsupport.settings.endpoint import Endpoint
 from radsupport.settings.evaluation import Nomogram, SurvivalAnalysis, Validation
 from radsupport.settings.features import Deep, Radiomics, Window
 from radsupport.settings.learning import Modelling, Signature
-from radsupport.settings.parts import CohortName, Part, Share, SourceName, TestName
+from radsupport.settings.parts import CohortName, Column, Endpoint, Part, Share, SourceName, TestName
 from radsupport.settings.synthetic import Synthetic
 
 

@@ -17,9 +17,16 @@ from statsmodels.stats.multitest import multipletests
 
 from radsupport.checks import FloatArray, as_finite
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.contingency import TableTest, chi_square, cross_table, expected_counts, fisher_exact
 from radsupport.stats.cox_many import univariable_cox_features
-from radsupport.stats.groups import mann_whitney, normality_p
+from radsupport.stats.groups import (
+    TableTest,
+    chi_square,
+    cross_table,
+    expected_counts,
+    fisher_exact,
+    mann_whitney,
+    normality_p,
+)
 from radsupport.stats.logrank import log_rank
 from radsupport.wording import counted, estimate, fixed
 

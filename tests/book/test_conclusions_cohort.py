@@ -9,9 +9,8 @@ import pytest
 from pandas import DataFrame
 
 from radsupport.book.conclusions import cohort as say
-from radsupport.book.table_one import printed_baseline
-from radsupport.settings.columns import Column
-from radsupport.settings.endpoint import Endpoint
+from radsupport.book.printed import printed_baseline
+from radsupport.settings.parts import Column, Endpoint
 from radsupport.study import load_study
 
 

@@ -3,8 +3,7 @@ import re
 import pytest
 
 from radsupport.claims.designs import study_labels
-from radsupport.claims.findings import findings, not_checkable, not_counted
-from radsupport.claims.report import in_words
+from radsupport.claims.report import findings, in_words, not_checkable, not_counted
 from radsupport.claims.verdicts import HOLDS, UNDECIDED, content
 from radsupport.errors import InputError
 

@@ -9,7 +9,7 @@ from helpers.validation_study import rows_of
 
 from radsupport.evaluate import decisions, judged, lock, measure, probabilities, reclassification, usefulness
 from radsupport.evaluate.predictions import SURVIVAL
-from radsupport.stats.reclassification import nri_idi, nri_idi_survival
+from radsupport.stats.usefulness import nri_idi, nri_idi_survival
 
 AT = ("horizon", "cohort")
 

@@ -15,7 +15,7 @@ from radsupport.evaluate.survival import pooled
 from radsupport.evaluate.usefulness import decisions, reclassification
 from radsupport.nomogram.parts import as_signatures
 from radsupport.stats.calibration import calibration_summary, hosmer_lemeshow
-from radsupport.stats.reclassification import nri_idi
+from radsupport.stats.usefulness import nri_idi
 
 BOTH = {"both": ["train", "external"]}
 

@@ -23,7 +23,7 @@ from radsupport.plots import prediction as prediction_figures
 from radsupport.plots import style
 from radsupport.plots import survival as survival_figures
 from radsupport.plots.base import matrix
-from radsupport.plots.nomogram import label_rows
+from radsupport.plots.models import label_rows
 from radsupport.plots.survival import at_risk
 from radsupport.wording import number
 

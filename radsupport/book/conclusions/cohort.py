@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from radsupport.settings.endpoint import Endpoint, Label
+from radsupport.settings.parts import Endpoint, Label
 from radsupport.wording import counted
 
 _DIRECTIONS = {
@@ -102,7 +102,7 @@ def directions(printed: pd.DataFrame) -> str:
     Parameters
     ----------
     printed : pandas.DataFrame
-        As `radsupport.book.table_one.printed_baseline` returns it.
+        As `radsupport.book.printed.printed_baseline` returns it.
 
     Returns
     -------

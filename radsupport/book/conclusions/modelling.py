@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.evaluate.controls import LEAST_DRAWS
+from radsupport.evaluate.cross_validation import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
-from radsupport.settings.columns import Column
+from radsupport.settings.parts import Column
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value
 
 SEEN = 0.05  # half the width of the interval for which a number of draws is named

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats import contingency
+from radsupport.stats import groups as contingency
 from radsupport.stats.table_one import compare_groups
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "statistics"

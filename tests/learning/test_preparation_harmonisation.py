@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.learning.harmonisation import ComBat, posterior_effects
+from radsupport.learning.preparation import ComBat, posterior_effects
 
 FEATURES = [f"f{i}" for i in range(30)]
 

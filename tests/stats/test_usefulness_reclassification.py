@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.reclassification import nri_idi
+from radsupport.stats.usefulness import nri_idi
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "statistics"
 STEMS = sorted(f.stem for f in GOLDEN.glob("nri_idi__*.json"))

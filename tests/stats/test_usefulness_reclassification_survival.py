@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.reclassification import nri_idi, nri_idi_survival
 from radsupport.stats.time_roc import horizon_weights
+from radsupport.stats.usefulness import nri_idi, nri_idi_survival
 
 OPTIONS = {"n_resamples": 20, "seed": 0}
 

@@ -10,14 +10,14 @@ from scipy import stats
 from radsupport.book.conclusions import modelling as say
 from radsupport.data.synthetic_patients import draw_subjects, outcomes_without_effect, without_effect
 from radsupport.errors import StudyError
-from radsupport.evaluate import controls
+from radsupport.evaluate import reruns
 from radsupport.learning.signatures import OUTCOME
 from radsupport.study import load_study
 
 
 def null_cohort(study, cohort, draw):
     drawn = outcomes_without_effect(study.synthetic, study.seed, draw)
-    return controls.with_outcomes(cohort.set_index("subject"), drawn).reset_index()
+    return reruns.with_outcomes(cohort.set_index("subject"), drawn).reset_index()
 
 
 @pytest.mark.parametrize("name", ["song2021", "gu2023", "cui2022", "yang2023"])
@@ -72,13 +72,13 @@ def test_every_signature_is_built_on_outcomes_without_effect(small, folder, root
     cohort["center"] = [c for c in "abc" for _ in range(sizes[c])]
     assembly = small.assemble(study, folder(cohort, radiomics=small.features(cohort)))
     outcomes = [outcomes_without_effect(study.synthetic, study.seed, i) for i in range(5)]
-    table = controls.null_draws(assembly, outcomes, **small.protocol(study))
+    table = reruns.null_draws(assembly, outcomes, **small.protocol(study))
     assert len(table) == 5 * 2 * 2
     assert set(table["events"]) == {20, 8}
     assert (table["covers"] == ((table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5))).all()
-    assert list(table.columns) == controls.DRAWN
+    assert list(table.columns) == reruns.DRAWN
     assert sorted(table["draw"].unique()) == list(range(1, 6))
-    summary = controls.over_draws(table)
+    summary = reruns.over_draws(table)
     assert len(summary) == 2 * 2
     assert (summary["draws"] == 5).all()
     means = summary.set_index(["signature", "cohort"])["mean"].to_dict()
@@ -100,7 +100,7 @@ def drawn(values: dict[str, list[float]], half: float = 0.1) -> pd.DataFrame:
 
 def test_summary_is_a_t_interval_of_the_draws():
     values = {"A": [0.41, 0.48, 0.55, 0.62, 0.3], "B": [0.7, 0.72, 0.8, 0.71, 0.74]}
-    summary = controls.over_draws(drawn(values)).set_index("signature")
+    summary = reruns.over_draws(drawn(values)).set_index("signature")
     for name, own in values.items():
         test = stats.ttest_1samp(own, 0.5)
         limits = test.confidence_interval(0.95)
@@ -112,27 +112,27 @@ def test_summary_is_a_t_interval_of_the_draws():
         assert row[["lowest", "highest", "sd"]].tolist() == pytest.approx([min(own), max(own), np.std(own, ddof=1)])
     assert summary.loc["A", "covering"] == 3
     assert summary.loc["B", "covering"] == 0
-    wider = controls.over_draws(drawn(values), level=0.99).set_index("signature")
+    wider = reruns.over_draws(drawn(values), level=0.99).set_index("signature")
     assert (wider["mean_high"] > summary["mean_high"]).all()
 
 
 def test_draws_of_one_value_of_one_draw_and_without_an_interval():
-    same = controls.over_draws(drawn({"A": [0.5] * 5, "B": [0.6] * 5})).set_index("signature")
+    same = reruns.over_draws(drawn({"A": [0.5] * 5, "B": [0.6] * 5})).set_index("signature")
     assert same.loc["A", ["mean", "mean_low", "mean_high", "p_t"]].tolist() == [0.5, 0.5, 0.5, 1.0]
     assert same.loc["B", "p_t"] == 0
-    wide = controls.over_draws(drawn({"A": [0.0, 1.0, 0.0, 1.0, 0.5]})).iloc[0]
+    wide = reruns.over_draws(drawn({"A": [0.0, 1.0, 0.0, 1.0, 0.5]})).iloc[0]
     assert wide[["mean_low", "mean_high"]].tolist() == [0, 1]
-    one = controls.over_draws(drawn({"A": [0.45]})).iloc[0]
+    one = reruns.over_draws(drawn({"A": [0.45]})).iloc[0]
     assert one[["mean", "lowest", "highest"]].tolist() == [0.45] * 3
     assert one[["mean_low", "mean_high", "p_t", "sd"]].isna().all()
     table = drawn({"A": [0.5, 0.45, 0.55]})
     table.loc[0, ["ci_low", "ci_high", "covers"]] = [np.nan, np.nan, False]
-    assert controls.over_draws(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
+    assert reruns.over_draws(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
 
 
 def test_fewer_than_five_draws_have_values_and_no_verdict():
     values = {"A": [0.4, 0.6, 0.5, 0.52], "B": [0.7, 0.72, 0.8, 0.71]}
-    few = controls.over_draws(drawn(values))
+    few = reruns.over_draws(drawn(values))
     assert few[["mean_low", "mean_high", "p_t"]].isna().all(axis=None)
     assert few.set_index("signature").loc["B", ["lowest", "highest"]].tolist() == [0.7, 0.8]
     words = say.without_effect(few)
@@ -146,14 +146,14 @@ def test_fewer_than_five_draws_have_values_and_no_verdict():
 
 def test_cohorts_and_signatures_are_joined_separately():
     both = pd.concat([drawn({"A": [0.4, 0.6], "B": [0.5, 0.52]}), drawn({"A": [0.7, 0.8]}).assign(cohort="external")])
-    summary = controls.over_draws(both)
+    summary = reruns.over_draws(both)
     assert summary[["signature", "cohort"]].to_numpy().tolist() == [["A", "train"], ["B", "train"], ["A", "external"]]
     assert summary["mean"].tolist() == pytest.approx([0.5, 0.51, 0.75])
 
 
 def test_words_of_the_null_draws():
     calm = {"A": [0.41, 0.52, 0.55, 0.6, 0.44], "B": [0.55, 0.42, 0.5, 0.62, 0.38]}
-    words = say.without_effect(controls.over_draws(drawn(calm)))
+    words = say.without_effect(reruns.over_draws(drawn(calm)))
     assert (
         "Over 5 independent draws of the outcomes, 2 of 2 means have a 95% interval that holds 0.5; by chance 0.1"
         in words
@@ -164,31 +164,31 @@ def test_words_of_the_null_draws():
     assert f"reach {half:.2f} or more to either side: 5 draws can not show a bias that is smaller" in words
     high = {"A": calm["A"], "B": [0.8, 0.82, 0.85, 0.81, 0.79]}
     assert "**B (train, 0.81) above 0.5, where a leak would put it**" in say.without_effect(
-        controls.over_draws(drawn(high))
+        reruns.over_draws(drawn(high))
     )
     assert "B (Training cohort, 0.81)" in say.without_effect(
-        controls.over_draws(drawn(high)), {"train": "Training cohort"}
+        reruns.over_draws(drawn(high)), {"train": "Training cohort"}
     )
-    low = say.without_effect(controls.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
+    low = say.without_effect(reruns.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
     assert "no mean is found above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
     assert "1 of 2 means have a 95% interval that holds 0.5 (A (train, 0.19) not)" in low
     # a mean that misses 0.5 by no more than the number of means lets expect is named, and not called a leak
     mild = say.without_effect(
-        controls.over_draws(drawn({"A": [0.56, 0.6, 0.51, 0.58, 0.52], **dict.fromkeys("BCDE", calm["B"])}))
+        reruns.over_draws(drawn({"A": [0.56, 0.6, 0.51, 0.58, 0.52], **dict.fromkeys("BCDE", calm["B"])}))
     )
     assert "4 of 5 means have a 95% interval that holds 0.5 (A (train, 0.55) not)" in mild
     assert "no mean is found above 0.5" in mild
 
 
 def test_one_draw_is_not_said_to_show_anything():
-    words = say.without_effect(controls.over_draws(drawn({"A": [0.9], "B": [0.5]})))
+    words = say.without_effect(reruns.over_draws(drawn({"A": [0.9], "B": [0.5]})))
     assert words.startswith("1 draw of the outcomes allows no interval and no verdict")
     assert "SD" not in words
 
 
 def permuted(values: list[float], observed: float = 0.84) -> pd.Series:
     table = pd.DataFrame({"signature": "R", "cohort": "train", "value": values})
-    return controls.over_draws(table, observed, least=2).iloc[0]
+    return reruns.over_draws(table, observed, least=2).iloc[0]
 
 
 def test_permuted_runs_have_the_t_interval_of_their_mean():
@@ -223,11 +223,11 @@ def test_runs_that_cover_a_half_say_how_small_a_leak_they_miss():
 
 def test_permuted_outcomes_cover_a_half_and_the_planted_effect_stands_out(finished):
     protocol = {"folds": 4, "inner_folds": 2, "external": "mean_of_folds", "seed": 1}
-    runs = controls.permuted(finished.assembly, "Radiomics", 8, **protocol)
+    runs = reruns.permuted(finished.assembly, "Radiomics", 8, **protocol)
     observed = finished.run.summary.set_index("signature").loc["Radiomics", "out_of_fold"]
-    summary = controls.over_draws(runs, observed).iloc[0]
+    summary = reruns.over_draws(runs, observed).iloc[0]
     assert summary["mean_low"] < 0.5
     assert summary["highest"] < observed
     assert summary["p"] == pytest.approx(1 / 9)
     assert runs["value"].nunique() > 4
-    pd.testing.assert_frame_equal(runs.iloc[:2], controls.permuted(finished.assembly, "Radiomics", 2, **protocol))
+    pd.testing.assert_frame_equal(runs.iloc[:2], reruns.permuted(finished.assembly, "Radiomics", 2, **protocol))

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.book.table_one import ADJUSTED, FREEMAN_HALTON, INDENT, printed_baseline
+from radsupport.book.printed import ADJUSTED, FREEMAN_HALTON, INDENT, printed_baseline
 from radsupport.data.synthetic_patients import draw_subjects
-from radsupport.settings.columns import Column
+from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
 from radsupport.stats.table_one import survival_test
 from radsupport.study import load_study

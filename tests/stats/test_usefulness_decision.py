@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.decision import net_benefit, net_benefit_survival
+from radsupport.stats.usefulness import net_benefit, net_benefit_survival
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "statistics"
 BINARY = sorted(f.stem for f in GOLDEN.glob("dca_binary__*.json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from radsupport.stats import decision as stretches
+from radsupport.stats import usefulness as stretches
 
 
 def test_gaps_are_shown_and_gains_of_rounding_are_none():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.data.findings import category_agreement, finding_pairs, numeric_agreement, side_by_side
+from radsupport.data.scans import category_agreement, finding_pairs, numeric_agreement, side_by_side
 from radsupport.settings.study import Study
 from radsupport.study import load_study
 
