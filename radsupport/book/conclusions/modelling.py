@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.evaluate.cross_validation import LEAST_DRAWS
+from radsupport.evaluate.reruns import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.settings.parts import Column
