@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.evaluate.reruns import LEAST_DRAWS
-from radsupport.evaluate.reruns import AS_CHOSEN, FEW
+from radsupport.evaluate.reruns import AS_CHOSEN, FEW, LEAST_DRAWS
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.settings.parts import Column
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value
