@@ -47,7 +47,7 @@ UPSTREAM = {
     "09_published": (),
 }
 #: Modules that make the site out of the chapters.
-_ASSETS = ("*.css", "*.js", "*.mplstyle")  # styles and scripts beside the modules that write them into a page
+_ASSETS = ("*.css", "*.js", "*.mplstyle", "*.yaml")  # what modules beside them write into a page
 OF_THE_SITE = ("radsupport/book/site.py", "radsupport/book/build.py")
 #: Chapters whose work is divided over processes, case by case or fold by fold.
 DIVIDED = ("02_preprocessing", "03_radiomics", "05_modelling")

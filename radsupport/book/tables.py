@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from pandas.api import types
 
 from radsupport.wording import estimate, fixed, number, p_number
@@ -30,74 +31,7 @@ _LARGEST, _SMALLEST = 9999, 0.005  # ratios beyond which nobody reads the digits
 RATIOS = ("hr", "odds_ratio", "hazard_ratio")  # names of columns of ratios begin with them
 
 #: The words for columns, on all pages.
-WORDS = {
-    # whose rows: who, when, by what
-    "cohort": "Cohort", "signature": "Signature", "model": "Model", "center": "Center", "subject": "Patient",
-    "feature": "Feature", "phase": "Phase", "scheme": "Scheme", "finding": "Finding", "column": "Column",
-    "part": "Part", "item": "Item", "code": "Code", "rule": "Rule", "step": "Step", "learner": "Learner",
-    "source": "Source", "variant": "Choice", "measure": "Measure", "kind": "Kind", "built_on": "Built on",
-    "judged": "Judged", "patch": "Patch (voxels of 1 mm)", "perturbation": "Change", "feature_class": "Class",
-    "image_type": "Filter", "inputs": "Learns from", "phases": "Phases", "selection": "Selection in each fold",
-    "description": "What it is", "reason": "Reason", "note": "Note", "remark": "Remark", "unit": "Unit",
-    "horizon": "Month", "time": "Month", "until": "Up to month", "up_to": "Up to month",
-    "cohort_a": "Cohort A", "cohort_b": "Cohort B", "center_a": "Center A", "center_b": "Center B",
-    "signature_a": "Signature A", "signature_b": "Signature B",
-    # how many
-    "n": "Patients", "events": "Events", "n_a": "Patients A", "n_b": "Patients B", "cases": "Cases",
-    "features": "Features", "parameters": "Parameters", "candidates": "Candidates", "fits": "Fits", "draws": "Draws",
-    "divisions": "Divisions", "failed": "Failed", "with_warning": "With warning", "voxels": "Voxels",
-    "slices": "Slices as scanned", "n_islands": "Islands", "hole_voxels": "Voxels in holes", "agree": "Agree",
-    "apart": "Disagreements", "n_cases": "With the event by then", "n_controls": "Free of it",
-    "times_selected": "Times chosen", "features_in": "Features in", "features_left": "Features left",
-    "fewest": "Fewest in a fold", "most": "Most in a fold", "refit": "All training patients",
-    "events_first": "Events (first draw)", "survival_events": "Events followed", "reproducible": "Reproducible",
-    "without_icc": "Without an ICC", "tn": "TN", "fp": "FP", "fn": "FN", "tp": "TP", "n_low": "Low risk",
-    "n_high": "High risk",
-    # estimates
-    "value": "Value", "difference": "Difference", "a_minus_b": "A − B", "ci_low": "95% CI from", "ci_high": "to",
-    "boot": "95% CI, bootstrap", "limit": "Limits of agreement (95%)", "auc": "AUC", "c_index": "C-index",
-    "c": "C-index", "uno": "Uno's C", "auc_a": "A", "auc_b": "B", "value_a": "A", "value_b": "B", "c_a": "A",
-    "c_b": "B", "brier_a": "A", "brier_b": "B", "out_of_fold": "Out of fold", "inner_score": "Inner folds",
-    "apparent": "Apparent", "optimism": "Optimism", "corrected": "Corrected", "internal": "Internal",
-    "external": "External", "mean": "Mean", "sd": "SD", "median": "Median", "lowest": "Lowest", "highest": "Highest",
-    "smallest": "Smallest", "first": "First division", "divisions_mean": "Mean over divisions",
-    "divisions_range": "Lowest–highest", "threshold": "Threshold", "cut_off": "Cut-off", "accuracy": "Accuracy",
-    "no_information_rate": "No-information rate", "sensitivity": "Sensitivity", "specificity": "Specificity",
-    "ppv": "PPV", "npv": "NPV", "predicted": "Predicted", "observed": "Observed", "slope": "Slope",
-    "intercept": "Intercept", "intercept_in_the_large": "Intercept", "ici": "ICI", "brier": "Brier score",
-    "brier_scaled": "Scaled Brier", "scaled": "Scaled", "null": "Kaplan–Meier",
-    "integrated_brier": "Integrated Brier score", "ratio": "Observed / expected", "rho": "Spearman's ρ",
-    "spearman": "Spearman's ρ", "icc": "ICC(2,1)", "median_icc": "Median ICC", "kappa": "Kappa",
-    "bias": "Bias (mean difference)", "coefficient": "Coefficient per SD", "hr": "HR", "odds_ratio": "Odds ratio",
-    "hazard_ratio": "Hazard ratio", "hr_alone": "HR alone", "hr_together": "HR together",
-    "odds_ratio_alone": "OR alone", "odds_ratio_together": "OR together", "nri": "NRI", "idi": "IDI",
-    "nri_events": "NRI, events", "nri_nonevents": "NRI, non-events", "rmst": "Restricted mean, months",
-    "share": "Share", "of_fits": "Share of fits", "share_with_event": "Share with event",
-    "better_at": "Better at thresholds", "largest_gain": "Largest gain", "at": "At threshold",
-    "per_parameter": "Events per parameter", "without": "Without", "with_combat": "With ComBat",
-    "before": "Differ before", "after": "Differ after", "whole": "Wholly inside", "found": "Found",
-    "below_half": "Less than half inside", "covering": "Draws whose own 95% CI holds 0.5",
-    # tests
-    "p": "P", "z": "z", "chi2": "χ²", "df": "df", "statistic": "Statistic", "p_adjusted": "P, Holm",
-    "p_vs_half": "P against 0.5", "p_null_se": "P against 0.5 (null SE)", "p_chance": "P against chance",
-    "p_wald": "P against 0.5 (Wald, jackknife)", "p_t": "P against 0.5 (t test over draws)",
-    "p_vs_nir": "P against that rate", "p_interaction": "P of interaction", "p_difference": "P of A − B",
-    "p_rho": "P of ρ", "p_alone": "P Wald", "p_lr_alone": "P LR", "p_together": "P Wald",
-    "p_lr_together": "P LR", "hl_groups": "H–L groups", "hl_chi2": "H–L χ²", "hl_df": "df",
-    "hl_p": "H–L P",
-    # scans and networks
-    "level": "Level", "width": "Width", "lower": "From", "upper": "To", "below": "Cut off below (%)",
-    "above": "Cut off above (%)", "slice_thickness_mm": "Slice thickness (mm)", "pixel_mm": "Pixel (mm)",
-    "noise_hu": "Noise (HU)", "tumour_hu": "Tumour (HU)", "hu_mean": "Mean HU", "volume_mm3": "Volume (mm³)",
-    "max_axial_diameter_mm": "Largest diameter (mm)", "flags": "Why to look at it",
-    "median_seconds": "Seconds per case", "peak_memory_mb": "Peak memory (MB)", "median_voxels": "Voxels (median)",
-    "ibsi_code": "IBSI code", "kernel": "Filters or units", "kernel_size": "Kernel", "strides": "Stride",
-    "made_of": "Made of", "output_shape": "Output (…, channels)", "tumour": "In the tumour",
-    "neighbour": "Next to it", "elsewhere": "Elsewhere", "tumour_volume": "Tumour's share of the patch",
-    "concentration": "Concentration", "peak_in_tumour": "Hottest voxel in the tumour", "no_heat": "No heat",
-    "cam_tumour": "Grad-CAM, share in the tumour", "occlusion_tumour": "Occlusion, share in the tumour",
-    "published_value": "Printed", "percent_holding": "% holding",
-}  # fmt: skip
+WORDS: dict[str, str] = yaml.safe_load(Path(__file__).with_name("columns.yaml").read_text(encoding="utf-8"))
 
 #: Characters beyond which a cell's text gets a wider column instead of many short lines.
 _LONG = 60

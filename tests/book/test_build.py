@@ -61,6 +61,7 @@ def test_a_study_asked_for_by_name_has_to_be_there(project: Path) -> None:
 
 
 def test_every_chapter_depends_on_its_notebook_its_code_and_the_earlier_chapters(project: Path) -> None:
+    notebook(project, "06_validation", "from radsupport import evaluate")
     inputs = pipeline.chapter_inputs("song2021", "06_validation")
     assert "notebooks/06_validation.ipynb" in inputs
     assert "results/song2021/05_modelling.json" in inputs
