@@ -7,23 +7,19 @@ pictures out side by side. `conclusions` holds the sentences that depend on data
 """
 
 from radsupport.book import conclusions
-from radsupport.book.chapter import begin, refuse_unknown_parameters
-from radsupport.book.printed import cautions_words, printed_baseline, printed_beside, printed_words
-from radsupport.book.show import save_figures_to, show_figure, show_html, show_plotly, show_table, show_text
+from radsupport.book.chapter import begin, begin_without_study
+from radsupport.book.printed import printed_baseline
+from radsupport.book.show import show_figure, show_html, show_plotly, show_table, show_text
 from radsupport.book.tables import regression_table
 from radsupport.book.widgets import folded_sheets, slider_html
 
 __all__ = [
     "begin",
-    "cautions_words",
+    "begin_without_study",
     "conclusions",
     "folded_sheets",
     "printed_baseline",
-    "printed_beside",
-    "printed_words",
-    "refuse_unknown_parameters",
     "regression_table",
-    "save_figures_to",
     "show_figure",
     "show_html",
     "show_plotly",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from radsupport import tables as contracts
-from radsupport.book.printed import TESTS
+from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
 from radsupport.book.show import save_figures_to, word_values
 from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.settings.study import Study
@@ -93,6 +94,18 @@ class Chapter:
                 return {}
             raise
 
+    def printed(self, numbers: Mapping[str, Mapping[str, Any]] | None = None) -> pd.DataFrame:
+        """Return what the paper printed for this chapter beside its numbers, or beside others, by `printed_beside`."""
+        return printed_beside(self.study, self.name[:2], self.numbers if numbers is None else numbers)
+
+    def printed_words(self) -> str:
+        """Say what the table of printed values can and can not show, or that there is none."""
+        return printed_words(self.study, self.name[:2])
+
+    def cautions(self) -> str:
+        """Return the cautions of this chapter as a Markdown list, or that the study file has none."""
+        return cautions_words(self.study, self.name[:2])
+
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""
         self.publish("profile", self.study.profile)
@@ -139,6 +152,18 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
         if not os.environ.get(ENDS_HERE):
             raise UnusedChapterError(f"Study {study.id} does not use chapter {chapter}: {reason}. Nothing more to run.")
     return opened
+
+
+def begin_without_study(chapter: str, namespace: Mapping[str, Any], figures: Path | str) -> None:
+    """Check the parameters of a notebook that belongs to no study, and save its figures for print to a folder.
+
+    Raises
+    ------
+    ParameterError
+        An unknown parameter.
+    """
+    refuse_unknown_parameters(chapter, namespace)
+    save_figures_to(Path(figures), chapter)
 
 
 def why_unused(chapter: str, study: Study) -> str:
@@ -203,7 +228,7 @@ def _assigned_before(namespace: Mapping[str, Any]) -> list[str]:
     """Return the names assigned in the cells run before the first one that checks them."""
     cells: list[str] = []
     for source in namespace.get("In", [])[1:]:
-        if "begin(" in source or "refuse_unknown_parameters(" in source:
+        if re.search(r"\bbegin(_without_study)?\(", source):
             break
         cells.append(source)
     names: list[str] = []

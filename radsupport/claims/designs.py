@@ -25,12 +25,15 @@ def study_labels() -> dict[str, str]:
     return {study: str(each["label"]) for study, each in content("side_by_side.yaml")["studies"].items()}
 
 
-def compare_studies() -> pd.DataFrame:
+def compare_studies(*, sources: bool = False) -> pd.DataFrame:
     """Return the comparison: one row per aspect, one column per study (by its label).
 
-    The sizes and the events per candidate feature are computed from the printed numbers.
+    The sizes and the events per candidate feature are computed from the printed numbers. With `sources` return where
+    each entry stands in its paper instead: study, aspect, source.
     """
     design = content("side_by_side.yaml")
+    if sources:
+        return _sources(design)
     columns = {}
     for each in design["studies"].values():
         texts = {title: each["entries"][key]["text"] for key, title in design["aspects"].items()}
@@ -38,9 +41,7 @@ def compare_studies() -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("aspect").reset_index()
 
 
-def sources() -> pd.DataFrame:
-    """Return where each entry of the comparison stands in its paper: study, aspect, source."""
-    design = content("side_by_side.yaml")
+def _sources(design: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"study": each["label"], "aspect": title, "source": each["entries"][key]["source"]}
@@ -90,8 +91,14 @@ def _rate(numbers: dict[str, Any]) -> float:
     return math.log(2) / float(numbers["median_survival_months"])
 
 
-def sample_sizes() -> pd.DataFrame:
+def sample_sizes(*, worded: bool = False) -> pd.DataFrame:
     """Return Riley's minimum sample size for each study and count of predictor parameters.
+
+    Parameters
+    ----------
+    worded : bool
+        As the chapter shows them: estimated events, and what follows from them, with "about"; events per parameter
+        with two significant digits.
 
     Returns
     -------
@@ -103,21 +110,12 @@ def sample_sizes() -> pd.DataFrame:
         were the printed AUC or C-index of internal validation (of the test group where there is
         none) true. For survival the rate follows from the printed median, as if it were constant.
     """
-    return pd.DataFrame(
-        [
-            _row(each["label"], model, each["numbers"])
-            for each in content("side_by_side.yaml")["studies"].values()
-            for model in each["numbers"]["models"]
-        ]
-    )
+    studies = content("side_by_side.yaml")["studies"].values()
+    rows = [_row(each["label"], model, each["numbers"]) for each in studies for model in each["numbers"]["models"]]
+    return _worded(pd.DataFrame(rows)) if worded else pd.DataFrame(rows)
 
 
-def sample_size_table() -> pd.DataFrame:
-    """Return the sample sizes as the chapter shows them: estimated events, and what follows from them, with "about".
-
-    Events per parameter have two significant digits.
-    """
-    sizes = sample_sizes()
+def _worded(sizes: pd.DataFrame) -> pd.DataFrame:
     about = ["about " if guess else "" for guess in sizes["estimated"]]
     events = [f"{mark}{each}" for mark, each in zip(about, sizes["events"], strict=True)]
     ratios: list[Any] = [

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -64,10 +64,14 @@ def findings(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["study", "title", "text"])
 
 
-def not_checkable() -> pd.DataFrame:
-    """Return what can not be checked from the printed figures, and why: study, what, why."""
-    table = pd.DataFrame(content("findings.yaml")["not_checkable"])
-    return table.assign(study=table["study"].map(study_labels()))
+def unchecked(*, listed: bool = False) -> pd.DataFrame:
+    """Return what can not be checked from the printed figures, and why: study, what, why.
+
+    With `listed` return the claims that are checked but not counted instead: paper, table, item, why.
+    """
+    table = not_counted() if listed else pd.DataFrame(content("findings.yaml")["not_checkable"])
+    table = table.assign(study=table["study"].map(study_labels()))
+    return table.rename(columns={"study": "paper"}) if listed else table
 
 
 def _select(results: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
@@ -110,15 +114,22 @@ def _counted_verdicts(chosen: pd.DataFrame) -> SimpleNamespace:
     return SimpleNamespace(n=len(verdicts), crossing=crossing, **shares)
 
 
-def checked_claims() -> pd.DataFrame:
-    """Check the claims of the four papers.
+def checked_claims(own: str | Path | None = None) -> pd.DataFrame:
+    """Check the claims of the four papers, or those of another table.
+
+    Parameters
+    ----------
+    own : path, optional
+        Table of claims to check instead, as `check_claims` takes it.
 
     Returns
     -------
     pandas.DataFrame
-        As `check_claims()`, with ``published_value`` in readable form (`in_words`), ``counted`` (False for the rows of
-        `not_counted`), ``inputs`` (the printed figures) and ``values`` (the recomputed numbers by name).
+        As `check_claims`; of the four papers with ``published_value`` in readable form (`in_words`), ``counted`` (False
+        for the rows of `not_counted`), ``inputs`` (the printed figures) and ``values`` (recomputed numbers by name).
     """
+    if own is not None:
+        return check_claims(own)
     rows = [
         record | {"inputs": claim.inputs if claim else {}, "values": dict(verdict.values) if verdict else {}}
         for record, claim, verdict in checked_rows()
@@ -162,12 +173,20 @@ CHAPTER, STUDY = "09_published", "published"
 KIND_LABELS: dict[str, str] = content("words.yaml")["kinds"]
 
 
-def verdicts_per_paper(results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per paper: paper, claims, one column per verdict, and the share that hold of those decided.
+def verdicts(results: pd.DataFrame, by: Literal["paper", "kind"] = "paper") -> pd.DataFrame:
+    """Count the verdicts of the counted claims.
 
-    Only the counted claims; the share in whole per cent.
+    Returns
+    -------
+    pandas.DataFrame
+        By paper one row each: paper, claims, one column per verdict, and the share that hold of those decided, in
+        whole per cent. By kind tidy numbers: paper, kind (in words, in a fixed order), verdict, claims; also zeros.
     """
     results = results[results["counted"]]
+    return _per_kind(results) if by == "kind" else _per_paper(results)
+
+
+def _per_paper(results: pd.DataFrame) -> pd.DataFrame:
     counts = pd.crosstab(results["study"], results["verdict"])
     counts = counts.reindex(index=results["study"].unique(), columns=list(VERDICTS), fill_value=0)
     table = counts.rename_axis(columns=None, index="study").reset_index()
@@ -178,9 +197,7 @@ def verdicts_per_paper(results: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns={"study": "paper"})
 
 
-def verdicts_per_kind(results: pd.DataFrame) -> pd.DataFrame:
-    """Return tidy numbers of counted claims: paper, kind (in words, in a fixed order), verdict, claims; also zeros."""
-    results = results[results["counted"]]
+def _per_kind(results: pd.DataFrame) -> pd.DataFrame:
     labels = study_labels()
     frame = pd.DataFrame(
         {
@@ -192,28 +209,25 @@ def verdicts_per_kind(results: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(["paper", "kind", "verdict"], observed=False).size().rename("claims").reset_index()
 
 
-def shown_rows(results: pd.DataFrame, study: str, verdicts: str = "all") -> pd.DataFrame:
+def shown_rows(results: pd.DataFrame, study: str, verdict: str = "all") -> pd.DataFrame:
     """Return the counted rows of one paper, or those with one verdict, with the columns that a reader needs.
+
+    ``attrs["paper"]`` is the paper's name.
 
     Raises
     ------
     ParameterError
-        `verdicts` is neither `all` nor a verdict.
+        `verdict` is neither `all` nor a verdict.
     """
-    if verdicts not in ("all", *VERDICTS):
-        raise ParameterError(f"`verdicts_shown` must be all, {HOLDS}, {FAILS} or {UNDECIDED}; it is {verdicts!r}.")
+    if verdict not in ("all", *VERDICTS):
+        raise ParameterError(f"`verdicts_shown` must be all, {HOLDS}, {FAILS} or {UNDECIDED}; it is {verdict!r}.")
     chosen = results[results["counted"] & (results["study"] == study)]
-    if verdicts != "all":
-        chosen = chosen[chosen["verdict"] == verdicts]
+    if verdict != "all":
+        chosen = chosen[chosen["verdict"] == verdict]
     where = chosen["table"] + ", " + chosen["group"]
     table = chosen.assign(kind=chosen["kind"].map(KIND_LABELS), where=where)
+    table.attrs["paper"] = study_labels()[study]
     return table[["verdict", "item", "where", "published_value", "recomputed", "reason", "kind"]]
-
-
-def rows_not_counted() -> pd.DataFrame:
-    """Return the claims that are checked but not counted: paper, table, item, why."""
-    table = not_counted()
-    return table.assign(study=table["study"].map(study_labels())).rename(columns={"study": "paper"})
 
 
 def significance_changes(results: pd.DataFrame) -> pd.DataFrame:
@@ -253,14 +267,14 @@ def numbers(results: pd.DataFrame) -> dict[str, tuple[int, int | None]]:
     found: dict[str, tuple[int, int | None]] = {"n_claims": (len(chosen), None)}
     for verdict in VERDICTS:
         found[verdict.replace(" ", "_")] = (int((chosen["verdict"] == verdict).sum()), len(chosen))
-    for row in verdicts_per_paper(results).to_dict("records"):
+    for row in verdicts(results).to_dict("records"):
         key = str(row["paper"]).lower().replace(" ", "")
         found[f"{key}_does_not_hold"] = (int(row[FAILS]), int(row["claims"]))
     return found | {"p_values_on_the_other_side": (len(significance_changes(results)), None)}
 
 
-def write(results: pd.DataFrame, study: str = STUDY, root: Path = Path()) -> Path:
-    """Write ``verdicts.csv`` and the numbers that other pages quote to ``results/published``; return that folder.
+def write(results: pd.DataFrame, study: str = STUDY, root: Path = Path()) -> dict[str, tuple[int, int | None]]:
+    """Write ``verdicts.csv`` and the numbers that other pages quote to ``results/published``; return these numbers.
 
     Raises
     ------
@@ -272,10 +286,11 @@ def write(results: pd.DataFrame, study: str = STUDY, root: Path = Path()) -> Pat
     folder = root / "results" / STUDY
     folder.mkdir(parents=True, exist_ok=True)
     results.drop(columns=["inputs", "values"]).to_csv(folder / "verdicts.csv", index=False)
-    quoted = {name: _quoted(*value) for name, value in numbers(results).items()}
+    found = numbers(results)
+    quoted = {name: _quoted(*value) for name, value in found.items()}
     with resources.as_file(resources.files("radsupport.claims") / "data" / "claims.csv") as claims:
         write_chapter_json(folder, CHAPTER, quoted, inputs=[claims])
-    return folder
+    return found
 
 
 def _quoted(value: int, n: int | None) -> dict[str, Any]:

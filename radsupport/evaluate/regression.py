@@ -18,12 +18,11 @@ from scipy import stats
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.predictions import SURVIVAL
-from radsupport.plots.tidy import schoenfeld_table
 from radsupport.stats.bootstrap import optimism
 from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import CoxFit, fit_cox, multivariable_table, predict_survival, univariable_table, with_firth
 from radsupport.stats.design import is_numeric
-from radsupport.stats.proportional_hazards import schoenfeld_residuals, schoenfeld_test
+from radsupport.stats.proportional_hazards import schoenfeld_residuals, schoenfeld_table, schoenfeld_test
 from radsupport.stats.regression import FittedModel, Selection, backward_aic, settled, with_references
 
 #: Column of the signature's risk per standard deviation, and the name of the covariates as one more signature.

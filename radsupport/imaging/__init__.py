@@ -9,19 +9,9 @@ from radsupport.imaging.findings import findings
 from radsupport.imaging.masks import check, reasons
 from radsupport.imaging.patches import covered_voxels
 from radsupport.imaging.preprocessing import preprocess
-from radsupport.imaging.previews import (
-    areas,
-    before_after,
-    boxes,
-    patch_shares,
-    sampled,
-    sheet,
-    sizes,
-    window_shares,
-    windowed,
-)
+from radsupport.imaging.previews import before_after, boxes, sampled, shares, sheet, sizes, windowed
 
 __all__ = [
-    "areas", "before_after", "boxes", "check", "covered_voxels", "findings", "patch_shares", "preprocess", "reasons",
-    "sampled", "sheet", "sizes", "window_shares", "windowed",
+    "before_after", "boxes", "check", "covered_voxels", "findings", "preprocess", "reasons", "sampled", "shares",
+    "sheet", "sizes", "windowed",
 ]  # fmt: skip

@@ -99,14 +99,30 @@ def windowed(cases: pd.DataFrame, subject: str, windows: Windows) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def window_shares(cases: pd.DataFrame, windows: Windows) -> pd.DataFrame:
-    """Return per phase the window (HU) and the share of the tumours' voxels that it cuts off, over all patients.
+def shares(cases: pd.DataFrame, of: Windows | Sequence[Voxels], n_jobs: int = 1) -> pd.DataFrame:
+    """Return which share of the tumours windows cut off (a mapping), or patches of some sizes hold (a sequence).
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Table `cases`.
+    of : mapping of phase to (level, width), or sequence of (slices, rows, columns)
+        Windows in HU, or voxels of the image that a patch covers; the same size twice counts once.
+    n_jobs : int
+        Cases at once.
 
     Returns
     -------
     pandas.DataFrame
-        phase, level, width, lower, upper (HU), cases, below, above (mean share of a tumour's voxels in percent).
+        Of windows phase, level, width, lower, upper (HU), cases, below, above (mean share of a tumour's voxels in
+        percent). Of patches patch (its size as text), n, median, smallest (share inside, 0 to 1), whole, below_half
+        (numbers of tumours that lie wholly, or to less than a half, inside), whichever way they are sampled.
     """
+    return _window_shares(cases, of) if isinstance(of, Mapping) else _patch_shares(cases, of, n_jobs)
+
+
+def _window_shares(cases: pd.DataFrame, windows: Windows) -> pd.DataFrame:
+    """Return per phase the window and the share of the voxels that it cuts off, over all patients."""
     rows = []
     for phase, (level, width) in windows.items():
         own = cases[(cases["phase"] == phase) & (cases["exclusion"] == "")]
@@ -204,14 +220,17 @@ def shown_slices(mask: sitk.Image, slices: int | None = None) -> list[int]:
     return sorted({int(z) for z in np.linspace(first, last, 5)} | {top})[:6]
 
 
-def sizes(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
+def sizes(cases: pd.DataFrame, phase: str, *, by_slice: bool = False) -> pd.DataFrame:
     """Return the preprocessed size of the tumours of one phase: box (mm), slices, largest section.
 
     Returns
     -------
     pandas.DataFrame
-        what, n, median, smallest, largest; one row per quantity.
+        what, n, median, smallest, largest; one row per quantity. With `by_slice` the area by resampled slice of a
+        small, a middle and a large tumour: subject, position_mm (from the largest section), area_mm2.
     """
+    if by_slice:
+        return _areas(cases, phase)
     rows = []
     for case in _used(cases, phase).to_dict("records"):
         mask = read_mask(case["mask"])
@@ -231,7 +250,7 @@ def _picked(used: pd.DataFrame, shares: Sequence[float]) -> list[dict[Any, Any]]
     return ordered.iloc[sorted({round(share * (len(ordered) - 1)) for share in shares})].to_dict("records")
 
 
-def areas(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
+def _areas(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Return the area by resampled slice of a small, a middle and a large tumour: subject, position_mm, area_mm2."""
     rows = []
     for case in _picked(_used(cases, phase), (0.1, 0.5, 0.9)):
@@ -243,24 +262,8 @@ def areas(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def patch_shares(cases: pd.DataFrame, fields: Sequence[Voxels], n_jobs: int = 1) -> pd.DataFrame:
-    """Return how much of the tumours patches of some sizes hold, whichever way they are sampled.
-
-    Parameters
-    ----------
-    cases : pandas.DataFrame
-        Table `cases`.
-    fields : sequence of (slices, rows, columns)
-        Voxels of the image that a patch covers; the same size twice counts once.
-    n_jobs : int
-        Cases at once.
-
-    Returns
-    -------
-    pandas.DataFrame
-        patch (its size as text), n, median, smallest (share inside, 0 to 1), whole, below_half (numbers of tumours
-        that lie wholly, or to less than a half, inside).
-    """
+def _patch_shares(cases: pd.DataFrame, fields: Sequence[Voxels], n_jobs: int) -> pd.DataFrame:
+    """Return how much of the tumours patches of some sizes hold."""
     items = [(row["mask"], list(dict.fromkeys(fields))) for row in cases[cases["exclusion"] == ""].to_dict("records")]
     found = map_cases(_shares, items, n_jobs=n_jobs, progress=False)
     shares = pd.DataFrame([row for rows in found for row in rows], columns=["patch", "share"])

@@ -107,7 +107,7 @@ def figure(
 
     The figure function is called ``(table, ax=None, *, title="", facet=None, names=None, columns=0, size=None,
     **options)``; it checks the table, makes an axes where none is given, draws with the project's look, attaches alt
-    text and table, and returns the axes.
+    text, and returns the axes.
 
     facet : str or list of str
         Columns whose values give a picture each; returned are `Pictures`. The title of a picture are these values,
@@ -154,7 +154,6 @@ def figure(
                 draw(table, axes, **given)
                 if title:
                     axes.set_title(title)
-            axes.__dict__["table"] = table
             describe(axes, alt_text(kind, table, title=title, **given))
             return axes
 
@@ -191,6 +190,16 @@ def figure(
         return drawn
 
     return wrap
+
+
+def fitting(table: pd.DataFrame, *drawn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the first of several figure functions whose columns a table has; the last one where none fits."""
+
+    def fits(one: Callable[..., Any]) -> bool:
+        _, needed, estimates = _KNOWN[one.__name__]
+        return isinstance(table, pd.DataFrame) and set(needed) <= set(_with_limits(table, estimates).columns)
+
+    return next(filter(fits, drawn), drawn[-1])
 
 
 def _with_limits(table: pd.DataFrame, estimates: Sequence[str]) -> pd.DataFrame:
@@ -241,14 +250,6 @@ def description(drawn: Figure | Axes | Pictures) -> str:
     """Join the alt texts of all axes of a figure; empty where none was attached."""
     axes = [ax for fig in figures_of(drawn) for ax in fig.axes]
     return " ".join(ax.__dict__["alt_text"] for ax in axes if "alt_text" in ax.__dict__)
-
-
-def table_of(drawn: Figure | Axes | Pictures) -> pd.DataFrame:
-    """Return the tidy table that a figure shows; empty where it was drawn by other means."""
-    if isinstance(drawn, Pictures):
-        return drawn.table
-    tables = [ax.__dict__["table"] for fig in figures_of(drawn) for ax in fig.axes if "table" in ax.__dict__]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def figures_of(drawn: Any) -> list[Figure]:
@@ -345,14 +346,3 @@ def named_rows(ax: Axes, names: Iterable[object]) -> npt.NDArray[np.int_]:
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.6, len(words) - 0.4)
     return heights
-
-
-def panels(
-    draw: Callable[..., Any], parts: Sequence[tuple[str, pd.DataFrame, Mapping[str, Any]]], *, columns: int = 2,
-    width: float = 5.2, height: float = 4.2,
-) -> Pictures:  # fmt: skip
-    """Draw one picture per title, table and options; goes with the last notebook that makes no table of them."""
-    if not parts or columns < 1:
-        raise InputError(f"Panels need at least one part and one column; got {len(parts)} and {columns}.")
-    figures = [draw(table, title=title, size=(width, height), **options).figure for title, table, options in parts]
-    return Pictures(figures, pd.concat([table for _, table, _ in parts], ignore_index=True), columns)

@@ -15,7 +15,9 @@ from matplotlib.patches import Rectangle
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, look, matrix, named_rows
+from radsupport.plots.base import figure, fitting, look, matrix, named_rows
+from radsupport.plots.patients import flow
+from radsupport.plots.prediction import delong
 from radsupport.wording import counted, fixed, number
 
 
@@ -329,3 +331,13 @@ def _runs(groups: np.ndarray[Any, Any]) -> list[tuple[str, tuple[int, int]]]:
     """Return each run of equal groups with its first and last place."""
     starts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1), len(groups)]
     return [(str(groups[a]), (int(a), int(b) - 1)) for a, b in pairwise(starts)]
+
+
+def pairs(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:
+    """Draw a matrix of pairs: correlation of features (`correlations`) or P between signatures (`delong`)."""
+    return fitting(table, correlations, delong)(table, ax, **options)
+
+
+def steps(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:
+    """Draw how many are left after each step: patients of a study (`flow`) or features of a signature (`funnel`)."""
+    return fitting(table, flow, funnel)(table, ax, **options)

@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, look, named_rows
+from radsupport.plots.base import figure, fitting, look, named_rows
+from radsupport.plots.images import training
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number
 
 _RATIOS = {"hr": "Hazard ratio", "odds_ratio": "Odds ratio"}
@@ -426,3 +427,18 @@ def label_rows(positions: Any, labels: list[str], rows: Sequence[str]) -> list[s
         if free:
             end[free[0]] = position + half
     return placed
+
+
+def scores(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:
+    """Draw a row per signature: its value with interval (`intervals`), or the value of each division (`spread`)."""
+    return fitting(table, intervals, spread)(table, ax, **options)
+
+
+def penalty(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:
+    """Draw what lies along a LASSO's penalty: coefficients (`lasso_path`) or error (`penalty_error`)."""
+    return fitting(table, lasso_path, penalty_error)(table, ax, **options)
+
+
+def learning(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:
+    """Draw a measure over the epochs of a network (`training`) or over the number of patients (`learning_curve`)."""
+    return fitting(table, training, learning_curve)(table, ax, **options)

@@ -155,11 +155,10 @@ def confusion(table: pd.DataFrame, ax: Axes, *, classes: tuple[str, str] = ("no 
 
 
 def _radar_alt(table: pd.DataFrame, **_: Any) -> str:
-    metrics, learners = table["metric"].unique(), table["learner"].unique()
-    best = [part.sort_values("value").iloc[-1] for _, part in table.groupby("metric", sort=False)]
-    words = [f"{row['metric']} {row['learner']} ({fixed(row['value'])})" for row in best]
-    text = f"Radar chart of {counted(len(learners), 'learner')} ({listed(list(learners))}) on {len(metrics)} metrics"
-    return f"{text}; highest by metric: {'; '.join(words)}."
+    ranges = table.groupby("learner", sort=False)["value"].agg(["min", "max"])
+    parts = "; ".join(f"{name} {fixed(low)} to {fixed(high)}" for name, low, high in ranges.itertuples())
+    spokes = table["spokes"].iloc[0] if "spokes" in table else "metrics"
+    return f"Radar of {table['metric'].nunique()} {spokes}, one spoke each; lowest and highest value: {parts}."
 
 
 @figure("learner", "metric", "value", alt=_radar_alt, projection="polar", size=(6.4, 4.8))
@@ -170,7 +169,7 @@ def radar(table: pd.DataFrame, ax: Axes, *, low: float = 0.0, high: float = 1.0)
     ----------
     table : pandas.DataFrame
         One row per learner and metric: ``learner, metric, value`` (0 to 1, higher is better); at least three
-        metrics, each measured for each learner.
+        metrics, each measured for each learner; optionally ``spokes``, what the metrics are, for the alt text.
     ax : matplotlib.projections.polar.PolarAxes
     low, high : float
         Values at the centre and at the rim.

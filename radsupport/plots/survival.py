@@ -12,7 +12,18 @@ from matplotlib.axes import Axes
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import Pictures, alt_text, band, check_table, facet_title, facets, figure, look, register
+from radsupport.plots.base import (
+    Pictures,
+    alt_text,
+    band,
+    check_table,
+    facet_title,
+    facets,
+    figure,
+    fitting,
+    look,
+    register,
+)
 from radsupport.wording import counted, fixed, number, p_value
 from radsupport.wording import tick as tick_text
 
@@ -348,3 +359,8 @@ def schoenfeld(
     ax.set(xlabel=f"Time ({time_unit})", ylabel=f"Effect of {names[0]} over time, β(t)")
     if p is not None or coefficient is not None or "smooth" in table:
         ax.legend(loc="best", title=None if p is None else f"Proportional hazards {p_value(p)}", alignment="left")
+
+
+def over_time(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:
+    """Draw over the follow-up what predictions are worth: AUC (`auc_over_time`) or Brier score (`prediction_error`)."""
+    return fitting(table, auc_over_time, prediction_error)(table, ax, **options)

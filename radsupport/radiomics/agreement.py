@@ -20,9 +20,25 @@ CUTS = tuple(np.linspace(0, 1, 101).tolist())
 _KEYS = ("subject", "perturbation")
 
 
-def count_features(features: pd.DataFrame) -> pd.DataFrame:
-    """Count the columns of a feature table by filter (rows) and class (columns), one phase counted once."""
+def count_features(features: pd.DataFrame, toolkit: Sequence[ToolkitFamily] | None = None) -> pd.DataFrame:
+    """Count the columns of a feature table, one phase counted once: by filter (rows) and class (columns).
+
+    Parameters
+    ----------
+    features : DataFrame
+    toolkit : sequence, optional
+        Families of the paper's own software: they are set beside ours instead.
+
+    Returns
+    -------
+    DataFrame
+        filter and a column per class. With `toolkit` family, published (features of the paper's software), classes
+        (ours), unfiltered (our features of the original image), all images; a last row with the sums; no rows where no
+        software is named.
+    """
     parts = _described(features)
+    if toolkit is not None:
+        return _families(parts, toolkit)
     table = pd.crosstab(parts["filter"], parts["class"].map(CLASS_NAMES), margins=True, margins_name="all")
     return table.rename_axis("filter").reset_index().rename_axis(columns=None)
 
@@ -33,16 +49,8 @@ def _described(features: pd.DataFrame) -> pd.DataFrame:
     return describe_features(dict.fromkeys(names))
 
 
-def families(features: pd.DataFrame, toolkit: Sequence[ToolkitFamily]) -> pd.DataFrame:
-    """Set the families of the paper's own software beside ours.
-
-    Returns
-    -------
-    DataFrame
-        family, published (features of the paper's software), classes (ours), unfiltered (our features of the original
-        image), all images; a last row with the sums. No rows where no software is named.
-    """
-    parts, rows = _described(features), []
+def _families(parts: pd.DataFrame, toolkit: Sequence[ToolkitFamily]) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
     for family in toolkit:
         own = parts[parts["class"].isin(family.classes)]
         classes = ", ".join(CLASS_NAMES[name] for name in family.classes)

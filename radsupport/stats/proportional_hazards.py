@@ -14,6 +14,7 @@ from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.stats.calibration import loess
 from radsupport.stats.cox import CoxFit, RiskSets, at_deaths, risk_sets, subject_weights
 from radsupport.stats.regression import check_choice
 from radsupport.stats.survival_curves import survival_before, survival_times
@@ -145,3 +146,38 @@ def _transformed(time: FloatArray, event: IntArray, transform: str) -> FloatArra
     if transform == "log" and not (time > 0).all():
         raise InputError('`transform="log"` needs positive times; some are zero. Use "km", "rank" or "identity".')
     return np.log(time) if transform == "log" else time
+
+
+def schoenfeld_table(residuals: pd.DataFrame, covariate: str, span: float = 0.75) -> pd.DataFrame:
+    """Pick the residuals of one covariate and add their smooth curve, for `plots.schoenfeld`.
+
+    Parameters
+    ----------
+    residuals : pandas.DataFrame
+        What `schoenfeld_residuals` returns: ``time, transformed_time, covariate, residual``.
+    covariate : str
+    span : float
+        Share of the events in each window of the smooth curve.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``covariate, time, residual, smooth, ci_low, ci_high``, by time. The curve is a loess over the transformed
+        time with its pointwise 95% band (normal errors of one variance); plot.cox.zph draws a natural spline there.
+
+    Raises
+    ------
+    InputError
+        No residuals of this covariate, or fewer than 8 events, which no curve can be drawn through.
+    """
+    own = residuals[residuals["covariate"] == covariate].sort_values("time", ignore_index=True)
+    if len(own) < 8:
+        known = ", ".join(map(str, residuals["covariate"].unique()))
+        raise InputError(f"{len(own)} residuals of `{covariate}`; at least 8 are needed. There are those of {known}.")
+    x, y = own["transformed_time"].to_numpy(dtype=float), own["residual"].to_numpy(dtype=float)
+    smooth, operator = loess(x, y, x, span)
+    freedom = max(len(y) - float(np.trace(operator)), 1.0)
+    se = np.sqrt(((y - smooth) ** 2).sum() / freedom * (operator**2).sum(axis=1))
+    half = stats.norm.ppf(0.975) * se
+    kept = own[["covariate", "time", "residual"]]
+    return kept.assign(smooth=smooth, ci_low=smooth - half, ci_high=smooth + half)

@@ -7,7 +7,7 @@ separated data that names the covariate, or stepwise selection as MASS::stepAIC;
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,32 @@ class FittedModel:
     def ci_high(self) -> pd.Series:
         """Upper limits of the ratios by covariate."""
         return self["ci_high"]
+
+    def ratios(self, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
+        """Return the ratios with a row for each reference level, as `plots.forest` draws them.
+
+        Parameters
+        ----------
+        labels : mapping, optional
+            Words for terms: ``{"age": "Age (years)"}``.
+
+        Returns
+        -------
+        DataFrame
+            ``covariate`` (in words), ``hr`` or ``odds_ratio``, ``ci_low, ci_high, p``; NaN in reference rows.
+        """
+        ratio = "hr" if self.kind == "cox" else "odds_ratio"
+        own = self.table.set_index("covariate")
+        rows: list[dict[str, Any]] = []
+        for predictor in self.design.predictors:
+            name = (labels or {}).get(predictor.name, predictor.name)
+            if predictor.kind == "factor":
+                rows.append({"covariate": f"{name}: {predictor.reference}", ratio: np.nan})
+            levels = predictor.coded_levels or ("",)
+            for column, level in zip(predictor.columns, levels, strict=True):
+                words = {"covariate": f"{name}: {level}" if level else name}
+                rows.append(words | {key: own.loc[column, key] for key in (ratio, "ci_low", "ci_high", "p")})
+        return pd.DataFrame(rows, columns=["covariate", ratio, "ci_low", "ci_high", "p"])
 
     def events(self) -> IntArray:
         """Outcome of the rows used, 0/1."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from radsupport.book.chapter import PARAMETERS, banner, begin
+from radsupport.book.chapter import PARAMETERS, banner, begin, begin_without_study
+from radsupport.book.show import save_figures_to
 from radsupport.errors import ParameterError
 from radsupport.study import load_study
 
@@ -67,3 +68,18 @@ def test_the_banner_says_when_settings_are_those_of_a_demonstration(root: Path) 
     shown = {profile: banner(load_study("sts", profile, folder=root / "studies")) for profile in ("demo", "paper")}
     assert "Demonstration settings" in shown["demo"]
     assert "Demonstration settings" not in shown["paper"]
+
+
+def test_a_chapter_gives_its_own_printed_values_and_cautions(here: Path) -> None:
+    chapter = begin("05_modelling", namespace(study="song2021"), here)
+    assert len(chapter.printed())
+    assert chapter.printed().equals(chapter.printed({}))
+    assert "synthetic" in chapter.printed_words()
+    assert chapter.cautions().startswith("- ")
+
+
+def test_a_notebook_without_a_study_checks_its_parameters_too(tmp_path: Path) -> None:
+    begin_without_study("09_published", namespace(study="published"), tmp_path)
+    with pytest.raises(ParameterError, match="colour"):
+        begin_without_study("09_published", namespace(study="published", colour="red"), tmp_path)
+    save_figures_to(None)

@@ -4,9 +4,7 @@ from radsupport.book.conclusions import published
 from radsupport.claims.claims import checked_rows
 from radsupport.claims.designs import (
     compare_studies,
-    sample_size_table,
     sample_sizes,
-    sources,
     study_labels,
 )
 from radsupport.claims.verdicts import content
@@ -19,7 +17,7 @@ def numbers():
 
 
 def test_every_cell_is_filled_and_has_a_source():
-    table, places = compare_studies(), sources()
+    table, places = compare_studies(), compare_studies(sources=True)
     assert list(table.columns[1:]) == list(study_labels().values())
     assert (table.map(len) > 0).all().all()
     assert (places["source"].str.len() > 0).all()
@@ -71,7 +69,7 @@ def test_sample_sizes():
 
 
 def test_estimated_events_are_called_so_throughout():
-    sizes, shown = sample_sizes(), sample_size_table()
+    sizes, shown = sample_sizes(), sample_sizes(worded=True)
     assert set(sizes.loc[sizes["estimated"], "study"]) == {"Yang 2023"}
     assert (sizes["events"] / sizes["parameters"]).dropna().tolist() == pytest.approx(
         sizes["events_per_parameter"].dropna().tolist()

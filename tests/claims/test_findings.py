@@ -3,7 +3,7 @@ import re
 import pytest
 
 from radsupport.claims.designs import study_labels
-from radsupport.claims.report import findings, in_words, not_checkable, not_counted
+from radsupport.claims.report import findings, in_words, not_counted, unchecked
 from radsupport.claims.verdicts import HOLDS, UNDECIDED, content
 from radsupport.errors import InputError
 
@@ -13,7 +13,7 @@ def test_every_paper_has_findings_and_things_not_checkable(results):
     assert set(table["study"]) == set(study_labels())
     assert table["title"].is_unique
     assert not table["text"].str.contains("[{}]", regex=True).any()
-    assert set(not_checkable()["study"]) == set(study_labels().values())
+    assert set(unchecked()["study"]) == set(study_labels().values())
 
 
 def test_the_numbers_of_the_findings_come_from_the_claims(results):

@@ -9,6 +9,7 @@ from radsupport import claims, plots
 from radsupport.book.conclusions import published
 from radsupport.book.tables import filterable_table
 from radsupport.claims.designs import study_labels
+from radsupport.claims.report import numbers as numbers_of
 from radsupport.claims.text import SWITCHES, WORDS
 from radsupport.claims.verdicts import FAILS, FORMS, HOLDS, MALFORMED, VERDICTS
 from radsupport.errors import ParameterError
@@ -24,12 +25,14 @@ def folder(tmp_path_factory):
 
 
 def test_the_chapter_writes_only_into_its_folder(results, folder):
-    written = claims.write(results, "published", folder)
+    quoted = claims.write(results, "published", folder)
+    written = folder / "results" / "published"
     assert {path.relative_to(folder).parts[:2] for path in folder.rglob("*") if path.is_file()} == {
         ("results", "published")
     }
     content = json.loads((written / "09_published.json").read_text())
     numbers = content["numbers"]
+    assert {name: (each["value"], each["n"]) for name, each in numbers.items()} == quoted
     assert numbers["n_claims"]["value"] == COUNTED
     assert sum(numbers[verdict.replace(" ", "_")]["value"] for verdict in VERDICTS) == COUNTED
     assert len(content["inputs"]["claims.csv"]) == 64
@@ -45,7 +48,7 @@ def test_parameters_are_checked(results, tmp_path):
 
 
 def test_counts_add_up(results):
-    per_paper, per_kind = claims.verdicts_per_paper(results), claims.verdicts_per_kind(results)
+    per_paper, per_kind = claims.verdicts(results), claims.verdicts(results, by="kind")
     assert (per_paper[list(VERDICTS)].sum(axis=1) == per_paper["claims"]).all()
     assert per_kind["claims"].sum() == results["counted"].sum() == COUNTED
     joint = per_kind.groupby(["paper", "verdict"], observed=True)["claims"].sum()
@@ -61,6 +64,7 @@ def test_rows_shown_follow_the_parameter(results):
     )
     only = claims.shown_rows(results, "Yang2023", FAILS)
     assert set(only["verdict"]) == {FAILS}
+    assert only.attrs["paper"] == "Yang 2023"
     with pytest.raises(ParameterError):
         claims.shown_rows(results, "Yang2023", "some")
 
@@ -71,7 +75,7 @@ def test_significance_changes(results):
     assert "Model dl: HR: P vs CI" in set(table["item"])
     assert "Sex: P" not in set(table["item"])
     assert "Age (years): P low vs high" not in set(table["item"])
-    assert f"**{len(table)} P values** every test tried" in published.headline(claims.numbers(results), len(results))
+    assert f"**{len(table)} P values** every test tried" in published.headline(numbers_of(results), len(results))
 
 
 def test_every_rule_is_listed():
@@ -91,7 +95,7 @@ def test_no_code_is_left_in_what_a_reader_sees(results):
     texts = pd.concat([shown[name] for name in ("item", "published_value", "recomputed", "reason")])
     texts = pd.concat([texts, claims.rules()["what is checked"], claims.rules()["from which figures"]])
     assert not texts.str.contains(r"\[\[|\('|\['|\d[eE][-+]\d|\(s\)|`|[{}]|nan|None\b", regex=True).any()
-    assert not claims.rows_not_counted().isna().any().any()
+    assert not claims.unchecked(listed=True).isna().any().any()
 
 
 def test_the_example_shows_each_verdict():
@@ -100,9 +104,15 @@ def test_the_example_shows_each_verdict():
     assert set(table["verdict"]) == {*VERDICTS, MALFORMED}
 
 
+def test_a_table_of_ones_own_is_checked_like_the_example(tmp_path):
+    text, table = claims.example()
+    (tmp_path / "own.csv").write_text(text)
+    pd.testing.assert_frame_equal(claims.checked_claims(tmp_path / "own.csv"), table)
+
+
 def test_headline_and_findings_are_in_words(results):
-    assert f"**{COUNTED}** printed values" in published.headline(claims.numbers(results), len(results))
-    assert f"{len(results) - COUNTED} further rows" in published.headline(claims.numbers(results), len(results))
+    assert f"**{COUNTED}** printed values" in published.headline(numbers_of(results), len(results))
+    assert f"{len(results) - COUNTED} further rows" in published.headline(numbers_of(results), len(results))
     found = pd.DataFrame({"study": ["a", "b"], "title": ["T", "U"], "text": ["x", "y"]})
     assert published.findings(found, "a") == "- **T.** x"
 
@@ -125,10 +135,10 @@ def test_a_table_of_others_is_escaped():
 
 
 def test_figures_show_the_counts_and_say_so(results):
-    per_kind = claims.verdicts_per_kind(results)
+    per_kind = claims.verdicts(results, by="kind")
     counts = per_kind.groupby(["paper", "verdict"], observed=True)["claims"].sum().reset_index()
     ax = plots.verdicts(counts.rename(columns={"paper": "row"}))
-    row = claims.verdicts_per_paper(results).iloc[0]
+    row = claims.verdicts(results).iloc[0]
     assert f"{row['paper']}: {row[HOLDS]} holds, {row[FAILS]} does not hold" in description(ax)
     widths = [sum(patch.get_width() for patch in container) for container in ax.containers]
     assert widths == [int((results["counted"] & (results["verdict"] == verdict)).sum()) for verdict in VERDICTS]

@@ -67,7 +67,7 @@ def test_the_sheet_shows_flagged_cases_first_and_every_case_of_one_phase(cases: 
 
 def test_windows_count_what_they_cut_off(cases: pd.DataFrame) -> None:
     narrow = {**WINDOWS, "arterial": (120.5, 0.02)}
-    table = previews.window_shares(cases, narrow).set_index("phase")
+    table = previews.shares(cases, narrow).set_index("phase")
     assert table.loc["arterial", ["below", "above"]].sum() == pytest.approx(100, abs=0.5)
     assert table.loc["venous", ["below", "above"]].sum() == pytest.approx(0, abs=0.5)
     assert table.loc["arterial", "cases"] == 6
@@ -93,7 +93,7 @@ def test_boxes_hold_the_outline_and_the_largest_section_is_shown(cases: pd.DataF
     for outlines in table["outlines"]:
         assert set(outlines) == {"outline", "bounding box", "box of the rough region"}
         assert (outlines["bounding box"] >= outlines["outline"]).all()
-    areas = previews.areas(cases, "arterial")
+    areas = previews.sizes(cases, "arterial", by_slice=True)
     assert areas.loc[areas["position_mm"] == 0].groupby("subject")["area_mm2"].first().gt(0).all()
     assert (
         areas.groupby("subject")["area_mm2"].max() == areas[areas["position_mm"] == 0].set_index("subject")["area_mm2"]
@@ -118,7 +118,7 @@ def test_sizes_are_those_of_the_resampled_masks(cases: pd.DataFrame) -> None:
 
 def test_shares_inside_a_patch_are_those_of_its_slices(cases: pd.DataFrame) -> None:
     own = cases[cases["phase"] == "arterial"].head(1)
-    table = previews.patch_shares(own, [(10, 150, 150), (10, 150, 150), (40, 150, 150)])
+    table = previews.shares(own, [(10, 150, 150), (10, 150, 150), (40, 150, 150)])
     assert table["patch"].tolist() == ["10 × 150 × 150", "40 × 150 × 150"]
     mask = sitk.GetArrayFromImage(sitk.ReadImage(own["mask"].iloc[0])) != 0
     areas = mask.sum(axis=(1, 2))

@@ -24,26 +24,6 @@ def flow() -> pd.DataFrame:
     return pd.DataFrame({"source": ["low", "high"], "target": ["no event", "event"], "n": [10, 5]})
 
 
-def test_panels_carry_all_titles_and_alt_texts() -> None:
-    parts = [(f"part {i}", error_table(), {}) for i in range(3)]
-    found = figures.panels(survival_figures.prediction_error, parts)
-    assert [fig.axes[0].get_title(loc="left") for fig in found.figures] == ["part 0", "part 1", "part 2"]
-    words = figures.description(found)
-    assert words.count("Brier score over time") == 3
-    assert "part 2" in words
-
-
-def test_panels_take_the_options_of_each_part() -> None:
-    parts = [("a", error_table(), {"time_unit": "years"}), ("b", error_table(), {})]
-    found = figures.panels(survival_figures.prediction_error, parts, columns=1)
-    assert [fig.axes[0].get_xlabel() for fig in found.figures] == ["Time (years)", "Time (months)"]
-
-
-def test_no_panels_are_an_error() -> None:
-    with pytest.raises(InputError, match="at least one part"):
-        figures.panels(survival_figures.prediction_error, [])
-
-
 def test_prediction_error_names_the_last_values() -> None:
     ax = survival_figures.prediction_error(error_table())
     assert "at 24 months: Kaplan–Meier 0.200; Image 0.150" in figures.description(ax.figure)
@@ -111,8 +91,7 @@ def test_a_facet_gives_a_picture_each_with_its_own_words_and_the_table_behind_al
     words = figures.description(found)
     assert words.count("Brier score over time") == 2
     assert "North (n = 7). Brier" in words
-    assert figures.table_of(found) is table
-    assert len(figures.table_of(found.figures[0])) == 10
+    assert found.table is table
     ordered = table.assign(cohort=pd.Categorical(table["cohort"], ["a", "c", "b"]))
     again = survival_figures.prediction_error(ordered, facet="cohort")
     assert [fig.axes[0].get_title(loc="left") for fig in again.figures] == ["a", "b"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -29,9 +31,34 @@ from radsupport.wording import number
 
 
 def test_every_figure_has_a_case(figure_case: Any) -> None:
-    # panels puts several of the others together and has tests of its own
-    drawing = set(plots_figures.__all__) - {"panels", "tidy"}
-    assert all(len(figure_case(name)[0]) for name in drawing)
+    assert all(len(figure_case(name)[0]) for name in drawing())
+
+
+def drawing() -> dict[str, Any]:
+    """Return every figure function by its name."""
+    rooms = [import_module(f"radsupport.plots.{one.name}") for one in iter_modules(plots_figures.__path__)]
+    return {name: getattr(room, name) for room in rooms for name in figures._KNOWN if hasattr(room, name)}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    {
+        "learning": ("training", "learning_curve"),
+        "over_time": ("auc_over_time", "prediction_error"),
+        "pairs": ("correlations", "delong"),
+        "penalty": ("lasso_path", "penalty_error"),
+        "scores": ("intervals", "spread"),
+        "steps": ("flow", "funnel"),
+    }.items(),
+)
+def test_the_columns_of_a_table_decide_which_picture_is_drawn(name: str, kinds: Any, figure_case: Any) -> None:
+    draw = getattr(plots_figures, name)
+    for kind in kinds:
+        table, options = figure_case(kind)
+        assert figures.description(draw(table, **options).figure) == figures.alt_text(kind, table, **options)
+    assert draw(pd.DataFrame()).figures == []
+    with pytest.raises(InputError, match=kinds[-1]):
+        draw(pd.DataFrame({"else": [1]}))
 
 
 def test_draws_on_the_given_axes_with_title_and_alt_text(drawn_case: Any) -> None:
@@ -39,7 +66,7 @@ def test_draws_on_the_given_axes_with_title_and_alt_text(drawn_case: Any) -> Non
     polar = "polar" if name == "radar" else None
     fig, (ax,) = style.new_figure(projection=polar)
     before = table.copy(deep=True)
-    returned = getattr(plots_figures, name)(table, ax, title="Title, external cohort", **options)
+    returned = drawing()[name](table, ax, title="Title, external cohort", **options)
     assert returned is ax
     assert ax.get_title(loc="left") == "Title, external cohort"
     assert ax.lines or ax.patches or ax.images or ax.collections or len(ax.texts) > 3
@@ -54,7 +81,7 @@ def test_draws_on_the_given_axes_with_title_and_alt_text(drawn_case: Any) -> Non
 def test_no_two_texts_overlap(drawn_case: Any) -> None:
     """Overlaps of more than a tenth of a text's area; ticks at a crossing of axes share a corner at most."""
     name, table, options = drawn_case
-    ax = getattr(plots_figures, name)(table, title="Title", **options)
+    ax = drawing()[name](table, title="Title", **options)
     fig = ax.get_figure()
     fig.savefig("/dev/null", format="png")
     renderer = fig.canvas.get_renderer()
@@ -91,7 +118,7 @@ def _texts(ax: Axes) -> list[Any]:
 
 def test_wrong_tables_are_refused(drawn_case: Any) -> None:
     name, table, options = drawn_case
-    draw = getattr(plots_figures, name)
+    draw = drawing()[name]
     with pytest.raises(InputError, match="takes a DataFrame"):
         draw([1, 2], **options)
     if name != "histogram":

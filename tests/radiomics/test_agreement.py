@@ -20,7 +20,6 @@ from radsupport.radiomics.agreement import (
     correlations,
     count_features,
     extract_perturbed,
-    families,
     icc_shares,
     icc_summary,
     perturbed,
@@ -316,12 +315,12 @@ def test_features_are_counted_once_whatever_the_phase() -> None:
     assert table["first order"].to_dict() == {"original": 1, "wavelet": 1, "all": 2}
     assert table.loc["all", "all"] == 3
     given = [ToolkitFamily(family="histogram", published=40, classes=["firstorder"])]
-    beside = families(features, given)
+    beside = count_features(features, given)
     assert beside[["family", "published", "unfiltered", "all images"]].to_numpy().tolist() == [
         ["histogram", 40, 1, 2],
         ["all", 40, 1, 2],
     ]
-    assert families(features, []).empty
+    assert count_features(features, []).empty
 
 
 def test_classes_are_named_in_words() -> None:

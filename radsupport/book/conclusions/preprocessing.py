@@ -67,7 +67,7 @@ def outlines(checked: pd.DataFrame) -> str:
 
 
 def unseen(shares: pd.DataFrame) -> str:
-    """Say, as a warning, how many tumours do not fit into patches of some sizes (`imaging.patch_shares`)."""
+    """Say, as a warning, how many tumours do not fit into patches of some sizes (`imaging.shares`)."""
     parts = [
         f"A patch of {row['patch']} voxels cuts {row['n'] - row['whole']} of {row['n']} tumours; the median share "
         f"inside is {row['median']:.0%}, the smallest {row['smallest']:.0%}."
