@@ -9,7 +9,7 @@ pictures out side by side. `conclusions` holds the sentences that depend on data
 from radsupport.book import conclusions
 from radsupport.book.chapter import begin, begin_without_study
 from radsupport.book.printed import printed_baseline
-from radsupport.book.show import show_figure, show_html, show_plotly, show_table, show_text
+from radsupport.book.show import show_figure, show_html, show_table, show_text
 from radsupport.book.tables import regression_table
 from radsupport.book.widgets import folded_sheets, slider_html
 
@@ -22,7 +22,6 @@ __all__ = [
     "regression_table",
     "show_figure",
     "show_html",
-    "show_plotly",
     "show_table",
     "show_text",
     "slider_html",

@@ -85,6 +85,27 @@ class Chapter:
             ci = (entry["ci_low"], entry["ci_high"]) if "ci_low" in entry else None
             self.publish(key, entry["value"], n=entry["n"], ci=ci)
 
+    def publish_coefficients(
+        self, table: pd.DataFrame, part: str, ratio: str = "hr", names: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep the ratios of a regression as ``hr_alone_age``, ``or_together_sex_male`` … with the n of the model.
+
+        Parameters
+        ----------
+        table : DataFrame
+            What `univariable_table` or `multivariable_table` returns; rows of reference levels are left out.
+        part : {"alone", "together"}
+        ratio : {"hr", "odds_ratio"}
+        names : mapping, optional
+            Name of a term in the key, where it is not the column's.
+        """
+        prefix = f"{'or' if ratio == 'odds_ratio' else 'hr'}_{part}"
+        size = table.groupby("term")["n"].sum()  # of the model: all levels of a characteristic together
+        for row in table[~table["reference"].astype(bool) & table[ratio].notna()].to_dict("records"):
+            key = "_".join(filter(None, [prefix, (names or {}).get(row["term"], row["term"]), row["level"]]))
+            ci = (float(row["ci_low"]), float(row["ci_high"]))
+            self.publish(key, float(row[ratio]), n=int(size[row["term"]]), ci=ci)
+
     def published(self, chapter: str, *, missing_ok: bool = False) -> dict[str, Any]:
         """Return the numbers that an earlier chapter published; none where it did not run, if that may be."""
         try:

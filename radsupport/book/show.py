@@ -60,14 +60,16 @@ def _save_for_print(figures: Sequence[Figure]) -> None:
         style.save(found, Path(_Page.folder or "") / f"{_Page.chapter}_{_Page.count:02d}_{slug or 'figure'}")
 
 
-def show_figure(fig: Figure | Axes | Pictures, alt: str = "", caption: str = "", *, empty: str | None = None) -> None:
+def show_figure(
+    fig: Figure | Axes | Pictures | go.Figure, alt: str = "", caption: str = "", *, empty: str | None = None
+) -> None:
     """Show a figure with its alt text; in a notebook of the book, also save it for print.
 
     Parameters
     ----------
-    fig : matplotlib.figure.Figure, Axes or Pictures
+    fig : matplotlib.figure.Figure, Axes, Pictures or plotly.graph_objects.Figure
         What a figure function returned. `Pictures` stand side by side, as many as the page has room for (one on a
-        phone), and are saved one by one.
+        phone), and are saved one by one. A plotly figure is interactive, and not saved for print.
     alt : str
         Words for those who do not see it; by default what the figure functions attached (`plots.description`).
     caption : str
@@ -82,6 +84,9 @@ def show_figure(fig: Figure | Axes | Pictures, alt: str = "", caption: str = "",
     """
     if isinstance(fig, Pictures) and not fig.figures:
         show_text(_why_empty(fig.table, empty) or "")
+        return
+    if isinstance(fig, go.Figure):
+        display({"text/html": plotly_html(fig, alt, caption), "text/plain": _plotly_alt(fig, alt)}, raw=True)
         return
     display(HTML(figure_html(fig, alt, caption)))
     _save_for_print(figures_of(fig))
@@ -189,40 +194,19 @@ def show_text(markdown: str) -> None:
 
 
 def show_html(html: str) -> None:
-    """Show HTML as it is, such as a nomogram's calculator."""
-    display(HTML(html))
-
-
-def show_plotly(fig: go.Figure | Pictures, alt: str = "", caption: str = "", *, empty: str | None = None) -> None:
-    """Show an interactive figure that works offline, wherever the page is opened.
-
-    The output carries plotly.js itself, compressed (2 MB instead of 5) and unpacked by the browser: so it is drawn in
-    JupyterLab, in the book on a web host or opened from a folder, and in a notebook that was mailed, without a file
-    beside it. The plotly form of output (``application/vnd.plotly.v1+json``) is left out: MyST-NB warns of it, and the
-    book is built with warnings as errors.
-
-    Parameters
-    ----------
-    fig : plotly.graph_objects.Figure
-    alt : str
-        By default ``fig.layout.meta["alt_text"]``, which `plots.sankey` fills.
-    caption : str
-    empty : str, optional
-        Said where nothing was drawn, as by `show_figure`.
-
-    Raises
-    ------
-    InputError
-        Nothing describes the figure, or it is no plotly figure.
-    """
-    if isinstance(fig, Pictures) and not fig.figures:
-        show_text(_why_empty(fig.table, empty) or "")
-        return
-    display({"text/html": plotly_html(fig, alt, caption), "text/plain": _plotly_alt(fig, alt)}, raw=True)
+    """Show HTML as it is, such as a nomogram's calculator; nothing where there is none."""
+    if html:
+        display(HTML(html))
 
 
 def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
-    """Return what `show_plotly` shows: a box with the figure's data, plotly.js, and the script that draws."""
+    """Return an interactive figure that works offline, wherever the page is opened: data, plotly.js, the script.
+
+    It carries plotly.js itself, compressed (2 MB instead of 5) and unpacked by the browser: so it is drawn in
+    JupyterLab, in the book on a web host or opened from a folder, and in a notebook that was mailed, without a file
+    beside it. The plotly form of output (``application/vnd.plotly.v1+json``) is left out: MyST-NB warns of it, and the
+    book is built with warnings as errors.
+    """
     words = escape(_plotly_alt(fig, alt), quote=True)
     data = escape(fig.to_json(), quote=True)
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
@@ -243,8 +227,6 @@ def _plotly_library() -> str:
 
 
 def _plotly_alt(fig: go.Figure, alt: str) -> str:
-    if not isinstance(fig, go.Figure):
-        raise InputError(f"`fig` must be a plotly figure, not {type(fig).__name__}.")
     meta = fig.layout.meta or {}
     words = alt.strip() or (meta.get("alt_text", "") if isinstance(meta, Mapping) else "")
     if not words:

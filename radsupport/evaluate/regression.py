@@ -141,16 +141,8 @@ def recoded(values: pd.Series, names: dict[str, str]) -> pd.Series:
 
 def univariable(data: CoxData) -> pd.DataFrame:
     """Return one Cox model per covariate and of the signature; Firth's penalty where a plain fit does not exist."""
-    tables = []
-    for column in [*data.covariates, SIGNATURE]:
-        options: dict[str, Any] = {"reference": {c: v for c, v in data.reference.items() if c == column}}
-        found = univariable_table(data.table, *SURVIVAL, [column], **options)
-        if found["note"].ne("").any():
-            penalised = univariable_table(data.table, *SURVIVAL, [column], penalty="firth", **options)
-            usable = penalised["note"].eq("").all()
-            found = penalised.assign(note="Firth's penalty") if usable else found
-        tables.append(found)
-    return pd.concat(tables, ignore_index=True)
+    columns, options = [*data.covariates, SIGNATURE], {"reference": data.reference}
+    return univariable_table(data.table, *SURVIVAL, columns, penalty="if_needed", **options)
 
 
 def multivariable(data: CoxData) -> tuple[CoxFit | None, str]:
@@ -163,13 +155,13 @@ def multivariable(data: CoxData) -> tuple[CoxFit | None, str]:
         return None, error.problems[0].what if error.problems else error.message
 
 
-def multivariable_rows(data: CoxData, fit: CoxFit | None) -> pd.DataFrame | None:
-    """Return the multivariable model with reference levels and likelihood-ratio tests; None where there is none.
+def multivariable_rows(data: CoxData, fit: CoxFit | None) -> pd.DataFrame:
+    """Return the multivariable model with reference levels and likelihood-ratio tests; no rows where there is none.
 
     The tests are missing where a model without one of the characteristics can not be fitted.
     """
     if fit is None:
-        return None
+        return pd.DataFrame(columns=["term", "level", "reference", "hr", "ci_low", "ci_high", "p", "n"])
     options = {"reference": data.reference, "penalty": fit.penalty}
     try:
         return multivariable_table(data.table, *SURVIVAL, data.covariates, **options)
@@ -201,6 +193,19 @@ def selected(fit: CoxFit | None) -> Selection | None:
         return backward_aic(fit)
     except NotEstimableError:
         return None
+
+
+def path(kept: Selection | None, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Return the steps of a selection: step, left out (in words), AIC, terms left; no rows without a selection."""
+    steps = pd.DataFrame(columns=["step", "change", "aic", "n_terms"]) if kept is None else kept.path
+    change = steps["change"].str.removeprefix("- ").replace({**labels, "": "start"})
+    renamed = {"change": "left out", "aic": "AIC", "n_terms": "terms left"}
+    return steps.assign(change=change)[["step", *renamed]].rename(columns=renamed)
+
+
+def kept_ratios(kept: Selection | None, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Return the hazard ratios of a selected model for `plots.forest`; no rows without a selection."""
+    return pd.DataFrame() if kept is None else kept.fit.ratios(labels)
 
 
 def added_value(data: CoxData, base: CoxFit | None, added: str) -> pd.DataFrame:

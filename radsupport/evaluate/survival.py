@@ -17,6 +17,7 @@ import pandas as pd
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.calibration import brier_differences
+from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL, common, measure
 from radsupport.evaluate.probability import FEWEST, usable_horizons
 from radsupport.evaluate.regression import COVARIATES
@@ -58,12 +59,12 @@ def pooled(
     rows : DataFrame
         `cohort` is an ordered category.
     sets : mapping of key to cohorts, optional
-        Without any, all cohorts of a signature together are `POOLED`.
+        By default all cohorts of a signature together are `POOLED`.
     instead : bool
-        Sets stand in place of their cohorts, and without sets nothing is pooled.
+        Sets stand in place of their cohorts, and by default nothing is pooled.
     """
     keys = list(rows["cohort"].cat.categories)
-    if not sets and not instead:
+    if sets is None and not instead:
         several = rows.groupby("signature", observed=True)["cohort"].transform("nunique") > 1
         sets, found = {POOLED: keys}, [rows, rows[several].assign(cohort=POOLED)]
     else:
@@ -311,7 +312,7 @@ def missing_horizons(part: pd.DataFrame, horizons: Sequence[float]) -> pd.DataFr
 
 
 def each_pair(
-    part: pd.DataFrame, test: Callable[..., pd.DataFrame], baseline: str = "", **options: Any
+    part: pd.DataFrame, test: Callable[..., pd.DataFrame] = pairs, baseline: str = "", **options: Any
 ) -> pd.DataFrame:
     """Return a test of every pair of signatures in a cohort, those with the baseline first.
 
@@ -320,7 +321,7 @@ def each_pair(
     part : DataFrame
         Rows of one cohort.
     test : callable
-        Takes the rows of two signatures, in their order, and `options`; such as `pairs` and `auc_difference`.
+        Takes the rows of two signatures, in their order, and `options`: of the C-index, or `auc_difference`.
     baseline : str
         The signature that the others are compared with.
     """

@@ -25,12 +25,12 @@ STYLE, SCRIPT = (f"\n{_ASSETS.joinpath(name).read_text('utf-8')}" for name in ("
 _PLOT = (52.0, 12.0, 420.0, 200.0)  # left, top, right, bottom of the survival plot, in units of its view box
 
 
-def calculator(nomogram: Nomogram, title: str = "") -> str:
-    """Return the interactive calculator of a nomogram as self-contained HTML.
+def calculator(nomogram: Nomogram | None, title: str = "") -> str:
+    """Return the interactive calculator of a nomogram as self-contained HTML; empty where there is no nomogram.
 
     Parameters
     ----------
-    nomogram : Nomogram
+    nomogram : Nomogram or None
     title : str
         Heading; by default what is predicted.
 
@@ -39,6 +39,8 @@ def calculator(nomogram: Nomogram, title: str = "") -> str:
     str
         A single ``div`` with everything inside; put it into a page as it is.
     """
+    if nomogram is None:
+        return ""
     heading = title or f"Calculator: {_predicted(nomogram)}"
     controls = "".join(_control(axis) for axis in nomogram.predictors)
     curve = _curve(nomogram) if nomogram.kind == "cox" else ""

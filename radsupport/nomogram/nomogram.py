@@ -354,19 +354,6 @@ class Nomogram:
             parts.append(pd.DataFrame({"predictor": axis.name, "value": values, "x_beta": effects, "points": points}))
         return pd.concat(parts, ignore_index=True)
 
-    def risk_table(self, total_points: Sequence[float] | None = None) -> pd.DataFrame:
-        """Return the risk that total points stand for; by default at the ticks of the Total Points axis.
-
-        Columns: ``total_points, linear_predictor`` and ``probability``, or ``survival_at_<horizon>`` for each horizon.
-        """
-        total = np.asarray(self.total_ticks if total_points is None else total_points, dtype=float)
-        lp = self.lp_at_zero_points + total / self.points_per_unit
-        table = pd.DataFrame({"total_points": total, "linear_predictor": lp})
-        if self.kind == "logistic":
-            return table.assign(probability=expit(lp))
-        survival = self.survival(lp, self.horizons)
-        return table.assign(**{f"survival_at_{time:g}": survival[:, i] for i, time in enumerate(self.horizons)})
-
     def axes(self, *, at: Sequence[float] = RISKS, linear_predictor: bool = False) -> pd.DataFrame:
         """Return every tick of every axis, axes from top to bottom.
 
@@ -384,7 +371,7 @@ class Nomogram:
             ``axis`` (name), ``kind`` (points / predictor / total / result), ``label``, ``value``, ``points`` (of the
             Points axis or, for total and result axes, total points) and ``position`` (0 to 1 across the figure).
             As in rms, the ticks of result axes are placed by interpolation between 1000 linear predictors, which is
-            off by up to a millionth of the total points; `predict` and `risk_table` are exact.
+            off by up to a millionth of the total points; `predict` is exact.
         """
         scale, table = self.total_ticks[-1], self.table()
         parts = [_axis("Points", "points", np.linspace(0, 100, 11), np.linspace(0, 100, 11), 100.0)]

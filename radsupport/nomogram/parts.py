@@ -118,6 +118,16 @@ class Model:
         first, last = float(self.fit.baseline["time"].iloc[0]), float(self.fit.data[self.fit.time].max())
         return [float(time) for time in horizons if first <= time <= last]
 
+    def axes(self, labels: Mapping[str, str], *, outcome: str, horizons: Iterable[float] = ()) -> pd.DataFrame:
+        """Return the ticks of the model's nomogram, as `Nomogram.axes`; no rows where there is none."""
+        drawn = self.nomogram(labels, outcome=outcome, horizons=horizons)
+        return pd.DataFrame() if drawn is None else drawn.axes()
+
+    def example(self, labels: Mapping[str, str], *, outcome: str, horizons: Iterable[float] = ()) -> pd.DataFrame:
+        """Return the points of a typical patient, as `Nomogram.example`; no rows where there is no nomogram."""
+        drawn = self.nomogram(labels, outcome=outcome, horizons=horizons)
+        return pd.DataFrame() if drawn is None else drawn.example()
+
     def nomogram(self, labels: Mapping[str, str], *, outcome: str, horizons: Iterable[float] = ()) -> Nomogram | None:
         """Return the model as points, in words; None where it has no fit, or no horizon (months) within follow-up."""
         if isinstance(self.fit, LogisticFit):
@@ -189,11 +199,12 @@ def models(
     signatures: Sequence[str],
     columns: Sequence[str],
     *,
-    early: Sequence[str] | None = None,
+    late: Sequence[str] = (),
+    early: Sequence[str] = (),
     outcome: tuple[str, ...] = ("label",),
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, Model]:
-    """Return the models by name: nomogram, preoperative variant (with `early`), signatures and columns alone.
+    """Return the models by name: nomogram, preoperative variant (with `late`), signatures and columns alone.
 
     Each is fitted on the complete training patients, under Firth's penalty where a plain fit does not exist. Columns
     that do not vary among them are left out. A model that can not be fitted at all says why.
@@ -205,16 +216,18 @@ def models(
     signatures, columns : sequence of str
         Columns with the signatures' risks, and clinical columns. Categories have the first level that occurs as
         reference.
-    early : sequence of str, optional
-        Clinical columns of the variant that uses what is known before treatment; without it there is no variant.
+    late : sequence of str
+        Clinical columns that are known only after the operation; without any there is no variant.
+    early : sequence of str
+        Clinical columns of the variant, which uses what is known before treatment; by default those that are not late.
     outcome : tuple of str
         ``("label",)`` for logistic, ``("time", "event")`` for Cox regressions.
     labels : mapping, optional
         Words for columns, for the notes.
     """
     wanted = {NOMOGRAM: [*signatures, *columns]}
-    if early is not None:
-        wanted[PREOPERATIVE] = [*signatures, *early]
+    if late:
+        wanted[PREOPERATIVE] = [*signatures, *(early or [c for c in columns if c not in late])]
     wanted |= {SIGNATURE: [*signatures], CLINICAL: [*columns]}
     training = table[table["cohort"] == "train"]
     return {name: _model(training, name, chosen, outcome, labels or {}) for name, chosen in wanted.items() if chosen}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from radsupport.book.chapter import PARAMETERS, banner, begin, begin_without_study
@@ -57,6 +58,20 @@ def test_numbers_are_written_when_the_chapter_is_finished(here: Path) -> None:
     assert not (chapter.paths.results / "05_modelling.json").exists()
     chapter.finish()
     assert chapter.published("05_modelling")["auc_train_A"] == {"value": 0.8, "n": 56, "ci_low": 0.7, "ci_high": 0.9}
+
+
+def test_ratios_of_a_regression_are_published_with_the_size_of_their_model(here: Path) -> None:
+    rows = [("age", "", False, 40, 1.5), ("sex", "female", True, 25, 1.0), ("sex", "male", False, 15, 0.7)]
+    table = pd.DataFrame(rows, columns=["term", "level", "reference", "n", "odds_ratio"]).assign(
+        ci_low=0.5, ci_high=2.0
+    )
+    chapter = begin("05_modelling", namespace(study="song2021"), here)
+    chapter.publish_coefficients(table, "alone", "odds_ratio", {"age": "years"})
+    chapter.publish_coefficients(table.assign(hr=float("nan")).head(0), "together")
+    assert chapter.numbers == {
+        "or_alone_years": {"value": 1.5, "n": 40, "ci_low": 0.5, "ci_high": 2.0},
+        "or_alone_sex_male": {"value": 0.7, "n": 40, "ci_low": 0.5, "ci_high": 2.0},
+    }
 
 
 def test_synthetic_data_are_called_synthetic_and_real_data_real(root: Path) -> None:

@@ -62,7 +62,7 @@ def test_points_add_up_and_a_wrong_sign_is_said() -> None:
     )
     wrong = say.points(example(("", 0.3)), rows.assign(coef=-1.0), SIGNATURES)
     assert "A higher risk by Image takes points away" in wrong
-    assert "There is no nomogram to draw" in say.points(None, rows, SIGNATURES)
+    assert "There is no nomogram to draw" in say.points(pd.DataFrame(), rows, SIGNATURES)
 
 
 def test_what_is_known_only_after_the_operation() -> None:

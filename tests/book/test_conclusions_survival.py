@@ -35,6 +35,10 @@ def test_a_searched_cut_off_shows_its_raw_p_and_the_one_that_allows_for_the_sear
     assert say.rule_cell(20.0, 10.0, 0.0123, np.nan) == "20 / 10, P 0.012"
     assert say.rule_cell(20.0, 10.0, 0.0123, 0.2) == "20 / 10, P 0.012 (0.20 with the search allowed for)"
     assert say.search_allowed(np.nan) == ""
+    table = say.worded(rules(rule="max_logrank", p=0.0123, p_search=0.2))
+    assert table["in_words"].tolist() == ["maximally selected log-rank"] * 2
+    assert table["cell"].tolist()[0] == "45 / 45, P 0.012 (0.20 with the search allowed for)"
+    assert table["searched"].tolist() == ["0.20 with the search allowed for", ""]
 
 
 def rules(**changes: Any) -> pd.DataFrame:
@@ -74,12 +78,6 @@ def test_end_of_the_curves_and_pooling() -> None:
     assert "Hospital A: low risk 51, high risk 20." in words
     assert "90 of the 130 patients of all cohorts are those on whom" in words
     assert "Pooling" not in say.curves(times.assign(end=1.0), sets.assign(training=0))
-
-
-def test_colours_of_the_waterfall() -> None:
-    assert "wrong colour" in say.waterfall("label", "late")
-    words = say.waterfall("event", "no death seen")
-    assert words.startswith('"No death seen" may only mean that a patient was followed briefly')
 
 
 def test_ratios_that_needed_more_than_a_plain_fit() -> None:

@@ -96,8 +96,12 @@ def test_no_event_leaves_no_model_but_reasons(rows: pd.DataFrame, small_cohort: 
     alone = regression.univariable(data)
     assert alone["hr"].isna().all()
     assert alone["note"].str.contains("censored").all()
-    assert regression.multivariable_rows(data, fit) is None
-    assert regression.selected(fit) is None
+    assert regression.multivariable_rows(data, fit).empty
+    kept = regression.selected(fit)
+    assert kept is None
+    assert regression.path(kept, {}).columns.tolist() == ["step", "left out", "AIC", "terms left"]
+    assert regression.path(kept, {}).empty
+    assert regression.kept_ratios(kept, {}).empty
     added = regression.added_value(data, None, "Image")
     assert added.empty
     assert added.attrs["empty"] == "Neither model can be fitted to so few events."
@@ -113,6 +117,11 @@ def test_selection_reports_its_path(rows: pd.DataFrame, small_cohort: pd.DataFra
     assert found.path["change"].iloc[0] == ""
     assert found.path["aic"].is_monotonic_decreasing
     assert found.path["aic"].iloc[-1] == pytest.approx(found.fit.aic)
+    shown = regression.path(found, {"age": "Age (years)", "stage": "Stage"})
+    assert shown["AIC"].tolist() == found.path["aic"].tolist()
+    assert shown["left out"].iloc[0] == "start"
+    assert set(shown["left out"].iloc[1:]) <= {"Age (years)", "Stage"}
+    assert len(regression.kept_ratios(found, {})) >= len(found.terms)
 
 
 def test_added_value_is_the_likelihood_ratio_of_the_signature(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:

@@ -148,6 +148,7 @@ def test_pools_are_all_cohorts_or_those_named(divided: pd.DataFrame) -> None:
     sets = {"both": ["train", "external"]}
     assert sizes(survival.pooled(divided, sets)) == {"train": 90, "external": 40, "both": 130}
     assert sizes(survival.pooled(divided, sets, instead=True)) == {"both": 130}
+    assert sizes(survival.pooled(divided, {})) == {"train": 90, "external": 40}
     assert sizes(survival.pooled(divided, instead=True)) == {"train": 90, "external": 40}
     assert sizes(survival.pooled(divided[divided["cohort"] == "train"])) == {"train": 90}
 

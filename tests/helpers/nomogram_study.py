@@ -21,7 +21,7 @@ LABELS = {
 
 def label_models(table: pd.DataFrame) -> dict[str, Model]:
     """Logistic nomogram of one signature, age and a finding that is known only after the operation."""
-    return models(table, list(ONE), ["age", "invasion"], early=["age"], labels=LABELS)
+    return models(table, list(ONE), ["age", "invasion"], late=["invasion"], labels=LABELS)
 
 
 def cox_models(table: pd.DataFrame, signatures: dict[str, str] = TWO) -> dict[str, Model]:

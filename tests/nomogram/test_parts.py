@@ -10,6 +10,7 @@ from helpers.nomogram_study import LABELS, ONE, SURVIVAL, TWO, cox_models, label
 from radsupport.errors import InputError
 from radsupport.evaluate.discrimination import discrimination, pairs
 from radsupport.evaluate.predictions import judged, measure
+from radsupport.nomogram.calculator import calculator
 from radsupport.nomogram.parts import alone, as_signatures, left_out, models, optimism, predictors
 from radsupport.stats.concordance import concordance, concordance_difference
 from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
@@ -55,7 +56,7 @@ def test_models_are_the_nomogram_its_variant_and_its_parts(table: pd.DataFrame) 
 
 
 def test_the_variant_has_columns_of_its_own_or_is_not_there(table: pd.DataFrame, cox_rows: pd.DataFrame) -> None:
-    found = models(table, list(ONE), ["age", "invasion"], early=["stage"])
+    found = models(table, list(ONE), ["age", "invasion"], late=["invasion"], early=["stage"])
     assert found["preoperative variant"].columns == ["signature_1", "stage"]
     assert "preoperative variant" not in cox_models(cox_rows)
 
@@ -85,6 +86,9 @@ def test_one_class_has_no_model_but_a_reason(table: pd.DataFrame) -> None:
     model = found["nomogram"]
     assert model.fit is None
     assert model.nomogram(**WORDS) is None
+    assert calculator(model.nomogram(**WORDS)) == ""
+    assert model.axes(**WORDS).empty
+    assert model.example(**WORDS).empty
     assert model.size["n"] == 0
     assert "can not be fitted" in model.note
     assert model.table().empty
@@ -120,7 +124,8 @@ def test_example_adds_up(table: pd.DataFrame, cox_rows: pd.DataFrame) -> None:
     drawn = label_models(table)["nomogram"].nomogram(**WORDS)
     assert drawn is not None
     row = {axis.name: axis.typical for axis in drawn.predictors}
-    example = drawn.example().set_index("kind")
+    pd.testing.assert_frame_equal(label_models(table)["nomogram"].axes(**WORDS), drawn.axes())
+    example = label_models(table)["nomogram"].example(**WORDS).set_index("kind")
     assert example.loc["total", "points"] == pytest.approx(drawn.points(row).total)
     assert example.loc["predictor", "points"].sum() == pytest.approx(drawn.points(row).total)
     assert example.loc["result", "value"] == pytest.approx(float(drawn.predict(row).iloc[0]))

@@ -62,18 +62,18 @@ def scales(spread: pd.DataFrame, ratio: str, names: Mapping[Any, str], per_unit:
     )
 
 
-def points(example: pd.DataFrame | None, coefficients: pd.DataFrame, signatures: Mapping[str, str]) -> str:
+def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mapping[str, str]) -> str:
     """Add up the points of a typical patient, and say which signatures have the wrong sign.
 
     Parameters
     ----------
     example : DataFrame
-        What `Nomogram.example` returns; None where there is no nomogram.
+        What `Nomogram.example` returns; no rows where there is no nomogram.
     coefficients : DataFrame
         term and coef of the model.
     signatures : mapping of column to name
     """
-    if example is None:
+    if example.empty:
         return "There is no nomogram to draw: the model above has no fit, or nobody is followed to its horizons."
     of = {kind: rows.to_dict("records") for kind, rows in example.groupby("kind")}
     parts = [f"{row['label']} {_plain(row['value'])}: {fixed(row['points'], 0)}" for row in of["predictor"]]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from radsupport.book.chapter import Chapter
 from radsupport.evaluate.probability import FEWEST
 from radsupport.evaluate.regression import GLOBAL, SIGNATURE, CoxData
 from radsupport.evaluate.survival import FEW
@@ -33,6 +32,13 @@ def rule_cell(low: float, high: float, p: float, p_search: float) -> str:
     """Word what a cut-off does in a cohort: patients at low and at high risk, and the log-rank P of these groups."""
     searched = search_allowed(p_search)
     return f"{low:.0f} / {high:.0f}, P {p_number(p)}" + (f" ({searched})" if searched else "")
+
+
+def worded(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the cut-offs of `evaluate.survival.cut_offs` with their words: in_words (the rule), cell, searched."""
+    numbers = table[["low", "high", "p", "p_search"]].to_numpy(dtype=float)
+    cells, searched = [rule_cell(*row) for row in numbers], table["p_search"].map(search_allowed)
+    return table.assign(in_words=table["rule"].replace(RULES), cell=cells, searched=searched)
 
 
 def search_allowed(p: float) -> str:
@@ -110,17 +116,6 @@ def curves(times: pd.DataFrame, sets: pd.DataFrame) -> str:
     ]
     reused = f"\n\n**Pooling reuses the threshold's own patients:** {'; '.join(words)}."
     return f"{text}{'; '.join(ends)}." + (f"{reused} A pooled P is no test of the cut-off." if words else "")
-
-
-def waterfall(column: str, negative: str) -> str:
-    """Say what a bar of the other colour means: a mistake of the groups, or perhaps only a short follow-up."""
-    if column == "label":
-        return "Bars of the wrong colour on either side are the patients that the groups get wrong."
-    return (
-        f'"{negative[0].upper()}{negative[1:]}" may only mean that a patient was followed briefly. A bar of the '
-        "other colour is therefore no mistake of the groups by itself, and the two colours have no test here; the "
-        "log-rank test above allows for the length of follow-up."
-    )
 
 
 def hazard_ratios(ratios: pd.DataFrame) -> str:
@@ -301,27 +296,3 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
         else "There is no other cohort: nothing on this page says how the signature would do elsewhere."
     )
     return "\n".join([f"For **{c_index['signature'].iloc[0]}**:", "", *words, "", outside])
-
-
-def publish_coefficients(
-    chapter: Chapter, table: pd.DataFrame, part: str, ratio: str, names: Mapping[str, str]
-) -> None:
-    """Publish the ratios of a regression as ``hr_alone_age``, ``or_together_sex_male`` … with the n of the model.
-
-    Parameters
-    ----------
-    chapter : Chapter
-    table : DataFrame
-        What `univariable_table` or `multivariable_table` returns.
-    part : {"alone", "together"}
-    ratio : {"hr", "odds_ratio"}
-    names : mapping
-        Name of a term in the key, where it is not the column's.
-    """
-    prefix = f"{'or' if ratio == 'odds_ratio' else 'hr'}_{part}"
-    size = table.groupby("term")["n"].sum()  # of the model: all levels of a characteristic together
-    for row in table[~table["reference"] & table[ratio].notna()].to_dict("records"):
-        term = names.get(row["term"], row["term"])
-        key = f"{prefix}_{term}_{row['level']}" if row["level"] else f"{prefix}_{term}"
-        limits = (float(row["ci_low"]), float(row["ci_high"]))
-        chapter.publish(key, float(row[ratio]), n=int(size[row["term"]]), ci=limits)
