@@ -18,7 +18,7 @@ from radsupport.evaluate.predictions import (
     measure,
 )
 from radsupport.stats.bootstrap import bootstrap_auc
-from radsupport.stats.concordance import bootstrap_concordance, concordance, concordance_difference, uno_concordance
+from radsupport.stats.concordance import bootstrap_concordance, concordance, concordance_difference
 from radsupport.stats.roc import auc, delong_matrix, delong_unpaired, roc_curve
 from radsupport.stats.table_one import adjust_p
 
@@ -97,7 +97,8 @@ def _resampled(part: pd.DataFrame, outcome: Sequence[str], n: int, seed: int) ->
 
 def _uno(part: pd.DataFrame, outcome: Sequence[str], until: float) -> float:
     try:
-        return uno_concordance(part[outcome[0]], part[outcome[1]], part["risk"], tau=until).concordance
+        given = part[outcome[0]], part[outcome[1]], part["risk"]
+        return concordance(*given, tau=until, weight="n/G2").concordance
     except NotEstimableError:
         return float("nan")
 

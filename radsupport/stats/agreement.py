@@ -320,53 +320,6 @@ def icc_features(
     return table
 
 
-def reproducible(
-    features_reader1: Any,
-    features_reader2: Any,
-    kind: str = "ICC(2,1)",
-    threshold: float = 0.75,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Which features two readers reproduce.
-
-    Parameters
-    ----------
-    features_reader1, features_reader2, kind, level
-        As `icc_features`.
-    threshold : float
-        Least ICC of a reproducible feature.
-
-    Returns
-    -------
-    DataFrame
-        `feature, icc, ci_low, ci_high, n, reproducible, reason`, first the features of reader 1, then those that
-        only reader 2 has. `reason` says why a feature is not reproducible: below the threshold, no ICC (nothing
-        varies or fewer than two complete subjects), or measured by one reader only. An ICC of NaN is never
-        reproducible.
-
-    Raises
-    ------
-    InputError
-        As `icc_features`, or a threshold outside (-1, 1].
-    """
-    if not -1 < threshold <= 1:
-        raise InputError(f"`threshold` must lie between -1 and 1, it is {threshold}; 0.75 is usual.")
-    table = icc_features(features_reader1, features_reader2, kind, level)
-    first, second = (_frame(x, "features").columns for x in (features_reader1, features_reader2))
-    table["reproducible"] = table["icc"] >= threshold
-    low = f"ICC below {threshold:g}"
-    table["reason"] = np.where(table["reproducible"], "", np.where(table["icc"].isna(), "ICC not estimable", low))
-    names = first.append(second.difference(first, sort=False))
-    table = table.set_index("feature").reindex(names).rename_axis("feature").reset_index()
-    one_sided = table["reason"].isna()
-    table.loc[one_sided, "reason"] = np.where(
-        table.loc[one_sided, "feature"].isin(first), "reader 1 only", "reader 2 only"
-    )
-    table["n"] = table["n"].fillna(0).astype(int)
-    table["reproducible"] = table["reproducible"].eq(True)
-    return table
-
-
 def dice(a: Any, b: Any) -> float:
     """Dice coefficient of two masks.
 

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray, as_binary, as_finite
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.stats.regression import check_choice, check_level
 from radsupport.stats.roc import auc
 
 Statistic = Callable[[FloatArray], FloatArray]
@@ -64,6 +66,22 @@ def percentile_limits(values: FloatArray, level: float, what: str) -> tuple[Floa
         )
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+INTERVALS = ("bootstrap", "influence", "none")
+
+
+def limits(
+    value: FloatArray, se: FloatArray, interval: str, level: float, draw: Callable[[], FloatArray], what: str
+) -> tuple[FloatArray, FloatArray]:
+    """Limits of values between 0 and 1 as `interval` asks: percentiles of what `draw` gives, Wald's, or none (NaN)."""
+    check_choice(interval, "interval", INTERVALS)
+    width = float(stats.norm.ppf(0.5 + check_level(level) / 2)) * se
+    if interval == "bootstrap":
+        return percentile_limits(draw(), level, what)
+    if interval == "none":
+        return np.full_like(value, np.nan), np.full_like(value, np.nan)
+    return np.maximum(value - width, 0.0), np.minimum(value + width, 1.0)
 
 
 @dataclass(frozen=True)

@@ -6,27 +6,22 @@ and riskRegression, and this module, integrate left rectangles from 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.bootstrap import bootstrap, percentile_limits
-from radsupport.stats.regression import check_choice, check_level
+from radsupport.stats.bootstrap import bootstrap, limits
 from radsupport.stats.survival_curves import at_times, prediction_times, steps, survival_times
-from radsupport.stats.time_roc import Horizon, censoring_term, horizon_weights, resampled_weights
-
-INTERVALS = ("bootstrap", "influence", "none")
+from radsupport.stats.time_roc import Horizon, censoring_term, contrast, horizon_weights, resampled_weights
 
 
 @dataclass(frozen=True)
 class IntegratedBrier:
-    """Integrated Brier score; ``float(result)`` is the score.
+    """Integrated Brier score: that from 0 to the last time, divided by it.
 
     Attributes
     ----------
@@ -37,8 +32,6 @@ class IntegratedBrier:
         That of the Kaplan–Meier estimate, the same for everybody.
     scaled : float
         1 - integrated_brier / null.
-    horizon : float
-        Last time: the integral goes from 0 to it and is divided by it.
     """
 
     integrated_brier: float
@@ -47,10 +40,6 @@ class IntegratedBrier:
     ci_high: float
     null: float
     scaled: float
-    horizon: float
-
-    def __float__(self) -> float:
-        return self.integrated_brier
 
 
 def brier_score(
@@ -97,8 +86,9 @@ def brier_score(
     data = _Errors.of(time, event, predicted_risk, times)
     score, influence, null = data.score(), data.influence(), data.null()
     se = influence.std(axis=0, ddof=1) / np.sqrt(data.time.size)
-    low, high = _limits(
-        score, se, interval, level, lambda: bootstrap(data.resampled, data.time.size, n_resamples, seed)
+    n = data.time.size
+    low, high = limits(
+        score, se, interval, level, lambda: bootstrap(data.resampled, n, n_resamples, seed), "the Brier score"
     )
     return pd.DataFrame(
         {
@@ -132,25 +122,10 @@ def brier_difference(
     DataFrame
         time, brier_a, brier_b, difference (a - b), se (influence function), ci_low, ci_high, z, p.
     """
-    width = float(stats.norm.ppf(0.5 + check_level(level) / 2))
     first, second = (_Errors.of(time, event, risk, times) for risk in (risk_a, risk_b))
-    difference = first.score() - second.score()
     influence = first.influence() - second.influence()
     se = influence.std(axis=0, ddof=1) / np.sqrt(first.time.size)
-    z = np.divide(difference, se, out=np.full_like(se, np.nan), where=se > 0)
-    return pd.DataFrame(
-        {
-            "time": first.times,
-            "brier_a": first.score(),
-            "brier_b": second.score(),
-            "difference": difference,
-            "se": se,
-            "ci_low": difference - width * se,
-            "ci_high": difference + width * se,
-            "z": z,
-            "p": 2 * stats.norm.sf(np.abs(z)),
-        }
-    )
+    return contrast("brier", first.times, first.score(), second.score(), se, level)
 
 
 def integrated_brier(
@@ -159,7 +134,6 @@ def integrated_brier(
     predicted_risk: Any,
     times: Any,
     *,
-    rule: str = "left",
     interval: str = "bootstrap",
     n_resamples: int = 1000,
     seed: int = 0,
@@ -170,10 +144,8 @@ def integrated_brier(
     Parameters
     ----------
     time, event, predicted_risk, times
-        As `brier_score`; `times` ascending. The score at 0 is 0 and is added where `times` starts later.
-    rule : {"left", "trapezoid"}
-        "left": the score is a step function that keeps its value until the next time, as in R. "trapezoid": straight
-        lines between times, as scikit-survival, but still from 0.
+        As `brier_score`; `times` ascending. The score is a step function that is 0 at 0 and keeps its value
+        until the next time, as in R.
     interval, n_resamples, seed, level
         As `brier_score`.
 
@@ -186,43 +158,19 @@ def integrated_brier(
     InputError
         As `brier_score`, and times that are not ascending or fewer than two.
     """
-    check_choice(rule, "rule", ("left", "trapezoid"))
     data = _Errors.of(time, event, predicted_risk, times)
     if data.times.size < 2 or (np.diff(data.times) <= 0).any():
         raise InputError("`times` must hold at least two ascending times to integrate over.")
-    weights = _quadrature(data.times, rule)
+    weights = np.append(np.diff(data.times), 0.0) / data.times[-1]
     score, null = float(data.score() @ weights), float(data.null() @ weights)
     se = float((data.influence() @ weights).std(ddof=1) / np.sqrt(data.time.size))
-    low, high = _limits(
-        np.array([score]),
-        np.array([se]),
-        interval,
-        level,
-        lambda: bootstrap(lambda counts: data.resampled(counts) @ weights[:, None], data.time.size, n_resamples, seed),
-    )
+
+    def draw() -> FloatArray:
+        return bootstrap(lambda counts: data.resampled(counts) @ weights[:, None], data.time.size, n_resamples, seed)
+
+    low, high = limits(np.array([score]), np.array([se]), interval, level, draw, "the Brier score")
     scaled = 1 - score / null if null > 0 else float("nan")
-    return IntegratedBrier(score, se, float(low[0]), float(high[0]), null, scaled, float(data.times[-1]))
-
-
-def _quadrature(times: FloatArray, rule: str) -> FloatArray:
-    """Weights of the scores at `times`; the score at time 0 is 0."""
-    widths = np.diff(np.concatenate([[0.0], times]))
-    after = np.append(widths[1:], 0.0)
-    weights = after if rule == "left" else (widths + after) / 2
-    return weights / times[-1]
-
-
-def _limits(
-    value: FloatArray, se: FloatArray, interval: str, level: float, draw: Callable[[], FloatArray]
-) -> tuple[FloatArray, FloatArray]:
-    """Limits as `interval` asks; `draw` gives the bootstrap values."""
-    check_choice(interval, "interval", INTERVALS)
-    width = float(stats.norm.ppf(0.5 + check_level(level) / 2)) * se
-    if interval == "bootstrap":
-        return percentile_limits(draw(), level, "the Brier score")
-    if interval == "none":
-        return np.full_like(value, np.nan), np.full_like(value, np.nan)
-    return np.maximum(value - width, 0.0), np.minimum(value + width, 1.0)
+    return IntegratedBrier(score, se, float(low[0]), float(high[0]), null, scaled)
 
 
 @dataclass(frozen=True, eq=False)

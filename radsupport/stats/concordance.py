@@ -11,7 +11,7 @@ form c'Kc, so that all resamples are one matrix product.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from radsupport.checks import FloatArray, IntArray, as_finite
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.bootstrap import bootstrap, percentile_limits
 from radsupport.stats.regression import check_choice, check_level
-from radsupport.stats.survival_curves import at_times, censoring_before, steps, survival_before, survival_times
+from radsupport.stats.survival_curves import at_times, censoring_before, steps, survival_times
 
 _BLOCK = 4_000_000  # pairs compared at a time
 
@@ -34,12 +34,9 @@ class Concordance:
     Attributes
     ----------
     concordance : float
-        (concordant + tied_risk / 2) / (concordant + discordant + tied_risk), pairs weighted as asked.
+        (concordant + tied / 2) / (concordant + discordant + tied) pairs, weighted as asked.
     se, ci_low, ci_high : float
         Wald limits, cut to [0, 1].
-    concordant, discordant, tied_risk, tied_time, tied_both : float
-        Numbers of pairs: comparable ones by order of the risks; two events at one time with different, and with the
-        same, risks.
     n, n_events : int
         Subjects, and events up to the truncation time.
     """
@@ -48,11 +45,6 @@ class Concordance:
     se: float
     ci_low: float
     ci_high: float
-    concordant: float
-    discordant: float
-    tied_risk: float
-    tied_time: float
-    tied_both: float
     n: int
     n_events: int
 
@@ -69,9 +61,9 @@ def concordance(
         A higher risk means a worse outcome (R: ``reverse=TRUE``).
     tau : float, optional
         Only events with T <= tau count (R: ``ymax``).
-    weight : {"n", "n/G2", "S"}
-        Of a pair whose event is at t: 1 (Harrell); 1/G(t-)^2 (Uno), G being the Kaplan–Meier estimate of the censoring
-        time with events before censorings at ties; or S(t-) n / n(t) (Peto–Wilcoxon), n(t) being the number at risk.
+    weight : {"n", "n/G2"}
+        Of a pair whose event is at t: 1 (Harrell), or 1/G(t-)^2 (Uno), G being the Kaplan–Meier estimate of the
+        censoring time with events before censorings at ties.
     level : float
 
     Returns
@@ -91,36 +83,10 @@ def concordance(
     vignette "concordance" of survival 3.5).
     """
     pairs = Pairs.of(time, event, tau, weight)
-    scores = as_finite(risk, "risk", pairs.n)
-    return _summarise(pairs, scores, check_level(level))
-
-
-def uno_concordance(
-    time: Any, event: Any, risk: Any, tau: float | None = None, *, formula: str = "survival", level: float = 0.95
-) -> Concordance:
-    """Uno's concordance index up to `tau`: pairs weighted by 1/G(T-)^2.
-
-    Parameters
-    ----------
-    time, event, risk, tau, level
-        As `concordance`.
-    formula : {"survival", "uno"}
-        "survival" equals survival::concordance with ``timewt="n/G2", ymax=tau``: events with T <= tau, and an event
-        counts as earlier than a censoring at the same time. "uno" is the formula of Uno et al. 2011 (survAUC): events
-        with T < tau, no pairs with equal times. They differ only where times are tied.
-
-    Returns
-    -------
-    Concordance
-
-    Raises
-    ------
-    InputError, NotEstimableError
-        As `concordance`.
-    """
-    check_choice(formula, "formula", ("survival", "uno"))
-    pairs = Pairs.of(time, event, tau, "n/G2", strict=formula == "uno")
-    return _summarise(pairs, as_finite(risk, "risk", pairs.n), check_level(level))
+    c, residuals = jackknife(pairs, as_finite(risk, "risk", pairs.n))
+    se = float(np.sqrt((residuals**2).sum()))
+    width = float(stats.norm.ppf(0.5 + check_level(level) / 2)) * se
+    return Concordance(c, se, max(c - width, 0.0), min(c + width, 1.0), pairs.n, int(pairs.event.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +96,6 @@ class Pairs:
     time: FloatArray
     event: IntArray
     weight: FloatArray  # of each subject's event; 0 for censored subjects
-    strict: bool = False  # leave out an event and a censoring at the same time
 
     @property
     def n(self) -> int:
@@ -138,17 +103,20 @@ class Pairs:
         return int(self.time.size)
 
     @classmethod
-    def of(cls, time: Any, event: Any, tau: float | None, weight: str, *, strict: bool = False) -> Pairs:
+    def of(cls, time: Any, event: Any, tau: float | None, weight: str) -> Pairs:
         """Check the outcome and weight its pairs; arguments as `concordance`."""
-        check_choice(weight, "weight", ("n", "n/G2", "S"))
+        check_choice(weight, "weight", ("n", "n/G2"))
         times, events = survival_times(time, event)
-        weights = _event_weights(times, events, weight)
+        weights = np.ones(times.size)
+        if weight == "n/G2":
+            left = censoring_before(times, events, times)
+            weights = np.divide(1.0, left**2, out=np.zeros_like(left), where=left > 0)
         if tau is not None:
             if not tau > 0:
                 raise InputError(f"`tau` must be a positive time, it is {tau}.")
-            events = np.where((times >= tau) if strict else (times > tau), 0, events)
+            events = np.where(times > tau, 0, events)
             times = np.minimum(times, tau)
-        return cls(times, events, weights * events, strict)
+        return cls(times, events, weights * events)
 
     def blocks(self) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield event subjects and the matrix (events × subjects) that is their weight where comparable, else 0."""
@@ -157,19 +125,8 @@ class Pairs:
         for start in range(0, subjects.size, size):
             rows = subjects[start : start + size]
             later = self.time[rows, None] < self.time[None, :]
-            if not self.strict:
-                later |= (self.time[rows, None] == self.time[None, :]) & (self.event[None, :] == 0)
+            later |= (self.time[rows, None] == self.time[None, :]) & (self.event[None, :] == 0)
             yield rows.astype(np.int64), later * self.weight[rows, None]
-
-
-def _event_weights(time: FloatArray, event: IntArray, weight: str) -> FloatArray:
-    if weight == "n":
-        return np.ones(time.size)
-    if weight == "S":
-        at_risk = time.size - np.searchsorted(np.sort(time), time, side="left")
-        return survival_before(time, event, time) * time.size / at_risk
-    left = censoring_before(time, event, time)
-    return np.divide(1.0, left**2, out=np.zeros_like(left), where=left > 0)
 
 
 def _influence(pairs: Pairs, risk: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -202,42 +159,6 @@ def jackknife(pairs: Pairs, risk: FloatArray) -> tuple[float, FloatArray]:
     return c, (good - c * total) / (total.sum() / 2)
 
 
-def _counts(pairs: Pairs, risk: FloatArray) -> dict[str, float]:
-    """Unweighted numbers of pairs, as R's `count`."""
-    unit = replace(pairs, weight=pairs.event.astype(float))
-    concordant = tied = comparable = 0.0
-    for rows, weight in unit.blocks():
-        wins = agreement(risk, rows)
-        concordant += float((weight * (wins == 1.0)).sum())
-        tied += float((weight * (wins == 0.5)).sum())
-        comparable += float(weight.sum())
-    dead = pairs.event == 1
-    same_time = _tied_pairs(pairs.time[dead, None])
-    both = _tied_pairs(np.column_stack([pairs.time[dead], risk[dead]]))
-    return {
-        "concordant": concordant,
-        "discordant": comparable - concordant - tied,
-        "tied_risk": tied,
-        "tied_time": same_time - both,
-        "tied_both": both,
-    }
-
-
-def _tied_pairs(values: FloatArray) -> float:
-    counts = np.unique(values, axis=0, return_counts=True)[1].astype(float)
-    return float((counts * (counts - 1) / 2).sum())
-
-
-def _summarise(pairs: Pairs, risk: FloatArray, level: float) -> Concordance:
-    c, residuals = jackknife(pairs, risk)
-    se = float(np.sqrt((residuals**2).sum()))
-    width = float(stats.norm.ppf(0.5 + level / 2)) * se
-    counts = _counts(pairs, risk)
-    return Concordance(
-        c, se, max(c - width, 0.0), min(c + width, 1.0), n=pairs.n, n_events=int(pairs.event.sum()), **counts
-    )
-
-
 @dataclass(frozen=True)
 class ConcordanceDifference:
     """Comparison of two concordance indices.
@@ -248,10 +169,8 @@ class ConcordanceDifference:
         Difference is a - b.
     se, z, p : float
         Of the difference, by the joint infinitesimal jackknife (R: ``concordance(fit_a, fit_b)`` and its vcov).
-    ci_low, ci_high, p_bootstrap : float
-        Percentile limits of the difference and twice the smaller share of resamples on one side of 0 (at least
-        2 / (n_resamples + 1)), from the paired bootstrap.
-    n_resamples : int
+    ci_low, ci_high : float
+        Percentile limits of the difference, from the paired bootstrap.
     """
 
     concordance_a: float
@@ -262,8 +181,6 @@ class ConcordanceDifference:
     p: float
     ci_low: float
     ci_high: float
-    p_bootstrap: float
-    n_resamples: int
 
 
 def concordance_difference(
@@ -307,13 +224,9 @@ def concordance_difference(
     se = float(np.sqrt(((if_a - if_b) ** 2).sum()))
     z = (c_a - c_b) / se if se > 0 else float("nan")
     drawn = bootstrap_concordance(time, event, risks, tau=tau, weight=weight, n_resamples=n_resamples, seed=seed)
-    differences = (drawn["a"] - drawn["b"]).to_numpy()
-    low, high = percentile_limits(differences[:, None], level, "a concordance index")
-    usable = differences[np.isfinite(differences)]
-    tail = min(int((usable <= 0).sum()), int((usable >= 0).sum()))
-    p_bootstrap = min(1.0, 2 * (tail + 1) / (usable.size + 1))
+    low, high = percentile_limits((drawn["a"] - drawn["b"]).to_numpy()[:, None], level, "a concordance index")
     p = float(2 * stats.norm.sf(abs(z)))
-    return ConcordanceDifference(c_a, c_b, c_a - c_b, se, z, p, float(low[0]), float(high[0]), p_bootstrap, n_resamples)
+    return ConcordanceDifference(c_a, c_b, c_a - c_b, se, z, p, float(low[0]), float(high[0]))
 
 
 def bootstrap_concordance(

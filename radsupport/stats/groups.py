@@ -212,21 +212,6 @@ def _tested(values: FloatArray, labels: IntArray, subjects: Any, rule: str, alph
     return _choose(a, b, rule, alpha)
 
 
-# The name is that of a statistical test; pytest is told below not to collect it where a test imports it.
-def test_features(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) -> pd.Series:  # noqa: PT028
-    """p-value of each feature; see `feature_tests`.
-
-    Returns
-    -------
-    Series
-        p, indexed by feature.
-    """
-    return feature_tests(X, y, rule, alpha).set_index("feature")["p"]
-
-
-test_features.__test__ = False  # type: ignore[attr-defined]
-
-
 #: Fewest differences of a paired test.
 FEWEST = 3
 #: Fewest differences from which the normal approximation is used even without ties, as in R's wilcox.test.

@@ -71,7 +71,7 @@ def log_rank(time: Any, event: Any, group: Any, strata: Any = None) -> LogRank:
     return LogRank(float(chi2), groups - 1, float(stats.chi2.sf(chi2, groups - 1)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class MaximallySelected:
     """Result of a cut-off search.
 
@@ -83,20 +83,11 @@ class MaximallySelected:
         Maximum of the absolute standardised log-rank statistics.
     p : float
         Corrected for the search (Lausen, Sauerbrei & Schumacher 1994), at most 1.
-    p_uncorrected : float
-        Ordinary log-rank p at the cut-off; never the one to report.
-    n_low, n_high : int
-    candidates : DataFrame
-        cut_off, statistic of every cut-off tried.
     """
 
     cut_off: float
     statistic: float
     p: float
-    p_uncorrected: float
-    n_low: int
-    n_high: int
-    candidates: pd.DataFrame
 
 
 def maximally_selected_cutoff(time: Any, event: Any, value: Any, min_share: float = 0.1) -> MaximallySelected:
@@ -133,17 +124,8 @@ def maximally_selected_cutoff(time: Any, event: Any, value: Any, min_share: floa
     sizes = _sizes(ranked, min_share)
     statistics = _standardised(scores, sizes)
     best = int(np.argmax(statistics))
-    statistic, cut_off = float(statistics[best]), float(ranked[sizes[best] - 1])
-    high = values > cut_off
-    return MaximallySelected(
-        cut_off=cut_off,
-        statistic=statistic,
-        p=p_lausen94(statistic, values.size, sizes),
-        p_uncorrected=log_rank(times, events, high).p,
-        n_low=int((~high).sum()),
-        n_high=int(high.sum()),
-        candidates=pd.DataFrame({"cut_off": ranked[sizes - 1], "statistic": statistics}),
-    )
+    statistic = float(statistics[best])
+    return MaximallySelected(float(ranked[sizes[best] - 1]), statistic, p_lausen94(statistic, values.size, sizes))
 
 
 def log_rank_scores(time: FloatArray, event: IntArray) -> FloatArray:

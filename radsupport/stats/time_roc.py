@@ -18,8 +18,8 @@ from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray, as_finite
 from radsupport.errors import NotEstimableError, Problem
-from radsupport.stats.bootstrap import bootstrap, percentile_limits
-from radsupport.stats.regression import check_choice, check_level
+from radsupport.stats.bootstrap import bootstrap, limits
+from radsupport.stats.regression import check_level
 from radsupport.stats.survival_curves import at_times, prediction_times, steps, survival_times
 
 BoolArray = npt.NDArray[np.bool_]
@@ -47,9 +47,9 @@ class Horizon:
     control_weight: FloatArray
 
 
-def horizon_weights(time: FloatArray, event: IntArray, horizon: float, *, closed: bool = True) -> Horizon:
-    """Find cases, controls and weights; an event at the horizon is a case if `closed`, otherwise neither."""
-    case = (event == 1) & ((time <= horizon) if closed else (time < horizon))
+def horizon_weights(time: FloatArray, event: IntArray, horizon: float) -> Horizon:
+    """Find cases, controls and weights; an event at the horizon is a case."""
+    case = (event == 1) & (time <= horizon)
     control = time > horizon
     found = steps(time, event)
     before = at_times(found.time, found.censoring_survival, time, before=True)
@@ -99,7 +99,6 @@ def censoring_term(time: FloatArray, event: IntArray, horizon: Horizon, amount: 
     return (cases + controls) / n
 
 
-INTERVALS = ("bootstrap", "influence", "none")
 _BLOCK = 4_000_000  # case–control pairs compared at a time
 
 
@@ -119,31 +118,6 @@ class TimeDependentROC:
     table: pd.DataFrame
     curve: pd.DataFrame
 
-    @property
-    def times(self) -> FloatArray:
-        """Horizons."""
-        return self.table["time"].to_numpy()
-
-    @property
-    def auc(self) -> FloatArray:
-        """AUC at each horizon."""
-        return self.table["auc"].to_numpy()
-
-    @property
-    def se(self) -> FloatArray:
-        """Standard error of the AUC at each horizon."""
-        return self.table["se"].to_numpy()
-
-    @property
-    def ci_low(self) -> FloatArray:
-        """Lower limits."""
-        return self.table["ci_low"].to_numpy()
-
-    @property
-    def ci_high(self) -> FloatArray:
-        """Upper limits."""
-        return self.table["ci_high"].to_numpy()
-
 
 def time_dependent_roc(
     time: Any,
@@ -151,7 +125,6 @@ def time_dependent_roc(
     risk: Any,
     times: Any,
     *,
-    cases: str = "T<=t",
     interval: str = "bootstrap",
     n_resamples: int = 1000,
     seed: int = 0,
@@ -169,10 +142,7 @@ def time_dependent_roc(
     risk : array-like, shape (n,)
         A higher risk means an earlier event.
     times : float or array-like, shape (m,)
-        Horizons.
-    cases : {"T<=t", "T<t"}
-        An event exactly at the horizon is a case as in riskRegression::Score (default), or neither case nor control as
-        in timeROC. Controls have T > t.
+        Horizons; an event exactly at one is a case, as in riskRegression::Score.
     interval : {"bootstrap", "influence", "none"}
         Percentile bootstrap over subjects, weights estimated anew; or Wald limits by the influence function, equal to
         riskRegression's (``conservative=FALSE``).
@@ -189,13 +159,13 @@ def time_dependent_roc(
     NotEstimableError
         No case or no control at a horizon; all such horizons are named.
     """
-    check_choice(interval, "interval", INTERVALS)
-    check_level(level)
-    data = _Scores.of(time, event, risk, times, cases)
+    data = _Scores.of(time, event, risk, times)
     n = data.time.size
     auc, influence = (np.column_stack(part) for part in zip(*(data.auc(h) for h in data.horizons), strict=True))
     se = influence.std(axis=0, ddof=1) / np.sqrt(n)
-    low, high = _limits(data, auc[0], se, interval, level, n_resamples, seed)
+    low, high = limits(
+        auc[0], se, interval, level, lambda: bootstrap(data.resampled, n, n_resamples, seed), "a time-dependent AUC"
+    )
     table = pd.DataFrame(
         {
             "time": [h.horizon for h in data.horizons],
@@ -211,7 +181,7 @@ def time_dependent_roc(
 
 
 def time_dependent_auc_difference(
-    time: Any, event: Any, risk_a: Any, risk_b: Any, times: Any, *, cases: str = "T<=t", level: float = 0.95
+    time: Any, event: Any, risk_a: Any, risk_b: Any, times: Any, *, level: float = 0.95
 ) -> pd.DataFrame:
     """Compare two risks of the same subjects at each horizon (the contrasts of riskRegression::Score).
 
@@ -220,19 +190,23 @@ def time_dependent_auc_difference(
     DataFrame
         time, auc_a, auc_b, difference (a - b), se (influence function), ci_low, ci_high, z, p.
     """
-    width = float(stats.norm.ppf(0.5 + check_level(level) / 2))
-    first, second = (_Scores.of(time, event, risk, times, cases) for risk in (risk_a, risk_b))
-    rows = []
-    for horizon in first.horizons:
-        (auc_a, if_a), (auc_b, if_b) = first.auc(horizon), second.auc(horizon)
-        difference = float(auc_a[0] - auc_b[0])
-        se = float((if_a - if_b).std(ddof=1) / np.sqrt(if_a.size))
-        z = difference / se if se > 0 else float("nan")
-        limits = (difference - width * se, difference + width * se)
-        p = float(2 * stats.norm.sf(abs(z)))
-        rows.append((horizon.horizon, float(auc_a[0]), float(auc_b[0]), difference, se, *limits, z, p))
-    columns = ["time", "auc_a", "auc_b", "difference", "se", "ci_low", "ci_high", "z", "p"]
-    return pd.DataFrame(rows, columns=columns)
+    first, second = (_Scores.of(time, event, risk, times) for risk in (risk_a, risk_b))
+    horizons = first.horizons
+    (auc_a, if_a), (auc_b, if_b) = (
+        zip(*(data.auc(horizon) for horizon in horizons), strict=True) for data in (first, second)
+    )
+    se = np.array([(a - b).std(ddof=1) / np.sqrt(a.size) for a, b in zip(if_a, if_b, strict=True)])
+    areas = np.concatenate(auc_a), np.concatenate(auc_b)
+    return contrast("auc", np.array([horizon.horizon for horizon in horizons]), *areas, se, level)
+
+
+def contrast(name: str, times: FloatArray, a: FloatArray, b: FloatArray, se: FloatArray, level: float) -> pd.DataFrame:
+    """Return two measures at each time, their difference (a - b), its Wald limits, z and p (NaN where `se` is 0)."""
+    difference, width = a - b, float(stats.norm.ppf(0.5 + check_level(level) / 2)) * se
+    z = np.divide(difference, se, out=np.full_like(se, np.nan), where=se > 0)
+    measures = {"time": times, f"{name}_a": a, f"{name}_b": b, "difference": difference, "se": se}
+    found = {"ci_low": difference - width, "ci_high": difference + width, "z": z, "p": 2 * stats.norm.sf(np.abs(z))}
+    return pd.DataFrame(measures | found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,12 +217,11 @@ class _Scores:
     horizons: list[Horizon]
 
     @classmethod
-    def of(cls, time: Any, event: Any, risk: Any, times: Any, cases: str) -> _Scores:
-        check_choice(cases, "cases", ("T<=t", "T<t"))
+    def of(cls, time: Any, event: Any, risk: Any, times: Any) -> _Scores:
         checked, events = survival_times(time, event)
         scores = as_finite(risk, "risk", checked.size)
         wanted = prediction_times(times)
-        horizons = [horizon_weights(checked, events, float(t), closed=cases == "T<=t") for t in wanted]
+        horizons = [horizon_weights(checked, events, float(t)) for t in wanted]
         problems = [
             Problem(f"{int(h.case.sum())} case(s) and {int(h.control.sum())} control(s)", value=f"{h.horizon:g}")
             for h in horizons
@@ -313,15 +286,3 @@ def _curve(risk: FloatArray, horizon: Horizon) -> pd.DataFrame:
             "specificity": controls[position] / controls[-1],
         }
     )
-
-
-def _limits(
-    data: _Scores, auc: FloatArray, se: FloatArray, interval: str, level: float, n_resamples: int, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    if interval == "bootstrap":
-        drawn = bootstrap(data.resampled, data.time.size, n_resamples, seed)
-        return percentile_limits(drawn, level, "a time-dependent AUC")
-    if interval == "none":
-        return np.full_like(auc, np.nan), np.full_like(auc, np.nan)
-    width = float(stats.norm.ppf(0.5 + level / 2)) * se
-    return np.maximum(auc - width, 0.0), np.minimum(auc + width, 1.0)

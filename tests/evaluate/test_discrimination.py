@@ -14,7 +14,7 @@ from radsupport.evaluate import judged, measure
 from radsupport.evaluate.discrimination import null_se_p
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
 from radsupport.stats.bootstrap import bootstrap_auc
-from radsupport.stats.concordance import concordance, uno_concordance
+from radsupport.stats.concordance import concordance
 from radsupport.stats.roc import auc, delong_test, delong_unpaired, roc_curve
 
 
@@ -60,7 +60,8 @@ def test_survival_is_judged_by_harrell_s_c_and_uno_s(followed):
     z = (expected.concordance - 0.5) / expected.se
     assert row["p"] == row["p_chance"] == pytest.approx(2 * stats.norm.sf(abs(z)))
     assert row["boot_low"] < row["value"] < row["boot_high"]
-    assert row["uno"] == uno_concordance(part["time"], part["event"], part["risk"], tau=24).concordance
+    data = (part["time"], part["event"], part["risk"])
+    assert row["uno"] == concordance(*data, tau=24, weight="n/G2").concordance
 
 
 def test_one_outcome_only_is_missing_with_a_note_and_a_constant_risk_is_chance(labelled, followed):

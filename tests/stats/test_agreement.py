@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from radsupport.errors import InputError, MaskError, NotEstimableError
-from radsupport.stats.agreement import KINDS, bland_altman, dice, icc, icc_features, kappa, reproducible
+from radsupport.stats.agreement import KINDS, bland_altman, dice, icc, icc_features, kappa
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "statistics"
 STEMS = sorted(f.stem for f in GOLDEN.glob("icc__*.json"))
@@ -144,25 +144,17 @@ def readers(n=20, features=6, seed=0):
     )
 
 
-def test_reproducible_matches_by_name_and_says_why_not():
+def test_readers_are_matched_by_name():
     first, second = readers()
     second = second.sample(frac=1, random_state=1).iloc[:, ::-1].drop(columns="f5").assign(extra=1.0)
     second = second.drop(index="P3")
     first["flat"] = second["flat"] = 2.0
-    found = reproducible(first, second, threshold=0.8).set_index("feature")
-    assert list(found.index) == ["f0", "f1", "f2", "f3", "f4", "f5", "flat", "extra"]
-    assert found.loc["f0", "reproducible"]
-    assert not found.loc["f4", "reproducible"]
-    assert found.loc["f4", "reason"] == "ICC below 0.8"
-    assert found.loc["f5", ["reason", "n"]].tolist() == ["reader 1 only", 0]
-    assert found.loc["extra", "reason"] == "reader 2 only"
-    assert found.loc["flat", "reason"] == "ICC not estimable"
-    assert not found.loc[["f5", "extra", "flat"], "reproducible"].any()
+    found = icc_features(first, second).set_index("feature")
+    assert list(found.index) == ["f0", "f1", "f2", "f3", "f4", "flat"]
+    assert found["icc"].isna().tolist() == [False] * 5 + [True]
     assert found.loc["f0", "n"] == 19
     aligned = icc(np.column_stack([first["f0"].drop("P3"), second["f0"].reindex(first.index).drop("P3")]))
     assert found.loc["f0", "icc"] == pytest.approx(aligned.set_index("kind").loc["ICC(2,1)", "icc"], rel=1e-12)
-    assert found["reproducible"].dtype == bool
-    assert not reproducible(first, second, threshold=1.0)["reproducible"].any()
 
 
 @pytest.mark.parametrize("alias", ["ICC(A,1)", "ICC2"])
@@ -174,17 +166,15 @@ def test_other_names_of_a_form(alias):
 def test_nothing_matched_raises_and_never_keeps_everything():
     first, second = readers()
     with pytest.raises(InputError, match=r"'ICC\(3\)'.*ICC\(3,1\)"):
-        reproducible(first, second, kind="ICC(3)")
+        icc_features(first, second, kind="ICC(3)")
     with pytest.raises(InputError, match="0 subject"):
-        reproducible(first, second.rename(index=lambda name: f"x{name}"))
+        icc_features(first, second.rename(index=lambda name: f"x{name}"))
     with pytest.raises(InputError, match="no feature in common"):
-        reproducible(first, second.rename(columns=lambda name: f"x{name}"))
+        icc_features(first, second.rename(columns=lambda name: f"x{name}"))
     with pytest.raises(InputError, match="more than once"):
-        reproducible(pd.concat([first, first]), second)
+        icc_features(pd.concat([first, first]), second)
     with pytest.raises(InputError, match="not numeric"):
-        reproducible(first.assign(sex="m"), second)
-    with pytest.raises(InputError, match="threshold"):
-        reproducible(first, second, threshold=75)
+        icc_features(first.assign(sex="m"), second)
     with pytest.raises(InputError, match="shapes"):
         icc_features(np.ones((3, 2)), np.ones((3, 4)))
 
@@ -325,4 +315,4 @@ def test_kappa_of_degenerate_ratings():
 def test_public_names():
     from radsupport.stats import agreement
 
-    assert all(hasattr(agreement, n) for n in ("icc", "icc_features", "reproducible", "dice", "bland_altman", "kappa"))
+    assert all(hasattr(agreement, n) for n in ("icc", "icc_features", "dice", "bland_altman", "kappa"))

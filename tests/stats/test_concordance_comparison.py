@@ -7,7 +7,7 @@ import pytest
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.bootstrap import bootstrap, percentile_limits, resample_counts
-from radsupport.stats.concordance import bootstrap_concordance, concordance, concordance_difference, uno_concordance
+from radsupport.stats.concordance import bootstrap_concordance, concordance, concordance_difference
 
 FILES = Path(__file__).parents[1] / "golden" / "statistics"
 CASES = sorted(p.stem for p in FILES.glob("concordance__*.json") if "compare_two" in p.read_text())
@@ -24,7 +24,6 @@ def test_difference_equals_the_joint_jackknife_of_r(case, r_values, r_table, agr
     agree([found.z, found.p], [values["z"], values["p"]], rtol=1e-8)
     # the bootstrap is another estimate of the same spread
     assert found.ci_high - found.ci_low == pytest.approx(2 * 1.96 * values["se"], rel=0.15)
-    assert found.p_bootstrap == pytest.approx(values["p"], abs=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def test_same_seed_same_result_other_seed_other_result(data):
 def test_equal_risks_do_not_differ(data):
     time, event, risk = data
     found = concordance_difference(time, event, risk, 2 * risk, n_resamples=50)
-    assert (found.difference, found.se, found.ci_low, found.ci_high, found.p_bootstrap) == (0, 0, 0, 0, 1)
+    assert (found.difference, found.se, found.ci_low, found.ci_high) == (0, 0, 0, 0)
     assert np.isnan(found.p)
 
 
@@ -75,7 +74,7 @@ def test_uno_difference_uses_uno(data):
     time, event, risk = data
     noisy = risk + np.random.default_rng(2).normal(size=60)
     found = concordance_difference(time, event, risk, noisy, weight="n/G2", tau=9, n_resamples=20)
-    assert found.concordance_a == uno_concordance(time, event, risk, 9).concordance
+    assert found.concordance_a == concordance(time, event, risk, tau=9, weight="n/G2").concordance
 
 
 def test_bad_input_is_refused(data):

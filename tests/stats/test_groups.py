@@ -68,7 +68,7 @@ def test_feature_tests_choose_and_give_what_r_gives(stem, r_values, r_table):
     y = (group.astype(str) == expected["group2"]).astype(int)
     X = pd.DataFrame({"raw": value, "twice": 2 * value, "constant": 1.0})
     for rule, p in (("t", expected["welch"]["p"]), ("mann_whitney", expected["mann_whitney"]["p_R_default"])):
-        found = group_tests.test_features(X, y, rule)
+        found = group_tests.feature_tests(X, y, rule).set_index("feature")["p"]
         assert found[["raw", "twice"]].tolist() == pytest.approx([p, p], rel=1e-8)
         assert np.isnan(found["constant"])
     table = group_tests.feature_tests(X, y).set_index("feature")
@@ -171,7 +171,7 @@ def test_features_that_are_constant_up_to_rounding_have_no_t_test():
         {"sum": np.full(20, 0.1) + 0.2, "step": np.where(y == 1, 2.0, 1.0), "large": 1e9 + np.arange(20.0)}
     )
     X["rounding"] = 1 + np.finfo(float).eps * (np.arange(20) % 2)
-    found = group_tests.test_features(X, y, "t")
+    found = group_tests.feature_tests(X, y, "t").set_index("feature")["p"]
     assert found.isna().tolist() == [True, True, False, True]
     assert found["large"] == pytest.approx(
         stats.ttest_ind(np.arange(10.0), np.arange(10.0, 20), equal_var=False).pvalue
@@ -181,14 +181,14 @@ def test_features_that_are_constant_up_to_rounding_have_no_t_test():
 def test_bad_features_are_refused():
     X, y = feature_block()
     with pytest.raises(InputError, match="rule"):
-        group_tests.test_features(X, y, "anova")
+        group_tests.feature_tests(X, y, "anova")
     with pytest.raises(InputError, match="not numeric"):
-        group_tests.test_features(X.assign(sex="m"), y)
+        group_tests.feature_tests(X.assign(sex="m"), y)
     with pytest.raises(InputError, match="rows"):
-        group_tests.test_features(X.iloc[1:], y)
+        group_tests.feature_tests(X.iloc[1:], y)
     with pytest.raises(NotEstimableError, match="both 0 and 1"):
-        group_tests.test_features(X, np.ones(len(X)))
-    assert group_tests.test_features(X.to_numpy(), y, "t").index.tolist() == list(range(40))
+        group_tests.feature_tests(X, np.ones(len(X)))
+    assert group_tests.feature_tests(X.to_numpy(), y, "t")["feature"].tolist() == list(range(40))
 
 
 def test_normality_of_large_and_tiny_samples():

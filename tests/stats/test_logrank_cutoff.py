@@ -19,12 +19,9 @@ def test_cut_off_and_corrected_p_equal_maxstat(case, r_values, r_table, agree):
     found = maximally_selected_cutoff(
         table[params["time"]], table[params["status"]], table[params["variable"]], params["minprop"]
     )
-    assert (found.cut_off, found.n_low, found.n_high) == (values["cutpoint"], values["n_low"], values["n_high"])
+    assert found.cut_off == values["cutpoint"]
     agree(found.statistic, values["max_standardised_logrank_statistic"], rtol=1e-8)
-    agree(found.candidates["cut_off"], values["candidate_cuts"])
-    agree(found.candidates["statistic"], values["candidate_statistics"], rtol=1e-8)
     agree(found.p, values["p_lausen94"]["M"], rtol=1e-8)
-    agree(found.p_uncorrected, values["logrank_p_at_cut_uncorrected"], rtol=1e-8)
 
 
 def test_published_examples_of_the_corrections():
@@ -39,7 +36,7 @@ def test_corrected_p_pays_for_the_search_under_the_null():
         time, value = rng.exponential(size=60), rng.normal(size=60)
         found = maximally_selected_cutoff(time, np.ones(60), value)
         corrected.append(found.p)
-        naive.append(found.p_uncorrected)
+        naive.append(log_rank(time, np.ones(60), value > found.cut_off).p)
     assert np.mean(np.array(corrected) < 0.05) <= 0.08
     assert np.mean(np.array(naive) < 0.05) > 0.25
 
@@ -51,7 +48,6 @@ def test_the_planted_cut_off_is_found():
     found = maximally_selected_cutoff(time, np.ones(300), value)
     assert found.cut_off == pytest.approx(0.6, abs=0.03)
     assert found.p < 1e-6
-    assert found.p_uncorrected == log_rank(time, np.ones(300), value > found.cut_off).p
 
 
 def test_indifferent_to_monotone_transforms():
