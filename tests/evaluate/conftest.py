@@ -1,7 +1,7 @@
 """Fixtures of this room's tests."""
 
 from helpers.signature_study import finished, folder, small
-from helpers.survival_study import small_cohort, small_predictions, small_study
+from helpers.survival_study import small_cohort, small_predictions
 from helpers.validation_study import followed, labelled, make_cohort, make_predictions, make_study
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "small",
     "small_cohort",
     "small_predictions",
-    "small_study",
 ]

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.settings.study import Study
-
 
 def as_numbers(values: Any) -> np.ndarray:
     """Turn R's JSON (null is NA; "NaN", "Inf", "-Inf") into floats; a `{matrix: ...}` into an array."""
@@ -51,50 +49,6 @@ def cohort() -> pd.DataFrame:
             "noise": rng.normal(size=n),
         }
     )
-
-
-@pytest.fixture
-def small_study() -> Study:
-    """A study of two signatures and two hospitals, with a label and follow-up."""
-    return Study.model_validate(
-        {
-            "id": "small",
-            "title": "t",
-            "question": "q",
-            "seed": 7,
-            "data": {"kind": "real"},
-            "endpoint": {
-                "primary": "label",
-                "label": {"column": "label", "name": "recurrence in time", "positive": "early", "negative": "late"},
-                "survival": {
-                    "time": "time", "event": "event", "name": "survival", "event_name": "death",
-                    "horizons_months": [12, 24],
-                },
-            },
-            "cohorts": {
-                "train": {"name": "Hospital A", "centers": ["a"]},
-                "external": {"name": "Hospital B", "centers": ["b"]},
-            },
-            "columns": {
-                "age": {"source": "clinical", "kind": "number", "label": "Age", "unit": "years"},
-                "stage": {"source": "clinical", "kind": "category", "label": "Stage", "levels": ["I", "II", "III"]},
-                "invasion": {
-                    "source": "clinical", "kind": "category", "label": "Invasion", "levels": ["no", "yes"],
-                    "time_of_knowledge": "postoperative",
-                },
-            },
-            "signatures": [
-                {"name": "Image", "sources": ["radiomics"]},
-                {"name": "Clinic", "columns": ["age"]},
-            ],
-            "validation": {"best": "Image"},
-            "survival": {
-                "threshold": "median", "signatures": ["Image", "Clinic"], "baseline": "Clinic", "bootstrap": 40,
-                "covariates": ["age", "stage"], "optimism_resamples": 6, "flow": ["group", "event", "stage", "label"],
-            },
-            "nomogram": {"model": "logistic", "signature": "Image", "columns": ["age", "invasion"], "bootstrap": 8},
-        }
-    )  # fmt: skip
 
 
 @pytest.fixture
