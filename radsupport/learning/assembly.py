@@ -19,16 +19,10 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import ContractError, InputError, Problem
+from radsupport.learning import selection
 from radsupport.learning.crossval import FoldTables, Table
 from radsupport.learning.learners import GIVEN, GridSize, learner
 from radsupport.learning.preparation import ComBat, Imputer, OneHot, z_score
-from radsupport.learning.selection import (
-    CorrelationFilter,
-    LassoSelector,
-    ReproducibilityFilter,
-    UnivariateSelector,
-    VarianceFilter,
-)
 from radsupport.learning.tuning import Combination, TunedPipeline
 from radsupport.settings.learning import Signature
 from radsupport.settings.parts import Column
@@ -237,24 +231,23 @@ class Assembly:
         steps: list[tuple[str, Any]] = [("imputation", Imputer(center)), ("one_hot", OneHot(center))]
         if center:
             steps.append(("harmonisation", ComBat(CENTER, unseen=self.unseen_center)))
-        steps.append(("variance", VarianceFilter()))
+        steps.append(("variance", selection.VarianceFilter()))
         if rule.icc:
-            steps.append(("reproducibility", ReproducibilityFilter(self._iccs(signature), self.icc_threshold)))
+            lacking = ", ".join(source for source in signature.sources if source not in self.icc)
+            if lacking:
+                raise InputError(f"`{signature.name}` selects by ICC, but there is no ICC table of {lacking}.")
+            icc = pd.concat([self.icc[source] for source in signature.sources])
+            steps.append(("reproducibility", selection.ReproducibilityFilter(icc, self.icc_threshold)))
         if rule.test != "none":
             adjust = None if rule.adjust == "none" else rule.adjust
-            steps.append(("univariate", UnivariateSelector(rule.test, rule.alpha, adjust, rule.keep_at_least)))
+            univariate = selection.UnivariateSelector(rule.test, rule.alpha, adjust, rule.keep_at_least)
+            steps.append(("univariate", univariate))
         if rule.max_correlation is not None:
-            steps.append(("correlation", CorrelationFilter(rule.max_correlation)))
+            steps.append(("correlation", selection.CorrelationFilter(rule.max_correlation)))
         if rule.lasso:
-            steps.append(("lasso", LassoSelector(rule.lasso_rule, seed=seed)))
+            steps.append(("lasso", selection.LassoSelector(rule.lasso_rule, seed=seed)))
         steps.append(("z_score", z_score()))
         return steps
-
-    def _iccs(self, signature: Signature) -> pd.Series:
-        lacking = [source for source in signature.sources if source not in self.icc]
-        if lacking:
-            raise InputError(f"`{signature.name}` selects by ICC, but there is no ICC table of {', '.join(lacking)}.")
-        return pd.concat([self.icc[source] for source in signature.sources])
 
     def _signature(self, name: str) -> Signature:
         if name not in self.by_name:

@@ -224,34 +224,29 @@ def _collect(
 ) -> CrossValidation:
     subjects = tables.refit.index
     models: list[dict[int, Any]] = [{} for _ in numbers]
-    risks, funnels, tunings = [], [], []
+    risks, places = [], []
     for (repeat, fold), (model, risk) in zip(jobs, fitted, strict=True):
         models[repeat][int(fold)] = model
-        place = {"repeat": repeat, "fold": int(fold)}
-        risks.append(pd.DataFrame({"subject": subjects[numbers[repeat] == fold], **place, "risk": risk}))
-        funnels.append(_placed(model, "funnel_", repeat, float(fold)))
-        tunings.append(_tuning(model, repeat, float(fold)))
+        places.append((model, {"repeat": repeat, "fold": float(fold)}))
+        where = {"repeat": repeat, "fold": int(fold)}
+        risks.append(pd.DataFrame({"subject": subjects[numbers[repeat] == fold], **where, "risk": risk}))
     apparent = pd.Series(dtype=float)
     if whole is not None:
         apparent = pd.Series(risk_of(whole, tables.refit), subjects)
-        funnels.append(_placed(whole, "funnel_", 0, np.nan))
-        tunings.append(_tuning(whole, 0, np.nan))
+        places.append((whole, {"repeat": 0, "fold": np.nan}))
     pooled = pd.concat(risks, ignore_index=True)
     scores = [
         {"repeat": repeat, "score": discrimination(target, group.set_index("subject")["risk"].loc[subjects].to_numpy())}
         for repeat, group in pooled.groupby("repeat")
     ]
+    funnels = [getattr(model, "funnel_", pd.DataFrame()).assign(**place) for model, place in places]
+    tunings = [_tuning(model, place) for model, place in places]
     funnel, tuning = (pd.concat(rows, ignore_index=True) for rows in (funnels, tunings))
     return CrossValidation(pooled, models, whole, apparent, funnel, tuning, pd.DataFrame(scores))
 
 
-def _placed(model: Any, attribute: str, repeat: int, fold: float) -> pd.DataFrame:
-    table: pd.DataFrame = getattr(model, attribute, pd.DataFrame())
-    return table.assign(repeat=repeat, fold=fold)
-
-
-def _tuning(model: Any, repeat: int, fold: float) -> pd.DataFrame:
-    table = _placed(model, "tuning_", repeat, fold)
+def _tuning(model: Any, place: dict[str, Any]) -> pd.DataFrame:
+    table: pd.DataFrame = getattr(model, "tuning_", pd.DataFrame()).assign(**place)
     if table.empty:
         return table.assign(inner_score=[], chosen=[])
     best = table["inner_score"].fillna(-1.0).to_numpy().argmax()

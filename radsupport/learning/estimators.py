@@ -5,6 +5,7 @@ Linear ones are in `radsupport.learning.linear`; the others come from scikit-lea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class ScaledSVC(SVC):
         return (super().decision_function(X) - self.center_) / self.scale_
 
 
+@dataclass(eq=False, repr=False)
 class PlattSVC(BinaryRisk):
     """Support vector machine with class weights and Platt's probability.
 
@@ -85,14 +87,11 @@ class PlattSVC(BinaryRisk):
         Of the folds.
     """
 
-    def __init__(
-        self, C: float = 1.0, gamma: float | str = "scale", kernel: str = "rbf", folds: int = 5, seed: int = 0
-    ) -> None:
-        self.C = C
-        self.gamma = gamma
-        self.kernel = kernel
-        self.folds = folds
-        self.seed = seed
+    C: float = 1.0
+    gamma: float | str = "scale"
+    kernel: str = "rbf"
+    folds: int = 5
+    seed: int = 0
 
     def for_tuning(self) -> ScaledSVC:
         """Return the machine without its probability: the same order of subjects, a sixth of the work."""

@@ -24,12 +24,6 @@ STABILITY_COLUMNS = ["signature", "feature", "times_selected", "fits", "share"]
 CORRELATED = 14  # features whose correlations are drawn, at most
 
 
-def learner_of(model: Any) -> Any:
-    """Return the fitted learner of a signature; of a combination, that of its own columns."""
-    pipeline = model.meta_ if isinstance(model, Combination) else model
-    return pipeline.pipeline_.steps[-1][1]
-
-
 def linear_coefficients(learner: Any) -> FloatArray | None:
     """Return the coefficients of a linear learner per column it was given, None for any other learner.
 
@@ -53,7 +47,8 @@ def chosen_by(model: Any) -> pd.Series:
 
     Features that reach an L1-penalised or boosted learner and get a coefficient of 0 are not among them.
     """
-    coefs = linear_coefficients(learner_of(model))
+    pipeline = model.meta_ if isinstance(model, Combination) else model  # of a combination, that of its own columns
+    coefs = linear_coefficients(pipeline.pipeline_.steps[-1][1])
     if coefs is None:
         return pd.Series(np.nan, index=list(model.features_), dtype=float)
     return pd.Series(np.where(coefs != 0, coefs, np.nan), index=list(model.features_), dtype=float).dropna()
@@ -74,14 +69,11 @@ def stability(run: SignatureRun) -> pd.DataFrame:
             continue
         chosen = pd.Series([feature for model in models for feature in chosen_by(model).index], dtype=object)
         counts = chosen.value_counts(sort=False).rename_axis("feature").reset_index(name="times_selected")
+        counts = counts.sort_values(["times_selected", "feature"], ascending=[False, True])
         tables.append(counts.assign(signature=name, fits=len(models), share=counts["times_selected"] / len(models)))
     if not tables:
         return pd.DataFrame(columns=STABILITY_COLUMNS)
-    table = pd.concat(tables, ignore_index=True)[STABILITY_COLUMNS]
-    order = pd.Series(range(len(run.results)), index=list(run.results))
-    table["order"] = table["signature"].map(order)
-    table = table.sort_values(["order", "times_selected", "feature"], ascending=[True, False, True], ignore_index=True)
-    return table[STABILITY_COLUMNS]
+    return pd.concat(tables, ignore_index=True)[STABILITY_COLUMNS]
 
 
 def chosen_features(run: SignatureRun, ratio: str = "odds_ratio") -> pd.DataFrame:
@@ -301,7 +293,10 @@ def _of_selector(name: str, step: LassoSelector, X: pd.DataFrame) -> PenaltyView
 
 
 def _of_learner(name: str, learner: Any, X: pd.DataFrame, target: Target) -> PenaltyView:
-    path = _path_of(X, target)
+    if is_survival(target):
+        path = lasso_cox(X, target["time"], target["event"].astype(int))
+    else:
+        path = lasso_binomial(X, target)
     used = float(learner.strength * path.lambdas[0])
     rule = _TUNED[getattr(learner, "strongest_first", False)]
     named = _largest(pd.Series(np.asarray(learner.coef_).ravel(), X.columns))
@@ -317,12 +312,6 @@ def _largest(coefs: pd.Series) -> list[str]:
 def _kept(path: LassoPath, penalty: float) -> int:
     """Return how many features have a coefficient at the step of the path next to a penalty."""
     return int(path.n_nonzero[int(np.abs(np.log(path.lambdas) - np.log(penalty)).argmin())])
-
-
-def _path_of(X: pd.DataFrame, target: Target) -> LassoPath:
-    if is_survival(target):
-        return lasso_cox(X, target["time"], target["event"].astype(int))
-    return lasso_binomial(X, target)
 
 
 def _long(path: LassoPath, weakest: float, sd: Any = 1.0) -> pd.DataFrame:

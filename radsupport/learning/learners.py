@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
+import yaml
 from sklearn.base import BaseEstimator
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import GradientBoostingClassifier
@@ -118,25 +120,8 @@ def _survival(seed: int, full: bool) -> dict[str, Learner]:
 #: Names of the learners of a 0/1 label, of a time to event, and of those that fit nothing.
 BINARY, SURVIVAL, GIVEN = tuple(_binary(0, False)), tuple(_survival(0, False)), (PUBLISHED, "Network")
 
-LEARNER_WORDS = {
-    "SVM": "support vector machine", "GBM": "gradient boosting", "Enet": "elastic net", "glmBoost": "glmBoost",
-    "plsRglm": "PLS logistic regression", "LDA": "linear discriminant", "Ridge": "ridge logistic regression",
-    "NaiveBayes": "naive Bayes", "LASSO": "LASSO logistic regression", "Logistic": "logistic regression",
-    "Cox": "Cox regression", "CoxLasso": "LASSO Cox regression", "RSF": "random survival forest",
-    "GBCox": "gradient-boosted Cox regression", "published": "none: a published output",
-    "Network": "none: a network's output",
-}  # fmt: skip
-
-_TESTS = {
-    "shapiro": "t or Mann–Whitney test (by Shapiro–Wilk)",
-    "t": "Welch's t test",
-    "mann_whitney": "Mann–Whitney test",
-}
-_RULES = {"lambda_min": "smallest deviance", "lambda_1se": "one-standard-error rule"}
-STEP_WORDS = {
-    "imputation": "imputed", "variance": "that vary", "reproducibility": "reproducible",
-    "univariate": "univariate test", "correlation": "not redundant", "lasso": "LASSO",
-}  # fmt: skip
+_WORDS: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
+STEP_WORDS = _WORDS["steps"]
 
 
 def signature_table(
@@ -156,23 +141,13 @@ def signature_table(
         signature, inputs, phases, selection, learner, and description where one has it.
     """
     columns, named = labels or {}, phases or {}
-    rows = [
-        {
-            "signature": s.name,
-            "inputs": ", ".join(
-                [
-                    *(source.replace("_", " ") for source in s.sources),
-                    *s.combines,
-                    *(columns.get(c, c) for c in s.columns),
-                ]
-            ),
-            "phases": ", ".join(named.get(phase, phase) for phase in s.phases) or "–",
-            "selection": selection_words(s),
-            "learner": LEARNER_WORDS.get(s.learner, s.learner),
-            "description": s.description,
-        }
-        for s in signatures
-    ]
+    rows = []
+    for s in signatures:
+        inputs = [*(source.replace("_", " ") for source in s.sources), *s.combines]
+        row = {"signature": s.name, "inputs": ", ".join([*inputs, *(columns.get(c, c) for c in s.columns)])}
+        row["phases"] = ", ".join(named.get(phase, phase) for phase in s.phases) or "–"
+        row |= {"selection": selection_words(s), "learner": _WORDS["learners"].get(s.learner, s.learner)}
+        rows.append(row | {"description": s.description})
     table = pd.DataFrame(rows)
     return table if table["description"].any() else table.drop(columns="description")
 
@@ -186,9 +161,9 @@ def selection_words(signature: Signature) -> str:
     steps = {
         "centers harmonised (ComBat)": signature.harmonise,
         "two readers agree": rule.icc,
-        f"{_TESTS.get(rule.test)}, P < {rule.alpha:g}{adjusted}": rule.test != "none",
+        f"{_WORDS['tests'].get(rule.test)}, P < {rule.alpha:g}{adjusted}": rule.test != "none",
         f"|r| at most {rule.max_correlation or 0:g}": rule.max_correlation is not None,
-        f"LASSO, {_RULES[rule.lasso_rule]}": rule.lasso,
+        f"LASSO, {_WORDS['rules'][rule.lasso_rule]}": rule.lasso,
     }
     return "; ".join(step for step, used in steps.items() if used) or "none"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -150,6 +151,7 @@ def z_score() -> StandardScaler:
 OUTCOME_COLUMNS = ("label", "time", "event")
 
 
+@dataclass(eq=False, repr=False)
 class ComBat(TransformerMixin, BaseEstimator):
     """Parametric empirical-Bayes location and scale adjustment per center.
 
@@ -182,19 +184,11 @@ class ComBat(TransformerMixin, BaseEstimator):
         Estimated shift (in pooled SD) and variance ratio of each center.
     """
 
-    def __init__(
-        self,
-        center: str = "center",
-        covariates: Sequence[str] = (),
-        empirical_bayes: bool = True,
-        reference: str | None = None,
-        unseen: Literal["error", "pooled", "reference"] = "error",
-    ) -> None:
-        self.center = center
-        self.covariates = covariates
-        self.empirical_bayes = empirical_bayes
-        self.reference = reference
-        self.unseen = unseen
+    center: str = "center"
+    covariates: Sequence[str] = ()
+    empirical_bayes: bool = True
+    reference: str | None = None
+    unseen: Literal["error", "pooled", "reference"] = "error"
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> ComBat:
         """Learn the centers' shifts and scales from training subjects.
@@ -244,14 +238,10 @@ class ComBat(TransformerMixin, BaseEstimator):
         batch = X[self.center].astype(str)
         new = sorted(set(batch) - set(self.centers_))
         if new and self.unseen == "error":
-            raise InputError(
-                "ComBat was given centers that it was not fitted on.",
-                [
-                    Problem("unseen center", ", ".join(self.centers_), "set unseen='pooled' or 'reference'", value=c)
-                    for c in new
-                ],
-            )
-        adjusted = self._mean_of(X)
+            known, remedy = ", ".join(self.centers_), "set unseen='pooled' or 'reference'"
+            problems = [Problem("unseen center", known, remedy, value=center) for center in new]
+            raise InputError("ComBat was given centers that it was not fitted on.", problems)
+        adjusted = self._alpha + X[list(self.covariates)].to_numpy(float) @ self._beta
         values = X[self.features_].to_numpy(float)
         z = (values - adjusted) / self._sd
         shift = self.shift_.reindex(batch).fillna(0.0).to_numpy()
@@ -279,9 +269,6 @@ class ComBat(TransformerMixin, BaseEstimator):
         self._varies = variance > (1e-12 * np.abs(values).max(axis=0)) ** 2
         self._sd = np.where(self._varies, np.sqrt(variance), 1.0)
         return np.where(self._varies, (values - self._alpha - covariates @ self._beta) / self._sd, 0.0)
-
-    def _mean_of(self, X: pd.DataFrame) -> FloatArray:
-        return self._alpha + X[list(self.covariates)].to_numpy(float) @ self._beta
 
     def _center_effect(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Shift and variance ratio of one center for every feature."""

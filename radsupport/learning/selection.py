@@ -6,6 +6,7 @@ The univariate step tests every feature at once, normality (Shapiro-Wilk) includ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -117,6 +118,7 @@ class ReproducibilityFilter(FeatureFilter):
         return (icc > self.threshold).to_numpy(), reasons
 
 
+@dataclass(eq=False, repr=False)
 class UnivariateSelector(FeatureFilter):
     """Keep the features that differ between the classes of the training part.
 
@@ -139,17 +141,10 @@ class UnivariateSelector(FeatureFilter):
 
     step = "univariate"
 
-    def __init__(
-        self,
-        rule: Rule = "shapiro",
-        alpha: float = 0.05,
-        adjust: Literal["bh"] | None = None,
-        keep_at_least: int = 10,
-    ) -> None:
-        self.rule = rule
-        self.alpha = alpha
-        self.adjust = adjust
-        self.keep_at_least = keep_at_least
+    rule: Rule = "shapiro"
+    alpha: float = 0.05
+    adjust: Literal["bh"] | None = None
+    keep_at_least: int = 10
 
     def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
         if is_survival(as_target(y)):
@@ -196,6 +191,7 @@ class CorrelationFilter(FeatureFilter):
         return keep, f"{int((~keep).sum())} with |r| > {self.threshold:g}"
 
 
+@dataclass(eq=False, repr=False)
 class LassoSelector(FeatureFilter):
     """Keep the features that a cross-validated LASSO gives a coefficient (logistic, or Cox for survival).
 
@@ -222,17 +218,10 @@ class LassoSelector(FeatureFilter):
 
     step = "lasso"
 
-    def __init__(
-        self,
-        rule: Literal["lambda_min", "lambda_1se"] = "lambda_min",
-        folds: int = 10,
-        seed: int = 0,
-        keep_at_least: int = 1,
-    ) -> None:
-        self.rule = rule
-        self.folds = folds
-        self.seed = seed
-        self.keep_at_least = keep_at_least
+    rule: Literal["lambda_min", "lambda_1se"] = "lambda_min"
+    folds: int = 10
+    seed: int = 0
+    keep_at_least: int = 1
 
     def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
         if self.rule not in ("lambda_min", "lambda_1se"):
@@ -314,7 +303,9 @@ def shapiro_p(values: FloatArray) -> FloatArray:
     weights = _weights(n)
     total = ((ordered - ordered.mean(axis=0)) ** 2).sum(axis=0)
     rest = np.clip(1.0 - (weights @ ordered) ** 2 / total, 0.0, 1.0)  # 1 - W
-    return _p_three(rest) if n == 3 else _p_many(rest, n)
+    if n == 3:
+        return np.clip(6 / np.pi * (np.arcsin(np.sqrt(1 - rest)) - np.arcsin(np.sqrt(0.75))), 0.0, 1.0)
+    return _p_many(rest, n)
 
 
 def _weights(n: int) -> FloatArray:
@@ -332,10 +323,6 @@ def _weights(n: int) -> FloatArray:
     weights[-k:] = ends[::-1]
     weights[:k] = -np.array(ends)
     return weights
-
-
-def _p_three(rest: FloatArray) -> FloatArray:
-    return np.clip(6 / np.pi * (np.arcsin(np.sqrt(1 - rest)) - np.arcsin(np.sqrt(0.75))), 0.0, 1.0)
 
 
 def _p_many(rest: FloatArray, n: int) -> FloatArray:

@@ -75,12 +75,8 @@ class SignatureRun:
             return pd.DataFrame(columns=columns)
         funnel = self.funnel[self.funnel["step"] != "imputation"]
         by = funnel[funnel["fold"].notna()].groupby(["signature", "step"], sort=False)
-        table = by.agg(
-            features_in=("n_in", "mean"),
-            features_left=("n_out", "mean"),
-            fewest=("n_out", "min"),
-            most=("n_out", "max"),
-        ).reset_index()
+        left = by["n_out"].agg(features_left="mean", fewest="min", most="max")
+        table = by["n_in"].agg(features_in="mean").join(left).reset_index()
         table = table.round({"features_in": 0, "features_left": 0})
         refit = funnel[funnel["fold"].isna()].set_index(["signature", "step"])["n_out"]
         table["refit"] = refit.reindex(pd.MultiIndex.from_frame(table[["signature", "step"]])).to_numpy()
@@ -131,18 +127,11 @@ def run_signatures(
     with assembly.shared_steps(chosen):
         for name in chosen:
             table, outcome, failed = assembly.training(name)
-            given = isinstance(folds, pd.Series)
+            own, draws = (folds.reindex(outcome.index), 1) if isinstance(folds, pd.Series) else (folds, repeats)
             results[name] = cross_validate(
-                table,
-                outcome,
-                partial(assembly.estimator, name),
-                folds=folds.reindex(outcome.index) if isinstance(folds, pd.Series) else folds,
-                inner_folds=inner_folds,
-                repeats=1 if given else repeats,
-                seed=seed,
-                n_jobs=n_jobs,
-                refit=refit,
-            )
+                table, outcome, partial(assembly.estimator, name), folds=own, inner_folds=inner_folds, repeats=draws,
+                seed=seed, n_jobs=n_jobs, refit=refit,
+            )  # fmt: skip
             predictions.append(prediction_rows(name, results[name], assembly, failed, external))
             excluded.append(failed.assign(signature=name))
 

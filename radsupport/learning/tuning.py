@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,15 +27,7 @@ from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError
 from radsupport.files import written_whole
 from radsupport.learning.preparation import as_table
-from radsupport.stats.outcome import (
-    Target,
-    as_target,
-    discrimination,
-    is_survival,
-    ranking,
-    risk_of,
-    stratified_folds,
-)
+from radsupport.stats.outcome import Target, as_target, discrimination, is_survival, ranking, risk_of, stratified_folds
 
 
 class InnerPart(NamedTuple):
@@ -47,8 +40,10 @@ class InnerPart(NamedTuple):
 
 
 FUNNEL = ["step", "n_in", "n_out", "reasons"]
+Fitted = tuple[list[tuple[str, Any]], pd.DataFrame]  # steps, and the columns that come out of them
 
 
+@dataclass(eq=False, repr=False)
 class TunedPipeline(BaseEstimator):
     """Steps and a learner whose settings are chosen by inner cross-validation of the whole chain.
 
@@ -95,23 +90,13 @@ class TunedPipeline(BaseEstimator):
         Inner out-of-fold risks at the chosen settings; with `keep_inner_risk`.
     """
 
-    def __init__(
-        self,
-        steps: Sequence[tuple[str, Any]],
-        learner: Any,
-        grid: Sequence[dict[str, list[Any]]] = (),
-        inner_folds: int = 5,
-        seed: int = 0,
-        keep_inner_risk: bool = False,
-        memory: str | None = None,
-    ) -> None:
-        self.steps = steps
-        self.learner = learner
-        self.grid = grid
-        self.inner_folds = inner_folds
-        self.seed = seed
-        self.keep_inner_risk = keep_inner_risk
-        self.memory = memory
+    steps: Sequence[tuple[str, Any]]
+    learner: Any
+    grid: Sequence[dict[str, list[Any]]] = ()
+    inner_folds: int = 5
+    seed: int = 0
+    keep_inner_risk: bool = False
+    memory: str | None = None
 
     def fit(self, X: pd.DataFrame, y: Any) -> TunedPipeline:
         """Choose the settings in inner folds, then fit steps and learner on everything.
@@ -127,12 +112,11 @@ class TunedPipeline(BaseEstimator):
         if self.memory is None:
             return self._fit(table, target)
         asked = (list(self.steps), self.learner, list(self.grid), self.inner_folds, self.seed, self.keep_inner_risk)
-        path = Path(self.memory) / f"{_hash(asked, table, target)}.fit"
-        if path.is_file():
-            self.__dict__.update(pickle.loads(path.read_bytes()))
-        else:
-            self._fit(table, target)
-            _write(path, {name: value for name, value in vars(self).items() if name.endswith("_")})
+
+        def learnt() -> dict[str, Any]:
+            return {name: value for name, value in vars(self._fit(table, target)).items() if name.endswith("_")}
+
+        self.__dict__.update(_remembered(self.memory, "fit", (asked, table, target), learnt))
         return self
 
     def _fit(self, table: pd.DataFrame, target: Target) -> TunedPipeline:
@@ -171,7 +155,9 @@ class TunedPipeline(BaseEstimator):
         self, inner: list[InnerPart], target: Target, points: list[dict[str, Any]]
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return every point's score in every fold, what it ranked each subject by out of fold, and its log-losses."""
-        models = [_for_tuning(clone(self.learner).set_params(**point)) for point in points]
+        models = [clone(self.learner).set_params(**point) for point in points]
+        if hasattr(self.learner, "for_tuning"):  # leave out what does not change the order (Platt's curve)
+            models = [model.for_tuning() for model in models]
         scores, ranks = np.empty((len(points), len(inner))), np.empty((len(points), len(target)))
         losses = np.full(scores.shape, np.nan)
         # The parts were checked once; scikit-learn would check them again for every point.
@@ -194,9 +180,12 @@ class TunedPipeline(BaseEstimator):
             risk[part.test] = risk_of(clone(model).fit(part.inside, target[part.train]), part.outside)
         return risk
 
-    def _fit_steps(self, X: pd.DataFrame, target: Target) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
+    def _fit_steps(self, X: pd.DataFrame, target: Target) -> Fitted:
         steps = list(self.steps)
-        return fit_steps(steps, X, target) if self.memory is None else _remembered(self.memory, steps, X, target)
+        if self.memory is None:
+            return fit_steps(steps, X, target)
+        fitted: Fitted = _remembered(self.memory, "steps", (steps, X, target), lambda: fit_steps(steps, X, target))
+        return fitted
 
     def features(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the columns that reach the learner, for these subjects."""
@@ -208,9 +197,7 @@ class TunedPipeline(BaseEstimator):
         return risk_of(self.pipeline_.steps[-1][1], self.features(X).to_numpy(float))
 
 
-def fit_steps(
-    steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target
-) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
+def fit_steps(steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target) -> Fitted:
     """Fit the steps one after the other; return them and the columns that come out."""
     fitted = []
     for name, step in steps:
@@ -220,38 +207,22 @@ def fit_steps(
     return fitted, X
 
 
-def _remembered(
-    folder: str, steps: list[tuple[str, Any]], X: pd.DataFrame, target: Target
-) -> tuple[list[tuple[str, Any]], pd.DataFrame]:
-    """As `fit_steps`, from the folder where it was done before in this run.
+def _remembered(folder: str, kind: str, given: Any, make: Callable[[], Any]) -> Any:
+    """Return what `make` makes of what is `given`, from the folder where that was done before in this run.
 
     joblib.Memory prints every table it is given, and joblib's pickling in Python takes longer than most steps.
     """
-    path = Path(folder) / f"{_hash(steps, X, target)}.steps"
+    path = Path(folder) / f"{hashlib.sha256(pickle.dumps(given, 5)).hexdigest()}.{kind}"
     if not path.is_file():
-        _write(path, fit_steps(steps, X, target))
-    fitted: tuple[list[tuple[str, Any]], pd.DataFrame] = pickle.loads(path.read_bytes())
-    return fitted
-
-
-def _hash(*given: Any) -> str:
-    return hashlib.sha256(pickle.dumps(given, 5)).hexdigest()
-
-
-def _write(path: Path, value: Any) -> None:
-    with written_whole(path) as partial:
-        partial.write_bytes(pickle.dumps(value, 5))
+        with written_whole(path) as partial:
+            partial.write_bytes(pickle.dumps(make(), 5))
+    return pickle.loads(path.read_bytes())
 
 
 def _transform(steps: Sequence[tuple[str, Any]], X: pd.DataFrame) -> pd.DataFrame:
     for _, step in steps:
         X = step.transform(X)
     return X
-
-
-def _for_tuning(model: Any) -> Any:
-    """Leave out what does not change the order of subjects (Platt's curve)."""
-    return model.for_tuning() if hasattr(model, "for_tuning") else model
 
 
 def _best(tuning: pd.DataFrame, folds: int, strongest_first: bool) -> int:
@@ -276,6 +247,7 @@ def _tuning_table(points: list[dict[str, Any]], scores: FloatArray, losses: Floa
 Part = tuple[str, list[str], Any]
 
 
+@dataclass(eq=False, repr=False)
 class Combination(BaseEstimator):
     """A model on the risks of other signatures and, where given, further columns.
 
@@ -307,21 +279,12 @@ class Combination(BaseEstimator):
         Those of `meta_`.
     """
 
-    def __init__(
-        self,
-        parts: Sequence[Part],
-        columns: Sequence[str],
-        meta: TunedPipeline,
-        inner_folds: int = 5,
-        seed: int = 0,
-        keep_inner_risk: bool = False,
-    ) -> None:
-        self.parts = parts
-        self.columns = columns
-        self.meta = meta
-        self.inner_folds = inner_folds
-        self.seed = seed
-        self.keep_inner_risk = keep_inner_risk
+    parts: Sequence[Part]
+    columns: Sequence[str]
+    meta: TunedPipeline
+    inner_folds: int = 5
+    seed: int = 0
+    keep_inner_risk: bool = False
 
     def fit(self, X: pd.DataFrame, y: Any) -> Combination:
         """Fit the model on inner out-of-fold risks, and the parts on everything.

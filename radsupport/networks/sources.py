@@ -107,7 +107,7 @@ def learn_unet(spec: Unet, given: Given) -> DeepResult:
         "Dice on the validation part": f"{float(kept['validation_dsc']):.2f}",
         "epoch kept": int(kept["epoch"]),
         **dict.fromkeys(result.COUNTED),
-        "from slices to patient": result.AGGREGATION_WORDS[spec.aggregation],
+        "from slices to patient": result.said(spec, "aggregation"),
     }
     largest = stack.table.groupby("subject", sort=False)["area"].idxmax().head(4)
     return finish(
