@@ -20,11 +20,9 @@ from lifelines.utils import concordance_index
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.metrics import cumulative_dynamic_auc
 from sksurv.util import Surv
-from statsmodels.duration.hazard_regression import PHReg
 from threadpoolctl import threadpool_limits
 
 from radsupport.stats.concordance import bootstrap_concordance
-from radsupport.stats.cox_many import univariable_cox_features
 from radsupport.stats.lasso import cv_lasso_cox
 from radsupport.stats.time_roc import time_dependent_roc
 
@@ -66,16 +64,6 @@ def bootstrap() -> dict[str, object]:
     return row("1 000 bootstrap concordances, n = 300", ours, loop, "lifelines concordance_index", "50", 1.56)
 
 
-def features() -> dict[str, object]:
-    """1 000 univariable Cox regressions of 300 subjects."""
-    x, when, event = survival_data(300, 1000)
-    when = np.ceil(when * 50)  # tied, as follow-up in months is
-    ours = seconds(lambda: univariable_cox_features(x, when, event), repeats=3)
-    columns = x[:, :40].T
-    loop = seconds(lambda: [PHReg(when, c[:, None], event, ties="efron").fit(disp=0) for c in columns], repeats=1) * 25
-    return row("1 000 univariable Cox fits, n = 300", ours, loop, "statsmodels PHReg", "40", 1.8)
-
-
 def time_auc() -> dict[str, object]:
     """Time-dependent AUC of 2 000 subjects at three horizons, with its standard error; sksurv gives none."""
     x, when, event = survival_data(2000)
@@ -87,7 +75,7 @@ def time_auc() -> dict[str, object]:
 
 
 def lasso() -> dict[str, object]:
-    """Cross-validated LASSO-Cox path, 300 subjects × 1 000 features, 10 folds, 100 penalties."""
+    """Cross-validated LASSO-Cox path, 300 subjects × 1 000 10 folds, 100 penalties."""
     x, when, event = survival_data(300, 1000)
     folds = np.arange(300) % 10
     start = time.process_time()
@@ -105,7 +93,7 @@ def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="leave out the LASSO")
-    tasks = [bootstrap, features, time_auc] + ([] if parser.parse_args().quick else [lasso])
+    tasks = [bootstrap, time_auc] + ([] if parser.parse_args().quick else [lasso])
     with threadpool_limits(limits=1):
         table = pd.DataFrame([task() for task in tasks])
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

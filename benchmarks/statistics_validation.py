@@ -100,7 +100,7 @@ def feature_tests() -> list[dict[str, object]]:
                 stats.mannwhitneyu(column[a], column[b], method="asymptotic")
 
     def ours(values: np.ndarray, labels: np.ndarray, rule: str) -> float:
-        return seconds(lambda: group_tests.test_features(values, labels, rule))
+        return seconds(lambda: group_tests.feature_tests(values, labels, rule))
 
     return [
         row("1000 Welch t, n = 300", ours(X, y, "t"), seconds(welch, 1), "ttest_ind"),

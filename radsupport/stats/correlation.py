@@ -10,26 +10,20 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.checks import FloatArray, as_level
+from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.wording import counted
 
-METHODS = ("pearson", "spearman", "kendall")
+METHODS = ("pearson", "spearman")
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Correlation coefficient with its two-sided p; the interval (Fisher's z) is for Pearson only, else NaN.
-
-    A perfect correlation of three pairs has no interval, and n = 2 has no p: NaN.
-    """
+    """Correlation coefficient with its two-sided p, of n complete pairs."""
 
     r: float
     p: float
-    ci_low: float
-    ci_high: float
     n: int
-    method: str
 
 
 def _known_method(method: str) -> str:
@@ -38,22 +32,19 @@ def _known_method(method: str) -> str:
     return method
 
 
-def correlate(x: Any, y: Any, method: str = "pearson", level: float = 0.95) -> Correlation:
+def correlate(x: Any, y: Any, method: str = "pearson") -> Correlation:
     """Correlation of two quantities.
 
     Parameters
     ----------
     x, y : array-like, shape (n,)
         Pairs with a missing or infinite value are left out.
-    method : {"pearson", "spearman", "kendall"}
-        Kendall's is tau-b.
-    level : float
-        Confidence level.
+    method : {"pearson", "spearman"}
 
     Returns
     -------
     Correlation
-        `r, p, ci_low, ci_high, n, method`.
+        `r, p, n`.
 
     Raises
     ------
@@ -62,7 +53,7 @@ def correlate(x: Any, y: Any, method: str = "pearson", level: float = 0.95) -> C
 
     Notes
     -----
-    scipy; equals R's cor.test, Spearman and Kendall with exact=FALSE (t and normal approximation).
+    scipy; equals R's cor.test, Spearman with exact=FALSE (t approximation).
     """
     _known_method(method)
     first, second = (np.asarray(values, dtype=float) for values in (x, y))
@@ -74,16 +65,8 @@ def correlate(x: Any, y: Any, method: str = "pearson", level: float = 0.95) -> C
         raise NotEstimableError(
             f"{counted(first.size, 'complete pair')}, where one side may be constant: there is no correlation."
         )
-    low = high = float("nan")
-    if method == "pearson":
-        found = stats.pearsonr(first, second)
-        if first.size > 3 and abs(found.statistic) < 1:
-            low, high = (float(limit) for limit in found.confidence_interval(as_level(level)))
-    elif method == "spearman":
-        found = stats.spearmanr(first, second)
-    else:
-        found = stats.kendalltau(first, second, method="asymptotic")
-    return Correlation(float(found.statistic), float(found.pvalue), low, high, int(first.size), method)
+    found = (stats.pearsonr if method == "pearson" else stats.spearmanr)(first, second)
+    return Correlation(float(found.statistic), float(found.pvalue), int(first.size))
 
 
 def correlation_table(features: pd.DataFrame, method: str = "pearson") -> pd.DataFrame:
@@ -93,7 +76,7 @@ def correlation_table(features: pd.DataFrame, method: str = "pearson") -> pd.Dat
     ----------
     features : DataFrame, shape (subjects, features)
         Numeric; missing values are left out pair by pair.
-    method : {"pearson", "spearman", "kendall"}
+    method : {"pearson", "spearman"}
 
     Returns
     -------
@@ -118,16 +101,11 @@ def correlation_table(features: pd.DataFrame, method: str = "pearson") -> pd.Dat
     a, b = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
     known = frame.notna().to_numpy(dtype=float)
     n = (known.T @ known)[a, b].astype(int)
-    if method == "kendall":
-        r, p = _one_by_one(frame.to_numpy(), a, b, method)
-    else:
-        # pandas divides by the zero spread of a constant feature; the result, NaN, is the one documented.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            wide = frame.corr("pearson" if method == "pearson" else "spearman", min_periods=3)
-        r = wide.to_numpy()[a, b]
-        p = _t_approximation(r, n)
+    # pandas divides by the zero spread of a constant feature; the result, NaN, is the one documented.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = frame.corr("pearson" if method == "pearson" else "spearman", min_periods=3).to_numpy()[a, b]
     names = frame.columns
-    return pd.DataFrame({"feature_a": names[a], "feature_b": names[b], "r": r, "p": p, "n": n})
+    return pd.DataFrame({"feature_a": names[a], "feature_b": names[b], "r": r, "p": _t_approximation(r, n), "n": n})
 
 
 def _t_approximation(r: FloatArray, n: Any) -> FloatArray:
@@ -139,14 +117,3 @@ def _t_approximation(r: FloatArray, n: Any) -> FloatArray:
     p = np.full(r.size, np.nan)
     p[known] = 2 * stats.t.sf(t, df)
     return p
-
-
-def _one_by_one(values: FloatArray, a: Any, b: Any, method: str) -> tuple[FloatArray, FloatArray]:
-    found = np.full((len(a), 2), np.nan)
-    for row, (i, j) in enumerate(zip(a, b, strict=True)):
-        both = np.isfinite(values[:, i]) & np.isfinite(values[:, j])
-        pair = values[both][:, [i, j]]
-        if len(pair) >= 3 and (np.ptp(pair, axis=0) > 0).all():
-            result = correlate(pair[:, 0], pair[:, 1], method)
-            found[row] = result.r, result.p
-    return found[:, 0], found[:, 1]

@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 from threadpoolctl import ThreadpoolController
 
 from radsupport.checks import FloatArray, IntArray, as_binary, as_finite
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import risk_sets
 from radsupport.stats.penalised import BinomialLoss, CoxLoss, Loss, solve_path
-from radsupport.stats.regression import check_choice, settled
 from radsupport.stats.survival_curves import survival_times
 from radsupport.wording import counted
 
@@ -90,7 +88,6 @@ class LassoCV:
         Fitted to all subjects.
     table : DataFrame
         lambda, mean, sd (standard error of the mean over folds), n_nonzero.
-    measure : str
     lambda_min, lambda_1se : float
         Penalty of the best mean (the largest of equals), and the largest whose mean is within one standard error of it.
     index_min, index_1se : int
@@ -99,7 +96,6 @@ class LassoCV:
 
     path: LassoPath
     table: pd.DataFrame
-    measure: str
     lambda_min: float
     lambda_1se: float
     index_min: int
@@ -277,15 +273,11 @@ def _matrix(features: Any, names: list[str] | None = None, n: int | None = None)
     return found, values
 
 
-BINOMIAL_MEASURES = ("deviance", "auc", "class", "mse")
-COX_MEASURES = ("deviance", "C")
-
 _CLIP = 1e-5  # glmnet keeps predicted probabilities this far from 0 and 1
-_SMALL_FOLD = 10  # subjects per fold that glmnet wants for an AUC
 
 
-def cv_lasso_binomial(features: Any, y: Any, folds: Any, measure: str = "deviance", **settings: Any) -> LassoCV:
-    """Choose the penalty of a logistic LASSO or elastic net by cross-validation (cv.glmnet, family "binomial").
+def cv_lasso_binomial(features: Any, y: Any, folds: Any, **settings: Any) -> LassoCV:
+    """Choose the penalty of a logistic LASSO or elastic net by its cross-validated deviance (cv.glmnet, "binomial").
 
     Each fold fits its own path (own automatic penalties unless `lambdas` are given) to the other subjects; its
     coefficients are interpolated at the penalties of the path of all subjects, as cv.glmnet does by default.
@@ -296,46 +288,43 @@ def cv_lasso_binomial(features: Any, y: Any, folds: Any, measure: str = "devianc
     y : array-like, shape (n,)
     folds : array-like, shape (n,)
         Which fold each subject is left out in (glmnet's ``foldid``); at least three folds.
-    measure : {"deviance", "auc", "class", "mse"}
-        Error per left-out subject: deviance with probabilities clipped at 1e-5; AUC within the fold; misclassification
-        at 0.5; squared error summed over both classes (twice the Brier score).
     **settings
         alpha, lambdas, n_lambdas, min_ratio as `radsupport.stats.lasso.lasso_binomial`.
 
     Returns
     -------
     LassoCV
-        ``mean`` is the mean over folds weighted by their sizes, ``sd`` its standard error.
+        ``mean`` is the mean over folds, weighted by their sizes, of the deviance per left-out subject with
+        probabilities clipped at 1e-5; ``sd`` its standard error.
 
     Raises
     ------
     InputError
-        Fewer than three folds, or an AUC with fewer than 10 subjects per fold.
+        Fewer than three folds.
     NotEstimableError
-        A training part, or for the AUC a fold, has one class only; the fold is named.
+        A training part has one class only; the fold is named.
     """
-    check_choice(measure, "measure", BINOMIAL_MEASURES)
     outcome = as_binary(y, "y")
     names, code = _folds(folds, outcome.size)
-    if measure == "auc" and outcome.size / len(names) < _SMALL_FOLD:
-        raise InputError(f"An AUC needs at least {_SMALL_FOLD} subjects per fold; use fewer folds or the deviance.")
     table = _table(features, outcome.size)
     path = lasso_binomial(table, outcome, **settings)
     errors = np.empty((len(names), path.lambdas.size))
     for k, name in enumerate(names):
         out = code == k
-        if np.unique(outcome[~out]).size < 2 or (measure == "auc" and np.unique(outcome[out]).size < 2):
+        if np.unique(outcome[~out]).size < 2:
             raise NotEstimableError(f"Fold {name} leaves only one class to train on or to score. Stratify the folds.")
         part = lasso_binomial(table[~out], outcome[~out], **settings)
-        lp = part.linear_predictor(table[out], path.lambdas)
-        errors[k] = _binomial_error(outcome[out], lp, measure)
-    return _choose(path, errors, np.bincount(code).astype(float), measure)
+        p = special.expit(part.linear_predictor(table[out], path.lambdas))
+        own = np.where(outcome[out, None] == 1, p, 1 - p)
+        errors[k] = (-2 * np.log(np.clip(own, _CLIP, 1 - _CLIP))).mean(axis=0)
+    return _choose(path, errors, np.bincount(code).astype(float))
 
 
-def cv_lasso_cox(
-    features: Any, time: Any, event: Any, folds: Any, measure: str = "deviance", **settings: Any
-) -> LassoCV:
+def cv_lasso_cox(features: Any, time: Any, event: Any, folds: Any, **settings: Any) -> LassoCV:
     """Choose the penalty of a Cox LASSO or elastic net by cross-validation (cv.glmnet, family "cox", grouped).
+
+    The error is the partial-likelihood deviance of all subjects minus that of the training part, per left-out event
+    (Verweij & van Houwelingen 1993), folds weighted by events.
 
     Parameters
     ----------
@@ -343,9 +332,6 @@ def cv_lasso_cox(
     time, event : array-like, shape (n,)
     folds : array-like, shape (n,)
         As `cv_lasso_binomial`.
-    measure : {"deviance", "C"}
-        Partial-likelihood deviance of all subjects minus that of the training part, per left-out event (Verweij & van
-        Houwelingen 1993), folds weighted by events; or Harrell's C within the fold, folds weighted by size.
     **settings
         alpha, lambdas, n_lambdas, min_ratio as `radsupport.stats.lasso.lasso_cox`.
 
@@ -356,9 +342,8 @@ def cv_lasso_cox(
     Raises
     ------
     InputError, NotEstimableError
-        As `cv_lasso_binomial`; a fold or training part without events or without comparable pairs.
+        As `cv_lasso_binomial`; a fold or training part without events.
     """
-    check_choice(measure, "measure", COX_MEASURES)
     times, events = survival_times(time, event, any_event=True)
     names, code = _folds(folds, times.size)
     table = _table(features, times.size)
@@ -372,13 +357,9 @@ def cv_lasso_cox(
             )
         part = lasso_cox(table[~out], times[~out], events[~out], **settings)
         lp = part.linear_predictor(table, path.lambdas)
-        if measure == "C":
-            errors[k] = [concordance(times[out], events[out], settled(column)).concordance for column in lp[out].T]
-        else:
-            rest = _deviance(times, events, lp) - _deviance(times[~out], events[~out], lp[~out])
-            errors[k] = rest / events[out].sum()
-    weights = np.bincount(code, weights=None if measure == "C" else events.astype(float))
-    return _choose(path, errors, weights.astype(float), measure)
+        rest = _deviance(times, events, lp) - _deviance(times[~out], events[~out], lp[~out])
+        errors[k] = rest / events[out].sum()
+    return _choose(path, errors, np.bincount(code, weights=events.astype(float)).astype(float))
 
 
 def _folds(folds: Any, n: int) -> tuple[list[str], IntArray]:
@@ -400,23 +381,6 @@ def _table(features: Any, n: int) -> pd.DataFrame:
     return table
 
 
-def _binomial_error(y: IntArray, lp: FloatArray, measure: str) -> FloatArray:
-    """Mean error of one fold at each penalty, shape (m,)."""
-    if measure == "auc":
-        n1 = int(y.sum())
-        ranks = stats.rankdata(np.apply_along_axis(settled, 0, lp), axis=0)[y == 1].sum(axis=0)
-        return (ranks - n1 * (n1 + 1) / 2) / (n1 * (y.size - n1))
-    p = special.expit(lp)
-    own = np.where(y[:, None] == 1, p, 1 - p)
-    if measure == "deviance":
-        each = -2 * np.log(np.clip(own, _CLIP, 1 - _CLIP))
-    elif measure == "class":
-        each = ((p > 0.5) != (y[:, None] == 1)).astype(float)
-    else:
-        each = 2 * (1 - own) ** 2
-    return each.mean(axis=0)
-
-
 def _deviance(time: FloatArray, event: IntArray, lp: FloatArray) -> FloatArray:
     """Cox deviance (Breslow) of each column of linear predictors."""
     loss = CoxLoss(risk_sets(time, event, "breslow"))
@@ -424,13 +388,12 @@ def _deviance(time: FloatArray, event: IntArray, lp: FloatArray) -> FloatArray:
     return np.array([2 * loss.n * (loss.saturated - loss.gradient(column)[0]) for column in ordered.T])
 
 
-def _choose(path: LassoPath, errors: FloatArray, weights: FloatArray, measure: str) -> LassoCV:
+def _choose(path: LassoPath, errors: FloatArray, weights: FloatArray) -> LassoCV:
     """Mean and standard error over folds; sums are exact, so that equal means stay equal."""
     share = weights / weights.sum()
     mean = np.array([fsum(column * weights) / fsum(weights) for column in errors.T])
     sd = np.sqrt((share[:, None] * (errors - mean) ** 2).sum(axis=0) / (len(weights) - 1))
-    loss = -mean if measure in ("auc", "C") else mean
-    best = int(np.argmin(loss))  # penalties fall, the first of equals is the largest
-    within = int(np.argmax(loss <= loss[best] + sd[best]))
+    best = int(np.argmin(mean))  # penalties fall, the first of equals is the largest
+    within = int(np.argmax(mean <= mean[best] + sd[best]))
     table = pd.DataFrame({"lambda": path.lambdas, "mean": mean, "sd": sd, "n_nonzero": path.n_nonzero})
-    return LassoCV(path, table, measure, float(path.lambdas[best]), float(path.lambdas[within]), best, within)
+    return LassoCV(path, table, float(path.lambdas[best]), float(path.lambdas[within]), best, within)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy import special
@@ -27,30 +26,9 @@ _MAX_NEWTON = 200
 _MIN_LAMBDAS = 5  # glmnet.control's mnlam
 
 
-class Loss(Protocol):
-    """A log-likelihood as a function of linear predictors, divided by the number of subjects."""
-
-    @property
-    def n(self) -> int:
-        """Number of subjects."""
-
-    @property
-    def saturated(self) -> float:
-        """Log-likelihood per subject of the saturated model."""
-
-    def exhausted(self, ratios: Sequence[float]) -> bool:
-        """Whether a path with these shares of explained deviance has come to its end."""
-
-    def gradient(self, eta: FloatArray) -> tuple[float, FloatArray]:
-        """Value, and derivative by each linear predictor."""
-
-    def hessian(self, x: FloatArray, eta: FloatArray) -> FloatArray:
-        """Negative second derivative by the coefficients of `x`."""
-
-
 @dataclass(frozen=True, eq=False)
 class BinomialLoss:
-    """Logistic log-likelihood of 0/1 outcomes."""
+    """Logistic log-likelihood of 0/1 outcomes per subject, as a function of linear predictors."""
 
     y: IntArray
 
@@ -81,7 +59,7 @@ class BinomialLoss:
 
 @dataclass(frozen=True, eq=False)
 class CoxLoss:
-    """Partial log-likelihood with Breslow's ties; subjects in the order of `sets`."""
+    """Partial log-likelihood per subject with Breslow's ties; subjects in the order of `sets`."""
 
     sets: RiskSets
 
@@ -117,6 +95,9 @@ class CoxLoss:
         mean = at_deaths(self.sets, risk[:, None] * x) / total[:, None]
         weights = risk * subject_weights(self.sets, 1.0 / total, self.n)
         return (x.T @ (weights[:, None] * x) - mean.T @ mean) / self.n
+
+
+Loss = BinomialLoss | CoxLoss
 
 
 @dataclass(frozen=True, eq=False)

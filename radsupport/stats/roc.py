@@ -150,12 +150,7 @@ def auc(y: Any, risk: Any, level: float = 0.95) -> AUC:
     -----
     DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837; equals pROC::ci.auc and pROC::var.
     """
-    labels, scores = _checked(y, risk)
-    return auc_of(placements(labels, scores), level)
-
-
-def auc_of(parts: Placements, level: float) -> AUC:
-    """AUC, interval and test against one half from placement values."""
+    parts = placements(*_checked(y, risk))
     area, se = parts.auc, float(np.sqrt(parts.variance()))
     low, high = np.clip(area + np.array([-1, 1]) * _half_width(level) * se, 0, 1)
     p = float(2 * stats.norm.sf(abs(_ratio(area - 0.5, se))))
@@ -250,22 +245,14 @@ class DeLongMatrix:
 
     Attributes
     ----------
-    auc : DataFrame
-        One row per signature: `signature, auc, ci_low, ci_high, se, p_vs_half`.
     pairs : DataFrame
         One row per unordered pair: `signature_a, signature_b, auc_a, auc_b, difference, ci_low, ci_high, z, p`.
-    p, difference, covariance : DataFrame
-        Square, signatures in rows and columns; `difference` is row minus column, the diagonal of `p` is 1.
     chi2, df, p_overall : float, int, float
         Test that all AUCs are equal (DeLong 1988, eq. 5); `df` is the rank of the contrasts' covariance
         and `p_overall` is NaN where that is 0 (signatures that rank alike).
     """
 
-    auc: pd.DataFrame
     pairs: pd.DataFrame
-    p: pd.DataFrame
-    difference: pd.DataFrame
-    covariance: pd.DataFrame
     chi2: float
     df: int
     p_overall: float
@@ -280,12 +267,12 @@ def delong_matrix(y: Any, risks: Mapping[str, Any], level: float = 0.95) -> DeLo
     risks : mapping of signature name to array-like, shape (n,)
         A dict, or a DataFrame with one column per signature.
     level : float
-        Confidence level of the AUCs.
+        Confidence level of the differences.
 
     Returns
     -------
     DeLongMatrix
-        `auc` and `pairs` (tables), `p`, `difference`, `covariance` (square tables), `chi2, df, p_overall`.
+        `pairs` (a table), `chi2, df, p_overall`.
         The p-values are not adjusted; pass them to `radsupport.stats.table_one.adjust_p` if wanted.
     """
     labels = as_binary(y)
@@ -293,21 +280,13 @@ def delong_matrix(y: Any, risks: Mapping[str, Any], level: float = 0.95) -> DeLo
         raise InputError("`risks` names no signature; give at least one as {'name': risk}.")
     names = [str(name) for name in risks]
     parts = [placements(labels, as_finite(risk, f"risks[{name!r}]", labels.size)) for name, risk in risks.items()]
-    table = pd.DataFrame([vars(auc_of(part, level)) for part in parts]).drop(columns=["n", "events"])
-    table.insert(0, "signature", names)
-    tests = [[paired_test(a, b, level) for b in parts] for a in parts]
-    p = pd.DataFrame([[test.p for test in row] for row in tests], index=names, columns=names)
-    difference = pd.DataFrame([[test.difference for test in row] for row in tests], index=names, columns=names)
     rows = [
-        {"signature_a": names[i], "signature_b": names[j]} | vars(tests[i][j])
+        {"signature_a": names[i], "signature_b": names[j]} | vars(paired_test(parts[i], parts[j], level))
         for i, j in itertools.combinations(range(len(names)), 2)
     ]
     pairs = pd.DataFrame(rows, columns=_PAIR_COLUMNS)
-    covariance = _covariance(parts)
-    chi2, df = _equality(table["auc"].to_numpy(), covariance)
-    overall = float(stats.chi2.sf(chi2, df)) if df else float("nan")
-    frame = pd.DataFrame(covariance, index=names, columns=names)
-    return DeLongMatrix(table, pairs, p, difference, frame, chi2, df, overall)
+    chi2, df = _equality(np.array([part.auc for part in parts]), _covariance(parts))
+    return DeLongMatrix(pairs, chi2, df, float(stats.chi2.sf(chi2, df)) if df else float("nan"))
 
 
 def _covariance(parts: list[Placements]) -> FloatArray:
@@ -417,8 +396,7 @@ def roc_curve(y: Any, risk: Any) -> pd.DataFrame:
     InputError, NotEstimableError
         NaN, unequal lengths, other labels than 0/1; only one class.
     """
-    labels = as_binary(y)
-    scores = as_finite(risk, "risk", labels.size)
+    labels, scores = _checked(y, risk)
     distinct, place = np.unique(scores, return_inverse=True)
     events = np.bincount(place[labels == 1], minlength=distinct.size)
     others = np.bincount(place[labels == 0], minlength=distinct.size)

@@ -17,7 +17,7 @@ from statsmodels.stats.multitest import multipletests
 
 from radsupport.checks import FloatArray, as_finite
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.cox_many import univariable_cox_features
+from radsupport.stats.cox import fit_cox
 from radsupport.stats.groups import (
     TableTest,
     chi_square,
@@ -276,15 +276,7 @@ def compare_groups(
 
 
 _BY_MEAN = ("student_t", "welch_t", "anova", "welch_anova")
-_ADJUSTMENTS = {
-    "bh": "fdr_bh",
-    "fdr": "fdr_bh",
-    "by": "fdr_by",
-    "holm": "holm",
-    "hochberg": "simes-hochberg",
-    "hommel": "hommel",
-    "bonferroni": "bonferroni",
-}
+_ADJUSTMENTS = {"bh": "fdr_bh", "holm": "holm"}
 
 
 def adjust_p(p: Any, method: str = "bh") -> FloatArray:
@@ -295,7 +287,7 @@ def adjust_p(p: Any, method: str = "bh") -> FloatArray:
     p : array-like, shape (n,)
         NaN stays NaN and does not count as a test.
     method : str
-        bh (Benjamini-Hochberg; also fdr), by, holm, hochberg, hommel, bonferroni or none; upper case is accepted.
+        bh (Benjamini-Hochberg), holm or none; upper case is accepted.
 
     Returns
     -------
@@ -414,16 +406,16 @@ def survival_test(values: pd.Series, time: pd.Series, event: pd.Series, is_numbe
     """
     known = pd.DataFrame({"value": values, "time": time, "event": event}).dropna()
     try:
-        if known.empty:
-            raise NotEstimableError("no patient has a value")
-        if not is_number:
-            found = log_rank(known["time"], known["event"], known["value"])
-            return {"test": LOG_RANK, "statistic": found.chi2, "p": found.p}
-        fit = univariable_cox_features(known[["value"]].astype(float), known["time"], known["event"]).iloc[0]
+        if known.empty or (is_number and not np.isfinite(known["value"].astype(float)).all()):
+            raise NotEstimableError("no patient has a value" if known.empty else "infinite values")
+        if is_number:
+            fit = fit_cox(known.astype({"value": float}), "time", "event", ["value"])
+            return {"test": COX, "statistic": fit.lr_chi2, "p": fit.lr_p}
+        found = log_rank(known["time"], known["event"], known["value"])
+        return {"test": LOG_RANK, "statistic": found.chi2, "p": found.p}
     except NotEstimableError as error:
-        return {"test": f"not estimable: {error}", "statistic": np.nan, "p": np.nan}
-    test = f"not estimable: {fit['note']}" if fit["note"] else COX
-    return {"test": test, "statistic": float(fit["lr_chi2"]), "p": float(fit["p_lr"])}
+        why = error.problems[0].what if error.problems else error
+        return {"test": f"not estimable: {why}", "statistic": np.nan, "p": np.nan}
 
 
 def _check(table: pd.DataFrame, by: str, columns: Sequence[str], kinds: dict[str, str], tests: dict[str, str]) -> None:

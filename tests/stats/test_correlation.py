@@ -24,17 +24,15 @@ def test_correlation_equals_r(stem, r_values, r_table):
     reference = r_values(stem)
     params, expected = reference["params"], reference["values"]
     table = r_table(reference["dataset"][0])[[params["x"], params["y"]]]
-    keys = {"pearson": ("r", "p"), "spearman": ("rho", "p_t_approximation"), "kendall": ("tau", "p_normal")}
+    keys = {"pearson": ("r", "p"), "spearman": ("rho", "p_t_approximation")}
     for method, (r, p) in keys.items():
-        theirs = expected["kendall_tau_b" if method == "kendall" else method]
+        theirs = expected[method]
         found = correlation.correlate(table[params["x"]], table[params["y"]], method)
         assert found.n == expected["n"]
         assert found.r == pytest.approx(theirs[r], rel=1e-9)
         assert found.p == pytest.approx(theirs[p], rel=1e-8)
         row = correlation.correlation_table(table, method).iloc[0]
         assert [row["r"], row["p"], row["n"]] == pytest.approx([theirs[r], theirs[p], expected["n"]], rel=1e-8)
-    pearson = correlation.correlate(table[params["x"]], table[params["y"]])
-    assert [pearson.ci_low, pearson.ci_high] == pytest.approx(expected["pearson"]["ci95"], rel=1e-9)
 
 
 @pytest.mark.parametrize("stem", stems("paired"))

@@ -3,12 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.cox import fit_cox, multivariable_table, univariable_table
-from radsupport.stats.cox_many import univariable_cox_features
 from radsupport.stats.regression import drop_one
 
 FILES = Path(__file__).parents[1] / "golden" / "statistics"
@@ -66,49 +63,3 @@ def test_a_covariate_that_can_not_be_estimated_keeps_its_row(cohort):
     assert np.isnan(row["hr"])
     assert "same value" in row["note"]
     assert found.set_index("covariate").loc[["x", "b"], "hr"].notna().all()
-
-
-def test_features_side_by_side_equal_single_fits(cohort):
-    features = cohort[["x", "b", "noise"]].assign(heavy=np.exp(3 * cohort.x), tiny=cohort.x * 1e-9 + 5)
-    for ties in ("efron", "breslow"):
-        found = univariable_cox_features(features, cohort.time, cohort.event, ties).set_index("feature")
-        for name in features:
-            fit = fit_cox(cohort.assign(f=features[name]), "time", "event", ["f"], ties)
-            expected = fit.table.iloc[0]
-            for column in ("coef", "hr", "ci_low", "ci_high", "se", "z", "p"):
-                assert found.loc[name, column] == pytest.approx(expected[column], rel=1e-6), (name, column)
-            assert found.loc[name, "lr_chi2"] == pytest.approx(fit.lr_chi2, rel=1e-8)
-            assert found.loc[name, "p_lr"] == pytest.approx(fit.lr_p, rel=1e-7)
-
-
-def test_features_that_can_not_be_estimated_say_why():
-    time, event = np.arange(1.0, 9.0), np.array([1, 0, 1, 1, 0, 1, 0, 0])
-    features = pd.DataFrame(
-        {
-            "good": [3.0, 1, 4, 1, 5, 9, 2, 6],
-            "constant": 1.0,
-            "hole": [np.nan, 1, 2, 3, 4, 5, 6, 7],
-            "first dies": -time,
-            "only early": [1.0, 1, 1, 1, 1, 1, 1, 1.0],
-            "last survive": [0.0, 0, 0, 0, 0, 0, 1, 1],
-        }
-    )
-    found = univariable_cox_features(features, time, event).set_index("feature")
-    assert found["note"].tolist() == [
-        "", "constant", "missing or infinite values", "separated", "constant", "separated",
-    ]  # fmt: skip
-    assert found.loc["good", "coef"] == pytest.approx(
-        fit_cox(features.assign(t=time, e=event), "t", "e", ["good"]).coef["good"], rel=1e-9
-    )
-    assert found.drop(index="good")["coef"].isna().all()
-    event_last = np.array([0, 0, 0, 0, 0, 0, 0, 1])
-    assert univariable_cox_features(features[["good"]], time, event_last)["note"].item() == "no information"
-
-
-def test_features_need_rows_numbers_and_events(cohort):
-    with pytest.raises(InputError, match="numeric"):
-        univariable_cox_features(cohort[["g"]], cohort.time, cohort.event)
-    with pytest.raises(InputError, match="shape"):
-        univariable_cox_features(cohort[["x"]].head(3), cohort.time, cohort.event)
-    with pytest.raises(NotEstimableError):
-        univariable_cox_features(cohort[["x"]], cohort.time, 0 * cohort.event)

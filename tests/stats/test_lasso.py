@@ -15,11 +15,6 @@ from radsupport.stats.penalised import penalised_quadratic
 
 FILES = Path(__file__).parents[1] / "golden" / "statistics"
 CASES = sorted(path.stem for path in FILES.glob("lasso_*.json"))
-WITH_MEASURE = [
-    (case, measure)
-    for case in CASES
-    for measure in (("deviance", "auc", "class", "mse") if "binomial" in case else ("deviance", "C"))
-]
 
 
 def load(case, r_values, r_table):
@@ -59,19 +54,15 @@ def test_automatic_path_equals_glmnet(case, r_values, r_table):
     assert found.n_nonzero[0] == 0
 
 
-@pytest.mark.parametrize(("case", "measure"), WITH_MEASURE)
-def test_cross_validation_equals_cv_glmnet(case, measure, r_values, r_table):
+@pytest.mark.parametrize("case", CASES)
+def test_cross_validation_equals_cv_glmnet(case, r_values, r_table):
     features, outcome, params, values = load(case, r_values, r_table)
     options = {"n_lambdas": values["auto_nlambda"], "min_ratio": values["auto_lambda_min_ratio"]}
     run = cv_lasso_binomial if len(outcome) == 1 else cv_lasso_cox
-    found = run(features, *outcome, values["foldid"], measure, alpha=params["alpha"], **options)
-    expected = values["cv"][measure]
-    # one fold of lung at one penalty has two linear predictors 8e-7 apart, which glmnet's tolerance puts the other way
-    rough = case == "lasso_cox__lung_cc_ties" and measure == "C"
-    np.testing.assert_allclose(found.table["mean"], expected["cvm"], rtol=2e-3 if rough else 5e-6)
-    np.testing.assert_allclose(found.table["sd"], expected["cvsd"], rtol=5e-3 if rough else 1e-5)
-    if rough:
-        assert (np.abs(found.table["mean"] - expected["cvm"]) > 1e-9).sum() <= 1
+    found = run(features, *outcome, values["foldid"], alpha=params["alpha"], **options)
+    expected = values["cv"]["deviance"]
+    np.testing.assert_allclose(found.table["mean"], expected["cvm"], rtol=5e-6)
+    np.testing.assert_allclose(found.table["sd"], expected["cvsd"], rtol=1e-5)
     assert found.table["n_nonzero"].tolist() == expected["nzero"]
     assert (found.index_min, found.index_1se) == (expected["index_min_1based"] - 1, expected["index_1se_1based"] - 1)
     assert found.lambda_min == pytest.approx(expected["lambda.min"], rel=1e-7)
@@ -190,8 +181,8 @@ def test_cross_validation_is_unbiased_on_noise():
     x, time, folds = rng.normal(size=(90, 30)), rng.exponential(size=90), np.arange(90) % 5
     found = cv_lasso_cox(x, time, np.ones(90), folds)
     assert found.table["mean"].argmin() < 10
-    found = cv_lasso_binomial(x, rng.integers(0, 2, 90), folds, "auc")
-    assert found.table["mean"].mean() == pytest.approx(0.5, abs=0.12)
+    found = cv_lasso_binomial(x, rng.integers(0, 2, 90), folds)
+    assert found.table["mean"].argmin() < 10
 
 
 def test_what_can_not_be_fitted_is_an_error(data):
@@ -207,7 +198,7 @@ def test_what_can_not_be_fitted_is_an_error(data):
     with pytest.raises(NotEstimableError, match="Fold 2"):
         cv_lasso_cox(features, time, np.where(np.arange(120) % 3 == 2, 0, 1), np.arange(120) % 3)
     with pytest.raises(NotEstimableError, match="Fold"):
-        cv_lasso_binomial(features, y, np.where(y == 1, 0, 1 + np.arange(120) % 2), "auc")
+        cv_lasso_binomial(features, y, np.where(y == 1, 0, 1 + np.arange(120) % 2))
 
 
 def test_bad_input_is_refused(data):
@@ -225,9 +216,5 @@ def test_bad_input_is_refused(data):
         cv_lasso_binomial(features, y, np.arange(120) % 2)
     with pytest.raises(InputError, match="each of the"):
         cv_lasso_binomial(features, y, [1, 2, 3])
-    with pytest.raises(InputError, match="10 subjects per fold"):
-        cv_lasso_binomial(features, y, np.arange(120) % 40, "auc")
-    with pytest.raises(InputError, match="measure"):
-        cv_lasso_binomial(features, y, np.arange(120) % 4, "C")
     with pytest.raises(InputError, match="which"):
         cv_lasso_binomial(features, y, np.arange(120) % 4).coef("best")

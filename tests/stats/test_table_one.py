@@ -12,7 +12,7 @@ from scipy.stats import chi2
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.table_one import COX, LOG_RANK, adjust_p, baseline_table, compare_groups, survival_test
 
-METHODS = {"BH": "bh", "BY": "by", "holm": "holm", "hochberg": "hochberg", "bonferroni": "bonferroni"}
+METHODS = {"BH": "bh", "holm": "holm"}
 
 
 @pytest.mark.parametrize("stem", ["p_adjust__ten", "p_adjust__with_ties_and_na"])
@@ -30,36 +30,17 @@ def test_adjusted_p_equal_r(stem, r_values, golden):
     assert adjust_p(p, "none").tolist() == pytest.approx(p.tolist(), nan_ok=True)
 
 
-def test_hommel_equals_its_definition():
-    """Wright 1992: the smallest level at which a closed test with Simes' test rejects each hypothesis."""
-    p = np.array([0.01, 0.03, 0.04, 0.2])
-    adjusted = []
-    for i in range(4):
-        worst = 0.0
-        for mask in range(1, 16):
-            members = [j for j in range(4) if mask >> j & 1]
-            if i in members:
-                ordered = np.sort(p[members])
-                worst = max(worst, min(len(members) * ordered[k] / (k + 1) for k in range(len(members))))
-        adjusted.append(worst)
-    assert adjust_p(p, "hommel") == pytest.approx(np.array(adjusted))
-
-
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
 def test_laws_of_adjustment(p):
     raw = np.array(p)
     order = np.argsort(raw)
     # Holm is left to the reference's files: statsmodels collects garbage in it, a fifth of a second a call.
-    for method in ("bh", "by", "hochberg", "hommel", "bonferroni"):
-        found = adjust_p(raw, method)
-        assert (found >= raw - 1e-12).all()
-        assert (found <= 1).all()
-        assert (np.diff(found[order]) >= -1e-12).all()
-        with_gap = adjust_p(np.append(raw, np.nan), method)
-        assert with_gap[:-1] == pytest.approx(found)
-    assert (adjust_p(raw, "hochberg") <= adjust_p(raw, "bonferroni") + 1e-12).all()
-    assert (adjust_p(raw, "bh") <= adjust_p(raw, "hochberg") + 1e-12).all()
+    found = adjust_p(raw, "bh")
+    assert (found >= raw - 1e-12).all()
+    assert (found <= 1).all()
+    assert (np.diff(found[order]) >= -1e-12).all()
+    assert adjust_p(np.append(raw, np.nan), "bh")[:-1] == pytest.approx(found)
 
 
 def test_adjustment_edges():
