@@ -108,6 +108,9 @@ class Assembly:
         What ComBat does with a center that it was not fitted on.
     wrap : callable (model, inner_folds, seed) -> model, optional
         Puts another estimator around every signature's, such as one that learns from a share of the subjects.
+    folds : int or Series
+        How many folds the training cohort is divided into, or the fold of each subject where features were learnt per
+        fold; for `run_signatures`.
     """
 
     signatures: Sequence[Signature]
@@ -120,6 +123,7 @@ class Assembly:
     icc_threshold: float = 0.8
     unseen_center: Literal["error", "pooled"] = "error"
     wrap: Callable[[Any, int, int], Any] | None = None
+    folds: int | pd.Series = 10
 
     def __post_init__(self) -> None:
         self.by_name = {signature.name: signature for signature in self.signatures}
@@ -325,7 +329,8 @@ def assemble(
     signatures, columns, cohort
         As `Assembly`.
     **options
-        Further parameters of `Assembly`: outcome, grid, icc_threshold, unseen_center.
+        Further parameters of `Assembly`: outcome, grid, icc_threshold, unseen_center, and folds, which are those of
+        ``folds.csv`` where features were learnt per fold.
 
     Raises
     ------
@@ -339,6 +344,7 @@ def assemble(
         problems = [Problem(f"no features_{name}.parquet", remedy=remedy, file=str(results)) for name in absent]
         raise ContractError("The signatures need tables that are not here.", problems)
     read = {source: read_source(results, source) for source in sources}
+    options["folds"] = fixed_folds(results, options.get("folds", Assembly.folds))
     icc = {str(source): found for source, (_, found) in read.items() if found is not None}
     return Assembly(
         signatures, {source: table for source, (table, _) in read.items()}, cohort, columns, icc=icc, **options

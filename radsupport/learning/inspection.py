@@ -19,6 +19,7 @@ from radsupport.learning.tuning import Combination
 from radsupport.settings.learning import Signature
 from radsupport.stats.lasso import LassoPath, lasso_binomial, lasso_cox
 from radsupport.stats.outcome import Target, as_target, is_survival
+from radsupport.wording import counted
 
 STABILITY_COLUMNS = ["signature", "feature", "times_selected", "fits", "share"]
 CORRELATED = 14  # features whose correlations are drawn, at most
@@ -324,3 +325,74 @@ def _long(path: LassoPath, weakest: float, sd: Any = 1.0) -> pd.DataFrame:
     coef = pd.concat([pd.DataFrame(0.0, index=[2 * path.lambdas[0]], columns=coef.columns), coef])
     long = coef.rename_axis(index="lambda").reset_index().melt("lambda", var_name="feature", value_name="coefficient")
     return long[COLUMNS_OF_PATH]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the signatures of a run are made of; `inspect` makes one.
+
+    Attributes
+    ----------
+    run, assembly : SignatureRun, Assembly
+    labels : mapping
+        Words for columns.
+    shown : list of str
+        Signatures whose coefficients, penalties and correlations are looked at.
+    seed : int
+        Of the lot among features that are chosen equally often.
+    stability, chosen, funnel : DataFrame
+        `stability`, `chosen_features` and `selection_funnel`.
+    """
+
+    run: SignatureRun
+    assembly: Assembly
+    labels: Mapping[str, str]
+    shown: list[str]
+    seed: int
+    stability: pd.DataFrame
+    chosen: pd.DataFrame
+    funnel: pd.DataFrame
+
+    def readable(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table with readable names of features."""
+        return readable_features(table, self.labels)
+
+    def coefficients(self, name: str) -> pd.DataFrame:
+        """Return the coefficients of a signature, the largest first; where it has none, the table says why."""
+        chosen = self.chosen[self.chosen["signature"] == name]
+        own = chosen[chosen["coefficient"].notna()].drop(columns="signature")
+        table = self.readable(own)
+        curved = f"its learner is not linear in its {counted(len(chosen), 'feature')}"
+        why = curved if len(chosen) else "it kept no feature"
+        table.attrs["empty"] = f"**{name}** has no coefficients: {why}."
+        return table
+
+    def penalties(self) -> list[PenaltyView]:
+        """Return the LASSO of every signature that is shown and has one."""
+        views = [penalty_view(self.assembly, self.run, name) for name in self.shown]
+        return [view.readable(self.labels) for view in views if view is not None]
+
+    def correlations(self) -> dict[str, pd.DataFrame]:
+        """Return the correlations of the features that each signature shown uses, by its name."""
+        return {name: correlation_table(self.assembly, self.chosen, name, self.seed) for name in self.shown}
+
+
+def inspect(
+    run: SignatureRun, assembly: Assembly, *, ratio: str = "odds_ratio", labels: Mapping[str, str] | None = None,
+    shown: Sequence[str] = (), best: str = "", seed: int = 0,
+) -> Inspection:  # fmt: skip
+    """Look into the fitted signatures of a run.
+
+    Parameters
+    ----------
+    run, assembly : SignatureRun, Assembly
+    ratio : {"odds_ratio", "hazard_ratio"}
+    labels : mapping, optional
+        Words for columns.
+    shown, best
+        As `shown_signatures`.
+    seed : int
+        Of the lot among features that are chosen equally often.
+    """
+    tables = stability(run), chosen_features(run, ratio), selection_funnel(run)
+    return Inspection(run, assembly, labels or {}, shown_signatures(assembly.signatures, shown, best), seed, *tables)

@@ -60,6 +60,10 @@ class SignatureRun:
         table = by.agg(divisions="count", mean="mean", sd="std", lowest="min", highest="max", first="first")
         return table.reset_index()
 
+    def first_fitted(self, best: str = "") -> str:
+        """Return the best signature, or the first that is fitted here where the best is a given output."""
+        return first_fitted(self.signatures, best)
+
     def selection_counts(self) -> pd.DataFrame:
         """Return how many features each selection step leaves.
 

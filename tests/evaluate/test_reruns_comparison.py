@@ -73,13 +73,6 @@ def test_choices_by_inner_folds_and_by_training_values(compared):
     assert "belongs to the same learner" in same
 
 
-def test_words_of_the_radar():
-    radar = pd.DataFrame({"learner": ["apparent", "apparent"], "metric": ["LDA", "GBM"], "value": [0.72, 1.0]})
-    assert "Radar of 2 learners on radiomics, one spoke each; lowest and highest value: apparent 0.72 to 1.00" in (
-        say.radar_alt(radar, "radiomics")
-    )
-
-
 def test_survival_learners_are_compared_too(small, folder):
     study = small.study([{"name": "R", "sources": ["radiomics"], "learner": "CoxLasso"}], "survival")
     assembly = small.assemble(study, folder())

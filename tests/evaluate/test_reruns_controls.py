@@ -135,7 +135,7 @@ def test_fewer_than_five_draws_have_values_and_no_verdict():
     few = reruns.over_draws(drawn(values))
     assert few[["mean_low", "mean_high", "p_t"]].isna().all(axis=None)
     assert few.set_index("signature").loc["B", ["lowest", "highest"]].tolist() == [0.7, 0.8]
-    words = say.without_effect(few)
+    words = say.control(few)
     assert words.startswith("4 draws of the outcomes allow no interval and no verdict")
     assert "hold 0.5" not in words
     sd = np.sqrt(np.mean([np.var(own, ddof=1) for own in values.values()]))
@@ -153,7 +153,7 @@ def test_cohorts_and_signatures_are_joined_separately():
 
 def test_words_of_the_null_draws():
     calm = {"A": [0.41, 0.52, 0.55, 0.6, 0.44], "B": [0.55, 0.42, 0.5, 0.62, 0.38]}
-    words = say.without_effect(reruns.over_draws(drawn(calm)))
+    words = say.control(reruns.over_draws(drawn(calm)))
     assert (
         "Over 5 independent draws of the outcomes, 2 of 2 means have a 95% interval that holds 0.5; by chance 0.1"
         in words
@@ -163,17 +163,15 @@ def test_words_of_the_null_draws():
     half = np.median([stats.t.ppf(0.975, 4) * np.std(own, ddof=1) / 5**0.5 for own in calm.values()])
     assert f"reach {half:.2f} or more to either side: 5 draws can not show a bias that is smaller" in words
     high = {"A": calm["A"], "B": [0.8, 0.82, 0.85, 0.81, 0.79]}
-    assert "**B (train, 0.81) above 0.5, where a leak would put it**" in say.without_effect(
-        reruns.over_draws(drawn(high))
+    assert "**B (train, 0.81) above 0.5, where a leak would put it**" in say.control(reruns.over_draws(drawn(high)))
+    assert "B (Training cohort, 0.81)" in say.control(
+        reruns.over_draws(drawn(high)), names={"train": "Training cohort"}
     )
-    assert "B (Training cohort, 0.81)" in say.without_effect(
-        reruns.over_draws(drawn(high)), {"train": "Training cohort"}
-    )
-    low = say.without_effect(reruns.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
+    low = say.control(reruns.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
     assert "no mean is found above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
     assert "1 of 2 means have a 95% interval that holds 0.5 (A (train, 0.19) not)" in low
     # a mean that misses 0.5 by no more than the number of means lets expect is named, and not called a leak
-    mild = say.without_effect(
+    mild = say.control(
         reruns.over_draws(drawn({"A": [0.56, 0.6, 0.51, 0.58, 0.52], **dict.fromkeys("BCDE", calm["B"])}))
     )
     assert "4 of 5 means have a 95% interval that holds 0.5 (A (train, 0.55) not)" in mild
@@ -181,14 +179,18 @@ def test_words_of_the_null_draws():
 
 
 def test_one_draw_is_not_said_to_show_anything():
-    words = say.without_effect(reruns.over_draws(drawn({"A": [0.9], "B": [0.5]})))
+    words = say.control(reruns.over_draws(drawn({"A": [0.9], "B": [0.5]})))
     assert words.startswith("1 draw of the outcomes allows no interval and no verdict")
     assert "SD" not in words
 
 
 def permuted(values: list[float], observed: float = 0.84) -> pd.Series:
+    return permuted_runs(values, observed).iloc[0]
+
+
+def permuted_runs(values: list[float], observed: float = 0.84) -> pd.DataFrame:
     table = pd.DataFrame({"signature": "R", "cohort": "train", "value": values})
-    return reruns.over_draws(table, observed, least=2).iloc[0]
+    return reruns.over_draws(table, observed, least=2)
 
 
 def test_permuted_runs_have_the_t_interval_of_their_mean():
@@ -202,23 +204,23 @@ def test_permuted_runs_have_the_t_interval_of_their_mean():
 
 
 def test_only_a_mean_above_a_half_is_called_a_leak():
-    below = say.permuted(permuted([0.43, 0.44, 0.46, 0.48]), 0.84)
+    below = say.control(permuted_runs([0.43, 0.44, 0.46, 0.48]), 0.84)
     assert "leaks" not in below
     assert "does not lie above 0.5, where a leak would put it. It lies below 0.5, which is no leak" in below
     assert "with 4 runs it can not be smaller than 1/5 = 0.20" in below
-    above = say.permuted(permuted([0.63, 0.64, 0.66, 0.68]), 0.84)
+    above = say.control(permuted_runs([0.63, 0.64, 0.66, 0.68]), 0.84)
     assert "**it lies above 0.5, where a leak puts it**" in above
     assert "would pass" not in above
 
 
 def test_runs_that_cover_a_half_say_how_small_a_leak_they_miss():
     values = [0.34, 0.61, 0.42, 0.4, 0.45]
-    words = say.permuted(permuted(values), 0.84)
+    words = say.control(permuted_runs(values), 0.84)
     half = stats.t.ppf(0.975, 4) * np.std(values, ddof=1) / 5**0.5
     assert f"any mean up to {0.5 + half:.2f} (0.5 plus half the width of the interval) would pass" in words
     assert "(single runs from 0.34 to 0.61)" in words
     assert "no leak" not in words
-    assert "One run has no interval" in say.permuted(permuted([0.5]), 0.84)
+    assert "One run has no interval" in say.control(permuted_runs([0.5]), 0.84)
 
 
 def test_permuted_outcomes_cover_a_half_and_the_planted_effect_stands_out(finished):

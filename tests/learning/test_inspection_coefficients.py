@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -142,13 +144,13 @@ def counts(times: list[int], name: str = "R") -> pd.DataFrame:
 
 def test_ties_at_the_cut_are_counted():
     table = counts([30] * 212 + [29] * 5)
-    words = say.ties(table, ["R"])
+    words = say.stable(table, [], ["R"])
     assert "212 features tie at 30 of 30 fits; 8 of them are shown, the first in alphabetical order" in words
-    later = say.ties(counts([30] * 6 + [29] * 4), ["R"])
+    later = say.stable(counts([30] * 6 + [29] * 4), [], ["R"])
     assert "4 features tie at 29 of 30 fits; 2 of them are shown" in later
     for clear in ([30] * 8 + [29], [30] * 3):
-        assert "is left out" in say.ties(counts(clear), ["R"])
-    assert say.ties(table, ["other"]) == ""
+        assert "is left out" in say.stable(counts(clear), [], ["R"])
+    assert say.stable(table, [], ["other"]) == "No signature of this study selects features."
 
 
 def test_features_without_coefficients_are_ordered_by_share_and_lot():
@@ -179,10 +181,29 @@ def test_correlations_say_which_features_they_are_of():
     assert "(all 14 features)" in say.correlated(pairs, alone, "R")
 
 
-def test_why_there_are_no_coefficients():
-    chosen = counts([30, 30]).assign(coefficient=np.nan)
-    assert "not linear in its 2 features" in say.no_coefficients(chosen, "R")
-    assert "kept no feature" in say.no_coefficients(chosen, "S")
+def test_why_there_are_no_coefficients(finished):
+    made = coefficients.inspect(finished.run, finished.assembly)
+    curved = replace(made, chosen=counts([30, 30]).assign(coefficient=np.nan))
+    assert (
+        "**R** has no coefficients: its learner is not linear in its 2 features."
+        in curved.coefficients("R").attrs["empty"]
+    )
+    assert "kept no feature" in curved.coefficients("S").attrs["empty"]
+    assert curved.coefficients("R").empty
+
+
+def test_an_inspection_holds_the_tables_of_a_run_in_readable_names(finished):
+    run, assembly = finished.run, finished.assembly
+    made = coefficients.inspect(run, assembly, labels={"age": "Age"}, best="Both", seed=3)
+    assert made.shown == ["Radiomics", "Clinical"]
+    own = made.coefficients("Radiomics")
+    assert own["feature"].str.startswith("ct: ").all()
+    assert "signature" not in own
+    assert own["coefficient"].tolist() == made.chosen.query("signature == 'Radiomics'")["coefficient"].tolist()
+    assert [view.signature for view in made.penalties()] == ["Radiomics"]
+    expected = coefficients.correlation_table(assembly, made.chosen, "Radiomics", seed=3)
+    pd.testing.assert_frame_equal(made.correlations()["Radiomics"], expected)
+    pd.testing.assert_frame_equal(made.funnel, coefficients.selection_funnel(run))
 
 
 def test_funnel_counts_of_folds_and_refit(finished):

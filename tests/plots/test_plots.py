@@ -128,6 +128,14 @@ def test_wrong_tables_are_refused(drawn_case: Any) -> None:
     assert draw(table.iloc[:0], **options).figures == []
 
 
+def test_alt_text_of_a_radar_says_what_its_spokes_are() -> None:
+    radar = pd.DataFrame({"learner": ["apparent", "apparent"], "metric": ["LDA", "GBM"], "value": [0.72, 1.0]})
+    words = "one spoke each; lowest and highest value: apparent 0.72 to 1.00."
+    assert figures.alt_text("radar", radar) == f"Radar of 2 metrics, {words}"
+    named = radar.assign(spokes="learners on radiomics")
+    assert figures.alt_text("radar", named) == f"Radar of 2 learners on radiomics, {words}"
+
+
 def test_unknown_figure_has_no_alt_text() -> None:
     with pytest.raises(InputError, match=r"no figure `pie`.*roc"):
         figures.alt_text("pie", pd.DataFrame({"a": [1]}))

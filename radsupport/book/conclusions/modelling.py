@@ -23,24 +23,30 @@ def missing(cohort: pd.DataFrame, columns: Mapping[str, Column], names: Mapping[
     for name, column in columns.items():
         gaps = cohort[name].isna().groupby(cohort["cohort"], sort=False).agg(["sum", "size"])
         gaps = gaps[(gaps["sum"] > 0) & (gaps.index != "segmentation")]
-        parts = [f"{lost} of {n} in {names[str(key)]}" for key, lost, n in gaps.itertuples()]
-        how = "median" if column.kind == "number" else "most frequent level"
-        if parts:
-            filled = f"filled with the {how} of the training part"
-            lines.append(f"- {column.label} is missing for {listed(parts)}: {filled}.")
+        where = listed([f"{lost} of {n} in {names[str(key)]}" for key, lost, n in gaps.itertuples()])
+        filled = (
+            f"filled with the {'median' if column.kind == 'number' else 'most frequent level'} of the training part"
+        )
+        lines += [f"- {column.label} is missing for {where}: {filled}."] * bool(len(gaps))
     return "\n".join(lines) or "No column that a signature names has gaps."
 
 
 def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame) -> str:
     """Say how far the apparent values lie above the honest ones, what published outputs are worth, who is left out."""
-    taken, heirs = _of_kind(table, "published output"), _of_kind(table, "out of fold, on")
-    words = f"Published output: {_bold(taken)}." + f" What learns from it inherits this: {_bold(heirs)}." * bool(heirs)
+    kinds = table["kind"] if "kind" in table else pd.Series("", table.index)
+    taken, heirs = (
+        table.loc[kinds.str.startswith(beginning), "signature"].map("**{}**".format).tolist()
+        for beginning in ("published output", "out of fold, on")
+    )
+    words = f"Published output: {listed(taken)}." + f" What learns from it inherits this: {listed(heirs)}." * bool(
+        heirs
+    )
     lines = [
         f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason})"
         for (signature, reason), rows in excluded.groupby(["signature", "reason"], sort=False)
     ]
     left_out = "\n".join(lines) or "Every patient has a prediction by every signature."
-    return "\n\n".join([_optimism(table), *([words] if taken else []), left_out])
+    return "\n\n".join([_optimism(table), *[words] * bool(taken), left_out])
 
 
 def _optimism(table: pd.DataFrame) -> str:
@@ -52,23 +58,9 @@ def _optimism(table: pd.DataFrame) -> str:
     return (
         f"The interval lies above 0.5 for {(fitted['out_of_fold_low'] > 0.5).sum()} of "
         f"{counted(len(fitted), 'fitted signature')}. The largest gap between apparent and out of fold"
-        f"{' (mean over divisions)' if divided else ''} is that of **{worst['signature']}**: "
+        f"{' (mean over divisions)' * divided} is that of **{worst['signature']}**: "
         f"{fixed(float(worst['apparent']))} against {fixed(unseen)}."
     )
-
-
-def _of_kind(table: pd.DataFrame, beginning: str) -> list[str]:
-    return [] if "kind" not in table else table.loc[table["kind"].str.startswith(beginning), "signature"].tolist()
-
-
-def _bold(names: Sequence[str]) -> str:
-    return listed([f"**{name}**" for name in names])
-
-
-def published_note(table: pd.DataFrame) -> str:
-    """Return which values are none out of fold, for the end of a caption; empty where there is no published output."""
-    names = _of_kind(table, "published output")
-    return f" {listed(names)}: published output, not fitted here and so not out of fold." if names else ""
 
 
 def divisions(spread: pd.DataFrame) -> str:
@@ -77,14 +69,11 @@ def divisions(spread: pd.DataFrame) -> str:
     if spread.empty:
         return "One division only here: this profile draws one, or the folds are those that features were learnt with."
     n, varies = int(spread["divisions"].max()), spread["highest"] - spread["lowest"] > _SAME
+    words = (
+        "**" + spread["signature"] + "** (" + spread["first"].map(_three) + "; mean " + spread["mean"].map(_three) + ")"
+    )
     highest, lowest = (
-        listed(
-            [
-                f"**{row['signature']}** ({fixed(row['first'], 3)}; mean {fixed(row['mean'], 3)})"
-                for row in spread[varies & ((spread[end] - spread["first"]).abs() < _SAME)].to_dict("records")
-            ],
-            limit=20,
-        )
+        listed(words[varies & ((spread[end] - spread["first"]).abs() < _SAME)].tolist(), limit=20)
         for end in ("highest", "lowest")
     )
     return (
@@ -93,36 +82,30 @@ def divisions(spread: pd.DataFrame) -> str:
     )
 
 
-def stable(table: pd.DataFrame, names: Sequence[str]) -> str:
-    """Say how many features of each signature were chosen in at least nine of ten fits."""
-    shares = {name: table.loc[table["signature"] == name, "share"] for name in names}
-    lines = [
-        f"- **{name}**: {counted(len(own), 'feature')} chosen at least once, {(own >= 0.9).sum()} of them in nine of "
-        "ten fits or more"
-        for name, own in shares.items()
-    ]
-    return "\n".join(lines) or "No signature of this study selects features."
+def _three(value: float) -> str:
+    return fixed(value, 3)
 
 
-def ties(table: pd.DataFrame, names: Sequence[str], most: int = 8) -> str:
-    """Say for which signatures a list of at most `most` features cuts through some that were chosen equally often."""
-    lines, shown = [], table[table["signature"].isin(list(names))]
-    for name, own in shown.groupby("signature", sort=False):
+def stable(table: pd.DataFrame, names: Sequence[str], shown: Sequence[str] = (), most: int = 8) -> str:
+    """Say how many features each signature chose in nine of ten fits, and which of `shown` a list of `most` cuts off.
+
+    The list cuts through features that were chosen equally often.
+    """
+    lines, cut = [], []
+    for name in names:
+        own = table[table["signature"] == name]
+        often = f"{(own['share'] >= 0.9).sum()} of them in nine of ten fits or more"
+        lines.append(f"- **{name}**: {counted(len(own), 'feature')} chosen at least once, {often}")
+    for name, own in table[table["signature"].isin(list(shown))].groupby("signature", sort=False):
         times = own["times_selected"].iloc[min(most, len(own)) - 1]
         tied = own["times_selected"] == times
-        first, n = int(tied.head(most).sum()), int(tied.sum())
-        if n > first:
-            where = f"tie at {times} of {own['fits'].iloc[0]} fits; {first} of them are shown"
-            lines.append(f"- **{name}**: {counted(n, 'feature')} {where}, the first in alphabetical order, no better "
-                         "than the rest")  # fmt: skip
-    return "\n".join(lines) or "No feature that was chosen as often as these is left out." * bool(len(shown))
-
-
-def no_coefficients(chosen: pd.DataFrame, name: str) -> str:
-    """Say why a signature has no coefficients to show; nothing where it has some."""
-    own = chosen[chosen["signature"] == name]
-    why = f"its learner is not linear in its {counted(len(own), 'feature')}" if len(own) else "it kept no feature"
-    return "" if own["coefficient"].notna().any() else f"**{name}** has no coefficients: {why}."
+        where = f"tie at {times} of {own['fits'].iloc[0]} fits; {tied.head(most).sum()} of them are shown"
+        words = (
+            f"- **{name}**: {counted(int(tied.sum()), 'feature')} {where}, the first in alphabetical order, no better "
+        )
+        cut.append(f"{words}than the rest" * bool(tied.iloc[most:].any()))
+    ties = "\n".join(filter(None, cut)) or "No feature that was chosen as often as these is left out." * bool(cut)
+    return "\n\n".join(filter(None, ["\n".join(lines) or "No signature of this study selects features.", ties]))
 
 
 def penalties(views: Sequence[PenaltyView]) -> str:
@@ -180,14 +163,6 @@ def learners(table: pd.DataFrame) -> str:
         chosen = f"**{inner['learner']}** (inner folds {fixed(inner['inner_score'])}; out of fold {honest})"
         lines.append(f"- **{source}**: inner cross-validation chooses {chosen}. {other}")
     return "\n".join(lines)
-
-
-def radar_alt(radar: pd.DataFrame, source: str) -> str:
-    """Describe the radar in words."""
-    ranges = radar.groupby("learner", sort=False)["value"].agg(["min", "max"])
-    parts = "; ".join(f"{way} {fixed(low)} to {fixed(high)}" for way, low, high in ranges.itertuples())
-    n = radar["metric"].nunique()
-    return f"Radar of {n} learners on {source}, one spoke each; lowest and highest value: {parts}."
 
 
 def variants(part: pd.DataFrame) -> str:
@@ -249,33 +224,21 @@ def learning_curve(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def permuted(control: pd.Series, observed: float) -> str:
-    """Say what the permuted runs gave, whether their mean lies above 0.5, and how small a leak they can not show."""
-    n, low, high = int(control["draws"]), control["mean_low"], control["mean_high"]
-    leak = f"The 95% interval of the mean (t) reaches from {fixed(low)} to {fixed(high)}: "
-    if np.isnan(low):
-        leak = "One run has no interval: it can not show whether anything leaks."
-    elif low > 0.5:
-        leak += "**it lies above 0.5, where a leak puts it**."
-    else:
-        below = " It lies below 0.5, which is no leak." if high < 0.5 else ""
-        leak += (
-            f"it does not lie above 0.5, where a leak would put it.{below} With this scatter any mean up to "
-            f"{fixed(0.5 + (high - low) / 2)} (0.5 plus half the width of the interval) would pass: a smaller leak is "
-            "not seen here."
-        )
-    runs = counted(n, "run")
-    return (
-        f"{runs} of **{control['signature']}** with permuted outcomes gave a mean of {fixed(control['mean'])} (single "
-        f"runs from {fixed(control['lowest'])} to {fixed(control['highest'])}). {leak} With the true outcomes it was "
-        f"{fixed(observed)}; the share of runs that reach it, counting the true one, is P = {fixed(control['p'])} "
-        f"(permutation test; with {runs} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
-    )
+def control(summary: pd.DataFrame, observed: float | None = None, names: Mapping[str, str] | None = None) -> str:
+    """Say what was found where there is nothing to find, and how little a handful of draws can show.
 
-
-def without_effect(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> str:
-    """Say what the draws show together, and how little a handful of them can; `names` has the cohorts' in words."""
+    Parameters
+    ----------
+    summary : DataFrame
+        What `evaluate.over_draws` returns: one row of permuted runs, or rows of outcomes drawn without effect.
+    observed : float, optional
+        Of permuted runs the value with the true outcomes.
+    names : mapping, optional
+        The cohorts' names in words.
+    """
     draws = int(summary["draws"].max())
+    if observed is not None:
+        return _permuted(summary.iloc[0], draws, observed)
     if draws < LEAST_DRAWS:
         return _too_few(summary, draws)
     n, covering = int(summary["intervals"].sum()), int(summary["covering"].sum())
@@ -283,12 +246,35 @@ def without_effect(summary: pd.DataFrame, names: Mapping[str, str] | None = None
     return f"{_joint(summary.replace({'cohort': names or {}}), draws)} {single}"
 
 
+def _permuted(row: pd.Series, n: int, observed: float) -> str:
+    """Say what permuted runs gave, whether their mean lies above 0.5, and how small a leak they can not show."""
+    low, high, runs = row["mean_low"], row["mean_high"], counted(n, "run")
+    leak = f"The 95% interval of the mean (t) reaches from {fixed(low)} to {fixed(high)}: "
+    if np.isnan(low):
+        leak = "One run has no interval: it can not show whether anything leaks."
+    elif low > 0.5:
+        leak += "**it lies above 0.5, where a leak puts it**."
+    else:
+        leak += (
+            "it does not lie above 0.5, where a leak would put it."
+            f"{' It lies below 0.5, which is no leak.' * bool(high < 0.5)} With this scatter any mean up to "
+            f"{fixed(0.5 + (high - low) / 2)} (0.5 plus half the width of the interval) would pass: a smaller leak is "
+            "not seen here."
+        )
+    return (
+        f"{runs} of **{row['signature']}** with permuted outcomes gave a mean of {fixed(row['mean'])} (single runs "
+        f"from {fixed(row['lowest'])} to {fixed(row['highest'])}). {leak} With the true outcomes it was "
+        f"{fixed(observed)}; the share of runs that reach it, counting the true one, is P = {fixed(row['p'])} (permutation "
+        f"test; with {runs} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
+    )
+
+
 def _too_few(summary: pd.DataFrame, draws: int) -> str:
     """Say that a few draws allow no verdict, and how many would be needed."""
     text = (
         f"{counted(draws, 'draw')} of the outcomes {'allows' if draws == 1 else 'allow'} no interval and no verdict, "
-        "neither that something leaks nor that nothing does. "
-        f"An interval is given from {LEAST_DRAWS} draws (`null_draws` in the study file)."
+        f"neither that something leaks nor that nothing does. An interval is given from {LEAST_DRAWS} draws "
+        "(`null_draws` in the study file)."
     )
     sd = float(np.sqrt((summary["sd"] ** 2).mean()))
     if not sd > 0:
@@ -305,14 +291,18 @@ def _joint(summary: pd.DataFrame, draws: int) -> str:
     known = summary[summary["mean_low"].notna()]
     n, away, p = len(known), (known["mean_low"] > 0.5) | (known["mean_high"] < 0.5), len(known) * known["p_t"]
     rows = known["signature"] + " (" + known["cohort"] + ", " + known["mean"].map(fixed) + ")"
-    leaks, below = (listed(rows[(p < 0.05) & side].tolist()) for side in (known["mean"] > 0.5, known["mean"] < 0.5))
-    verdict = f"**{leaks} above 0.5" if leaks != "none" else "no mean is found above 0.5"
-    verdict += ", where a leak would put it" + "**" * (leaks != "none") + f"; below 0.5: {below}" * (below != "none")
+    above, below = (rows[(p < 0.05) & side].tolist() for side in (known["mean"] > 0.5, known["mean"] < 0.5))
+    verdict = (
+        f"**{listed(above)} above 0.5, where a leak would put it**"
+        if above
+        else ("no mean is found above 0.5, where a leak would put it")
+    )
+    verdict += f"; below 0.5: {listed(below)}" * bool(below)
     half = fixed(float(((known["mean_high"] - known["mean_low"]) / 2).median()))
-    missed = f" ({listed(rows[away].tolist())} not)" if away.any() else ""
     return (
         f"Over {draws} independent draws of the outcomes, {n - away.sum()} of {counted(n, 'mean')} have a 95% interval "
-        f"that holds 0.5{missed}; by chance {0.05 * n:.1f} would not. Adjusted for their number (Bonferroni), the "
-        f"smallest P against 0.5 is {p_number(min(1.0, float(p.min())))}: {verdict}. Half of the intervals reach "
+        f"that holds 0.5{f' ({listed(rows[away].tolist())} not)' * bool(away.any())}; by chance {0.05 * n:.1f} would "
+        f"not. Adjusted for their number (Bonferroni), the smallest P against 0.5 is "
+        f"{p_number(min(1.0, float(p.min())))}: {verdict}. Half of the intervals reach "
         f"{half} or more to either side: {draws} draws can not show a bias that is smaller."
     )
