@@ -69,21 +69,14 @@ def divisions(spread: pd.DataFrame) -> str:
     if spread.empty:
         return "One division only here: this profile draws one, or the folds are those that features were learnt with."
     n, varies = int(spread["divisions"].max()), spread["highest"] - spread["lowest"] > _SAME
-    words = (
-        "**" + spread["signature"] + "** (" + spread["first"].map(_three) + "; mean " + spread["mean"].map(_three) + ")"
-    )
-    highest, lowest = (
-        listed(words[varies & ((spread[end] - spread["first"]).abs() < _SAME)].tolist(), limit=20)
-        for end in ("highest", "lowest")
-    )
+    first, mean = (spread[column].map("{:.3f}".format) for column in ("first", "mean"))
+    words = "**" + spread["signature"] + "** (" + first + "; mean " + mean + ")"
+    extreme = [varies & ((spread[end] - spread["first"]).abs() < _SAME) for end in ("highest", "lowest")]
+    highest, lowest = (listed(words[rows].tolist(), limit=20) for rows in extreme)
     return (
         f"Of {n} divisions the first is the highest for {highest}, and the lowest for {lowest}. By chance it would be "
         f"the highest for one signature in {n}, and the lowest for as many."
     )
-
-
-def _three(value: float) -> str:
-    return fixed(value, 3)
 
 
 def stable(table: pd.DataFrame, names: Sequence[str], shown: Sequence[str] = (), most: int = 8) -> str:
@@ -92,18 +85,15 @@ def stable(table: pd.DataFrame, names: Sequence[str], shown: Sequence[str] = (),
     The list cuts through features that were chosen equally often.
     """
     lines, cut = [], []
-    for name in names:
-        own = table[table["signature"] == name]
+    for name, own in ((name, table[table["signature"] == name]) for name in names):
         often = f"{(own['share'] >= 0.9).sum()} of them in nine of ten fits or more"
         lines.append(f"- **{name}**: {counted(len(own), 'feature')} chosen at least once, {often}")
-    for name, own in table[table["signature"].isin(list(shown))].groupby("signature", sort=False):
-        times = own["times_selected"].iloc[min(most, len(own)) - 1]
+    for name, own in ((name, table[table["signature"] == name]) for name in dict.fromkeys(table["signature"])):
+        times, beginning = own["times_selected"].iloc[min(most, len(own)) - 1], "the first in alphabetical order"
         tied = own["times_selected"] == times
-        where = f"tie at {times} of {own['fits'].iloc[0]} fits; {tied.head(most).sum()} of them are shown"
-        words = (
-            f"- **{name}**: {counted(int(tied.sum()), 'feature')} {where}, the first in alphabetical order, no better "
-        )
-        cut.append(f"{words}than the rest" * bool(tied.iloc[most:].any()))
+        where = f"tie at {times} of {own['fits'].iloc[0]} fits; {tied.head(most).sum()} of them are shown, {beginning}"
+        words = f"- **{name}**: {counted(int(tied.sum()), 'feature')} {where}, no better than the rest"
+        cut += [words * bool(tied.iloc[most:].any())] * (name in shown)
     ties = "\n".join(filter(None, cut)) or "No feature that was chosen as often as these is left out." * bool(cut)
     return "\n\n".join(filter(None, ["\n".join(lines) or "No signature of this study selects features.", ties]))
 
@@ -125,26 +115,22 @@ def correlated(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
     """Say how related the features of a signature are, and which of them are looked at."""
     if pairs.empty:
         return f"**{name}** uses fewer than two numeric features: there is no pair to correlate."
-    r = pairs["r"].abs()
-    return (
-        f"**{name}** ({_shown(pairs, chosen, name)}): {(r > 0.7).sum()} of {counted(len(pairs), 'pair')} with |r| "
-        f"above 0.7; the largest |r| is {fixed(float(r.max()))}."
-    )
+    r, features = pairs["r"].abs(), _shown(pairs, chosen[chosen["signature"] == name])
+    strong = f"{(r > 0.7).sum()} of {counted(len(pairs), 'pair')} with |r| above 0.7"
+    return f"**{name}** ({features}): {strong}; the largest |r| is {fixed(float(r.max()))}."
 
 
-def _shown(pairs: pd.DataFrame, chosen: pd.DataFrame, name: str) -> str:
+def _shown(pairs: pd.DataFrame, own: pd.DataFrame) -> str:
     """Say how many features are in the pairs, of how many, and by which rule."""
-    own = chosen[chosen["signature"] == name]
     shown, total = pd.concat([pairs["feature_a"], pairs["feature_b"]]).nunique(), len(own)
     if shown == total:
         return f"all {counted(total, 'feature')}"
-    if shown < CORRELATED:
-        return f"{shown} of {total} features, the numeric ones"
-    if own["coefficient"].notna().any():
-        return f"{shown} of {total} features, those with the largest coefficients"
+    if shown < CORRELATED or own["coefficient"].notna().any():
+        rule = "the numeric ones" if shown < CORRELATED else "those with the largest coefficients"
+        return f"{shown} of {total} features, {rule}"
     share = own["share"].nlargest(shown).min()
     tied, above = int((own["share"] == share).sum()), int((own["share"] > share).sum())
-    lot = f", {shown - above} of them drawn by lot from {tied} that tie" if above + tied > shown else ""
+    lot = f", {shown - above} of them drawn by lot from {tied} that tie" * (above + tied > shown)
     return f"{shown} of {total} features, those chosen most often{lot}"
 
 
@@ -264,8 +250,8 @@ def _permuted(row: pd.Series, n: int, observed: float) -> str:
     return (
         f"{runs} of **{row['signature']}** with permuted outcomes gave a mean of {fixed(row['mean'])} (single runs "
         f"from {fixed(row['lowest'])} to {fixed(row['highest'])}). {leak} With the true outcomes it was "
-        f"{fixed(observed)}; the share of runs that reach it, counting the true one, is P = {fixed(row['p'])} (permutation "
-        f"test; with {runs} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
+        f"{fixed(observed)}; the share of runs that reach it, counting the true one, is P = {fixed(row['p'])} "
+        f"(permutation test; with {runs} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
     )
 
 
