@@ -134,14 +134,11 @@ class CohortTables:
         When a variable is known is left out where all are known before treatment.
         """
         columns = self.study.columns
-        rows = [
-            {
-                "variable": column.label, "column": name, "source": column.source.replace("ct_", "CT "),
-                "unit_or_levels": column.unit if column.kind == "number" else ", ".join(column.levels),
-                "definition": column.definition, "known": column.time_of_knowledge,
-            }
-            for name, column in columns.items()
-        ]  # fmt: skip
+        rows = []
+        for name, one in columns.items():
+            levels = one.unit if one.kind == "number" else ", ".join(one.levels)
+            row = {"variable": one.label, "column": name, "source": one.source.replace("ct_", "CT ")}
+            rows.append(row | {"unit_or_levels": levels, "definition": one.definition, "known": one.time_of_knowledge})
         late = any(column.time_of_knowledge != "preoperative" for column in columns.values())
         table = pd.DataFrame(rows) if late or not rows else pd.DataFrame(rows).drop(columns="known")
         table.attrs["empty"] = "This study has no clinical variables or CT findings."
@@ -216,11 +213,11 @@ def failed_cases(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _follow_up(known: pd.DataFrame) -> dict[str, float]:
+    if known.empty:
+        return {}
     try:
-        found = median_follow_up(known["time"], known["event"]) if len(known) else None
+        found = median_follow_up(known["time"], known["event"])
     except NotEstimableError:
-        found = None
-    if found is None:
         return {}
     limits = {"median_follow_up_low": found.ci_low, "median_follow_up_high": found.ci_high}
     return {"median_follow_up": found.median, **limits}

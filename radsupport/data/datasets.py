@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +24,7 @@ from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 
 CONNECT_SECONDS, READ_SECONDS = 5, 30
+Outcome = tuple[str, Problem | None]  # what was done, and what went wrong
 
 
 def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
@@ -58,20 +58,18 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
             return True, f"all {len(files)} files are on this machine or in the folder {MIRROR} names"
         lacking = f"{len(missing)} of its {len(files)} files are not in the folder {MIRROR} names"
         return False, f"{lacking}, such as {missing[0]}"
-    return False, f"{len(absent)} of its {len(files)} files are not on this machine; {_how_to_get(study)}"
+    how = f"set {MIRROR} to a folder that holds them"
+    if study.data.local_only:
+        how = f"they have no public address: {how}"
+    else:
+        how = f"run `radsupport fetch {study.id}` where there is internet, or {how}"
+    return False, f"{len(absent)} of its {len(files)} files are not on this machine; {how}"
 
 
 def _named_files(study: Study, root: Path) -> pd.DataFrame:
     """Return the rows of the manifest that name a file; rows of people who were screened out name none."""
     files = study_files(study, root)
     return files[files["path"] != ""]
-
-
-def _how_to_get(study: Study) -> str:
-    local = f"set {MIRROR} to a folder that holds them"
-    if study.data.local_only:
-        return f"they have no public address: {local}"
-    return f"run `radsupport fetch {study.id}` where there is internet, or {local}"
 
 
 def fetch(
@@ -108,9 +106,7 @@ def fetch(
         raise FetchError(f"Study {study.id} is synthetic: there is nothing to fetch; {made}.")
     folder, files = mirror_folder(mirror), _named_files(study, root)
     out = StudyPaths(study.id, Path(root)).data if out is None else Path(out)
-    problems: list[Problem] = []
-    done = []
-    rows = list(files.itertuples(index=False))
+    problems, done, rows = [], [], list(files.itertuples(index=False))
     for row in tqdm(rows, desc=f"fetch {study.id}", disable=not progress, unit="file"):
         target = out / row.path
         there = row.file if row.file.is_file() and not target.is_file() else target
@@ -170,27 +166,25 @@ def prepare(study: Study, root: Path = Path(), n_jobs: int = 1, progress: bool =
 
 def summary(done: pd.DataFrame) -> str:
     """Say what `fetch` did in one sentence."""
-    counts = done["action"].value_counts()
-    parts = [f"{n} {action}" for action, n in counts.items()]
+    parts = [f"{n} {action}" for action, n in done["action"].value_counts().items()]
     unchecked = int((done["checksum"] == "none given").sum())
     note = f"; {unchecked} without a checksum to verify" if unchecked else ""
     return f"{len(done)} files: {', '.join(parts)}{note}"
 
 
-def _bring(
-    path: str, url: str, sha256: str, there: Path, target: Path, folder: Path | None
-) -> tuple[str, Problem | None]:
-    """Get one file; return what was done and what went wrong."""
+def _bring(path: str, url: str, sha256: str, there: Path, target: Path, folder: Path | None) -> Outcome:
+    """Get one file."""
     if there.is_file():
         remedy = "delete it and fetch again" if there == target else "correct the file or its checksum in the manifest"
-        return "verified", next(_wrong_checksum(there, sha256, remedy), None)
+        return "verified", _wrong_checksum(there, sha256, remedy)
     if folder is not None:
         source = folder / path
         if not source.is_file():
             return "", Problem("not in the local folder", f"a file {path} below {folder}", "complete the folder", path)
-        problem = next(_wrong_checksum(source, sha256, "replace it by the original file"), None)
+        problem = _wrong_checksum(source, sha256, "replace it by the original file")
         if problem is None:
-            _copy(source, target)
+            with written_whole(target) as partial:
+                shutil.copyfile(source, partial)
         return "copied", problem
     if not url:
         remedy = f"put it in a folder and name that by --mirror or {MIRROR}"
@@ -198,18 +192,13 @@ def _bring(
     return _download(path, url, sha256, target)
 
 
-def _wrong_checksum(file: Path, sha256: str, remedy: str) -> Iterator[Problem]:
+def _wrong_checksum(file: Path, sha256: str, remedy: str) -> Problem | None:
     found = checksum(file) if sha256 else ""
-    if found != sha256:
-        yield Problem("wrong checksum", f"sha256 {sha256}", remedy, str(file), value=f"sha256 {found}")
+    wrong = Problem("wrong checksum", f"sha256 {sha256}", remedy, str(file), value=f"sha256 {found}")
+    return None if found == sha256 else wrong
 
 
-def _copy(source: Path, target: Path) -> None:
-    with written_whole(target) as partial:
-        shutil.copyfile(source, partial)
-
-
-def _download(path: str, url: str, sha256: str, target: Path) -> tuple[str, Problem | None]:
+def _download(path: str, url: str, sha256: str, target: Path) -> Outcome:
     """Download once; pooch writes a temporary file and renames it when the checksum is right."""
     import pooch  # only where something is downloaded: it warns in notebooks that have no progress bars
 
@@ -224,7 +213,7 @@ def _download(path: str, url: str, sha256: str, target: Path) -> tuple[str, Prob
         return "", Problem(f"the server refused: {error}", remedy="check the address", file=path, value=url)
     except ValueError as error:  # pooch's word for a wrong checksum; nothing is kept
         got = re.search(r"but got ([0-9a-f]+)", str(error))
-        found = f"sha256 {got.group(1)}" if got else str(error)
+        value = f"sha256 {got.group(1)}" if got else str(error)
         remedy = "the public file changed: compare it with the source named in the manifest"
-        return "", Problem("wrong checksum", f"sha256 {sha256}", remedy, path, value=found)
+        return "", Problem("wrong checksum", f"sha256 {sha256}", remedy, path, value=value)
     return "downloaded", None

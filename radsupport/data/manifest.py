@@ -26,7 +26,10 @@ TABLE_ROLES = ("clinical", "features")
 SCREENED = "screened"
 """Role of a row that names no file: somebody who was screened and left out, with the reason in `exclusion`."""
 ROLES = (*CASE_ROLES, *SUBJECT_ROLES, *TABLE_ROLES, SCREENED)
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+#: Cells that a row must fill, where these are not study, subject, center, phase and path.
+NEEDED: dict[str, tuple[str, ...]] = dict.fromkeys(TABLE_ROLES, ("study", "path"))
+NEEDED |= dict.fromkeys(SUBJECT_ROLES, ("study", "subject", "center", "path"))
+NEEDED[SCREENED] = ("study", "subject", "center", "exclusion")
 
 
 def read_manifest(path: Path, study: str | None = None) -> pd.DataFrame:
@@ -171,10 +174,10 @@ def _row_problems(table: pd.DataFrame, file: str) -> Iterator[Problem]:
             near = difflib.get_close_matches(role, ROLES, n=1, cutoff=0.4)
             remedy = f"did you mean `{near[0]}`?" if near else "name what the file is"
             yield Problem("unknown role", f"one of {', '.join(ROLES)}", remedy, file, at, "role", role)
-        for column in _needed(role):
+        for column in NEEDED.get(role, ("study", "subject", "center", "phase", "path")):
             if not getattr(row, column):
                 yield Problem("an empty cell", f"a value for role {role}", "fill it in", file, at, column)
-        if row.sha256 and not _SHA256.match(str(row.sha256)):
+        if row.sha256 and not re.match(r"^[0-9a-f]{64}$", str(row.sha256)):
             remedy = "copy it again, or leave it empty"
             yield Problem("no sha256", "64 hexadecimal digits", remedy, file, at, "sha256", str(row.sha256))
         if row.url and not re.match(r"^https?://", str(row.url)):
@@ -182,16 +185,6 @@ def _row_problems(table: pd.DataFrame, file: str) -> Iterator[Problem]:
             yield Problem("no web address", "https://...", remedy, file, at, "url", str(row.url))
     yield from _duplicates(table, file)
     yield from _two_centers(table, file)
-
-
-def _needed(role: str) -> tuple[str, ...]:
-    if role in TABLE_ROLES:
-        return ("study", "path")
-    if role in SUBJECT_ROLES:
-        return ("study", "subject", "center", "path")
-    if role == SCREENED:
-        return ("study", "subject", "center", "exclusion")
-    return ("study", "subject", "center", "phase", "path")
 
 
 def _duplicates(table: pd.DataFrame, file: str) -> Iterator[Problem]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,19 +53,12 @@ def open_cohort(study: Study, root: Path = Path()) -> CohortTables:
     return build_cohort(study, read_clinical(study, clinical_path(study, files, root)), files)
 
 
-@dataclass
-class Log:
-    """Cleaning steps in the order they were taken."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
+class Log(list[tuple[str, str, int, str]]):
+    """Cleaning steps in the order they were taken: source, step, count, detail."""
 
     def add(self, source: str, step: str, count: int, detail: str = "") -> None:
         """Keep one step; steps that changed nothing are kept with count 0."""
-        self.rows.append({"source": source, "step": step, "count": int(count), "detail": detail})
-
-    def table(self) -> pd.DataFrame:
-        """Return source, step, count, detail."""
-        return pd.DataFrame(self.rows, columns=["source", "step", "count", "detail"])
+        self.append((source, step, int(count), detail))
 
 
 @dataclass(frozen=True)
@@ -84,17 +76,15 @@ def source_table(
 ) -> pd.DataFrame:
     """Return the contract table of one source: the cohort's subjects in order, ``<phase>__<name>`` columns."""
     names = _matching(source, pattern, raw, log)
-    parts = [_numbers(table, names, source, log) for table in raw]
-    table = pd.concat(parts).reindex(cohort["subject"])
-    train = table[(cohort["cohort"] == "train").to_numpy()]
-    share = train.isna().mean()
+    table = pd.concat([_numbers(one, names, source, log) for one in raw]).reindex(cohort["subject"])
+    share = table[(cohort["cohort"] == "train").to_numpy()].isna().mean()
     gone = share.index[share > MOSTLY_MISSING].tolist()
     step = f"features missing in more than {MOSTLY_MISSING:.0%} of the training cohort: dropped"
     log.add(source, step, len(gone), ", ".join(gone))
     table = table.drop(columns=gone)
     empty = table.isna().all(axis=1)
-    step = "subjects without any feature: kept, with a reason"
-    log.add(source, step, int(empty.sum()), ", ".join(table.index[empty]))
+    nobody = ", ".join(table.index[empty])
+    log.add(source, "subjects without any feature: kept, with a reason", int(empty.sum()), nobody)
     left = int(table[~empty].isna().sum().sum())
     log.add(source, "missing values left, imputed inside the folds", left, f"of {table[~empty].size} values")
     log.add(source, "features kept", table.shape[1])
@@ -123,9 +113,8 @@ def _matching(source: str, pattern: re.Pattern[str], raw: list[RawTable], log: L
     partial = sorted({name for names in found for name in names} - set(common))
     log.add(source, "columns not in every table: dropped", len(partial), ", ".join(partial[:10]))
     if not common:
-        expected = f"some of {', '.join(raw[0].cells.columns[:10])}, ..."
-        what, remedy = "no column of every table matches", "correct the pattern"
-        problem = Problem(what, expected, remedy, value=pattern.pattern)
+        expected, what = f"some of {', '.join(raw[0].cells.columns[:10])}, ...", "no column of every table matches"
+        problem = Problem(what, expected, "correct the pattern", value=pattern.pattern)
         raise InputError(f"Feature source {source} is empty.", [problem])
     return common
 
@@ -188,11 +177,10 @@ def read_feature_study(study: Study, root: Path = Path()) -> CohortTables:
     raw = [_read(study, center, path, files, log) for center, path in study.data.feature_tables.items()]
     raw = _distinct(raw, log)
     tables = build_cohort(study, _clinical(study, raw, list(patterns.values())))
-    log.add("all", "subjects left out", len(tables.excluded), _counts(tables.excluded["reason"]))
-    features: dict[str, pd.DataFrame] = {}
-    for source, pattern in patterns.items():
-        features[source] = source_table(study, source, pattern, raw, tables.cohort, log)
-    return dataclasses.replace(tables, features=features, log=log.table())
+    reasons = "; ".join(f"{reason}: {n}" for reason, n in tables.excluded["reason"].value_counts().items())
+    log.add("all", "subjects left out", len(tables.excluded), reasons)
+    features = {name: source_table(study, name, one, raw, tables.cohort, log) for name, one in patterns.items()}
+    return dataclasses.replace(tables, features=features, log=pd.DataFrame(log, columns=list(tables.log.columns)))
 
 
 def _read(study: Study, center: str, path: str, files: pd.DataFrame, log: Log) -> RawTable:
@@ -220,8 +208,7 @@ def _ids(study: Study, center: str, raw: pd.Series, log: Log) -> list[str]:
     stripped = raw.map(cell_text)
     missing = {value.casefold() for value in study.data.missing_values} | {""}
     empty = stripped.str.casefold().isin(missing)
-    untidy = int(((raw != raw.str.strip()) & ~empty).sum())
-    log.add(center, "ids with spaces around them: stripped", untidy)
+    log.add(center, "ids with spaces around them: stripped", int(((raw != raw.str.strip()) & ~empty).sum()))
     rows = [str(i + 2) for i in range(len(raw))]
     named = [f"{center}_row{row}" if gone else text for text, gone, row in zip(stripped, empty, rows, strict=True)]
     places = ", ".join(row for row, gone in zip(rows, empty, strict=True) if gone)
@@ -231,18 +218,13 @@ def _ids(study: Study, center: str, raw: pd.Series, log: Log) -> list[str]:
 
 def _distinct(raw: list[RawTable], log: Log) -> list[RawTable]:
     """Put the center before ids that are bare numbers, where there are several tables."""
-    renamed = []
-    for table in raw:
-        bare = [subject.isdigit() for subject in table.subjects]
-        change = len(raw) > 1 and any(bare)
-        width = max((len(s) for s, b in zip(table.subjects, bare, strict=True) if b), default=0)
-        subjects = [
-            f"{table.center}_{subject.zfill(width)}" if change and number else subject
-            for subject, number in zip(table.subjects, bare, strict=True)
-        ]
-        if len(raw) > 1:
-            log.add(table.center, "ids that are bare numbers: center put before", sum(bare))
-        renamed.append(RawTable(table.center, table.file, table.cells, subjects))
+    renamed = [] if len(raw) > 1 else raw
+    for table in raw if len(raw) > 1 else ():
+        bare = [subject for subject in table.subjects if subject.isdigit()]
+        width = max(map(len, bare), default=0)
+        subjects = [f"{table.center}_{one.zfill(width)}" if one.isdigit() else one for one in table.subjects]
+        log.add(table.center, "ids that are bare numbers: center put before", len(bare))
+        renamed.append(dataclasses.replace(table, subjects=subjects))
     everybody = pd.Series([subject for table in renamed for subject in table.subjects])
     twice = everybody[everybody.duplicated()].unique()
     if len(twice):
@@ -273,7 +255,3 @@ def _needed(study: Study, cells: pd.DataFrame, patterns: list[re.Pattern[str]]) 
     named |= {survival.time, survival.event} if survival else set()
     named |= {column.column or name for name, column in study.columns.items()}
     return cells[[name for name in cells.columns if name not in taken or name in named]]
-
-
-def _counts(reasons: pd.Series) -> str:
-    return "; ".join(f"{reason}: {n}" for reason, n in reasons.value_counts().items())

@@ -27,6 +27,7 @@ OUTCOMES = ("label", "event")
 LIMITS = {"age": (0.0, 120.0), "time": (0.0, math.inf)}
 MOSTLY_NUMBERS = 0.8
 MASK_ROLES = ("mask", "mask_reader2", "roi_rough")
+NO_ROWS = ("the manifest has no rows", "add one row per file")
 
 
 def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> list[Problem]:
@@ -53,19 +54,12 @@ def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> l
     sheet = clinical_sheet(study, path)
     table, problems = typed_table(study, sheet)
     problems += _empty_cells(study, sheet, table, centers)
-    label, survival = study.endpoint.label, study.endpoint.survival
-    outcome = [survival.time, survival.event] if survival else []
-    if study.endpoint.primary == "label":
-        outcome = [label.column] if label else []
-    headers = {sheet.find(header) for header in outcome}
-    reported = {problem.row for problem in problems if problem.column in headers}
-    problems += _without_outcome(study, sheet, table, centers, reported)
+    problems += list(_without_outcome(study, sheet, table, centers, problems))
     for row in table[table["center"] != ""].to_dict("records"):
         center = centers.get(row["subject"], row["center"])
         if center != row["center"]:
-            what, expected = "another center than in the manifest", f"{center}, as in the manifest"
-            column, value = study.data.center, row["center"]
-            problems.append(sheet.problem(what, expected, "correct one of them", row["row"], column, value))
+            what, where = "another center than in the manifest", (row["row"], study.data.center, row["center"])
+            problems.append(sheet.problem(what, f"{center}, as in the manifest", "correct one of them", *where))
     return problems
 
 
@@ -81,10 +75,15 @@ def _empty_cells(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mappi
 
 
 def _without_outcome(
-    study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str], reported: set[str]
+    study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str], before: Sequence[Problem]
 ) -> Iterator[Problem]:
     """Yield subjects of the manifest without the primary outcome; impossible outcomes were reported before."""
-    needed = ["label"] if study.endpoint.primary == "label" else ["time", "event"]
+    label, survival = study.endpoint.label, study.endpoint.survival
+    outcome, needed = [survival.time, survival.event] if survival else [], ["time", "event"]
+    if study.endpoint.primary == "label":
+        outcome, needed = [label.column] if label else [], ["label"]
+    headers = {sheet.find(header) for header in outcome}
+    reported = {problem.row for problem in before if problem.column in headers}
     complete = table.reindex(columns=needed).notna().all(axis=1)
     rows = dict(zip(table["subject"], table["row"].astype(str), strict=True))
     known = set(table.loc[complete, "subject"])
@@ -136,14 +135,10 @@ def check_sheet(path: Path, subjects: Sequence[str]) -> list[Problem]:
     return problems + list(_outcome_problems(sheet, names, subjects))
 
 
-def _given(values: pd.Series) -> pd.Series:
-    """Return which cells hold a value."""
-    return ~values.str.casefold().isin([*MISSING_CODES, *NO_NUMBER, ""])
-
-
 def _column_problems(sheet: Sheet, column: str) -> Iterator[Problem]:
     values = sheet.table[column]
-    numbers = pd.to_numeric(values[_given(values)], errors="coerce")
+    empty = values.str.casefold().isin([*MISSING_CODES, *NO_NUMBER, ""])
+    numbers = pd.to_numeric(values[~empty], errors="coerce")
     numeric = len(numbers) > 0 and float(numbers.notna().mean()) >= MOSTLY_NUMBERS
     name = column.strip().casefold()
     for row, text in zip(sheet.rows, values, strict=True):
@@ -173,8 +168,7 @@ def _impossible(name: str, value: float) -> tuple[str, str, str]:
 
 def _outcome_problems(sheet: Sheet, names: pd.Series, subjects: Sequence[str]) -> Iterator[Problem]:
     found = {name: sheet.find(name) for name in ("label", "time", "event")}
-    sets = [[found["label"]], [found["time"], found["event"]]]
-    complete = [columns for columns in sets if None not in columns]
+    complete = [columns for columns in ([found["label"]], [found["time"], found["event"]]) if None not in columns]
     if not complete:
         remedy = "name your columns in a study file and give it by --study"
         yield sheet.problem("no outcome", "a column label, or time and event", remedy, 1)
@@ -225,34 +219,27 @@ def check(
     """
     table, problems = parse_manifest(Path(path), study.id if study else None)
     if table.empty:
-        return problems or [_no_rows(path, study)]
-    problems += _study_problems(table, study, str(path)) if study else []
-    problems += _other_manifest(study, Path(path), Path(root)) if study else []
+        what, remedy = ("no row of this study", "add its files") if study else NO_ROWS
+        where = {"column": "study", "value": study.id} if study else {}
+        return problems or [Problem(what, remedy=remedy, file=str(path), **where)]
+    problems += _study_problems(table, study, Path(path), Path(root)) if study else []
     cases = []
     table = table[table["study"].isin(names)] if names is not None else table
     for name, rows in table.groupby("study", sort=False):
         files = with_files(rows, Path(path), StudyPaths(str(name), Path(root)))
         problems += _file_problems(files, str(path))
         used = files[(files["exclusion"] == "") & files["role"].isin(CASE_ROLES)]
-        cases += [(str(path), _records(group)) for _, group in used.groupby(["subject", "phase"], sort=False)]
+        groups = used.groupby(["subject", "phase"], sort=False)
+        cases += [(str(path), group.to_dict("records")) for _, group in groups]
         problems += _table_problems(study, files, Path(path), Path(root))
     for found in map_cases(_check_case, cases, n_jobs=n_jobs, progress=progress, description="cases"):
         problems += found
     return problems
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-
-
-def _no_rows(path: Path, study: Study | None) -> Problem:
-    if study is None:
-        return Problem("the manifest has no rows", remedy="add one row per file", file=str(path))
-    return Problem("no row of this study", remedy="add its files", file=str(path), column="study", value=study.id)
-
-
-def _study_problems(table: pd.DataFrame, study: Study, file: str) -> Iterator[Problem]:
-    """Yield phases and centers that the study file does not know, and subjects without one of its phases."""
+def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -> Iterator[Problem]:
+    """Yield what the study file does not know (phases, centers, this manifest), and subjects without a phase."""
+    file = str(path)
     centers = [center for cohort in study.cohorts.values() for center in cohort.centers]
     cases = table[table["role"].isin(CASE_ROLES) & (table["exclusion"] == "")]
     for column, known in (("phase", list(study.phases)), ("center", centers)):
@@ -265,15 +252,10 @@ def _study_problems(table: pd.DataFrame, study: Study, file: str) -> Iterator[Pr
         for phase in [name for name in study.phases if name not in set(rows["phase"])]:
             value = f"{subject}: {phase}"
             yield Problem("no image of this phase", "one image per phase", remedy, file, "", "phase", value)
-
-
-def _other_manifest(study: Study, path: Path, root: Path) -> Iterator[Problem]:
-    """Yield that the study file reads another manifest than the one that is checked."""
     read = manifest_path(study, root)
     if read.resolve() != path.resolve():
-        file = f"studies/{study.id}.yaml"
-        remedy = f"write `manifest: {path}` under `data:` in {file}"
-        yield Problem("the study reads another manifest", str(path), remedy, file, "", "data.manifest", str(read))
+        remedy, where = f"write `manifest: {path}` under `data:` in studies/{study.id}.yaml", f"studies/{study.id}.yaml"
+        yield Problem("the study reads another manifest", file, remedy, where, "", "data.manifest", str(read))
 
 
 def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:
@@ -304,7 +286,7 @@ def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, ro
     return [problem for problems in found for problem in problems]
 
 
-def _check_case(item: tuple[str, list[dict[str, Any]]]) -> list[Problem]:
+def _check_case(item: tuple[str, list[dict[Any, Any]]]) -> list[Problem]:
     """Return what is wrong with the image and masks of one case."""
     manifest, rows = item
     by_role = {row["role"]: row for row in reversed(rows)}  # of doubled rows, reported before, the first one
@@ -313,9 +295,8 @@ def _check_case(item: tuple[str, list[dict[str, Any]]]) -> list[Problem]:
     problems = []
     for role, other in (("image", "mask"), ("mask", "image")):
         if role not in by_role:
-            what = f"a case without {role}"
-            row = str(by_role.get(other, first)["row"])
-            problems.append(Problem(what, f"one {role} per subject and phase", f"add the {role}", row=row, **where))
+            expected, row = f"one {role} per subject and phase", str(by_role.get(other, first)["row"])
+            problems.append(Problem(f"a case without {role}", expected, f"add the {role}", row=row, **where))
     image = _read(by_role.get("image"), problems, manifest)
     for role in MASK_ROLES:
         mask = _read(by_role.get(role), problems, manifest)

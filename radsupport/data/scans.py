@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.data.manifest import study_files
+from radsupport.data.manifest import CASE_ROLES, study_files
 from radsupport.errors import InputError, ManifestError
 from radsupport.imaging.regions import with_regions
 from radsupport.settings.parts import Column
@@ -18,7 +18,6 @@ from radsupport.settings.study import Study
 from radsupport.stats.agreement import bland_altman, icc_features, kappa
 from radsupport.tables import Variant, compared_signatures, slug
 
-ROLES = ("image", "mask", "mask_reader2", "roi_rough", "samples")
 PREDICTED = ("train", "internal", "external")
 
 
@@ -36,7 +35,7 @@ def case_files(study: Study, cohort: pd.DataFrame, root: Path = Path()) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        subject, phase, center, a column per role of `ROLES` (path as text, "" where there is none), exclusion (the
+        subject, phase, center, a column per role of `CASE_ROLES` (path as text, "" where there is none), exclusion (the
         reason where a subject has no image of a phase), cohort; as `radsupport.imaging.preprocess` takes it.
 
     Raises
@@ -44,27 +43,22 @@ def case_files(study: Study, cohort: pd.DataFrame, root: Path = Path()) -> pd.Da
     ManifestError
         The manifest names no image of this study.
     """
-    files = _files(study, root)
+    listed = study_files(study, root)
+    listed = listed[listed["role"].isin(CASE_ROLES) & (listed["exclusion"] == "")]
+    if listed.empty:
+        raise ManifestError(f"The manifest names no image of study {study.id}; see README, Bring your own scans.")
+    wide = listed.assign(file=listed["file"].astype(str)).pivot_table(
+        index=["subject", "center", "phase"], columns="role", values="file", aggfunc="first", fill_value=""
+    )
+    files = wide.reindex(columns=list(CASE_ROLES), fill_value="").reset_index().rename_axis(columns=None)
     unlabelled = cohort["cohort"] == "segmentation"
     wanted = cohort.loc[~unlabelled, ["subject"]].merge(pd.Series(list(study.phases), name="phase"), how="cross")
     extra = files.loc[files["subject"].isin(cohort.loc[unlabelled, "subject"]), ["subject", "phase"]]
     found = pd.concat([wanted, extra], ignore_index=True).merge(files, on=["subject", "phase"], how="left")
     absent = found["image"].fillna("") == ""
-    found.loc[absent, list(ROLES)] = ""
+    found.loc[absent, list(CASE_ROLES)] = ""
     found["exclusion"] = np.where(absent, "no image in the manifest", "")
     return found.merge(cohort[["subject", "cohort"]], on="subject", how="left")
-
-
-def _files(study: Study, root: Path) -> pd.DataFrame:
-    """Return subject, center, phase and the path of each role, one row per case that the manifest names."""
-    files = study_files(study, root)
-    files = files[files["role"].isin(ROLES) & (files["exclusion"] == "")]
-    if files.empty:
-        raise ManifestError(f"The manifest names no image of study {study.id}; see README, Bring your own scans.")
-    wide = files.assign(file=files["file"].astype(str)).pivot_table(
-        index=["subject", "center", "phase"], columns="role", values="file", aggfunc="first", fill_value=""
-    )
-    return wide.reindex(columns=list(ROLES), fill_value="").reset_index().rename_axis(columns=None)
 
 
 def model_cases(study: Study, cases: pd.DataFrame, cohorts: Sequence[str] = PREDICTED) -> pd.DataFrame:
@@ -215,7 +209,7 @@ def numeric_agreement(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for facts, both in _complete(pairs, "number"):
-        image, reader = (both[[side]].set_axis(["value"], axis=1) for side in ("image", "reader"))
+        image, reader = _sides(both)
         limits, icc = bland_altman(image, reader).iloc[0], icc_features(image, reader).iloc[0]
         row = facts | {key: limits[key] for key in ("bias", "bias_low", "bias_high", "limit_low", "limit_high")}
         row |= {"icc": icc["icc"], "icc_low": icc["ci_low"], "icc_high": icc["ci_high"]}
@@ -252,16 +246,16 @@ def _influence(both: pd.DataFrame, icc: float) -> dict[str, Any]:
     shift = (without - icc).abs()
     if not shift.notna().any():
         return {"patient": "", "mean": np.nan, "icc_without": np.nan}
-    patient = shift.idxmax()
-    mean = float(both.loc[patient].mean())
-    return {"patient": str(patient), "mean": mean, "icc_without": float(without[patient])}
+    at = shift.idxmax()
+    return {"patient": str(at), "mean": float(both.loc[at].mean()), "icc_without": float(without[at])}
+
+
+def _sides(both: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return both[["image"]].set_axis(["value"], axis=1), both[["reader"]].set_axis(["value"], axis=1)
 
 
 def _icc(both: pd.DataFrame) -> float:
-    if len(both) < 2:
-        return float("nan")
-    image, reader = (both[[side]].set_axis(["value"], axis=1) for side in ("image", "reader"))
-    return float(icc_features(image, reader).iloc[0]["icc"])
+    return float(icc_features(*_sides(both)).iloc[0]["icc"]) if len(both) > 1 else float("nan")
 
 
 def _dependence(both: pd.DataFrame) -> dict[str, float]:

@@ -287,13 +287,9 @@ def _patients(subjects: pd.DataFrame, spec: Synthetic, seed: int, training: list
     followed = rng.permutation(subjects.index[subjects["label"].notna()])
     first = subjects.loc[followed, "center"].isin(training).to_numpy()
     twice = set(np.concatenate([followed[first], followed[~first]])[: spec.second_reader_subjects])
-    return [
-        Patient(
-            row["subject"], row["center"], float(row["latent"]), float(row["diameter_mm"]), int(row["core"]),
-            int(row["calcification"]), (seed, 3, i), i in twice,
-        )
-        for i, row in enumerate(subjects.to_dict("records"))
-    ]  # fmt: skip
+    looks = subjects[["subject", "center", "latent", "diameter_mm", "core", "calcification"]]
+    rows: Any = looks.to_dict("records")
+    return [Patient(**row, seed=(seed, 3, i), second_reader=i in twice) for i, row in enumerate(rows)]
 
 
 def _write_patient(item: tuple[Study, Patient, Path]) -> tuple[list[dict[str, Any]], pd.DataFrame]:
@@ -312,8 +308,8 @@ def _write_patient(item: tuple[Study, Patient, Path]) -> tuple[list[dict[str, An
         for role, array in drawn.volumes.items():
             path = Path("images") / f"{patient.subject}_{phase}_{role}.nii.gz"
             _write(array, grid_of(patient, spec.anatomy, scanner), out / path)
-            row = {"subject": patient.subject, "center": patient.center, "phase": phase, "role": role}
-            rows.append(row | {"path": str(path)})
+            where = {"phase": phase, "role": role, "path": str(path)}
+            rows.append({"subject": patient.subject, "center": patient.center, **where})
     return rows, pd.DataFrame(tissue)
 
 
@@ -424,13 +420,7 @@ def faulty_masks(image: sitk.Image, mask: sitk.Image) -> dict[str, sitk.Image]:
     image, mask : SimpleITK.Image
         One sound case on one grid.
     """
-    drawn = sitk.GetArrayFromImage(mask) != 0
-    edited = {condition: like(array, image) for condition, array in _edited(drawn, largest_slice(mask)).items()}
-    return edited | _moved(image, drawn)
-
-
-def _edited(drawn: npt.NDArray, z: int) -> dict[str, npt.NDArray]:
-    """Return copies of a mask (0 and 1) whose voxels are at fault."""
+    drawn, z = sitk.GetArrayFromImage(mask) != 0, largest_slice(mask)
     rows, columns = np.nonzero(drawn[z])
     row, column = int(np.median(rows)), int(np.median(columns))
     empty, labels, one, section, islands, hole, border = (drawn.astype(np.uint16) for _ in range(7))
@@ -442,10 +432,11 @@ def _edited(drawn: npt.NDArray, z: int) -> dict[str, npt.NDArray]:
     islands[z, 1 if rows.min() > 3 else -2, 1] = 1
     hole[z, row, column] = 0
     border[z, : row + 1, column] = 1
-    return {
+    edited = {
         "empty mask": empty, "several labels": labels, "one voxel": one, "one slice": section,
         "several islands": islands, "holes": hole, "touches the image border": border,
     }  # fmt: skip
+    return {condition: like(array, image) for condition, array in edited.items()} | _moved(image, drawn)
 
 
 def _moved(image: sitk.Image, drawn: npt.NDArray) -> dict[str, sitk.Image]:

@@ -174,13 +174,8 @@ def _shares(heat: NDArray[np.float64], inside: NDArray[np.bool_], neighbour_voxe
     regions = {"tumour": inside, "neighbour": near, "elsewhere": ~inside & ~near}
     shares = {name: heat[region].sum() / total if total > 0 else np.nan for name, region in regions.items()}
     peak = bool(total > 0 and inside.ravel()[np.argmax(heat)])
-    concentration = shares["tumour"] / volume
-    return shares | {
-        "tumour_volume": volume,
-        "concentration": concentration,
-        "peak_in_tumour": peak,
-        "no_heat": bool(total == 0),
-    }
+    shares |= {"tumour_volume": volume, "concentration": shares["tumour"] / volume}
+    return shares | {"peak_in_tumour": peak, "no_heat": bool(total == 0)}
 
 
 def _check_inputs(images: NDArray[Any]) -> Float32Array:

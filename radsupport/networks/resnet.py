@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pooch
 import torch
+import yaml
 from monai.networks.nets import resnet18, resnet34, resnet50, resnet101
 from numpy.typing import NDArray
 from torch import nn
@@ -44,18 +45,8 @@ class WeightsFile:
 
 
 IMAGENET_WEIGHTS = {
-    18: WeightsFile(
-        "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
-    ),
-    50: WeightsFile(
-        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-    ),
-    101: WeightsFile(
-        "https://download.pytorch.org/models/resnet101-63fe2227.pth",
-        "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
-    ),
+    depth: WeightsFile(**file)
+    for depth, file in yaml.safe_load(Path(__file__).with_name("weights.yaml").read_text(encoding="utf-8")).items()
 }
 
 
@@ -210,8 +201,7 @@ def normalise_images(images: NDArray[Any], how: Normalisation = "imagenet") -> F
         return (images - mean) / np.where(sd > 0, sd, 1)
     if how != "imagenet":
         raise InputError(f"Unknown normalisation '{how}'. Use 'imagenet', 'image' or 'none'.")
-    shape = (1, 3, 1, 1)
-    mean, sd = (np.array(values, dtype=np.float32).reshape(shape) for values in (IMAGENET_MEAN, IMAGENET_SD))
+    mean, sd = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_SD))
     return (images - mean) / sd
 
 

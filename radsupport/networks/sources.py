@@ -81,9 +81,9 @@ def printed_layers(spec: Unet | Resnet | Cnn3d) -> pd.DataFrame:
     The 3-D CNN takes patches of 10 x 150 x 150 and has all filters; the U-Net takes 256 x 256 pixels and has 64
     channels in its first level. A ResNet has none.
     """
-    if isinstance(spec, Unet):
-        return unet.layer_table()
-    return cnn3d.layer_table() if isinstance(spec, Cnn3d) else nothing("", ["parameters"])
+    if isinstance(spec, Resnet):
+        return nothing("", ["parameters"])
+    return unet.layer_table() if isinstance(spec, Unet) else cnn3d.layer_table()
 
 
 # U-Net
@@ -259,7 +259,12 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
         folds = assign_folds(labels, given.folds, given.seed) if spec.fine_tune == "out_of_fold" else None
         nets, curves = fine_tuned(spec, given, start, images, labels, folds, cache)
         history = pd.concat([part for part in (history, *curves) if len(part)], ignore_index=True)
-        facts |= _tuning_facts(curves, len(who), folds)
+        tuned = f"out of fold: {folds.nunique()} networks and one" if folds is not None else ""
+        facts |= {
+            "training patients whose label was learnt": len(who),
+            "fine-tuning": f"{tuned} on everybody" if tuned else "on everybody, as published",
+            "epochs kept": ", ".join(str(part["kept"].iloc[0]) for part in curves),
+        }
         several = f", in {len(nets) - 1} folds each on the patients of the other folds and once on all"
         how = f"{several if len(nets) > 1 else ''}; a part of these patients is the validation part"
     layers = nothing(
@@ -379,17 +384,6 @@ def pooled(
         net, np.stack(list(images.values())), list(images), pooling=spec.pooling, normalisation=spec.normalisation,
         cache=cache,
     )  # fmt: skip
-
-
-def _tuning_facts(curves: Sequence[pd.DataFrame], n: int, folds: pd.Series | None) -> dict[str, object]:
-    how = "on everybody, as published"
-    if folds is not None:
-        how = f"out of fold: {folds.nunique()} networks and one on everybody"
-    return {
-        "training patients whose label was learnt": n,
-        "fine-tuning": how,
-        "epochs kept": ", ".join(str(part["kept"].iloc[0]) for part in curves),
-    }
 
 
 SOURCES: dict[type, Callable[[Any, Given], DeepResult]] = {
