@@ -315,7 +315,7 @@ def clinical_path(study: Study, files: pd.DataFrame, root: Path = Path()) -> Pat
         return data / GENERATED_SHEET
     if not study.data.clinical:
         remedy = "add a manifest row of role clinical, or `data.clinical` to the study file"
-        problem = Problem("no clinical table", remedy=remedy)
+        problem = Problem("no clinical table", "", remedy)
         raise ClinicalTableError(f"Study {study.id} names no clinical table.", [problem])
     beside = (Path(root) / study.data.manifest).parent
     places = [folder / study.data.clinical for folder in (data, beside, Path(root))]
@@ -330,22 +330,26 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
     columns["center"] = _plain(sheet, study.data.center, problems, required=False)
     if study.data.cohort:
         columns["split"] = _plain(sheet, study.data.cohort, problems, required=True)
-    problems += _subject_problems(sheet, columns["subject"], study.data.subject)
+    if sheet.find(header := study.data.subject) is not None:
+        unnamed = [row for row, name in zip(sheet.rows, columns["subject"], strict=True) if not name]
+        problems += [sheet.problem("a row without a subject", "", "name the subject", row, header) for row in unnamed]
+        problems += doubled(sheet, columns["subject"], header, "keep one of them")
     missing = {value.casefold() for value in study.data.missing_values}
     for name, (header, parse) in _wanted(study).items():
-        found = sheet.find(header)
-        if found is None:
+        if (found := sheet.find(header)) is None:
             problems.append(sheet.missing(header))
-            continue
-        columns[name], wrong = _parse_column(sheet, found, parse, missing)
-        problems += wrong
+        else:
+            columns[name], wrong = _parse_column(sheet, found, parse, missing)
+            problems += wrong
     problems += _half_outcomes(study, sheet, missing)
     table = pd.DataFrame(columns)
     outcomes = [name for name in ("label", "time", "event") if name in table]
     table[outcomes] = table[outcomes].astype(float)
     for name, column in study.columns.items():
-        if name in table:
-            table[name] = _as_typed(table[name], column)
+        if name in table and column.kind == "number":
+            table[name] = table[name].astype(float)
+        elif name in table:
+            table[name] = pd.Series(pd.Categorical(table[name], categories=column.levels), index=table.index)
     return table, problems
 
 
@@ -373,15 +377,11 @@ def _plain(sheet: Sheet, header: str, problems: list[Problem], required: bool) -
     return sheet.table[found].map(lambda value: " ".join(value.split()))
 
 
-def _subject_problems(sheet: Sheet, subjects: pd.Series, header: str) -> Iterator[Problem]:
-    if sheet.find(header) is None:
-        return
-    for row, subject in zip(sheet.rows, subjects, strict=True):
-        if not subject:
-            yield sheet.problem("a row without a subject", "", "name the subject", row, header)
+def doubled(sheet: Sheet, subjects: pd.Series, header: str, remedy: str) -> Iterator[Problem]:
+    """Yield the subjects that have several rows."""
     for subject in subjects[subjects.duplicated() & subjects.ne("")].unique():
         rows = ", ".join(str(r) for r, s in zip(sheet.rows, subjects, strict=True) if s == subject)
-        yield sheet.problem("a subject twice", "one row per subject", "keep one of them", rows, header, subject)
+        yield sheet.problem("a subject twice", "one row per subject", remedy, rows, header, str(subject))
 
 
 def _half_outcomes(study: Study, sheet: Sheet, missing: set[str]) -> Iterator[Problem]:
@@ -409,9 +409,3 @@ def _parse_column(sheet: Sheet, header: str, parse: Parser, missing: set[str]) -
         if problem is not None:
             problems.append(sheet.problem(problem.what, problem.expected, problem.remedy, row, header, text))
     return pd.Series(values, dtype=object), problems
-
-
-def _as_typed(values: pd.Series, column: Column) -> pd.Series:
-    if column.kind == "number":
-        return values.astype(float)
-    return pd.Series(pd.Categorical(values, categories=column.levels), index=values.index)

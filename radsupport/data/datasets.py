@@ -72,9 +72,7 @@ def _named_files(study: Study, root: Path) -> pd.DataFrame:
     return files[files["path"] != ""]
 
 
-def fetch(
-    study: Study, mirror: Path | None = None, out: Path | None = None, root: Path = Path(), progress: bool = True
-) -> pd.DataFrame:
+def fetch(study: Study, mirror: Path | None = None, out: Path | None = None, root: Path = Path()) -> pd.DataFrame:
     """Bring every file of a study to ``data/<study>`` and verify it.
 
     Parameters
@@ -87,8 +85,6 @@ def fetch(
         Where to put the files; ``data/<study>`` if not given.
     root : Path
         Project root.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -107,7 +103,7 @@ def fetch(
     folder, files = mirror_folder(mirror), _named_files(study, root)
     out = StudyPaths(study.id, Path(root)).data if out is None else Path(out)
     problems, done, rows = [], [], list(files.itertuples(index=False))
-    for row in tqdm(rows, desc=f"fetch {study.id}", disable=not progress, unit="file"):
+    for row in tqdm(rows, desc=f"fetch {study.id}", unit="file"):
         target = out / row.path
         there = row.file if row.file.is_file() and not target.is_file() else target
         action, problem = _bring(str(row.path), str(row.url), str(row.sha256), there, target, folder)
@@ -123,7 +119,7 @@ def fetch(
     return pd.DataFrame(done, columns=["path", "action", "checksum"])
 
 
-def prepare(study: Study, root: Path = Path(), n_jobs: int = 1, progress: bool = True) -> str:
+def prepare(study: Study, root: Path = Path(), n_jobs: int = 1) -> str:
     """Make a study's data ready without the network, and leave ``data/<study>/.ready``.
 
     Parameters
@@ -133,8 +129,6 @@ def prepare(study: Study, root: Path = Path(), n_jobs: int = 1, progress: bool =
         Project root.
     n_jobs : int
         Synthetic patients rendered at once.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -151,14 +145,14 @@ def prepare(study: Study, root: Path = Path(), n_jobs: int = 1, progress: bool =
     if study.is_synthetic:
         from radsupport.data import synthetic_scans  # only needed here, and it loads the image libraries
 
-        manifest = synthetic_scans.generate(study, paths.data, n_jobs=n_jobs, progress=progress)
+        manifest = synthetic_scans.generate(study, paths.data, n_jobs=n_jobs)
         drawn = manifest.loc[manifest["path"] != "", "subject"].nunique()
         said = f"generated {drawn} synthetic patients in {paths.data}"
     else:
         here, reason = availability(study, root)
         if not here:
             raise FetchError(f"Study {study.id} is not available: {reason}.")
-        said = summary(fetch(study, root=root, progress=progress))
+        said = summary(fetch(study, root=root))
     paths.data.mkdir(parents=True, exist_ok=True)
     (paths.data / ".ready").touch()
     return said

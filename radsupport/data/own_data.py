@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.data.clinical import Sheet, clinical_path, clinical_sheet, read_sheet, typed_table
+from radsupport.data.clinical import Sheet, clinical_path, clinical_sheet, doubled, read_sheet, typed_table
 from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
 from radsupport.data.open import read_feature_study
 from radsupport.errors import GeometryError, Problem, RadsupportError
@@ -126,10 +126,7 @@ def check_sheet(path: Path, subjects: Sequence[str]) -> list[Problem]:
     if header is None:
         return [sheet.missing("subject")]
     names = sheet.table[header]
-    problems = []
-    for value in names[names.duplicated() & names.ne("")].unique():
-        rows = ", ".join(str(r) for r, s in zip(sheet.rows, names, strict=True) if s == value)
-        problems.append(sheet.problem("a subject twice", "one row per subject", "keep one", rows, header, str(value)))
+    problems = list(doubled(sheet, names, header, "keep one"))
     for column in sheet.table.columns:
         problems += _column_problems(sheet, str(column))
     return problems + list(_outcome_problems(sheet, names, subjects))
@@ -186,12 +183,7 @@ def _outcome_problems(sheet: Sheet, names: pd.Series, subjects: Sequence[str]) -
 
 
 def check(
-    path: Path,
-    study: Study | None = None,
-    root: Path = Path(),
-    n_jobs: int = 1,
-    names: Sequence[str] | None = None,
-    progress: bool = True,
+    path: Path, study: Study | None = None, root: Path = Path(), n_jobs: int = 1, names: Sequence[str] | None = None
 ) -> list[Problem]:
     """Check a manifest and every file it names.
 
@@ -209,8 +201,6 @@ def check(
         Cases at once.
     names : sequence of str, optional
         Ids to check where no study is given; all if not given.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -232,7 +222,7 @@ def check(
         groups = used.groupby(["subject", "phase"], sort=False)
         cases += [(str(path), group.to_dict("records")) for _, group in groups]
         problems += _table_problems(study, files, Path(path), Path(root))
-    for found in map_cases(_check_case, cases, n_jobs=n_jobs, progress=progress, description="cases"):
+    for found in map_cases(_check_case, cases, n_jobs=n_jobs):
         problems += found
     return problems
 
@@ -249,9 +239,8 @@ def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -
     images = cases[cases["role"] == "image"]
     remedy = "add it, or exclude the subject with a reason in the column exclusion"
     for subject, rows in images[~images["center"].isin(_unlabelled(study))].groupby("subject", sort=False):
-        for phase in [name for name in study.phases if name not in set(rows["phase"])]:
-            value = f"{subject}: {phase}"
-            yield Problem("no image of this phase", "one image per phase", remedy, file, "", "phase", value)
+        for phase in [f"{subject}: {name}" for name in study.phases if name not in set(rows["phase"])]:
+            yield Problem("no image of this phase", "one image per phase", remedy, file, "", "phase", phase)
     read = manifest_path(study, root)
     if read.resolve() != path.resolve():
         remedy, where = f"write `manifest: {path}` under `data:` in studies/{study.id}.yaml", f"studies/{study.id}.yaml"

@@ -225,7 +225,7 @@ class Rendered:
     tissue: dict[str, float]
 
 
-def generate(study: Study, out: Path, n_jobs: int = 1, progress: bool = True) -> pd.DataFrame:
+def generate(study: Study, out: Path, n_jobs: int = 1) -> pd.DataFrame:
     """Write the synthetic cohort of a study and return its manifest.
 
     Parameters
@@ -236,8 +236,6 @@ def generate(study: Study, out: Path, n_jobs: int = 1, progress: bool = True) ->
         Folder for ``images/``, ``manifest.csv`` and ``clinical.csv``.
     n_jobs : int
         Patients rendered at once.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -256,7 +254,7 @@ def generate(study: Study, out: Path, n_jobs: int = 1, progress: bool = True) ->
     (out / "images").mkdir(parents=True, exist_ok=True)
     subjects = draw_subjects(spec, study.seed)
     items = [(study, patient, out) for patient in _patients(subjects, spec, study.seed, study.cohorts["train"].centers)]
-    written = map_cases(_write_patient, items, n_jobs=n_jobs, progress=progress)
+    written = map_cases(_write_patient, items, n_jobs=n_jobs)
     manifest = pd.DataFrame([row for rows, _ in written for row in rows] + screened_out(spec))
     manifest.insert(0, "study", study.id)
     manifest = manifest.reindex(columns=[*REQUIRED, "exclusion"]).fillna("")

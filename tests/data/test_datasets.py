@@ -72,9 +72,9 @@ def contents(project: Path) -> dict[str, bytes]:
 
 def test_files_are_copied_from_a_local_folder_then_only_verified(study: Study, project: Path, mirror: Path) -> None:
     manifest(project)
-    assert datasets_datasets.fetch(study, mirror, root=project, progress=False)["action"].tolist() == ["copied"] * 3
+    assert datasets_datasets.fetch(study, mirror, root=project)["action"].tolist() == ["copied"] * 3
     assert contents(project) == FILES
-    again = datasets_datasets.fetch(study, mirror, root=project, progress=False)
+    again = datasets_datasets.fetch(study, mirror, root=project)
     assert again["action"].tolist() == ["verified"] * 3
     assert datasets_datasets.summary(again) == "3 files: 3 verified"
 
@@ -86,7 +86,7 @@ def test_the_environment_names_the_local_folder(
     assert datasets_datasets.availability(study, project)[0] is False
     monkeypatch.setenv(datasets.MIRROR, str(mirror))
     assert datasets_datasets.availability(study, project)[0] is True
-    assert datasets_datasets.prepare(study, project, progress=False) == "3 files: 3 copied"
+    assert datasets_datasets.prepare(study, project) == "3 files: 3 copied"
     assert (project / "data" / "sts" / ".ready").is_file()
     monkeypatch.delenv(datasets.MIRROR)
     assert datasets_datasets.availability(study, project) == (True, "all 3 files are on this machine")
@@ -95,7 +95,7 @@ def test_the_environment_names_the_local_folder(
 def test_wrong_checksums_are_all_named_with_both_sums(study: Study, project: Path, mirror: Path) -> None:
     manifest(project, wrong=("scans/b.nii.gz", "sheet.csv"))
     with pytest.raises(FetchError) as caught:
-        datasets_datasets.fetch(study, mirror, root=project, progress=False)
+        datasets_datasets.fetch(study, mirror, root=project)
     assert len(caught.value.problems) == 2
     text = str(caught.value)
     assert hashlib.sha256(b"other").hexdigest() in text
@@ -107,22 +107,22 @@ def test_wrong_checksums_are_all_named_with_both_sums(study: Study, project: Pat
 
 def test_a_damaged_file_that_is_already_there_is_found(study: Study, project: Path, mirror: Path) -> None:
     manifest(project)
-    datasets_datasets.fetch(study, mirror, root=project, progress=False)
+    datasets_datasets.fetch(study, mirror, root=project)
     (project / "data" / "sts" / "sheet.csv").write_bytes(b"changed")
     with pytest.raises(FetchError, match="delete it and fetch again"):
-        datasets_datasets.fetch(study, mirror, root=project, progress=False)
+        datasets_datasets.fetch(study, mirror, root=project)
 
 
 def test_files_are_downloaded_and_verified(study: Study, project: Path, server: str) -> None:
     manifest(project, server)
-    assert datasets_datasets.fetch(study, root=project, progress=False)["action"].tolist() == ["downloaded"] * 3
+    assert datasets_datasets.fetch(study, root=project)["action"].tolist() == ["downloaded"] * 3
     assert contents(project) == FILES
 
 
 def test_a_wrong_download_is_not_kept(study: Study, project: Path, server: str) -> None:
     manifest(project, server, wrong=("sheet.csv",))
     with pytest.raises(FetchError) as caught:
-        datasets_datasets.fetch(study, root=project, progress=False)
+        datasets_datasets.fetch(study, root=project)
     (problem,) = caught.value.problems
     assert problem.file == "sheet.csv"
     assert hashlib.sha256(b"other").hexdigest() in problem.expected
@@ -134,13 +134,13 @@ def test_a_file_the_server_does_not_have(study: Study, project: Path, server: st
     manifest(project, server)
     (mirror / "sheet.csv").unlink()
     with pytest.raises(FetchError, match=r"1 of the 3 files[\s\S]*the server refused: 404"):
-        datasets_datasets.fetch(study, root=project, progress=False)
+        datasets_datasets.fetch(study, root=project)
 
 
 def test_without_a_connection_one_try_is_enough(study: Study, project: Path) -> None:
     manifest(project, "http://127.0.0.1:9")
     with pytest.raises(FetchError, match=r"3 of the 3 files[\s\S]*no connection") as caught:
-        datasets_datasets.fetch(study, root=project, progress=False)
+        datasets_datasets.fetch(study, root=project)
     assert len(caught.value.problems) == 1
 
 
@@ -150,14 +150,14 @@ def test_what_is_missing_is_said_with_the_way_to_get_it(study: Study, project: P
     assert not here
     assert "3 of its 3 files are not on this machine; run `radsupport fetch sts`" in reason
     with pytest.raises(FetchError, match="Study sts is not available"):
-        datasets_datasets.prepare(study, project, progress=False)
+        datasets_datasets.prepare(study, project)
     with pytest.raises(FetchError, match="no public address"):
-        datasets_datasets.fetch(study, root=project, progress=False)
+        datasets_datasets.fetch(study, root=project)
     (mirror / "sheet.csv").unlink()
     with pytest.raises(FetchError, match="not in the local folder"):
-        datasets_datasets.fetch(study, mirror, root=project, progress=False)
+        datasets_datasets.fetch(study, mirror, root=project)
     with pytest.raises(FetchError, match="no such folder"):
-        datasets_datasets.fetch(study, mirror / "none", root=project, progress=False)
+        datasets_datasets.fetch(study, mirror / "none", root=project)
 
 
 def test_a_folder_that_is_incomplete_makes_the_study_unavailable(
@@ -195,4 +195,4 @@ def test_the_real_studies_are_complete_in_the_local_folder(
     (tmp_path / "data_manifest.csv").write_bytes((root / "data_manifest.csv").read_bytes())
     study = load_study(name, folder=root / "studies")
     assert datasets_datasets.availability(study, tmp_path)[0]
-    assert "copied" in datasets_datasets.prepare(study, tmp_path, progress=False)
+    assert "copied" in datasets_datasets.prepare(study, tmp_path)

@@ -59,7 +59,7 @@ def project(tmp_path: Path) -> Path:
 
 def problems_in(project: Path, study: bool = True, **changes: Any) -> list[Problem]:
     chosen = Study.model_validate(merge(STUDY, changes)) if study else None
-    return check(project / "m.csv", chosen, project, progress=False)
+    return check(project / "m.csv", chosen, project)
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -185,7 +185,7 @@ def test_a_study_that_reads_another_manifest_says_so(project: Path) -> None:
 def test_a_manifest_without_rows_of_the_study(project: Path) -> None:
     (problem,) = problems_in(project, id="other")
     assert "no row of this study" in str(problem)
-    (problem,) = check(project / "none.csv", progress=False)
+    (problem,) = check(project / "none.csv")
     assert "no such manifest" in str(problem)
 
 
@@ -197,4 +197,4 @@ def test_the_real_studies_have_no_problem(name: str, root: Path, shared: Path, t
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).symlink_to(shared / "real")
     study = load_study(name, folder=root / "studies")
-    assert check(tmp_path / "data_manifest.csv", study, tmp_path, progress=False) == []
+    assert check(tmp_path / "data_manifest.csv", study, tmp_path) == []

@@ -164,8 +164,8 @@ def test_a_case_has_every_role_on_one_grid(song: Study) -> None:
 def test_files_are_written_once_and_identically(song: Study, tmp_path: Path) -> None:
     centers = {"hospital_1": song.synthetic.centers["hospital_1"].model_copy(update={"n": 2, "events": 1})}
     small = with_synthetic(song, centers=centers, second_reader_subjects=1)
-    manifest = phantom.generate(small, tmp_path / "a", progress=False)
-    phantom.generate(small, tmp_path / "b", progress=False)
+    manifest = phantom.generate(small, tmp_path / "a")
+    phantom.generate(small, tmp_path / "b")
     assert set(manifest["role"]) == {"image", "mask", "mask_reader2", "roi_rough", "samples", "screened"}
     assert manifest["role"].eq("screened").sum() == sum(centers["hospital_1"].screened_out.values())
     assert read_manifest(tmp_path / "a" / "manifest.csv")["exclusion"].ne("").sum() == 49
