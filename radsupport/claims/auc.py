@@ -6,8 +6,9 @@ What an AUC and the numbers of patients with and without the event determine, an
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 from scipy import stats
@@ -120,6 +121,12 @@ def implied_correlation(difference: float, se_a: float, se_b: float, p: float) -
     return (se_a**2 + se_b**2 - se**2) / (2 * se_a * se_b)
 
 
+def _correlations(gaps: PRange, se_a: PRange, se_b: PRange, p: Printed) -> tuple[float, float]:
+    """Return the smallest and largest correlation over all corners of the ranges."""
+    found = [implied_correlation(gap, a, b, p.value) for gap, a, b in product(gaps, se_a, se_b)]
+    return min(found), max(found)
+
+
 def bounds_through(sensitivity: float, specificity: float) -> tuple[float, float]:
     """Return the smallest and largest area under a monotone ROC curve through one operating point."""
     return sensitivity * specificity, 1 - (1 - sensitivity) * (1 - specificity)
@@ -142,12 +149,9 @@ def auc_through_point(claim: Claim) -> Verdict:
     (a, b), (c, d) = as_share(claim.inputs["sen"], "sen"), as_share(claim.inputs["spc"], "spc")
     least, most = bounds_through(a / b, c / d)
     shown = show_range(least, most, 3)
-    reason = (
-        f"A curve through sensitivity {a}/{b} and specificity {c}/{d} has an area of {shown}; printed {claim.number()}."
-    )
-    return Verdict(
-        decide(claim.number().meets(least, most)), reason, shown, "area bounds", {"low": least, "high": most}
-    )
+    point, printed = f"sensitivity {a}/{b} and specificity {c}/{d}", claim.number()
+    reason = f"A curve through {point} has an area of {shown}; printed {printed}."
+    return Verdict(decide(printed.meets(least, most)), reason, shown, "area bounds", {"low": least, "high": most})
 
 
 @form("auc", "ci")
@@ -204,11 +208,9 @@ def p_of_auc(claim: Claim) -> Verdict:
     verdict = p_verdict(claim, p_against_half(possible, n_pos, n_neg))
     if verdict.verdict == FAILS:
         z = float(stats.norm.isf(printed_p(claim).value / 2))
-        gap = z * math.sqrt((n_pos + n_neg + 1) / (12 * n_pos * n_neg))
+        gap = z * null_se(n_pos, n_neg)
         reason = f"{verdict.reason} A P of {claim.number()} belongs to an AUC of {0.5 - gap:.3f} or {0.5 + gap:.3f}."
-        return Verdict(
-            FAILS, reason, verdict.recomputed, verdict.test, {**verdict.values, "below": 0.5 - gap, "above": 0.5 + gap}
-        )
+        return replace(verdict, reason=reason, values={**verdict.values, "below": 0.5 - gap, "above": 0.5 + gap})
     return verdict
 
 
@@ -220,13 +222,10 @@ def _two_on_the_same_patients(claim: Claim, a: Printed, b: Printed, n_pos: int, 
     if {a.value, b.value} & {0.0, 1.0}:
         return Verdict(UNDECIDED, "An AUC of 0 or 1 has no standard error, so DeLong's test does not exist.")
     ses = [se_range(each.value, n_pos, n_neg) for each in (a, b)]
-    (a1, a2), (b1, b2) = ((low * (1 - SCATTER), high * (1 + SCATTER)) for low, high in ses)
+    se_a, se_b = ((low * (1 - SCATTER), high * (1 + SCATTER)) for low, high in ses)
     least, most = max(abs(a.value - b.value) - a.unit / 2 - b.unit / 2, 0.0), abs(a.value - b.value) + a.unit
     p = printed_p(claim)
-    found = [
-        implied_correlation(gap, se_a, se_b, p.value) for gap in (least, most) for se_a in (a1, a2) for se_b in (b1, b2)
-    ]
-    low, high = min(found), max(found)
+    low, high = _correlations((least, most), se_a, se_b, p)
     shown = f"correlation {max(low, -1):.2f} to {min(high, 1):.2f}"
     values = {"r_low": low, "r_high": high}
     if low > 1 or high < -1:
@@ -273,12 +272,6 @@ def _joint_p(triples: list[list[Printed]], steps: int = 21) -> np.ndarray:
     return np.stack(found, axis=-1)
 
 
-def _any_point(made: np.ndarray, printed: list[Printed]) -> bool:
-    """Say whether one grid point gives all three P values."""
-    fits = [(made[:, k] >= each.low) & (made[:, k] <= each.high) for k, each in enumerate(printed)]
-    return bool(np.all(fits, axis=0).any())
-
-
 @form("p_value", "aucs")
 def p_of_three_aucs(claim: Claim) -> Verdict:
     """Ask whether three printed P values (first to second, first to third, second to third) fit one set of AUCs."""
@@ -289,10 +282,11 @@ def p_of_three_aucs(claim: Claim) -> Verdict:
     printed = numbers_in(claim.published_value)
     if len(printed) != 3:
         raise InputError(f"published_value must hold three P values, it is {claim.published_value!r}.")
-    made = _joint_p(triples)
-    fits = [order for order in permutations(range(3)) if _any_point(made, [printed[i] for i in order])]
+    made, low, high = _joint_p(triples), np.array([p.low for p in printed]), np.array([p.high for p in printed])
+    orders = map(list, permutations(range(3)))  # those in which one point of the grid gives all three P values
+    fits = [order for order in orders if ((made >= low[order]) & (made <= high[order])).all(axis=1).any()]
     text = ["/".join(str(printed[i]) for i in order) for order in fits]
-    if (0, 1, 2) in fits:
+    if [0, 1, 2] in fits:
         return Verdict(HOLDS, f"One set of AUCs gives all three P values as printed ({text[0]}).", text[0], "z tests")
     note = f" They fit in the order {' or '.join(text)}." if fits else " No other order fits either."
     reason = f"No set of AUCs that round to what is printed gives {claim.published_value} in this order.{note}"
@@ -325,13 +319,8 @@ def p_of_paired_estimates(claim: Claim) -> Verdict:
     a, b = _pair(claim)
     p = printed_p(claim)
     gap, slack = abs(a[0].value - b[0].value), a[0].unit / 2 + b[0].unit / 2
-    found = [
-        implied_correlation(difference, se_a, se_b, p.value)
-        for difference in (max(gap - slack, 0.0), gap + slack)
-        for se_a in _se(a)
-        for se_b in _se(b)
-    ]
-    low, high, middle = min(found), max(found), implied_correlation(gap, _middle_se(a), _middle_se(b), p.value)
+    low, high = _correlations((max(gap - slack, 0.0), gap + slack), _se(a), _se(b), p)
+    middle = implied_correlation(gap, _middle_se(a), _middle_se(b), p.value)
     side = {">": "below", "<": "above"}.get(p.relation[:1], "of")
     shown = f"correlation {side} {show(middle, 2)} ({show(max(low, -1), 2)} to {show(min(high, 1), 2)} with rounding)"
     reason = (
@@ -366,8 +355,7 @@ def two_aucs_without_p(claim: Claim) -> Verdict:
 def auc_interval_without_sizes(claim: Claim) -> Verdict:
     """An interval's width can not be judged without the numbers with and without the event."""
     low, high = as_interval(claim.inputs["ci"])
-    reason = f"The numbers with and without the event behind {low} to {high} are not printed."
-    return Verdict(UNDECIDED, reason)
+    return Verdict(UNDECIDED, f"The numbers with and without the event behind {low} to {high} are not printed.")
 
 
 @form("ci", "auc", "ci", "n_pos", "n_neg")

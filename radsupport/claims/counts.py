@@ -329,16 +329,10 @@ def percentages_of_levels(claim: Claim) -> Verdict:
     if not wrong:
         return Verdict(HOLDS, f"All {checked} agree.", "all agree", "rounded")
     differ = "differs" if len(wrong) == 1 else "differ"
-    reason = f"{len(wrong)} of {checked} {differ}: {'; '.join(wrong)}.{_adding_up(forced)}"
+    whose = f"Column {listed(forced)} adds" if len(forced) == 1 else f"Columns {listed(forced)} add"
+    exactly = f" {whose} up to exactly 100 as printed." if forced else ""
+    reason = f"{len(wrong)} of {checked} {differ}: {'; '.join(wrong)}.{exactly}"
     return Verdict(FAILS, reason, f"{len(wrong)} {differ}", "rounded", {"wrong": len(wrong)})
-
-
-def _adding_up(columns: list[int]) -> str:
-    """Name the columns with a wrong percentage that add up to exactly 100 as printed."""
-    if not columns:
-        return ""
-    words = f"Column {columns[0]} adds" if len(columns) == 1 else f"Columns {listed(columns)} add"
-    return f" {words} up to exactly 100 as printed."
 
 
 Table2x2 = tuple[int, int, int, int]

@@ -177,11 +177,9 @@ def _clip(corners: list[tuple[float, float]], bound: float, *, above: bool) -> l
 def p_of_interval(claim: Claim) -> Verdict:
     """Compare a printed P with the Wald P of the printed 95% interval."""
     estimate, low, high = _ratio(claim)
-    found = p_range(low, high, estimate)
-    note = ""
-    if found is None:
-        found = p_range(low, high)
-        note = " (from the interval alone: the estimate is not its midpoint)"
+    narrowed = p_range(low, high, estimate)
+    note = "" if narrowed else " (from the interval alone: the estimate is not its midpoint)"
+    found = narrowed or p_range(low, high)
     if found is None:
         raise InputError(f"no interval rounds to {low} to {high}.")
     printed = printed_p(claim)
@@ -363,11 +361,8 @@ def pooled_mean_sd(claim: Claim) -> Verdict:
     printed = claim.numbers()
     if len(printed) != 2:
         raise InputError(f"published_value must read mean±SD, it is {claim.published_value!r}.")
-    means, sds = [], []
-    for corner in itertools.product(*[(p.low, p.value, p.high) for pair in groups for p in pair]):
-        mean, sd = _pool(corner[0::2], corner[1::2], n)
-        means.append(mean)
-        sds.append(sd)
+    corners = itertools.product(*[(p.low, p.value, p.high) for pair in groups for p in pair])
+    means, sds = zip(*(_pool(corner[0::2], corner[1::2], n) for corner in corners), strict=True)
     centre = _pool([m.value for m, _ in groups], [s.value for _, s in groups], n)
     ok = printed[0].meets(min(means), max(means)) and printed[1].meets(min(sds), max(sds))
     shown = f"{show_range(min(means), max(means), 2)} ± {show_range(min(sds), max(sds), 2)}"

@@ -12,6 +12,7 @@ import itertools
 import math
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -86,12 +87,9 @@ def mean_tests(pairs: list[tuple[Printed, Printed]], n: list[int]) -> dict[str, 
 
     Student's and Welch's t for two groups; one-way analysis of variance and Welch's for more.
     """
-    corners = _corners(pairs)
     if len(pairs) == 2:
-        (m1, s1), (m2, s2) = corners[:, 0].T, corners[:, 1].T
-        student = stats.ttest_ind_from_stats(m1, s1, n[0], m2, s2, n[1], equal_var=True).pvalue
-        welch = stats.ttest_ind_from_stats(m1, s1, n[0], m2, s2, n[1], equal_var=False).pvalue
-        return {"Student's t": _range(student), "Welch's t": _range(welch)}
+        return {name: _range(found.pvalue) for name, found in _t_tests(pairs, n).items()}
+    corners = _corners(pairs)
     means, variances = corners[:, :, 0], corners[:, :, 1] ** 2
     counts = np.array(n)
     kinds = {"one-way analysis of variance": "equal", "Welch's analysis of variance": "unequal"}
@@ -108,12 +106,14 @@ def _range(values: object) -> PRange:
 
 def t_statistics(pairs: list[tuple[Printed, Printed]], n: list[int]) -> dict[str, PRange]:
     """Return the ranges of Student's and Welch's t of two groups, first minus second."""
+    return {name: _range(found.statistic) for name, found in _t_tests(pairs, n).items()}
+
+
+def _t_tests(pairs: list[tuple[Printed, Printed]], n: list[int]) -> dict[str, Any]:
     corners = _corners(pairs)
     (m1, s1), (m2, s2) = corners[:, 0].T, corners[:, 1].T
-    return {
-        name: _range(stats.ttest_ind_from_stats(m1, s1, n[0], m2, s2, n[1], equal_var=equal).statistic)
-        for name, equal in {"Student's t": True, "Welch's t": False}.items()
-    }
+    kinds = {"Student's t": True, "Welch's t": False}
+    return {name: stats.ttest_ind_from_stats(m1, s1, n[0], m2, s2, n[1], equal_var=e) for name, e in kinds.items()}
 
 
 def rank_sum_tests(u: float, n1: int, n2: int) -> dict[str, PRange]:
@@ -259,10 +259,8 @@ def p_of_means(claim: Claim) -> Verdict:
         return Verdict(UNDECIDED, reason, _span(found, max(3, printed_p(claim).decimals)))
     verdict = p_verdict(claim, found, declared)
     if verdict.verdict == FAILS and not declared:
-        note = (
-            " The test is not named beside the value; a rank test might give it and can not be recomputed from means."
-        )
-        return replace(verdict, verdict=UNDECIDED, reason=verdict.reason + note, test="")
+        note = "The test is not named beside the value; a rank test might give it and can not be recomputed from means."
+        return replace(verdict, verdict=UNDECIDED, reason=f"{verdict.reason} {note}", test="")
     return verdict
 
 
@@ -279,9 +277,8 @@ def p_of_rank_sum(claim: Claim) -> Verdict:
 @form("p_value", "median_iqr")
 def p_of_medians(claim: Claim) -> Verdict:
     """Medians and quartiles do not determine any P value."""
-    return Verdict(
-        UNDECIDED, "A P value does not follow from medians and interquartile ranges; no statistic is printed."
-    )
+    reason = "A P value does not follow from medians and interquartile ranges; no statistic is printed."
+    return Verdict(UNDECIDED, reason)
 
 
 @form("p_value", "k", "n", "nir")
@@ -291,11 +288,9 @@ def p_of_accuracy(claim: Claim) -> Verdict:
     rate = float(claim.inputs["nir"])
     if k > n or not 0 < rate < 1:
         raise InputError(f"`k` must not exceed `n` and `nir` must lie between 0 and 1: {k}, {n}, {rate}.")
-    one = float(stats.binomtest(k, n, rate, alternative="greater").pvalue)
-    two = float(stats.binomtest(k, n, rate).pvalue)
-    return p_verdict(
-        claim, {"exact binomial test, one-sided": (one, one), "exact binomial test, two-sided": (two, two)}
-    )
+    sides = {"one": "greater", "two": "two-sided"}
+    p = {side: float(stats.binomtest(k, n, rate, alternative=way).pvalue) for side, way in sides.items()}
+    return p_verdict(claim, {f"exact binomial test, {side}-sided": (each, each) for side, each in p.items()})
 
 
 @form("p_value", "risk_groups")

@@ -19,7 +19,6 @@ from radsupport.claims.verdicts import (
     UNDECIDED,
     Claim,
     Form,
-    Printed,
     Verdict,
     as_count,
     as_counts,
@@ -79,7 +78,8 @@ def layer_output(claim: Claim) -> Verdict:
     lost = [k - 1 if padding == "valid" else 0 for k in kernel]
     made = [math.ceil((s - gone) / stride) for s, gone in zip(size, lost, strict=True)]
     printed = _numbers(claim.published_value)
-    known = [channels] if "pool" in claim.item.lower() else _filters(claim)
+    filters = [as_count(claim.inputs["filters"], "filters", 1)] if "filters" in claim.inputs else []
+    known = [channels] if "pool" in claim.item.lower() else filters
     expected = [*made, *known]
     ok = printed[: len(expected)] == expected and len(printed) == len(size) + 1
     shown = ", ".join(map(str, expected))
@@ -89,10 +89,6 @@ def layer_output(claim: Claim) -> Verdict:
         reason = f"{given}, as printed; the number of channels is that of the filters, which are not given."
         return Verdict(UNDECIDED, reason, shown)
     return Verdict(decide(ok), f"{given}; printed {claim.published_value}.", shown, f"{padding} padding")
-
-
-def _filters(claim: Claim) -> list[int]:
-    return [as_count(claim.inputs["filters"], "filters", 1)] if "filters" in claim.inputs else []
 
 
 @form("shape", "input")
@@ -109,9 +105,8 @@ def dense_units(claim: Claim) -> Verdict:
     """Compare the number of units with the printed output size."""
     units = as_count(claim.inputs["units"], "units", 1)
     ok = _numbers(claim.published_value) == [units]
-    return Verdict(
-        decide(ok), f"{units} units give {units} outputs; printed {claim.published_value}.", str(units), "units"
-    )
+    reason = f"{units} units give {units} outputs; printed {claim.published_value}."
+    return Verdict(decide(ok), reason, str(units), "units")
 
 
 @form("shape", "downsamplings")
@@ -140,9 +135,8 @@ def pooled_features(claim: Claim) -> Verdict:
         )
     made = RESNET_WIDTH[int(found.group(1))]
     reason = f"Global pooling of ResNet-{found.group(1)} leaves {made} features; printed {claim.published_value}."
-    return Verdict(
-        decide(_numbers(claim.published_value) == [made]), reason, str(made), "architecture", {"features": made}
-    )
+    ok = _numbers(claim.published_value) == [made]
+    return Verdict(decide(ok), reason, str(made), "architecture", {"features": made})
 
 
 @form("shape", "layers")
@@ -235,12 +229,10 @@ def _equal(claim: Claim, first: list[str], second: list[str], shown: str) -> Ver
 def _all_below(claim: Claim) -> Verdict:
     limit = float(claim.inputs["limit"])
     values = as_printed(claim.inputs["values"], "values")
-    over = [str(each) for each in values if each.value >= limit]
+    below, n = sum(each.value < limit for each in values), len(values)
     shown = ", ".join(map(str, values))
-    reason = f"{len(values) - len(over)} of {len(values)} values are below {limit:g} ({shown})."
-    return Verdict(
-        decide(not over), reason, shown, f"below {limit:g}", {"below": len(values) - len(over), "n": len(values)}
-    )
+    reason = f"{below} of {n} values are below {limit:g} ({shown})."
+    return Verdict(decide(below == n), reason, shown, f"below {limit:g}", {"below": below, "n": n})
 
 
 def _increasing(claim: Claim) -> Verdict:
@@ -269,20 +261,6 @@ def _same_direction(claim: Claim) -> Verdict:
     shown = f"{', '.join(f'{r:g}' for r in ratios)} against an odds ratio of {odds:.2f}"
     side = "the same side" if ok else "different sides"
     return Verdict(decide(ok), f"{shown}: {side} of 1.", shown, "direction", {"odds": odds})
-
-
-def _highest(claim: Claim) -> Verdict:
-    which, rows = claim.inputs["which"], claim.inputs["rows"]
-    if not isinstance(rows, dict) or which not in rows:
-        raise InputError("`rows` must map names to values, `which` must be one of the names.")
-    numbers: dict[str, list[Printed]] = {name: as_printed(values, "rows") for name, values in rows.items()}
-    ok = all(
-        own.value >= other.value
-        for values in numbers.values()
-        for own, other in zip(numbers[which], values, strict=True)
-    )
-    reason = f"“{which}” {'has' if ok else 'does not have'} the highest value in each of {len(numbers[which])} columns."
-    return Verdict(decide(ok), reason, ", ".join(map(str, numbers[which])), "largest")
 
 
 def _change(claim: Claim) -> Verdict:
@@ -373,4 +351,11 @@ def highest(claim: Claim) -> Verdict:
     """Ask whether one named row has the highest value in every column."""
     if claim.inputs["relation"] != "highest":
         raise InputError(f"`relation` must be highest here, it is {claim.inputs['relation']!r}.")
-    return _highest(claim)
+    which, rows = claim.inputs["which"], claim.inputs["rows"]
+    if not isinstance(rows, dict) or which not in rows:
+        raise InputError("`rows` must map names to values, `which` must be one of the names.")
+    numbers = {name: as_printed(values, "rows") for name, values in rows.items()}
+    own = numbers[which]
+    ok = all(a.value >= b.value for values in numbers.values() for a, b in zip(own, values, strict=True))
+    reason = f"“{which}” {'has' if ok else 'does not have'} the highest value in each of {len(own)} columns."
+    return Verdict(decide(ok), reason, ", ".join(map(str, own)), "largest")

@@ -397,11 +397,7 @@ def as_mean_sd(value: Any, name: str = "mean_sd") -> list[tuple[Printed, Printed
     """
     if not isinstance(value, list) or len(value) < 2:
         raise InputError(f"`{name}` must be a list of at least two [mean, SD] pairs, it is {value!r}.")
-    pairs = []
-    for each in value:
-        mean, sd = as_printed(each, name, 2)
-        pairs.append((mean, sd))
-    return pairs
+    return [(mean, sd) for mean, sd in (as_printed(each, name, 2) for each in value)]
 
 
 def as_share(value: Any, name: str) -> tuple[int, int]:

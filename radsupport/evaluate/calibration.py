@@ -121,7 +121,7 @@ def _survival_slope(part: pd.DataFrame, horizon: float) -> dict[str, float]:
         fit = fit_cox(cut.astype(float), "time", "event", ["log_hazard"])
     except NotEstimableError:
         return nothing
-    slope, half = float(fit.coef.iloc[0]), _Z * float(fit.se.iloc[0])
+    slope, half = float(fit.coef.iloc[0]), _Z * float(fit.table["se"].iloc[0])
     if flat(part["probability"], slope - half, slope + half):
         return nothing
     return {"slope": slope, "slope_low": slope - half, "slope_high": slope + half}

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import NotEstimableError, Problem
@@ -30,7 +29,8 @@ from radsupport.stats.regression import (
     FittedModel,
     check_choice,
     check_level,
-    coefficient_table,
+    likelihoods,
+    results,
     settled,
     standardise,
     with_outcome,
@@ -165,8 +165,6 @@ class CoxFit(FittedModel):
     baseline : DataFrame
         time, cumulative_hazard at each distinct death time, for a subject at `means`, by the ties method (R's default
         survfit). S(t | x) = exp(-H(t) exp((x - means)·coef)).
-    wald_chi2, wald_p, score_chi2, score_p : float
-        Wald test, and score (log-rank) test, of all slopes; NaN for penalised fits and without covariates.
     """
 
     time: str
@@ -174,10 +172,6 @@ class CoxFit(FittedModel):
     ties: str
     means: pd.Series
     baseline: pd.DataFrame
-    wald_chi2: float
-    wald_p: float
-    score_chi2: float
-    score_p: float
 
     @cached_property
     def harrell(self) -> Concordance:
@@ -288,38 +282,20 @@ def _fit(
     best = _maximum(sets, x, penalty, design.columns)
     coef = best.beta / sd
     covariance = np.linalg.inv(best.information) / np.outer(sd, sd)
-    value, names = evaluate(sets, x, best.beta)[0], design.columns
-    chi2, df = max(2 * (best.value - start[0]), 0.0), len(names)
-    tested = df if penalty == "none" else 0
-    wald = float(best.beta @ best.information @ best.beta) if tested else float("nan")
-    score = float(start[1] @ np.linalg.solve(start[2], start[1])) if tested else float("nan")
+    value, null = (evaluate(sets, x, beta)[0] for beta in (best.beta, np.zeros(coef.size)))
+    hazard = np.cumsum(hazard_increments(sets, x @ best.beta))
     return CoxFit(
         kind="cox",
-        table=coefficient_table(names, coef, covariance, design, "hr", level),
-        design=design,
-        coef=pd.Series(coef, index=names, name="coef", dtype=float),
-        covariance=pd.DataFrame(covariance, index=names, columns=names),
-        log_likelihood=value,
-        null_log_likelihood=evaluate(sets, x, np.zeros(df))[0],
-        lr_chi2=chi2,
-        lr_df=df,
-        lr_p=_tail(chi2, df),
-        aic=-2 * value + 2 * df,
-        n=len(data),
+        **results("hr", data, design, coef, covariance, level),
+        **likelihoods(value, null, best.value - start[0], coef.size, coef.size),
         n_events=sets.deaths.size,
         n_missing=n_missing,
-        data=data,
         penalty=penalty,
-        level=level,
         time=outcome[0],
         event=outcome[1],
         ties=ties,
-        means=pd.Series(mean, index=names, name="mean", dtype=float),
-        baseline=_baseline(sets, x @ best.beta),
-        wald_chi2=wald,
-        wald_p=_tail(wald, tested),
-        score_chi2=score,
-        score_p=_tail(score, tested),
+        means=pd.Series(mean, index=design.columns, name="mean", dtype=float),
+        baseline=pd.DataFrame({"time": sets.times, "cumulative_hazard": hazard}),
     )
 
 
@@ -332,15 +308,6 @@ def _standardised(
     mean, sd = standardise(matrix, design.columns)
     sets = risk_sets(times, events, ties)
     return sets, ((matrix - mean) / sd)[sets.order], mean, sd
-
-
-def _tail(chi2: float, df: int) -> float:
-    return float(stats.chi2.sf(chi2, df)) if df else float("nan")
-
-
-def _baseline(sets: RiskSets, lp: FloatArray) -> pd.DataFrame:
-    hazard = hazard_increments(sets, lp)
-    return pd.DataFrame({"time": sets.times, "cumulative_hazard": np.cumsum(hazard)})
 
 
 def _evaluate(sets: RiskSets, x: FloatArray, penalty: str, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -450,8 +417,7 @@ def predict_survival(fit: CoxFit, rows: pd.DataFrame, times: Any) -> pd.DataFram
         Index of `rows`, columns `times`.
     """
     wanted = prediction_times(times)
-    hazard = np.outer(np.exp(fit.linear_predictor(rows)), cumulative_hazard(fit, wanted))
-    survival = np.exp(-hazard)
+    survival = np.exp(-np.outer(np.exp(fit.linear_predictor(rows)), cumulative_hazard(fit, wanted)))
     survival[:, wanted > fit.data[fit.time].max()] = np.nan
     return pd.DataFrame(survival, index=rows.index, columns=wanted)
 

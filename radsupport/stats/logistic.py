@@ -21,11 +21,11 @@ from radsupport.stats import regression
 from radsupport.stats.design import Covariates, Design, build_design, complete_cases, needed_columns, split_terms
 from radsupport.stats.newton import Optimum, logistic_direction, maximise, refuse_separation, restricted
 from radsupport.stats.regression import (
-    INTERCEPT,
     FittedModel,
     check_choice,
     check_level,
-    coefficient_table,
+    likelihoods,
+    results,
     settled,
     standardise,
     with_outcome,
@@ -88,30 +88,17 @@ def fit_rows(data: pd.DataFrame, label: str, design: Design, penalty: str, level
     back[0, 1:] = -mean / sd
     coef = back @ best.beta
     covariance = back @ np.linalg.inv(best.information) @ back.T
-    names = [INTERCEPT, *design.columns]
     evaluate, start = partial(likelihood, x, y, penalty), _start(x, y)
     null = maximise(restricted(evaluate, start, [0]), start[:1])
-    chi2, df = max(2 * (best.value - null.value), 0.0), len(design.columns)
-    value = likelihood(x, y, "none", best.beta)[0]
+    value, without = (likelihood(x, y, "none", beta)[0] for beta in (best.beta, start))
     return LogisticFit(
         kind="logistic",
-        table=coefficient_table(names, coef, covariance, design, "odds_ratio", level),
-        design=design,
-        coef=pd.Series(coef[1:], index=design.columns, name="coef"),
+        **results("odds_ratio", data, design, coef, covariance, level),
+        **likelihoods(value, without, best.value - null.value, coef.size - 1, coef.size),
         intercept=float(coef[0]),
-        covariance=pd.DataFrame(covariance, index=names, columns=names),
-        log_likelihood=value,
-        null_log_likelihood=likelihood(x, y, "none", start)[0],
-        lr_chi2=chi2,
-        lr_df=df,
-        lr_p=float(stats.chi2.sf(chi2, df)) if df else float("nan"),
-        aic=-2 * value + 2 * len(names),
-        n=y.size,
         n_events=int(y.sum()),
         n_missing=n_missing,
-        data=data,
         penalty=penalty,
-        level=level,
         label=label,
     )
 

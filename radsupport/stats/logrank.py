@@ -16,7 +16,7 @@ from statsmodels.duration.survfunc import survdiff
 
 from radsupport.checks import FloatArray, IntArray, as_finite
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.stats.survival_curves import at_least_two, group_codes, survival_times
+from radsupport.stats.survival_curves import group_codes, survival_times
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def log_rank(time: Any, event: Any, group: Any, strata: Any = None) -> LogRank:
     """
     times, events = survival_times(time, event, any_event=True)
     levels, code = group_codes(group, times.size)
-    at_least_two(levels)
+    if len(levels) < 2:
+        raise NotEstimableError(f"`group` holds only {', '.join(levels)}; at least two groups are needed to compare.")
     stratum = np.zeros(times.size, dtype=np.int64) if strata is None else group_codes(strata, times.size, "strata")[1]
     # a group that is censored before the first event was never compared with anybody
     longest = pd.Series(times).groupby(code).transform("max").to_numpy()

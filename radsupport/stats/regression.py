@@ -7,7 +7,7 @@ separated data that names the covariate, or stepwise selection as MASS::stepAIC;
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ INTERCEPT = "(Intercept)"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FittedModel:
-    """A fitted regression; `fit["se"]`, `fit.se` and `fit.table["se"]` give the same column.
+    """A fitted regression.
 
     Attributes
     ----------
@@ -72,40 +72,10 @@ class FittedModel:
     penalty: str
     level: float
 
-    def __getitem__(self, column: str) -> pd.Series:
-        if column not in self.table.columns:
-            raise InputError(f"The table has no column `{column}`; it has {', '.join(self.table.columns)}.")
-        return self.table.set_index("covariate")[column]
-
     @property
     def concordance(self) -> float:
         """Harrell's C of the linear predictor, or the AUC of the fitted probabilities."""
         raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits with a concordance.")
-
-    @property
-    def se(self) -> pd.Series:
-        """Standard errors by covariate."""
-        return self["se"]
-
-    @property
-    def z(self) -> pd.Series:
-        """Wald statistics by covariate."""
-        return self["z"]
-
-    @property
-    def p(self) -> pd.Series:
-        """Wald p-values by covariate."""
-        return self["p"]
-
-    @property
-    def ci_low(self) -> pd.Series:
-        """Lower limits of the ratios by covariate."""
-        return self["ci_low"]
-
-    @property
-    def ci_high(self) -> pd.Series:
-        """Upper limits of the ratios by covariate."""
-        return self["ci_high"]
 
     def ratios(self, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
         """Return the ratios with a row for each reference level, as `plots.forest` draws them.
@@ -224,6 +194,31 @@ def coefficient_table(
             "level": [place.get(name, (name, ""))[1] for name in names],
         }
     )
+
+
+def results(
+    ratio: str, data: pd.DataFrame, design: Design, coef: FloatArray, covariance: FloatArray, level: float
+) -> dict[str, Any]:
+    """Return what both kinds of fit hold alike, as keywords; an intercept is first in `coef` and `covariance`."""
+    first = coef.size - len(design.columns)
+    names = [INTERCEPT, *design.columns][1 - first :]
+    return {
+        "table": coefficient_table(names, coef, covariance, design, ratio, level),
+        "data": data,
+        "design": design,
+        "coef": pd.Series(coef[first:], index=design.columns, name="coef", dtype=float),
+        "covariance": pd.DataFrame(covariance, index=names, columns=names),
+        "n": len(data),
+        "level": level,
+    }
+
+
+def likelihoods(value: float, null: float, gain: float, slopes: int, coefficients: int) -> dict[str, Any]:
+    """Return log-likelihoods, the likelihood-ratio test of all slopes and the AIC, as keywords."""
+    chi2 = max(2 * gain, 0.0)
+    p = float(stats.chi2.sf(chi2, slopes)) if slopes else float("nan")
+    test = {"lr_chi2": chi2, "lr_df": slopes, "lr_p": p, "aic": -2 * value + 2 * coefficients}
+    return {"log_likelihood": value, "null_log_likelihood": null} | test
 
 
 def settled(scores: FloatArray) -> FloatArray:
@@ -367,21 +362,17 @@ def _not_estimable(term: str, ratio: str, error: NotEstimableError) -> pd.DataFr
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The chosen fit and how it was reached; ``fit, path = selection`` unpacks it.
+    """The chosen fit and how it was reached.
 
     Attributes
     ----------
     fit : FittedModel
     path : DataFrame
-        step, change ("" for the start, then "- age" or "+ age"), aic (criterion after the change), n_terms.
+        step, change ("" for the start, then "- age"), aic (criterion after the change), n_terms.
     """
 
     fit: FittedModel
     path: pd.DataFrame
-
-    def __iter__(self) -> Iterator[FittedModel | pd.DataFrame]:
-        yield self.fit
-        yield self.path
 
     @property
     def terms(self) -> list[str]:
@@ -389,9 +380,7 @@ class Selection:
         return self.fit.design.names
 
 
-def backward_aic(
-    fit: FittedModel, *, k: float = 2.0, direction: str = "backward", scope: Design | None = None
-) -> Selection:
+def backward_aic(fit: FittedModel, *, k: float = 2.0) -> Selection:
     """Leave out terms one at a time while the AIC falls (MASS::stepAIC).
 
     In each step the term whose removal lowers -2 log-likelihood + k df most goes, a factor as a whole; ties keep the
@@ -403,9 +392,6 @@ def backward_aic(
         Where to start.
     k : float
         Penalty per coefficient: 2 is AIC; log(n), for Cox log(events), is BIC.
-    direction : {"backward", "forward", "both"}
-    scope : Design, optional
-        Terms that may enter, from ``full_fit.design``; needed for "forward". By default those of `fit`.
 
     Returns
     -------
@@ -416,42 +402,20 @@ def backward_aic(
     Raises
     ------
     InputError
-        "forward" without a scope, a scope whose columns `fit` has no data for, or `k` below zero.
+        `k` is below zero.
     """
-    check_choice(direction, "direction", ("backward", "forward", "both"))
-    full = fit.design if scope is None else scope
-    if direction == "forward" and scope is None:
-        raise InputError('`direction="forward"` needs the terms that may enter: `scope=full_fit.design`.')
     if not k >= 0:
         raise InputError(f"`k` must not be negative, it is {k}; 2 is AIC.")
-    lacking = [name for name in full.sources if name not in fit.data.columns]
-    if lacking:
-        raise InputError(
-            f"The rows of `fit` lack {', '.join(lacking)}: fit the largest model first, then start from"
-            " `full_fit.refit(full_fit.design.select([]))` with `scope=full_fit.design`."
-        )
-    rows = [(0, "", _criterion(fit, k), len(fit.design.names))]
-    while True:
-        best = _best_change(fit, full, direction, k)
-        if best is None or best[1] >= rows[-1][2]:
+
+    def criterion(model: FittedModel) -> float:
+        return -2 * model.log_likelihood + k * len(model.table)
+
+    rows = [(0, "", criterion(fit), len(fit.design.names))]
+    while names := fit.design.names:
+        smaller = [fit.refit(fit.design.select([term for term in names if term != name])) for name in names]
+        best = min(range(len(names)), key=lambda j: criterion(smaller[j]))  # the first of equals, as in stepAIC
+        if criterion(smaller[best]) >= rows[-1][2]:
             break
-        change, value, fit = best
-        rows.append((len(rows), change, value, len(fit.design.names)))
+        fit = smaller[best]
+        rows.append((len(rows), f"- {names[best]}", criterion(fit), len(names) - 1))
     return Selection(fit, pd.DataFrame(rows, columns=["step", "change", "aic", "n_terms"]))
-
-
-def _criterion(fit: FittedModel, k: float) -> float:
-    return -2 * fit.log_likelihood + k * len(fit.table)
-
-
-def _best_change(fit: FittedModel, full: Design, direction: str, k: float) -> tuple[str, float, FittedModel] | None:
-    """The single change with the lowest criterion; removals come first and the first of equals wins, as in stepAIC."""
-    current = fit.design.names
-    changes: list[tuple[str, list[str]]] = []
-    if direction != "forward":
-        changes += [(f"- {name}", [term for term in current if term != name]) for name in current]
-    if direction != "backward":
-        changes += [(f"+ {name}", [*current, name]) for name in full.names if name not in current]
-    known = {predictor.name: predictor for predictor in (*full.predictors, *fit.design.predictors)}
-    fits = [(change, fit.refit(Design(tuple(known[name] for name in terms)))) for change, terms in changes]
-    return min(((change, _criterion(new, k), new) for change, new in fits), key=lambda found: found[1], default=None)

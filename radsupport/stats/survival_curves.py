@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray, as_finite, as_survival
-from radsupport.errors import InputError, NotEstimableError
+from radsupport.errors import InputError
 from radsupport.stats.design import level_label, ordered_levels
-from radsupport.stats.regression import check_choice, check_level
+from radsupport.stats.regression import check_level
 
 
 def group_codes(group: Any, n: int, name: str = "group") -> tuple[tuple[str, ...], IntArray]:
@@ -45,20 +44,6 @@ def group_codes(group: Any, n: int, name: str = "group") -> tuple[tuple[str, ...
     levels = ordered_levels(values)
     number = {level: i for i, level in enumerate(levels)}
     return levels, np.array([number[level_label(value)] for value in values], dtype=np.int64)
-
-
-def at_least_two(levels: tuple[str, ...], name: str = "group") -> None:
-    """Raise where there is nothing to compare."""
-    if len(levels) < 2:
-        raise NotEstimableError(f"`{name}` holds only {', '.join(levels)}; at least two groups are needed to compare.")
-
-
-def two_groups(group: Any, n: int) -> tuple[tuple[str, str], npt.NDArray[np.bool_]]:
-    """Return the two labels and who belongs to the second; anything but two groups is an error."""
-    levels, code = group_codes(group, n)
-    if len(levels) != 2:
-        raise InputError(f"Exactly two groups are needed; `group` holds {len(levels)}: {', '.join(levels)}.")
-    return (levels[0], levels[1]), code == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +192,6 @@ def integration_times(time: Any, event: Any, last: float) -> FloatArray:
     return np.append(found, last)
 
 
-CONF_TYPES = ("log", "log-log", "plain")
 _TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # of quantile.survfit: how near S has to be to a flat stretch
 
 
@@ -225,8 +209,6 @@ class KaplanMeier:
         time, n_risk, survival, se, ci_low, ci_high at the times asked for. Beyond the last follow-up the last values
         are repeated with n_risk 0 (R's ``summary(..., extend=TRUE)``): nothing is known there.
     n, n_events : int
-    conf_type : {"log", "log-log", "plain"}
-    level : float
     """
 
     curve: pd.DataFrame
@@ -236,43 +218,24 @@ class KaplanMeier:
     at_times: pd.DataFrame
     n: int
     n_events: int
-    conf_type: str
-    level: float
-
-    def quantile(self, shares: Any) -> pd.DataFrame:
-        """Times by which these shares have had the event (R's quantile.survfit): share, time, ci_low, ci_high."""
-        wanted = np.atleast_1d(np.asarray(shares, dtype=float))
-        if not ((wanted > 0) & (wanted < 1)).all():
-            raise InputError(f"`shares` must lie between 0 and 1; found {wanted.tolist()}.")
-        columns = {"time": "survival", "ci_low": "ci_low", "ci_high": "ci_high"}
-        found = {name: _quantiles(self.curve, column, wanted) for name, column in columns.items()}
-        return pd.DataFrame({"share": wanted, **found})
 
 
 @dataclass(frozen=True)
 class FollowUp:
-    """Median follow-up with its limits; ``float(result)`` is the median.
+    """Median follow-up with its limits.
 
     Attributes
     ----------
     median, ci_low, ci_high : float
         NaN where more than half had the event before any long enough follow-up.
-    n, n_censored : int
     """
 
     median: float
     ci_low: float
     ci_high: float
-    n: int
-    n_censored: int
-
-    def __float__(self) -> float:
-        return self.median
 
 
-def kaplan_meier(
-    time: Any, event: Any, times: Any = None, conf_type: str = "log", *, level: float = 0.95
-) -> KaplanMeier:
+def kaplan_meier(time: Any, event: Any, times: Any = None, *, level: float = 0.95) -> KaplanMeier:
     """Estimate a survival curve (survival::survfit).
 
     Parameters
@@ -280,10 +243,8 @@ def kaplan_meier(
     time, event : array-like, shape (n,)
     times : float or array-like, optional
         Where to report survival: S is right-continuous, an event at t has happened at t.
-    conf_type : {"log", "log-log", "plain"}
-        Scale of the limits; "log" is R's default. Cut to [0, 1]. Where S is 0 there are no limits (NaN), and log-log
-        limits do not exist where S is 1 after the first observed time.
     level : float
+        Of the limits, on the scale of log S (R's default), cut to [0, 1]; none (NaN) where S is 0.
 
     Returns
     -------
@@ -293,33 +254,31 @@ def kaplan_meier(
     Raises
     ------
     InputError
-        Missing or negative times, events other than 0/1, unknown `conf_type`.
+        Missing or negative times, events other than 0/1.
     """
-    check_choice(conf_type, "conf_type", CONF_TYPES)
     checked, events = survival_times(time, event)
-    curve = _curve(steps(checked, events), conf_type, check_level(level))
-    median, low, high = (float(_quantiles(curve, c, np.array([0.5]))[0]) for c in ("survival", "ci_low", "ci_high"))
-    wanted = np.empty(0) if times is None else prediction_times(times)
-    at, n_events = _at(curve, wanted), int(events.sum())
-    return KaplanMeier(curve, median, low, high, at, checked.size, n_events, conf_type, level)
+    curve = _curve(steps(checked, events), check_level(level))
+    median, low, high = (_median(curve, column) for column in ("survival", "ci_low", "ci_high"))
+    at = _at(curve, np.empty(0) if times is None else prediction_times(times))
+    return KaplanMeier(curve, median, low, high, at, checked.size, int(events.sum()))
 
 
-def median_follow_up(time: Any, event: Any, *, conf_type: str = "log", level: float = 0.95) -> FollowUp:
+def median_follow_up(time: Any, event: Any, *, level: float = 0.95) -> FollowUp:
     """Median follow-up by the reverse Kaplan–Meier method (Schemper & Smith 1996): censoring is the event.
 
     Equals ``survfit(Surv(time, 1 - event) ~ 1)``. Parameters and errors as in `kaplan_meier`.
     """
     checked, events = survival_times(time, event)
-    reverse = kaplan_meier(checked, 1 - events, conf_type=conf_type, level=level)
-    return FollowUp(reverse.median, reverse.median_low, reverse.median_high, reverse.n, reverse.n_events)
+    reverse = kaplan_meier(checked, 1 - events, level=level)
+    return FollowUp(reverse.median, reverse.median_low, reverse.median_high)
 
 
-def _curve(found: Steps, conf_type: str, level: float) -> pd.DataFrame:
+def _curve(found: Steps, level: float) -> pd.DataFrame:
     survival = found.survival
     with np.errstate(divide="ignore", invalid="ignore"):
         left = found.n_risk * (found.n_risk - found.n_event)
         se_log = np.sqrt(np.cumsum(np.where(found.n_event > 0, found.n_event / left, 0.0)))
-        low, high = _limits(survival, se_log, float(stats.norm.ppf(0.5 + level / 2)), conf_type)
+        log_survival, width = np.log(np.where(survival > 0, survival, np.nan)), stats.norm.ppf(0.5 + level / 2) * se_log
         se = survival * se_log
     return pd.DataFrame(
         {
@@ -329,23 +288,10 @@ def _curve(found: Steps, conf_type: str, level: float) -> pd.DataFrame:
             "n_censor": found.n_censor.astype(int),
             "survival": survival,
             "se": se,
-            "ci_low": low,
-            "ci_high": high,
+            "ci_low": np.exp(log_survival - width),
+            "ci_high": np.minimum(np.exp(log_survival + width), 1.0),
         }
     )
-
-
-def _limits(survival: FloatArray, se_log: FloatArray, z: float, conf_type: str) -> tuple[FloatArray, FloatArray]:
-    alive = np.where(survival > 0, survival, np.nan)
-    if conf_type == "plain":
-        width = z * se_log * alive
-        return np.maximum(alive - width, 0.0), np.minimum(alive + width, 1.0)
-    log_survival = np.log(alive)
-    if conf_type == "log":
-        return np.exp(log_survival - z * se_log), np.minimum(np.exp(log_survival + z * se_log), 1.0)
-    log_hazard = np.log(np.where(alive < 1, -log_survival, np.nan))
-    width = z * se_log / log_survival
-    return np.exp(-np.exp(log_hazard - width)), np.exp(-np.exp(log_hazard + width))
 
 
 def _at(curve: pd.DataFrame, times: FloatArray) -> pd.DataFrame:
@@ -360,8 +306,8 @@ def _at(curve: pd.DataFrame, times: FloatArray) -> pd.DataFrame:
     return found
 
 
-def _quantiles(curve: pd.DataFrame, column: str, shares: FloatArray) -> FloatArray:
-    """Times at which 1 - `column` reaches `shares`; in the middle of a flat stretch that equals a share.
+def _median(curve: pd.DataFrame, column: str) -> float:
+    """Time at which `column` falls to 0.5; in the middle of a stretch where it stays there; NaN if never.
 
     Follows quantile.survfit, also where a limit's curve is not monotone: levels are looked up in order of their value.
     """
@@ -372,18 +318,10 @@ def _quantiles(curve: pd.DataFrame, column: str, shares: FloatArray) -> FloatArr
     x, y = x[keep], y[keep]
     order = np.argsort(y, kind="stable")  # NaN comes last
     levels = y[order][~np.isnan(y[order])]
-    found = np.full(shares.size, np.nan)
-    for i, share in enumerate(shares):
-        first = int(np.searchsorted(levels, share - _TOLERANCE, side="left"))
-        second = int(np.searchsorted(levels, share + _TOLERANCE, side="left"))
-        if first == levels.size:
-            continue
-        start = x[order[first]]
-        if abs(share - y[-1]) < _TOLERANCE:
-            found[i] = (start + last_time) / 2
-        elif second < levels.size:
-            found[i] = (start + x[order[second]]) / 2
-    return found
+    first, second = (int(np.searchsorted(levels, 0.5 + slack, side="left")) for slack in (-_TOLERANCE, _TOLERANCE))
+    if first < levels.size and abs(0.5 - y[-1]) < _TOLERANCE:
+        return float((x[order[first]] + last_time) / 2)
+    return float((x[order[first]] + x[order[second]]) / 2) if second < levels.size else float("nan")
 
 
 @dataclass(frozen=True)
@@ -394,23 +332,15 @@ class RestrictedMean:
     ----------
     rmst : float
         Area under the Kaplan–Meier curve up to `tau`.
+        The curve is extended flat beyond the last follow-up, as R does.
     se, ci_low, ci_high : float
         Of the estimate.
-    tau : float
-    n, n_events : int
-    beyond_follow_up : bool
-        `tau` is after the last follow-up while S is not 0: the curve was extended flat, as R does, and the value leans
-        on that.
     """
 
     rmst: float
     se: float
     ci_low: float
     ci_high: float
-    tau: float
-    n: int
-    n_events: int
-    beyond_follow_up: bool
 
 
 @dataclass(frozen=True)
@@ -420,7 +350,6 @@ class RestrictedMeanDifference:
     Attributes
     ----------
     difference, se, ci_low, ci_high, z, p : float
-    groups : tuple of str
     """
 
     difference: float
@@ -429,7 +358,6 @@ class RestrictedMeanDifference:
     ci_high: float
     z: float
     p: float
-    groups: tuple[str, str]
 
 
 def restricted_mean(time: Any, event: Any, tau: float, *, level: float = 0.95) -> RestrictedMean:
@@ -463,9 +391,7 @@ def restricted_mean(time: Any, event: Any, tau: float, *, level: float = 0.95) -
     n, d = found.n_risk[inside], found.n_event[inside]
     rate = np.divide(d, n * (n - d), out=np.zeros_like(d), where=n > d)
     mean, se = float(area.sum()), float(np.sqrt((remaining**2 * rate).sum()))
-    beyond = bool(tau > found.time[-1] and found.survival[-1] > 0)
-    limits = (mean - z * se, mean + z * se)
-    return RestrictedMean(mean, se, *limits, float(tau), checked.size, int(events.sum()), beyond)
+    return RestrictedMean(mean, se, mean - z * se, mean + z * se)
 
 
 def restricted_mean_difference(
@@ -479,10 +405,12 @@ def restricted_mean_difference(
         Not exactly two groups, and as `restricted_mean`.
     """
     checked, events = survival_times(time, event)
-    names, member = two_groups(group, checked.size)
-    first, second = (restricted_mean(checked[m], events[m], tau, level=level) for m in (~member, member))
+    levels, code = group_codes(group, checked.size)
+    if len(levels) != 2:
+        raise InputError(f"Exactly two groups are needed; `group` holds {len(levels)}: {', '.join(levels)}.")
+    first, second = (restricted_mean(checked[m], events[m], tau, level=level) for m in (code == 0, code == 1))
     difference, se = second.rmst - first.rmst, float(np.hypot(first.se, second.se))
     width = float(stats.norm.ppf(0.5 + level / 2)) * se
     z = difference / se if se > 0 else float("nan")
     p = float(2 * stats.norm.sf(abs(z)))
-    return RestrictedMeanDifference(difference, se, difference - width, difference + width, z, p, names)
+    return RestrictedMeanDifference(difference, se, difference - width, difference + width, z, p)

@@ -39,9 +39,8 @@ def test_without_censoring_it_is_the_mean_of_the_cut_times(times, tau):
     assert found.se == pytest.approx(cut.std() / np.sqrt(len(times)), rel=1e-9, abs=1e-9)
 
 
-def test_a_horizon_beyond_follow_up_is_flagged():
-    assert restricted_mean([1, 2, 3], [1, 0, 0], 10).beyond_follow_up
-    assert not restricted_mean([1, 2, 3], [1, 1, 1], 10).beyond_follow_up
+def test_beyond_follow_up_the_curve_is_extended_flat():
+    assert restricted_mean([1, 2, 3], [1, 0, 0], 10).rmst == pytest.approx(1 + 9 * 2 / 3)
 
 
 def test_all_censored_lives_to_the_horizon():
