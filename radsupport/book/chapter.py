@@ -6,7 +6,7 @@ import ast
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,20 +56,18 @@ class Chapter:
     numbers: dict[str, Any] = field(default_factory=dict)
     inputs: set[Path] = field(default_factory=set)
 
-    def read(self, table: str) -> pd.DataFrame:
-        """Return a contract table written by an earlier chapter.
+    def read(self, table: str, without: Sequence[str] = ()) -> pd.DataFrame:
+        """Return a contract table written by an earlier chapter; where there is none, one `without` rows, if named.
 
         Raises
         ------
         ContractError
             The table is not there, or does not keep its contract.
         """
+        if without and not (self.paths.results / f"{table}.parquet").is_file():
+            return pd.DataFrame(columns=list(without))
         self.inputs.add(self.paths.results / f"{table}.parquet")
         return contracts.read_table(table, self.paths.results)
-
-    def has(self, table: str) -> bool:
-        """Whether an earlier chapter wrote this contract table."""
-        return (self.paths.results / f"{table}.parquet").is_file()
 
     def write(self, frame: pd.DataFrame, table: str) -> None:
         """Check a table against its contract and write it."""
@@ -84,6 +82,31 @@ class Chapter:
         for key, entry in numbers.items():
             ci = (entry["ci_low"], entry["ci_high"]) if "ci_low" in entry else None
             self.publish(key, entry["value"], n=entry["n"], ci=ci)
+
+    @staticmethod
+    def estimates(table: pd.DataFrame, key: str, value: str = "value") -> dict[str, dict[str, Any]]:
+        """Return the estimates of a table by key, as `publish_all` and `printed` take them.
+
+        Parameters
+        ----------
+        table : DataFrame
+        key : str
+            Filled with the columns of a row, such as ``"auc_{cohort}_{signature}"``.
+        value : str
+            The column of the estimate; its limits are ``<value>_low`` and ``<value>_high``.
+
+        Returns
+        -------
+        dict
+            value, n, and where the table has limits ci_low and ci_high; rows without an estimate are left out.
+        """
+        found = {}
+        for row in table.dropna(subset=[value]).to_dict("records") if len(table) else []:
+            entry: dict[str, Any] = {"value": float(row[value]), "n": int(row["n"])}
+            if f"{value}_low" in row:
+                entry |= {"ci_low": float(row[f"{value}_low"]), "ci_high": float(row[f"{value}_high"])}
+            found[key.format_map({str(name): item for name, item in row.items()})] = entry
+        return found
 
     def publish_coefficients(
         self, table: pd.DataFrame, part: str, ratio: str = "hr", names: Mapping[str, str] | None = None

@@ -16,13 +16,11 @@ from radsupport.evaluate.associations import associations, planted, stable_featu
 from radsupport.evaluate.calibration import (
     brier,
     calibration,
-    calibration_points,
     corrected,
     corrections,
-    integrated_brier,
 )
-from radsupport.evaluate.cross_validation import by_comparison, cross_validation
-from radsupport.evaluate.discrimination import between, comparisons, discrimination, pairs, rivals, roc
+from radsupport.evaluate.cross_validation import cross_validation
+from radsupport.evaluate.discrimination import between, comparisons, discrimination, rivals, roc
 from radsupport.evaluate.predictions import judged, measure
 from radsupport.evaluate.probability import lock, probabilities
 from radsupport.evaluate.reruns import (
@@ -35,8 +33,7 @@ from radsupport.evaluate.reruns import (
     permuted,
     variants,
 )
-from radsupport.evaluate.subgroups import interaction, subgroups
-from radsupport.evaluate.summary import numbers
+from radsupport.evaluate.subgroups import interaction
 from radsupport.evaluate.thresholds import classification, groups, threshold
 from radsupport.evaluate.usefulness import decisions, reclassification, usefulness
 
@@ -44,9 +41,7 @@ __all__ = [
     "associations",
     "between",
     "brier",
-    "by_comparison",
     "calibration",
-    "calibration_points",
     "center_differences",
     "classification",
     "comparisons",
@@ -57,7 +52,6 @@ __all__ = [
     "discrimination",
     "groups",
     "harmonised",
-    "integrated_brier",
     "interaction",
     "judged",
     "learners",
@@ -65,9 +59,7 @@ __all__ = [
     "lock",
     "measure",
     "null_draws",
-    "numbers",
     "over_draws",
-    "pairs",
     "permuted",
     "planted",
     "probabilities",
@@ -76,7 +68,6 @@ __all__ = [
     "rivals",
     "roc",
     "stable_features",
-    "subgroups",
     "survival",
     "threshold",
     "usefulness",

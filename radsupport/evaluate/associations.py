@@ -6,6 +6,7 @@ outcome follow. Its own AUC (C-index) is the most that any signature built on th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,10 @@ def planted(rows: pd.DataFrame, latent: pd.Series, outcome: Sequence[str] = LABE
     -------
     DataFrame
         cohort, signature (the latent itself first), n, events, rho (Spearman's, between honest risk and latent) with
-        limits by Fisher's z, p_rho, measure, value with limits, p_chance, found (above 0.5 with a p_chance below 0.05).
+        limits by Fisher's z, p_rho, measure, value with limits, p_chance, found (above 0.5 with a p_chance below 0.05);
+        empty where nothing was drawn.
     """
+    rows = rows if len(latent) else rows.iloc[:0]
     own = rows.drop_duplicates(["cohort", "subject"])
     ceiling = own.assign(risk=own["subject"].map(latent).to_numpy(), signature=LATENT).dropna(subset=["risk"])
     names = [LATENT, *rows["signature"].astype(str).drop_duplicates()]
@@ -81,13 +84,58 @@ def leaves(signatures: Sequence[Signature], name: str) -> list[Signature]:
     return [leaf for part in own.combines for leaf in leaves(signatures, part)] if own.combines else [own]
 
 
+def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: str = "share") -> pd.DataFrame:
+    """Return the features that a signature uses most, at most `most` for each of its parts.
+
+    Parameters
+    ----------
+    results : Path
+        Folder in which chapter 05 writes ``chosen_features.csv`` (signature, feature, coefficient) and
+        ``stability.csv`` (signature, feature, share of the fits that chose it).
+    parts : sequence of Signature
+        As `leaves` returns them.
+    most : int
+    by : str
+        "share", or "coefficient": the largest of the final fit first, of equal ones the most stable.
+
+    Returns
+    -------
+    DataFrame
+        signature, source, feature, share; empty where a file is missing or nothing was chosen.
+    """
+    nothing = pd.DataFrame(columns=["signature", "source", "feature", "share"])
+    if not most or not (results / "stability.csv").is_file():
+        return nothing
+    ranked = pd.read_csv(results / "stability.csv").sort_values("share", ascending=False, kind="stable")
+    if by == "coefficient":
+        if not (results / "chosen_features.csv").is_file():
+            return nothing
+        chosen = pd.read_csv(results / "chosen_features.csv")
+        chosen = chosen.merge(ranked, on=["signature", "feature"], how="left").assign(size=lambda t: t[by].abs())
+        ranked = chosen.sort_values(["size", "share"], ascending=False, kind="stable")
+    best = {part.name: ranked.loc[ranked["signature"] == part.name, nothing.columns.drop("source")] for part in parts}
+    found = [best[part.name].head(most).assign(source=source) for part in parts for source in part.sources]
+    return pd.concat(found, ignore_index=True)[nothing.columns] if found else nothing
+
+
+def values_of(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """Return the values of `chosen_features` by subject, of those that a sound feature table holds."""
+    tables: list[Any] = []
+    for source, rows in chosen.groupby("source", sort=False):
+        with contextlib.suppress(ContractError):
+            table = read_table(f"features_{source}", results).set_index("subject")
+            tables.append(table[[f for f in dict.fromkeys(rows["feature"]) if f in table]])
+    wide = pd.concat(tables, axis=1) if tables else pd.DataFrame()
+    return wide.loc[:, ~wide.columns.duplicated()]
+
+
 def stable_features(results: Path, signatures: Sequence[Signature], best: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the features chosen most often for a signature and what it is made of, and their values.
 
     Parameters
     ----------
     results : Path
-        results/<study>; chapter 05 leaves ``stability.csv`` there (signature, feature, share of the fits).
+        results/<study>, where chapter 05 leaves ``stability.csv``.
     signatures : sequence of Signature
         Those of the study.
     best : str
@@ -100,25 +148,14 @@ def stable_features(results: Path, signatures: Sequence[Signature], best: str) -
     values : DataFrame, indexed by subject
         One column per code.
     """
-    named = pd.DataFrame(columns=["code", "signature", "feature", "of_fits"])
-    if not (results / "stability.csv").is_file():
-        return named, pd.DataFrame()
-    stability = pd.read_csv(results / "stability.csv")
-    rows: list[dict[str, Any]] = []
-    values: dict[str, pd.Series] = {}
     parts = leaves(signatures, best)
-    for name, given in ((part.name, part.sources) for part in parts):
-        own = stability[stability["signature"] == name].nlargest(-(-_FEATURES // len(parts)), "share")
-        for source in [one for one in given if (results / f"features_{one}.parquet").is_file()]:
-            try:
-                table = read_table(f"features_{source}", results).set_index("subject")
-            except ContractError:
-                continue
-            for row in own[own["feature"].isin(table.columns)].to_dict("records"):
-                code = f"{source[0].upper()}{1 + sum(r['code'].startswith(source[0].upper()) for r in rows)}"
-                rows.append({"code": code, "signature": name, "feature": row["feature"], "of_fits": row["share"]})
-                values[code] = table[row["feature"]]
-    return (pd.DataFrame(rows) if rows else named), pd.DataFrame(values)
+    named = chosen_features(results, parts, -(-_FEATURES // len(parts))).rename(columns={"share": "of_fits"})
+    values = {source: values_of(own, results) for source, own in named.groupby("source")}
+    named = named.loc[[row["feature"] in values[row["source"]] for row in named.to_dict("records")]]
+    letter = named["source"].str[0].str.upper()
+    named = named.assign(code=letter + (named.groupby(letter).cumcount() + 1).astype(str))
+    columns = {row["code"]: values[row["source"]][row["feature"]] for row in named.to_dict("records")}
+    return named[["code", "signature", "feature", "of_fits"]], pd.DataFrame(columns)
 
 
 def associations(part: pd.DataFrame, others: Sequence[pd.DataFrame | pd.Series] = ()) -> pd.DataFrame:

@@ -51,13 +51,15 @@ def groups_for(n: int) -> int:
     return int(np.clip(n // 10, 3, 10))
 
 
-def calibration(part: pd.DataFrame) -> dict[str, Any]:
-    """Return the calibration of some patients in numbers.
+def calibration(part: pd.DataFrame, *, points: bool = False) -> dict[str, Any] | pd.DataFrame:
+    """Return the calibration of some patients in numbers, or the points to draw.
 
     Parameters
     ----------
     part : DataFrame
         probability, and label, or time, event and horizon (months).
+    points : bool
+        Whether to return `calibration_points` instead.
 
     Returns
     -------
@@ -76,6 +78,8 @@ def calibration(part: pd.DataFrame) -> dict[str, Any]:
     NotEstimableError
         One outcome only.
     """
+    if points:
+        return calibration_points(part)
     if "horizon" in part:
         row = _of_survival(part)
     else:
@@ -394,8 +398,16 @@ def _event_by(horizon: float) -> Callable[[Any, pd.DataFrame], Any]:
     return predict
 
 
-def brier(rows: pd.DataFrame, against: str = "", n_bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Return the prediction error at each horizon, weighted for censoring.
+def brier(
+    rows: pd.DataFrame,
+    against: str = "",
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    *,
+    models: Mapping[str, Any] | None = None,
+    until: Sequence[float] | Callable[[pd.DataFrame], float] = (),
+) -> pd.DataFrame:
+    """Return the prediction error at each horizon, weighted for censoring, or averaged over time.
 
     Parameters
     ----------
@@ -404,14 +416,20 @@ def brier(rows: pd.DataFrame, against: str = "", n_bootstrap: int = 1000, seed: 
     against : str
         A signature that the others are compared with, on the patients whom both predict.
     n_bootstrap, seed : int
+    models, until
+        Of `integrated_brier`, which is returned where `models` are given; the rows are those of `judged` then.
 
     Returns
     -------
     DataFrame
         cohort, signature, horizon (months), n, brier with limits (bootstrap), null (Kaplan-Meier of the same patients:
         an estimate that knows their outcomes), scaled (1 - brier / null); with `against` also difference and p (missing
-        for itself).
+        for itself). Empty without a horizon.
     """
+    if models is not None:
+        return integrated_brier(rows, models, until)
+    if "horizon" not in rows:
+        return pd.DataFrame(columns=list(_BY))
     table = measure(rows, _brier, _BY, n_bootstrap=n_bootstrap, seed=seed)
     if table.empty or against not in set(rows["signature"]):
         return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -80,23 +80,3 @@ def _kinds(names: pd.Series, run: SignatureRun) -> pd.Series:
     words = dict.fromkeys(heirs_of_published(run.signatures), "out of fold, on a published output")
     words |= dict.fromkeys(published(run.signatures), "published output; not fitted here")
     return names.map(words).fillna("out of fold")
-
-
-def by_comparison(rows: pd.DataFrame, groups: Mapping[str, Sequence[str]], most: int = 5) -> pd.DataFrame:
-    """Return rows of signatures once for each comparison that they are part of, with a column comparison.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        With a column signature, such as those of `judged`.
-    groups : mapping of name to signatures
-        Comparisons of more than `most` signatures, or of fewer than two that are there, are left out; signatures of no
-        comparison make one of their own.
-    """
-    names = list(dict.fromkeys(rows["signature"]))
-    present = {title: [name for name in names if name in wanted] for title, wanted in groups.items()}
-    kept = {title: own for title, own in present.items() if 1 < len(own) <= most}
-    kept["Others" if kept else "All signatures"] = [n for n in names if not any(n in own for own in kept.values())]
-    parts = [rows[rows["signature"].isin(own)].assign(comparison=title) for title, own in kept.items() if own]
-    table = pd.concat(parts, ignore_index=True) if parts else rows.assign(comparison="")
-    return table.astype({"comparison": pd.CategoricalDtype([title for title, own in kept.items() if own])})

@@ -20,7 +20,7 @@ from radsupport.evaluate.predictions import (
 from radsupport.stats.bootstrap import bootstrap_auc
 from radsupport.stats.concordance import bootstrap_concordance, concordance, concordance_difference
 from radsupport.stats.roc import auc, delong_matrix, delong_unpaired, roc_curve
-from radsupport.stats.table_one import adjust_p
+from radsupport.stats.table_one import adjust_p, compare_groups
 
 #: Fewest patients with, and without, the event for which a part of the patients is judged on its own.
 FEWEST = 5
@@ -32,6 +32,9 @@ def discrimination(
     n_bootstrap: int = 0,
     seed: int = 0,
     until: float | None = None,
+    fewest: int = 0,
+    *,
+    ranks: bool = False,
 ) -> dict[str, Any]:
     """Return how well the risk ranks some patients: the AUC of a label, Harrell's C of a time to event.
 
@@ -46,6 +49,10 @@ def discrimination(
     seed : int
     until : float, optional
         Adds Uno's C up to this time.
+    fewest : int
+        Patients that are not `enough` for it, such as those of a small center, are not judged.
+    ranks : bool
+        Adds the P of the Mann-Whitney test between patients with and without the label.
 
     Returns
     -------
@@ -53,13 +60,15 @@ def discrimination(
         events, measure ("AUC" or "C-index"), value, value_low, value_high, p (DeLong; Wald by the infinitesimal
         jackknife), p_chance (by which the book calls a value better than chance: `null_se_p` of an AUC, which stays
         right for few patients and large AUCs where DeLong's standard error becomes too small; p of a C-index), and
-        where asked for boot_low, boot_high, uno. Missing, with a note, where it can not be estimated.
+        where asked for boot_low, boot_high, uno, p_ranks. Missing, with a note, where it can not be estimated.
     """
     is_label = tuple(outcome) == LABEL
     event = part[outcome[-1]]
     row: dict[str, Any] = {"events": int(event.sum()), "measure": "AUC" if is_label else "C-index"}
     keys = ["value", "value_low", "value_high", "p", "p_chance", *(["boot_low", "boot_high"] if n_bootstrap else [])]
-    row |= dict.fromkeys([*keys, *(["uno"] if until is not None else [])], np.nan)
+    row |= dict.fromkeys([*keys, *["uno"] * (until is not None), *["p_ranks"] * ranks], np.nan)
+    if not enough(part, outcome, fewest):
+        return row | {"note": too_few(outcome, fewest)}
     try:
         row |= _area(part) if is_label else _concordance(part, outcome)
     except NotEstimableError as error:
@@ -68,6 +77,8 @@ def discrimination(
         row |= dict(zip(("boot_low", "boot_high"), _resampled(part, outcome, n_bootstrap, seed), strict=True))
     if until is not None:
         row["uno"] = _uno(part, outcome, until)
+    if ranks and is_label:
+        row["p_ranks"] = _ranks(part)
     return row
 
 
@@ -95,6 +106,13 @@ def _resampled(part: pd.DataFrame, outcome: Sequence[str], n: int, seed: int) ->
     return float(low), float(high)
 
 
+def _ranks(part: pd.DataFrame) -> float:
+    try:
+        return float(compare_groups(part["risk"], part["label"], test="mann_whitney").p)
+    except NotEstimableError:
+        return float("nan")
+
+
 def _uno(part: pd.DataFrame, outcome: Sequence[str], until: float) -> float:
     try:
         given = part[outcome[0]], part[outcome[1]], part["risk"]
@@ -114,8 +132,21 @@ def enough(part: pd.DataFrame, outcome: Sequence[str] = LABEL, fewest: int = FEW
     return events >= fewest and len(part) >= 2 * fewest
 
 
-def roc(rows: pd.DataFrame, by: Sequence[str] = ("cohort", "signature"), fewest: int = 1) -> pd.DataFrame:
-    """Return ROC curves of a label for `plots.roc`.
+def too_few(outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> str:
+    """Say what patients lack who are not `enough`."""
+    if tuple(outcome) == LABEL:
+        return f"fewer than {fewest} patients with, or without, the event"
+    return f"fewer than {fewest} events or {2 * fewest} patients"
+
+
+def roc(
+    rows: pd.DataFrame,
+    by: Sequence[str] = ("cohort", "signature"),
+    fewest: int = 1,
+    outcome: Sequence[str] = LABEL,
+    comparisons: Mapping[str, Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Return ROC curves of a label for `plots.roc`; of survival there are none.
 
     Parameters
     ----------
@@ -125,15 +156,40 @@ def roc(rows: pd.DataFrame, by: Sequence[str] = ("cohort", "signature"), fewest:
         Columns that make the groups.
     fewest : int
         Fewest patients with, and without, the event for which there is a curve.
+    outcome : sequence of str
+    comparisons : mapping of name to signatures, optional
+        Adds a column comparison, by which curves can be grouped: each signature once for each that it is part of.
 
     Returns
     -------
     DataFrame
         The keys, n, threshold, sensitivity, specificity, and in each row of a curve its auc with limits.
     """
+    rows = rows if tuple(outcome) == LABEL else rows.iloc[:0]
+    rows = rows if comparisons is None else _by_comparison(rows, comparisons)
     curves = measure(rows, lambda part: _curve(part) if enough(part, LABEL, fewest) else pd.DataFrame(), by)
     curves.attrs["empty"] = "There is no curve: no cohort has patients with and without the event."
     return curves
+
+
+def _by_comparison(rows: pd.DataFrame, groups: Mapping[str, Sequence[str]], most: int = 5) -> pd.DataFrame:
+    """Return rows of signatures once for each comparison that they are part of, with a column comparison.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With a column signature, such as those of `judged`.
+    groups : mapping of name to signatures
+        Comparisons of more than `most` signatures, or of fewer than two that are there, are left out; signatures of no
+        comparison make one of their own.
+    """
+    names = list(dict.fromkeys(rows["signature"]))
+    present = {title: [name for name in names if name in wanted] for title, wanted in groups.items()}
+    kept = {title: own for title, own in present.items() if 1 < len(own) <= most}
+    kept["Others" if kept else "All signatures"] = [n for n in names if not any(n in own for own in kept.values())]
+    parts = [rows[rows["signature"].isin(own)].assign(comparison=title) for title, own in kept.items() if own]
+    table = pd.concat(parts, ignore_index=True) if parts else rows.assign(comparison="")
+    return table.astype({"comparison": pd.CategoricalDtype([title for title, own in kept.items() if own])})
 
 
 def _curve(part: pd.DataFrame) -> pd.DataFrame:
@@ -151,7 +207,7 @@ PAIRS = [
 
 def comparisons(
     rows: pd.DataFrame,
-    families: Mapping[str, Sequence[str]],
+    families: Mapping[str, Sequence[str]] | None = None,
     outcome: Sequence[str] = LABEL,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -164,8 +220,8 @@ def comparisons(
     ----------
     rows : DataFrame
         Such as `judged` returns them.
-    families : mapping of name to signatures
-        The groups; in each the patients are compared whom all its signatures predict.
+    families : mapping of name to signatures, optional
+        The groups; in each the patients are compared whom all its signatures predict. By default one of all.
     outcome : sequence of str
     n_bootstrap, seed : int
         Of the intervals of differences of C-indices.
@@ -173,18 +229,21 @@ def comparisons(
     Returns
     -------
     DataFrame
-        family, cohort, and what `pairs` and `equality` return; empty where no test exists.
+        family, cohort, and what `pairs` and `equality` return; empty, with the reason, where no test exists.
     """
     found = []
-    for name, members in largest(families).items():
+    everybody = {"all": list(dict.fromkeys(rows["signature"]))}
+    for name, members in largest(everybody if families is None else families).items():
         own = rows[rows["signature"].isin(list(members))]
         table = measure(own, pairs, ("cohort",), outcome=outcome, n_bootstrap=n_bootstrap, seed=seed)
         if len(table) and tuple(outcome) == LABEL:
             same = measure(own, equality, ("cohort",)).reindex(columns=["cohort", "chi2", "df", "p_equal"])
             table = table.merge(same, on="cohort")
         found += [table.assign(family=name)] if len(table) else []
-    columns, tests = ["family", "cohort", *PAIRS], ["chi2", "df", "p_equal"] * (tuple(outcome) == LABEL)
-    return pd.concat(found, ignore_index=True)[[*columns, *tests]] if found else pd.DataFrame(columns=columns)
+    columns = ["family", "cohort", *PAIRS, *["chi2", "df", "p_equal"] * (tuple(outcome) == LABEL)]
+    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
+    table.attrs["empty"] = "" if found else "Not used: fewer than two signatures can be compared."
+    return table[columns]
 
 
 def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def judged(
     apparent : bool
         Whether the predictions for the models' own training patients come first, as a cohort called "apparent".
     cohort : DataFrame, optional
-        cohort.parquet, with which the predictions must agree (`check_outcomes`).
+        cohort.parquet, with which the predictions must agree (`check_outcomes`) if it has rows.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def judged(
     ContractError
         Predictions and `cohort` differ in who the patients are, or in what became of them.
     """
-    if cohort is not None:
+    if cohort is not None and len(cohort):
         check_outcomes(predictions, cohort, outcome)
     names, order = list(signatures or dict.fromkeys(predictions["signature"])), list(cohorts or HONEST)
     rows = predictions[predictions["kind"] == predictions["cohort"].map(HONEST)]
@@ -107,7 +107,7 @@ def measure(
             values = {"note": error.problems[0].what if error.problems else error.message}
         several = values.to_dict("records") if isinstance(values, pd.DataFrame) else [values]
         found += [place | {str(key): value for key, value in row.items()} for row in several]
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(found, columns=None if found else [*by, "n"])
     if "note" in table:
         table = table.assign(note=table.pop("note").fillna(""))
     return table

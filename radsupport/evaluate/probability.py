@@ -229,11 +229,11 @@ def probabilities(
     DataFrame
         With the columns probability and, for survival, horizon.
     """
-    found = [rows.iloc[:0].assign(probability=np.nan, **({} if horizons is None else {"horizon": np.nan}))]
+    found = [rows.iloc[:0].assign(probability=np.nan, **({"horizon": np.nan} if horizons else {}))]
     for (_, name), part in rows.groupby(["cohort", "signature"], observed=True):
         if str(name) not in models:
             continue
-        if horizons is None:
+        if not horizons:
             found.append(part.assign(probability=models[str(name)].probability(part)))
             continue
         for horizon in usable_horizons(part, horizons):

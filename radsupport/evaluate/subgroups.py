@@ -1,4 +1,4 @@
-"""The same signature in parts of the patients, such as those of a subgroup or of one center."""
+"""Whether a signature means the same in all parts of the patients, such as those of a subgroup."""
 
 from __future__ import annotations
 
@@ -10,26 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.discrimination import FEWEST, difference, discrimination, enough
+from radsupport.evaluate.discrimination import difference, enough, too_few
 from radsupport.evaluate.predictions import LABEL
 from radsupport.evaluate.probability import log_odds
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
-
-
-def _few(outcome: Sequence[str]) -> str:
-    if tuple(outcome) == LABEL:
-        return f"fewer than {FEWEST} patients with, or without, the event"
-    return f"fewer than {FEWEST} events or {2 * FEWEST} patients"
-
-
-def subgroups(part: pd.DataFrame, outcome: Sequence[str] = LABEL) -> dict[str, Any]:
-    """Return `discrimination` of a part of the patients; without values where it is too small (`enough`)."""
-    found = discrimination(part, outcome)
-    if enough(part, outcome):
-        return found
-    kept = {"events": found["events"], "measure": found["measure"]}
-    return found | dict.fromkeys(found.keys() - kept.keys(), np.nan) | {"note": _few(outcome)}
 
 
 def interaction(patients: pd.DataFrame, outcome: Sequence[str] = LABEL) -> dict[str, Any]:
@@ -57,7 +42,7 @@ def interaction(patients: pd.DataFrame, outcome: Sequence[str] = LABEL) -> dict[
     if len(parts) < 2:
         return row | {"note": "all patients belong to one part"}
     if small:
-        return row | {"note": f"{_few(outcome)} in: {', '.join(small)}"}
+        return row | {"note": f"{too_few(outcome)} in: {', '.join(small)}"}
     try:
         row |= _risk_by_part(known, outcome)
     except NotEstimableError:

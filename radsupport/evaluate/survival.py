@@ -16,6 +16,7 @@ import pandas as pd
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.evaluate.associations import chosen_features, leaves, values_of
 from radsupport.evaluate.calibration import brier_differences
 from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL, common, measure
@@ -33,9 +34,8 @@ from radsupport.stats.survival_curves import (
     restricted_mean,
     restricted_mean_difference,
 )
-from radsupport.stats.table_one import baseline_table, compare_groups
+from radsupport.stats.table_one import baseline_table
 from radsupport.stats.time_roc import time_dependent_auc_difference, time_dependent_roc
-from radsupport.tables import read_table
 
 #: Key of all cohorts together, where no sets of cohorts are named.
 POOLED = "pooled"
@@ -453,11 +453,6 @@ def error_differences(rows: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return found.assign(baseline=baseline)
 
 
-def mann_whitney(part: pd.DataFrame) -> dict[str, float]:
-    """Return the P of the Mann-Whitney test of the risk between the two values of `label`."""
-    return {"p": float(compare_groups(part["risk"], part["label"], test="mann_whitney").p)}
-
-
 def characteristics(part: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
     """Return a baseline table by risk group, as `stats.baseline_table`.
 
@@ -506,45 +501,6 @@ def flows(table: pd.DataFrame, stations: Mapping[str, Mapping[Any, str]]) -> pd.
     return pd.concat(tables, ignore_index=True).sort_values("cohort", kind="stable") if tables else empty
 
 
-def leaves(signatures: Sequence[Signature], name: str) -> list[Signature]:
-    """Return the signatures that a signature is made of in the end: itself, or the parts of a combination."""
-    own = next(one for one in signatures if one.name == name)
-    return [leaf for part in own.combines for leaf in leaves(signatures, part)] if own.combines else [own]
-
-
-def chosen_features(results: Path, parts: Sequence[Signature], most: int) -> pd.DataFrame:
-    """Return the features that a signature uses most, at most `most` for each of its parts.
-
-    Parameters
-    ----------
-    results : Path
-        Folder in which chapter 05 writes ``chosen_features.csv`` (signature, feature, coefficient) and
-        ``stability.csv`` (signature, feature, share of the fits that chose it).
-    parts : sequence of Signature
-        As `leaves` returns them.
-    most : int
-
-    Returns
-    -------
-    DataFrame
-        signature, feature, source; the largest coefficients first, and where there are none the most stable. Empty
-        where the files are missing or nothing was chosen.
-    """
-    nothing = pd.DataFrame(columns=["signature", "feature", "source"])
-    paths = results / "chosen_features.csv", results / "stability.csv"
-    if not most or not all(path.is_file() for path in paths):
-        return nothing
-    chosen, stability = (pd.read_csv(path) for path in paths)
-    both = chosen.merge(stability, on=["signature", "feature"], how="left")
-    both = both.assign(size=both["coefficient"].abs()).sort_values(["size", "share"], ascending=False, kind="stable")
-    found = [
-        both.loc[both["signature"] == part.name, ["signature", "feature"]].head(most).assign(source=source)
-        for part in parts
-        for source in part.sources
-    ]
-    return pd.concat(found, ignore_index=True) if found else nothing
-
-
 def feature_values(
     groups: pd.DataFrame, results: Path, signature: str, signatures: Sequence[Signature], most: int
 ) -> pd.DataFrame:
@@ -568,7 +524,8 @@ def feature_values(
         cohort, n, subject, feature, value (SD from the training mean), group; patients in order of risk. Empty, with
         the reason, where chapter 05 left no chosen features.
     """
-    values = _values(chosen_features(results, leaves(signatures, signature), most), results)
+    parts = leaves(signatures, signature)
+    values = values_of(chosen_features(results, parts, most, "coefficient"), results).rename(columns=readable)
     nothing = pd.DataFrame(columns=["cohort", "n", "subject", "feature", "value", "group"])
     nothing.attrs["empty"] = (
         f"Chapter 05 left no table of the features chosen for {signature} in this build, so there is no heat map."
@@ -586,14 +543,3 @@ def feature_values(
         return long.merge(ordered, on="subject")
 
     return measure(groups, by_risk, ("cohort",))
-
-
-def _values(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
-    """Return the chosen features' values by subject, of those that a feature table holds."""
-    tables: list[Any] = []
-    for source, rows in chosen.groupby("source", sort=False):
-        if (results / f"features_{source}.parquet").is_file():
-            table = read_table(f"features_{source}", results).set_index("subject")
-            tables.append(table[[f for f in dict.fromkeys(rows["feature"]) if f in table]])
-    wide = pd.concat(tables, axis=1) if tables else pd.DataFrame()
-    return wide.loc[:, ~wide.columns.duplicated()].rename(columns=readable)

@@ -30,12 +30,12 @@ def _long_names(names: Sequence[object]) -> bool:
     return max(len(str(name)) for name in names) > 16
 
 
-def _triangle_alt(table: pd.DataFrame, *, overlap: int = 0, names: Sequence[str] = (), **_: Any) -> str:
-    if names:
+def _triangle_alt(table: pd.DataFrame, *, overlap: int = 0, sets: Sequence[str] = (), **_: Any) -> str:
+    if sets:
         block = f"; the framed block holds the {overlap} features of both" if overlap else ""
         n, m = table["feature_a"].nunique(), table["feature_b"].nunique()
         median = fixed(float(table["r"].abs().median()))
-        return f"Heat map of |r| between {n} {names[0]} and {m} {names[1]} features, median {median}{block}."
+        return f"Heat map of |r| between {n} {sets[0]} and {m} {sets[1]} features, median {median}{block}."
     pairs = table[table["feature_a"] != table["feature_b"]]
     top = pairs.iloc[int(np.argmax(pairs["r"].abs().to_numpy()))]
     text = f"Triangle of correlations between {counted(len(_names(table)), 'feature')}; r from "
@@ -56,7 +56,7 @@ def _triangle_size(table: pd.DataFrame) -> tuple[float, float]:
 
 @figure("feature_a", "feature_b", "r", alt=_triangle_alt, size=_triangle_size)
 def correlations(
-    table: pd.DataFrame, ax: Axes, *, method: str = "Pearson", names: Sequence[str] = (), overlap: int = 0
+    table: pd.DataFrame, ax: Axes, *, method: str = "Pearson", sets: Sequence[str] = (), overlap: int = 0
 ) -> None:
     """Draw the lower triangle of a correlation matrix, or \\|r\\| between two sets of features.
 
@@ -70,16 +70,16 @@ def correlations(
     ax : matplotlib.axes.Axes
     method : str
         Name of the coefficient.
-    names : (str, str)
+    sets : (str, str)
         Names of two sets: ``feature_a`` is of the first, ``feature_b`` of the second.
     overlap : int
         How many features at the start of both sets are the same; they are framed.
     """
-    if names:
+    if sets:
         wide = table.pivot_table(index="feature_a", columns="feature_b", values="r", sort=False).abs()
         matrix(ax, wide.to_numpy(dtype=float), [], [], None, style.SEQUENTIAL, (0, 1), bar={"label": "|r|"})
         ax.add_patch(Rectangle((0, 0), overlap, overlap, fill=False, edgecolor=style.VERMILLION, linewidth=1.6))
-        ax.set(xlabel=f"{names[1]} ({wide.shape[1]} features)", ylabel=f"{names[0]} ({len(wide)} features)")
+        ax.set(xlabel=f"{sets[1]} ({wide.shape[1]} features)", ylabel=f"{sets[0]} ({len(wide)} features)")
         return
     both = pd.concat([table, table.rename(columns={"feature_a": "feature_b", "feature_b": "feature_a"})])
     every = _names(table)

@@ -418,7 +418,7 @@ def boxes(
     classes : (str, str)
         Names of the classes 0 and 1.
     p : dict, optional
-        P-value, or text, above each cohort.
+        P-value, or text, above each cohort; NaN where there is no test.
     ylabel : str
     """
     cohorts, colours = list(table["cohort"].unique()), {0: style.BLUE, 1: style.VERMILLION}
@@ -443,7 +443,7 @@ def boxes(
     )
     for i, cohort in enumerate(cohorts):
         found = (p or {}).get(cohort, "")
-        text = found if isinstance(found, str) else p_value(found)
+        text = found if isinstance(found, str) else "no test" if np.isnan(found) else p_value(found)
         ax.annotate(text, (i, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9)
     ax.set(xlim=(-0.6, len(cohorts) - 0.4), ylabel=ylabel)
     ax.legend(**style.BESIDE)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.book.chapter import PARAMETERS, banner, begin, begin_without_study
+from radsupport.book.chapter import PARAMETERS, Chapter, banner, begin, begin_without_study
 from radsupport.book.show import save_figures_to
 from radsupport.errors import ParameterError
+from radsupport.evaluate import comparisons, discrimination, judged, measure
 from radsupport.study import load_study
 
 
@@ -98,3 +100,19 @@ def test_a_notebook_without_a_study_checks_its_parameters_too(tmp_path: Path) ->
     with pytest.raises(ParameterError, match="colour"):
         begin_without_study("09_published", namespace(study="published", colour="red"), tmp_path)
     save_figures_to(None)
+
+
+def test_numbers_of_the_page_have_keys(labelled):
+    rows = judged(labelled[2])
+    scores = measure(rows, discrimination)
+    found = Chapter.estimates(scores, "auc_{cohort}_{signature}")
+    row = scores.query("cohort == 'external' and signature == 'A + B'").iloc[0]
+    assert found["auc_external_A + B"] == {
+        "value": row["value"], "n": 50, "ci_low": row["value_low"], "ci_high": row["value_high"],
+    }  # fmt: skip
+    pairs = comparisons(rows, {"all": ["A", "B"]})
+    p = Chapter.estimates(pairs, "pair_p_{cohort}_{signature_b}_{signature_a}", "p")
+    assert p["pair_p_train_B_A"] == {"value": pairs["p"].iloc[0], "n": 60}
+    lost = scores.assign(value=np.nan)
+    assert Chapter.estimates(lost, "auc_{cohort}_{signature}") == {}
+    assert Chapter.estimates(lost.iloc[:0], "x") == {}

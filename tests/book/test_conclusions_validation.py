@@ -9,6 +9,7 @@ import pandas as pd
 
 from radsupport import evaluate
 from radsupport.book.conclusions import validation as say
+from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
 from radsupport.wording import estimate
 
@@ -81,15 +82,6 @@ def test_a_published_output_is_never_called_out_of_fold():
     assert say.titles(NAMES, ["B"])["apparent"] == "North, apparent"
 
 
-def test_the_test_of_equality_in_words(labelled, followed):
-    pairs = evaluate.comparisons(evaluate.judged(labelled[2]), {"all": ["A", "B", "A + B"], "two": ["A", "B"]})
-    words = say.equality(pairs[pairs["cohort"] == "train"], "North")
-    assert words.startswith("North: test that all AUCs are equal (DeLong): χ² = ")
-    assert words.endswith("(n = 60).")
-    rows = evaluate.judged(followed[2], SURVIVAL)
-    assert say.equality(evaluate.comparisons(rows, {"all": ["A", "B", "A + B"]}, SURVIVAL, 5), "North") == ""
-
-
 def test_the_patient_who_makes_a_slope_is_named():
     row = {
         "cohort": "external", "signature": "A", "n": 50, "subject": "external_007", "risk": 1e-9, "slope": 0.31,
@@ -100,15 +92,6 @@ def test_the_patient_who_makes_a_slope_is_named():
     assert "East and West, A: one of 50 patients (external_007, predicted risk 1.0e−09) makes the slope 0.31" in text
     assert text.endswith("without this patient it is 0.94.")
     assert say.influence(table.tail(1), NAMES) == say.influence(table.drop(columns="slope_without"), NAMES) == ""
-
-
-def test_why_a_calibration_was_not_corrected():
-    table = pd.DataFrame(
-        {"signature": ["A", "A", "B"], "horizon": [12.0, 24.0, 12.0], "note": ["Too few events.", "", "It is flat."]}
-    )
-    assert say.not_corrected(table) == "A at 12 months: too few events. B at 12 months: it is flat."
-    assert say.not_corrected(table.drop(columns="horizon").tail(1)) == "B: it is flat."
-    assert say.not_corrected(table.iloc[1:2]) == ""
 
 
 def test_the_verdict_on_a_planted_effect_is_said_plainly(labelled):
@@ -123,6 +106,8 @@ def test_the_verdict_on_a_planted_effect_is_said_plainly(labelled):
     flat = evaluate.planted(evaluate.judged(predictions.assign(risk=0.5)), latent)
     assert say.planted(flat, NAMES, 1.5).count("**found by no signature**") == 3
     assert "Nothing was planted" in say.planted(table, NAMES, 0.0)
+    nobody = evaluate.planted(evaluate.judged(predictions), pd.Series(dtype=float))
+    assert (len(nobody), say.planted(nobody, NAMES, 1.5)) == (0, "")
 
 
 def test_the_guide_says_what_the_intervals_allow(labelled):
@@ -150,7 +135,7 @@ def test_the_chosen_signature_is_measured_against_the_comparator_and_the_highest
     _, _, predictions = labelled
     lines = [line for line in meaning(predictions).splitlines() if " minus " in line]
     assert len(lines) == 6
-    row = evaluate.pairs(evaluate.judged(predictions, cohorts=["train"])).iloc[0]
+    row = pairs(evaluate.judged(predictions, cohorts=["train"])).iloc[0]
     line = next(line for line in lines if "North" in line and "the study's comparator" in line)
     assert f"A (AUC {row['value_a']:.3f}) minus B ({row['value_b']:.3f}; the study's comparator): " in line
     assert estimate(row["difference"], row["difference_low"], row["difference_high"], 3) in line

@@ -39,6 +39,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
     def table(frame: pd.DataFrame, caption: str, *, empty: str = "", **_: Any) -> None:
         page.tables[caption] = frame
         page.text += [empty] if frame.empty else []
+        page.text += list(frame.get("note", []))
 
     def figure(drawn: Any, *, caption: str, empty: str = "") -> None:
         page.captions += [caption] if figures_of(drawn) else []

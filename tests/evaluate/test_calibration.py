@@ -12,9 +12,7 @@ from radsupport.errors import NotEstimableError
 from radsupport.evaluate import (
     brier,
     calibration,
-    calibration_points,
     corrections,
-    integrated_brier,
     judged,
     lock,
     measure,
@@ -22,9 +20,11 @@ from radsupport.evaluate import (
 )
 from radsupport.evaluate.calibration import (
     brier_differences,
+    calibration_points,
     corrected,
     flat,
     groups_for,
+    integrated_brier,
     last_step,
     most_influential,
 )
@@ -62,6 +62,7 @@ def test_groups_hold_about_ten_patients():
 def test_the_curve_is_drawn_only_through_enough_patients(labelled):
     large = training(labelled[2])
     table = calibration_points(large)
+    pd.testing.assert_frame_equal(calibration(large, points=True), table)
     assert set(table["kind"]) == {"apparent", "grouped"}
     smooth, ordered = table[table["kind"] == "apparent"]["predicted"], np.sort(large["risk"])
     assert smooth.min() >= ordered[4]

@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from radsupport.book.conclusions import modelling as say
-from radsupport.evaluate.cross_validation import by_comparison, cross_validation, scores
+from radsupport.evaluate.cross_validation import cross_validation, scores
 from radsupport.learning.inspection import selection_funnel
 from radsupport.learning.signatures import SignatureRun
 
@@ -85,18 +85,6 @@ def test_lucky_and_unlucky_first_divisions_are_named():
     level = say.divisions(spread({"A": [0.7, 0.7]}))
     assert "the highest for none, and the lowest for none" in level
     assert say.divisions(spread({"A": [0.7]})).startswith("One division only")
-
-
-def test_signatures_are_repeated_in_each_comparison():
-    rows = pd.DataFrame({"signature": ["A", "A", "B", "C"], "risk": 0.5})
-    assert by_comparison(rows, {})["comparison"].tolist() == ["All signatures"] * 4
-    both = by_comparison(rows, {"two": ["A", "B", "Z"], "one": ["C", "Z"]})
-    assert both.groupby("comparison", observed=True)["signature"].agg(list).to_dict() == {
-        "two": ["A", "A", "B"], "Others": ["C"],
-    }  # fmt: skip
-    assert list(both["comparison"].cat.categories) == ["two", "Others"]
-    assert set(by_comparison(rows, {"large": ["A", "B", "C"]}, most=2)["comparison"]) == {"All signatures"}
-    assert by_comparison(rows.iloc[:0], {}).empty
 
 
 def test_values_of_every_cohort(finished):

@@ -11,11 +11,12 @@ from scipy import stats
 
 from radsupport import evaluate
 from radsupport.evaluate import judged, measure
-from radsupport.evaluate.discrimination import null_se_p
+from radsupport.evaluate.discrimination import _by_comparison, null_se_p, pairs
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
 from radsupport.stats.bootstrap import bootstrap_auc
 from radsupport.stats.concordance import concordance
 from radsupport.stats.roc import auc, delong_test, delong_unpaired, roc_curve
+from radsupport.stats.table_one import compare_groups
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,7 +72,7 @@ def test_one_outcome_only_is_missing_with_a_note_and_a_constant_risk_is_chance(l
         assert table[["value", "value_low", "p", "p_chance", "boot_low", "boot_high"]].isna().all(axis=None)
         assert (table["note"] != "").all()
         assert (table["events"] == 0).all()
-        assert measure(alone, evaluate.pairs, ("cohort",), outcome=outcome).empty
+        assert measure(alone, pairs, ("cohort",), outcome=outcome).empty
         assert evaluate.comparisons(alone, {"all": ["A", "B"]}, outcome).empty
         assert evaluate.between(alone, outcome=outcome).empty
         constant = evaluate.discrimination(judged(predictions.assign(risk=0.3), outcome, ["A"]), outcome)
@@ -102,7 +103,7 @@ def test_curves_carry_their_area_and_keep_the_order_of_cohorts(labelled):
 def test_pairs_of_a_cohort_equal_delong_s_test(labelled):
     _, _, predictions = labelled
     lost = predictions[~((predictions["signature"] == "B") & (predictions["subject"] == "internal_003"))]
-    table = measure(judged(lost, signatures=["A", "B"]), evaluate.pairs, ("cohort",))
+    table = measure(judged(lost, signatures=["A", "B"]), pairs, ("cohort",))
     row = table.set_index("cohort").loc["internal"]
     part = lost[(lost["cohort"] == "internal") & (lost["subject"] != "internal_003")]
     a, b = (part[part["signature"] == name].sort_values("subject") for name in ("A", "B"))
@@ -110,7 +111,7 @@ def test_pairs_of_a_cohort_equal_delong_s_test(labelled):
     assert row[["n", "p", "difference", "difference_low"]].tolist() == pytest.approx(
         [39, expected.p, expected.difference, expected.ci_low]
     )
-    three = evaluate.pairs(judged(predictions, cohorts=["train"]))
+    three = pairs(judged(predictions, cohorts=["train"]))
     assert list(three["signature_a"] + " " + three["signature_b"]) == ["A B", "A A + B", "B A + B"]
     assert three["p_adjusted"].min() == pytest.approx(min(1, 3 * three["p"].min()))
 
@@ -132,13 +133,13 @@ def test_comparisons_within_a_larger_one_are_tested_there_with_a_test_that_all_a
 def test_signatures_that_rank_alike_differ_by_exactly_nothing(labelled):
     own = labelled[2][labelled[2]["signature"] == "A"]
     both = pd.concat([own, own.assign(signature="B", risk=own["risk"] ** 3)])
-    row = evaluate.pairs(judged(both, cohorts=["train"])).iloc[0]
+    row = pairs(judged(both, cohorts=["train"])).iloc[0]
     assert (row["difference"], row["z"], row["p"]) == (0.0, 0.0, 1.0)
 
 
 def test_survival_pairs_agree_with_the_two_indices(followed):
     rows = judged(followed[2], SURVIVAL, ["A", "B"], ["external"])
-    row = evaluate.pairs(rows, SURVIVAL, n_bootstrap=50, seed=1).iloc[0]
+    row = pairs(rows, SURVIVAL, n_bootstrap=50, seed=1).iloc[0]
     parts = [rows[rows["signature"] == name] for name in ("A", "B")]
     found = [concordance(p["time"], p["event"], p["risk"]).concordance for p in parts]
     assert [row["value_a"], row["value_b"]] == pytest.approx(found)
@@ -159,3 +160,23 @@ def test_groups_without_a_common_patient_are_compared_unpaired(labelled, followe
     parts = [rows[(rows["cohort"] == cohort) & (rows["signature"] == "A")] for cohort in ("train", "internal")]
     one, two = (concordance(p["time"], p["event"], p["risk"]) for p in parts)
     assert row["statistic"] == pytest.approx((one.concordance - two.concordance) / np.hypot(one.se, two.se))
+
+
+def test_signatures_are_repeated_in_each_comparison():
+    rows = pd.DataFrame({"signature": ["A", "A", "B", "C"], "risk": 0.5})
+    assert _by_comparison(rows, {})["comparison"].tolist() == ["All signatures"] * 4
+    both = _by_comparison(rows, {"two": ["A", "B", "Z"], "one": ["C", "Z"]})
+    assert both.groupby("comparison", observed=True)["signature"].agg(list).to_dict() == {
+        "two": ["A", "A", "B"], "Others": ["C"],
+    }  # fmt: skip
+    assert list(both["comparison"].cat.categories) == ["two", "Others"]
+    assert set(_by_comparison(rows, {"large": ["A", "B", "C"]}, most=2)["comparison"]) == {"All signatures"}
+    assert _by_comparison(rows.iloc[:0], {}).empty
+
+
+def test_risks_with_and_without_the_label_are_compared_by_ranks(labelled):
+    part = judged(labelled[2], signatures=["A"], cohorts=["external"])
+    expected = compare_groups(part["risk"], part["label"], test="mann_whitney").p
+    assert evaluate.discrimination(part, ranks=True)["p_ranks"] == expected
+    assert np.isnan(evaluate.discrimination(part.assign(label=1.0), ranks=True)["p_ranks"])
+    assert "p_ranks" not in evaluate.discrimination(part)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from radsupport import data, evaluate
+from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import HIGH, LABEL, SURVIVAL
 from radsupport.study import load_study
 
@@ -145,7 +146,7 @@ def test_pairs_of_signatures_are_compared_on_the_same_patients(case: tuple[pd.Da
     predictions, outcome = case
     rows = evaluate.judged(predictions, outcome)
     rows = rows.drop(rows.index[(rows["signature"] == "A")][:7])
-    found = evaluate.measure(rows, evaluate.pairs, by=("cohort",), outcome=outcome, n_bootstrap=50, seed=1)
+    found = evaluate.measure(rows, pairs, by=("cohort",), outcome=outcome, n_bootstrap=50, seed=1)
     for row in found.to_dict("records"):
         part = rows[rows["cohort"] == row["cohort"]]
         both = part[part.groupby("subject")["signature"].transform("nunique") == 2]

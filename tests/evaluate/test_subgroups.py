@@ -10,7 +10,7 @@ from helpers.validation_study import rows_of
 from lifelines import CoxPHFitter
 from scipy import stats
 
-from radsupport.evaluate import between, interaction, judged, measure, roc, subgroups
+from radsupport.evaluate import between, discrimination, interaction, judged, measure, roc
 from radsupport.evaluate.discrimination import enough
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
 from radsupport.evaluate.probability import log_odds
@@ -41,10 +41,11 @@ def in_parts(predictions: pd.DataFrame, cohort: pd.DataFrame, by_age: bool = Fal
 
 def test_parts_are_judged_one_by_one_in_their_order(labelled):
     _, cohort, predictions = labelled
-    table = measure(in_parts(predictions, cohort), subgroups, BY)
+    table = measure(in_parts(predictions, cohort), discrimination, BY, fewest=5)
     assert set(table["signature"]) == {"A", "B"}
     assert len(table) == 2 * 3 * 2
-    assert list(measure(in_parts(predictions, cohort, True), subgroups, BY)["part"].iloc[:2]) == ["young", "old"]
+    by_age = measure(in_parts(predictions, cohort, True), discrimination, BY, fewest=5)
+    assert list(by_age["part"].iloc[:2]) == ["young", "old"]
     women = cohort.loc[(cohort["sex"] == "F") & (cohort["cohort"] == "train"), "subject"]
     own = rows_of(predictions, "train")
     own = own[own["subject"].isin(women)]
@@ -109,7 +110,8 @@ def test_a_part_of_few_events_is_not_judged_and_named(labelled):
     spared = sorted(predictions.loc[own & (predictions["label"] == 1), "subject"].unique())[:4]
     few = predictions.assign(label=predictions["label"].mask(own & ~predictions["subject"].isin(spared), 0.0))
     rows = in_parts(few, cohort)
-    table = measure(rows, subgroups, BY).query("cohort == 'train' and signature == 'A'").set_index("part")
+    table = measure(rows, discrimination, BY, fewest=5).set_index("part")
+    table = table.query("cohort == 'train' and signature == 'A'")
     row = table.loc["M"]
     assert (row["events"], row["measure"]) == (4, "AUC")
     assert row[["value", "value_low", "value_high", "p", "p_chance"]].isna().all()
@@ -128,7 +130,7 @@ def test_survival_needs_events_and_patients_but_nobody_who_survives():
     assert enough(part, SURVIVAL)
     assert not enough(part.head(9), SURVIVAL)
     assert not enough(part.assign(event=[1.0] * 4 + [0.0] * 16), SURVIVAL)
-    assert subgroups(part.head(9), SURVIVAL)["note"] == "fewer than 5 events or 10 patients"
+    assert discrimination(part.head(9), SURVIVAL, fewest=5)["note"] == "fewer than 5 events or 10 patients"
 
 
 def test_two_parts_are_compared_unpaired(labelled):
@@ -147,7 +149,7 @@ def test_centers_are_judged_and_compared_where_they_are_large_enough(labelled, f
     for (_, cohort, predictions), outcome in ((labelled, LABEL), (followed, SURVIVAL)):
         rows = judged(predictions, outcome, cohorts=["external"])
         rows = rows.assign(center=pd.Categorical(rows["subject"].map(cohort.set_index("subject")["center"])))
-        table = measure(rows, subgroups, ("cohort", "signature", "center"), outcome=outcome)
+        table = measure(rows, discrimination, ("cohort", "signature", "center"), outcome=outcome, fewest=5)
         assert table.groupby("signature")["n"].sum().unique() == [50]
         apart = between(rows, "center", ("cohort", "signature"), outcome, fewest=5)
         assert list(apart[["center_a", "center_b"]].iloc[0]) == ["E", "W"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from radsupport.evaluate import comparisons, discrimination, judged, measure, numbers
+from radsupport.evaluate import judged
 from radsupport.evaluate.discrimination import null_se_p
 from radsupport.evaluate.summary import flat_signatures, least_detectable
 
@@ -39,19 +39,3 @@ def test_risks_that_hardly_vary_are_found_where_they_have_a_scale(labelled, foll
     )
     assert flat_signatures(judged(predictions)) == {}
     assert flat_signatures(judged(followed[2], ("time", "event"))) == {}
-
-
-def test_numbers_of_the_page_have_keys(labelled):
-    rows = judged(labelled[2])
-    scores = measure(rows, discrimination)
-    found = numbers(scores, "auc_{cohort}_{signature}")
-    row = scores.query("cohort == 'external' and signature == 'A + B'").iloc[0]
-    assert found["auc_external_A + B"] == {
-        "value": row["value"], "n": 50, "ci_low": row["value_low"], "ci_high": row["value_high"],
-    }  # fmt: skip
-    pairs = comparisons(rows, {"all": ["A", "B"]})
-    p = numbers(pairs, "pair_p_{cohort}_{signature_b}_{signature_a}", "p")
-    assert p["pair_p_train_B_A"] == {"value": pairs["p"].iloc[0], "n": 60}
-    lost = scores.assign(value=np.nan)
-    assert numbers(lost, "auc_{cohort}_{signature}") == {}
-    assert numbers(lost.iloc[:0], "x") == {}

@@ -14,16 +14,16 @@ from radsupport.evaluate import (
     brier,
     discrimination,
     groups,
-    integrated_brier,
     judged,
     lock,
     measure,
-    pairs,
     probabilities,
     regression,
     survival,
     threshold,
 )
+from radsupport.evaluate.associations import chosen_features, leaves
+from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL
 from radsupport.evaluate.regression import COVARIATES
 from radsupport.settings.learning import Signature
@@ -34,7 +34,6 @@ from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.logrank import log_rank, maximally_selected_cutoff
 from radsupport.stats.roc import youden
 from radsupport.stats.survival_curves import kaplan_meier, restricted_mean
-from radsupport.stats.table_one import compare_groups
 from radsupport.stats.time_roc import time_dependent_roc
 from radsupport.tables import write_table
 
@@ -339,15 +338,6 @@ def test_auc_over_time_stays_where_it_can_be_estimated(divided: pd.DataFrame) ->
     assert found.groupby(BY)["time"].is_monotonic_increasing.all()
 
 
-def test_outcomes_are_compared_by_ranks(divided: pd.DataFrame) -> None:
-    part = of(divided, "Image", "external")
-    expected = compare_groups(part["risk"], part["label"], test="mann_whitney").p
-    table = measure(divided, survival.mann_whitney, BY)
-    assert of(table, "Image", "external")["p"].item() == expected
-    alike = measure(divided.assign(label=1.0), survival.mann_whitney, BY)
-    assert alike["note"].ne("").all()
-
-
 def test_characteristics_count_patients_by_group(divided: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
     small_cohort.loc[3, "age"] = np.nan
     part = of(divided, "Image", "train").drop(columns=["label", "time", "event"])
@@ -409,9 +399,9 @@ def test_heat_map_holds_the_weightiest_features_in_training_units(
     pd.DataFrame({"signature": "Image", "feature": ["ct__a"], "share": [1.0]}).to_csv(
         tmp_path / "stability.csv", index=False
     )
-    parts = survival.leaves(SIGNATURES, "Both")
+    parts = leaves(SIGNATURES, "Both")
     assert [part.name for part in parts] == ["Image", "Clinic"]
-    assert survival.chosen_features(tmp_path, parts, 2)["feature"].tolist() == ["ct__b", "ct__c"]
+    assert chosen_features(tmp_path, parts, 2, "coefficient")["feature"].tolist() == ["ct__b", "ct__c"]
     own = divided[divided["signature"] == "Image"]
     found = survival.feature_values(own, tmp_path, "Both", SIGNATURES, 2)
     table = found[found["cohort"] == "train"]
@@ -451,7 +441,7 @@ def test_errors_are_those_of_a_cox_model_of_the_training_risk(
 
 
 def integrals(rows: pd.DataFrame, models: dict[str, Any]) -> pd.DataFrame:
-    return integrated_brier(rows, models, lambda part: survival.last_time(part, models, HORIZONS))
+    return brier(rows, models=models, until=lambda part: survival.last_time(part, models, HORIZONS))
 
 
 def test_curves_integrals_and_differences_fit_together(divided: pd.DataFrame, small_cohort: pd.DataFrame) -> None:

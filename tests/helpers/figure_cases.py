@@ -180,7 +180,7 @@ def _triangle() -> Case:
 def _block() -> Case:
     rng = np.random.default_rng(9)
     rows = [(f"CT {i}", f"PET {j}", rng.uniform(-1, 1)) for i in range(12) for j in range(20)]
-    return pd.DataFrame(rows, columns=["feature_a", "feature_b", "r"]), {"overlap": 4, "names": ("CT", "PET")}
+    return pd.DataFrame(rows, columns=["feature_a", "feature_b", "r"]), {"overlap": 4, "sets": ("CT", "PET")}
 
 
 def _histogram() -> Case:

@@ -83,15 +83,6 @@ def _missing(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     )
 
 
-def equality(pairs: pd.DataFrame, where: str) -> str:
-    """Word DeLong's test that all AUCs of a group of signatures in a cohort are equal; empty where there is none."""
-    test = pairs.iloc[0]
-    if np.isnan(test.get("chi2", np.nan)):
-        return ""
-    chi2, p = f"χ² = {test['chi2']:.1f} with {test['df']:.0f} df", p_value(test["p_equal"], name="P")
-    return f"{where}: test that all AUCs are equal (DeLong): {chi2}, {p} (n = {test['n']:.0f})."
-
-
 def probabilities(locked: Mapping[str, Locked]) -> str:
     """Say how many signatures give probabilities, how many were translated, and why published outputs are."""
     given = sum(one.whole.rule == AS_GIVEN for one in locked.values())
@@ -126,22 +117,6 @@ def influence(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     return head + "\n".join(lines) if lines else ""
 
 
-def not_corrected(table: pd.DataFrame) -> str:
-    """Say why a calibration could not be corrected for optimism; empty where each could.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `evaluate.corrections`.
-    """
-    notes = []
-    for row in table[table["note"].ne("")].to_dict("records"):
-        by = f" at {row['horizon']:g} months" if "horizon" in row else ""
-        reason = row["note"]
-        notes.append(f"{row['signature']}{by}: {reason[:1].lower()}{reason[1:].rstrip('.')}.")
-    return " ".join(dict.fromkeys(notes))
-
-
 def planted(table: pd.DataFrame, names: Mapping[str, str], effect: float) -> str:
     """Say for each cohort which signatures found the planted effect, and which did not.
 
@@ -153,6 +128,8 @@ def planted(table: pd.DataFrame, names: Mapping[str, str], effect: float) -> str
     effect : float
         Per SD of the latent.
     """
+    if table.empty:
+        return ""
     lines = []
     for cohort, part in table.groupby("cohort", sort=False):
         latent, own = part[part["signature"] == LATENT].iloc[0], part[part["signature"] != LATENT]
