@@ -234,7 +234,9 @@ def comparisons(
     found = []
     everybody = {"all": list(dict.fromkeys(rows["signature"]))}
     for name, members in largest(everybody if families is None else families).items():
-        own = rows[rows["signature"].isin(list(members))]
+        own = rows[rows["signature"].isin(members)]
+        if families is not None:  # A and B in the order of the group
+            own = own.assign(signature=pd.Categorical(own["signature"], members, ordered=True))
         table = measure(own, pairs, ("cohort",), outcome=outcome, n_bootstrap=n_bootstrap, seed=seed)
         if len(table) and tuple(outcome) == LABEL:
             same = measure(own, equality, ("cohort",)).reindex(columns=["cohort", "chi2", "df", "p_equal"])
