@@ -1,4 +1,4 @@
-# Reference values for tests/survival/test_lung1_against_r.py: what R's survival package says about the table of the
+# Reference values for tests/stats/test_cox_lung1.py: what R's survival package says about the table of the
 # study lung1 (TCIA NSCLC-Radiomics, CC BY-NC 3.0). The patients' rows stay where they are; only aggregates are written.
 #
 #   Rscript lung1.R <lung1_421_pyradiomics_clinical_survival.csv.gz> lung1.json
