@@ -22,7 +22,7 @@ help:
 	@echo "make test                                                    run the tests"
 	@echo "make lab                                                     open JupyterLab"
 	@echo "make check MANIFEST=my_manifest.csv [STUDY=mine]             check own data"
-	@echo "make lint                                                    ruff and mypy"
+	@echo "make lint                                                    ruff, mypy, import contracts, limits"
 	@echo "make clean                                                   remove everything generated"
 
 # pyradiomics has no wheels for current Pythons and builds against the numpy, setuptools, versioneer and
@@ -47,7 +47,7 @@ test: $(READY)
 	@python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(READY)
-	@ruff check . && ruff format --check . && mypy
+	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo && python tools/house.py
 
 lab: $(READY)
 	@jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_cohort.ipynb
