@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,27 @@ def test_text_stands_before_the_code_that_it_explains(notebook: tuple[str, Any])
     assert kinds[0] == "markdown"
     assert kinds.count("markdown") >= 3
     assert content.cells[0].source.startswith("# ")
+
+
+def calls(source: str) -> list[tuple[str, str, ast.Call]]:
+    """Return room, name and call of everything that a notebook calls of a room or of its chapter's conclusions."""
+    tree = ast.parse(source)
+    named = {ast.unparse(n.targets[0]): ast.unparse(n.value) for n in ast.walk(tree) if isinstance(n, ast.Assign)}
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+    own = [(named.get(ast.unparse(n.func.value), ast.unparse(n.func.value)), n.func.attr, n) for n in found]
+    rooms = {alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names}
+    return [(place, name, call) for place, name, call in own if place.split(".")[0] in rooms]
+
+
+def test_rooms_are_called_with_arguments_that_they_have(notebook: tuple[str, Any]) -> None:
+    _, content = notebook
+    drawn = {"facet", "names", "columns", "size", "title", "ax"}  # of every figure
+    for place, name, call in calls("\n".join(cell.source for cell in code(content.cells))):
+        try:
+            room = import_module(f"radsupport.{place}")
+        except ModuleNotFoundError:  # pandas and its like, or an object
+            continue
+        parameters = inspect.signature(inspect.unwrap(getattr(room, name))).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            given = {k.arg for k in call.keywords if k.arg} - (drawn if place == "plots" else set())
+            assert given <= set(parameters), f"{place}.{name}"
