@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.pipelines import N, factory_of, steps_of, table_of
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
@@ -18,34 +19,9 @@ from radsupport.learning.crossval import FoldTables, cross_validate
 from radsupport.learning.learners import learner
 from radsupport.learning.linear import PenalisedLogistic
 from radsupport.learning.preparation import Imputer, OneHot, z_score
-from radsupport.learning.selection import UnivariateSelector, VarianceFilter
+from radsupport.learning.selection import UnivariateSelector
 from radsupport.learning.tuning import TunedPipeline
 from radsupport.stats.outcome import as_target, assign_folds, discrimination
-
-N, EVENTS = 60, 20
-
-
-def _table(p=20, seed=0, effect=0.0, n=N, events=EVENTS):
-    """Subjects x features, the first two carrying the effect; and the label."""
-    rng = np.random.default_rng(seed)
-    subjects = [f"s{i:03d}" for i in range(n)]
-    y = pd.Series(rng.permutation(np.repeat([1, 0], [events, n - events])), index=subjects, name="label")
-    X = pd.DataFrame(rng.normal(size=(n, p)), columns=[f"f{i}" for i in range(p)], index=subjects)
-    X[["f0", "f1"]] += effect * y.to_numpy()[:, None]
-    return X, y
-
-
-def _steps(keep=5):
-    return [
-        ("imputation", Imputer()),
-        ("variance", VarianceFilter()),
-        ("univariate", UnivariateSelector("t", 1e-9, keep_at_least=keep)),
-        ("z_score", z_score()),
-    ]
-
-
-def _factory(inner_folds, seed):
-    return TunedPipeline(_steps(), PenalisedLogistic(0.3), inner_folds=inner_folds, seed=seed)
 
 
 def _quick(inner_folds, seed):
@@ -69,41 +45,43 @@ class Spy(TransformerMixin, BaseEstimator):
 def test_noise_stays_noise_although_selection_outside_the_folds_would_find_a_lot():
     honest, leaky = [], []
     for seed in range(5):
-        X, y = _table(p=800, seed=seed)
+        X, y = table_of(p=800, seed=seed)
         settings = {"folds": 5, "inner_folds": 2, "seed": seed, "refit": False}
-        honest.append(cross_validate(X, y, _factory, **settings).by_repeat["score"].item())
+        honest.append(cross_validate(X, y, factory_of, **settings).by_repeat["score"].item())
         outside = UnivariateSelector("t", 1e-9, keep_at_least=5).fit(X, y).transform(X)
-        leaky.append(cross_validate(outside, y, _factory, **settings).by_repeat["score"].item())
+        leaky.append(cross_validate(outside, y, factory_of, **settings).by_repeat["score"].item())
     # SE of one AUC here is about 0.08, of the mean of five 0.036; three of them around 0.5.
     assert np.mean(honest) == pytest.approx(0.5, abs=0.11)
     assert np.mean(leaky) > 0.75
 
 
 def test_planted_signal_is_found():
-    X, y = _table(p=200, effect=1.5)
-    result = cross_validate(X, y, _factory, folds=5, inner_folds=2)
+    X, y = table_of(p=200, effect=1.5)
+    result = cross_validate(X, y, factory_of, folds=5, inner_folds=2)
     assert result.by_repeat["score"].item() > 0.8
     assert all({"f0", "f1"} <= set(model.features_) for model in result.models[0].values())
 
 
 def test_own_label_and_fold_mates_labels_do_not_touch_a_subjects_risk():
-    X, y = _table(p=100, effect=1.0)
+    X, y = table_of(p=100, effect=1.0)
     folds = assign_folds(y, 5, 0)
-    before = cross_validate(X, y, _factory, folds=folds, inner_folds=2, refit=False).risks.set_index("subject")["risk"]
+    before = cross_validate(X, y, factory_of, folds=folds, inner_folds=2, refit=False).risks.set_index("subject")[
+        "risk"
+    ]
     flipped = y.where(folds != 2, 1 - y)
-    after = cross_validate(X, flipped, _factory, folds=folds, inner_folds=2, refit=False).risks.set_index("subject")
+    after = cross_validate(X, flipped, factory_of, folds=folds, inner_folds=2, refit=False).risks.set_index("subject")
     inside = folds.index[folds == 2]
     assert after.loc[inside, "risk"].tolist() == before[inside].tolist()
     assert not np.allclose(after.loc[folds.index[folds != 2], "risk"], before[folds.index[folds != 2]])
 
 
 def test_no_fit_sees_a_test_subject():
-    X, y = _table()
+    X, y = table_of()
     Spy.fits = []
 
     def factory(inner_folds, seed):
         return TunedPipeline(
-            [("spy", Spy()), *_steps()], PenalisedLogistic(), [{"strength": [0.1, 0.5]}], inner_folds, seed
+            [("spy", Spy()), *steps_of()], PenalisedLogistic(), [{"strength": [0.1, 0.5]}], inner_folds, seed
         )
 
     result = cross_validate(X, y, factory, folds=4, inner_folds=3, refit=False)
@@ -119,17 +97,17 @@ def test_no_fit_sees_a_test_subject():
 
 
 def test_extreme_values_of_a_test_subject_do_not_move_the_others():
-    X, y = _table(p=50)
+    X, y = table_of(p=50)
     folds = assign_folds(y, 4, 0)
     odd = X.copy()
     odd.loc[folds.index[folds == 1]] = 1e8
-    a, b = (cross_validate(t, y, _factory, folds=folds, inner_folds=2, refit=False) for t in (X, odd))
+    a, b = (cross_validate(t, y, factory_of, folds=folds, inner_folds=2, refit=False) for t in (X, odd))
     assert a.models[0][1].features_ == b.models[0][1].features_
     assert a.models[0][1].risk(X).tolist() == b.models[0][1].risk(X).tolist()
 
 
 def test_every_subject_is_judged_once_per_repeat_by_stratified_folds():
-    X, y = _table()
+    X, y = table_of()
     result = cross_validate(X, y, _quick, folds=10, inner_folds=2, repeats=3, refit=False)
     for _, rows in result.risks.groupby("repeat"):
         assert sorted(rows["subject"]) == sorted(X.index)
@@ -139,29 +117,29 @@ def test_every_subject_is_judged_once_per_repeat_by_stratified_folds():
 
 
 def test_ten_events_in_ten_folds_are_one_per_fold():
-    _, y = _table(n=56, events=10)
+    _, y = table_of(n=56, events=10)
     assert y.groupby(assign_folds(y, 10, 5)).sum().tolist() == [1] * 10
 
 
 def test_same_seed_same_result_in_any_order_and_number_of_processes():
-    X, y = _table(p=60, effect=0.5)
-    first = cross_validate(X, y, _factory, folds=4, inner_folds=2, repeats=2, seed=7)
-    again = cross_validate(X.sample(frac=1, random_state=1), y, _factory, folds=4, inner_folds=2, repeats=2, seed=7)
+    X, y = table_of(p=60, effect=0.5)
+    first = cross_validate(X, y, factory_of, folds=4, inner_folds=2, repeats=2, seed=7)
+    again = cross_validate(X.sample(frac=1, random_state=1), y, factory_of, folds=4, inner_folds=2, repeats=2, seed=7)
     pd.testing.assert_frame_equal(first.risks, again.risks)
     pd.testing.assert_frame_equal(first.tuning, again.tuning)
     assert first.apparent.equals(again.apparent)
-    other = cross_validate(X, y, _factory, folds=4, inner_folds=2, seed=8)
+    other = cross_validate(X, y, factory_of, folds=4, inner_folds=2, seed=8)
     assert other.risks["risk"].tolist() != first.risks[first.risks["repeat"] == 0]["risk"].tolist()
     with parallel_config(backend="threading"):  # starting processes takes longer than all other tests here
-        parallel = cross_validate(X, y, _factory, folds=4, inner_folds=2, seed=8, n_jobs=2)
+        parallel = cross_validate(X, y, factory_of, folds=4, inner_folds=2, seed=8, n_jobs=2)
     pd.testing.assert_frame_equal(parallel.risks, other.risks)
     sent = pickle.loads(pickle.dumps(other.models[0][0]))
     assert sent.risk(X).tolist() == other.models[0][0].risk(X).tolist()
 
 
 def test_scores_apparent_and_external_risks():
-    X, y = _table(effect=0.7)
-    new, _ = _table(seed=9)
+    X, y = table_of(effect=0.7)
+    new, _ = table_of(seed=9)
     result = cross_validate(X, y, _quick, folds=5, inner_folds=2, repeats=2)
     for (_, rows), score in zip(result.risks.groupby("repeat"), result.by_repeat["score"], strict=True):
         assert score == pytest.approx(roc_auc_score(y[rows["subject"]], rows["risk"]))
@@ -176,9 +154,9 @@ def test_scores_apparent_and_external_risks():
 
 
 def test_missing_values_are_filled_inside_the_fold():
-    X, y = _table(effect=1.0)
+    X, y = table_of(effect=1.0)
     X = X.mask(np.random.default_rng(0).random(X.shape) < 0.1)
-    result = cross_validate(X, y, _factory, folds=5, inner_folds=2)
+    result = cross_validate(X, y, factory_of, folds=5, inner_folds=2)
     assert result.risks["risk"].between(0, 1).all()
     folds = result.risks.set_index("subject")["fold"]
     imputer = dict(result.models[0][3].pipeline_.steps)["imputation"]
@@ -186,18 +164,18 @@ def test_missing_values_are_filled_inside_the_fold():
 
 
 def test_constant_features_are_dropped_and_counted():
-    X, y = _table(effect=1.0)
-    result = cross_validate(X.assign(f5=1.0, f6=0.0), y, _factory, folds=5, inner_folds=2)
+    X, y = table_of(effect=1.0)
+    result = cross_validate(X.assign(f5=1.0, f6=0.0), y, factory_of, folds=5, inner_folds=2)
     variance = result.funnel[result.funnel["step"] == "variance"]
     assert variance["n_out"].tolist() == [18] * 6
     assert set(variance["reasons"]) == {"2 constant"}
     assert result.funnel.groupby("fold", dropna=False).size().tolist() == [3] * 6
     with pytest.raises(InputError, match="kept none"):
-        cross_validate(X * 0, y, _factory, folds=5, inner_folds=2)
+        cross_validate(X * 0, y, factory_of, folds=5, inner_folds=2)
 
 
 def test_bad_input_is_refused_before_anything_runs():
-    X, y = _table()
+    X, y = table_of()
     with pytest.raises(NotEstimableError, match=r"Use between 2 and 20 folds"):
         cross_validate(X, y, _quick, folds=30)
     with pytest.raises(NotEstimableError, match=r"training part has 16 subjects with .* 17 inner folds"):
@@ -220,7 +198,7 @@ def test_bad_input_is_refused_before_anything_runs():
 
 
 def test_features_learnt_per_fold_are_used_in_their_fold():
-    X, y = _table()
+    X, y = table_of()
     folds = assign_folds(y, 4, 0)
     # Table k holds the constant k in place of a feature: each model must have seen its own only.
     tables = FoldTables({k: X.assign(f0=float(k)) for k in range(4)}, X.assign(f0=-1.0))
@@ -246,7 +224,7 @@ def test_features_learnt_per_fold_are_used_in_their_fold():
 
 
 def test_categories_are_coded_inside_the_fold():
-    _, y = _table()
+    _, y = table_of()
     shape = pd.Series(np.where(y == 1, "lobed", "round"), index=y.index)
     shape.iloc[0] = "seen once"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.pipelines import N, factory_of, steps_of, table_of
 from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -15,41 +16,15 @@ from radsupport.learning.crossval import cross_validate
 from radsupport.learning.learners import learner
 from radsupport.learning.linear import PenalisedCox, PenalisedLogistic
 from radsupport.learning.preparation import Imputer, OneHot, z_score
-from radsupport.learning.selection import UnivariateSelector, VarianceFilter
 from radsupport.learning.tuning import Combination, TunedPipeline
-
-N, EVENTS = 60, 20
-
-
-def _table(p=20, seed=0, effect=0.0, n=N, events=EVENTS):
-    """Subjects x features, the first two carrying the effect; and the label."""
-    rng = np.random.default_rng(seed)
-    subjects = [f"s{i:03d}" for i in range(n)]
-    y = pd.Series(rng.permutation(np.repeat([1, 0], [events, n - events])), index=subjects, name="label")
-    X = pd.DataFrame(rng.normal(size=(n, p)), columns=[f"f{i}" for i in range(p)], index=subjects)
-    X[["f0", "f1"]] += effect * y.to_numpy()[:, None]
-    return X, y
-
-
-def _steps(keep=5):
-    return [
-        ("imputation", Imputer()),
-        ("variance", VarianceFilter()),
-        ("univariate", UnivariateSelector("t", 1e-9, keep_at_least=keep)),
-        ("z_score", z_score()),
-    ]
-
-
-def _factory(inner_folds, seed):
-    return TunedPipeline(_steps(), PenalisedLogistic(0.3), inner_folds=inner_folds, seed=seed)
 
 
 def test_tuning_equals_grid_search_over_the_whole_pipeline():
-    X, y = _table(p=150, effect=0.8)
+    X, y = table_of(p=150, effect=0.8)
     grid = {"strength": [0.9, 0.5, 0.2, 0.05], "mixing": [1.0, 0.5]}
-    ours = TunedPipeline(_steps(), PenalisedLogistic(), [grid], inner_folds=4, seed=3).fit(X, y)
+    ours = TunedPipeline(steps_of(), PenalisedLogistic(), [grid], inner_folds=4, seed=3).fit(X, y)
     inner = StratifiedKFold(4, shuffle=True, random_state=3)
-    pipeline = Pipeline([*_steps(), ("learner", PenalisedLogistic())])
+    pipeline = Pipeline([*steps_of(), ("learner", PenalisedLogistic())])
     theirs = GridSearchCV(
         pipeline, {f"learner__{k}": v for k, v in grid.items()}, scoring=["roc_auc", "neg_log_loss"], cv=inner,
         refit=_best_by_auc_then_loss,
@@ -67,7 +42,7 @@ def _best_by_auc_then_loss(results):
 
 
 def test_log_loss_decides_how_far_risks_of_the_same_order_are_shrunk():
-    X, y = _table(n=200, events=80, p=2, effect=1.5)
+    X, y = table_of(n=200, events=80, p=2, effect=1.5)
     X = X[["f0"]]
     grid = [{"strength": [0.9, 0.5, 0.01]}]  # one feature: the order of risks is the same at any penalty
     chosen = TunedPipeline([("z_score", z_score())], PenalisedLogistic(), grid, inner_folds=4, seed=0).fit(X, y)
@@ -77,7 +52,7 @@ def test_log_loss_decides_how_far_risks_of_the_same_order_are_shrunk():
 
 
 def test_a_cox_lasso_takes_the_strongest_penalty_within_one_standard_error():
-    X, y = _table(n=120, events=60, p=200, effect=0.7, seed=1)
+    X, y = table_of(n=120, events=60, p=200, effect=0.7, seed=1)
     rng = np.random.default_rng(4)
     outcome = pd.DataFrame({"time": rng.exponential(np.where(y == 1, 10.0, 30.0)), "event": rng.random(120) < 0.7})
     grid = {"strength": [0.8, 0.5, 0.2, 0.05]}
@@ -91,8 +66,10 @@ def test_a_cox_lasso_takes_the_strongest_penalty_within_one_standard_error():
 def test_inner_score_of_noise_is_honest_although_features_are_selected():
     scores = []
     for seed in range(5):
-        X, y = _table(p=800, seed=seed)
-        scores.append(TunedPipeline(_steps(), PenalisedLogistic(0.3), inner_folds=5, seed=seed).fit(X, y).inner_score_)
+        X, y = table_of(p=800, seed=seed)
+        scores.append(
+            TunedPipeline(steps_of(), PenalisedLogistic(0.3), inner_folds=5, seed=seed).fit(X, y).inner_score_
+        )
     assert np.mean(scores) == pytest.approx(0.5, abs=0.11)
 
 
@@ -100,21 +77,21 @@ def test_calibration_of_the_svm_is_honest_although_features_are_selected():
     # On noise the risks must stay near the prevalence; a curve fitted after selection would spread them.
     spreads = []
     for seed in range(4):
-        X, y = _table(p=800, seed=seed)
+        X, y = table_of(p=800, seed=seed)
         chosen = learner("SVM", seed, "coarse")
-        model = TunedPipeline(_steps(20), chosen.estimator, [{"kernel": ["linear"], "C": [1.0]}], 5, seed).fit(X, y)
-        spreads.append(model.risk(_table(p=800, seed=100 + seed)[0]).std())
+        model = TunedPipeline(steps_of(20), chosen.estimator, [{"kernel": ["linear"], "C": [1.0]}], 5, seed).fit(X, y)
+        spreads.append(model.risk(table_of(p=800, seed=100 + seed)[0]).std())
     assert np.mean(spreads) < 0.12
 
 
 def test_inner_risks_are_out_of_fold_at_the_chosen_settings():
-    X, y = _table(p=60, effect=0.8)
+    X, y = table_of(p=60, effect=0.8)
     for name in ("SVM", "Ridge", "NaiveBayes"):
         chosen = learner(name, 0, "coarse")
-        model = TunedPipeline(_steps(), *chosen, 3, 5, keep_inner_risk=True).fit(X, y)
+        model = TunedPipeline(steps_of(), *chosen, 3, 5, keep_inner_risk=True).fit(X, y)
         again = np.empty(N)
         for train, test in StratifiedKFold(3, shuffle=True, random_state=5).split(X, y):
-            part = TunedPipeline(_steps(), chosen.estimator.set_params(**model.best_params_), (), 3, 5)
+            part = TunedPipeline(steps_of(), chosen.estimator.set_params(**model.best_params_), (), 3, 5)
             again[test] = part.fit(X.iloc[train], y.iloc[train]).risk(X.iloc[test])
         if name == "SVM":  # its curve is fitted on all inner scores: the order within a fold is the same
             assert roc_auc_score(y, model.inner_risk_) == pytest.approx(roc_auc_score(y, again), abs=0.1)
@@ -123,32 +100,32 @@ def test_inner_risks_are_out_of_fold_at_the_chosen_settings():
 
 
 def test_gaps_that_reach_the_learner_are_refused():
-    X, y = _table()
+    X, y = table_of()
     with pytest.raises(InputError, match="put an imputation among the steps"):
         TunedPipeline([], PenalisedLogistic(), (), 3, 0).fit(X.mask(X > 2), y)
 
 
 def test_fitted_steps_are_shared_through_memory(tmp_path):
-    X, y = _table(p=60, effect=0.8)
-    plain = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5).fit(X, y)
+    X, y = table_of(p=60, effect=0.8)
+    plain = TunedPipeline(steps_of(), *learner("LASSO", 0, "coarse"), 3, 5).fit(X, y)
     for _ in range(2):
-        shared = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, y)
+        shared = TunedPipeline(steps_of(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, y)
         assert shared.risk(X).tolist() == plain.risk(X).tolist()
-    other = TunedPipeline(_steps(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, 1 - y)
+    other = TunedPipeline(steps_of(), *learner("LASSO", 0, "coarse"), 3, 5, memory=str(tmp_path)).fit(X, 1 - y)
     assert other.risk(X).tolist() != plain.risk(X).tolist()
     assert len(list(tmp_path.glob("*.fit"))) == 2
 
 
 def test_a_remembered_fit_is_that_of_the_same_question(tmp_path):
-    X, y = _table(p=60, effect=0.8)
+    X, y = table_of(p=60, effect=0.8)
     asked = {"memory": str(tmp_path), "inner_folds": 3, "seed": 5}
-    first = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
-    again = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
+    first = TunedPipeline(steps_of(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
+    again = TunedPipeline(steps_of(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
     assert again.inner_risk_.tolist() == first.inner_risk_.tolist()
-    assert not hasattr(TunedPipeline(_steps(), PenalisedLogistic(0.3), **asked).fit(X, y), "inner_risk_")
-    weaker = TunedPipeline(_steps(), PenalisedLogistic(0.01), keep_inner_risk=True, **asked).fit(X, y)
+    assert not hasattr(TunedPipeline(steps_of(), PenalisedLogistic(0.3), **asked).fit(X, y), "inner_risk_")
+    weaker = TunedPipeline(steps_of(), PenalisedLogistic(0.01), keep_inner_risk=True, **asked).fit(X, y)
     assert weaker.risk(X).tolist() != first.risk(X).tolist()
-    seed = TunedPipeline(_steps(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked | {"seed": 6}).fit(X, y)
+    seed = TunedPipeline(steps_of(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked | {"seed": 6}).fit(X, y)
     assert seed.inner_risk_.tolist() != first.inner_risk_.tolist()
 
 
@@ -169,12 +146,12 @@ def _meta(inner_folds, seed):
 
 
 def test_combination_does_not_trust_a_part_that_only_memorised():
-    X, y = _table(effect=1.0)
-    parts = [("memory", ["f5"], Memoriser()), ("signal", list(X.columns), _factory(3, 0))]
+    X, y = table_of(effect=1.0)
+    parts = [("memory", ["f5"], Memoriser()), ("signal", list(X.columns), factory_of(3, 0))]
     model = Combination(parts, [], _meta(3, 0), 3, 0).fit(X, y)
     apparent = roc_auc_score(y, model.part_risks(X)["memory"])
     assert apparent == 1.0
-    new, truth = _table(effect=1.0, seed=5)
+    new, truth = table_of(effect=1.0, seed=5)
     signal = model.part_risks(new)["signal"]
     assert np.argsort(model.risk(new)).tolist() == np.argsort(signal.to_numpy()).tolist()
     assert roc_auc_score(truth, model.risk(new)) > 0.7
@@ -183,14 +160,14 @@ def test_combination_does_not_trust_a_part_that_only_memorised():
 
 
 def test_combination_with_clinical_columns_and_its_noise_control():
-    X, y = _table(p=300)
+    X, y = table_of(p=300)
     age = pd.Series(60 + 8 * y + np.random.default_rng(1).normal(0, 5, N), index=y.index)
     sex = pd.Series(np.random.default_rng(2).choice(["F", "M"], N), index=y.index)
     table = X.assign(age=age, sex=sex)
 
     def factory(columns):
         return lambda inner, seed: Combination(
-            [("noise", list(X.columns), _factory(inner, seed))], columns, _meta(inner, seed), inner, seed
+            [("noise", list(X.columns), factory_of(inner, seed))], columns, _meta(inner, seed), inner, seed
         )
 
     with_age = cross_validate(table, y, factory(["age", "sex"]), folds=4, inner_folds=3, refit=False)
