@@ -237,15 +237,7 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     images, cache = case_images(spec, given), given.folder / "resnet"
     start, history = starting_network(spec, given, images)
     nets: dict[int | None, dict[str, resnet.ResNetFeatures]] = {None: dict.fromkeys(images, start)}
-    box = "smallest square around the tumour" if spec.box_mm is None else f"square of {spec.box_mm:g} mm"
-    facts: dict[str, object] = {
-        result.COUNTED[0]: None,
-        "patients read twice": max(len(found.reader2) for found in images.values()),
-        **dict.fromkeys(result.COUNTED[1:]),
-        "slices": f"{spec.slices}, as {'three channels' if spec.slices == 3 else 'one image in all three channels'}",
-        "field": f"{box}, resized to {spec.input_px} pixels; {'tumour only' if spec.masked else 'surroundings kept'}",
-        "pooling": f"global {spec.pooling}",
-    }
+    facts = _facts(spec, images)
     seen = {subject for found in images.values() for subject in found.reader1}
     who = seen & set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])
     weights, how, folds = start.weights_description, ", without their outcome", None
@@ -267,18 +259,8 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
         }
         several = f", in {len(nets) - 1} folds each on the patients of the other folds and once on all"
         how = f"{several if len(nets) > 1 else ''}; a part of these patients is the validation part"
-    layers = nothing(
-        f"The network is a ResNet-{spec.depth} (He et al. 2016, in torchvision's layout) without its last layer; "
-        "its layers are not listed here. A feature is one map of the last block, pooled.",
-        ["parameters"],
-    )
     again = {phase: found.reader2 for phase, found in images.items()}
     read_twice = all(len(part) for part in again.values())
-    seen_by_all = (
-        (f"{subject}, {phase}", image[1], np.zeros(image[1].shape, bool))
-        for phase, found in images.items()
-        for subject, image in list(found.reader1.items())[:4]
-    )
     tables = {
         fold: {phase: pooled(spec, own[phase], found.reader1, kept_in) for phase, found in images.items()}
         for fold, own in nets.items()
@@ -286,9 +268,41 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     second = {phase: pooled(spec, nets[None][phase], part, None) for phase, part in again.items()} if read_twice else {}
     return finish(
         given, tables, facts, [found.failed for found in images.values()], second, spec.icc_kind, weights=weights,
-        history=history, inputs=result.sheet(seen_by_all), layers=layers, trainers={"train": len(who)}, how=how,
+        history=history, inputs=_shown(images), layers=_unlisted(spec), trainers={"train": len(who)}, how=how,
         folds=folds,
     )  # fmt: skip
+
+
+def _facts(spec: Resnet, images: Mapping[str, Images]) -> dict[str, object]:
+    """Return what is counted and said of the inputs, in the order in which a page lists it."""
+    box = "smallest square around the tumour" if spec.box_mm is None else f"square of {spec.box_mm:g} mm"
+    return {
+        result.COUNTED[0]: None,
+        "patients read twice": max(len(found.reader2) for found in images.values()),
+        **dict.fromkeys(result.COUNTED[1:]),
+        "slices": f"{spec.slices}, as {'three channels' if spec.slices == 3 else 'one image in all three channels'}",
+        "field": f"{box}, resized to {spec.input_px} pixels; {'tumour only' if spec.masked else 'surroundings kept'}",
+        "pooling": f"global {spec.pooling}",
+    }
+
+
+def _shown(images: Mapping[str, Images]) -> pd.DataFrame:
+    """Return the middle channel of the first four patients of each phase, without an outline."""
+    rows = (
+        (f"{subject}, {phase}", image[1], np.zeros(image[1].shape, bool))
+        for phase, found in images.items()
+        for subject, image in list(found.reader1.items())[:4]
+    )
+    return result.sheet(rows)
+
+
+def _unlisted(spec: Resnet) -> pd.DataFrame:
+    """Return the empty table that says why the layers are not listed."""
+    return nothing(
+        f"The network is a ResNet-{spec.depth} (He et al. 2016, in torchvision's layout) without its last layer; "
+        "its layers are not listed here. A feature is one map of the last block, pooled.",
+        ["parameters"],
+    )
 
 
 def cut(volume: Volume, spec: Resnet, spacing_mm: float) -> Float32Array:
