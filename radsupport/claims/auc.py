@@ -14,13 +14,13 @@ import numpy as np
 from scipy import stats
 
 from radsupport.claims.estimates import Z
+from radsupport.claims.numbers import Printed, numbers_in, read_number
 from radsupport.claims.p_values import PRange, exact_rank_sum_p, p_verdict, printed_p
 from radsupport.claims.verdicts import (
     FAILS,
     HOLDS,
     UNDECIDED,
     Claim,
-    Printed,
     Verdict,
     as_count,
     as_interval,
@@ -28,8 +28,6 @@ from radsupport.claims.verdicts import (
     as_share,
     decide,
     form,
-    numbers_in,
-    read_number,
     show,
     show_range,
 )

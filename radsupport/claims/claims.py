@@ -9,6 +9,7 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
@@ -17,17 +18,8 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from radsupport.claims.verdicts import (
-    MALFORMED,
-    Claim,
-    Printed,
-    Verdict,
-    find_form,
-    forms_of,
-    kinds,
-    numbers_in,
-    significant_digits,
-)
+from radsupport.claims.numbers import Printed, numbers_in
+from radsupport.claims.verdicts import MALFORMED, Claim, Verdict, find_form, forms_of, kinds, significant_digits
 from radsupport.errors import InputError, Problem
 
 COLUMNS = ("study", "table", "item", "group", "published_value", "kind", "inputs")
@@ -130,7 +122,9 @@ def _p_figures(rows: Iterator[Mapping[str, str]]) -> dict[tuple[str, str], int]:
     printed: dict[tuple[str, str], list[Printed]] = defaultdict(list)
     for row in rows:
         if row["kind"] == "p_value":
-            printed[row["study"], row["table"]] += [p for p in numbers_in(row["published_value"]) if p.relation == "="]
+            with suppress(InputError):  # told when the row itself is checked
+                values = numbers_in(row["published_value"])
+                printed[row["study"], row["table"]] += [p for p in values if p.relation == "="]
     return {
         table: TWO_FIGURES
         for table, values in printed.items()

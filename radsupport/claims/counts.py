@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from radsupport.claims.numbers import Printed, numbers_in, read_number
 from radsupport.claims.verdicts import (
     FAILS,
     HOLDS,
     UNDECIDED,
     Claim,
-    Printed,
     Verdict,
     agreement,
     as_count,
@@ -28,8 +28,6 @@ from radsupport.claims.verdicts import (
     as_table,
     decide,
     form,
-    numbers_in,
-    read_number,
     show_range,
 )
 from radsupport.errors import InputError
@@ -41,7 +39,7 @@ COINCIDENCE_DIGITS = 8
 
 def _printed_counts(claim: Claim, n: int) -> list[int]:
     """Return the first `n` whole numbers printed; explanations in round brackets are left out."""
-    found = [int(each.value) for each in numbers_in(re.sub(r"\([^)]*\)", " ", claim.published_value))]
+    found = [int(each.value) for each in numbers_in(re.sub(r"\([^)]*\)", " ", claim.published_value), whole=True)]
     if len(found) < n:
         raise InputError(f"published_value {claim.published_value!r} must give {counted(n, 'whole number')}.")
     return found[:n]

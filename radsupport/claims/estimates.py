@@ -14,13 +14,13 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
+from radsupport.claims.numbers import Printed, numbers_in, read_number
 from radsupport.claims.p_values import LEVEL, p_verdict, printed_p
 from radsupport.claims.verdicts import (
     FAILS,
     HOLDS,
     UNDECIDED,
     Claim,
-    Printed,
     Verdict,
     agreement,
     as_count,
@@ -30,8 +30,6 @@ from radsupport.claims.verdicts import (
     as_table,
     decide,
     form,
-    numbers_in,
-    read_number,
     show,
     show_range,
 )

@@ -18,13 +18,13 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.oneway import anova_generic
 
+from radsupport.claims.numbers import Printed, numbers_in, read_number
 from radsupport.claims.verdicts import (
     FAILS,
     HOLDS,
     UNDECIDED,
     Claim,
     CountTable,
-    Printed,
     Verdict,
     as_count,
     as_counts,
@@ -33,8 +33,6 @@ from radsupport.claims.verdicts import (
     as_table,
     decide,
     form,
-    numbers_in,
-    read_number,
     show,
     show_range,
 )
@@ -174,7 +172,7 @@ def printed_p(claim: Claim) -> Printed:
     if "not significant" in claim.published_value.lower():
         return NOT_SIGNIFICANT
     p = claim.number()
-    if not 0 <= p.value <= 1:
+    if not 0 <= p.value <= 1 or (p.relation, p.value) in {("<", 0), (">", 1)}:
         raise InputError(f"published_value {claim.published_value!r} is not a P value between 0 and 1.")
     return replace(p, significant=claim.p_digits)
 

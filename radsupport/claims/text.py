@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from radsupport.claims.numbers import numbers_in, read_number
 from radsupport.claims.verdicts import (
     FAILS,
     HOLDS,
@@ -28,8 +29,6 @@ from radsupport.claims.verdicts import (
     content,
     decide,
     form,
-    numbers_in,
-    read_number,
 )
 from radsupport.errors import InputError
 from radsupport.wording import counted, listed
@@ -60,7 +59,13 @@ RESNET_WIDTH = {18: 512, 34: 512, 50: 2048, 101: 2048, 152: 2048}
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(each) for each in re.findall(r"\d+", text.replace(",", " "))]
+    """Return the whole numbers of a text; a comma before three digits sets thousands apart."""
+    return [int(each.value) for each in numbers_in(text, whole=True)]
+
+
+def _shape(text: str) -> list[int]:
+    """Return the sizes of `16x16x1,024` or of `64, 64, 32`, where a comma ends a size."""
+    return _numbers(text if re.search("[x×]", text) else text.replace(",", " ; "))
 
 
 @form("shape", "input", "kernel", "stride", "padding", optional=("filters",))
@@ -77,7 +82,7 @@ def layer_output(claim: Claim) -> Verdict:
         raise InputError(f"`padding` must be same or valid, it is {padding!r}.")
     lost = [k - 1 if padding == "valid" else 0 for k in kernel]
     made = [math.ceil((s - gone) / stride) for s, gone in zip(size, lost, strict=True)]
-    printed = _numbers(claim.published_value)
+    printed = _shape(claim.published_value)
     filters = [as_count(claim.inputs["filters"], "filters", 1)] if "filters" in claim.inputs else []
     known = [channels] if "pool" in claim.item.lower() else filters
     expected = [*made, *known]
@@ -113,7 +118,7 @@ def dense_units(claim: Claim) -> Verdict:
 def bottleneck(claim: Claim) -> Verdict:
     """Work back from a U-Net's bottleneck to its input and first layer, halving size and doubling channels per step."""
     steps = as_count(claim.inputs["downsamplings"], "downsamplings", 1)
-    height, width, channels = (*_numbers(claim.published_value), 0, 0, 0)[:3]
+    height, width, channels = (*_shape(claim.published_value), 0, 0, 0)[:3]
     if not (height and width and channels):
         raise InputError(f"published_value must read height x width x channels, it is {claim.published_value!r}.")
     first, rest = divmod(channels, 2**steps)

@@ -1,13 +1,11 @@
-"""What a checker gets (a claim) and gives back (a verdict), the register of checkers, and how printed numbers are read.
+"""What a checker gets (a claim) and gives back (a verdict), the register of checkers, and how their inputs are read.
 
-A printed number is the interval of all values that would be printed like it; inputs are counts, tables of counts and
-printed numbers in JSON.
+Inputs are counts, tables of counts and printed numbers in JSON.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,103 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from radsupport.claims.numbers import TOLERANCE, Printed, numbers_in, plain, read_number
 from radsupport.errors import InputError
 
-NUMBER = re.compile(r"(?<!\d)-?(?:\d+\.\d+|\.\d+|\d+)")
-RELATION = re.compile(r"(<=|>=|<|>)\s*$")
-TOLERANCE = 1e-9
-"""Slack for floating-point noise at the edge of a rounding interval."""
 MORE_PLACES = 2
 """Decimal places that `show` adds for values which would otherwise read as zero."""
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A number as it stands in a paper.
-
-    Attributes
-    ----------
-    value : float
-        The number itself.
-    decimals : int
-        Digits after the decimal point, trailing zeros included.
-    relation : str
-        ``=``, or ``<``, ``<=``, ``>``, ``>=`` where the paper prints a bound only.
-    significant : int or None
-        Number of significant figures the source rounds to, where that is coarser than
-        `decimals` says (0.140 in a table that prints two significant figures).
-    """
-
-    value: float
-    decimals: int
-    relation: str = "="
-    significant: int | None = None
-
-    @property
-    def unit(self) -> float:
-        """Value of one step of the last digit that carries information."""
-        if self.significant is None or self.value == 0:
-            return 10.0**-self.decimals
-        leading = math.floor(math.log10(abs(self.value)) + TOLERANCE)
-        return max(10.0 ** (leading - self.significant + 1), 10.0**-self.decimals)
-
-    @property
-    def low(self) -> float:
-        """Smallest value that rounds to what is printed (-inf for an upper bound)."""
-        if self.relation != "=":
-            return self.value if self.relation.startswith(">") else -math.inf
-        below = self.unit
-        if self.significant is not None and self.value > 0 and math.isclose(math.log10(self.value) % 1, 0):
-            below = max(below / 10, 10.0**-self.decimals)  # just under a power of ten the steps are ten times finer
-        return self.value - below / 2
-
-    @property
-    def high(self) -> float:
-        """Largest value that rounds to what is printed (inf for a lower bound)."""
-        if self.relation != "=":
-            return self.value if self.relation.startswith("<") else math.inf
-        return self.value + self.unit / 2
-
-    def meets(self, low: float, high: float | None = None) -> bool:
-        """Say whether some value between `low` and `high` (default: `low` itself) would be printed like this."""
-        high = low if high is None else high
-        if self.relation == "<":
-            return low < self.value
-        if self.relation == ">":
-            return high > self.value
-        return low <= self.high + TOLERANCE and high >= self.low - TOLERANCE
-
-    def __str__(self) -> str:
-        return ("" if self.relation == "=" else self.relation) + f"{self.value:.{self.decimals}f}"
-
-
-def numbers_in(text: str) -> list[Printed]:
-    """Return every number in `text`, in order, each with its decimals and a relation sign before it.
-
-    A hyphen between two digits separates them (0.83-0.94); elsewhere it is a minus sign.
-    """
-    clean = text.replace("–", "-").replace("−", "-").replace("≤", "<=").replace("≥", ">=").replace(" ", " ")
-    found = []
-    for match in NUMBER.finditer(clean):
-        digits = match.group()
-        relation = RELATION.search(clean[: match.start()])
-        decimals = len(digits.split(".")[1]) if "." in digits else 0
-        found.append(Printed(float(digits), decimals, relation.group(1) if relation else "="))
-    return found
-
-
-def read_number(value: object, name: str = "number") -> Printed:
-    """Return the only number in `value`.
-
-    Raises
-    ------
-    InputError
-        `value` holds no number or several.
-    """
-    found = numbers_in(str(value))
-    if len(found) != 1:
-        raise InputError(f"`{name}` must hold exactly one number, it is {value!r}.")
-    return found[0]
 
 
 def agreement(value: float, printed: Printed) -> str:
@@ -208,7 +114,7 @@ class Claim:
 
     def numbers(self) -> list[Printed]:
         """Return all numbers in the published value."""
-        return numbers_in(self.published_value)
+        return numbers_in(self.published_value, whole=self.kind == "count_total")
 
     def number(self) -> Printed:
         """Return the first number of the published value.
@@ -314,7 +220,7 @@ def as_count(value: Any, name: str, minimum: int = 0) -> int:
     InputError
     """
     try:
-        number = float(value)
+        number = float(plain(value.strip(), whole=True) if isinstance(value, str) else value)
     except (TypeError, ValueError):
         number = float("nan")
     if isinstance(value, bool) or number != number or number != int(number) or number < minimum:

@@ -14,7 +14,8 @@ from radsupport.claims.auc import (
     p_against_half,
     se_range,
 )
-from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED, read_number
+from radsupport.claims.numbers import read_number
+from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED
 from radsupport.stats.roc import auc as delong_auc
 
 ROC = ["roc__asah_s100b", "roc__asah_ndka", "roc__pima_te_bmi"]

@@ -3,7 +3,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from radsupport.claims.counts import METRICS, rearrangement, shares
-from radsupport.claims.verdicts import FAILS, HOLDS, read_number
+from radsupport.claims.numbers import read_number
+from radsupport.claims.verdicts import FAILS, HOLDS
 
 CELL = st.integers(0, 60)
 

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radsupport.claims.counts import denominators, near, reachable
-from radsupport.claims.verdicts import FAILS, HOLDS, read_number
+from radsupport.claims.numbers import read_number
+from radsupport.claims.verdicts import FAILS, HOLDS
 
 
 @given(n=st.integers(1, 400), share=st.floats(0, 1), decimals=st.integers(0, 3))

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from radsupport.claims.estimates import Z, matching_cells, p_range, woolf
-from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED, read_number
+from radsupport.claims.numbers import read_number
+from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED
 
 
 @given(log=st.floats(-2, 2), se=st.floats(0.02, 1.2), decimals=st.integers(2, 4))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from radsupport.claims.numbers import read_number
 from radsupport.claims.p_values import (
     LEVEL,
     count_tests,
@@ -16,7 +17,7 @@ from radsupport.claims.p_values import (
     rank_sum_tests,
     t_statistics,
 )
-from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED, Claim, read_number
+from radsupport.claims.verdicts import FAILS, HOLDS, UNDECIDED, Claim
 
 TABLES = ["birthwt_race_low", "birthwt_smoke_low", "birthwt_ui_low", "asah_gender_outcome", "mtcars_cyl_gear"]
 

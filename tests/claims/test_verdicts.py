@@ -4,16 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.claims.verdicts import (
-    Printed,
-    agreement,
-    holds,
-    numbers_in,
-    read_number,
-    show,
-    show_range,
-    significant_digits,
-)
+from radsupport.claims.numbers import Printed, numbers_in, read_number
+from radsupport.claims.verdicts import agreement, holds, show, show_range, significant_digits
 from radsupport.errors import InputError
 
 
