@@ -18,14 +18,14 @@ import pandas as pd
 
 from radsupport.claims.claims import check_claims, problems_of
 from radsupport.claims.verdicts import MALFORMED, VERDICTS
-from radsupport.errors import InputError, ManifestError, Problem, RadsupportError
+from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, serious
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
 from radsupport.wording import counted
 
 
 def run_check(given: Namespace) -> int:
-    """Check a manifest; print every problem and return 1 if there is one."""
+    """Check a manifest; print every problem and every warning, return 1 if there is a problem."""
     from radsupport.data.manifest import parse_manifest
     from radsupport.data.own_data import check
 
@@ -39,8 +39,11 @@ def run_check(given: Namespace) -> int:
     others = [name for name in named if name not in known]
     if others or not known:
         problems += check(given.manifest, None, given.root, given.jobs, others or None)
-    problems = list(dict.fromkeys(problems))
+    warnings = [problem for problem in dict.fromkeys(problems) if problem.warning]
+    problems = serious(dict.fromkeys(problems))
     rows = int((table["study"] == given.study).sum()) if given.study else len(table)
+    if warnings:
+        print(ManifestError(f"Usable, but worth a look ({counted(len(warnings), 'warning')}):", warnings))
     if problems:
         found = f"{counted(len(problems), 'problem')} in {counted(rows, 'row')}"
         print(ManifestError(f"{given.manifest}: {found}.", problems))

@@ -21,6 +21,8 @@ class Problem:
     file, row, column, value : str
         Where it was found; empty where it does not apply. ``row`` is the row as a
         spreadsheet numbers it (the header is row 1).
+    warning : bool
+        Usable, but odd enough to be looked at: said by ``radsupport check``, never raised.
     """
 
     what: str
@@ -30,6 +32,7 @@ class Problem:
     row: str = ""
     column: str = ""
     value: str = ""
+    warning: bool = False
 
     def __str__(self) -> str:
         places = {"file": self.file, "row": self.row, "column": self.column, "value": self.value}
@@ -40,6 +43,11 @@ class Problem:
         if self.remedy:
             parts.append(f"Remedy: {self.remedy}.")
         return " ".join(parts)
+
+
+def serious(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems that are in the way, without mere warnings."""
+    return [problem for problem in problems if not problem.warning]
 
 
 class RadsupportError(Exception):

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from radsupport.claims.claims import COLUMNS
 from radsupport.cli import build_parser, main
+from radsupport.errors import Problem
 from radsupport.files import MIRROR
 
 COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies", "published")
@@ -230,3 +231,13 @@ def test_an_output_that_can_not_be_written(published, claims, tmp_path):
     status, _, err = published("check", claims(HOLDING), "--output", tmp_path / "no folder" / "x.csv")
     assert status == 2
     assert err
+
+
+def test_a_warning_is_said_and_stops_nothing(project: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = Problem("a follow-up of 70 years", remedy="look at the unit", file="c.csv", row="3", warning=True)
+    monkeypatch.setattr("radsupport.data.own_data.check", lambda *_: [odd])
+    assert run(project, "check", str(project / "my_manifest.csv")) == 0
+    out = capsys.readouterr().out
+    assert "worth a look (1 warning)" in out
+    assert "[file c.csv, row 3] a follow-up of 70 years" in out
+    assert "no problem in" in out

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from radsupport.errors import ClinicalTableError, Problem
+from radsupport.errors import ClinicalTableError, Problem, serious
 from radsupport.settings.parts import Column, Survival
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
@@ -280,8 +280,8 @@ def read_clinical(study: Study, path: Path) -> pd.DataFrame:
         Every missing column, unknown level, impossible number and doubled subject, with row and remedy.
     """
     table, problems = typed_table(study, clinical_sheet(study, path))
-    if problems:
-        raise ClinicalTableError(f"The clinical table {path} can not be used.", problems)
+    if serious(problems):
+        raise ClinicalTableError(f"The clinical table {path} can not be used.", serious(problems))
     return table.drop(columns="row")
 
 

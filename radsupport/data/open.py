@@ -19,7 +19,7 @@ from radsupport.data.clinical import Sheet, cell_text, clinical_path, read_clini
 from radsupport.data.cohort_tables import CohortTables
 from radsupport.data.cohorts import build_cohort
 from radsupport.data.manifest import study_files
-from radsupport.errors import ClinicalTableError, InputError, Problem, StudyError
+from radsupport.errors import ClinicalTableError, InputError, Problem, StudyError, serious
 from radsupport.settings.study import Study
 
 MOSTLY_MISSING = 0.5
@@ -242,8 +242,8 @@ def _clinical(study: Study, raw: list[RawTable], patterns: list[re.Pattern[str]]
         typed, wrong = typed_table(study, Sheet(cells, [i + 2 for i in range(len(cells))], [], table.file))
         parts.append(typed.drop(columns="row"))
         problems += wrong
-    if problems:
-        raise ClinicalTableError(f"The tables of study {study.id} can not be used.", problems)
+    if serious(problems):
+        raise ClinicalTableError(f"The tables of study {study.id} can not be used.", serious(problems))
     return pd.concat(parts, ignore_index=True)
 
 
