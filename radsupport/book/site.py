@@ -147,6 +147,12 @@ def _chapters(study: Study) -> list[str]:
 
 
 PUBLISHED = "published"
+#: Metadata of a cell that would hide what it printed.
+_HIDING = ("mystnb", "jupyter", "collapsed", "scrolled")
+#: Kinds of data that a page can show.
+_SHOWN = {
+    "text/html", "text/markdown", "text/latex", "text/plain", "image/svg+xml", "image/png", "image/jpeg", "image/gif",
+}  # fmt: skip
 PAGES = ("methods", "bring_your_own", "published_claims_format", "glossary", "bibliography")
 
 
@@ -205,7 +211,7 @@ def _stage_study(study: str, staged: Path) -> list[str]:
 
 
 def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
-    """Give a notebook a title and label of its study, hide its code, drop its machinery.
+    """Give a notebook a title and label of its study, fold its code, drop its machinery; every output stays.
 
     Figures and sections of two studies made from one notebook would otherwise share their labels,
     and cross-references would lead to the wrong study.
@@ -214,8 +220,9 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         if cell.cell_type == "code":
+            cell.metadata = {key: cell.metadata[key] for key in cell.metadata if key not in _HIDING}
             cell.metadata["tags"] = [_display_tag(cell)]
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [_readable(output) for output in cell.outputs]
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
     heading = rf"# \1 — {title}" if title else r"# \1"
     first.source = f"({study}-{chapter})=\n" + re.sub(r"^# (.+)$", heading, first.source, count=1, flags=re.M)
@@ -224,9 +231,18 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
 
 def _display_tag(cell: Any) -> str:
     """Return how a code cell shows: folded above its output; not at all where it has none and sets nothing up."""
-    if "injected-parameters" in cell.metadata.get("tags", []) or ".finish()" in cell.source:
-        return "remove-cell"
-    return "hide-input"
+    machinery = "injected-parameters" in cell.metadata.get("tags", []) or ".finish()" in cell.source
+    return "remove-cell" if machinery and not cell.outputs else "hide-input"
+
+
+def _readable(output: Any) -> Any:
+    """Return an output in kinds of data that a page shows; what has none of them, as its text."""
+    data = output.get("data")
+    if data is not None and not _SHOWN & set(data):
+        data["text/plain"] = "\n".join(v if isinstance(v, str) else json.dumps(v, indent=1) for v in data.values())
+    for kind in set(data or ()) - _SHOWN:
+        del data[kind]
+    return output
 
 
 def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterable[str]]) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""Nothing that a notebook printed is lost on its page: executed cells beside the page that Sphinx makes of them."""
+
+from __future__ import annotations
+
+import copy
+import html
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from radsupport.book import site
+from radsupport.book.site import prepare
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def stream(text: str, name: str = "stdout") -> Any:
+    return new_output("stream", name=name, text=text)
+
+
+def shown(data: dict[str, Any], kind: str = "display_data") -> Any:
+    return new_output(kind, data=data)
+
+
+#: Source, metadata and outputs of cells that a page could lose; the word that the page has to show.
+ODD = {
+    "finish last": ("print()\nchapter.finish()", {}, [stream("printed-first\n"), shown({"text/markdown": "**b**"})]),
+    "injected": ("study = 'a'", {"tags": ["injected-parameters"]}, [stream("said-by-parameters\n")]),
+    "parameters": ("study = 'a'", {"tags": ["parameters"]}, [stream("beside-parameters\n")]),
+    "removed by tag": ("f()", {"tags": ["remove-cell", "remove-output"]}, [stream("behind-a-tag\n")]),
+    "hidden by tag": ("f()", {"tags": ["hide-output", "remove_output"]}, [stream("under-a-fold\n")]),
+    "myst": ("f()", {"mystnb": {"remove_code_outputs": True}}, [stream("despite-mystnb\n")]),
+    "collapsed": ("f()", {"jupyter": {"outputs_hidden": True}, "collapsed": True}, [stream("collapsed-output\n")]),
+    "warning": ("f()", {}, [stream("UserWarning: on-stderr\n", "stderr"), stream("after-warning\n")]),
+    "html": ("f()", {}, [shown({"text/html": "<p>in-html</p>", "text/plain": "<HTML>"})]),
+    "markdown": ("chapter.finish()", {}, [shown({"text/markdown": "in *markdown*-text", "text/plain": "<M>"})]),
+    "latex": ("f()", {}, [shown({"text/latex": "latex-formula"})]),
+    "figure": ("f()", {}, [shown({"text/html": f'<img alt="alt-words" src="data:image/png;base64,{PIXEL}">'})]),
+    "picture": ("f()", {}, [shown({"image/png": PIXEL, "text/plain": "<Figure>"})]),
+    "result": ("1", {}, [new_output("execute_result", data={"text/plain": "'a-result'"}, execution_count=1)]),
+    "json": ("f()", {}, [shown({"application/json": {"key": "json-value"}})]),
+    "widget": ("f()", {}, [shown({"application/vnd.jupyter.widget-view+json": {}, "text/plain": "widget-words"})]),
+    "error": ("f()", {}, [new_output("error", ename="ValueError", evalue="error-words", traceback=["error-words"])]),
+}  # fmt: skip
+
+
+def notebook(cells: Any) -> Any:
+    language = {"language_info": {"name": "python", "pygments_lexer": "python"}}
+    return new_notebook(cells=[new_markdown_cell("# Title"), *cells], metadata=language)
+
+
+def odd_notebook() -> Any:
+    return notebook([new_code_cell(source, metadata=meta, outputs=out) for source, meta, out in ODD.values()])
+
+
+def words_of(output: Any) -> set[str]:
+    """Return the words of what a reader sees of an output."""
+    data = output.get("data", {})
+    best = next((data[k] for k in ("text/html", "text/markdown", "text/latex", "text/plain") if k in data), "")
+    if not best and "application/json" in data:
+        best = str(data["application/json"])
+    if "image/png" in data:
+        return set()
+    text = best or output.get("text", "") or output.get("evalue", "")
+    alt = " ".join(re.findall(r'alt="([^"]*)"', text))
+    return set(re.findall(r"\w+", html.unescape(re.sub(r"<[^>]*>", " ", text)) + " " + alt))
+
+
+@pytest.fixture
+def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    book = tmp_path / "book"
+    shutil.copytree(root / "book" / "_static", book / "_static")
+    for name in ("_config.yml", "references.bib"):
+        shutil.copy(root / "book" / name, book)
+    for name in ("methods", "glossary"):
+        (book / f"{name}.md").write_text(f"({name})=\n# {name}\n", encoding="utf-8")
+    (tmp_path / "results/published/notebooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_page_shows_every_output_of_the_executed_notebook(project: Path) -> None:
+    executed = odd_notebook()
+    nbformat.write(executed, project / "results/published/notebooks/09_published.ipynb")
+    site.build(project / "book", ["published"], {}, project / "log")
+    page = (project / "book/_build/html/studies/published/09_published.html").read_text(encoding="utf-8")
+    body = page[page.index("<article") : page.index("</article>")]
+    alt = " ".join(re.findall(r'alt="([^"]*)"', body))
+    seen = set(re.findall(r"\w+", html.unescape(re.sub(r"<[^>]*>", " ", body)) + " " + alt))
+    for name, cell in zip(ODD, executed.cells[1:], strict=True):
+        lost = set().union(*(words_of(output) for output in cell.outputs)) - seen
+        assert not lost, f"{name}: {lost}"
+    assert body.count("<img") == 2
+    assert "raise" not in seen
+
+
+outputs = st.one_of(
+    st.builds(stream, st.text(min_size=1), st.sampled_from(["stdout", "stderr"])),
+    st.builds(
+        shown, st.dictionaries(st.sampled_from(["text/html", "text/plain", "text/markdown"]), st.text(), min_size=1)
+    ),
+)
+tags = st.lists(
+    st.sampled_from(["parameters", "injected-parameters", "remove-cell", "remove-output", "hide-cell"]), unique=True
+)
+sources = st.sampled_from(["f()", "chapter.finish()", "print(1)\nchapter.finish()", "", "study = 'a'"])
+
+
+@given(st.lists(st.tuples(sources, tags, st.lists(outputs, max_size=3)), max_size=4))
+def test_staging_changes_no_output_and_hides_none(cells: list[tuple[str, list[str], list[Any]]]) -> None:
+    made = [new_code_cell(source, metadata={"tags": tag}, outputs=out) for source, tag, out in cells]
+    executed = notebook(made)
+    staged = prepare(copy.deepcopy(executed), "06_validation", "sts", "sts")
+    assert [cell.get("outputs") for cell in staged.cells] == [cell.get("outputs") for cell in executed.cells]
+    for cell in staged.cells[1:]:
+        assert cell.metadata["tags"] == ["hide-input"] if cell.outputs else cell.metadata["tags"]
+        assert not cell.outputs or "remove-cell" not in cell.metadata["tags"]
