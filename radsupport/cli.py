@@ -19,6 +19,7 @@ import pandas as pd
 from radsupport.claims.claims import check_claims, problems_of
 from radsupport.claims.verdicts import MALFORMED, VERDICTS
 from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, serious
+from radsupport.files import file_stem
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
 from radsupport.wording import counted
@@ -100,8 +101,8 @@ def run_ingest(given: Namespace) -> int:
     from radsupport.data.manifest import append_rows, as_csv
     from radsupport.imaging.dicom import ingest as convert
 
-    name = f"{_safe(given.subject, 'subject')}_{_safe(given.phase, 'phase')}"
     out = given.out or StudyPaths(_safe(given.study, "study"), given.root).data / "images"
+    name = file_stem(given.subject, given.phase, out)
     done = convert(given.folder, out, name, given.region, given.mask, given.series)
     size = " x ".join(str(n) for n in done.series.image.GetSize())
     print(f"CT series {done.series.uid}: {size} voxels, {done.series.n_slices} slices")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
+import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +19,11 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from radsupport.errors import BusyError, FetchError, Problem
 
 MIRROR = "RADSUPPORT_DATA"
+#: Names that Windows keeps for devices, whatever follows the first dot.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w+]([\w+ .-]*[\w+])?")
+_MARKED = re.compile(r"-[0-9a-f]{16}$")
+_LONGEST_STEM = 120
 
 
 def mirror_folder(mirror: Path | None = None) -> Path | None:
@@ -62,6 +71,55 @@ def written_whole(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def file_stem(subject: str, phase: str, folder: Path | None = None) -> str:
+    """Return what the names of a case's files begin with: another one for every case, whatever its names hold.
+
+    Parameters
+    ----------
+    subject, phase : str
+        As the manifest names them.
+    folder : Path, optional
+        Where the files will lie: a file in it whose name differs by case only counts as another case's.
+
+    Returns
+    -------
+    str
+        ``<subject>_<phase>`` where that is a safe name on every system and can be taken apart in one way only;
+        else its letters and digits and a checksum of both. Never a path: without separators, leading dots or hyphens,
+        names of devices, and short enough for a suffix.
+
+    Notes
+    -----
+    ``P1`` in phase ``late_venous`` and ``P1_late`` in phase ``venous`` would share ``P1_late_venous``: a phase with an
+    underscore gets the checksum. Cases of one table that differ by case only are told apart by `file_stems`.
+    """
+    stem = f"{subject}_{phase}"
+    is_plain = all(_PLAIN.fullmatch(part) and ".." not in part for part in (subject, phase))
+    is_plain &= "_" not in phase and not _DEVICES.fullmatch(stem) and not _MARKED.search(stem)
+    is_plain &= unicodedata.is_normalized("NFKC", stem) and len(stem.encode()) <= _LONGEST_STEM
+    there = [path.name for path in folder.glob("*_*")] if folder is not None else []
+    begin = f"{stem}_"
+    is_plain &= all(n.startswith(begin) or not n.casefold().startswith(begin.casefold()) for n in there)
+    return stem if is_plain else _marked(subject, phase)
+
+
+def file_stems(cases: Sequence[tuple[str, str]]) -> list[str]:
+    """Return `file_stem` of cases that share a folder; two that differ by case only get a checksum each.
+
+    Systems that do not tell ``p1`` from ``P1`` would give one patient the other's scan.
+    """
+    stems = [file_stem(*case) for case in cases]
+    same = Counter(stem.casefold() for stem in set(stems))
+    return [_marked(*case) if same[stem.casefold()] > 1 else stem for case, stem in zip(cases, stems, strict=True)]
+
+
+def _marked(subject: str, phase: str) -> str:
+    """Return letters and digits of both names and a checksum of what they were."""
+    letters = unicodedata.normalize("NFKD", f"{subject}_{phase}").encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9_]+", "-", letters)[:60].strip("-_")
+    return f"{kept or 'case'}-{hashlib.sha256(json.dumps([subject, phase]).encode()).hexdigest()[:16]}"
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

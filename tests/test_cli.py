@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,11 @@ def test_ingest_writes_files_and_appends_manifest_rows(project: Path, shared: Pa
     assert run(project, "ingest", str(project / "dicom"), *case, "--region", "GTV") == 1
     assert "one of GTV_Mass_CT" in capsys.readouterr().err
     case[3] = "../p3"
+    assert run(project, "ingest", str(project / "dicom"), *case) == 0
+    names = sorted(path.name for path in (project / "data" / "mine" / "images").glob("*_image.nii.gz"))
+    assert len(names) == 2
+    assert re.fullmatch("p3_ct-[0-9a-f]{16}_image.nii.gz", names[0])
+    case[1] = "../mine"
     assert run(project, "ingest", str(project / "dicom"), *case) == 1
     assert "not usable in a file name" in capsys.readouterr().err
 

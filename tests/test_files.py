@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import time
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from radsupport.errors import BusyError
-from radsupport.files import hold_alone, write_csv, written_whole
+from radsupport.files import file_stem, file_stems, hold_alone, write_csv, written_whole
 
 
 def test_the_file_appears_with_its_folder_when_the_block_ends(tmp_path: Path) -> None:
@@ -97,3 +100,47 @@ def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path: Path) -> None:
     holder.join()
     with hold_alone(path):
         assert number.read_text() == f"{os.getpid()}\n"
+
+
+_NAME = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30) | st.text(
+    "_-.aAÄ/\\: 1", max_size=5
+)
+
+
+@given(st.lists(st.tuples(_NAME, _NAME), min_size=2, max_size=8, unique=True))
+def test_every_case_gets_its_own_safe_file_name(cases: list[tuple[str, str]]) -> None:
+    single, together = [file_stem(*case) for case in cases], file_stems(cases)
+    assert len(set(single)) == len({stem.casefold() for stem in together}) == len(cases)
+    for stem in [*single, *together]:
+        assert re.fullmatch(r"[\w+][\w+ .-]*", stem)
+        assert len(f".partial_4194304_0123456789ab_{stem}_mask_reader2.nii.gz".encode()) < 255
+        assert (Path("/out") / f"{stem}_image.nii.gz").resolve().parent == Path("/out")
+        assert ".." not in stem
+        assert stem[-1] not in ". "
+        assert not PureWindowsPath(f"{stem}.json").is_reserved()
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "2019/0123", "../../x", "..\\x", "C:x", "x" * 300, "-rf", ".hidden", "P1.", "P1 ", " P1", "", "a\nb", "a\0b",
+        "Mu\N{COMBINING DIAERESIS}ller", "COM\N{SUPERSCRIPT ONE}.1", "\N{ZERO WIDTH SPACE}P1",
+        "P1*?", "日本" * 40, "a..b",
+        "nul.x",
+    ],
+)  # fmt: skip
+def test_names_that_no_file_can_have_get_a_checksum(subject: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9][\w-]*-[0-9a-f]{16}", file_stem(subject, "ct"))
+
+
+def test_usual_names_stay_and_shared_ones_part(tmp_path: Path) -> None:
+    for subject in ("STS_002", "hospital_1_001", "Müller 1", "1.2.840.113", "P-1"):
+        assert file_stem(subject, "arterial") == f"{subject}_arterial"
+    assert file_stem("P1_late", "venous") == "P1_late_venous"
+    assert re.fullmatch("P1_late_venous-[0-9a-f]{16}", file_stem("P1", "late_venous"))
+    taken = file_stem("P1", "late_venous")
+    assert file_stem(taken.split("_")[0], taken.split("_", 1)[1]) != taken
+    assert file_stems([("a", "ct"), ("b", "ct"), ("B", "ct")])[0] == "a_ct"
+    (tmp_path / "p1_ct_image.nii.gz").touch()
+    assert file_stem("p1", "ct", tmp_path) == "p1_ct"
+    assert re.fullmatch("P1_ct-[0-9a-f]{16}", file_stem("P1", "ct", tmp_path))

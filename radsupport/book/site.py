@@ -153,7 +153,7 @@ _HIDING = ("mystnb", "jupyter", "collapsed", "scrolled")
 _SHOWN = {
     "text/html", "text/markdown", "text/latex", "text/plain", "image/svg+xml", "image/png", "image/jpeg", "image/gif",
 }  # fmt: skip
-PAGES = ("methods", "bring_your_own", "published_claims_format", "glossary", "bibliography")
+PAGES = ("methods", "scans_and_outlines", "bring_your_own", "published_claims_format", "glossary", "bibliography")
 
 
 class BookError(RadsupportError):

@@ -171,6 +171,9 @@ def _bring(path: str, url: str, sha256: str, there: Path, target: Path, folder: 
     if there.is_file():
         remedy = "delete it and fetch again" if there == target else "correct the file or its checksum in the manifest"
         return "verified", _wrong_checksum(there, sha256, remedy)
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        expected, remedy = "a path below it, without ..", "correct the path in the manifest"
+        return "", Problem("it would be written outside the study's folder", expected, remedy, path)
     if folder is not None:
         source = folder / path
         if not source.is_file():

@@ -27,7 +27,7 @@ from scipy import ndimage
 from radsupport.data.manifest import REQUIRED, SCREENED
 from radsupport.data.synthetic_patients import draw_subjects
 from radsupport.errors import MaskError, RadsupportError, StudyError
-from radsupport.files import written_whole
+from radsupport.files import file_stem, written_whole
 from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, like, read_image, read_label_map, select_label
 from radsupport.imaging.regions import largest_slice
@@ -304,7 +304,7 @@ def _write_patient(item: tuple[Study, Patient, Path]) -> tuple[list[dict[str, An
         drawn = render(patient, phase, spec.anatomy, scanner)
         tissue.append({"subject": patient.subject, "phase": phase, **drawn.tissue})
         for role, array in drawn.volumes.items():
-            path = Path("images") / f"{patient.subject}_{phase}_{role}.nii.gz"
+            path = Path("images") / f"{file_stem(patient.subject, phase)}_{role}.nii.gz"
             _write(array, grid_of(patient, spec.anatomy, scanner), out / path)
             where = {"phase": phase, "role": role, "path": str(path)}
             rows.append({"subject": patient.subject, "center": patient.center, **where})

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from radsupport.errors import InputError, RadsupportError
-from radsupport.files import written_whole
+from radsupport.files import file_stems, written_whole
 from radsupport.imaging.masks import mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, read_image, read_mask
 from radsupport.imaging.regions import Box, bounding_box, crop
@@ -169,7 +169,8 @@ def preprocess(
         ``mask_reader2`` (the second reader's mask) and ``roi_rough``. Other columns are carried over. A case that
         comes with a reason in ``exclusion`` is left alone and stands last in what is returned.
     folder : path
-        Gets ``<subject>_<phase>_image.nii.gz`` and ``..._mask.nii.gz`` and so on, each one whole or not at all;
+        Gets ``<subject>_<phase>_image.nii.gz`` and ``..._mask.nii.gz`` and so on (see `radsupport.files.file_stem`
+        for names that can not stand in a file's), each one whole or not at all;
         ``.cases`` in it remembers what was done for which input.
     spacing_mm : (x, y, z)
         New voxel size.
@@ -201,9 +202,10 @@ def preprocess(
     left = cases.drop(index=out.index).drop(columns="exclusion", errors="ignore")
     given = [{str(name): value for name, value in row.items()} for row in left.to_dict("records")]
     keys = [case_key(case, settings) for case in given]
-    rows = [load(case, folder, key) for case, key in zip(given, keys, strict=True)]
+    stems = file_stems([(str(case["subject"]), str(case["phase"])) for case in given])
+    rows = [load(case, folder, stem, key) for case, stem, key in zip(given, stems, keys, strict=True)]
     todo = [i for i, row in enumerate(rows) if row is None]
-    items = [(given[i], folder, settings, keys[i]) for i in todo]
+    items = [(given[i], folder, stems[i], settings, keys[i]) for i in todo]
     done = map_cases(_remembered, items, n_jobs=n_jobs, progress=progress, description="preprocessing")
     for i, row in zip(todo, done, strict=True):
         rows[i] = row
@@ -216,29 +218,32 @@ def preprocess(
     return table
 
 
-def _remembered(item: tuple[dict[str, Any], Path, Settings, str]) -> dict[str, Any]:
+def _remembered(item: tuple[dict[str, Any], Path, str, Settings, str]) -> dict[str, Any]:
     """Preprocess one case and remember it; a case whose files can not be read has no key and is tried every time."""
-    case, folder, settings, key = item
-    row = preprocess_case(case, folder, settings)
+    case, folder, stem, settings, key = item
+    row = preprocess_case(case, folder, settings, stem)
     if key:
-        store(case, row, folder, key)
+        store(case, row, folder, stem, key)
     return row
 
 
-def preprocess_case(case: Mapping[str, Any], folder: Path, settings: Settings) -> dict[str, Any]:
-    """Return one row of `preprocess`, the files written; a case that fails gets its reason and never raises."""
+def preprocess_case(case: Mapping[str, Any], folder: Path, settings: Settings, stem: str = "case") -> dict[str, Any]:
+    """Return one row of `preprocess`, the files written; a case that fails gets its reason and never raises.
+
+    The names of its files begin with `stem` (see `radsupport.files.file_stems`).
+    """
     row = dict(case)
     for role in _INPUTS:
         if _given(case, role):
             row[f"source_{role}"], row[role] = str(case[role]), None
     try:
-        row |= _preprocess(case, settings, folder)
+        row |= _preprocess(case, settings, folder, stem)
     except (RadsupportError, RuntimeError, OSError) as error:
         row |= {"exclusion": str(error), "warnings": "", "geometry": ""}
     return row
 
 
-def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path) -> dict[str, Any]:
+def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path, stem: str) -> dict[str, Any]:
     """Return the measured part of a case's row, the files written."""
     image = read_image(case["image"])
     masks, repairs = {}, []
@@ -254,7 +259,6 @@ def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path) -> di
     row |= {"warnings": "; ".join(warnings_of(quality)), "exclusion": ""}
     if quality["one_voxel"]:
         return row | {"exclusion": "the mask has a single voxel; nothing can be measured in it"}
-    stem = f"{case['subject']}_{case['phase']}"
     for key, prepared in _prepared(image, masks, settings).items():
         target = folder / f"{stem}_{key}.nii.gz"
         with written_whole(target) as partial:
@@ -300,10 +304,10 @@ def case_key(case: Mapping[str, Any], settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def load(case: Mapping[str, Any], out: Path, key: str) -> dict[str, Any] | None:
+def load(case: Mapping[str, Any], out: Path, stem: str, key: str) -> dict[str, Any] | None:
     """Return the row of a case that was done before under this key; None where it has to be done."""
     try:
-        kept = json.loads(_record(case, out).read_text(encoding="utf-8"))
+        kept = json.loads(_record(out, stem).read_text(encoding="utf-8"))
         whole = all((out / name).stat().st_size == size for name, size in kept["sizes"].items())
     except (OSError, ValueError, KeyError):  # no record, a damaged one, or a file that is gone
         return None
@@ -314,19 +318,19 @@ def load(case: Mapping[str, Any], out: Path, key: str) -> dict[str, Any] | None:
     return {**case, **sources, **kept["measured"], **written}
 
 
-def store(case: Mapping[str, Any], row: Mapping[str, Any], out: Path, key: str) -> None:
+def store(case: Mapping[str, Any], row: Mapping[str, Any], out: Path, stem: str, key: str) -> None:
     """Remember a case's row and the files that belong to it."""
     files = {role: Path(row[role]).name if row[role] else "" for role in _INPUTS if f"source_{role}" in row}
     known = {*case, *files, *(f"source_{role}" for role in files)}
     measured = {name: _plain(value) for name, value in row.items() if name not in known}
     sizes = {name: (out / name).stat().st_size for name in files.values() if name}
     text = json.dumps({"key": key, "files": files, "sizes": sizes, "measured": measured})
-    with written_whole(_record(case, out)) as partial:
+    with written_whole(_record(out, stem)) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def _record(case: Mapping[str, Any], out: Path) -> Path:
-    return Path(out) / ".cases" / f"{case['subject']}_{case['phase']}.json"
+def _record(out: Path, stem: str) -> Path:
+    return Path(out) / ".cases" / f"{stem}.json"
 
 
 def _plain(value: Any) -> Any:

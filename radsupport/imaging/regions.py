@@ -16,6 +16,7 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from radsupport.errors import InputError, MaskError, RadsupportError
+from radsupport.files import file_stems
 from radsupport.imaging.reading import like, read_mask
 from radsupport.settings.features import Roi
 
@@ -227,11 +228,13 @@ def with_regions(spec: Roi, cases: pd.DataFrame, folder: Path) -> pd.DataFrame:
     if not is_changed(spec):
         return cases
     folder.mkdir(parents=True, exist_ok=True)
-    files = [_written(spec, case, folder) for case in cases.to_dict("records")]
+    stems = file_stems(list(cases[["subject", "phase"]].astype(str).itertuples(index=False, name=None)))
+    rows = zip(cases.to_dict("records"), stems, strict=True)
+    files = [_written(spec, case, folder, stem) for case, stem in rows]
     return cases.assign(mask=pd.Series(files, index=cases.index, dtype=object))
 
 
-def _written(spec: Roi, case: dict[Any, Any], folder: Path) -> str | None:
+def _written(spec: Roi, case: dict[Any, Any], folder: Path, stem: str) -> str | None:
     if not isinstance(case["mask"], str):
         return None
     try:
@@ -240,7 +243,7 @@ def _written(spec: Roi, case: dict[Any, Any], folder: Path) -> str | None:
         return None
     if not np.any(sitk.GetArrayViewFromImage(changed)):
         return None
-    path = folder / f"{case['subject']}_{case['phase']}.nii.gz"
+    path = folder / f"{stem}.nii.gz"
     sitk.WriteImage(changed, str(path), useCompression=True, compressionLevel=1)
     return str(path)
 

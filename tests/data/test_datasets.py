@@ -196,3 +196,13 @@ def test_the_real_studies_are_complete_in_the_local_folder(
     study = load_study(name, folder=root / "studies")
     assert datasets_datasets.availability(study, tmp_path)[0]
     assert "copied" in datasets_datasets.prepare(study, tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../../x.nii.gz", "scans/../../../x.nii.gz", "/x.nii.gz"])
+def test_no_file_is_written_outside_the_folder(study: Study, project: Path, mirror: Path, path: str) -> None:
+    manifest(project)
+    table = (project / "data_manifest.csv").read_text(encoding="utf-8")
+    (project / "data_manifest.csv").write_text(table.replace("scans/a.nii.gz", path), encoding="utf-8")
+    with pytest.raises(FetchError, match="outside the study's folder"):
+        datasets_datasets.fetch(study, mirror, root=project)
+    assert not list(project.parent.glob("**/x.nii.gz"))

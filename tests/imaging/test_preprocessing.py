@@ -300,3 +300,32 @@ def test_a_case_with_a_reason_is_left_alone_and_stands_last(cases: pd.DataFrame,
     again = prepared(given, tmp_path / "out")
     assert again.attrs["reused"] == 1
     pd.testing.assert_frame_equal(table, again)
+
+
+def test_no_two_cases_share_a_file_and_none_leaves_the_folder(tmp_path: Path) -> None:
+    names = [
+        ("P1", "late_venous"),
+        ("P1_late", "venous"),
+        ("2019/0123", "ct"),
+        ("../../x", "ct"),
+        ("p1", "ct"),
+        ("P1", "ct"),
+    ]
+    rows = []
+    for i, (subject, phase) in enumerate(names):
+        image = sitk.GetImageFromArray(np.full((6, 12, 12), 10 * i, np.int16))
+        mask = sitk.Image(sitk.Cast(image, sitk.sitkUInt8) * 0)
+        mask[4:8, 4:8, 2:4] = 1
+        row = {"subject": subject, "phase": phase}
+        for role, one in (("image", image), ("mask", mask)):
+            row[role] = str(tmp_path / f"in_{i}_{role}.nii.gz")
+            sitk.WriteImage(one, row[role])
+        rows.append(row)
+    for _ in range(2):  # the second time from the record
+        done = preprocess(pd.DataFrame(rows), tmp_path / "deep" / "out", progress=False)
+        assert done["exclusion"].tolist() == [""] * 6
+        for i, path in enumerate(done["image"]):
+            assert sitk.GetArrayFromImage(sitk.ReadImage(path)).max() == 10 * i
+            assert Path(path).resolve().parent == tmp_path / "deep" / "out"
+    assert done.attrs["reused"] == 6
+    assert len({Path(path).name.casefold() for path in done["image"]}) == 6
