@@ -12,14 +12,14 @@ Grad-CAM is averaged over the networks of the folds. Shares are taken on a grid 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from captum.attr import Occlusion
 from monai.visualize import GradCAM
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
@@ -31,7 +31,7 @@ from radsupport.errors import InputError, MaskError
 from radsupport.networks.cnn3d import CNN3D
 from radsupport.networks.result import nothing
 from radsupport.networks.schemes import Scheme
-from radsupport.networks.training import Float32Array, check_subjects, choose_device, on_device, predict_batches
+from radsupport.networks.training import Float32Array, check_subjects, choose_device, on_device
 from radsupport.stats.groups import FEWEST, signed_rank
 
 
@@ -87,8 +87,9 @@ def occlusion_sensitivity(
 ) -> Float32Array:
     """Return by how much the class's probability falls when a block is covered; below 0 where it rises.
 
-    Own code: MONAI 1.6's version indexes tensors in a way that torch has given up, and takes a
-    network of one input channel for one of a single class.
+    captum's Occlusion, image by image: blocks start at the first voxel, and the last one of an axis ends at the border.
+    MONAI 1.6's version indexes tensors in a way that torch has given up, and takes a network of one input channel for
+    one of a single class.
 
     Parameters
     ----------
@@ -101,22 +102,29 @@ def occlusion_sensitivity(
     -------
     float32 array, shape (n, ...)
         Mean fall in probability over the blocks that cover a voxel.
+
+    Raises
+    ------
+    InputError
+        A block larger than the image, or steps larger than the block, which leave voxels uncovered.
     """
     images = _check_inputs(images)
-    spatial = images.shape[2:]
-    if len(block) != len(spatial) or any(not 1 <= b <= n for b, n in zip(block, spatial, strict=False)):
-        raise InputError(f"The block {tuple(block)} does not fit into images of {spatial}.")
-    windows = list(_windows(spatial, block, step or [max(1, b // 2) for b in block]))
-    probability = _class_probability(on_device(model), class_index)
-
-    def falls_of(image: Float32Array) -> Float32Array:
+    size, spatial = tuple(block), images.shape[2:]
+    strides = tuple(step or [max(1, b // 2) for b in size])
+    if len(size) != len(spatial) or any(not 1 <= b <= n for b, n in zip(size, spatial, strict=False)):
+        raise InputError(f"The block {size} does not fit into images of {spatial}.")
+    if len(strides) != len(size) or any(not 1 <= s <= b for s, b in zip(strides, size, strict=False)):
+        raise InputError(f"The step {strides} has to be 1 or more, and no larger than the block {size}, on every axis.")
+    network, device, channels = on_device(model), choose_device(), images.shape[1]
+    occlusion = Occlusion(lambda batch: network(batch).softmax(dim=1)[:, class_index])
+    how: Any = {"sliding_window_shapes": (channels, *size), "strides": (channels, *strides)}
+    maps = []
+    for image in tqdm(images, disable=not progress, desc="occlusion"):
         value = float(image.mean()) if fill == "mean" else float(fill)
-        parts = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        covered = [predict_batches(probability, _cover(image, part, value)) for part in parts]
-        return predict_batches(probability, image[None])[0] - np.concatenate(covered)
-
-    bar = tqdm(images, disable=not progress, desc="occlusion")
-    return np.stack([_average(spatial, windows, falls_of(image)) for image in bar])
+        inputs = torch.as_tensor(image[None], device=device)
+        falls = occlusion.attribute(inputs, baselines=value, perturbations_per_eval=batch_size, **how)
+        maps.append(falls[0, 0].cpu().numpy())
+    return np.stack(maps).astype(np.float32)
 
 
 def heat_shares(
@@ -183,35 +191,6 @@ def _check_inputs(images: NDArray[Any]) -> Float32Array:
     if images.ndim not in (4, 5) or len(images) == 0:
         raise InputError(f"Images must have the shape (n, channels, ...) in 2-D or 3-D, theirs is {images.shape}.")
     return images
-
-
-def _class_probability(model: nn.Module, class_index: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda batch: model(batch).softmax(dim=1)[:, class_index]
-
-
-Window = tuple[slice, ...]
-
-
-def _windows(spatial: Sequence[int], block: Sequence[int], step: Sequence[int]) -> Iterator[Window]:
-    """Yield blocks that cover the image to its last voxel."""
-    starts = [sorted({*range(0, n - b, max(1, s)), n - b}) for n, b, s in zip(spatial, block, step, strict=True)]
-    for corner in product(*starts):
-        yield tuple(slice(at, at + b) for at, b in zip(corner, block, strict=True))
-
-
-def _cover(image: Float32Array, windows: Sequence[Window], value: float) -> Float32Array:
-    covered = np.repeat(image[None], len(windows), axis=0)
-    for copied, window in zip(covered, windows, strict=True):
-        copied[(slice(None), *window)] = value
-    return covered
-
-
-def _average(spatial: Sequence[int], windows: Sequence[Window], falls: NDArray[Any]) -> Float32Array:
-    total, count = np.zeros(spatial), np.zeros(spatial)
-    for window, fall in zip(windows, falls, strict=True):
-        total[window] += fall
-        count[window] += 1
-    return (total / count).astype(np.float32)
 
 
 #: Columns of `heat_shares` that the schemes are compared in, and how they are called.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from monai.visualize import GradCAM
+from scipy.special import expit
 from torch import nn
 
 from radsupport.errors import InputError, MaskError
@@ -75,6 +76,22 @@ def test_covering_the_lesion_lowers_the_probability_by_a_known_amount(
     assert maps.min() >= 0
     against = occlusion_sensitivity(BrightnessNet(len(shape)), image, block, step=block, class_index=0)
     np.testing.assert_allclose(against, -maps, atol=1e-6)
+
+
+def test_occlusion_is_the_mean_fall_over_the_blocks_worked_out_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    images = rng.normal(size=(2, 1, 3, 7)).astype(np.float32)
+    maps = occlusion_sensitivity(BrightnessNet(2), images, (2, 3), step=(1, 2), fill=0.25)
+    for image, found in zip(images[:, 0], maps, strict=True):
+        total, count = np.zeros((3, 7)), np.zeros((3, 7))
+        for row in (0, 1):
+            for column in (0, 2, 4):
+                covered = image.astype(float)
+                covered[row : row + 2, column : column + 3] = 0.25
+                risk = [float(expit(2 * 20.0 * np.maximum(x, 0).mean())) for x in (image, covered)]
+                total[row : row + 2, column : column + 3] += risk[0] - risk[1]
+                count[row : row + 2, column : column + 3] += 1
+        np.testing.assert_allclose(found, total / count, atol=1e-6)
 
 
 def test_occlusion_reaches_the_border_and_fills_as_asked() -> None:
@@ -168,6 +185,7 @@ def test_even_heat_has_concentration_one_and_no_heat_is_missing() -> None:
         (lambda image, mask: grad_cam(BrightnessNet(2), image, "layer9"), "no layer 'layer9'"),
         (lambda image, mask: grad_cam(BrightnessNet(2), image[0, 0], "relu"), "Images must have the shape"),
         (lambda image, mask: occlusion_sensitivity(BrightnessNet(2), image, (20, 2)), "does not fit"),
+        (lambda image, mask: occlusion_sensitivity(BrightnessNet(2), image, (2, 2), step=(2, 3)), "no larger than"),
         (lambda image, mask: heat_shares(mask[:, :3], mask, ["A"]), "Maps are"),
         (lambda image, mask: heat_shares(mask, np.zeros_like(mask), ["A"]), "No tumour inside the patch of A"),
         (lambda image, mask: map_agreement(mask, mask[:, :3], ["A"]), "the others"),
