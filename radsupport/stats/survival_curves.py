@@ -1,8 +1,12 @@
 """Kaplan-Meier curves with R's limits and R's median, follow-up by the reverse method, restricted mean survival time.
 
-lifelines gives the same curve, but log-log limits only, no standard error of S, and the median as the left end of a
-stretch where S is exactly 0.5; R (and this module) takes its middle. It has neither left limits nor the censoring
-distribution with R's handling of ties, and the variance of its restricted mean is of min(T, tau), not of its mean.
+The curve is lifelines'; what it lacks is a thin layer: R's limits (lifelines has log-log limits only), the standard
+error of S, and R's median, the middle of a stretch where S is exactly 0.5 (lifelines takes its left end). The variance
+of lifelines' restricted mean is of min(T, tau), not of its mean.
+
+`steps` counts the same in numpy where a curve is wanted thousands of times (bootstraps, weights for censoring, left
+limits, the censoring distribution with R's handling of ties): a fit of lifelines costs 10 ms, 150 patients in numpy 0.2
+ms, and 200 resamples at once 2 ms. A test keeps the two equal.
 
 All estimators share the product-limit steps (who is at risk, S and G at and just before any time, also resampled) and
 one reading of follow-up times: checked, and equal where they differ only by rounding.
@@ -15,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from lifelines import KaplanMeierFitter
 from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray, as_finite, as_survival
@@ -257,7 +262,7 @@ def kaplan_meier(time: Any, event: Any, times: Any = None, *, level: float = 0.9
         Missing or negative times, events other than 0/1.
     """
     checked, events = survival_times(time, event)
-    curve = _curve(steps(checked, events), check_level(level))
+    curve = _curve(checked, events, check_level(level))
     median, low, high = (_median(curve, column) for column in ("survival", "ci_low", "ci_high"))
     at = _at(curve, np.empty(0) if times is None else prediction_times(times))
     return KaplanMeier(curve, median, low, high, at, checked.size, int(events.sum()))
@@ -273,19 +278,21 @@ def median_follow_up(time: Any, event: Any, *, level: float = 0.95) -> FollowUp:
     return FollowUp(reverse.median, reverse.median_low, reverse.median_high)
 
 
-def _curve(found: Steps, level: float) -> pd.DataFrame:
-    survival = found.survival
+def _curve(time: FloatArray, event: IntArray, level: float) -> pd.DataFrame:
+    fitted = KaplanMeierFitter().fit(time, event)
+    table = fitted.event_table[fitted.event_table["removed"] > 0]  # lifelines starts with a row for time 0
+    survival = fitted.survival_function_.loc[table.index].iloc[:, 0].to_numpy()
+    at_risk, lost = table["at_risk"].to_numpy(dtype=float), table["observed"].to_numpy(dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        left = found.n_risk * (found.n_risk - found.n_event)
-        se_log = np.sqrt(np.cumsum(np.where(found.n_event > 0, found.n_event / left, 0.0)))
+        se_log = np.sqrt(np.cumsum(np.where(lost > 0, lost / (at_risk * (at_risk - lost)), 0.0)))
         log_survival, width = np.log(np.where(survival > 0, survival, np.nan)), stats.norm.ppf(0.5 + level / 2) * se_log
         se = survival * se_log
     return pd.DataFrame(
         {
-            "time": found.time,
-            "n_risk": found.n_risk.astype(int),
-            "n_event": found.n_event.astype(int),
-            "n_censor": found.n_censor.astype(int),
+            "time": table.index.to_numpy(dtype=float),
+            "n_risk": at_risk.astype(int),
+            "n_event": lost.astype(int),
+            "n_censor": table["censored"].to_numpy(dtype=int),
             "survival": survival,
             "se": se,
             "ci_low": np.exp(log_survival - width),
