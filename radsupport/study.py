@@ -137,12 +137,30 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
         yield Problem("there is no cohort `train`", expected, "add it", file, column="cohorts")
     if study.is_synthetic and study.synthetic is None:
         yield Problem("synthetic data without a generator", remedy="add `synthetic:`", file=file, column="data.kind")
+    yield from _outcome_problems(study, file)
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield Problem("two signatures of one name", remedy="rename one", file=file, column="signatures", value=name)
     for where, kind, used, known in _references(study, names):
         for value in sorted(set(used) - set(known)):
             expected = f"one of {', '.join(known)}"
             yield Problem(f"unknown {kind}", expected, "correct it", file, column=where, value=value)
+
+
+def _outcome_problems(study: Study, file: str) -> typing.Iterator[Problem]:
+    """Yield status codes that are never read as such, and a generator that draws what the endpoint does not name."""
+    survival, place = study.endpoint.survival, "endpoint.survival"
+    missing = {value.casefold() for value in study.data.missing_values}
+    for key, codes in survival.statuses.items() if survival is not None else ():
+        for code in [code for code in codes if code.strip().casefold() in missing]:
+            what, expected = "this status code is read as a missing value", "a code that `data.missing_values` lacks"
+            yield Problem(what, expected, "remove it from one of them", file, column=f"{place}.{key}", value=code)
+    competing = survival is not None and bool(survival.competing_values)
+    if competing and "competing" in study.columns:
+        what = "a column called as the table of the cohort calls the competing event"
+        yield Problem(what, "another name", "rename it, and say `column: competing`", file, column="columns.competing")
+    if study.synthetic is not None and study.synthetic.competing_share and not competing:
+        what, remedy = "competing events are drawn, but no code means one", "add `competing_values`"
+        yield Problem(what, "a code", remedy, file, column=f"{place}.competing_values")
 
 
 def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, str, list[str], list[str]]]:

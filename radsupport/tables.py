@@ -62,16 +62,29 @@ def _time_with_event(table: pd.DataFrame) -> pd.Series:
     return time == event
 
 
+def _no_event_then(table: pd.DataFrame) -> pd.Series:
+    if not {"event", "competing"} <= set(table):
+        return pd.Series(True, table.index)
+    return (table["competing"] != 1) | (table["event"] == 0)
+
+
 _OUTCOME = {
     "label": _number(_ZERO_OR_ONE, required=False),
     "time": _number(_NOT_NEGATIVE, _FINITE, required=False),
     "event": _number(_ZERO_OR_ONE, required=False),
 }
 COHORT = pa.DataFrameSchema(
-    {"subject": _text(unique=True), "center": _text(), "cohort": _one_of(COHORTS, "cohort"), **_OUTCOME},
+    {
+        "subject": _text(unique=True),
+        "center": _text(),
+        "cohort": _one_of(COHORTS, "cohort"),
+        **_OUTCOME,
+        "competing": _number(_ZERO_OR_ONE, required=False),
+    },
     checks=[
         pa.Check(_outcome_present, error="a subject without label and without time and event"),
         pa.Check(_time_with_event, error="time without event, or event without time"),
+        pa.Check(_no_event_then, error="a competing event (1) beside an event (1), or without one of 0"),
     ],
 )
 CASES = pa.DataFrameSchema(

@@ -49,6 +49,34 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
     assert not study.is_synthetic
 
 
+FOLLOWED = {"time": "t", "event": "e", "name": "recurrence-free survival"}
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        ({"competing_values": ["1"]}, "'1' stands in `event_values` and `competing_values`"),
+        ({"competing_values": ["0.0"]}, "'0' stands in `censored_values` and `competing_values`"),
+        ({"event_values": ["D"], "censored_values": ["A", "D"]}, "'D' stands in `event_values` and `censored_values`"),
+    ],
+)
+def test_a_status_code_of_two_lists_is_refused(tmp_path: Path, codes: dict[str, Any], said: str) -> None:
+    assert said in problems(tmp_path, endpoint={"survival": FOLLOWED | codes})
+
+
+def test_codes_that_mean_nothing_are_named(tmp_path: Path) -> None:
+    survival = FOLLOWED | {"competing_values": ["2", "NA"]}
+    columns = {"competing": {"source": "clinical", "kind": "number", "label": "C"}}
+    text = problems(tmp_path, endpoint={"survival": survival}, columns=columns)
+    assert "column endpoint.survival.competing_values, value NA] this status code is read as a missing value" in text
+    assert "column columns.competing] a column called as the table of the cohort calls" in text
+
+
+def test_a_generator_draws_no_competing_event_that_no_code_means(root: Path) -> None:
+    with pytest.raises(StudyError, match="competing events are drawn, but no code means one"):
+        load_study("song2021", folder=root / "studies", overrides={"synthetic": {"competing_share": 0.2}})
+
+
 def test_all_problems_are_listed_at_once_with_the_nearest_key(tmp_path: Path) -> None:
     text = problems(
         tmp_path,

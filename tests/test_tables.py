@@ -122,6 +122,8 @@ def test_time_without_event_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "table", "part"),
     [
+        ("cohort", cohort().assign(event=[1.0, 0.0, np.nan], competing=[1.0, 1.0, np.nan]), "a competing event (1) be"),
+        ("cohort", cohort().assign(competing=2.0), "column competing, value 2.0] a value other than 0 and 1"),
         ("features_x", features().assign(age=[60, 61]), "column age] this column does not belong here"),
         ("features_x", features().assign(ct__mean=[0.5, np.inf]), "column ct__mean, value inf] an infinite value"),
         ("features_x", features().assign(ct__mean=["0.5", "x"]), "not of type 'float64'"),

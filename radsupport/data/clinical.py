@@ -246,11 +246,12 @@ def _time_parser(survival: Survival) -> Parser:
     return parse
 
 
-def _event_parser(survival: Survival) -> Parser:
-    """Return a reader of the status at the end of follow-up, 1 for the event."""
-    codes = {cell_text(value): 0.0 for value in survival.censored_values}
-    codes |= {cell_text(value): 1.0 for value in survival.event_values}
-    return _code_parser(codes, "an unknown status", "correct it, or name it in `event_values` or `censored_values`")
+def _status_parser(survival: Survival, *, competing: bool = False) -> Parser:
+    """Return a reader of the status at the end of follow-up: 1 for the event, or for what competes with it."""
+    meant = "competing_values" if competing else "event_values"
+    codes = {cell_text(code): float(key == meant) for key, listed in survival.statuses.items() for code in listed}
+    keys = "`event_values`, `censored_values` or `competing_values`"
+    return _code_parser(codes, "an unknown status", f"correct it, or name it in {keys}")
 
 
 GENERATED_SHEET = "clinical.csv"
@@ -271,7 +272,8 @@ def read_clinical(study: Study, path: Path) -> pd.DataFrame:
     pandas.DataFrame
         One row per subject: subject, center (empty where the sheet has none), split (the cohort that the sheet
         fixes, where `data.cohort` names its column), label (0/1), time
-        (months), event (0/1), where the study has them, then the columns of the study: numbers as
+        (months), event (0/1), competing (0/1, where the study names codes of a competing event; `event` is 0 then),
+        where the study has them, then the columns of the study: numbers as
         float, categories as categorical with the study's levels in order. Missing values are NaN.
 
     Raises
@@ -341,9 +343,13 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
         else:
             columns[name], wrong = _parse_column(sheet, found, parse, missing)
             problems += wrong
+    survival = study.endpoint.survival
+    if survival is not None and survival.competing_values and "event" in columns:
+        header, parse = str(sheet.find(survival.event)), _status_parser(survival, competing=True)
+        columns["competing"] = _parse_column(sheet, header, parse, missing)[0]  # its problems are those of `event`
     problems += _half_outcomes(study, sheet, missing)
     table = pd.DataFrame(columns)
-    outcomes = [name for name in ("label", "time", "event") if name in table]
+    outcomes = [name for name in ("label", "time", "event", "competing") if name in table]
     table[outcomes] = table[outcomes].astype(float)
     for name, column in study.columns.items():
         if name in table and column.kind == "number":
@@ -361,7 +367,7 @@ def _wanted(study: Study) -> dict[str, tuple[str, Parser]]:
         wanted["label"] = (label.column, _label_parser(label.recode))
     if survival is not None:
         wanted["time"] = (survival.time, _time_parser(survival))
-        wanted["event"] = (survival.event, _event_parser(survival))
+        wanted["event"] = (survival.event, _status_parser(survival))
     for name, column in study.columns.items():
         parse = _number_parser(column) if column.kind == "number" else _category_parser(column)
         wanted[name] = (column.column or name, parse)

@@ -107,7 +107,8 @@ class CohortTables:
         -------
         pandas.DataFrame
             cohort (key), n, events (primary endpoint), share_with_event; with follow-up also survival_events (where
-            the primary endpoint is a label: what ends the follow-up may be another event), median_follow_up (months,
+            the primary endpoint is a label: what ends the follow-up may be another event), competing_events (where the
+            study names such codes; these patients count as censored), median_follow_up (months,
             reverse Kaplan-Meier) with median_follow_up_low and median_follow_up_high; NaN where there is none.
         """
         endpoint, rows = self.study.endpoint, []
@@ -118,6 +119,7 @@ class CohortTables:
             if endpoint.survival is not None and key != "segmentation":
                 known = part.dropna(subset=["time", "event"])
                 row |= {"survival_events": known["event"].sum()} if endpoint.primary == "label" else {}
+                row |= {"competing_events": known["competing"].sum()} if "competing" in known else {}
                 row |= _follow_up(known)
             rows.append(row)
         return pd.DataFrame(rows)

@@ -156,7 +156,8 @@ def _impossible(name: str, value: float) -> tuple[str, str, str]:
     if pd.isna(value):
         return "text in a column of numbers", "a number", "correct it"
     if name in OUTCOMES and value not in (0, 1):
-        return "an impossible outcome", "0 or 1", "recode it, 1 being the event"
+        other = ", or name a competing event in a study file (`competing_values`)" if name == "event" else ""
+        return "an impossible outcome", "0 or 1", f"recode it, 1 being the event{other}"
     if not low <= value <= high:
         limits = f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
         return "an impossible value", limits, "correct it"

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from radsupport.errors import StudyError
+from radsupport.settings.parts import Survival
 from radsupport.settings.synthetic import Marginal, Synthetic, SyntheticCenter
 
 Generator = np.random.Generator
@@ -41,6 +42,30 @@ def draw_subjects(spec: Synthetic, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng([seed, 1])
     frames = [_draw_center(spec, name, center, rng) for name, center in spec.centers.items()]
     return pd.concat(frames, ignore_index=True)
+
+
+def status_codes(subjects: pd.DataFrame, spec: Synthetic, survival: Survival, seed: int) -> pd.Series:
+    """Return the event of each patient as the clinical sheet writes it, with competing events where the study has them.
+
+    Censored patients, at random and whatever their tumour, died of something else at the time their follow-up ended
+    anyway: times and events are those of the same study without competing events. The draw has its own seed.
+
+    Parameters
+    ----------
+    subjects : DataFrame
+        As `draw_subjects` returns it.
+    spec : Synthetic
+    survival : Survival
+        Its first competing code is written.
+    seed : int
+        The study's.
+    """
+    event = subjects["event"].astype(object)
+    censored = subjects.index[subjects["event"] == 0]
+    n = round(spec.competing_share * len(censored))
+    drawn = np.random.default_rng([seed, 4]).choice(censored, n, replace=False)
+    event[drawn] = survival.competing_values[0] if n else 0
+    return event
 
 
 def without_effect(spec: Synthetic) -> Synthetic:

@@ -25,7 +25,7 @@ from matplotlib.path import Path as Polygon
 from scipy import ndimage
 
 from radsupport.data.manifest import REQUIRED, SCREENED
-from radsupport.data.synthetic_patients import draw_subjects
+from radsupport.data.synthetic_patients import draw_subjects, status_codes
 from radsupport.errors import MaskError, RadsupportError, StudyError
 from radsupport.files import file_stem, written_whole
 from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
@@ -263,6 +263,8 @@ def generate(study: Study, out: Path, n_jobs: int = 1) -> pd.DataFrame:
     sheet = subjects.drop(columns=[c for c in HIDDEN if c not in study.columns])
     if study.data.cohort:
         sheet[study.data.cohort] = subjects["split"]
+    if spec.competing_share and study.endpoint.survival is not None:
+        sheet["event"] = status_codes(subjects, spec, study.endpoint.survival, study.seed)
     sheet.to_csv(out / CLINICAL, index=False, na_rep="NA")
     subjects[["subject", "latent"]].to_csv(out / "planted.csv", index=False)
     return manifest

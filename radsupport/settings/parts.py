@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
@@ -13,6 +14,7 @@ TestName = Literal[
     "chi_square", "chi_square_yates", "fisher",
 ]  # fmt: skip
 Share = Annotated[float, Field(ge=0, le=1)]
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a spreadsheet's 1.0 is the code 1
 
 
 class Part(BaseModel):
@@ -89,7 +91,12 @@ class Survival(Part):
     """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
 
     `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
-    neither among `event_values` nor among `censored_values` is an error. `event_name` says what happens, in a word.
+    among none of `event_values`, `censored_values` and `competing_values` is an error. `event_name` says what happens,
+    in a word.
+
+    `competing_values` are the codes of what ends follow-up because the event can not come any more, such as death from
+    another cause, and `competing_name` is what that is called. Hazards, and all pages but the incidence in chapter 07,
+    take such patients as censored then.
     """
 
     time: str
@@ -100,7 +107,26 @@ class Survival(Part):
     days_per_month: PositiveFloat = 30.4375
     event_values: list[str] = ["1"]
     censored_values: list[str] = ["0"]
+    competing_values: list[str] = []
+    competing_name: str = "competing event"
     horizons_months: list[PositiveFloat] = [36.0, 60.0]
+
+    @property
+    def statuses(self) -> dict[str, list[str]]:
+        """The codes of a status, by the key that lists them."""
+        return {key: getattr(self, key) for key in ("event_values", "censored_values", "competing_values")}
+
+    @model_validator(mode="after")
+    def a_code_means_one_thing(self) -> Survival:
+        """Refuse a code of two lists, which would mean two things."""
+        found: dict[str, list[str]] = {}
+        for key, codes in self.statuses.items():
+            for code in dict.fromkeys(_WHOLE.sub(r"\1", code.strip()) for code in codes):
+                found.setdefault(code, []).append(f"`{key}`")
+        twice = [f"{code!r} stands in {' and '.join(keys)}" for code, keys in found.items() if len(keys) > 1]
+        if twice:
+            raise ValueError(f"a status code means one thing, but {'; '.join(twice)}")
+        return self
 
 
 class Endpoint(Part):

@@ -98,7 +98,8 @@ class Synthetic(Part):
 
     `effect`: log-odds of the label (or log-hazard) per SD of the latent; 0 plants nothing.
     `survival_effect`: log-hazard per SD, where it differs. `late_event_share`: share of the patients without the
-    label whose event comes after the label's horizon.
+    label whose event comes after the label's horizon. `competing_share`: share of the patients without an event whose
+    follow-up ends by a competing one (the endpoint's `competing_values`), drawn at random, whatever the tumour.
     """
 
     effect: float = 3.0
@@ -109,6 +110,7 @@ class Synthetic(Part):
     marginals: dict[str, Marginal] = {}
     survival_effect: float | None = None
     late_event_share: Share = 0.0
+    competing_share: Share = 0.0
     follow_up_months: tuple[float, float] = (12.0, 107.0)
     label_horizon_months: float = 60.0
     median_survival_months: float = 40.0

@@ -62,6 +62,14 @@ def test_patients_whose_follow_up_ends_before_the_horizon_are_counted(endpoints:
     assert "4 of 27" in say.follow_up(cohort, endpoints["song2021"])
 
 
+def test_competing_events_are_counted_among_those_without_the_event(endpoints: dict[str, Endpoint]) -> None:
+    followed = followed_for([5.0, 9.0, 30.0, 40.0], [0, 0, 1, 0], [0, 0, 1, 0])
+    assert say.competing(followed, endpoints["gu2023"]) == ""
+    text = say.competing(followed.assign(competing=[1.0, 0, 0, 1]), endpoints["gu2023"])
+    assert text.startswith("The follow-up of 2 of the 3 patients without recurrence ended by death without recurrence")
+    assert "as censored then" in text
+
+
 def test_complete_patients_are_counted() -> None:
     cohort = DataFrame({"age": [1.0, np.nan, 3.0], "sex": ["f", "m", None]})
     assert say.complete(cohort, ["age", "sex"]) == "1 of 3 patients have a value in each of the 2 variables."

@@ -126,6 +126,27 @@ def test_all_problems_are_listed_with_row_value_and_remedy(tmp_path: Path) -> No
     assert len(caught.value.problems) == 11
 
 
+def test_a_competing_event_is_a_column_of_its_own_beside_a_censored_event(tmp_path: Path) -> None:
+    path = sheet(
+        tmp_path, "a,yes,100,D,59,low", "b,no,90,A,59,low", "c,no,80,2.0,59,low", "d,no,--,--,59,low", "e,no,7,OC,9,low"
+    )
+    found = read_clinical(study(endpoint={"survival": {"competing_values": ["OC", "2"]}}), path)
+    assert found["event"].tolist()[:3] == [1, 0, 0]
+    assert found["competing"].tolist()[:3] == [0, 0, 1]
+    assert found[["event", "competing"]].iloc[3].isna().all()
+    assert found[["event", "competing"]].iloc[4].tolist() == [0, 1]
+    assert "competing" not in read_clinical(study(), sheet(tmp_path, "a,yes,100,D,59,low"))
+
+
+def test_an_unknown_status_is_named_once_beside_a_competing_event(tmp_path: Path) -> None:
+    path = sheet(tmp_path, "a,yes,100,X,59,low")
+    with pytest.raises(ClinicalTableError) as caught:
+        read_clinical(study(endpoint={"survival": {"competing_values": ["OC"]}}), path)
+    assert len(caught.value.problems) == 1
+    for part in ("row 2, column Status, value X] an unknown status", "one of D, A, OC", "`competing_values`"):
+        assert part in str(caught.value)
+
+
 def test_a_missing_column_suggests_the_nearest_one(tmp_path: Path) -> None:
     path = sheet(
         tmp_path, "a,yes,100,D,59,low", header="Patient ID,Relapsed,Follow-up (days),Status,Age at diagnosis,Grade"

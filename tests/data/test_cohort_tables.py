@@ -137,6 +137,10 @@ def test_the_summary_counts_each_event_and_follow_up(root: Path) -> None:
     assert (summary["events"][0], summary["survival_events"][0]) == (3, 1)
     assert summary["median_follow_up"][0] == 30.0
     assert summary.loc[1, ["median_follow_up", "median_follow_up_low", "median_follow_up_high"]].isna().all()
+    assert "competing_events" not in summary
+    died = opened(gu, cohort.assign(competing=[0.0, 1, 1, 0])).summary()
+    assert died["competing_events"][0] == 2
+    pd.testing.assert_frame_equal(died.drop(columns="competing_events"), summary)
     own = opened(yang, cohort).summary()
     assert "survival_events" not in own
     assert own["events"].iloc[0] == 1

@@ -13,7 +13,7 @@ from scipy import stats
 from radsupport.data import synthetic_scans as phantom
 from radsupport.data import synthetic_scans as phantom_shapes
 from radsupport.data.manifest import read_manifest
-from radsupport.data.synthetic_patients import draw_subjects
+from radsupport.data.synthetic_patients import draw_subjects, status_codes
 from radsupport.data.synthetic_scans import read_tissue
 from radsupport.errors import StudyError
 from radsupport.settings.study import Study
@@ -133,6 +133,24 @@ def test_hazard_outcome_has_the_planted_hazard_ratio(root: Path) -> None:
     rate = [group["event"].sum() / group["time"].sum() for group in (high, low)]
     expected = 0.7 * (high["latent"].mean() - low["latent"].mean())
     assert np.log(rate[0] / rate[1]) == pytest.approx(expected, abs=0.25)
+
+
+def test_competing_events_replace_censored_ends_at_random_and_change_nothing_else(root: Path) -> None:
+    study = load_study("gu2023", folder=root / "studies")
+    spec, survival = study.synthetic, study.endpoint.survival
+    subjects = draw_subjects(spec, study.seed)
+    codes = status_codes(subjects, spec, survival, study.seed)
+    assert ((codes == 1) == (subjects["event"] == 1)).all()
+    censored = subjects["event"] == 0
+    assert (codes == "2").sum() == round(0.2 * censored.sum())
+    assert codes[censored].isin([0, "2"]).all()
+    assert (codes == status_codes(subjects, spec, survival, study.seed)).all()
+    none = status_codes(subjects, spec.model_copy(update={"competing_share": 0.0}), survival, study.seed)
+    assert (none == subjects["event"]).all()
+    # whatever the tumour: over many draws the latent of those who died is that of all censored patients
+    draws = [subjects["latent"][status_codes(subjects, spec, survival, seed) == "2"].mean() for seed in range(200)]
+    own = subjects["latent"][censored]
+    assert abs(np.mean(draws) - own.mean()) < 4 * own.std() / np.sqrt(200 * (codes == "2").sum())
 
 
 @pytest.mark.parametrize("diameter", [10.0, 25.0, 40.0])

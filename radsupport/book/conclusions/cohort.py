@@ -38,6 +38,26 @@ def split(column: str, drawn: bool, seed: int) -> str:
     return "Each center belongs to one cohort."
 
 
+def competing(cohort: pd.DataFrame, found: Endpoint) -> str:
+    """Say how many patients a competing event ended the follow-up of, and how the pages take them; empty without.
+
+    Parameters
+    ----------
+    cohort : pandas.DataFrame
+        event and competing of the patients with an outcome.
+    found : Endpoint
+    """
+    if found.survival is None or "competing" not in cohort:
+        return ""
+    censored = cohort[cohort["event"] == 0]
+    n, event = int(censored["competing"].sum()), found.survival.event_name
+    return (
+        f"The follow-up of {n} of the {counted(len(censored), 'patient')} without {event} ended by "
+        f"{found.survival.competing_name}, after which {event} can not come any more. Hazards, and all pages but the "
+        "incidence in chapter 07, take these patients as censored then."
+    )
+
+
 def follow_up(cohort: pd.DataFrame, found: Endpoint) -> str:
     """Say what the end of follow-up means for the primary endpoint.
 
