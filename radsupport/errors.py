@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,26 @@ class RadsupportError(Exception):
     def __str__(self) -> str:
         lines = [f"  {i}. {problem}" for i, problem in enumerate(self.problems, start=1)]
         return "\n".join([self.message, *lines])
+
+
+_FOLDERS = re.compile(r"(?<![\w./:])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\",:;()\[\]]+[\\/])+")
+
+
+def one_line(error: BaseException) -> str:
+    """Return why something failed as one line for a table: no line breaks, files by their names without folders.
+
+    Parameters
+    ----------
+    error : exception
+        Of this package, or of any library (its type then stands before its words).
+    """
+    text = str(error)
+    if isinstance(error, RadsupportError):
+        short = [replace(p, file=Path(p.file).name if p.file else "") for p in error.problems]
+        text = " ".join([error.message, *(str(problem) for problem in short)])
+    elif not text.startswith(type(error).__name__):
+        text = f"{type(error).__name__}: {text}" if text.strip() else type(error).__name__
+    return " ".join(_FOLDERS.sub("", text.replace(f"{Path.cwd()}/", "")).split())
 
 
 class InputError(RadsupportError, ValueError):

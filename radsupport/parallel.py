@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from radsupport.errors import InputError, RadsupportError
+from radsupport.errors import InputError, RadsupportError, one_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,6 +24,13 @@ Result = TypeVar("Result")
 
 class LostWorkerError(RadsupportError):
     """The process that worked on a case died (killed, out of memory, crash in a library)."""
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What came of an item in the place of a result."""
+
+    reason: str
 
 
 def map_cases(
@@ -32,7 +41,7 @@ def map_cases(
     progress: bool = True,
     *,
     description: str = "cases",
-    on_lost: Callable[[Item, str], Result] | None = None,
+    on_failure: Callable[[Item, str], Result] | None = None,
 ) -> list[Result]:
     """Apply a function to every item, in processes, and return the results in the order of the items.
 
@@ -51,9 +60,10 @@ def map_cases(
         Show a progress bar.
     description : str
         Text of the progress bar.
-    on_lost : callable, optional
-        Gets ``(item, reason)`` where the process that worked on the item died, and returns its result. Without it
-        a lost process is an error. Results that other items have already given are never lost.
+    on_failure : callable, optional
+        Gets ``(item, reason)`` where the function raised anything at all, or the process that worked on the item
+        died, and returns the item's result; the reason is one line without folders. Without it either is an error.
+        Results that other items have already given are never lost.
 
     Returns
     -------
@@ -65,22 +75,36 @@ def map_cases(
     InputError
         `n_jobs` is 0, or the scheduler does not answer.
     LostWorkerError
-        A process died and no `on_lost` was given.
+        A process died and no `on_failure` was given.
 
     Notes
     -----
-    An exception of the function itself stops the run and is raised here. ITK, BLAS and OpenMP get one thread in
-    every worker, otherwise `n_jobs` processes would start `n_jobs` times as many threads as there are cores.
+    Without `on_failure` an exception of the function stops the run and is raised here. ITK, BLAS and OpenMP get one
+    thread in every worker, otherwise `n_jobs` processes would start `n_jobs` times as many threads as there are cores.
     """
     if n_jobs == 0:
         raise InputError("`n_jobs` is 0; give a number of processes, or -1 for every core.")
     items = list(items)
+    work: Any = function if on_failure is None else partial(_guarded, function)
     with tqdm(total=len(items), desc=description, disable=not progress or not items, leave=False) as bar:
         if scheduler is not None:
-            return _on_dask(function, items, scheduler, bar, on_lost)
-        if n_jobs == 1 or len(items) < 2:
-            return [_step(function, item, bar) for item in items]
-        return _in_processes(function, items, n_jobs, bar, on_lost)
+            found = _on_dask(work, items, scheduler, bar, on_failure)
+        elif n_jobs == 1 or len(items) < 2:
+            found = [_step(work, item, bar) for item in items]
+        else:
+            found = _in_processes(work, items, n_jobs, bar, on_failure)
+    if on_failure is None:
+        return found
+    pairs = zip(items, found, strict=True)
+    return [on_failure(item, one.reason) if isinstance(one, _Failed) else one for item, one in pairs]
+
+
+def _guarded(function: Callable[[Item], Result], item: Item) -> Result | _Failed:
+    """Run one item; whatever it raises becomes its reason."""
+    try:
+        return function(item)
+    except Exception as error:  # noqa: BLE001 - ITK, pyradiomics, numpy and memory fail in any way; a case is a row
+        return _Failed(one_line(error))
 
 
 def _call(function: Callable[[Item], Result], index: int, item: Item) -> tuple[int, Result]:
@@ -97,7 +121,7 @@ def _step(function: Callable[[Item], Result], item: Item, bar: Any) -> Result:
 
 
 def _in_processes(
-    function: Callable[[Item], Result], items: list[Item], n_jobs: int, bar: Any, on_lost: Any
+    function: Callable[[Item], Result], items: list[Item], n_jobs: int, bar: Any, on_failure: Any
 ) -> list[Result]:
     """Run on joblib; what is unfinished when a worker dies is run again, one item per process."""
     results: dict[int, Result] = {}
@@ -107,7 +131,7 @@ def _in_processes(
             bar.update()
     except TerminatedWorkerError:
         for index in sorted(set(range(len(items))) - set(results)):
-            results[index] = _alone(function, index, items[index], on_lost)
+            results[index] = _alone(function, index, items[index], on_failure)
             bar.update()
     return [results[index] for index in range(len(items))]
 
@@ -120,26 +144,26 @@ def _unordered(
     yield from run(delayed(_call)(function, index, item) for index, item in numbered)
 
 
-def _alone(function: Callable[[Item], Result], index: int, item: Item, on_lost: Any) -> Result:
+def _alone(function: Callable[[Item], Result], index: int, item: Item, on_failure: Any) -> Any:
     """Run one item in a process of its own, so that it can only take itself down."""
     run = Parallel(n_jobs=2, batch_size=1)  # loky wants two or more workers to use a process at all
     try:
         return run([delayed(_call)(function, index, item)])[0][1]
     except TerminatedWorkerError as error:
         reason = "the process that worked on this case died (killed or out of memory)"
-        if on_lost is None:
+        if on_failure is None:
             raise LostWorkerError(f"Item {index}: {reason}.") from error
-        return on_lost(item, reason)
+        return _Failed(reason)
 
 
 def _on_dask(
-    function: Callable[[Item], Result], items: list[Item], scheduler: str, bar: Any, on_lost: Any
+    function: Callable[[Item], Result], items: list[Item], scheduler: str, bar: Any, on_failure: Any
 ) -> list[Result]:
     """Run on a Dask cluster; results come back as they finish."""
     from distributed import Client, as_completed
     from distributed.scheduler import KilledWorker
 
-    results: dict[int, Result] = {}
+    results: dict[int, Any] = {}
     try:
         client = Client(scheduler, timeout="20s", set_as_default=False)
     except (OSError, ValueError) as error:
@@ -153,9 +177,9 @@ def _on_dask(
                 results[index] = future.result()[1]
             except KilledWorker as error:
                 reason = "the Dask workers that worked on this case died (killed or out of memory)"
-                if on_lost is None:
+                if on_failure is None:
                     raise LostWorkerError(f"Item {index}: {reason}.") from error
-                results[index] = on_lost(items[index], reason)
+                results[index] = _Failed(reason)
             bar.update()
     return [results[index] for index in range(len(items))]
 

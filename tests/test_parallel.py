@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ import SimpleITK as sitk
 from cloudpickle import register_pickle_by_value
 from distributed import LocalCluster
 
-from radsupport.errors import InputError
+from radsupport.errors import GeometryError, InputError, Problem
 from radsupport.parallel import LostWorkerError, map_cases
 
 register_pickle_by_value(sys.modules[__name__])  # workers can not import a test module
@@ -38,6 +39,32 @@ def fail_on_two(item: int) -> int:
     if item == 2:
         raise ValueError("two is wrong")
     return item
+
+
+def fail_as(error: BaseException) -> int:
+    if isinstance(error, KeyError):
+        return 1
+    raise error
+
+
+ANYTHING: list[Exception] = [
+    IndexError("Calculation of GLCM Failed."), MemoryError(), RuntimeError("itk::ERROR:\n /root/a/scan.nii.gz is bad"),
+    RecursionError("deep"), AssertionError(), UnicodeDecodeError("utf8", b"x", 0, 1, "no"), OSError(28, "No space"),
+    GeometryError("Apart.", [Problem("corners", file="/home/my name/scans/a.nii")]), zlib.error("bad"), StopIteration(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_whatever_one_item_raises_is_its_reason_in_one_line_and_stops_no_other(n_jobs: int) -> None:
+    items = [KeyError("fine"), *ANYTHING, KeyError("fine")]
+    found = map_cases(fail_as, items, n_jobs, progress=False, on_failure=lambda _, reason: reason)  # type: ignore[arg-type]
+    assert found[0] == found[-1] == 1
+    reasons = [str(reason) for reason in found[1:-1]]
+    assert not [reason for reason in reasons if "\n" in reason or "/" in reason or "Traceback" in reason]
+    assert reasons[:3] == [
+        "IndexError: Calculation of GLCM Failed.", "MemoryError", "RuntimeError: itk::ERROR: scan.nii.gz is bad"
+    ]  # fmt: skip
+    assert reasons[7] == "Apart. [file a.nii] corners"
 
 
 def reason_of(item: int, reason: str) -> str:
@@ -74,7 +101,7 @@ def test_an_error_of_the_function_is_raised(n_jobs: int) -> None:
 
 
 def test_a_process_that_dies_takes_no_other_case_with_it() -> None:
-    found = map_cases(die_on_three, range(6), 2, progress=False, on_lost=reason_of)
+    found = map_cases(die_on_three, range(6), 2, progress=False, on_failure=reason_of)
     assert found[:3] + found[4:] == [0, 1, 2, 4, 5]
     assert "died" in str(found[3])
 

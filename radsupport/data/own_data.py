@@ -223,9 +223,17 @@ def check(
         groups = used.groupby(["subject", "phase"], sort=False)
         cases += [(str(path), group.to_dict("records")) for _, group in groups]
         problems += _table_problems(study, files, Path(path), Path(root))
-    for found in map_cases(_check_case, cases, n_jobs=n_jobs):
+    for found in map_cases(_check_case, cases, n_jobs=n_jobs, on_failure=_case_failed):
         problems += found
     return problems
+
+
+def _case_failed(item: tuple[str, list[dict[Any, Any]]], reason: str) -> list[Problem]:
+    """Return why a case could not be looked into at all."""
+    manifest, rows = item
+    at, value = str(rows[0]["row"]), f"{rows[0]['subject']}, {rows[0]['phase']}"
+    remedy = "export the files again, or exclude the case"
+    return [Problem(f"the case can not be checked: {reason}", "", remedy, manifest, at, value=value)]
 
 
 def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -> Iterator[Problem]:

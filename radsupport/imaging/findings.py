@@ -18,7 +18,6 @@ import pandas as pd
 import SimpleITK as sitk
 from scipy import ndimage
 
-from radsupport.errors import RadsupportError
 from radsupport.imaging.reading import check_geometry, read_label_map, read_pair
 from radsupport.imaging.regions import largest_slice
 from radsupport.parallel import map_cases
@@ -157,26 +156,20 @@ def measure_cases(
         return sizes.reindex(columns=[*_KEYS, "diameter_mm", *_VALUES])
     thresholds = {"calcified_hu": limits.get("calcification"), "fluid_hu": limits.get("cystic_part")}
     items = [(dict(row), thresholds) for row in chosen.to_dict("records")]
-    found = map_cases(_measure_files, items, n_jobs=n_jobs, progress=progress, description="CT findings")
+    words: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress, "description": "CT findings"}
+    found = map_cases(_measure_files, items, **words, on_failure=lambda *_: None)
     table = pd.DataFrame([row for row in found if row is not None], columns=[*_KEYS, *_VALUES])
     return table.merge(sizes, on=_KEYS, how="left")[[*_KEYS, "diameter_mm", *_VALUES]]
 
 
-def _measure_files(item: tuple[Mapping[Any, Any], dict[str, float | None]]) -> dict[str, Any] | None:
+def _measure_files(item: tuple[Mapping[Any, Any], dict[str, float | None]]) -> dict[str, Any]:
     case, thresholds = item
-    try:
-        image, report = read_pair(case["source_image"], case["source_mask"])
-        given = case.get("samples")
-        samples = None
-        if isinstance(given, str) and given:
-            samples = check_geometry(image, read_label_map(given), given).mask
-        return {
-            "subject": case["subject"],
-            "phase": case["phase"],
-            **measure_case(image, report.mask, samples, **thresholds),
-        }
-    except RadsupportError:
-        return None
+    image, report = read_pair(case["source_image"], case["source_mask"])
+    given = case.get("samples")
+    samples = None
+    if isinstance(given, str) and given:
+        samples = check_geometry(image, read_label_map(given), given).mask
+    return {key: case[key] for key in _KEYS} | measure_case(image, report.mask, samples, **thresholds)
 
 
 def _column(levels: Sequence[str], measure: Measure, wide: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ import pandas as pd
 import SimpleITK as sitk
 from scipy import ndimage
 
-from radsupport.errors import MaskError, RadsupportError
+from radsupport.errors import MaskError
 from radsupport.imaging.reading import label_values, read_mask, select_label
 from radsupport.imaging.regions import maximum_diameters
 from radsupport.parallel import map_cases
@@ -39,16 +39,13 @@ def readers_dice(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = False) -
         return pd.DataFrame(columns=[*_KEYS, "dice"])
     twice = cases[cases["mask_reader2"].notna() & cases["mask"].notna() & (cases["exclusion"] == "")]
     items = twice[[*_KEYS, "mask", "mask_reader2"]].to_dict("records")
-    found = map_cases(_dice, items, n_jobs=n_jobs, progress=progress, description="readers")
+    found = map_cases(_dice, items, n_jobs=n_jobs, progress=progress, on_failure=lambda *_: None, description="readers")
     return pd.DataFrame([row for row in found if row is not None], columns=[*_KEYS, "dice"])
 
 
-def _dice(row: Mapping[Any, Any]) -> dict[str, Any] | None:
-    try:
-        masks = [sitk.GetArrayFromImage(read_mask(row[key])) for key in ("mask", "mask_reader2")]
-        return {key: row[key] for key in _KEYS} | {"dice": dice(*masks)}
-    except RadsupportError:
-        return None
+def _dice(row: Mapping[Any, Any]) -> dict[str, Any]:
+    masks = [sitk.GetArrayFromImage(read_mask(row[key])) for key in ("mask", "mask_reader2")]
+    return {key: row[key] for key in _KEYS} | {"dice": dice(*masks)}
 
 
 def check(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = False) -> pd.DataFrame:

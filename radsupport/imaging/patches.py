@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radsupport.errors import GeometryError, InputError, MaskError, RadsupportError
+from radsupport.errors import GeometryError, InputError, MaskError
+from radsupport.parallel import map_cases
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -239,15 +240,10 @@ def make_inputs(subjects: Sequence[str], make: Callable[[str], Case]) -> tuple[d
     DataFrame
         One row per subject: subject, failed, reason.
     """
-    made: dict[str, Case] = {}
-    log = []
-    for subject in subjects:
-        reason = ""
-        try:
-            made[subject] = make(subject)
-        except RadsupportError as error:
-            reason = str(error)
-        log.append({"subject": subject, "failed": bool(reason), "reason": reason})
+    reasons: dict[str, str] = {}
+    found: list[Any] = map_cases(make, subjects, progress=False, on_failure=reasons.__setitem__)
+    made = {subject: one for subject, one in zip(subjects, found, strict=True) if subject not in reasons}
+    log = [{"subject": one, "failed": one in reasons, "reason": reasons.get(one, "")} for one in subjects]
     return made, pd.DataFrame(log, columns=["subject", "failed", "reason"])
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import SimpleITK as sitk
 from scipy import ndimage
 
-from radsupport.errors import InputError, RadsupportError
+from radsupport.errors import InputError, MaskError, RadsupportError, one_line
 from radsupport.files import file_stems, written_whole
 from radsupport.imaging.masks import mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, read_image, read_mask
@@ -206,7 +206,8 @@ def preprocess(
     rows = [load(case, folder, stem, key) for case, stem, key in zip(given, stems, keys, strict=True)]
     todo = [i for i, row in enumerate(rows) if row is None]
     items = [(given[i], folder, stems[i], settings, keys[i]) for i in todo]
-    done = map_cases(_remembered, items, n_jobs=n_jobs, progress=progress, description="preprocessing")
+    words: dict[str, Any] = {"n_jobs": n_jobs, "progress": progress, "description": "preprocessing"}
+    done = map_cases(_remembered, items, **words, on_failure=lambda item, reason: _unusable(item[0], reason))
     for i, row in zip(todo, done, strict=True):
         rows[i] = row
     used = pd.DataFrame([row for row in rows if row is not None])
@@ -228,23 +229,33 @@ def _remembered(item: tuple[dict[str, Any], Path, str, Settings, str]) -> dict[s
 
 
 def preprocess_case(case: Mapping[str, Any], folder: Path, settings: Settings, stem: str = "case") -> dict[str, Any]:
-    """Return one row of `preprocess`, the files written; a case that fails gets its reason and never raises.
+    """Return one row of `preprocess`, the files written; a case that the checks refuse gets its reason.
 
     The names of its files begin with `stem` (see `radsupport.files.file_stems`).
     """
+    try:
+        return _sources(case) | _preprocess(case, settings, folder, stem)
+    except RadsupportError as error:
+        return _unusable(case, one_line(error))
+
+
+def _sources(case: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a case's row before anything is written."""
     row = dict(case)
     for role in _INPUTS:
         if _given(case, role):
             row[f"source_{role}"], row[role] = str(case[role]), None
-    try:
-        row |= _preprocess(case, settings, folder, stem)
-    except (RadsupportError, RuntimeError, OSError) as error:
-        row |= {"exclusion": str(error), "warnings": "", "geometry": ""}
     return row
+
+
+def _unusable(case: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    return _sources(case) | {"exclusion": reason, "warnings": "", "geometry": ""}
 
 
 def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path, stem: str) -> dict[str, Any]:
     """Return the measured part of a case's row, the files written."""
+    if not _given(case, "mask"):
+        raise MaskError("The case has no mask.")
     image = read_image(case["image"])
     masks, repairs = {}, []
     for key in ("mask", *_EXTRA_MASKS):

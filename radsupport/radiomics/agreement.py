@@ -246,12 +246,20 @@ class Correlations(NamedTuple):
 
 
 def correlations(features: pd.DataFrame, most: int = 3000, seed: int = 0) -> Correlations:
-    """Correlate all features in pairs; of more than `most` features, so many are drawn at random."""
-    values = features.drop(columns="subject").dropna(axis=1)
+    """Correlate all features in pairs; of more than `most` features, so many are drawn at random.
+
+    A patient whose case failed in a phase, so that nothing of that phase was measured, is left out; a feature that is
+    not defined for one of the others is left out.
+    """
+    values = features.drop(columns="subject")
+    phases = [name.rpartition("__")[0] for name in values.columns]
+    measured = values.notna().T.groupby(phases).any()
+    values = values[measured[measured.any(axis=1)].all()].dropna(axis=1)
     values = values.loc[:, values.std() > 0]
     usable = values.shape[1]
     if usable > most:
         values = values.sample(most, axis=1, random_state=seed)
-    r = np.abs(np.corrcoef(values.to_numpy(), rowvar=False))
+    r = np.abs(np.corrcoef(values.to_numpy(), rowvar=False)) if values.shape[1] > 1 else np.ones((1, 1))
     pairs = pd.DataFrame({"r": r[np.triu_indices_from(r, k=1)]})
+    pairs.attrs["empty"] = f"Fewer than two features vary and are known in the {len(values)} patients measured."
     return Correlations(pairs, values.shape[1], usable, len(values))

@@ -17,6 +17,7 @@ from radiomics import cShape
 from radiomics.base import RadiomicsFeaturesBase
 from radiomics.shape import RadiomicsShape
 
+from radsupport.errors import InputError, Problem
 from radsupport.imaging.regions import maximum_diameters
 
 #: Mesh vertices from which on pyradiomics' comparison of all pairs (0.1 s, growing quadratically) is replaced.
@@ -117,17 +118,37 @@ def _principal_moments(coordinates: tuple[npt.NDArray, ...], spacing: npt.NDArra
     return moments
 
 
+#: Grey levels up to which co-occurrence in 13 directions fits into 4 GB.
+MOST_LEVELS = 6000
+
+
+def _check_levels(values: npt.NDArray, setting: dict[str, Any]) -> None:
+    """Refuse a region that falls into more grey levels than the matrices have room for."""
+    low, high, width = float(values.min()), float(values.max()), setting.get("binWidth", 25)
+    levels = setting.get("binCount") or (high - low) / width + 1
+    if levels > MOST_LEVELS:
+        what = f"the region reaches from {low:g} to {high:g}: {levels:.0f} grey levels at a bin width of {width:g}"
+        remedy = "take a larger `binWidth`, leave metal out by `resegmentRange`, or exclude the case"
+        raise InputError("The grey levels do not fit into memory.", [Problem(what, f"up to {MOST_LEVELS}", remedy)])
+
+
 #: Key of the settings under which the classes of one image share their discretised image.
 BINS = "shared_bins"
 
 
 class SharedBins(RadiomicsFeaturesBase):
-    """Discretises an image once instead of once per class; the bins are pyradiomics' own."""
+    """Discretises an image once instead of once per class; the bins are pyradiomics' own.
+
+    Integers are widened first: pyradiomics adds two bin widths to the largest value in the image's own type, which
+    passes the end of 16 bits from 32 718 HU on (of 8 bits from 206 on) and leaves no bins at all.
+    """
 
     def _applyBinning(self, matrix: npt.NDArray) -> npt.NDArray:
         shared: dict[str, Any] = self.settings[BINS]
         if not shared:
-            shared["matrix"] = super()._applyBinning(matrix)
+            wide = matrix.astype(np.int64) if matrix.dtype.kind in "iu" else matrix
+            _check_levels(wide[self.maskArray], self.settings)
+            shared["matrix"] = super()._applyBinning(wide)
             shared["coefficients"] = dict(self.coefficients)
         self.coefficients.update(shared["coefficients"])
         return np.copy(shared["matrix"])

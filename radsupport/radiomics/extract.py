@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.errors import InputError, Problem, RadsupportError
+from radsupport.errors import InputError, Problem
 from radsupport.files import written_whole
 from radsupport.parallel import map_cases, peak_mb, reset_peak
 from radsupport.radiomics.case import CaseFeatures, Perturbation, extract_case, feature_names
@@ -76,9 +76,6 @@ def store(cache: Path, key: str, content: dict[str, Any]) -> None:
 def _path(cache: Path, key: str) -> Path:
     return Path(cache) / key[:2] / f"{key}.json"
 
-
-#: What a bad case can raise in this package, pyradiomics, ITK and numpy; anything else is a mistake in the code.
-CASE_ERRORS = (RadsupportError, ValueError, RuntimeError, OSError, MemoryError, ArithmeticError, AssertionError)
 
 _CASE = ("subject", "phase", "image", "mask")
 LOG_COLUMNS = ["subject", "phase", "status", "reason", "seconds", "voxels", "peak_memory_mb", "cached"]
@@ -169,25 +166,20 @@ def extract(
         Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation)
         for subject, phase, image, mask in paths
     ]
-    outcomes = map_cases(run_job, jobs, n_jobs, scheduler, progress, description="radiomics", on_lost=_lost)
+    outcomes = map_cases(run_job, jobs, n_jobs, scheduler, progress, description="radiomics", on_failure=_failed)
     return _table(outcomes, loaded), _log(outcomes)
 
 
 def run_job(job: Job) -> Outcome:
-    """Extract one case, from the cache where it is there; what goes wrong with the case becomes its reason."""
+    """Extract one case, from the cache where it is there."""
     reset_peak()
     start = time.perf_counter()
-    try:
-        _require_paths(job)
-        key = "" if job.cache is None else _key(job)
-        kept = None if job.cache is None else load(job.cache, key)
-        if kept is not None:
-            return Outcome(job.subject, job.phase, **{**kept, "cached": True})
-        outcome = _outcome(job, extract_case(job.image, job.mask, job.settings, job.perturbation), start)
-    except CASE_ERRORS as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        seconds = time.perf_counter() - start
-        return Outcome(job.subject, job.phase, "failed", reason, seconds, np.nan, peak_mb(), False)
+    _require_paths(job)
+    key = "" if job.cache is None else _key(job)
+    kept = None if job.cache is None else load(job.cache, key)
+    if kept is not None:
+        return Outcome(job.subject, job.phase, **{**kept, "cached": True})
+    outcome = _outcome(job, extract_case(job.image, job.mask, job.settings, job.perturbation), start)
     if job.cache is not None:
         content = {k: v for k, v in asdict(outcome).items() if k not in ("subject", "phase")}
         store(job.cache, key, content)
@@ -209,7 +201,7 @@ def _outcome(job: Job, found: CaseFeatures, start: float) -> Outcome:
     return Outcome(job.subject, job.phase, status, "; ".join(messages), seconds, found.voxels, peak_mb(), False, values)
 
 
-def _lost(job: Job, reason: str) -> Outcome:
+def _failed(job: Job, reason: str) -> Outcome:
     return Outcome(job.subject, job.phase, "failed", reason, np.nan, np.nan, np.nan, False)
 
 
@@ -219,7 +211,7 @@ def _require_paths(job: Job) -> None:
         raise InputError(f"The case has no {' and no '.join(missing)}.")
     for path in (job.image, job.mask):
         if not Path(path).is_file():
-            raise InputError(f"There is no such file: {path}.")
+            raise InputError(f"There is no such file: {Path(path).name}.")
 
 
 def _text(path: Any) -> str:

@@ -342,3 +342,18 @@ def test_every_pair_is_correlated_unless_there_are_too_many() -> None:
     assert found.pairs["r"].max() == pytest.approx(1)
     few = correlations(table, most=4)
     assert (few.used, few.usable, len(few.pairs)) == (4, 6, 6)
+
+
+def test_a_case_that_failed_in_one_phase_costs_its_patient_and_no_feature() -> None:
+    rng = np.random.default_rng(5)
+    names = [f"{phase}__{name}" for phase in ("a", "b") for name in ("x", "y", "z")]
+    table = pd.DataFrame(rng.normal(size=(12, 6)), columns=names)
+    table.insert(0, "subject", [f"s{i}" for i in range(12)])
+    gone = table.copy()
+    gone.loc[3, [name for name in names if name.startswith("b")]] = np.nan
+    found, right = correlations(gone), correlations(table.drop(index=3))
+    assert (found.used, found.n) == (6, 11)
+    pd.testing.assert_frame_equal(found.pairs, right.pairs)
+    nobody = table.assign(**{name: np.nan for name in names if name.startswith("b")})
+    assert (correlations(nobody).used, correlations(nobody).n) == (3, 12)
+    assert correlations(table[["subject"]]).pairs.empty

@@ -292,3 +292,36 @@ def test_a_run_killed_at_any_moment_leaves_no_half_file_and_goes_on_from_there(t
     assert log["cached"].sum() == len(finished)
     expected, _ = extract(table, SETTINGS, progress=False)
     pd.testing.assert_frame_equal(features, expected, check_exact=True)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.uint16, np.int32])
+def test_one_bright_voxel_costs_nobody_anything(tmp_path: Path, dtype: type) -> None:
+    # 32 767 HU in 16 bits: pyradiomics' upper edge wrapped to a negative number and left no bins
+    kinds = {"glcm": [], "glrlm": [], "glszm": [], "gldm": [], "ngtdm": [], "firstorder": ["Entropy"]}
+    settings = {"setting": {"binWidth": 25}, "imageType": {"Original": {}}, "featureClass": kinds}
+    rows, bright = [], {"a": 130, "b": 32767, "c": 32718}
+    for subject, value in bright.items():
+        array = np.random.default_rng(3).normal(120, 12, (12, 30, 32)).round().astype(dtype)
+        array[5, 12, 12] = value
+        rows.append({**one_case(tmp_path, subject), "image": write(array, tmp_path / f"{subject}.nii.gz")})
+    features, log = extract(pd.DataFrame(rows), settings, progress=False)
+    assert (log["status"] == "ok").all(), log["reason"].tolist()
+    for subject, row in features.set_index("subject").iterrows():
+        counts = np.unique(np.floor(_inside(f"{tmp_path}/{subject}.nii.gz") / 25), return_counts=True)[1]
+        share = counts / counts.sum()
+        assert row["arterial__original_firstorder_Entropy"] == pytest.approx(-(share * np.log2(share)).sum(), abs=1e-12)
+
+
+def _inside(path: str) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(path))[drawn_mask() > 0].astype(float)
+
+
+def test_grey_levels_without_end_cost_one_row(tmp_path: Path) -> None:
+    fine, wide = one_case(tmp_path, "fine"), one_case(tmp_path, "wide")
+    array = np.random.default_rng(3).normal(120, 12, (12, 30, 32)).round().astype(np.int32)
+    array[5, 12, 12] = 400_000
+    wide["image"] = write(array, tmp_path / "wide.nii.gz")
+    features, log = extract(pd.DataFrame([wide, fine]), SETTINGS, progress=False)
+    assert log["status"].tolist() == ["failed", "ok"]
+    assert "grey levels at a bin width of 25" in log["reason"][0]
+    assert features.drop(columns="subject").notna().all(axis=1).tolist() == [False, True]

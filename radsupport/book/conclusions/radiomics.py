@@ -66,6 +66,8 @@ def drawn(n: int, usable: int, study: str, seed: int) -> str:
 
 def correlated(found: Correlations) -> str:
     """Say how many pairs of which features there are, and which share of them is strongly correlated."""
+    if found.pairs.empty:
+        return str(found.pairs.attrs.get("empty", "no pair of features"))
     which = f"{found.used:,} features that vary and miss no value"
     if found.used < found.usable:
         which = f"{found.used:,} features drawn at random from {found.usable:,} that vary and miss no value"
