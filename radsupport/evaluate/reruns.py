@@ -39,7 +39,8 @@ def learners(assembly: Assembly, sources: Sequence[str], names: Sequence[str], *
     """Run every learner on every source, and return the best by inner cross-validation first.
 
     Selection and folds are those of the first signature that uses the source alone, so that only the learner differs;
-    learners that share their selection share its fits.
+    learners that share their selection share its fits. The assembly's own learners (`Assembly.learners`) are compared
+    too, on the first source that a signature uses alone where none is named.
 
     Parameters
     ----------
@@ -55,7 +56,12 @@ def learners(assembly: Assembly, sources: Sequence[str], names: Sequence[str], *
         source, learner, n, inner_score, out_of_fold with limits, apparent, then one column per other cohort with the
         value there (NaN where it can not be estimated).
     """
-    compared = with_learners(assembly.signatures, sources, names)
+    names, alone = [*names, *(name for name in assembly.learners if name not in names)], []
+    if assembly.learners and not sources:
+        alone = [s.sources[0] for s in assembly.signatures if len(s.sources) == 1 and not s.combines][:1]
+        if not alone:
+            raise InputError("No signature uses one source alone; learners can not be compared on it.")
+    compared = with_learners(assembly.signatures, [*sources, *alone], names)
     columns = ["source", "learner", "n", "inner_score", *OUT_OF_FOLD.values(), "apparent"]
     if not compared:
         return _empty("No learners are compared.", columns)

@@ -21,7 +21,7 @@ import pandas as pd
 from radsupport.errors import ContractError, InputError, Problem
 from radsupport.learning import selection
 from radsupport.learning.crossval import FoldTables, Table
-from radsupport.learning.learners import GIVEN, GridSize, learner
+from radsupport.learning.learners import GIVEN, GridSize, Learner, learner, own_learners
 from radsupport.learning.preparation import ComBat, Imputer, OneHot, z_score
 from radsupport.learning.tuning import Combination, TunedPipeline
 from radsupport.settings.learning import Signature
@@ -108,6 +108,8 @@ class Assembly:
         What ComBat does with a center that it was not fitted on.
     wrap : callable (model, inner_folds, seed) -> model, optional
         Puts another estimator around every signature's, such as one that learns from a share of the subjects.
+    learners : mapping of name to (estimator, grid), optional
+        Further ones that signatures may name, as `own_learners` takes them.
     folds : int or Series
         How many folds the training cohort is divided into, or the fold of each subject where features were learnt per
         fold; for `run_signatures`.
@@ -123,6 +125,7 @@ class Assembly:
     icc_threshold: float = 0.8
     unseen_center: Literal["error", "pooled"] = "error"
     wrap: Callable[[Any, int, int], Any] | None = None
+    learners: Mapping[str, Any] = field(default_factory=dict)
     folds: int | pd.Series = 10
 
     def __post_init__(self) -> None:
@@ -134,6 +137,7 @@ class Assembly:
         for source in READER_SOURCES:
             self.sources.setdefault(source, reader_table(self.cohort, self.columns, source))
         self._memory: str | None = None
+        self._own_learners = own_learners(self.learners or {}, survival=tuple(self.outcome) == SURVIVAL)
 
     def changed(self, **changes: Any) -> Assembly:
         """Return the same assembly with other signatures, tables, outcomes, cohorts or rules."""
@@ -188,7 +192,7 @@ class Assembly:
 
     def _whole(self, name: str, inner_folds: int, seed: int) -> Any:
         signature = self._signature(name)
-        chosen = learner(signature.learner, seed, self.grid)
+        chosen: Learner = learner(signature.learner, seed, self.grid, self._own_learners)
         if not signature.combines:
             return TunedPipeline(self._steps(signature, seed), *chosen, inner_folds, seed, memory=self._memory)
         parts = [(part, self.part_columns(part), self._whole(part, inner_folds, seed)) for part in signature.combines]
@@ -329,8 +333,8 @@ def assemble(
     signatures, columns, cohort
         As `Assembly`.
     **options
-        Further parameters of `Assembly`: outcome, grid, icc_threshold, unseen_center, and folds, which are those of
-        ``folds.csv`` where features were learnt per fold.
+        Further parameters of `Assembly`: outcome, grid, icc_threshold, unseen_center, learners, and folds, which are
+        those of ``folds.csv`` where features were learnt per fold.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import is_classifier
 
 from radsupport.checks import FloatArray
 from radsupport.learning.assembly import Assembly, whole_table
@@ -37,8 +38,8 @@ def linear_coefficients(learner: Any) -> FloatArray | None:
             return None
         return np.asarray(learner.slope_ * machine.coef_[0] / machine.scale_, dtype=float)
     coefs = getattr(learner, "coef_", None)
-    if coefs is None:
-        return None
+    if coefs is None or (is_classifier(learner) and not hasattr(learner, "predict_proba")):
+        return None  # the weights of a decision value are no log-odds
     doubled = 2.0 if getattr(learner, "family", "") == "half_logit" else 1.0
     return doubled * np.asarray(coefs, dtype=float).ravel()
 

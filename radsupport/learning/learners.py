@@ -1,20 +1,25 @@
-"""The learners a signature may name, each with the grid it is tuned over in inner folds, and signatures in words."""
+"""The learners a signature may name, each with the grid it is tuned over in inner folds, and signatures in words.
+
+An analyst's own ones stand beside them (`own_learners`): any scikit-learn estimator with its grid.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 import yaml
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.model_selection import ParameterGrid
 from sksurv.ensemble import GradientBoostingSurvivalAnalysis, RandomSurvivalForest
 from xgboost import XGBClassifier
 
-from radsupport.errors import InputError
+from radsupport.errors import InputError, Problem
 from radsupport.learning.estimators import GivenRisk, NaiveBayes, PlattSVC
 from radsupport.learning.linear import CoxRisk, GlmBoost, PenalisedCox, PenalisedLogistic, PlsLogistic
 from radsupport.settings.learning import Signature
@@ -31,7 +36,9 @@ class Learner(NamedTuple):
     grid: Grid
 
 
-def learner(name: str, seed: int = 0, grid: GridSize = "full") -> Learner:
+def learner(
+    name: str, seed: int = 0, grid: GridSize = "full", own: Mapping[str, Learner] | None = None
+) -> Learner:
     """Return one learner by name.
 
     Parameters
@@ -46,6 +53,8 @@ def learner(name: str, seed: int = 0, grid: GridSize = "full") -> Learner:
     grid : {"full", "coarse"}
         ``full``: caret's defaults (the SVM: RBF and linear, C 2^-5..2^5, gamma 2^-10..2^0, as Song 2021's
         default); ``coarse``: the same range in fewer points.
+    own : mapping of name to Learner, optional
+        What `own_learners` returns. Randomness that is left open there (``random_state=None``) gets the seed.
 
     Raises
     ------
@@ -61,11 +70,99 @@ def learner(name: str, seed: int = 0, grid: GridSize = "full") -> Learner:
     """
     full = grid == "full"
     known = {**_binary(seed, full), **_survival(seed, full), **{name: Learner(GivenRisk(), []) for name in GIVEN}}
+    known |= {name: _seeded(one, seed) for name, one in (own or {}).items()}
     if name not in known or grid not in ("coarse", "full"):
+        near = "".join(f" Did you mean {one!r}?" for one in difflib.get_close_matches(str(name), known, n=1))
         raise InputError(
-            f"Unknown learner {name!r} or grid {grid!r}; learners: {', '.join(known)}; grids: coarse, full."
+            f"Unknown learner {name!r} or grid {grid!r}; learners: {', '.join(known)}; grids: coarse, full.{near}"
         )
     return known[name]
+
+
+def _seeded(chosen: Learner, seed: int) -> Learner:
+    """Return a learner whose open random states have the seed, so that a page comes out the same twice."""
+    left_open = [
+        key for key, value in chosen.estimator.get_params().items()
+        if value is None and key.split("__")[-1] == "random_state"
+    ]  # fmt: skip
+    return Learner(clone(chosen.estimator).set_params(**dict.fromkeys(left_open, seed)), chosen.grid)
+
+
+def own_learners(given: Any, *, survival: bool = False) -> dict[str, Learner]:
+    """Return the learners that an analyst brings, checked before anything is fitted.
+
+    Parameters
+    ----------
+    given : mapping of name to estimator, or to (estimator, grid)
+        Such as ``{"Boosting": (GradientBoostingClassifier(), {"max_depth": [1, 2]})}``. The estimator gets z-scored
+        columns; the grid is scikit-learn's ``param_grid``. A classifier's risk is its probability of the event or,
+        where it gives none, its decision value; a survival model (scikit-survival's) predicts a risk score.
+    survival : bool
+        Whether the outcome is a time to event.
+
+    Raises
+    ------
+    InputError
+        No estimator, one that can not predict the outcome's risk, a name of the book's own learners, or a grid with a
+        parameter or value that the estimator does not take; all problems at once.
+    """
+    example = '{"Boosting": (GradientBoostingClassifier(), {"max_depth": [1, 2]})}'
+    if not isinstance(given, Mapping):
+        raise InputError(f"`learners` must give each name its estimator and grid, such as {example}; got {given!r}.")
+    found: dict[str, Learner] = {}
+    problems: list[Problem] = []
+    for name, entry in given.items():
+        estimator, grid = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, {})
+        points = [grid] if isinstance(grid, Mapping) else grid
+        what = [*_no_estimator(name, estimator, survival)] or [*_no_grid(name, estimator, points)]
+        problems += what
+        if not what:
+            found[name] = Learner(estimator, [{key: list(values) for key, values in one.items()} for one in points])
+    if problems:
+        raise InputError(f"These learners can not be used; give them as in {example}.", problems)
+    return found
+
+
+def _no_estimator(name: Any, estimator: Any, survival: bool) -> Iterator[Problem]:
+    kind = getattr(estimator, "__name__", type(estimator).__name__)
+    if name in (*BINARY, *SURVIVAL, *GIVEN) or not isinstance(name, str) or not name.strip():
+        yield Problem("is no name for a learner of your own", "a text that no learner of the book has", value=str(name))
+    if isinstance(estimator, type):
+        yield Problem(f"the class {kind}", "an estimator", f"write {kind}(), with brackets", value=str(name))
+    elif not all(hasattr(estimator, method) for method in ("fit", "get_params", "set_params")):
+        yield Problem(f"a {kind}, no scikit-learn estimator", "an estimator, or (estimator, grid)", value=str(name))
+    elif survival and (is_classifier(estimator) or is_regressor(estimator) or not hasattr(estimator, "predict")):
+        expected = "a survival model with `predict`, such as sksurv's RandomSurvivalForest()"
+        yield Problem(f"{kind} predicts no risk over time", expected, value=str(name))
+    elif not survival and not any(hasattr(estimator, way) for way in ("predict_proba", "decision_function")):
+        what = f"{kind} has neither `predict_proba` nor `decision_function`"
+        what += ": a regressor ranks no patients by the risk of a yes/no outcome" if is_regressor(estimator) else ""
+        yield Problem(what, "a classifier, such as GradientBoostingClassifier()", value=str(name))
+
+
+def _no_grid(name: str, estimator: Any, grid: Any) -> Iterator[Problem]:
+    """Yield what is wrong with a grid: its shape, its parameters, their values."""
+    shaped = isinstance(grid, Sequence) and all(isinstance(point, Mapping) for point in grid)
+    listed = shaped and all(not isinstance(v, str) and hasattr(v, "__len__") for point in grid for v in point.values())
+    if not listed or not all(len(values) for point in grid for values in point.values()):
+        yield Problem("its grid is no grid", 'lists of values by parameter, such as {"max_depth": [1, 2]}', value=name)
+        return
+    valid = sorted(estimator.get_params())
+    unknown = [key for point in grid for key in point if key not in valid]
+    for key in dict.fromkeys(unknown):
+        by_case = {one.lower(): one for one in valid}
+        near = difflib.get_close_matches(str(key).lower(), by_case, n=1, cutoff=0.5)
+        remedy = f"did you mean `{by_case[near[0]]}`?" if near else "leave it out"
+        what = f"{type(estimator).__name__} has no parameter `{key}`"
+        yield Problem(what, f"one of {', '.join(valid)}", remedy, value=name)
+    for point in ParameterGrid(list(grid) or [{}]) if not unknown else []:
+        model = clone(estimator).set_params(**point)
+        if not hasattr(model, "_parameter_constraints"):
+            continue
+        try:  # inner folds leave scikit-learn's own check out, so it is made here
+            model._validate_params()
+        except ValueError as error:
+            yield Problem(" ".join(str(error).split()), value=name)
 
 
 def _binary(seed: int, full: bool) -> dict[str, Learner]:

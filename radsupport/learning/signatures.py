@@ -127,6 +127,8 @@ def run_signatures(
     InputError, NotEstimableError
     """
     chosen = list(names if names is not None else assembly.by_name)
+    for name in chosen:  # what can not be built is said before anything is fitted
+        assembly.estimator(name, inner_folds, seed)
     results, predictions, excluded = {}, [], []
     with assembly.shared_steps(chosen):
         for name in chosen:

@@ -212,7 +212,11 @@ def _remembered(folder: str, kind: str, given: Any, make: Callable[[], Any]) -> 
 
     joblib.Memory prints every table it is given, and joblib's pickling in Python takes longer than most steps.
     """
-    path = Path(folder) / f"{hashlib.sha256(pickle.dumps(given, 5)).hexdigest()}.{kind}"
+    try:
+        name = hashlib.sha256(pickle.dumps(given, 5)).hexdigest()
+    except (pickle.PicklingError, AttributeError):  # an estimator written in a notebook's cell, in another process
+        return make()
+    path = Path(folder) / f"{name}.{kind}"
     if not path.is_file():
         with written_whole(path) as partial:
             partial.write_bytes(pickle.dumps(make(), 5))
@@ -244,6 +248,13 @@ def _tuning_table(points: list[dict[str, Any]], scores: FloatArray, losses: Floa
     return table.assign(inner_loss=losses.mean(axis=1))
 
 
+def _gives_probability(model: Any) -> bool:
+    """Whether the risk of a fitted model of a label is a probability, and not a decision value."""
+    pipeline = getattr(model, "meta_", model)
+    learner = pipeline.pipeline_.steps[-1][1] if hasattr(pipeline, "pipeline_") else pipeline
+    return hasattr(learner, "predict_proba") or not hasattr(learner, "decision_function")
+
+
 Part = tuple[str, list[str], Any]
 
 
@@ -255,7 +266,7 @@ class Combination(BaseEstimator):
     subjects, and a model trained on what they say about those would trust them too much. For new subjects
     the risks come from the parts fitted on everything, at the same settings: were the parts tuned anew in
     every inner fold, the two would differ in scale and the weights would not fit. Probabilities enter as
-    log-odds, survival risks as they are.
+    log-odds, decision values and survival risks as they are.
 
     Parameters
     ----------
@@ -324,7 +335,8 @@ class Combination(BaseEstimator):
 
     def _meta_table(self, risks: dict[str, FloatArray], X: pd.DataFrame) -> pd.DataFrame:
         if not self._survival:
-            risks = {name: logit(np.clip(risk, 1e-6, 1 - 1e-6)) for name, risk in risks.items()}
+            known = [name for name, _, model in self.parts_ if _gives_probability(model)]
+            risks |= {name: logit(np.clip(risks[name], 1e-6, 1 - 1e-6)) for name in known}
         return pd.concat([pd.DataFrame(risks, index=X.index), X[list(self.columns)]], axis=1)
 
     def part_risks(self, X: pd.DataFrame) -> pd.DataFrame:

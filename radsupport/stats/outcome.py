@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
+from sklearn.base import is_classifier
 from sklearn.model_selection import StratifiedKFold
 from sksurv.exceptions import NoComparablePairException
 from sksurv.metrics import concordance_index_censored
@@ -88,11 +89,16 @@ def ranking(model: Any, X: Any) -> FloatArray:
 
 
 def risk_of(model: Any, X: Any) -> FloatArray:
-    """Return the risk: the probability of the event, or a survival model's risk score; shape (n_subjects,)."""
+    """Return the risk: the probability of the event, or a survival model's risk score; shape (n_subjects,).
+
+    A classifier that gives no probability is taken by its decision value.
+    """
     if hasattr(model, "risk"):
         return np.asarray(model.risk(X), dtype=float)
     if hasattr(model, "predict_proba"):
         return np.asarray(model.predict_proba(X)[:, 1], dtype=float)
+    if is_classifier(model):
+        return np.asarray(model.decision_function(X), dtype=float)
     return np.asarray(model.predict(X), dtype=float)
 
 
