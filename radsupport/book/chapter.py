@@ -34,12 +34,12 @@ PARAMETERS: dict[str, dict[str, str]] = {
     },
     "05_modelling": {
         "study": "", "profile": "", "n_folds": "modelling.folds", "n_repeats": "modelling.repeats",
-        "n_permutations": "modelling.permutations"
+        "n_permutations": "modelling.permutations", "learners": "",
     },
     "06_validation": {
         "study": "", "profile": "", "n_bootstrap": "validation.bootstrap", "threshold": "", "best": "validation.best",
     },
-    "07_survival": {"study": "", "profile": "", "n_bootstrap": "survival.bootstrap", "threshold": "survival.threshold"},
+    "07_survival": {"study": "", "profile": "", "n_bootstrap": "survival.bootstrap", "threshold": ""},
     "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},
     "09_published": {"study": "", "verdicts_shown": ""},
 }  # fmt: skip

@@ -17,6 +17,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import plotly.graph_objects as go
 from IPython.display import HTML, Markdown, display
@@ -68,8 +69,9 @@ def show_figure(
     Parameters
     ----------
     fig : matplotlib.figure.Figure, Axes, Pictures or plotly.graph_objects.Figure
-        What a figure function returned. `Pictures` stand side by side, as many as the page has room for (one on a
-        phone), and are saved one by one. A plotly figure is interactive, and not saved for print.
+        What a figure function returned, or what matplotlib, seaborn or scikit-learn drew (`plots.base.figures_of`).
+        `Pictures` stand side by side, as many as the page has room for (one on a phone), and are saved one by one. A
+        plotly figure is interactive, and not saved for print.
     alt : str
         Words for those who do not see it; by default what the figure functions attached (`plots.description`).
     caption : str
@@ -88,8 +90,11 @@ def show_figure(
     if isinstance(fig, go.Figure):
         display({"text/html": plotly_html(fig, alt, caption), "text/plain": _plotly_alt(fig, alt)}, raw=True)
         return
-    display(HTML(figure_html(fig, alt, caption)))
-    _save_for_print(figures_of(fig))
+    html, figures = figure_html(fig, alt, caption), figures_of(fig)
+    for found in figures:
+        plt.close(found)  # or Jupyter shows a figure of pyplot again below the cell, without its alt text
+    display(HTML(html))
+    _save_for_print(figures)
 
 
 def _why_empty(table: pd.DataFrame, given: str | None) -> str | None:
@@ -122,7 +127,10 @@ def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int) -> str:
 def _image(fig: Figure, words: str) -> tuple[str, float]:
     """Return an image with its alt text, and its width in pixels."""
     if not words:
-        raise InputError("The figure has no alt text. Draw it with radsupport.plots, or give `alt`.")
+        raise InputError(
+            "The figure has no alt text. Draw it with radsupport.plots, or say what it shows to those who do not see "
+            'it: `book.show_figure(fig, alt="Precision over recall of …", caption=…)`.'
+        )
     buffer = io.BytesIO()
     with style.context():
         fig.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})

@@ -22,7 +22,7 @@ from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL, common, measure
 from radsupport.evaluate.probability import FEWEST, usable_horizons
 from radsupport.evaluate.regression import COVARIATES
-from radsupport.evaluate.thresholds import Rule, groups, threshold
+from radsupport.evaluate.thresholds import Rule, groups, rule_name, threshold
 from radsupport.learning.inspection import readable
 from radsupport.settings.learning import Signature
 from radsupport.stats.brier import brier_score
@@ -113,9 +113,9 @@ def cut_offs(
     Returns
     -------
     DataFrame
-        signature, cohort, n, rule, used, cut_off, low, high (patients), p (log-rank of just these groups), p_search (in
-        training: the P that allows for the search), note. Where a rule finds nothing there is one row that says why,
-        and the median is used in place of `rule`.
+        signature, cohort, n, rule, used, by_outcome (see `threshold`), cut_off, low, high (patients), p (log-rank of
+        just these groups), p_search (in training: the P that allows for the search), note. Where a rule finds nothing
+        there is one row that says why, and the median is used in place of `rule`.
     """
     train, found = rows[rows["cohort"] == "train"], []
     labelled = "label" in rows and train["label"].notna().all()
@@ -124,7 +124,8 @@ def cut_offs(
         lost = cut.attrs["note"]
         table = measure(groups(rows, cut.drop(list(lost))), _divided, _PLACE)
         reasons = [{"signature": one, "note": note} for one, note in lost.items()]
-        found.append(pd.concat([table, pd.DataFrame(reasons)]).assign(rule=str(name), used=name == rule))
+        words = {"rule": rule_name(name), "by_outcome": cut.attrs["by_outcome"]}
+        found.append(pd.concat([table, pd.DataFrame(reasons)]).assign(**words, used=name == rule))
     table = pd.concat(found, ignore_index=True).fillna({"note": ""})
     instead = table["signature"].isin(table.loc[table["used"] & table["cut_off"].isna(), "signature"])
     table["used"] = table["used"].where(~instead, table["rule"] == "median")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,14 +65,15 @@ def threshold(rows: pd.DataFrame, rule: Rule = "youden", outcome: Sequence[str] 
     -------
     Series by signature
         Signatures without training rows have none. Where a rule finds nothing the median stands in, and
-        ``attrs["note"]`` says why, by signature; ``attrs["rule"]`` is the rule that was used.
+        ``attrs["note"]`` says why, by signature; ``attrs["rule"]`` is the rule that was used (`rule_name`), and
+        ``attrs["by_outcome"]`` says whether it looked at the outcome: "no", "yes", or of a function "perhaps".
 
     Raises
     ------
     InputError
-        An unknown name, or Youden's index of patients without a label.
+        An unknown name, Youden's index of patients without a label, or a function that does not return one number.
     """
-    if rule == "youden" and tuple(outcome) != LABEL:
+    if isinstance(rule, str) and rule == "youden" and tuple(outcome) != LABEL:
         rule = "median"
     found, notes = {}, {}
     for name, part in rows[rows["cohort"] == "train"].groupby("signature", observed=True):
@@ -79,19 +82,53 @@ def threshold(rows: pd.DataFrame, rule: Rule = "youden", outcome: Sequence[str] 
         except NotEstimableError as error:
             found[str(name)], notes[str(name)] = median_cut(part), error.message
     cut = pd.Series(found, name="threshold", dtype=float)
-    cut.attrs |= {"note": notes, "rule": rule}
+    looks = "perhaps" if callable(rule) else "yes" if rule in ("youden", "max_logrank") else "no"
+    cut.attrs |= {"note": notes, "rule": rule_name(rule), "by_outcome": looks}
     return cut
+
+
+def rule_name(rule: Rule) -> str:
+    """Return the name of a rule; a number and a function in words."""
+    if isinstance(rule, str):
+        return rule
+    name = getattr(rule, "__name__", type(rule).__name__)
+    return f"the function {name}".replace("<lambda>", "in the cell") if callable(rule) else f"the number {rule:g}"
 
 
 def _rule(rule: Rule) -> Callable[[pd.DataFrame], float]:
     if callable(rule):
-        return rule
-    if isinstance(rule, str):
-        if rule not in CUTS:
-            raise InputError(f"There is no rule `{rule}` for a threshold. There are: {', '.join(CUTS)}.")
+        return lambda part: _one_number(rule, part)
+    if isinstance(rule, str) and rule in CUTS:
         return CUTS[rule]
+    if isinstance(rule, str):
+        near = "".join(f" Did you mean `{name}`?" for name in difflib.get_close_matches(rule, CUTS, n=1))
+        known = f"There are: {', '.join(CUTS)}; a number (without quotation marks); a function of the training rows."
+        raise InputError(f"There is no rule `{rule}` for a threshold. {known}{near}")
+    if isinstance(rule, bool) or not isinstance(rule, int | float | np.number) or not math.isfinite(rule):
+        raise InputError(f"A threshold is a finite number, the name of a rule or a function, not {rule!r}.")
     number = float(rule)
     return lambda _: number
+
+
+def _one_number(rule: Callable[[pd.DataFrame], Any], part: pd.DataFrame) -> float:
+    """Return what a function says of the training rows of a signature, if it is one finite number."""
+    place = f"for the signature {part['signature'].iloc[0]}, {rule_name(rule)}"
+    wanted = 'Expected: one finite number, such as `lambda rows: rows["risk"].quantile(0.75)`.'
+    try:
+        found = rule(part)
+    except KeyError as error:
+        columns = ", ".join(map(str, part.columns))
+        raise InputError(f"The threshold: {place} asks for {error}. The rows have: {columns}.") from error
+    if not np.isscalar(found) and np.ndim(found):
+        kind = f"a {type(found).__name__} of {np.size(found)} values"
+        raise InputError(f"The threshold: {place} returns {kind}. {wanted}")
+    try:
+        number = float(found)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(found, bool | np.bool_ | str) or not math.isfinite(number):
+        raise InputError(f"The threshold: {place} returns {found!r}. {wanted}")
+    return number
 
 
 def at_threshold(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:

@@ -36,9 +36,7 @@ class Learner(NamedTuple):
     grid: Grid
 
 
-def learner(
-    name: str, seed: int = 0, grid: GridSize = "full", own: Mapping[str, Learner] | None = None
-) -> Learner:
+def learner(name: str, seed: int = 0, grid: GridSize = "full", own: Mapping[str, Learner] | None = None) -> Learner:
     """Return one learner by name.
 
     Parameters

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, to_rgb
@@ -253,7 +254,10 @@ def description(drawn: Figure | Axes | Pictures) -> str:
 
 
 def figures_of(drawn: Any) -> list[Figure]:
-    """Return the figures of what a figure function returned.
+    """Return the figures of what a figure function returned, or of what matplotlib, seaborn or scikit-learn drew.
+
+    Those give a figure, axes (one or an array of them), a grid such as seaborn's FacetGrid, or a display such as
+    scikit-learn's PrecisionRecallDisplay.
 
     Raises
     ------
@@ -262,10 +266,14 @@ def figures_of(drawn: Any) -> list[Figure]:
     """
     if isinstance(drawn, Pictures):
         return drawn.figures
-    found = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
-    if not isinstance(found, Figure):
-        raise InputError(f"`fig` must be a matplotlib figure or axes, not {type(drawn).__name__}.")
-    return [found]
+    several = drawn if isinstance(drawn, list | tuple | np.ndarray) else [drawn]
+    parts = [one for part in several for one in (part.ravel() if isinstance(part, np.ndarray) else [part])]
+    found = [getattr(part, "figure_", None) or getattr(part, "figure", part) for part in parts]
+    roots = [one.get_figure(root=True) if isinstance(one, Artist) else one for one in found]
+    if not roots or not all(isinstance(one, Figure) for one in roots):
+        kinds = ", ".join(dict.fromkeys(type(one).__name__ for one in parts)) or type(drawn).__name__
+        raise InputError(f"`fig` must be a matplotlib or seaborn figure, axes or grid, not {kinds}.")
+    return list(dict.fromkeys(roots))
 
 
 def matrix(

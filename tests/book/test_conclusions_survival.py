@@ -43,13 +43,14 @@ def test_a_searched_cut_off_shows_its_raw_p_and_the_one_that_allows_for_the_sear
 
 def rules(**changes: Any) -> pd.DataFrame:
     row = {"signature": "Image", "cohort": "Hospital A", "n": 90, "rule": "median", "used": True, "cut_off": 0.5}
+    row |= {"by_outcome": "no" if changes.get("rule", "median") == "median" else "yes"}
     own = row | {"low": 45, "high": 45, "p_search": np.nan} | changes
     return pd.DataFrame([own, own | {"cohort": "Hospital B", "n": 40, "low": 30, "high": 10, "p_search": np.nan}])
 
 
 def test_cut_offs_are_named_with_their_rule() -> None:
     words = say.cut_offs(rules(), "median", "Hospital A")
-    assert words == "From here on the cut-off is that of the study file's rule, median: **Image** 0.500."
+    assert words == "From here on the cut-off is that of this page's rule, median: **Image** 0.500."
 
 
 def test_searched_cut_offs_say_that_their_p_is_too_small() -> None:
@@ -60,6 +61,10 @@ def test_searched_cut_offs_say_that_their_p_is_too_small() -> None:
     youden = say.cut_offs(rules(rule="youden"), "youden", "Hospital A")
     assert "chosen by the outcome" in youden
     assert "allows for the search" not in youden
+    assert "chosen by the outcome" not in say.cut_offs(rules(), "median", "Hospital A")
+    own = say.cut_offs(rules(rule="the function f", by_outcome="perhaps"), "the function f", "Hospital A")
+    assert "this page's rule, the function f" in own
+    assert "may have been chosen by the outcome, so the P-values of its groups may be too small" in own
 
 
 def test_a_rule_that_finds_nothing_and_one_group_are_said() -> None:

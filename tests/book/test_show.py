@@ -13,13 +13,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 from plotly.offline import get_plotlyjs
+from sklearn.metrics import PrecisionRecallDisplay
 
 from radsupport.book import show as display
 from radsupport.book.tables import asset, heading, rounded, table_html
@@ -323,3 +326,36 @@ def test_a_page_of_the_book_has_alt_text_and_asks_nothing_of_the_network(
     assert [image["alt"] for image in images] == [base_figures.alt_text("confusion", table)]
     assert "<caption>Counts</caption>" in page
     assert not re.search(r'<(script|img|link|iframe)[^>]*(src|href)="(https?:)?//', page)
+
+
+TWO = pd.DataFrame({"risk": [0.1, 0.4, 0.35, 0.8], "label": [0, 0, 1, 1]})
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: PrecisionRecallDisplay.from_predictions(TWO["label"], TWO["risk"]),
+        lambda: sns.displot(TWO, x="risk", hue="label"),
+        lambda: sns.histplot(TWO, x="risk"),
+        lambda: sns.jointplot(TWO, x="risk", y="label"),
+        lambda: TWO.plot(subplots=True),
+        lambda: TWO.hist(),
+        lambda: plt.subplots(1, 2),
+        lambda: plt.figure().subfigures(1, 2)[0].subplots(),
+    ],
+)
+def test_a_figure_of_a_known_library_is_shown_once_with_the_words_given(shown: list[Any], draw: Any) -> None:
+    drawn = draw()
+    display.show_figure(drawn, alt="Risk of four patients", caption="Four patients.")
+    (image,) = Tags(shown[0].data).of("img")
+    assert image["alt"] == "Risk of four patients"
+    assert not plt.get_fignums()  # Jupyter would show what pyplot still holds once more, without words
+    with pytest.raises(InputError, match=r"no alt text.*book.show_figure\(fig, alt="):
+        display.show_figure(draw())
+    plt.close("all")
+
+
+@pytest.mark.parametrize("drawn", [None, "figure.png", [], TWO, ["a", "b"]])
+def test_what_is_no_figure_is_refused(drawn: Any) -> None:
+    with pytest.raises(InputError, match="must be a matplotlib or seaborn figure, axes or grid, not"):
+        display.show_figure(drawn, alt="words")

@@ -106,6 +106,20 @@ def test_cut_offs_are_those_of_their_rules_in_training(rows: pd.DataFrame) -> No
     assert list(dict.fromkeys(table["signature"])) == ["Image", "Clinic"]
 
 
+def test_cut_offs_take_a_number_and_a_function_too(rows: pd.DataFrame) -> None:
+    number = survival.cut_offs(rows, 0.5)
+    assert number.loc[number["used"], ["rule", "by_outcome"]].drop_duplicates().to_numpy().tolist() == [
+        ["the number 0.5", "no"]
+    ]
+    assert (number.loc[number["used"], "cut_off"] == 0.5).all()
+    own = survival.cut_offs(rows, lambda part: part["risk"].median())
+    used, median = own[own["used"]], own[own["rule"] == "median"]
+    assert used[["cut_off", "low", "high", "p"]].to_numpy().tolist() == (
+        median[["cut_off", "low", "high", "p"]].to_numpy().tolist()
+    )
+    assert set(used["by_outcome"]) == {"perhaps"}
+
+
 def test_cut_offs_tell_groups_and_p_of_each_rule(rows: pd.DataFrame) -> None:
     table = survival.cut_offs(rows, "median")
     row = of(table, "Image", "external").iloc[0]

@@ -115,3 +115,38 @@ def test_high_risk_is_above_the_threshold(followed):
     nothing = groups(rows, pd.Series({"A": np.nan}))
     assert nothing.empty
     assert {"threshold", "group", "time"} <= set(nothing.columns)
+
+
+def upper_quarter(rows):
+    return rows["risk"].quantile(0.75)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("yuden", r"no rule `yuden`.*a number \(without quotation marks\).*Did you mean `youden`"),
+        ("0.3", "without quotation marks"),
+        (float("nan"), "a finite number, the name of a rule or a function, not nan"),
+        (True, "not True"),
+        (["youden"], "not \\['youden'\\]"),
+        (
+            lambda rows: rows["risk"],
+            "the function in the cell returns a Series of .* values. Expected: one finite number",
+        ),
+        (lambda rows: rows["rsk"], "asks for 'rsk'. The rows have: .*risk"),
+        (lambda rows: None, "returns None. Expected: one finite number"),
+        (lambda rows: "0.3", "returns '0.3'"),
+        (lambda rows: rows["risk"].head(0).mean(), "returns nan"),
+    ],
+)
+def test_a_rule_that_gives_no_number_is_refused(labelled, rule, words):
+    with pytest.raises(InputError, match=words):
+        threshold(judged(labelled[2]), rule)
+
+
+def test_a_rule_has_a_name_and_says_whether_it_looked_at_the_outcome(labelled):
+    rows = judged(labelled[2])
+    found = {one: threshold(rows, one).attrs for one in ("youden", "median", 0.3, upper_quarter)}
+    assert [a["rule"] for a in found.values()] == ["youden", "median", "the number 0.3", "the function upper_quarter"]
+    assert [a["by_outcome"] for a in found.values()] == ["yes", "no", "no", "perhaps"]
+    assert threshold(rows, lambda _: np.array([0.4])[0])["A"] == 0.4

@@ -87,7 +87,7 @@ def test_own_learners_join_the_table_each_with_its_own_fit(compared):
 
 
 def test_it_is_tuned_in_inner_folds_as_grid_search_would(compared):
-    study, assembly, _, run = compared
+    _, assembly, _, run = compared
     table, outcome, _ = assembly.training("Radiomics")
     fold = run.predictions.query("signature == 'radiomics Boosting' and kind == 'out_of_fold'")
     test = set(fold.loc[fold["fold"] == 0, "subject"])

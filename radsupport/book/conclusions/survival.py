@@ -14,7 +14,9 @@ from radsupport.stats.cox import CoxFit
 from radsupport.stats.regression import Selection
 from radsupport.wording import counted, estimate, fixed, listed, p_number
 
-RULES = {"youden": "Youden's index", "median": "median", "max_logrank": "maximally selected log-rank"}
+RULES = {
+    "youden": "Youden's index", "median": "median", "half": "one half", "max_logrank": "maximally selected log-rank"
+}  # fmt: skip
 
 
 def time_cell(value: float, low: float, high: float, missing: str = "not reached") -> str:
@@ -54,14 +56,14 @@ def cut_offs(table: pd.DataFrame, rule: str, training: str) -> str:
     table : DataFrame
         What `evaluate.survival.cut_offs` returns.
     rule : str
-        The study's own.
+        Its name in the table.
     training : str
         Name of the training cohort.
     """
     used = table[table["used"]]
     first = used.drop_duplicates("signature")
     values = [f"**{row['signature']}** {fixed(row['cut_off'], 3)}" for row in first.to_dict("records")]
-    text = f"From here on the cut-off is that of the study file's rule, {RULES.get(rule, rule)}: {', '.join(values)}."
+    text = f"From here on the cut-off is that of this page's rule, {RULES.get(rule, rule)}: {', '.join(values)}."
     lost = table[(table["rule"] == rule) & table["cut_off"].isna()]["signature"]
     if len(lost):
         text += f" The rule finds no cut-off for {', '.join(lost)}; there the median stands in."
@@ -69,10 +71,13 @@ def cut_offs(table: pd.DataFrame, rule: str, training: str) -> str:
 
 
 def _searched(first: pd.DataFrame, used: pd.DataFrame, training: str) -> str:
-    if (first["rule"] == "median").all():
+    looked = set(first["by_outcome"]) - {"no"}
+    if not looked:
         return ""
+    was, are = ("was", "are") if "yes" in looked else ("may have been", "may be")
     text = (
-        f"In {training} the cut-off was chosen by the outcome, so the P-values of its groups are too small from here on"
+        f"In {training} the cut-off {was} chosen by the outcome, so the P-values of its groups {are} too small from "
+        "here on"
     )
     paid = used.dropna(subset=["p_search"])
     words = [f"**{row['signature']}** {p_number(row['p_search'])}" for row in paid.to_dict("records")]
