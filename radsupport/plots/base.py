@@ -269,7 +269,7 @@ def figures_of(drawn: Any) -> list[Figure]:
     several = drawn if isinstance(drawn, list | tuple | np.ndarray) else [drawn]
     parts = [one for part in several for one in (part.ravel() if isinstance(part, np.ndarray) else [part])]
     found = [getattr(part, "figure_", None) or getattr(part, "figure", part) for part in parts]
-    roots = [one.get_figure(root=True) if isinstance(one, Artist) else one for one in found]
+    roots: list[Any] = [one.get_figure(root=True) if isinstance(one, Artist) else one for one in found]
     if not roots or not all(isinstance(one, Figure) for one in roots):
         kinds = ", ".join(dict.fromkeys(type(one).__name__ for one in parts)) or type(drawn).__name__
         raise InputError(f"`fig` must be a matplotlib or seaborn figure, axes or grid, not {kinds}.")
