@@ -70,6 +70,8 @@ def settings_of(mode: str, tool: str) -> dict[str, Any]:
         raw["setting"]["padDistance"] = 5
     elif tool == "whole":
         raw["setting"]["padDistance"] = COVERS_ALL
+    if tool == "ours":
+        raw["setting"]["roundHU"] = False  # plain pyradiomics' way, so that values can be compared
     if tool == "preCrop":
         raw["setting"] |= {"preCrop": True, "padDistance": 10}
     return raw

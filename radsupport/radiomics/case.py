@@ -29,7 +29,16 @@ from radsupport.radiomics.filters import (
     filtered_images,
     reach_of,
 )
-from radsupport.radiomics.grid import Grid, cut_box, extreme_value, grid_image, grid_mask, grid_mask_in, plan_grid
+from radsupport.radiomics.grid import (
+    Grid,
+    as_integers,
+    cut_box,
+    extreme_value,
+    grid_image,
+    grid_mask,
+    grid_mask_in,
+    plan_grid,
+)
 from radsupport.radiomics.settings import RadiomicsSettings, quiet_pyradiomics
 
 
@@ -147,8 +156,12 @@ def features_of(
 
     Notes
     -----
-    Equal to `RadiomicsFeatureExtractor.execute` on the whole image: to the last bit for original, square, square
-    root, logarithm, exponential, gradient, wavelet and LBP images, to 1e-4 for LoG. Where resampling is asked for,
+    Where resampling is asked for, HU are rounded to whole numbers after it (IBSI, Zwanenburg et al. 2020), whatever
+    type the scan is stored in. Plain pyradiomics cuts the fraction off in an image of integers, towards zero, and
+    keeps it in one of floating point, so that one scan has two sets of features; `roundHU: false` keeps that way.
+    Then, and without resampling, values are equal to `RadiomicsFeatureExtractor.execute` on the whole image: to the
+    last bit for original, square, square root, logarithm, exponential, gradient, wavelet and LBP images, to 1e-4 for
+    LoG (whole numbers stored as floating point: to rounding). Where resampling is asked for,
     pyradiomics cuts the image to the region plus `padDistance` voxels (5 by default) *before* it filters, so its
     values depend on that edge. Here filters see the whole image unless the settings name `padDistance`, which
     reproduces pyradiomics' cut (the published default: 5). With `resegmentRange` shape is measured on the mask as
@@ -169,7 +182,9 @@ def load_region(
     """Return the region on the grid of the settings with as much around it as the filters need."""
     if perturbation is not None:
         image, mask = perturbation.change_image(image), perturbation.change_mask(mask)
+    image = as_integers(image) if settings.round_hu else image
     grid = plan_grid(mask, settings.resampled_spacing, settings.setting.get("interpolator"))
+    grid = replace(grid, round_hu=settings.round_hu)
     if perturbation is not None:
         grid = perturbation.change_grid(grid)
     if settings.cut is not None:

@@ -24,7 +24,7 @@ from radsupport.radiomics.case import CaseFeatures, Perturbation, extract_case, 
 from radsupport.radiomics.settings import RadiomicsSettings, Settings, load_settings
 
 #: Raise this by one when a change of this package changes any feature value.
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 
 _LIBRARIES = ("pyradiomics", "SimpleITK", "numpy", "scipy", "PyWavelets")
 _CHUNK = 1 << 22
@@ -156,7 +156,8 @@ def extract(
 
     Notes
     -----
-    Values equal plain pyradiomics on the whole image; see `radsupport.radiomics.case.features_of`.
+    Values are those of pyradiomics on the whole image, with HU rounded after resampling; see
+    `radsupport.radiomics.case.features_of`.
     """
     loaded = load_settings(settings)
     _check_cases(cases)

@@ -24,6 +24,7 @@ from scipy import sparse
 from scipy.ndimage import spline_filter1d
 
 from radsupport.errors import MaskError
+from radsupport.imaging.reading import like
 from radsupport.imaging.regions import Box, bounding_box, crop
 
 _REACH = {sitk.sitkNearestNeighbor: 2, sitk.sitkLinear: 2, sitk.sitkBSpline: 40}
@@ -46,6 +47,8 @@ class Grid:
         Image spacing over grid spacing.
     interpolator : int or None
         ITK's interpolator, None where the grid is the image's own.
+    round_hu : bool
+        Whether interpolated values are rounded to whole HU; else the image's own type decides, as in pyradiomics.
     """
 
     size: tuple[int, ...]
@@ -53,6 +56,7 @@ class Grid:
     first: npt.NDArray[np.float64]
     ratio: npt.NDArray[np.float64]
     interpolator: int | None = None
+    round_hu: bool = False
 
 
 def plan_grid(mask: sitk.Image, spacing: Sequence[float] | None, interpolator: Any) -> Grid:
@@ -117,11 +121,33 @@ def grid_image(image: sitk.Image, grid: Grid, box: Box) -> sitk.Image:
     upper = np.ceil(grid.first + np.asarray(box.stop) / grid.ratio).astype(int) + reach + 1
     lower, upper = np.maximum(lower, 0), np.minimum(upper, image.GetSize())
     near = sitk.RegionOfInterest(image, (upper - lower).tolist(), lower.tolist())
-    return _resample(near, image, grid, box, grid.interpolator)
+    if not grid.round_hu:
+        return _resample(near, image, grid, box, grid.interpolator)
+    found = _resample(sitk.Cast(near, sitk.sitkFloat64), image, grid, box, grid.interpolator)
+    # a tie that arithmetic misses by a hair goes up like any other: crops and whole images round alike
+    return as_integers(like(np.floor(sitk.GetArrayFromImage(found) + (0.5 + 1e-6)), found))
+
+
+def as_integers(image: sitk.Image) -> sitk.Image:
+    """Return an image of whole numbers as integers, 16 bits where they fit; any other image as it is.
+
+    What pyradiomics and ITK compute depends on the voxel type, so the same HU have to come in the same one.
+    """
+    array = sitk.GetArrayViewFromImage(image)
+    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
+        return image
+    low, high = float(array.min()), float(array.max())
+    for dtype, code in ((np.int16, sitk.sitkInt16), (np.int32, sitk.sitkInt32)):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return sitk.Cast(image, code)
+    return image
 
 
 def _resample(source: sitk.Image, whole: sitk.Image, grid: Grid, box: Box, interpolator: int) -> sitk.Image:
-    """Resample `source`, a crop of `whole`, to a box of the grid; the voxel type stays, as in pyradiomics."""
+    """Resample `source`, a crop of `whole`, to a box of the grid; the voxel type stays, as in pyradiomics.
+
+    ITK cuts off fractions where it writes into integers, which moves HU towards zero by half a unit on average.
+    """
     resampler = sitk.ResampleImageFilter()
     resampler.SetOutputSpacing(grid.spacing)
     resampler.SetOutputDirection(whole.GetDirection())

@@ -37,6 +37,8 @@ FILTER_NAMES = {
 }  # fmt: skip
 SECTIONS = ("setting", "imageType", "featureClass")
 UNSUPPORTED = ("voxelSetting",)
+#: The one key of this package under `setting`.
+ROUND_HU = "roundHU"
 #: What pyradiomics logs as a warning for every case, by the settings alone.
 ROUTINE_MESSAGES = ("GLCM is symmetrical", "Fixed bin Count enabled", "Calculating Local Binary Pattern in 2D")
 
@@ -58,6 +60,9 @@ class RadiomicsSettings:
         (`padDistance` beside `resampledPixelSpacing`, or `preCrop: true`); None where filters see the whole image.
     label : int or None
         Label to measure; None where the file names none (masks then hold one label, whatever its value).
+    round_hu : bool
+        Whether resampled HU are rounded to whole numbers, so that a scan gives the same features whether it is stored
+        as integers or as floating point (`roundHU`, true by default; false is plain pyradiomics' way).
     name : str
         File the settings come from.
     """
@@ -67,6 +72,7 @@ class RadiomicsSettings:
     feature_classes: dict[str, list[str]]
     cut: int | None = None
     label: int | None = None
+    round_hu: bool = True
     name: str = field(default="", compare=False)
 
     @property
@@ -77,7 +83,7 @@ class RadiomicsSettings:
 
     def digest(self) -> str:
         """Return a hash of everything that decides about values."""
-        parts = [self.setting, self.image_types, self.feature_classes, self.cut, self.label]
+        parts = [self.setting, self.image_types, self.feature_classes, self.cut, self.label, self.round_hu]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -91,7 +97,8 @@ def load_settings(settings: Settings) -> RadiomicsSettings:
     Parameters
     ----------
     settings : path, mapping or RadiomicsSettings
-        Keys ``setting``, ``imageType``, ``featureClass`` as pyradiomics documents them.
+        Keys ``setting``, ``imageType``, ``featureClass`` as pyradiomics documents them, and ``roundHU`` (true or
+        false) of this package under ``setting``; see `RadiomicsSettings`.
 
     Returns
     -------
@@ -111,6 +118,9 @@ def load_settings(settings: Settings) -> RadiomicsSettings:
     if problems:
         raise InputError(f"The radiomics settings {name} can not be used.", problems)
     given = dict(raw.get("setting") or {})
+    # normalised values are no HU: whole numbers would be all that is left of them
+    round_hu = given.pop(ROUND_HU, True) and not given.get("normalize", False)
+    raw = {**raw, "setting": given} if "setting" in raw else raw
     with quiet_pyradiomics():
         try:
             checked = RadiomicsFeatureExtractor(copy.deepcopy(raw))
@@ -125,6 +135,7 @@ def load_settings(settings: Settings) -> RadiomicsSettings:
         feature_classes=_features(checked.enabledFeatures, "shape2D" in (raw.get("featureClass") or {})),
         cut=_cut(given),
         label=given.get("label"),
+        round_hu=bool(round_hu),
         name=name,
     )
 
@@ -147,7 +158,10 @@ def _problems(raw: Mapping[str, Any], name: str) -> Iterator[Problem]:
         if key not in SECTIONS:
             what = "voxel-based extraction is not offered" if key in UNSUPPORTED else "unknown section"
             yield Problem(what, ", ".join(SECTIONS), "remove it", name, column=str(key))
-    types = raw.get("imageType") or {}
+    setting, types = raw.get("setting") or {}, raw.get("imageType") or {}
+    if not isinstance(setting.get(ROUND_HU, True), bool):
+        what, where = "not a truth value", f"setting.{ROUND_HU}"
+        yield Problem(what, "true or false", "correct it", name, column=where, value=str(setting[ROUND_HU]))
     if "LoG" in types and not (types["LoG"] or {}).get("sigma"):
         yield Problem("LoG without sigma gives no image", "sigma: [mm, …]", "add it", name, column="imageType.LoG")
 

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
+from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from scipy import ndimage, special
 
 from radsupport.errors import NotEstimableError
+from radsupport.imaging.reading import like
 from radsupport.radiomics.case import Perturbation, feature_names, features_of
 from radsupport.radiomics.filters import icosphere
-from radsupport.radiomics.settings import load_settings, quiet_pyradiomics
+from radsupport.radiomics.settings import RadiomicsSettings, load_settings, quiet_pyradiomics
 
 POINTWISE = {"Square": {}, "SquareRoot": {}, "Logarithm": {}, "Exponential": {}}
 COVERS_ALL = 10_000
@@ -70,10 +72,15 @@ def case() -> tuple[sitk.Image, sitk.Image]:
     return volume((33, 46, 51), (16, 25, 22), (4, 5, 6), (0.9, 0.9, 1.7))
 
 
+def as_pyradiomics(raw: dict[str, Any]) -> RadiomicsSettings:
+    """Settings that keep what plain pyradiomics does with fractions of HU."""
+    return load_settings({**raw, "setting": {**raw.get("setting", {}), "roundHU": False}})
+
+
 def compare(
     case: tuple[sitk.Image, sitk.Image], raw: dict[str, Any], tolerance: float = 0.0, **plainly: Any
 ) -> dict[str, float]:
-    ours = features_of(*case, load_settings(raw)).values
+    ours = features_of(*case, as_pyradiomics(raw)).values
     assert_equal(ours, plain(*case, raw, **plainly), tolerance=tolerance)
     assert list(ours) == feature_names(load_settings(raw))
     return ours
@@ -135,6 +142,46 @@ def test_other_interpolators(case: tuple[sitk.Image, sitk.Image], interpolator: 
     compare(case, raw, padDistance=COVERS_ALL)
 
 
+WHOLE: dict[str, Any] = {
+    "imageType": {"Original": {}, "Wavelet": {}, "LoG": {"sigma": [1.0]}, "LBP3D": {"lbp3DIcosphereSubdivision": 0}},
+    "featureClass": {"firstorder": [], "glcm": ["Contrast", "JointEntropy"], "glszm": ["ZoneEntropy"]},
+}
+
+
+@pytest.mark.parametrize("interpolator", ["sitkBSpline", "sitkLinear"])
+@pytest.mark.parametrize("setting", [{"resampledPixelSpacing": [1, 1, 1]}, {}, {"resampledPixelSpacing": [2, 2, 0]}])
+def test_a_scan_has_the_same_features_whatever_type_it_is_stored_in(
+    case: tuple[sitk.Image, sitk.Image], setting: dict[str, Any], interpolator: str
+) -> None:
+    image, mask = sitk.Round(case[0]), case[1]
+    raw = {**WHOLE, "setting": {**setting, "interpolator": interpolator}}
+    kinds = (sitk.sitkInt16, sitk.sitkInt32, sitk.sitkFloat32, sitk.sitkFloat64)
+    first, *others = [features_of(sitk.Cast(image, kind), mask, load_settings(raw)).values for kind in kinds]
+    for other in others:
+        np.testing.assert_array_equal(list(other.values()), list(first.values()))
+
+
+@pytest.mark.parametrize("cast", [sitk.sitkInt16, sitk.sitkFloat32])
+@pytest.mark.parametrize("cut", [{}, {"padDistance": 5}])
+def test_resampled_hu_are_the_nearest_whole_numbers(
+    case: tuple[sitk.Image, sitk.Image], cast: int, cut: dict[str, int]
+) -> None:
+    # right: interpolated in double precision by ITK, rounded by numpy, then measured by plain pyradiomics
+    image, mask = sitk.Cast(sitk.Round(case[0]), cast), case[1]
+    raw = {
+        "setting": {"resampledPixelSpacing": [1, 1, 1.2]},
+        "imageType": {"Original": {}},
+        "featureClass": {"firstorder": [], "glcm": ["Contrast"]},
+    }
+    ours = features_of(image, mask, load_settings({**raw, "setting": {**raw["setting"], **cut}})).values
+    options = {"resampledPixelSpacing": [1, 1, 1.2], "interpolator": "sitkBSpline", "padDistance": COVERS_ALL}
+    fine, drawn = imageoperations.resampleImage(
+        sitk.Cast(image, sitk.sitkFloat64), sitk.Cast(mask, sitk.sitkUInt32), **options
+    )
+    whole = like(np.rint(sitk.GetArrayFromImage(fine)), fine)
+    assert_equal(ours, plain(whole, drawn, {**raw, "setting": {}}), tolerance=1e-12)
+
+
 @pytest.mark.parametrize("spacing", [[1, 1, 1], [0.9, 0.9, 1.7]])
 def test_naming_the_padding_reproduces_the_published_cut(
     case: tuple[sitk.Image, sitk.Image], spacing: list[float]
@@ -144,11 +191,11 @@ def test_naming_the_padding_reproduces_the_published_cut(
         "imageType": {"Original": {}, "Wavelet": {}, "LoG": {"sigma": [1.0, 4.0]}, **POINTWISE},
         "featureClass": {"firstorder": [], "glszm": []},
     }
-    ours = features_of(*case, load_settings(raw)).values
+    ours = features_of(*case, as_pyradiomics(raw)).values
     without = copy.deepcopy(raw)
     del without["setting"]["padDistance"]
     assert_equal(ours, plain(*case, without), log_tolerance=1e-12)
-    uncut = features_of(*case, load_settings(without)).values
+    uncut = features_of(*case, as_pyradiomics(without)).values
     coarse = "log-sigma-4-0-mm-3D_firstorder_Mean"
     assert abs(uncut[coarse] / ours[coarse] - 1) > 0.01  # the edge of the cut shows
 
@@ -257,7 +304,7 @@ def test_gu2023_on_a_real_scan(shared: Path, root: Path, padding: int | None) ->
     raw["setting"]["resampledPixelSpacing"] = [2, 2, 2]  # as 1 mm, in a tenth of the time
     if padding is not None:
         raw["setting"]["padDistance"] = padding
-        ours = features_of(image, mask, load_settings(raw)).values
+        ours = features_of(image, mask, as_pyradiomics(raw)).values
         assert_equal(ours, plain(image, mask, raw), log_tolerance=1e-12)
     else:
         compare((image, mask), raw, padDistance=COVERS_ALL)
@@ -311,6 +358,7 @@ def test_a_shift_by_whole_voxels_of_grid_and_mask_is_no_change(
     scan: tuple[sitk.Image, sitk.Image], spacing: list[float] | None
 ) -> None:
     setting = load_settings({**SMALL, "setting": {"resampledPixelSpacing": spacing} if spacing else {}})
+    scan = (sitk.Round(scan[0]), scan[1])  # whole HU, as a scanner writes them and as resampling gives them
     plain = features_of(*scan, setting).values
     whole = features_of(*scan, setting, Perturbation("one voxel", shift_voxels=(1.0, 0.0, 0.0))).values
     assert whole == pytest.approx(plain, rel=1e-4)

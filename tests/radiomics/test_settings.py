@@ -54,6 +54,7 @@ def test_every_shipped_file_can_be_used(root: Path) -> None:
         ({"featureClass": {"glcm": ["Kontrast"]}}, ["Kontrast"]),
         ({"voxelSetting": {}, "settings": {}}, ["voxel-based", "unknown section"]),
         ({"setting": {"interpolator": "cubic"}}, ["cubic"]),
+        ({"setting": {"roundHU": "no", "binWidth": 25}}, ["setting.roundHU", "true or false"]),
     ],
 )
 def test_all_problems_of_a_file_are_listed(raw: dict, words: list[str]) -> None:
