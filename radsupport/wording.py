@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _MINUS = "\u2212"  # the typographic minus sign
 
@@ -102,3 +103,11 @@ STRONG = 0.8
 def two_digits(value: float) -> str:
     """Return a number with two significant digits, whole numbers from 10 on."""
     return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+
+
+def did_you_mean(name: str, valid: Iterable[str], otherwise: str = "Check the spelling") -> str:
+    """Word a remedy for an unknown name: the nearest valid one, where one is near."""
+    known = list(valid)
+    lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
+    return f"did you mean `{lower[near[0]]}`?" if near else otherwise

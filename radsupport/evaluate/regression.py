@@ -22,6 +22,7 @@ from radsupport.stats.bootstrap import optimism
 from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import CoxFit, fit_cox, multivariable_table, predict_survival, univariable_table, with_firth
 from radsupport.stats.design import is_numeric
+from radsupport.stats.formulas import Covariates, formula_columns, formula_terms
 from radsupport.stats.proportional_hazards import schoenfeld_residuals, schoenfeld_table, schoenfeld_test
 from radsupport.stats.regression import FittedModel, Selection, backward_aic, settled, with_references
 
@@ -38,9 +39,11 @@ class CoxData:
     Attributes
     ----------
     table : DataFrame
-        subject, time, event, the covariates, and `SIGNATURE`, the out-of-fold risk in standard deviations.
-    covariates, constant : list of str
-        Those that vary and have values, and those that do not.
+        subject, time, event, the covariates' columns, and `SIGNATURE`, the out-of-fold risk in standard deviations.
+    covariates : list of str
+        Terms whose columns vary and have values.
+    constant : list of str
+        Columns that do not.
     merges : DataFrame
         Levels without an event that were merged, one row each: column, level, n, merged (the level's new name).
     names : dict of column to dict
@@ -54,9 +57,14 @@ class CoxData:
     names: dict[str, dict[str, str]]
 
     @property
+    def columns(self) -> list[str]:
+        """Columns of the covariates, each once."""
+        return formula_columns(self.covariates, self.table.columns)
+
+    @property
     def reference(self) -> dict[str, str]:
         """Reference level of each category: the first one that occurs."""
-        columns = [c for c in self.covariates if not is_numeric(self.table[c])]
+        columns = [c for c in self.columns if not is_numeric(self.table[c])]
         return {c: str(self.table[c].cat.categories[0]) for c in columns}
 
     def merged(self) -> CoxData:
@@ -67,16 +75,25 @@ class CoxData:
             if steps:
                 names[column], table[column] = found, recoded(table[column], found)
                 merges += [{"column": column} | step for step in steps]
-        kept = [c for c in self.covariates if table[c].dropna().unique().size > 1]
-        constant = self.constant + [c for c in self.covariates if c not in kept]
+        constant = [*self.constant, *_constant(table, self.columns)]
+        kept = _varying(table, self.covariates, constant)
         return replace(self, table=table, covariates=kept, constant=constant, merges=_merges(merges), names=names)
+
+
+def _constant(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    return [column for column in columns if table[column].dropna().unique().size < 2]
+
+
+def _varying(table: pd.DataFrame, covariates: Sequence[str], constant: Sequence[str]) -> list[str]:
+    """Return the terms that are made of none of the constant columns."""
+    return [term for term in covariates if not set(formula_columns([term], table.columns)) & set(constant)]
 
 
 def _merges(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["column", "level", "n", "merged"])
 
 
-def cox_data(rows: pd.DataFrame, cohort: pd.DataFrame, covariates: Sequence[str], *, merge: bool = True) -> CoxData:
+def cox_data(rows: pd.DataFrame, cohort: pd.DataFrame, covariates: Covariates, *, merge: bool = True) -> CoxData:
     """Return the training patients of one signature with their covariates.
 
     Parameters
@@ -85,20 +102,22 @@ def cox_data(rows: pd.DataFrame, cohort: pd.DataFrame, covariates: Sequence[str]
         Judged rows of the signature to be added: subject, cohort, risk, time, event.
     cohort : DataFrame
         cohort.parquet.
-    covariates : sequence of str
-        Columns of `cohort`: numbers, or categories with their levels in order.
+    covariates : str or sequence of str
+        A formula of columns of `cohort` (numbers, or categories with their levels in order), or its terms.
     merge : bool
         Merge levels without events.
     """
+    terms = formula_terms(covariates, cohort.columns)
+    columns = formula_columns(terms, cohort.columns)
     own = rows[rows["cohort"] == "train"][["subject", "risk", *SURVIVAL]]
-    table = own.merge(cohort[["subject", *covariates]], on="subject", how="left")
+    table = own.merge(cohort[["subject", *columns]], on="subject", how="left")
     sd = float(table["risk"].std())
     table[SIGNATURE] = (table["risk"] - table["risk"].mean()) / (sd if sd > 0 else 1.0)
-    for column in covariates:
+    for column in columns:
         if not is_numeric(table[column]):
             table[column] = table[column].astype("category").cat.remove_unused_categories()
-    kept = [c for c in covariates if table[c].dropna().unique().size > 1]
-    data = CoxData(table, kept, [c for c in covariates if c not in kept], _merges([]), {})
+    constant = _constant(table, columns)
+    data = CoxData(table, _varying(table, terms, constant), constant, _merges([]), {})
     return data.merged() if merge else data
 
 
@@ -227,9 +246,9 @@ def added_value(data: CoxData, base: CoxFit | None, added: str) -> pd.DataFrame:
         model, n, events, coefficients, aic, concordance (apparent), concordance_se, p_lr (likelihood ratio, against the
         covariates kept); rows that can not be fitted are missing.
     """
-    terms = [] if base is None else base.design.names
-    table, rows = data.table.dropna(subset=terms), []
-    reference = {c: v for c, v in data.reference.items() if c in terms}
+    terms, sources = ([], []) if base is None else (base.design.names, base.design.sources)
+    table, rows = data.table.dropna(subset=sources), []
+    reference = {c: v for c, v in data.reference.items() if c in sources}
     models = {"covariates": terms, added: [SIGNATURE], f"covariates + {added}": [*terms, SIGNATURE]}
     for name, columns in models.items():
         if not columns or (name != added and not terms):
@@ -271,7 +290,7 @@ def optimism_table(data: CoxData, fit: CoxFit | None, added: str, resamples: int
     if kept is None or kept.terms:
         models["covariates after backward selection"] = lambda rows: backward_aic(full(rows)).fit
     models[f"all covariates + {added}"] = model([*data.covariates, SIGNATURE])
-    complete = data.table.dropna(subset=data.covariates)
+    complete = data.table.dropna(subset=data.columns)
     size = {"n": len(complete), "events": int(complete["event"].sum())}
     return pd.DataFrame(
         [{"model": name} | size | _corrected(complete, refit, resamples, seed) for name, refit in models.items()]
@@ -420,15 +439,7 @@ def with_covariates(
         own[column] = recoded(own[column], data.names[column])
     usable = pd.Series(False, index=own.index)
     for one, part in model.fit_for(own):
-        usable |= part & _known(own, one) if one is not None else False
+        usable |= part & one.design.known(own) if one is not None else False
     names = pd.CategoricalDtype([*rows["signature"].cat.categories, COVARIATES], ordered=True)
     both = pd.concat([rows.astype({"signature": str}), own[usable].assign(signature=COVARIATES)], ignore_index=True)
     return both.astype({"signature": names}), {**models, COVARIATES: model}
-
-
-def _known(rows: pd.DataFrame, fit: CoxFit) -> Any:
-    known = rows[fit.design.sources].notna().all(axis=1)
-    for predictor in fit.design.predictors:
-        if predictor.kind == "factor":
-            known &= rows[predictor.source].isin(predictor.levels)
-    return known

@@ -15,7 +15,8 @@ import pandas as pd
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, Problem
-from radsupport.stats.design import TRANSFORMS, Predictor, level_label
+from radsupport.stats.design import Predictor, level_label
+from radsupport.stats.formulas import FUNCTIONS as TRANSFORMS
 from radsupport.wording import tick as tick_text
 
 _BIAS = 1.5  # R: high.u.bias
@@ -94,6 +95,7 @@ def _clean(i: int, unit: float) -> float:
 
 
 _INTERVALS = 10  # rms: nint
+_MAX_VALUES = 10  # rms::datadist's n.unique: up to this many distinct values are kept one by one
 
 
 @dataclass(frozen=True)
@@ -214,32 +216,37 @@ def predictor_axis(
             predictor.source, label, "factor", "", coefs, levels, math.nan, math.nan, str(typical), tick_labels=names
         )
     numbers = values.to_numpy(dtype=float)
-    ticks = predictor.values or _axis_ticks(predictor)
+    distinct, transform = np.unique(numbers), predictor.name.removesuffix(f"({predictor.source})")
+    transform = "" if transform == predictor.name else transform
+    if len(predictor.columns) != 1 or len(predictor.pieces) != 1:
+        raise InputError(f"The term `{predictor.name}` has no axis in a nomogram.")
+    low, high = float(distinct[0]), float(distinct[-1])
+    few = tuple(map(float, distinct)) if distinct.size <= _MAX_VALUES else ()
+    ticks = few or _axis_ticks(low, high, transform)
     texts = tuple(words.get(level_label(tick), tick_text(tick)) for tick in ticks)
     slope, middle = float(coef[predictor.columns[0]]), float(np.median(numbers))
-    if len(predictor.values) == 2:
+    if len(few) == 2:
         middle = ticks[int((numbers == ticks[1]).mean() > 0.5)]
     step = _slider_step(numbers, ticks)
     # what the calculator starts with is a value that its slider can take
     middle = round(middle, max(0, -math.floor(math.log10(step))))
     return PredictorAxis(
-        predictor.source, label, "numeric", predictor.transform, (slope,), ticks, predictor.low, predictor.high,
-        middle, step, texts,
+        predictor.source, label, "numeric", transform, (slope,), ticks, low, high, middle, step, texts
     )  # fmt: skip
 
 
-def _axis_ticks(predictor: Predictor) -> tuple[float, ...]:
+def _axis_ticks(low: float, high: float, transform: str) -> tuple[float, ...]:
     """Return R's pretty values of the observed range.
 
     Where the function has no finite value at one of them (log at 0), it gives way to the observed limit; rms stops.
     """
-    ticks = pretty(predictor.low, predictor.high, _INTERVALS)
-    if not predictor.transform:
+    ticks = pretty(low, high, _INTERVALS)
+    if not transform:
         return tuple(ticks)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        finite = np.isfinite(TRANSFORMS[predictor.transform](np.array(ticks)))
+        finite = np.isfinite(TRANSFORMS[transform](np.array(ticks)))
     kept = [tick for tick, good in zip(ticks, finite, strict=True) if good]
-    ends = [predictor.low] * (not finite[0]) + [predictor.high] * (not finite[-1])
+    ends = [low] * (not finite[0]) + [high] * (not finite[-1])
     return tuple(sorted({*kept, *ends}))
 
 

@@ -16,10 +16,13 @@ import pandas as pd
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.nomogram.nomogram import Nomogram
-from radsupport.stats import bootstrap, cox, logistic, regression
+from radsupport.stats import bootstrap, regression
 from radsupport.stats.concordance import concordance
-from radsupport.stats.cox import CoxFit
-from radsupport.stats.logistic import LogisticFit
+from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
+from radsupport.stats.cox import univariable_table as cox_tables
+from radsupport.stats.formulas import Covariates, formula_columns, formula_terms
+from radsupport.stats.logistic import LogisticFit, fit_logistic
+from radsupport.stats.logistic import univariable_table as logistic_tables
 from radsupport.stats.roc import auc
 from radsupport.wording import listed
 
@@ -36,7 +39,7 @@ class Model:
     name : str
         `NOMOGRAM`, `PREOPERATIVE`, `SIGNATURE` or `CLINICAL`.
     columns : list of str
-        Its predictors; empty where it can not be fitted.
+        Its predictors, columns or terms; empty where it can not be fitted.
     fit : LogisticFit or CoxFit or None
     note : str
         What was done to fit it, or why it can not be fitted.
@@ -62,11 +65,7 @@ class Model:
 
     def known(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that can be predicted: no missing predictor, no level that training did not have."""
-        rows = table.dropna(subset=self.columns)
-        for predictor in self.fit.design.predictors if self.fit is not None else ():
-            if predictor.kind == "factor":
-                rows = rows[rows[predictor.source].astype(str).isin(predictor.levels)]
-        return rows
+        return table if self.fit is None else table[self.fit.design.known(table)]
 
     def risk(self, rows: pd.DataFrame) -> FloatArray:
         """Return the linear predictor in a unit of its own, differences by rounding removed, shape (n,).
@@ -91,7 +90,7 @@ class Model:
             return np.asarray(fit.predict(rows))
         if times is None:
             raise InputError("A Cox model predicts by a horizon; give one in months.")
-        return 1 - cox.predict_survival(fit, rows, np.atleast_1d(times)).to_numpy()
+        return 1 - predict_survival(fit, rows, np.atleast_1d(times)).to_numpy()
 
     def refit(self, rows: pd.DataFrame) -> Model:
         """Return the same model fitted to a resample, under Firth's penalty where that has no plain fit.
@@ -160,8 +159,8 @@ class Model:
 
 def _fitted(rows: pd.DataFrame, outcome: Sequence[str], columns: list[str], **options: Any) -> LogisticFit | CoxFit:
     if len(outcome) == 2:
-        return cox.fit_cox(rows, outcome[0], outcome[1], columns, **options)
-    return logistic.fit_logistic(rows, outcome[0], columns, **options)
+        return fit_cox(rows, outcome[0], outcome[1], columns, **options)
+    return fit_logistic(rows, outcome[0], columns, **options)
 
 
 def predictors(
@@ -197,10 +196,10 @@ def predictors(
 def models(
     table: pd.DataFrame,
     signatures: Sequence[str],
-    columns: Sequence[str],
+    columns: Covariates,
     *,
     late: Sequence[str] = (),
-    early: Sequence[str] = (),
+    early: Covariates = (),
     outcome: tuple[str, ...] = ("label",),
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, Model]:
@@ -213,22 +212,27 @@ def models(
     ----------
     table : DataFrame
         What `predictors` returns.
-    signatures, columns : sequence of str
-        Columns with the signatures' risks, and clinical columns. Categories have the first level that occurs as
-        reference.
+    signatures : sequence of str
+        Columns with the signatures' risks.
+    columns : str or sequence of str
+        Clinical columns, or terms of them (`radsupport.stats.formulas`). Categories have the first level that occurs
+        as reference.
     late : sequence of str
         Clinical columns that are known only after the operation; without any there is no variant.
-    early : sequence of str
-        Clinical columns of the variant, which uses what is known before treatment; by default those that are not late.
+    early : str or sequence of str
+        Clinical columns or terms of the variant, which uses what is known before treatment; by default those that are
+        not late.
     outcome : tuple of str
         ``("label",)`` for logistic, ``("time", "event")`` for Cox regressions.
     labels : mapping, optional
         Words for columns, for the notes.
     """
-    wanted = {NOMOGRAM: [*signatures, *columns]}
+    terms = formula_terms(columns, table.columns)
+    wanted = {NOMOGRAM: [*signatures, *terms]}
     if late:
-        wanted[PREOPERATIVE] = [*signatures, *(early or [c for c in columns if c not in late])]
-    wanted |= {SIGNATURE: [*signatures], CLINICAL: [*columns]}
+        known = [term for term in terms if not set(formula_columns([term], table.columns)) & set(late)]
+        wanted[PREOPERATIVE] = [*signatures, *(formula_terms(early, table.columns) or known)]
+    wanted |= {SIGNATURE: [*signatures], CLINICAL: terms}
     training = table[table["cohort"] == "train"]
     return {name: _model(training, name, chosen, outcome, labels or {}) for name, chosen in wanted.items() if chosen}
 
@@ -236,13 +240,15 @@ def models(
 def _model(
     training: pd.DataFrame, name: str, columns: list[str], outcome: tuple[str, ...], labels: Mapping[str, str]
 ) -> Model:
-    known = training.dropna(subset=columns)
-    varying = [c for c in columns if known[c].unique().size > 1]
-    lost = [labels.get(c, c) for c in columns if c not in varying]
+    sources = formula_columns(columns, training.columns)
+    known = training.dropna(subset=sources)
+    constant = [c for c in sources if known[c].unique().size < 2]
+    varying = [c for c in columns if not set(formula_columns([c], training.columns)) & set(constant)]
+    lost = [labels.get(c, c) for c in constant]
     note = f"Left out because it does not vary: {listed(lost)}. " if lost else ""
     if not varying:
         return Model(name, [], None, f"{note}Nothing is left to fit.", outcome)
-    reference = references(known, varying)
+    reference = references(known, formula_columns(varying, training.columns))
     for penalty, words in (("none", ""), ("firth", "Firth's penalty keeps its coefficients finite.")):
         try:
             fit = _fitted(training, outcome, varying, reference=reference, penalty=penalty)
@@ -255,7 +261,7 @@ def _model(
 
 def alone(
     table: pd.DataFrame,
-    columns: Sequence[str],
+    columns: Covariates,
     outcome: tuple[str, ...] = ("label",),
     sd: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
@@ -265,7 +271,7 @@ def alone(
     ----------
     table : DataFrame
         What `predictors` returns.
-    columns : sequence of str
+    columns : str or sequence of str
     outcome : tuple of str
         As in `models`.
     sd : mapping, optional
@@ -277,10 +283,11 @@ def alone(
         As `univariable_table` of the logistic or the Cox regression.
     """
     training = table[table["cohort"] == "train"]
-    options: dict[str, Any] = {"reference": references(training, columns), "penalty": "if_needed"}
+    sources = formula_columns(columns, table.columns)
+    options: dict[str, Any] = {"reference": references(training, sources), "penalty": "if_needed"}
     if len(outcome) == 2:
-        return _per_sd(cox.univariable_table(training, outcome[0], outcome[1], list(columns), **options), sd)
-    return _per_sd(logistic.univariable_table(training, outcome[0], list(columns), **options), sd)
+        return _per_sd(cox_tables(training, outcome[0], outcome[1], columns, **options), sd)
+    return _per_sd(logistic_tables(training, outcome[0], columns, **options), sd)
 
 
 def _per_sd(rows: pd.DataFrame, sd: Mapping[str, float] | None) -> pd.DataFrame:
@@ -339,7 +346,8 @@ def left_out(models: Mapping[str, Model], table: pd.DataFrame) -> pd.DataFrame:
         cohort, n, left_out, column (that is missing; empty for a level that training did not have), patients (of that
         reason); no rows where everybody can be judged.
     """
-    columns = list(dict.fromkeys(c for model in models.values() if model.fit is not None for c in model.columns))
+    fits = [model.fit for model in models.values() if model.fit is not None]
+    columns = list(dict.fromkeys(source for fit in fits for source in fit.design.sources))
     known, rows = predictable(models, table), []
     for cohort, part in table.groupby("cohort", sort=False, observed=True):
         lost = part[~part.index.isin(known.index)]

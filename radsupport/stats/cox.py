@@ -23,7 +23,8 @@ from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import NotEstimableError, Problem
 from radsupport.stats import regression
 from radsupport.stats.concordance import Concordance, concordance
-from radsupport.stats.design import Covariates, Design, build_design, complete_cases, needed_columns, split_terms
+from radsupport.stats.design import Design, build_design, complete_cases, main_effects, needed_columns
+from radsupport.stats.formulas import Covariates
 from radsupport.stats.newton import Optimum, cox_direction, maximise, refuse_separation, restricted
 from radsupport.stats.regression import (
     FittedModel,
@@ -198,11 +199,10 @@ class CoxFit(FittedModel):
         """Event of the rows used, 0/1."""
         return as_binary(self.data[self.event], self.event)
 
-    def drop_chi2(self, term: str) -> float:
-        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
-        sets, x, _, _ = _standardised(self.data, (self.time, self.event), self.design, self.ties)
+    def restricted_chi2(self, basis: FloatArray, kept: Sequence[int]) -> float:
+        """Twice the log-likelihood lost when, of the columns of design @ basis, only those of `kept` are used."""
+        sets, x, _, _ = _standardised(self.data, (self.time, self.event), self.design, self.ties, basis)
         objective = partial(_evaluate, sets, x, self.penalty)
-        kept = [j for j, name in enumerate(self.design.column_terms) if name != term]
         start = np.zeros(x.shape[1])
         full = maximise(objective, start)
         return max(2 * (full.value - maximise(restricted(objective, start, kept), start[kept]).value), 0.0)
@@ -234,9 +234,9 @@ def fit_cox(
         ``n_missing`` of the result says how many.
     time, event : str or array-like
         Columns of follow-up (one unit, for instance months) and event (0/1); or their values, one per row.
-    covariates : list of str, or one text with plus signs
-        Columns or terms such as ``log(thickness)`` and ``factor(stage)``; see `radsupport.stats.design`. An empty
-        list fits the null model.
+    covariates : str or list of str
+        A formula (``"bs(age, df=3) + sex"``), or a list of columns and terms (``log(size)``, ``factor(stage)``,
+        ``age:sex``); see `radsupport.stats.formulas`. An empty list fits the null model.
     ties : {"efron", "breslow"}
     factors : sequence of str
         Numeric columns that are categories.
@@ -300,11 +300,11 @@ def _fit(
 
 
 def _standardised(
-    data: pd.DataFrame, outcome: tuple[str, str], design: Design, ties: str
+    data: pd.DataFrame, outcome: tuple[str, str], design: Design, ties: str, basis: FloatArray | None = None
 ) -> tuple[RiskSets, FloatArray, FloatArray, FloatArray]:
     """Risk sets, standardised columns in their order, and the columns' means and standard deviations."""
     times, events = survival_times(data[outcome[0]], data[outcome[1]], any_event=True)
-    matrix = design.transform(data)
+    matrix = design.transform(data) if basis is None else design.transform(data) @ basis
     mean, sd = standardise(matrix, design.columns)
     sets = risk_sets(times, events, ties)
     return sets, ((matrix - mean) / sd)[sets.order], mean, sd
@@ -370,7 +370,7 @@ def univariable_table(
         test of the term), concordance, note. Factors have a row for their reference level. A covariate that can not be
         estimated keeps its row, with NaN and the reason in ``note``.
     """
-    terms = split_terms(covariates, table.columns)
+    terms = main_effects(table, covariates)
 
     def fit_one(term: str, penalty: str) -> CoxFit:
         return fit_cox(table, time, event, [term], penalty=penalty, **options)

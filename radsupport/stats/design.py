@@ -1,40 +1,36 @@
-"""From table columns to a design matrix: numeric terms, factors and reference levels, remembered for prediction.
+"""From table columns to a design matrix: what a formula's terms are, and how they are coded again for new patients.
 
-Cox and logistic regression share this coding. A covariate is a column name, or one of
+Cox and logistic regression share this coding. formulaic evaluates the terms that `radsupport.stats.formulas` has read,
+keeps what a spline or a scale learnt from training, and codes factors and interactions as R does: text, categorical
+and named (``factors=``) columns are factors with treatment coding (R's `contr.treatment`), one 0/1 column for each
+level but the reference. Design columns are named as in R: the term followed by level or number (``celltypesmallcell``,
+``factor(race)2``, ``bs(age, df=3)1``, ``age:sexmale``); that of a numeric term is named like the term (``age``,
+``log(thickness)``).
 
-* ``factor(column)``: the column's distinct values are categories, also where they are numbers;
-* ``log(column)``, ``log2``, ``log10``, ``log1p``, ``sqrt``, ``exp``: the transformed column.
-
-Text, categorical and named (``factors=``) columns are factors with treatment coding (R's `contr.treatment`): one 0/1
-column for each level but the reference. The design column of a level is named as in R, the term followed by the level
-(``celltypesmallcell``, ``factor(race)2``); that of a numeric term is named like the term (``age``, ``log(thickness)``).
+Values beyond those of training are predicted by the outermost polynomials of a spline (`bs`, as R's, whose warning has
+no place here) or by straight lines (`cr`).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from formulaic import ModelSpec
+from formulaic.errors import FormulaicError
+from formulaic.formula import SimpleFormula
+from formulaic.parser.types import Factor
+from formulaic.parser.types import Term as FormulaTerm
 
 from radsupport.checks import FloatArray
-from radsupport.errors import InputError, Problem
-from radsupport.wording import counted
-
-Covariates = str | Sequence[str]
-
-TRANSFORMS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "log": np.log,
-    "log2": np.log2,
-    "log10": np.log10,
-    "log1p": np.log1p,
-    "sqrt": np.sqrt,
-    "exp": np.exp,
-}
-_CALL = re.compile(r"^(\w+)\((.+)\)$")
+from radsupport.errors import InputError, NotEstimableError, Problem
+from radsupport.stats.formulas import CATEGORIES, FUNCTIONS, SMOOTH, Covariates, Piece, Term, read_terms
+from radsupport.wording import counted, did_you_mean
 
 
 def ordered_levels(values: pd.Series) -> tuple[str, ...]:
@@ -64,21 +60,6 @@ def level_label(value: Any) -> str:
     return str(value)
 
 
-def split_terms(covariates: Covariates, columns: Iterable[str]) -> list[str]:
-    """Return the terms as a list; one text such as ``age + log(thickness)`` is split at its plus signs."""
-    if not isinstance(covariates, str):
-        return [str(term) for term in covariates]
-    return [covariates] if covariates in set(columns) else [term.strip() for term in covariates.split("+")]
-
-
-def source_column(term: str, columns: Iterable[str]) -> tuple[str, str]:
-    """Return a term's function (empty for none) and its source column; a column of that very name comes first."""
-    match = _CALL.match(term)
-    if term in set(columns) or match is None:
-        return "", term
-    return match.group(1), match.group(2).strip()
-
-
 def complete_cases(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return the rows without a missing value in `columns`, and these columns only (R's na.omit).
 
@@ -101,119 +82,108 @@ def complete_cases(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return complete
 
 
-def needed_columns(table: pd.DataFrame, covariates: Covariates, outcomes: Sequence[str]) -> tuple[list[str], list[str]]:
+def needed_columns(
+    table: pd.DataFrame, covariates: Covariates, outcomes: Sequence[str]
+) -> tuple[list[Term], list[str]]:
     """Return the terms and all table columns that a model needs.
 
     Raises
     ------
     InputError
-        A column does not exist, a function is unknown, a term is named twice or is the outcome; all at once.
+        A column or function does not exist, a term is named twice or is the outcome; all at once.
     """
     columns = [str(column) for column in table.columns]
-    terms = split_terms(covariates, columns)
+    terms, found = read_terms(covariates, columns)
     problems = [
-        Problem("The outcome is no column of the table", column=name, remedy="Check the spelling")
+        Problem("The outcome is no column of the table", column=name, remedy=did_you_mean(name, columns))
         for name in outcomes
         if name not in columns
     ]
-    sources = []
-    for term in terms:
-        function, source = source_column(term, columns)
-        known = not function or function == "factor" or function in TRANSFORMS
-        sources.append(source)
-        if not known:
-            problems.append(Problem(f"Unknown function in `{term}`", f"factor, {', '.join(TRANSFORMS)}", column=source))
-        elif source not in columns:
-            problems.append(Problem("No such column in the table", column=source, remedy="Check the spelling"))
-        elif source in outcomes:
-            problems.append(Problem("The outcome is among the covariates", column=source, remedy="Take it out"))
-    twice = sorted({term for term in terms if terms.count(term) > 1})
-    problems += [Problem("The covariate is named more than once", column=term, remedy="Name it once") for term in twice]
+    sources = list(dict.fromkeys(source for term in terms for source in term.sources))
+    problems += found
+    problems += [
+        Problem("The outcome is among the covariates", column=source, remedy="Take it out")
+        for source in sources
+        if source in outcomes
+    ]
     if problems:
         raise InputError("The model can not be built from this table:", problems)
     return terms, list(dict.fromkeys([*outcomes, *sources]))
 
 
-_MAX_VALUES = 10  # rms::datadist's n.unique: up to this many distinct values are kept one by one
+def main_effects(table: pd.DataFrame, covariates: Covariates) -> list[str]:
+    """Return the terms of a formula that can stand alone, interactions left out."""
+    return [term.name for term in needed_columns(table, covariates, [])[0] if len(term.pieces) == 1]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One term of a model: what it is made from and how a value becomes design columns.
+    """One term of a model and its design columns.
 
     Attributes
     ----------
     name : str
-        The term as written: ``age``, ``log(thickness)``, ``factor(race)``.
-    source : str
-        The table column it is made from.
-    kind : {"numeric", "factor"}
-    transform : str
-        Key of `TRANSFORMS`, empty for none.
+        The term as written: ``age``, ``log(thickness)``, ``factor(race)``, ``bs(age, df=3)``, ``age:sex``.
+    sources : tuple of str
+        The table columns it is made from.
+    kind : {"numeric", "factor", "smooth", "interaction"}
+        One number; a category; one number in several columns, such as a spline; a product of these.
+    pieces : tuple of str
+        What it is the product of; one for all but interactions.
     levels : tuple of str
         Levels of a factor, reference included, in order (whole numbers without a decimal point).
     reference : str
-        The level all others are compared with; empty for numeric terms.
-    low, high : float
-        Observed range of the source column, before the transform; NaN for factors.
-    values : tuple of float
-        Distinct observed values of a numeric source column where there are at most 10, else empty.
+        The level all others are compared with; empty for all but factors.
     columns : tuple of str
         Names of its design columns.
+    column_levels : tuple of str
+        For each of them the level it stands for, such as ``male`` or ``II:male``; empty without a factor.
     """
 
     name: str
-    source: str
-    kind: Literal["numeric", "factor"]
-    transform: str = ""
+    sources: tuple[str, ...]
+    kind: Literal["numeric", "factor", "smooth", "interaction"]
+    pieces: tuple[str, ...]
     levels: tuple[str, ...] = ()
     reference: str = ""
-    low: float = float("nan")
-    high: float = float("nan")
-    values: tuple[float, ...] = ()
     columns: tuple[str, ...] = ()
+    column_levels: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The table column of a term that has only one."""
+        return self.sources[0]
 
     @property
     def coded_levels(self) -> tuple[str, ...]:
-        """Levels that have a design column: all but the reference, in order."""
+        """Levels of a factor that have a design column: all but the reference, in order."""
         return tuple(level for level in self.levels if level != self.reference)
 
-    def encode(self, values: pd.Series) -> FloatArray:
-        """Return the design columns of this term, shape (n, number of columns)."""
-        if self.kind == "factor":
-            labels = values.map(level_label).to_numpy()
-            coded = [(labels == level) for level in self.coded_levels]
-            return np.array(coded, dtype=float).T.reshape(len(values), len(coded))
-        numbers = values.to_numpy(dtype=float)
-        if self.transform:
-            numbers = TRANSFORMS[self.transform](numbers)
-        return numbers[:, None]
-
-    def problems(self, values: pd.Series) -> list[Problem]:
-        """Reasons why `values` can not be coded: missing, infinite, unknown level, outside the transform's domain."""
-        missing = values.isna().to_numpy()
-        if missing.any():
-            return [_problem(values, missing, "a missing value", "Drop or impute these rows")]
-        if self.kind == "factor":
-            unknown = ~values.map(level_label).isin(self.levels).to_numpy()
-            known = "one of the levels " + ", ".join(self.levels)
-            remedy = "Use a level that the model was fitted with, or fit it on data that hold this level"
-            return (
-                [_problem(values, unknown, "a level the model does not know", remedy, known)] if unknown.any() else []
-            )
-        if not is_numeric(values):
-            return [Problem("The column is not numeric", "numbers", "Recode the column", column=self.source)]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            bad = ~np.isfinite(self.encode(values)[:, 0])
-        what = f"a value without a finite {self.name}"
-        return [_problem(values, bad, what, "Mend or leave out these rows")] if bad.any() else []
+    def holds(self, other: Predictor) -> bool:
+        """Whether this is an interaction in which another term takes part."""
+        return set(other.pieces) < set(self.pieces)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
-    """All predictors of a model, in order, and the way from table rows to the design matrix (without intercept)."""
+    """All predictors of a model, in order, and the way from table rows to the design matrix (without intercept).
+
+    Attributes
+    ----------
+    predictors : tuple of Predictor
+    pieces : tuple of Piece
+        What the terms are products of, each once.
+    levels : mapping of piece to tuple of str
+        Levels of each category, the reference first.
+    spec : formulaic.ModelSpec
+        The terms with what they learnt from training.
+    """
 
     predictors: tuple[Predictor, ...]
+    pieces: tuple[Piece, ...] = ()
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spec: Any = field(default=None, repr=False)
+    _known: tuple[pd.DataFrame, FloatArray] | None = field(default=None, repr=False)
 
     @property
     def names(self) -> list[str]:
@@ -223,7 +193,7 @@ class Design:
     @property
     def sources(self) -> list[str]:
         """The table columns needed, each once."""
-        return list(dict.fromkeys(predictor.source for predictor in self.predictors))
+        return list(dict.fromkeys(source for predictor in self.predictors for source in predictor.sources))
 
     @property
     def columns(self) -> list[str]:
@@ -235,6 +205,11 @@ class Design:
         """For each design column, the term it belongs to."""
         return [predictor.name for predictor in self.predictors for _ in predictor.columns]
 
+    @property
+    def categories(self) -> dict[str, tuple[str, ...]]:
+        """Levels of each table column that is used as a category."""
+        return {piece.sources[0]: self.levels[piece.text] for piece in self.pieces if piece.text in self.levels}
+
     def __getitem__(self, name: str) -> Predictor:
         for predictor in self.predictors:
             if predictor.name == name:
@@ -242,8 +217,31 @@ class Design:
         raise InputError(f"The model has no term `{name}`; it has {', '.join(self.names) or 'none'}.")
 
     def select(self, names: Iterable[str]) -> Design:
-        """Return the design with these terms only, in the order given."""
-        return Design(tuple(self[name] for name in names))
+        """Return the design with these terms only, in the order given; their coding stays as it is."""
+        predictors = tuple(self[name] for name in names)
+        used = {text for predictor in predictors for text in predictor.pieces}
+        pieces = tuple(piece for piece in self.pieces if piece.text in used)
+        known = self._known
+        if known is not None:
+            place = {column: j for j, column in enumerate(self.columns)}
+            own = [place[column] for predictor in predictors for column in predictor.columns]
+            known = (known[0], known[1][:, own])
+        return replace(self, predictors=predictors, pieces=pieces, _known=known)
+
+    def removable(self) -> list[str]:
+        """Return the terms that take part in no interaction of the model (R's drop.scope)."""
+        return [one.name for one in self.predictors if not any(other.holds(one) for other in self.predictors)]
+
+    def with_interactions(self, name: str) -> list[str]:
+        """Return a term and the interactions in which it takes part."""
+        return [name, *(other.name for other in self.predictors if other.holds(self[name]))]
+
+    def known(self, rows: pd.DataFrame) -> Any:
+        """Return which rows can be coded: no missing value, and no level that the fitted data did not have."""
+        known = rows[self.sources].notna().all(axis=1).to_numpy()
+        for column, levels in self.categories.items():
+            known &= rows[column].map(level_label).isin(levels).to_numpy()
+        return known
 
     def transform(self, rows: pd.DataFrame) -> FloatArray:
         """Return the design matrix of `rows`, shape (n, p).
@@ -254,30 +252,89 @@ class Design:
             A column is missing, a value is missing or infinite, or a factor level was not in the fitted data; all
             problems are listed at once.
         """
+        if self._known is not None and rows is self._known[0]:  # the rows of the fit are asked for again and again
+            return self._known[1]
         absent = [name for name in self.sources if name not in rows.columns]
         problems = [Problem("The column is missing", remedy="Add it to the table", column=name) for name in absent]
-        for predictor in self.predictors:
-            if predictor.source not in absent:
-                problems += predictor.problems(rows[predictor.source])
+        present = [piece for piece in self.pieces if not set(piece.sources) & set(absent)]
+        problems += _value_problems(present, rows, self.levels)
+        matrix = np.empty((len(rows), 0))
+        if self.predictors and not absent and all(problem.value for problem in problems):  # all columns hold numbers
+            with np.errstate(all="ignore"):
+                found = self._own_spec().get_model_matrix(_frame(self.pieces, rows, self.levels), context=FUNCTIONS)
+            matrix = np.asarray(found, dtype=float)[:, 1:]
+            problems += _not_finite(self.predictors, matrix, rows, {problem.column for problem in problems})
         if problems:
+            problems.sort(key=lambda problem: self.sources.index(problem.column))
             raise InputError("The rows do not fit the model's predictors:", problems)
-        blocks = [predictor.encode(rows[predictor.source]) for predictor in self.predictors]
-        return np.hstack(blocks) if blocks else np.empty((len(rows), 0))
+        return matrix
+
+    def _own_spec(self) -> ModelSpec:
+        """Return what formulaic remembers of these terms; rows need no columns of others that were left out."""
+        pieces = {piece.text: piece for piece in self.pieces}
+        formula = _formula([predictor.pieces for predictor in self.predictors], pieces, self.levels)
+        return self.spec if list(formula) == list(self.spec.formula) else self.spec.subset(formula)
+
+    def difference(self, name: str, low: float, high: float) -> FloatArray:
+        """Return by how much the design columns change, shape (p,), from one value of a numeric term to another.
+
+        What the term takes part in (interactions) stays as it is at the reference levels.
+        """
+        own = self.select([name])
+        low_row, high_row = own.transform(pd.DataFrame({own.predictors[0].source: [low, high]}))
+        change = np.zeros(len(self.columns))
+        change[[j for j, term in enumerate(self.column_terms) if term == name]] = high_row - low_row
+        return change
+
+
+_INTERCEPT = FormulaTerm([Factor("1", eval_method="literal")])
+
+
+def _formula(
+    products: Iterable[Sequence[str]], pieces: Mapping[str, Piece], levels: Mapping[str, Any]
+) -> SimpleFormula:
+    """Return terms, given as the texts of their pieces, as formulaic's; categories under a name of their own."""
+
+    def factor(text: str) -> Factor:
+        if text in levels:
+            return Factor(_key(text), eval_method="lookup")
+        return Factor(text, eval_method="python" if pieces[text].function else "lookup")
+
+    terms = [FormulaTerm([factor(text) for text in product]) for product in products]
+    return SimpleFormula([_INTERCEPT, *terms], _ordering="none")
+
+
+def _key(text: str) -> str:
+    return f"[{text}]"
+
+
+def _frame(pieces: Iterable[Piece], rows: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+    """Return what formulaic evaluates: numbers as floats, and each category with its levels in order."""
+    columns: dict[str, Any] = {}
+    for piece in pieces:
+        if piece.text in levels:
+            labels, known = rows[piece.source].map(level_label), levels[piece.text]
+            labels = labels.where(labels.isin(known), known[0])  # unknown ones are refused, other columns still checked
+            columns[_key(piece.text)] = pd.Categorical(labels, known)
+        else:
+            columns |= {source: rows[source].to_numpy(dtype=float) for source in piece.sources}
+    return pd.DataFrame(columns, index=rows.index)
 
 
 def build_design(
     data: pd.DataFrame,
-    terms: Sequence[str],
+    terms: Sequence[Term],
     factors: Sequence[str] = (),
     reference: Mapping[str, Any] | None = None,
 ) -> Design:
-    """Learn levels, reference levels and ranges of all terms from complete rows.
+    """Learn levels, reference levels, knots and the like of all terms from complete rows.
 
     Parameters
     ----------
     data : DataFrame
         Rows without missing values in the columns of the terms.
-    terms : sequence of str
+    terms : sequence of Term
+        What `needed_columns` returns.
     factors : sequence of str
         Columns that are categories although they hold numbers.
     reference : mapping of column or term to level, optional
@@ -287,47 +344,160 @@ def build_design(
     Raises
     ------
     InputError
-        Infinite values, values outside a transform's domain, or a reference level that does not occur.
+        Infinite values, values outside a function's domain, knots outside the values, or a reference level that does
+        not occur.
+    NotEstimableError
+        A spline or polynomial of more columns than its values can carry.
     """
-    wanted = dict(reference or {})
-    problems: list[Problem] = []
-    predictors = []
-    for term in terms:
-        predictor = _learn(data, term, factors, wanted)
-        predictors.append(predictor)
-        if predictor.kind == "factor" and predictor.reference not in predictor.levels:
-            problems.append(_unknown_reference(predictor))
-        else:
-            problems += predictor.problems(data[predictor.source])
+    pieces = {piece.text: piece for term in terms for piece in term.pieces}
+    ordered, levels, problems = {}, {}, []
+    for text, piece in pieces.items():
+        if piece.function in CATEGORIES or (not piece.function and (text in factors or not is_numeric(data[text]))):
+            ordered[text], first = ordered_levels(data[piece.source]), piece.reference
+            if not first:
+                given = dict(reference or {})
+                first = level_label(given.get(text, given.get(piece.source, next(iter(ordered[text]), ""))))
+            problems += _unknown_reference(piece, first, ordered[text])
+            levels[text] = (first, *(level for level in ordered[text] if level != first))
+    problems = problems or _value_problems(list(pieces.values()), data, levels)
     if problems:
         raise InputError("The covariates can not be coded:", problems)
-    return Design(tuple(predictors))
-
-
-def _learn(data: pd.DataFrame, term: str, factors: Sequence[str], reference: Mapping[str, Any]) -> Predictor:
-    function, source = source_column(term, data.columns)
-    values = data[source]
-    if function == "factor" or term in factors or source in factors or (not function and not is_numeric(values)):
-        levels = ordered_levels(values)
-        wanted = reference.get(term, reference.get(source, levels[0] if levels else ""))
-        first = level_label(wanted)
-        columns = tuple(f"{term}{level}" for level in levels if level != first)
-        return Predictor(term, source, "factor", levels=levels, reference=first, columns=columns)
-    if not is_numeric(values) or values.empty:
-        return Predictor(term, source, "numeric", function, columns=(term,))
-    numbers = values.to_numpy(dtype=float)
-    distinct = np.unique(numbers)
-    kept = tuple(float(value) for value in distinct) if distinct.size <= _MAX_VALUES else ()
-    return Predictor(
-        term,
-        source,
-        "numeric",
-        function,
-        low=float(distinct[0]),
-        high=float(distinct[-1]),
-        values=kept,
-        columns=(term,),
+    if not terms:
+        return Design(())
+    spec, matrix = _learnt(data, [term.names for term in terms], pieces, levels)
+    parts = _column_parts(spec, {_key(text): found for text, found in levels.items()})
+    predictors = tuple(
+        _predictor(term, own, {text: (ordered[text], levels[text][0]) for text in levels})
+        for term, own in zip(terms, parts, strict=True)
     )
+    too_rich = [one for one in predictors if one.kind == "smooth" and not _carries(data, one)]
+    if too_rich:
+        raise NotEstimableError(
+            "The covariates can not be coded:", [_too_rich(data, one.name, one.sources) for one in too_rich]
+        )
+    problems = [*_stray_knots(spec, pieces), *_not_finite(predictors, matrix, data, set())]
+    if problems:
+        raise InputError("The covariates can not be coded:", problems)
+    return Design(predictors, tuple(pieces.values()), levels, spec, (data, matrix))
+
+
+def _learnt(
+    data: pd.DataFrame, products: Sequence[Sequence[str]], pieces: Mapping[str, Piece], levels: Mapping[str, Any]
+) -> tuple[Any, FloatArray]:
+    """Let formulaic learn the terms; returns its memory and the design matrix."""
+
+    def matrix(some: Sequence[Sequence[str]], used: Iterable[Piece]) -> Any:
+        options: dict[str, Any] = {"context": FUNCTIONS, "output": "numpy", "na_action": "ignore"}
+        with np.errstate(all="ignore"):
+            return _formula(some, pieces, levels).get_model_matrix(_frame(used, data, levels), **options)
+
+    try:
+        found = matrix(products, pieces.values())
+    except FormulaicError as error:  # knots that so few values do not have
+        wrong = []
+        for piece in (one for one in pieces.values() if one.function in SMOOTH):
+            try:
+                matrix([[piece.text]], [piece])
+            except FormulaicError:
+                wrong.append(_too_rich(data, piece.text, piece.sources))
+        raise NotEstimableError("The covariates can not be coded:", wrong) from error
+    return found.model_spec, np.asarray(found, dtype=float)[:, 1:]
+
+
+def _column_parts(spec: Any, levels: Mapping[str, tuple[str, ...]]) -> list[list[tuple[str, str]]]:
+    """Return name and level of every design column, term by term, in formulaic's order."""
+    found = []
+    for entry in spec.structure[1:]:
+        own: list[tuple[str, str]] = []
+        for scoped in entry.scoped_terms:
+            parts = [_parts(one.factor.expr, levels, entry.columns, reduced=one.reduced) for one in scoped.factors]
+            products = (product[::-1] for product in itertools.product(*reversed(parts)))
+            own += [(":".join(n for n, _ in each), ":".join(level for _, level in each if level)) for each in products]
+        found.append(own)
+    return found
+
+
+def _parts(text: str, levels: Mapping[str, tuple[str, ...]], columns: Sequence[str], *, reduced: bool) -> Any:
+    """Return name and level of each column of one piece."""
+    if text in levels:
+        return [(f"{text[1:-1]}{level}", level) for level in levels[text][1 if reduced else 0 :]]
+    numbers = list(dict.fromkeys(re.findall(re.escape(text) + r"\[(\w+)\]", " ".join(columns))))
+    return [(f"{text}{number}", "") for number in numbers] if len(numbers) > 1 else [(text, "")]
+
+
+def _predictor(
+    term: Term, parts: Sequence[tuple[str, str]], levels: Mapping[str, tuple[tuple[str, ...], str]]
+) -> Predictor:
+    own, reference = levels.get(term.name, ((), ""))
+    kind: Literal["numeric", "factor", "smooth", "interaction"] = "factor" if term.name in levels else "numeric"
+    if len(term.pieces) > 1:
+        kind = "interaction"
+    elif term.pieces[0].function in SMOOTH and len(parts) > 1:
+        kind = "smooth"
+    names, of_level = tuple(name for name, _ in parts), tuple(level for _, level in parts)
+    return Predictor(term.name, tuple(term.sources), kind, tuple(term.names), own, reference, names, of_level)
+
+
+def _carries(data: pd.DataFrame, predictor: Predictor) -> bool:
+    return len(data[list(predictor.sources)].drop_duplicates()) > len(predictor.columns)
+
+
+def _too_rich(data: pd.DataFrame, name: str, sources: Sequence[str]) -> Problem:
+    n = len(data[list(sources)].drop_duplicates())
+    expected, remedy = "more distinct values than columns and knots", "Lower `df`, or use the column as it is"
+    return Problem(f"{counted(n, 'distinct value')} can not carry `{name}`", expected, remedy, column=sources[0])
+
+
+def _stray_knots(spec: Any, pieces: Mapping[str, Piece]) -> Iterator[Problem]:
+    for text, state in spec.transform_state.items():
+        if text in pieces and (np.diff(state.get("knots", ())) < 0).any():
+            low, high = state["lower_bound"], state["upper_bound"]
+            expected = f"knots between {low:g} and {high:g}, the lowest and highest value"
+            yield Problem(f"A knot of `{text}` lies outside the values", expected, column=pieces[text].source)
+
+
+def _value_problems(
+    pieces: Sequence[Piece], rows: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]
+) -> list[Problem]:
+    """Reasons why values can not be coded: missing, not a number, infinite, a level that training did not have."""
+    problems: dict[str, Problem] = {}
+    for piece in pieces:
+        for source in [one for one in piece.sources if one not in problems]:
+            values = rows[source]
+            missing, remedy = values.isna().to_numpy(), "Drop or impute these rows"
+            if missing.any():
+                problems[source] = _problem(values, missing, "a missing value", remedy)
+            elif piece.text in levels:
+                labels, known = values.map(level_label), levels[piece.text]
+                unknown = ~labels.isin(known).to_numpy()
+                if unknown.any():
+                    problems[source] = _unknown_level(values, unknown, labels, known)
+            elif not is_numeric(values):
+                problems[source] = Problem("The column is not numeric", "numbers", "Recode the column", column=source)
+    return list(problems.values())
+
+
+def _unknown_level(values: pd.Series, unknown: Any, labels: pd.Series, known: Sequence[str]) -> Problem:
+    otherwise = "Use a level that the model was fitted with, or fit it on data that hold this level"
+    remedy = did_you_mean(str(labels[unknown].iloc[0]), known, otherwise)
+    what, expected = "a level the model does not know", "one of the levels " + ", ".join(known)
+    return _problem(values, unknown, what, remedy, expected)
+
+
+def _not_finite(
+    predictors: Iterable[Predictor], matrix: FloatArray, rows: pd.DataFrame, reported: set[str]
+) -> list[Problem]:
+    """Name the rows in which a term has no finite value, each column of the table once."""
+    problems, start = [], 0
+    for predictor in predictors:
+        block = matrix[:, start : start + len(predictor.columns)]
+        start += len(predictor.columns)
+        bad = ~np.isfinite(block).all(axis=1)
+        if bad.any() and not reported & set(predictor.sources):
+            reported |= set(predictor.sources)
+            what = f"a value without a finite {predictor.name}"
+            problems.append(_problem(rows[predictor.source], bad, what, "Mend or leave out these rows"))
+    return problems
 
 
 def _problem(values: pd.Series, bad: Any, what: str, remedy: str, expected: str = "") -> Problem:
@@ -338,11 +508,8 @@ def _problem(values: pd.Series, bad: Any, what: str, remedy: str, expected: str 
     return Problem(text, expected, remedy, row=f"with index {shown}", column=str(values.name), value=found)
 
 
-def _unknown_reference(predictor: Predictor) -> Problem:
-    return Problem(
-        "The reference level does not occur",
-        "one of " + ", ".join(predictor.levels),
-        "Choose a level that the data hold",
-        column=predictor.source,
-        value=predictor.reference,
-    )
+def _unknown_reference(piece: Piece, level: str, levels: Sequence[str]) -> list[Problem]:
+    if level in levels:
+        return []
+    known, remedy = "one of " + ", ".join(levels), did_you_mean(level, levels, "Choose a level that the data hold")
+    return [Problem("The reference level does not occur", known, remedy, column=piece.source, value=level)]

@@ -18,7 +18,8 @@ from scipy import special, stats
 from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import NotEstimableError
 from radsupport.stats import regression
-from radsupport.stats.design import Covariates, Design, build_design, complete_cases, needed_columns, split_terms
+from radsupport.stats.design import Design, build_design, complete_cases, main_effects, needed_columns
+from radsupport.stats.formulas import Covariates
 from radsupport.stats.newton import Optimum, logistic_direction, maximise, refuse_separation, restricted
 from radsupport.stats.regression import (
     FittedModel,
@@ -65,14 +66,14 @@ class LogisticFit(FittedModel):
         """Outcome of the rows used, 0/1."""
         return as_binary(self.data[self.label], self.label)
 
-    def drop_chi2(self, term: str) -> float:
-        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
-        x, _, _ = _standardised(self.data, self.design)
+    def restricted_chi2(self, basis: FloatArray, kept: Sequence[int]) -> float:
+        """Twice the log-likelihood lost when, of the columns of design @ basis, only those of `kept` are used."""
+        x, _, _ = _standardised(self.data, self.design, basis)
         evaluate = partial(likelihood, x, self.events(), self.penalty)
-        kept = [0, *(j + 1 for j, name in enumerate(self.design.column_terms) if name != term)]
+        slopes = [0, *(j + 1 for j in kept)]
         start = _start(x, self.events())
         full = maximise(evaluate, start)
-        return max(2 * (full.value - maximise(restricted(evaluate, start, kept), start[kept]).value), 0.0)
+        return max(2 * (full.value - maximise(restricted(evaluate, start, slopes), start[slopes]).value), 0.0)
 
     def refit(self, design: Design) -> LogisticFit:
         """Fit the same rows and outcome with another design, for instance ``fit.design.select(terms)``."""
@@ -103,9 +104,11 @@ def fit_rows(data: pd.DataFrame, label: str, design: Design, penalty: str, level
     )
 
 
-def _standardised(data: pd.DataFrame, design: Design) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _standardised(
+    data: pd.DataFrame, design: Design, basis: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Standardised columns after a column of ones, and their means and standard deviations."""
-    matrix = design.transform(data)
+    matrix = design.transform(data) if basis is None else design.transform(data) @ basis
     mean, sd = standardise(matrix, design.columns)
     return np.column_stack([np.ones(len(matrix)), (matrix - mean) / sd]), mean, sd
 
@@ -173,9 +176,9 @@ def fit_logistic(
         ``n_missing`` of the result says how many.
     label : str or array-like
         Outcome column, 0/1; or its values, one per row of `table`.
-    covariates : list of str, or one text with plus signs
-        Columns or terms such as ``log(volume)`` and ``factor(race)``; see `radsupport.stats.design`. An empty list
-        fits the intercept alone.
+    covariates : str or list of str
+        A formula (``"bs(age, df=3) + sex"``), or a list of columns and terms (``log(volume)``, ``factor(race)``,
+        ``age:sex``); see `radsupport.stats.formulas`. An empty list fits the intercept alone.
     factors : sequence of str
         Numeric columns that are categories.
     reference : mapping of column to level, optional
@@ -228,7 +231,7 @@ def univariable_table(
         (likelihood-ratio test of the term), concordance (AUC), note. Factors have a row for their reference level. A
         covariate that can not be estimated keeps its row, with NaN and the reason in ``note``.
     """
-    terms = split_terms(covariates, table.columns)
+    terms = main_effects(table, covariates)
 
     def fit_one(term: str, penalty: str) -> LogisticFit:
         return fit_logistic(table, label, [term], penalty=penalty, **options)

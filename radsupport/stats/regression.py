@@ -17,7 +17,8 @@ from scipy import stats
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError, Problem
-from radsupport.stats.design import Design
+from radsupport.stats.design import Design, Predictor
+from radsupport.wording import number
 
 _ALIAS_TOLERANCE = 1e-7  # R's tolerance of `qr` in lm and glm
 INTERCEPT = "(Intercept)"
@@ -91,24 +92,47 @@ class FittedModel:
             ``covariate`` (in words), ``hr`` or ``odds_ratio``, ``ci_low, ci_high, p``; NaN in reference rows.
         """
         ratio = "hr" if self.kind == "cox" else "odds_ratio"
-        own = self.table.set_index("covariate")
-        rows: list[dict[str, Any]] = []
-        for predictor in self.design.predictors:
-            name = (labels or {}).get(predictor.name, predictor.name)
-            if predictor.kind == "factor":
-                rows.append({"covariate": f"{name}: {predictor.reference}", ratio: np.nan})
-            levels = predictor.coded_levels or ("",)
-            for column, level in zip(predictor.columns, levels, strict=True):
-                words = {"covariate": f"{name}: {level}" if level else name}
-                rows.append(words | {key: own.loc[column, key] for key in (ratio, "ci_low", "ci_high", "p")})
-        return pd.DataFrame(rows, columns=["covariate", ratio, "ci_low", "ci_high", "p"])
+        rows = with_references(self, ratio)
+        rows[ratio] = rows[ratio].mask(rows["reference"].astype(bool))
+        names = rows["term"].map(lambda term: (labels or {}).get(term, term))
+        words = names + (": " + rows["level"]).where(rows["level"] != "", "")
+        return rows.assign(covariate=words)[["covariate", ratio, "ci_low", "ci_high", "p"]]
 
     def events(self) -> IntArray:
         """Outcome of the rows used, 0/1."""
         raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits with an outcome.")
 
     def drop_chi2(self, term: str) -> float:
-        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero."""
+        """Twice the (penalised) log-likelihood that is lost when the coefficients of `term` are held at zero.
+
+        Those of the interactions it takes part in are held at zero with it.
+        """
+        lost = self.design.with_interactions(term)
+        kept = [j for j, name in enumerate(self.design.column_terms) if name not in lost]
+        return self.restricted_chi2(np.eye(len(self.design.columns)), kept)
+
+    def nonlinear_p(self, term: str) -> float:
+        """P of the likelihood-ratio test that a spline or polynomial is a straight line; NaN for other terms.
+
+        NaN also where it takes part in an interaction, or is made of a function of its column.
+        """
+        predictor, design = self.design[term], self.design
+        if predictor.kind != "smooth" or len(predictor.sources) > 1 or len(design.with_interactions(term)) > 1:
+            return float("nan")
+        block = design.select([term]).transform(self.data)
+        line = self.data[predictor.source].to_numpy(dtype=float)
+        centred, target = block - block.mean(axis=0), (line - line.mean()) / line.std()
+        weights = np.linalg.lstsq(centred, target, rcond=None)[0]
+        if np.abs(centred @ weights - target).max() > 1e-6:
+            return float("nan")
+        own = [j for j, name in enumerate(design.column_terms) if name == term]
+        basis, replaced = np.eye(len(design.columns)), own[int(np.abs(weights).argmax())]
+        basis[own, replaced] = weights
+        chi2 = self.restricted_chi2(basis, [j for j in range(len(basis)) if j == replaced or j not in own])
+        return float(stats.chi2.sf(chi2, len(own) - 1))
+
+    def restricted_chi2(self, basis: FloatArray, kept: Sequence[int]) -> float:
+        """Twice the log-likelihood lost when, of the columns of design @ basis, only those of `kept` are used."""
         raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits whose terms can be tested.")
 
     def refit(self, design: Design) -> FittedModel:
@@ -176,7 +200,7 @@ def coefficient_table(
     place = {
         column: (predictor.name, level_name)
         for predictor in design.predictors
-        for column, level_name in zip(predictor.columns, predictor.coded_levels or ("",), strict=True)
+        for column, level_name in zip(predictor.columns, predictor.column_levels, strict=True)
     }
     with np.errstate(over="ignore"):
         ratios, low, high = np.exp(coef), np.exp(coef - width), np.exp(coef + width)
@@ -256,6 +280,8 @@ def check_choice(value: str, name: str, choices: Sequence[str]) -> str:
 def drop_one(fit: FittedModel) -> pd.DataFrame:
     """Likelihood-ratio test of leaving out each term (R's ``drop1(fit, test="LRT")``), penalised for Firth fits.
 
+    A term goes with the interactions it takes part in (as in rms::anova, where R's drop1 leaves it out).
+
     Returns
     -------
     DataFrame
@@ -263,8 +289,9 @@ def drop_one(fit: FittedModel) -> pd.DataFrame:
     """
     rows = []
     for name in fit.design.names:
-        smaller = fit.refit(fit.design.select([term for term in fit.design.names if term != name]))
-        df = len(fit.design[name].columns)
+        lost = fit.design.with_interactions(name)
+        smaller = fit.refit(fit.design.select([term for term in fit.design.names if term not in lost]))
+        df = len(fit.coef) - len(smaller.coef)
         chi2 = fit.drop_chi2(name)
         rows.append((name, df, chi2, float(stats.chi2.sf(chi2, df)), smaller.aic))
     return pd.DataFrame(rows, columns=["term", "df", "chi2", "p", "aic"])
@@ -272,6 +299,9 @@ def drop_one(fit: FittedModel) -> pd.DataFrame:
 
 def with_references(fit: FittedModel, ratio: str) -> pd.DataFrame:
     """The fit's table without intercept, and with a row for each reference level (ratio 1, no limits).
+
+    A spline or polynomial has one row: the ratio of the 75th against the 25th percentile of its column, as
+    rms::summary gives it (in ``level``: which these are), at the reference levels of what it interacts with.
 
     Returns
     -------
@@ -283,6 +313,8 @@ def with_references(fit: FittedModel, ratio: str) -> pd.DataFrame:
     rows = []
     for predictor in fit.design.predictors:
         own = table[table["term"] == predictor.name]
+        if predictor.kind == "smooth":
+            own = pd.DataFrame([_quartiles(fit, predictor, ratio)], columns=table.columns)
         if predictor.kind == "factor":
             base = {"covariate": f"{predictor.name}{predictor.reference}", "coef": 0.0, ratio: 1.0}
             place = {"term": predictor.name, "level": predictor.reference, "reference": True}
@@ -291,6 +323,21 @@ def with_references(fit: FittedModel, ratio: str) -> pd.DataFrame:
             own = pd.concat([first, own], ignore_index=True)
         rows.append(_with_counts(fit, own, predictor.source if predictor.kind == "factor" else ""))
     return pd.concat(rows, ignore_index=True) if rows else table.assign(n=fit.n, n_events=fit.n_events)
+
+
+def _quartiles(fit: FittedModel, predictor: Predictor, ratio: str) -> dict[str, Any]:
+    """Return the row of a term in several columns: its 75th against its 25th percentile, without a P of its own."""
+    row: dict[str, Any] = {"covariate": predictor.name, "term": predictor.name, "level": "", "reference": False}
+    if len(predictor.sources) > 1:
+        return row
+    low, high = (float(q) for q in np.quantile(fit.data[predictor.source].astype(float), [0.25, 0.75]))
+    change = fit.design.difference(predictor.name, low, high)
+    own = fit.covariance.loc[fit.design.columns, fit.design.columns].to_numpy()
+    coef, se = float(change @ fit.coef.to_numpy()), float(np.sqrt(change @ own @ change))
+    low_limit, high_limit = np.exp(coef + stats.norm.ppf(0.5 + fit.level / 2) * se * np.array([-1, 1]))
+    limits = {"ci_low": low_limit, "ci_high": high_limit}
+    words = {"level": f"{number(high)} against {number(low)}"}
+    return row | words | limits | {"coef": coef, ratio: np.exp(coef), "se": se, "z": coef / se if se else np.nan}
 
 
 def _with_counts(fit: FittedModel, rows: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -307,9 +354,16 @@ def _with_counts(fit: FittedModel, rows: pd.DataFrame, source: str) -> pd.DataFr
 
 
 def multivariable(fit: FittedModel, ratio: str) -> pd.DataFrame:
-    """`with_references` plus ``p_term``: the likelihood-ratio p of each term, given the others."""
-    tests = drop_one(fit).set_index("term")["p"]
-    return with_references(fit, ratio).assign(p_term=lambda rows: rows["term"].map(tests))
+    """`with_references` plus the likelihood-ratio p of each term, given the others, its df, and p_nonlinear."""
+    tests = drop_one(fit).set_index("term")
+    rows = with_references(fit, ratio)
+    return _tested(fit, rows, rows["term"].map(tests["p"]), rows["term"].map(tests["df"]))
+
+
+def _tested(fit: FittedModel, rows: pd.DataFrame, p: Any, df: Any) -> pd.DataFrame:
+    """Add p_term, df and p_nonlinear (that a spline is a straight line; NaN for other terms)."""
+    straight = {name: fit.nonlinear_p(name) for name in fit.design.names}
+    return rows.assign(p_term=p, df=df, p_nonlinear=rows["term"].map(straight).astype(float))
 
 
 def univariable(
@@ -333,8 +387,8 @@ def univariable(
     Returns
     -------
     DataFrame
-        As `with_references`, plus p_term (likelihood-ratio test of the term), concordance and note. A term that can not
-        be estimated keeps its row, with NaN and the reason in ``note``.
+        As `with_references`, plus p_term (likelihood-ratio test of the term), df, p_nonlinear, concordance and note.
+        A term that can not be estimated keeps its row, with NaN and the reason in ``note``.
     """
     tables = []
     for term in terms:
@@ -350,12 +404,14 @@ def univariable(
 
 
 def _one(fit: FittedModel, ratio: str, note: str) -> pd.DataFrame:
-    return with_references(fit, ratio).assign(p_term=fit.lr_p, concordance=fit.concordance, note=note)
+    rows = _tested(fit, with_references(fit, ratio), fit.lr_p, fit.lr_df)
+    return rows.assign(concordance=fit.concordance, note=note)
 
 
 def _not_estimable(term: str, ratio: str, error: NotEstimableError) -> pd.DataFrame:
     reason = error.problems[0].what if error.problems else error.message
-    gaps = dict.fromkeys(["coef", ratio, "ci_low", "ci_high", "se", "z", "p", "p_term", "concordance"], np.nan)
+    tests = ["p", "p_term", "df", "p_nonlinear", "concordance"]
+    gaps = dict.fromkeys(["coef", ratio, "ci_low", "ci_high", "se", "z", *tests], np.nan)
     row = {"covariate": term, **gaps, "term": term, "level": "", "reference": False, "n": 0, "n_events": 0}
     return pd.DataFrame([row | {"note": reason}])
 
@@ -383,8 +439,9 @@ class Selection:
 def backward_aic(fit: FittedModel, *, k: float = 2.0) -> Selection:
     """Leave out terms one at a time while the AIC falls (MASS::stepAIC).
 
-    In each step the term whose removal lowers -2 log-likelihood + k df most goes, a factor as a whole; ties keep the
-    model as it is. All models are fitted to the rows of `fit`, so that their likelihoods can be compared.
+    In each step the term whose removal lowers -2 log-likelihood + k df most goes, a factor or spline as a whole and an
+    interaction before its parts; ties keep the model as it is. All models are fitted to the rows of `fit`, so that
+    their likelihoods can be compared.
 
     Parameters
     ----------
@@ -411,11 +468,12 @@ def backward_aic(fit: FittedModel, *, k: float = 2.0) -> Selection:
         return -2 * model.log_likelihood + k * len(model.table)
 
     rows = [(0, "", criterion(fit), len(fit.design.names))]
-    while names := fit.design.names:
-        smaller = [fit.refit(fit.design.select([term for term in names if term != name])) for name in names]
+    while names := fit.design.removable():
+        kept = [[term for term in fit.design.names if term != name] for name in names]
+        smaller = [fit.refit(fit.design.select(terms)) for terms in kept]
         best = min(range(len(names)), key=lambda j: criterion(smaller[j]))  # the first of equals, as in stepAIC
         if criterion(smaller[best]) >= rows[-1][2]:
             break
         fit = smaller[best]
-        rows.append((len(rows), f"- {names[best]}", criterion(fit), len(names) - 1))
+        rows.append((len(rows), f"- {names[best]}", criterion(fit), len(fit.design.names)))
     return Selection(fit, pd.DataFrame(rows, columns=["step", "change", "aic", "n_terms"]))
