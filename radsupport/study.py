@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 
 from radsupport.errors import Problem, StudyError
 from radsupport.settings.study import Study
+from radsupport.stats.formulas import CATEGORIES, read_terms
+from radsupport.wording import did_you_mean
 
 STUDIES = Path("studies")
 PROFILES = ("demo", "paper")
@@ -143,7 +145,33 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
     for where, kind, used, known in _references(study, names):
         for value in sorted(set(used) - set(known)):
             expected = f"one of {', '.join(known)}"
-            yield Problem(f"unknown {kind}", expected, "correct it", file, column=where, value=value)
+            remedy = did_you_mean(value, known, "correct it")
+            yield Problem(f"unknown {kind}", expected, remedy, file, column=where, value=value)
+    for where, formula in _formulas(study):
+        for problem in _formula_problems(study, formula):
+            yield replace(problem, file=file, column=where, value=problem.value or problem.column)
+
+
+def _formulas(study: Study) -> typing.Iterator[tuple[str, list[str]]]:
+    """Yield (place, terms) of every formula of clinical columns."""
+    yield "survival.covariates", study.survival.covariates
+    for key in ("columns", "preoperative_columns", "candidates"):
+        yield f"nomogram.{key}", getattr(study.nomogram, key)
+
+
+def _formula_problems(study: Study, formula: list[str]) -> typing.Iterator[Problem]:
+    """Yield what of a formula can be known to be wrong before there are data."""
+    terms, problems = read_terms(formula, study.columns)
+    yield from problems
+    for piece in dict.fromkeys(piece for term in terms for piece in term.pieces):
+        for source in piece.sources:
+            column = study.columns[source]
+            if piece.function in CATEGORIES and piece.reference not in ("", *column.levels) and column.levels:
+                expected, remedy = f"one of {', '.join(column.levels)}", did_you_mean(piece.reference, column.levels)
+                yield Problem(f"unknown level in `{piece.text}`", expected, remedy, value=piece.reference)
+            if piece.function not in ("", *CATEGORIES) and column.kind == "category":
+                what = f"`{source}` is a category, and `{piece.function}` needs numbers"
+                yield Problem(what, remedy=f"write `{source}`", value=piece.text)
 
 
 def _outcome_problems(study: Study, file: str) -> typing.Iterator[Problem]:
@@ -182,11 +210,8 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
     yield "nomogram.signature", "signature", [name for name in [study.nomogram.signature] if name], names
     survival, nomogram = study.survival, study.nomogram
     yield "nomogram.further_signatures", "signature", nomogram.further_signatures, names
-    for key in ("columns", "preoperative_columns", "candidates"):
-        yield f"nomogram.{key}", "column", getattr(nomogram, key), columns
     yield "survival.signatures", "signature", survival.signatures, names
     yield "survival", "signature", [name for name in (survival.baseline, survival.adds) if name], names
-    yield "survival.covariates", "column", survival.covariates, columns
     yield "survival.flow", "column", survival.flow, ["group", "event", "label", *columns]
     for key, cohorts in survival.pooled.items():
         yield f"survival.pooled.{key}", "cohort", list(cohorts), list(study.cohorts)

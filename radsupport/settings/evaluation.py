@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from radsupport.settings.parts import CohortName, Part, Share
+
+#: Columns and terms of them (`radsupport.stats.formulas`), as a list or as one text.
+Formula = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class SurvivalAnalysis(Part):
@@ -14,7 +17,7 @@ class SurvivalAnalysis(Part):
 
     `threshold` is the rule that fixes the cut-off on training risks. `signatures` are those whose risk groups are
     followed, the main one first (default: `validation.best`). `baseline` is the signature that they are compared with.
-    `pooled` names sets of cohorts that are also shown together (default: all of them). `covariates` are the columns of
+    `pooled` names sets of cohorts that are also shown together (default: all of them). `covariates` is the formula of
     the Cox models, `adds` the signature whose value beside them is tested (default: the main one). A level without any
     event has no finite hazard ratio: `no_event_levels` merges it with its neighbour or keeps it under Firth's penalty.
     `bootstrap` counts the resamples of concordance and AUC, `optimism_resamples` those of the optimism of the Cox
@@ -26,7 +29,7 @@ class SurvivalAnalysis(Part):
     signatures: list[str] = []
     baseline: str = ""
     pooled: dict[str, Annotated[list[CohortName], Field(min_length=2)]] = {}
-    covariates: list[str] = []
+    covariates: Formula = []
     adds: str = ""
     no_event_levels: Literal["merge", "firth"] = "merge"
     bootstrap: PositiveInt = 500
@@ -39,17 +42,18 @@ class Nomogram(Part):
     """Predictors of chapter 08: signatures and clinical columns.
 
     `signature` is the one that enters, `further_signatures` get an axis of their own. `columns` are the clinical
-    predictors, `preoperative_columns` stand in their place in the variant for use before the operation (default: those
-    of `columns` that are known by then). `candidates` are the further columns of the regression table.
-    `horizons_months` are the times of the survival axes, `bootstrap` the resamples of the calibration.
+    predictors, columns or terms of them, `preoperative_columns` stand in their place in the variant for use before the
+    operation (default: those of `columns` that are known by then). `candidates` are the further columns of the
+    regression table. `horizons_months` are the times of the survival axes, `bootstrap` the resamples of the
+    calibration.
     """
 
     model: Literal["logistic", "cox"] = "logistic"
     signature: str = ""
     further_signatures: list[str] = []
-    columns: list[str] = []
-    preoperative_columns: list[str] = []
-    candidates: list[str] = []
+    columns: Formula = []
+    preoperative_columns: Formula = []
+    candidates: Formula = []
     horizons_months: list[PositiveFloat] = []
     bootstrap: PositiveInt = 200
 

@@ -255,7 +255,7 @@ def _piece(factor: Factor, columns: Collection[str], problems: list[Problem]) ->
 
 
 def _no_column(name: str, columns: Collection[str]) -> Problem:
-    return Problem("No such column in the table", column=name, remedy=did_you_mean(name, columns))
+    return Problem("unknown column", column=name, remedy=did_you_mean(name, columns))
 
 
 def _columns_in(tree: ast.AST) -> Iterator[ast.Name]:
@@ -292,7 +292,7 @@ def _wrong_function(node: ast.Call, *, outermost: bool) -> Iterator[Problem]:
     name, text = ast.unparse(node.func), ast.unparse(node)[:80]
     if not isinstance(node.func, ast.Name) or name not in _known():
         near = f"did you mean `{_OTHERS[name]}`?" if name in _OTHERS else did_you_mean(name, _known())
-        yield Problem(f"Unknown function in `{text}`", ", ".join(_known()), near, value=name[:80])
+        yield Problem(f"unknown function in `{text}`", ", ".join(_known()), near, value=name[:80])
         return
     if not outermost and name in (*SMOOTH, *CATEGORIES):
         yield Problem(f"`{name}` must be the outermost function", f"such as `{name}(age)`", "Turn it round", value=text)
@@ -314,7 +314,7 @@ def _wrong_arguments(node: ast.Call, name: str, text: str) -> Iterator[Problem]:
         words = f"{key}={ast.unparse(value)}".removeprefix("=")[:80]
         if key not in known or key in values:
             remedy = did_you_mean(key, known, "Take it out")
-            yield Problem(f"Unknown argument in `{text}`", ", ".join(known) or "none", remedy, value=words)
+            yield Problem(f"unknown argument in `{text}`", ", ".join(known) or "none", remedy, value=words)
             continue
         try:
             values[key] = ast.literal_eval(value)
