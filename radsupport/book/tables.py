@@ -341,8 +341,14 @@ def regression_table(
     DataFrame
         characteristic, n, events, then ``<ratio>_<part>`` with its limits (1 without limits in reference rows),
         ``p_<part>`` (Wald, of the level) and ``p_lr_<part>`` (likelihood ratio, in a term's first row) for the parts
-        alone and together; note where one is not empty.
+        alone and together; df and ``p_line_<part>`` (that it is a straight line) where a term is a spline; note where
+        one is not empty. Interactions have a row with their values together.
     """
+    if together is not None and len(together):
+        lacking = together[~together["term"].isin(alone["term"])][["term", "level", "n", "n_events"]]
+        alone = (
+            pd.concat([alone, lacking.assign(reference=False, note="")], ignore_index=True) if len(lacking) else alone
+        )
     first = (~alone["term"].duplicated()).to_numpy()
     names = [_name(row, labels) for row in alone.to_dict("records")]
     shown = pd.DataFrame({"characteristic": names, "n": alone["n"].to_numpy(), "events": alone["n_events"].to_numpy()})
@@ -351,6 +357,10 @@ def regression_table(
         own = together.set_index(["term", "level"])
         matched = own.reindex(pd.MultiIndex.from_frame(alone[["term", "level"]])).reset_index()
         shown = shown.join(_part(matched.assign(reference=matched["reference"].eq(True)), ratio, "together", first))
+    if "df" in alone and alone["p_nonlinear"].notna().any():
+        shown.insert(3, "df", alone["df"].where(alone["p_nonlinear"].notna()).to_numpy())
+    else:
+        shown = shown.drop(columns=["p_line_alone", "p_line_together"], errors="ignore")
     notes = alone["note"].fillna("").to_numpy()
     return shown.assign(note=notes) if (notes != "").any() else shown
 
@@ -364,6 +374,7 @@ def _part(rows: pd.DataFrame, ratio: str, part: str, first: Any) -> pd.DataFrame
             f"{ratio}_{part}_high": bare["ci_high"],
             f"p_{part}": rows["p"].to_numpy(dtype=float),
             f"p_lr_{part}": np.where(first, rows["p_term"].to_numpy(dtype=float), np.nan),
+            f"p_line_{part}": rows.get("p_nonlinear", pd.Series(np.nan, rows.index)).to_numpy(dtype=float),
         }
     )
 

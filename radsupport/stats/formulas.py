@@ -143,11 +143,10 @@ def read_terms(covariates: Covariates, columns: Collection[str]) -> tuple[list[T
             pieces = [_piece(factor, columns, problems) for factor in factors]
             term = Term(tuple(piece for piece in pieces if piece is not None))
             key = frozenset(piece.text for piece in term.pieces)
-            if key in found and len(terms) == 1:
-                what = "The covariate is named more than once"
-                problems.append(Problem(what, column=term.name, remedy="Name it once"))
-            elif len(term.pieces) == len(factors):
+            if len(term.pieces) == len(factors):
                 found.setdefault(key, term)
+    twice = sorted({entry for entry in entries if entries.count(entry) > 1})
+    problems += [Problem("The covariate is named more than once", column=name, remedy="Name it once") for name in twice]
     return sorted(found.values(), key=lambda term: len(term.pieces)), list(dict.fromkeys(problems))
 
 
