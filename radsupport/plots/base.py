@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Colormap, to_rgb
+from matplotlib.colors import Colormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from radsupport.errors import InputError, Problem
@@ -23,7 +26,6 @@ from radsupport.plots import style
 
 AltText = Callable[..., str]
 Size = tuple[float, float] | Callable[[pd.DataFrame], tuple[float, float]]
-_KNOWN: dict[str, tuple[AltText, tuple[str, ...], Sequence[str]]] = {}  # alt text, columns, estimates of each figure
 
 
 def check_table(table: Any, columns: tuple[str, ...], kind: str) -> None:
@@ -43,11 +45,6 @@ def check_table(table: Any, columns: tuple[str, ...], kind: str) -> None:
         raise InputError(f"The table given to the figure `{kind}` can not be drawn.", problems)
     if table.empty:
         raise InputError(f"The table given to the figure `{kind}` has no rows; there is nothing to draw.")
-
-
-def register(kind: str, columns: tuple[str, ...], alt: AltText, estimates: Sequence[str] = ()) -> None:
-    """Make the alt text of a figure known under its function's name."""
-    _KNOWN[kind] = (alt, columns, estimates)
 
 
 def alt_text(kind: str, table: pd.DataFrame, *, title: str = "", **options: Any) -> str:
@@ -73,12 +70,12 @@ def alt_text(kind: str, table: pd.DataFrame, *, title: str = "", **options: Any)
     InputError
         No such figure, or a table it can not be drawn from.
     """
-    if kind not in _KNOWN:
-        raise InputError(f"There is no figure `{kind}`. There are: {', '.join(sorted(_KNOWN))}.")
-    alt, columns, estimates = _KNOWN[kind]
-    table = _with_limits(table, estimates)
-    check_table(table, columns, kind)
-    text = alt(table, **options)
+    if kind not in KINDS:
+        raise InputError(f"There is no figure `{kind}`. There are: {', '.join(sorted(KINDS))}.")
+    known = KINDS[kind]
+    table = _with_limits(table, known.estimates)
+    check_table(table, known.columns, kind)
+    text = known.alt(table, **options)
     return f"{title}. {text}" if title else text
 
 
@@ -101,9 +98,91 @@ class Pictures:
     columns: int = 0
 
 
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure: how it is drawn and described, and what its table needs.
+
+    Attributes
+    ----------
+    draw, alt : callable
+        The drawing function, and the one that words its alt text.
+    columns, estimates, projection, size, grid
+        As of `figure`.
+    """
+
+    draw: Callable[..., Any]
+    alt: AltText
+    columns: tuple[str, ...]
+    estimates: Sequence[str] = ()
+    projection: str | None = None
+    size: Size = (6.0, 4.2)
+    grid: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the figure function."""
+        return self.draw.__name__
+
+    @functools.cached_property
+    def options(self) -> list[str]:
+        """Names of the drawing function's own options."""
+        parameters = inspect.signature(self.draw).parameters.values()
+        return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+    def picture(
+        self, table: pd.DataFrame, ax: Axes | None, title: str, size: tuple[float, float] | None, given: dict[str, Any]
+    ) -> Axes:
+        """Draw one picture with its title and alt text; a column of the table can give an option."""
+        table = _with_limits(table, self.estimates)
+        given = {name: table[name].iloc[0] for name in self.options if name in table.columns} | given
+        width, height = size or (self.size(table) if callable(self.size) else self.size)
+        with style.context():
+            if self.grid:
+                axes = self._grid(table, (width, height), title, given)
+            else:
+                axes = ax or style.new_figure(width=width, height=height, projection=self.projection)[1][0]
+                if self.projection and axes.name != self.projection:
+                    raise InputError(f"The figure `{self.name}` needs an axes with projection={self.projection!r}.")
+                self.draw(table, axes, **given)
+                if title:
+                    axes.set_title(title)
+        describe(axes, alt_text(self.name, table, title=title, **given))
+        return axes
+
+    def _grid(self, table: pd.DataFrame, size: tuple[float, float], title: str, given: dict[str, Any]) -> Axes:
+        """Draw a figure of several axes that seaborn makes and lays out itself, in pyplot, which then forgets it."""
+        with mpl.rc_context({"figure.constrained_layout.use": False}):
+            axes: Axes = self.draw(table, size, **given)
+        made = figures_of(axes)[0]
+        plt.close(made)
+        FigureCanvasAgg(made)
+        if title:
+            made.suptitle(title, x=0.01, y=1.02, ha="left", va="bottom", fontsize=11, fontweight="bold")
+        return axes
+
+    def pictures(
+        self, table: pd.DataFrame, by: list[str], title: str, names: Mapping[Any, str], size: Any, given: dict[str, Any]
+    ) -> list[Figure]:
+        """Draw a picture per facet."""
+        parts = facets(table, by)
+        every, figures = {key for key, _ in parts}, []
+        for key, part in parts:
+            words = facet_title(part, by, title, names)
+            figures += figures_of(self.picture(part, None, words, size, _of_facet(given, by, key, every)))
+        return figures
+
+
+KINDS: dict[str, Kind] = {}  #: all figures by the names of their functions
+
+
 def figure(
-    *columns: str, alt: AltText, estimates: Sequence[str] = (), projection: str | None = None, size: Size = (6.0, 4.2)
-) -> Callable[[Callable[..., None]], Callable[..., Any]]:
+    *columns: str,
+    alt: AltText,
+    estimates: Sequence[str] = (),
+    projection: str | None = None,
+    size: Size = (6.0, 4.2),
+    grid: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Turn a drawing function into a figure function.
 
     The figure function is called ``(table, ax=None, *, title="", facet=None, names=None, columns=0, size=None,
@@ -136,27 +215,13 @@ def figure(
         Projection the axes must have.
     size : (float, float), or callable
         Width and height in inches of the axes that is made where none is given; a callable gives them for a table.
+    grid : bool
+        Whether the drawing function makes several axes itself, by seaborn: it is called with a size, not an axes, and
+        returns the main one.
     """
-    natural, needed = size, columns
 
-    def wrap(draw: Callable[..., None]) -> Callable[..., Any]:
-        kind = draw.__name__
-        register(kind, columns, alt, estimates)
-        own = [name for name, p in inspect.signature(draw).parameters.items() if p.kind is p.KEYWORD_ONLY]
-
-        def one(table: pd.DataFrame, ax: Axes | None, title: str, size: Any, options: dict[str, Any]) -> Axes:
-            table = _with_limits(table, estimates)
-            given = {name: table[name].iloc[0] for name in own if name in table.columns} | options
-            width, height = size or (natural(table) if callable(natural) else natural)
-            axes = ax or style.new_figure(width=width, height=height, projection=projection)[1][0]
-            if projection and axes.name != projection:
-                raise InputError(f"The figure `{kind}` needs an axes with projection={projection!r}.")
-            with style.context():
-                draw(table, axes, **given)
-                if title:
-                    axes.set_title(title)
-            describe(axes, alt_text(kind, table, title=title, **given))
-            return axes
+    def wrap(draw: Callable[..., Any]) -> Callable[..., Any]:
+        kind = KINDS[draw.__name__] = Kind(draw, alt, columns, estimates, projection, size, grid)
 
         @functools.wraps(draw)
         def drawn(
@@ -168,25 +233,20 @@ def figure(
             names: Mapping[Any, str] | None = None,
             columns: int = 0,
             size: tuple[float, float] | None = None,
-            **options: Any,
+            **given: Any,
         ) -> Any:
             if isinstance(table, pd.DataFrame) and table.empty:
                 return Pictures([], table, columns)
             by = [facet] if isinstance(facet, str) else list(facet or [])
-            options |= {
-                name: value for name, value in (("columns", columns), ("names", names)) if value and name in own
-            }
-            check_table(_with_limits(table, estimates), (*needed, *by), kind)
+            for name, value in (("columns", columns), ("names", names)):
+                given |= {name: value} if value and name in kind.options else {}
+            check_table(_with_limits(table, kind.estimates), (*kind.columns, *by), kind.name)
+            if ax is not None and (by or grid):
+                pictures = f"a picture per {', '.join(by)}, or in one axes: not both" if by else "in axes of its own"
+                raise InputError(f"The figure `{kind.name}` draws {pictures}.")
             if not by:
-                return one(table, ax, title, size, options)
-            if ax is not None:
-                raise InputError(f"The figure `{kind}` draws a picture per {', '.join(by)}, or in one axes: not both.")
-            parts = facets(table, by)
-            every, figures = {key for key, _ in parts}, []
-            for key, part in parts:
-                words = facet_title(part, by, title, names or {})
-                figures += figures_of(one(part, None, words, size, _of_facet(options, by, key, every)))
-            return Pictures(figures, table, columns)
+                return kind.picture(table, ax, title, size, given)
+            return Pictures(kind.pictures(table, by, title, names or {}, size, given), table, columns)
 
         return drawn
 
@@ -197,8 +257,8 @@ def fitting(table: pd.DataFrame, *drawn: Callable[..., Any]) -> Callable[..., An
     """Return the first of several figure functions whose columns a table has; the last one where none fits."""
 
     def fits(one: Callable[..., Any]) -> bool:
-        _, needed, estimates = _KNOWN[one.__name__]
-        return isinstance(table, pd.DataFrame) and set(needed) <= set(_with_limits(table, estimates).columns)
+        kind = KINDS[one.__name__]
+        return isinstance(table, pd.DataFrame) and set(kind.columns) <= set(_with_limits(table, kind.estimates).columns)
 
     return next(filter(fits, drawn), drawn[-1])
 
@@ -311,9 +371,7 @@ def matrix(
         cbar_kws={"shrink": 0.8, "pad": 0.03, **(bar or {})}, annot_kws={"fontsize": fontsize}, rasterized=True,
         xticklabels=list(columns) or False, yticklabels=list(rows) or False,
     )  # fmt: skip
-    mesh: Any = ax.collections[0]
-    for text, value in zip(ax.texts, values[~np.isnan(values)], strict=False):
-        text.set_color(_ink(mesh, float(value)))
+    mesh = _ink_cells(ax)
     slanted = max((len(str(name)) for name in columns), default=0) * len(columns) > 40
     for tick in ax.get_xticklabels():
         tick.set(
@@ -323,6 +381,64 @@ def matrix(
         )
     ax.tick_params(length=0)
     ax.tick_params(axis="y", labelrotation=0)
+    return mesh
+
+
+def clustered_map(
+    values: pd.DataFrame,
+    size: tuple[float, float],
+    limits: tuple[float, float],
+    bar: Mapping[str, Any],
+    *,
+    columns: bool = True,
+    bar_below: float = 0.3,
+    **options: Any,
+) -> Axes:
+    """Draw a matrix with its rows (and columns) clustered by seaborn; cells without a value are pale.
+
+    Parameters
+    ----------
+    values : pandas.DataFrame
+        Without a value a row counts as its middle, 0, when it is clustered.
+    size : (float, float)
+        Of the figure in inches.
+    limits : (float, float)
+        Values at the two ends of the colour scale.
+    bar : mapping
+        Options of the colour bar.
+    columns : bool
+        Whether columns are clustered as well.
+    bar_below : float
+        How far the colour bar stands below the cells, in inches.
+    **options
+        Of `seaborn.clustermap`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        That of the cells.
+    """
+    tree = 0.6 / np.array(size)  # inches, as everything beside the cells
+    grid = sns.clustermap(
+        values.fillna(0.0), mask=values.isna(), figsize=size, vmin=limits[0], vmax=limits[1], cmap=style.DIVERGING,
+        row_cluster=len(values) > 1, col_cluster=columns, dendrogram_ratio=(tree[0], tree[1] if columns else 0.01),
+        colors_ratio=0.16 / size[1], rasterized=True, cbar_kws={"orientation": "horizontal", **bar}, **options,
+    )  # fmt: skip
+    cells = grid.ax_heatmap
+    _ink_cells(cells)
+    cells.set_facecolor(style.PALE)
+    cells.tick_params(length=0)
+    cells.set(xlabel="", ylabel="")
+    place = cells.get_position()
+    grid.ax_cbar.set_position((place.x1 - 2.2 / size[0], place.y0 - bar_below / size[1], 2.2 / size[0], 0.12 / size[1]))
+    return cells
+
+
+def _ink_cells(ax: Axes) -> QuadMesh:
+    """Write the labels of a heat map in black or white, whichever is readable on the cell."""
+    mesh: Any = ax.collections[0]
+    for text, value in zip(ax.texts, np.ma.masked_invalid(mesh.get_array()).compressed(), strict=False):
+        text.set_color(_ink(mesh, float(value)))
     return mesh
 
 
@@ -344,6 +460,48 @@ def band(ax: Axes, table: pd.DataFrame, x: str, y: str, colour: str, **options: 
     if {f"{y}_low", f"{y}_high"} <= set(table.columns):
         low, high = table[f"{y}_low"].to_numpy(dtype=float), table[f"{y}_high"].to_numpy(dtype=float)
         ax.fill_between(table[x].to_numpy(dtype=float), low, high, color=colour, alpha=0.15, linewidth=0, **options)
+
+
+def box(ax: Axes, table: pd.DataFrame, **options: Any) -> None:
+    """Draw upright boxes by seaborn, without single points beyond them."""
+    # told both ways how boxes stand: seaborn 0.13 says `vert`, which matplotlib 3.11 deprecates (mwaskom/seaborn#3804)
+    sns.boxplot(table, ax=ax, vert=None, orientation="vertical", showfliers=False, legend=False, **options)
+
+
+def strip(
+    ax: Axes, table: pd.DataFrame, *, reach: float = 0.64, orient: str = "x", label: str = "", **options: Any
+) -> None:
+    """Draw a point per row by seaborn, spread by rank and not at random, so that two builds draw the same picture.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    table : pandas.DataFrame
+    reach : float
+        Width of the spread; categories are 1 apart.
+    orient : {"x", "y"}
+        Axis of the categories.
+    label : str
+        For the legend.
+    **options
+        Of `seaborn.stripplot`.
+    """
+    before = len(ax.collections)
+    sns.stripplot(table, ax=ax, orient=orient, jitter=False, legend=False, **({"linewidth": 0} | options))
+    for points in ax.collections[before:]:
+        places = np.array(points.get_offsets(), dtype=float)
+        places[:, "xy".index(orient)] += reach * ((np.arange(len(places)) * 0.618) % 1 - 0.5)
+        points.set(offsets=places, label="")
+    if label and len(ax.collections) > before:
+        ax.collections[before].set_label(label)
+
+
+def hatch(ax: Axes, colour: str) -> None:
+    """Hatch bars and boxes of a colour, also in the legend, so that they are told apart without it."""
+    legend = ax.get_legend()
+    for patch in [*ax.patches, *(legend.get_patches() if legend else [])]:
+        if to_hex(patch.get_facecolor()) == colour.lower():
+            patch.set(hatch="////", edgecolor="white")
 
 
 def named_rows(ax: Axes, names: Iterable[object]) -> npt.NDArray[np.int_]:

@@ -15,9 +15,9 @@ from matplotlib.patches import Rectangle
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, fitting, look, matrix, named_rows
+from radsupport.plots.base import clustered_map, figure, fitting, look, matrix, named_rows
 from radsupport.plots.patients import flow
-from radsupport.plots.prediction import delong
+from radsupport.plots.prediction import delong, risks
 from radsupport.wording import counted, fixed, number
 
 
@@ -81,9 +81,7 @@ def correlations(
         ax.add_patch(Rectangle((0, 0), overlap, overlap, fill=False, edgecolor=style.VERMILLION, linewidth=1.6))
         ax.set(xlabel=f"{sets[1]} ({wide.shape[1]} features)", ylabel=f"{sets[0]} ({len(wide)} features)")
         return
-    both = pd.concat([table, table.rename(columns={"feature_a": "feature_b", "feature_b": "feature_a"})])
-    every = _names(table)
-    wide = both.pivot_table(index="feature_a", columns="feature_b", values="r").reindex(index=every, columns=every)
+    every, wide = _names(table), _square(table)
     values = np.where(np.tril(np.ones(wide.shape, dtype=bool), k=-1), wide.to_numpy(dtype=float), np.nan)
     rows, columns = [str(name) for name in every[1:]], [str(name) for name in every[:-1]]
     if _long_names(every):
@@ -96,6 +94,44 @@ def correlations(
     matrix(
         ax, values, rows, columns, labels if len(every) <= 14 else None, style.DIVERGING, (-1, 1), fontsize=8, bar=bar
     )
+
+
+def _square(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of pairs as a square, whichever way each pair is given."""
+    both = pd.concat([table, table.rename(columns={"feature_a": "feature_b", "feature_b": "feature_a"})])
+    every = _names(table)
+    return both.pivot_table(index="feature_a", columns="feature_b", values="r").reindex(index=every, columns=every)
+
+
+def _clustered_alt(table: pd.DataFrame, **_: Any) -> str:
+    return _triangle_alt(table).replace("Triangle of correlations", "Clustered map of the correlations", 1)
+
+
+@figure("feature_a", "feature_b", "r", alt=_clustered_alt, size=_triangle_size, grid=True)
+def clustered(table: pd.DataFrame, size: tuple[float, float], *, method: str = "Pearson") -> Axes:
+    """Draw a correlation matrix with features that behave alike beside one another.
+
+    Values are printed for up to 14 features; names stand in the rows only, numbered, and the columns carry the numbers.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As of `correlations`.
+    size : (float, float)
+    method : str
+        Name of the coefficient.
+    """
+    values = _square(table)
+    np.fill_diagonal(values.to_numpy(), 1.0)
+    labels = values.map(fixed).to_numpy() if len(values) <= 14 else None
+    ax = clustered_map(
+        values, size, (-1, 1), {"label": f"{method} r"}, annot=labels, fmt="", annot_kws={"fontsize": 8},
+        xticklabels=True, yticklabels=True, bar_below=0.5,
+    )  # fmt: skip
+    numbers = [str(i) for i in range(1, len(values) + 1)]
+    ax.set_xticklabels(numbers, rotation=0)
+    ax.set_yticklabels([f"{i}  {row.get_text()}" for i, row in zip(numbers, ax.get_yticklabels(), strict=True)])
+    return ax
 
 
 def _histogram_alt(
@@ -295,31 +331,38 @@ def _heat_size(table: pd.DataFrame) -> tuple[float, float]:
     return 9.4, 1.3 + (_LINE + 0.13 * lines) * table["feature"].nunique()
 
 
-@figure("feature", "subject", "group", "value", alt=_heat_alt, size=_heat_size)
-def heat_map(table: pd.DataFrame, ax: Axes, *, limit: float = 3.0) -> None:
-    """Draw features as rows and patients as columns, patients in the order of the table, groups marked above.
+@figure("feature", "subject", "group", "value", alt=_heat_alt, size=_heat_size, grid=True)
+def heat_map(table: pd.DataFrame, size: tuple[float, float], *, limit: float = 3.0) -> Axes:
+    """Draw features as clustered rows, patients as columns in the order of the table, groups marked above.
 
     Parameters
     ----------
     table : pandas.DataFrame
         One row per feature and patient: ``feature, subject, group, value`` (SD from the training mean).
-    ax : matplotlib.axes.Axes
+    size : (float, float)
     limit : float
         Values beyond it get the darkest colour.
     """
     patients = table.drop_duplicates("subject")
-    features = list(table["feature"].unique())
     wide = table.pivot_table(index="feature", columns="subject", values="value", dropna=False, observed=True)
-    values = wide.reindex(index=features, columns=patients["subject"]).to_numpy(dtype=float)
-    bar = {"label": "SD from the training mean", "extend": "both", "pad": 0.02}
-    names = [_wrapped(str(name)) for name in features]
-    ax.set_facecolor(style.PALE)  # seen where a value is missing
-    matrix(ax, values, names, [], None, style.DIVERGING, (-limit, limit), bar=bar)
-    for i, (group, (first, last)) in enumerate(_runs(patients["group"].astype(str).to_numpy())):
-        ax.plot([first, last + 1], [-0.3, -0.3], color=style.colour(i), linewidth=5, clip_on=False)
-        ax.text((first + last + 1) / 2, -0.65, group, ha="center", va="bottom", fontsize=9, clip_on=False)
-    ax.set_ylim(len(features), -0.5)
-    ax.set_xlabel(f"{len(patients)} patients, in order of risk")
+    wide = wide.reindex(index=table["feature"].unique(), columns=patients["subject"])
+    names = patients["group"].astype(str)
+    colours = dict(zip(names.unique(), style.PALETTE, strict=False))
+    cells = clustered_map(
+        wide.rename(index=lambda name: _wrapped(str(name))), size, (-limit, limit),
+        {"label": "SD from the training mean", "extend": "both"},
+        columns=False, col_colors=[colours[name] for name in names], xticklabels=False,
+    )  # fmt: skip
+    runs = _runs(names.to_numpy())
+    for i, (group, (first, last)) in enumerate(runs):  # outermost names lean inwards: short runs leave no room
+        ha = "center" if len(runs) == 1 or 0 < i < len(runs) - 1 else "right" if i else "left"
+        x = {"left": first, "right": last + 1}.get(ha, (first + last + 1) / 2)
+        cells.annotate(
+            group, (x, 1), (0, 15), xycoords=("data", "axes fraction"), textcoords="offset points", ha=ha,
+            fontsize=9, color=colours[group], fontweight="bold", annotation_clip=False,
+        )  # fmt: skip
+    cells.set_xlabel(f"{len(patients)} patients, in order of risk", loc="left")
+    return cells
 
 
 def _wrapped(name: str) -> str:
@@ -333,9 +376,12 @@ def _runs(groups: np.ndarray[Any, Any]) -> list[tuple[str, tuple[int, int]]]:
     return [(str(groups[a]), (int(a), int(b) - 1)) for a, b in pairwise(starts)]
 
 
-def pairs(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:
-    """Draw a matrix of pairs: correlation of features (`correlations`) or P between signatures (`delong`)."""
-    return fitting(table, correlations, delong)(table, ax, **options)
+def pairs(table: pd.DataFrame, ax: Axes | None = None, *, cluster: bool = False, **options: Any) -> Any:
+    """Draw pairs: correlation of features (`correlations`, or `clustered`), P between signatures (`delong`), or risks.
+
+    Risks of each signature are drawn against those of each other one, patient by patient (`risks`).
+    """
+    return fitting(table, clustered if cluster else correlations, risks, delong)(table, ax, **options)
 
 
 def steps(table: pd.DataFrame, ax: Axes | None = None, **options: Any) -> Any:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, look
+from radsupport.plots.base import box, figure, look, strip
 from radsupport.wording import counted, fixed, listed, number
 
 #: Heat: transparent where there is none, so that the slice stays visible.
@@ -112,19 +112,18 @@ def strips(table: pd.DataFrame, ax: Axes, *, ylabel: str = "") -> None:
     paired = _in_pairs(table) if "subject" in table else None
     if paired is not None:
         ax.plot(range(len(groups)), paired.to_numpy().T, "-", color=style.GREY, linewidth=0.7, alpha=0.6)
+    own = table if paired is None else paired.melt(var_name="group")
+    axes: Any = {"x": "group", "y": "value", "order": groups}
+    box(ax, own, **axes, showbox=False, showcaps=False, whiskerprops={"visible": False}, linecolor=style.INK)  # medians
     for i, group in enumerate(groups):
-        own = table.loc[table["group"] == group, "value"].dropna() if paired is None else paired[group]
-        values = own.to_numpy(dtype=float)
-        # spread by rank, not at random: two builds draw the same picture
-        x = i + 0.64 * ((np.arange(values.size) * 0.618) % 1 - 0.5) * (paired is None)
-        ax.plot(x, values, style.marker(i), color=style.colour(i), ms=3 + (paired is not None), alpha=0.6, mew=0)
-        if values.size:
-            ax.hlines(np.median(values), i - 0.36, i + 0.36, color=style.INK, linewidth=1.8)
+        looks: Any = {"color": style.colour(i), "marker": style.marker(i), "size": 3 + (paired is not None)}
+        reach = 0.64 * (paired is None)
+        strip(ax, own[own["group"] == group], **axes, **looks, reach=reach, alpha=0.6)
     names = [str(group).replace("_", " ") + ("" if paired is None else f"\n(n = {len(paired)})") for group in groups]
     ax.set_xticks(range(len(groups)), names)
     if max(map(len, names)) * len(groups) > 30 and paired is None:
         ax.tick_params(axis="x", labelrotation=20)
-    ax.set(ylabel=ylabel, xlim=(-0.6, len(groups) - 0.4))
+    ax.set(xlabel="", ylabel=ylabel, xlim=(-0.6, len(groups) - 0.4))
 
 
 def _areas_alt(table: pd.DataFrame, **_: Any) -> str:

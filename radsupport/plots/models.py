@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import figure, fitting, look, named_rows
+from radsupport.plots.base import figure, fitting, look, named_rows, strip
 from radsupport.plots.images import training
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number
 
@@ -262,18 +263,17 @@ def spread(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     measure : str
         Name of the value.
     """
-    names = list(table["signature"].unique())
     ax.axvline(0.5, color=style.GREY, linestyle=":", linewidth=1)
-    hollow: Any = {"s": 26, "facecolor": "white", "edgecolor": style.BLUE, "linewidth": 1.1, "zorder": 3}
-    for y, name in zip(named_rows(ax, names), names, strict=True):
-        values = table[table["signature"] == name].sort_values("repeat")["score"].to_numpy(dtype=float)
-        shift = 0.24 * np.sin(2.4 * np.arange(len(values)))  # apart, and the same every time
-        labels = ("first division", "further divisions", "mean") if y == 0 else ("", "", "")
-        ax.scatter(values[:1], [y], s=36, color=style.VERMILLION, zorder=4, label=labels[0])
-        ax.scatter(values[1:], y + shift[1:], **hollow, label=labels[1])
-        ax.plot([values.mean()] * 2, [y - 0.34, y + 0.34], color=style.INK, linewidth=1.4, zorder=2, label=labels[2])
+    names = list(table["signature"].unique())
+    axes: Any = {"x": "score", "y": "signature", "order": names, "orient": "y"}
+    hollow: Any = {"color": "white", "edgecolor": style.BLUE, "linewidth": 1.1}
+    first = table["repeat"] == 0
+    strip(ax, table[first], **axes, reach=0, size=6, color=style.VERMILLION, zorder=4, label="first division")
+    strip(ax, table[~first], **axes, reach=0.5, size=5, **hollow, zorder=3, label="further divisions")
+    mean: Any = {"errorbar": None, "linestyle": "none", "marker": "|", "markersize": 22, "color": style.INK}
+    sns.pointplot(table, **axes, **mean, ax=ax, label="mean")
     ax.legend(**_ABOVE, ncols=3)
-    ax.set_xlabel(f"Out-of-fold {measure}")
+    ax.set(xlabel=f"Out-of-fold {measure}", ylabel="")
 
 
 def _learning_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:

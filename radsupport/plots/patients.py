@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from radsupport.plots import style
-from radsupport.plots.base import figure
+from radsupport.plots.base import figure, hatch
 from radsupport.wording import counted
 
 _WIDTH, _LINE, _BOX = 8.4, 0.19, 0.62  # inches: figure, text line, main box
-_ROW = 0.72  # height of a cohort's tallest bar; the rest of its row holds its name
 
 
 def _flow_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -115,51 +116,39 @@ def _follow_up_alt(table: pd.DataFrame, *, marks: tuple[float, ...] = (), **_: A
     return f"Histograms of months of follow-up by event. {'; '.join(parts)}{lines}."
 
 
-@figure("cohort", "time", "event", alt=_follow_up_alt, size=lambda table: (7.2, 0.8 + 1.5 * table["cohort"].nunique()))
-def follow_up(table: pd.DataFrame, ax: Axes, *, marks: tuple[float, ...] = (), bin_months: float = 6.0) -> None:
-    """Draw how long patients were followed, one row per cohort, patients with and without the event stacked.
-
-    Each row has its own axis of counts, from 0 to the tallest bar.
+@figure("cohort", "time", "event", alt=_follow_up_alt, size=(5.4, 2.9))
+def follow_up(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    marks: tuple[float, ...] = (),
+    bin_months: float = 6.0,
+    until: float | None = None,
+) -> None:
+    """Draw how long patients were followed, patients with and without the event stacked; mostly with a facet.
 
     Parameters
     ----------
     table : pandas.DataFrame
         One row per patient: ``cohort`` (name), ``time`` (months), ``event`` (0 or 1).
     ax : matplotlib.axes.Axes
-        Cohorts are drawn above each other in it.
     marks : tuple of float
         Horizons (months), drawn as dashed lines.
     bin_months : float
+        Width of a bar.
+    until : float, optional
+        Right end of the time axis, the same in several pictures; by default the longest follow-up.
     """
-    cohorts = list(dict.fromkeys(table["cohort"]))
-    edges = np.arange(0, table["time"].max() + bin_months, bin_months)
-    counts = [
-        [np.histogram(rows.loc[rows["event"] == value, "time"], edges)[0] for value in (1, 0)]
-        for rows in (table[table["cohort"] == cohort] for cohort in cohorts)
-    ]
-    ticks: dict[float, str] = {}
-    for i, (cohort, (events, censored)) in enumerate(zip(cohorts, counts, strict=True)):
-        most, floor = max(int((events + censored).max()), 1), float(len(cohorts) - 1 - i)
-        scale = _ROW / most
-        ticks |= {floor + n * scale: str(n) for n in _whole_ticks(most)}
-        options: Any = {"width": 0.92 * bin_months, "align": "edge"}
-        ax.bar(edges[:-1], events * scale, bottom=floor, color=style.VERMILLION, label="event", **options)
-        bottom = floor + events * scale
-        ax.bar(edges[:-1], censored * scale, bottom=bottom, color=style.SKY, label="no event (censored)", **options)
-        ax.text(
-            0.01 * edges[-1], floor + 0.8, f"{cohort}, n = {int((events + censored).sum())}", fontsize=9, va="bottom"
-        )
-        ax.axhline(floor, color=style.INK, linewidth=0.6)
+    colours = {"no event (censored)": style.SKY, "event": style.VERMILLION}
+    named = table.assign(outcome=table["event"].map(dict(enumerate(colours))))
+    end = bin_months * np.ceil((until or table["time"].max()) / bin_months)
+    sns.histplot(
+        named, x="time", hue="outcome", hue_order=list(colours), palette=colours, multiple="stack", alpha=1,
+        binwidth=bin_months, binrange=(0, end), edgecolor="white", ax=ax,
+    )  # fmt: skip
     for mark in marks:
         ax.axvline(mark, color=style.GREY, linestyle="--", linewidth=1.0, zorder=0)
-    handles, labels = ax.get_legend_handles_labels()
-    ax.legend(handles[:2], labels[:2], loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    ax.set(xlabel="Follow-up (months)", ylabel="Patients", ylim=(0, len(cohorts)), xlim=(0, edges[-1]))
-    ax.set_yticks(list(ticks), list(ticks.values()))
-    ax.grid(visible=False, axis="y")
-
-
-def _whole_ticks(most: int) -> list[int]:
-    """Return up to five whole counts from 0 to `most`, evenly spaced."""
-    step = next(step for step in (1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, most) if most / step <= 4)
-    return list(range(0, most + 1, step))
+    sns.move_legend(ax, "upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, title=None)
+    hatch(ax, style.VERMILLION)
+    ax.set(xlabel="Follow-up (months)", ylabel=f"Patients (n = {len(table)})", xlim=(0, end))
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))

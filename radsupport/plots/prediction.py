@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from radsupport.errors import InputError
 from radsupport.plots import style
-from radsupport.plots.base import band, figure, look, matrix
+from radsupport.plots.base import band, box, figure, hatch, look, matrix, strip
 from radsupport.stats.usefulness import LEAST_GAIN, gains, stretch_words, stretches
 from radsupport.wording import counted, estimate, fixed, listed, p_number, p_value
 
@@ -22,7 +24,8 @@ def _roc_alt(table: pd.DataFrame, **_: Any) -> str:
     curves = table.drop_duplicates("signature")
     rows = zip(*(curves[name] for name in ("signature", "auc", "auc_low", "auc_high")), strict=True)
     words = [f"{name} {estimate(*auc)}" for name, *auc in rows]
-    patients = f" in {curves['n'].iloc[0]:.0f} patients" if "n" in curves else ""
+    sizes = sorted({f"{n:.0f}" for n in curves.get("n", pd.Series(dtype=float)).dropna()}, key=int)
+    patients = f" in {' to '.join(sizes[:1] + sizes[1:][-1:])} patients" if sizes else ""
     return f"ROC curves of {counted(len(curves), 'signature')}{patients}; AUC (95% CI): {'; '.join(words)}."
 
 
@@ -123,6 +126,44 @@ def delong(table: pd.DataFrame, ax: Axes) -> None:
     bar = {"label": "p (DeLong)", "ticks": list(ticks.values())}
     mesh = matrix(ax, shown, names, names, labels, style.SEQUENTIAL, (0.0, 4.0), bar=bar)
     mesh.colorbar.set_ticklabels(list(ticks))  # type: ignore[union-attr]
+
+
+def _risks_alt(table: pd.DataFrame, *, classes: tuple[str, str] = ("0", "1"), **_: Any) -> str:
+    patients = table.dropna(subset=["risk"]).drop_duplicates("subject")
+    sizes = ", ".join(f"{(patients['label'] == value).sum()} {name}" for value, name in enumerate(classes))
+    names = listed(list(table["signature"].unique()))
+    return f"Pair plot of the risks by {names} in {counted(len(patients), 'patient')} ({sizes})."
+
+
+def _risks_size(table: pd.DataFrame) -> tuple[float, float]:
+    return (2.1 * table["signature"].nunique(),) * 2
+
+
+@figure("signature", "subject", "risk", "label", alt=_risks_alt, size=_risks_size, grid=True)
+def risks(table: pd.DataFrame, size: tuple[float, float], *, classes: tuple[str, str] = ("0", "1")) -> Axes:
+    """Draw the risk by each signature against that by each other one, patient by patient, by outcome.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per patient and signature: ``subject, signature, risk, label`` (0/1).
+    size : (float, float)
+    classes : (str, str)
+        Names of the classes 0 and 1.
+    """
+    names = [str(name) for name in table["signature"].unique()]
+    named = table.assign(signature=table["signature"].astype(str), label=table["label"].map(dict(enumerate(classes))))
+    wide = named.pivot_table(index=["subject", "label"], columns="signature", values="risk").reset_index()
+    grid = sns.pairplot(
+        wide, vars=names, hue="label", hue_order=classes, palette=dict(zip(classes, style.PALETTE, strict=False)),
+        markers=list(style.MARKERS[:2]), corner=True, height=size[1] / len(names), diag_kind="hist",
+        diag_kws={"multiple": "stack", "alpha": 1, "edgecolor": "white"}, plot_kws={"s": 18, "alpha": 0.8},
+    )  # fmt: skip
+    for ax in grid.diag_axes:
+        hatch(ax, style.VERMILLION)
+    sns.move_legend(grid, "upper right", title=None)
+    main: Axes = grid.axes[-1, 0]
+    return main
 
 
 def _confusion_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -290,9 +331,10 @@ def _summary(table: pd.DataFrame, given: Any) -> dict[str, float]:
 
 def _histogram_below(ax: Axes, risks: np.ndarray[Any, Any]) -> None:
     """Draw the distribution of the predicted values as bars standing on the lower edge, a tenth of the height."""
-    counts, edges = np.histogram(risks, bins=50, range=(0, 1))
-    heights = 0.1 * counts / max(counts.max(), 1)
-    ax.bar(edges[:-1], heights, width=np.diff(edges), align="edge", color=style.GREY, alpha=0.55, linewidth=0)
+    below = ax.inset_axes((0, 0, 1, 0.1))
+    sns.histplot(risks, bins=50, binrange=(0, 1), color=style.GREY, alpha=0.55, linewidth=0, ax=below)
+    below.set_xlim(0, 1)
+    below.axis("off")
 
 
 def _decision_alt(table: pd.DataFrame, **_: Any) -> str:
@@ -421,19 +463,13 @@ def boxes(
         P-value, or text, above each cohort; NaN where there is no test.
     ylabel : str
     """
-    cohorts, colours = list(table["cohort"].unique()), {0: style.BLUE, 1: style.VERMILLION}
-    rng = np.random.default_rng(0)  # places points side by side; changes no value
-    for value, name in enumerate(classes):
-        # not seaborn's, which calls matplotlib in a way that goes with its 3.13
-        own = table[table["label"] == value].dropna(subset=["risk"])
-        places, colour = np.arange(len(cohorts)) + (-0.2 if value == 0 else 0.2), colours[value]
-        ax.boxplot(
-            [own.loc[own["cohort"] == cohort, "risk"] for cohort in cohorts], positions=places, widths=0.3,
-            showfliers=False, patch_artist=True, medianprops={"color": style.INK, "linewidth": 1.6},
-            boxprops={"facecolor": colour, "alpha": 0.35}, label=name,
-        )  # fmt: skip
-        x = places[own["cohort"].map(cohorts.index)] + rng.uniform(-0.09, 0.09, len(own))
-        ax.plot(x, own["risk"], style.marker(value), ms=3, color=colour, alpha=0.7, mew=0)
+    cohorts, colours = list(table["cohort"].unique()), dict(enumerate(style.PALETTE[:2]))
+    axes: Any = {"x": "cohort", "y": "risk", "order": cohorts, "hue": "label", "hue_order": list(colours)}
+    axes |= {"palette": colours, "dodge": True}
+    box(ax, table, **axes, gap=0.2, saturation=1, linecolor=style.INK, boxprops={"alpha": 0.35})
+    for value in colours:
+        own = table[table["label"] == value]
+        strip(ax, own, **axes, reach=0.2, marker=style.marker(value), size=3, alpha=0.8)
     if p:
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.09 * (high - low))  # room for the text
@@ -445,5 +481,6 @@ def boxes(
         found = (p or {}).get(cohort, "")
         text = found if isinstance(found, str) else "no test" if np.isnan(found) else p_value(found)
         ax.annotate(text, (i, 0.99), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9)
-    ax.set(xlim=(-0.6, len(cohorts) - 0.4), ylabel=ylabel)
-    ax.legend(**style.BESIDE)
+    ax.set(xlim=(-0.6, len(cohorts) - 0.4), xlabel="", ylabel=ylabel)
+    ax.legend([Patch(facecolor=colour) for colour in colours.values()], classes, **style.BESIDE)
+    hatch(ax, style.VERMILLION)

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from radsupport.errors import InputError
 from radsupport.plots import style
 from radsupport.plots.base import (
+    KINDS,
+    Kind,
     Pictures,
     alt_text,
     band,
@@ -22,7 +24,6 @@ from radsupport.plots.base import (
     figure,
     fitting,
     look,
-    register,
 )
 from radsupport.wording import counted, fixed, number, p_value
 from radsupport.wording import tick as tick_text
@@ -90,7 +91,7 @@ def sankey(
     return fig
 
 
-register("sankey", _SANKEY, _sankey_alt)
+KINDS["sankey"] = Kind(sankey, _sankey_alt, _SANKEY)
 
 
 def _flows(table: pd.DataFrame, groups: Sequence[str]) -> dict[str, Any]:

@@ -153,6 +153,12 @@ def _risks() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def _risk_pairs() -> Case:
+    table = _risks().rename(columns={"cohort": "signature"}).groupby("signature").head(40)
+    table["subject"] = table.groupby("signature").cumcount()
+    return table.assign(label=table["subject"] % 2), {"classes": ("wild type", "mutant")}
+
+
 def _waterfall() -> Case:
     table = _risks()
     return table[table["cohort"] == "external"], {"cut_off": 0.47, "classes": ("wild type", "mutant")}
@@ -394,6 +400,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "waterfall": _waterfall,
     "boxes": _boxes,
     "correlations": _triangle,
+    "clustered": _triangle,
+    "risks": _risk_pairs,
     "histogram": _histogram,
     "icc": _ranked,
     "funnel": _funnel,

@@ -31,8 +31,8 @@ def test_score_spread_marks_the_first_division_and_the_mean(figure_case: Any) ->
     first = table[table["repeat"] == 0].set_index("signature")["score"]
     filled = [c.get_offsets()[0][0] for c in ax.collections if len(c.get_offsets()) == 1]
     assert sorted(filled) == pytest.approx(sorted(first))
-    means = [line.get_xdata()[0] for line in ax.lines if line.get_linewidth() == 1.4 and len(line.get_xdata())]
-    assert sorted(means) == pytest.approx(sorted(table.groupby("signature")["score"].mean()))
+    (means,) = (line.get_xdata() for line in ax.lines if line.get_label() == "mean")
+    assert means == pytest.approx(table.groupby("signature", sort=False)["score"].mean())
 
 
 def test_a_single_division_can_be_drawn() -> None:

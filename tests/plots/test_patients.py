@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from radsupport.plots import base as base_figures
 from radsupport.plots import patients as figures
-from radsupport.plots.patients import _whole_ticks
 
 
-def test_the_follow_up_axis_counts_patients_in_each_row() -> None:
+def test_bars_of_follow_up_count_patients_with_and_without_the_event() -> None:
     times = [1, 2, 3, 4, 5, 7, 1, 8]
     table = pd.DataFrame({"cohort": ["a"] * 6 + ["b"] * 2, "time": times, "event": [1, 1, 0, 0, 0, 0, 1, 0]})
-    ax = figures.follow_up(table)
-    heights = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=False))
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["0", "2", "4", "0", "1"]
-    assert ax.get_ylabel() == "Patients"
-    tops = sorted({round(bar.get_y() + bar.get_height(), 6) for bar in ax.patches if bar.get_height() > 0})
-    # cohort a: two events and three without in the first half-year; its tick of 4 lies at 4/5 of that bar
-    assert heights["4"] == 1 + 0.8 * (max(tops) - 1)
-    assert "a: 6 patients, 2 events, follow-up from 1 to 7 months (median 4)" in base_figures.description(
-        ax.get_figure()
-    )
-
-
-def test_ticks_are_whole_numbers_and_few() -> None:
-    for most in (1, 2, 3, 7, 13, 40, 99, 180, 999, 5000):
-        ticks = _whole_ticks(most)
-        assert ticks[0] == 0
-        assert ticks[-1] <= most
-        assert 2 <= len(ticks) <= 5
-        assert np.unique(np.diff(ticks)).size == 1
+    found = figures.follow_up(table, facet="cohort", until=20.0, marks=(12.0,))
+    first, second = (fig.axes[0] for fig in found.figures)
+    counts = {bar.get_hatch(): [0.0] * 4 for bar in first.patches}
+    for bar in first.patches:
+        counts[bar.get_hatch()][round(bar.get_x() / 6)] = bar.get_height()
+    assert counts == {"////": [2, 0, 0, 0], None: [3, 1, 0, 0]}
+    assert first.get_xlim() == second.get_xlim() == (0, 24)
+    assert first.get_ylabel() == "Patients (n = 6)"
+    assert "a: 6 patients, 2 events, follow-up from 1 to 7 months (median 4)" in base_figures.description(found)
 
 
 def test_words_of_slice_areas_say_how_far_slices_lie_apart() -> None:

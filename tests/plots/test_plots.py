@@ -7,6 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -34,10 +35,13 @@ def test_every_figure_has_a_case(figure_case: Any) -> None:
     assert all(len(figure_case(name)[0]) for name in drawing())
 
 
+GRIDS = {name for name, kind in figures.KINDS.items() if kind.grid}
+
+
 def drawing() -> dict[str, Any]:
     """Return every figure function by its name."""
     rooms = [import_module(f"radsupport.plots.{one.name}") for one in iter_modules(plots_figures.__path__)]
-    return {name: getattr(room, name) for room in rooms for name in figures._KNOWN if hasattr(room, name)}
+    return {name: getattr(room, name) for room in rooms for name in figures.KINDS if hasattr(room, name)}
 
 
 @pytest.mark.parametrize(
@@ -63,12 +67,18 @@ def test_the_columns_of_a_table_decide_which_picture_is_drawn(name: str, kinds: 
 
 def test_draws_on_the_given_axes_with_title_and_alt_text(drawn_case: Any) -> None:
     name, table, options = drawn_case
-    polar = "polar" if name == "radar" else None
-    fig, (ax,) = style.new_figure(projection=polar)
+    fig, (ax,) = style.new_figure(projection="polar" if name == "radar" else None)
     before = table.copy(deep=True)
-    returned = drawing()[name](table, ax, title="Title, external cohort", **options)
-    assert returned is ax
-    assert ax.get_title(loc="left") == "Title, external cohort"
+    if name in GRIDS:
+        with pytest.raises(InputError, match="axes of its own"):
+            drawing()[name](table, ax, **options)
+        ax = drawing()[name](table, title="Title, external cohort", **options)
+        fig = ax.figure
+        assert fig.get_suptitle() == "Title, external cohort"
+        assert not plt.get_fignums()  # the notebook would show it twice
+    else:
+        assert drawing()[name](table, ax, title="Title, external cohort", **options) is ax
+        assert ax.get_title(loc="left") == "Title, external cohort"
     assert ax.lines or ax.patches or ax.images or ax.collections or len(ax.texts) > 3
     words = figures.alt_text(name, table, title="Title, external cohort", **options)
     assert figures.description(fig) == words
@@ -85,7 +95,7 @@ def test_no_two_texts_overlap(drawn_case: Any) -> None:
     fig = ax.get_figure()
     fig.savefig("/dev/null", format="png")
     renderer = fig.canvas.get_renderer()
-    texts = [t for a in fig.axes for t in _texts(a)]
+    texts = [t for a in fig.axes for t in _texts(a)] + [t for t in fig.texts if t.get_text()]
     for nested in ax.child_axes:
         texts += _texts(nested)
     boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts if t.get_text().strip() and t.get_visible()]
@@ -104,7 +114,8 @@ def _texts(ax: Axes) -> list[Any]:
     if not ax.axison:
         return [*ax.texts, ax.title, ax._left_title]  # type: ignore[attr-defined]
     ticks = []
-    for axis in (ax.xaxis, ax.yaxis):
+    axes = [axis for axis in (ax.xaxis, ax.yaxis) if axis.get_visible()]
+    for axis in axes:
         low, high = sorted(axis.get_view_interval())
         ticks += [
             tick.label1
@@ -113,7 +124,7 @@ def _texts(ax: Axes) -> list[Any]:
         ]
     legend = ax.get_legend()
     words = list(legend.get_texts()) if legend else []
-    return [*ax.texts, *ticks, *words, ax.xaxis.label, ax.yaxis.label, ax._left_title]  # type: ignore[attr-defined]
+    return [*ax.texts, *ticks, *words, *(axis.label for axis in axes), ax._left_title]  # type: ignore[attr-defined]
 
 
 def test_wrong_tables_are_refused(drawn_case: Any) -> None:
@@ -155,7 +166,10 @@ def test_roc_curve_draws_the_points_and_the_interval(figure_case: Any) -> None:
         drawn = prediction_figures.roc(rows, **options)
         drawn.figure.canvas.draw()
         assert (drawn.get_legend().get_window_extent().y1 < drawn.get_window_extent().y0) == below
-    assert "AUC (95% CI): DLR-A 0.82 (0.71–0.92)" in figures.alt_text("roc", table)
+    assert "3 signatures in 56 patients; AUC (95% CI): DLR-A 0.82 (0.71–0.92)" in figures.alt_text("roc", table)
+    fewer = table.assign(n=table["signature"].map({"DLR-A": 56, "DLR-V": 9, "Clinical": 12}))
+    assert "3 signatures in 9 to 56 patients" in figures.alt_text("roc", fewer)
+    assert "3 signatures; AUC" in figures.alt_text("roc", table.drop(columns="n"))
 
 
 def test_kaplan_meier_steps_and_numbers_at_risk(figure_case: Any) -> None:
