@@ -5,6 +5,7 @@ Libraries are loaded when a command needs them.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -99,7 +100,8 @@ def run_studies(given: Namespace) -> int:
 def run_ingest(given: Namespace) -> int:
     """Convert one DICOM examination and print or append its manifest rows."""
     from radsupport.data.manifest import append_rows, as_csv
-    from radsupport.imaging.dicom import ingest as convert
+    from radsupport.imaging.ingestion import ingest as convert
+    from radsupport.imaging.ingestion import volumes
 
     out = given.out or StudyPaths(_safe(given.study, "study"), given.root).data / "images"
     name = file_stem(given.subject, given.phase, out)
@@ -107,10 +109,13 @@ def run_ingest(given: Namespace) -> int:
     size = " x ".join(str(n) for n in done.series.image.GetSize())
     print(f"CT series {done.series.uid}: {size} voxels, {done.series.n_slices} slices")
     files = [("image", done.image)]
-    if done.mask is None:
+    if done.mask is None or done.outline is None:
         print("No RTSTRUCT or SEG found: image only; a case needs a mask before it can be used.")
     else:
-        print(f"Region {done.region}: {done.voxels} voxels")
+        voxels = round(done.outline.mm3 / math.prod(done.series.image.GetSpacing()))
+        print(f"Region {done.outline.name}: {voxels} voxels; {volumes(done.outline.drawn_mm3, done.outline.mm3)}")
+        for note in done.outline.notes:
+            print(f"  note: {note}")
         files.append(("mask", done.mask))
     base = (given.manifest or given.root / "manifest.csv").resolve().parent
     case = [given.study, given.subject, given.center, given.phase]

@@ -1,32 +1,27 @@
-"""From DICOM to NIfTI: a CT series with its contours (RTSTRUCT) or segmentation (SEG) as image and mask.
-
-Both end as a mask on the CT's grid, contours by the pixel-centre rule, and as files that the manifest can name.
-"""
+"""DICOM files of a folder, and one CT series of it as a volume in HU."""
 
 from __future__ import annotations
 
-import difflib
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
-from radsupport.errors import GeometryError, InputError, MaskError, Problem
-from radsupport.files import written_whole
-from radsupport.imaging.reading import check_geometry, like, placed
+from radsupport.errors import InputError, Problem
+from radsupport.imaging.reading import placed
 from radsupport.wording import counted
 
 HEADERS = [
     "SeriesInstanceUID", "SeriesDescription", "Modality", "PatientID", "Rows", "Columns", "PixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "FrameOfReferenceUID", "NumberOfFrames",
+    "SOPInstanceUID",
 ]  # fmt: skip
 SAME_MM = 0.01
 
@@ -44,12 +39,25 @@ class Series:
     frame_of_reference : str
         UID of the coordinate system; contours must refer to the same.
     n_slices : int
+    instances : frozenset of str
+        UIDs of its images.
+    elsewhere : mapping
+        Series of every other image in the folder, by the image's UID.
+    descriptions : mapping
+        What the series of the folder are called, by UID.
     """
 
     image: sitk.Image
     uid: str
     frame_of_reference: str
     n_slices: int
+    instances: frozenset[str] = frozenset()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, uid: str) -> str:
+        """Return a series as words: its UID and what it is called."""
+        return f"{uid} ({self.descriptions.get(uid) or 'no description'})"
 
 
 def read_dicom(path: Path, **options: Any) -> pydicom.Dataset:
@@ -98,7 +106,9 @@ def scan_folder(folder: Path) -> dict[Path, pydicom.Dataset]:
     return found
 
 
-def read_series(folder: Path, series: str | None = None) -> Series:
+def read_series(
+    folder: Path, series: str | None = None, headers: Mapping[Path, pydicom.Dataset] | None = None
+) -> Series:
     """Read the CT series of a folder as a volume in HU.
 
     Parameters
@@ -107,6 +117,8 @@ def read_series(folder: Path, series: str | None = None) -> Series:
         Searched with its subfolders.
     series : str, optional
         Series instance UID; needed where the folder holds several CT series.
+    headers : mapping, optional
+        As `scan_folder` returned them for this folder.
 
     Returns
     -------
@@ -116,9 +128,9 @@ def read_series(folder: Path, series: str | None = None) -> Series:
     ------
     InputError
         No CT, several series and none named, or slices that make no regular volume (missing or
-        doubled slices, different sizes or orientations, tilted gantry); all faults at once.
+        doubled slices, different sizes or orientations, tilted gantry, no position); all faults at once.
     """
-    headers = scan_folder(folder)
+    headers = scan_folder(folder) if headers is None else headers
     slices = {path: head for path, head in headers.items() if head.get("Modality") == "CT" and "Rows" in head}
     if not slices:
         kinds = ", ".join(sorted({str(head.get("Modality", "?")) for head in headers.values()}))
@@ -133,13 +145,23 @@ def read_series(folder: Path, series: str | None = None) -> Series:
     spacing = [*reversed(first.PixelSpacing), (_height(last) - _height(first)) / (len(ordered) - 1)]
     direction = np.column_stack([row, column, np.cross(row, column)])
     image = placed(np.stack([_pixels(path) for path in ordered]), first.ImagePositionPatient, spacing, direction)
-    return Series(image, str(first.SeriesInstanceUID), str(first.get("FrameOfReferenceUID", "")), len(ordered))
+    uid, frame = series_of(first), str(first.get("FrameOfReferenceUID") or "")
+    known = {str(head.get("SOPInstanceUID") or ""): series_of(head) for head in headers.values()}
+    own = frozenset(image for image, where in known.items() if where == uid) - {""}
+    elsewhere = {image: where for image, where in known.items() if where not in (uid, "") and image}
+    called = {series_of(head): str(head.get("SeriesDescription") or "") for head in headers.values()}
+    return Series(image, uid, frame, len(ordered), own, elsewhere, called)
+
+
+def series_of(head: pydicom.Dataset) -> str:
+    """Return the UID of the series that a file belongs to; "" where it names none."""
+    return str(head.get("SeriesInstanceUID") or "")
 
 
 def _one_series(slices: dict[Path, pydicom.Dataset], series: str | None, folder: str) -> dict[Path, pydicom.Dataset]:
     groups: dict[str, dict[Path, pydicom.Dataset]] = {}
     for path, head in slices.items():
-        groups.setdefault(str(head.SeriesInstanceUID), {})[path] = head
+        groups.setdefault(series_of(head), {})[path] = head
     if series is None and len(groups) == 1:
         return next(iter(groups.values()))
     if series in groups:
@@ -161,6 +183,14 @@ def _series_problems(slices: dict[Path, pydicom.Dataset], folder: str) -> Iterat
         return
     if len(heads) < 2:
         yield Problem("a single slice", "two or more", "export the whole series", folder)
+        return
+    needed = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}
+    for key, n in needed.items():
+        lacking = sum(len(np.atleast_1d(head.get(key) or [])) != n for head in heads)
+        if lacking:
+            what = f"{counted(lacking, 'slice')} without {key}"
+            yield Problem(what, f"{n} numbers in every slice", "export the series again", folder, column=key)
+    if any(len(np.atleast_1d(head.get(key) or [])) != n for head in heads for key, n in needed.items()):
         return
     for key in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient"):
         values = {tuple(np.round(np.atleast_1d(np.asarray(head.get(key), float)), 4)) for head in heads}
@@ -199,8 +229,12 @@ def _position_problems(heads: Sequence[pydicom.Dataset], folder: str) -> Iterato
 
 def _axes(head: pydicom.Dataset) -> tuple[npt.NDArray, npt.NDArray]:
     """Return the directions in which column and row numbers grow, as unit vectors (LPS)."""
-    values = np.array([float(v) for v in head.ImageOrientationPatient])
-    row, column = values[:3], values[3:]
+    return axes_of([float(v) for v in head.ImageOrientationPatient])
+
+
+def axes_of(orientation: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
+    """Return the two directions of ImageOrientationPatient as unit vectors."""
+    row, column = np.reshape(np.asarray(orientation, float), (2, 3))
     return row / np.linalg.norm(row), column / np.linalg.norm(column)
 
 
@@ -216,313 +250,3 @@ def _pixels(path: Path) -> npt.NDArray:
         return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
     except RuntimeError as error:
         raise _unreadable(path, f"its pixels can not be decoded: {str(error).strip().splitlines()[-1]}") from error
-
-
-def check_frame(series: Series, frame: str, path: Path) -> None:
-    """Require that contours or segments lie in the coordinate system of the series.
-
-    Raises
-    ------
-    GeometryError
-        Both name a frame of reference, and they differ.
-    """
-    if frame and series.frame_of_reference and frame != series.frame_of_reference:
-        own, remedy = f"that of the CT, {series.frame_of_reference}", "pair it with its own series"
-        problem = Problem("another frame of reference", own, remedy, str(path), value=frame)
-        raise GeometryError("Image and mask do not belong together.", [problem])
-
-
-def segment_names(path: Path) -> list[str]:
-    """Return the labels of the segments in a DICOM SEG file, by segment number.
-
-    Raises
-    ------
-    InputError
-        No DICOM file, or no SEG.
-    """
-    return list(_segments(_open(path)))
-
-
-def read_seg(path: Path, series: Series, segment: str | None = None) -> sitk.Image:
-    """Read one segment of a DICOM SEG file on the grid of its CT.
-
-    Parameters
-    ----------
-    path : Path
-    series : Series
-        The CT that was segmented.
-    segment : str, optional
-        Label of the segment; may be left out where there is only one.
-
-    Returns
-    -------
-    SimpleITK.Image
-        UInt8 on the image's grid. A fractional segment counts from one half.
-
-    Raises
-    ------
-    InputError
-        No SEG, an unknown segment (the labels are listed), or frames that make no regular volume.
-    GeometryError
-        Another frame of reference, another grid, or parts outside the image.
-    MaskError
-        The segment is empty.
-    """
-    seg = _open(path)
-    number = _number(_segments(seg), segment, path, "segment")
-    check_frame(series, str(seg.get("FrameOfReferenceUID", "")), Path(path))
-    try:
-        volume = seg.get_volume(segment_numbers=[number], dtype=np.float32)
-    except (RuntimeError, ValueError) as error:  # highdicom's words for frames without a common grid
-        raise InputError("The segment can not be read.", [Problem(str(error), file=str(path))]) from error
-    array = np.asarray(volume.array).reshape(volume.array.shape[:3])
-    affine = np.asarray(volume.affine)
-    steps = affine[:3, [2, 1, 0]]
-    spacing = np.linalg.norm(steps, axis=0)
-    labels = placed((array >= 0.5).astype(np.uint8), affine[:3, 3], spacing, steps / spacing)
-    mask = check_geometry(series.image, labels, str(path)).mask
-    if not sitk.GetArrayViewFromImage(mask).any():
-        raise MaskError(f"{path}: the segment is empty.")
-    return mask
-
-
-def _open(path: Path) -> hd.seg.Segmentation:
-    data = read_dicom(Path(path))
-    if data.get("Modality") != "SEG":
-        raise InputError("The file holds no segments.", [_modality(data, "SEG", path)])
-    return hd.seg.Segmentation.from_dataset(data, copy=False)
-
-
-def _modality(data: pydicom.Dataset, expected: str, path: Path) -> Problem:
-    return Problem(f"modality {data.get('Modality', 'unknown')}", expected, file=str(path))
-
-
-def _segments(seg: hd.seg.Segmentation) -> dict[str, int]:
-    """Return segment numbers by label; a label used twice gets its number added."""
-    found: dict[str, int] = {}
-    for number in seg.segment_numbers:
-        label = str(seg.get_segment_description(number).segment_label)
-        found[label if label not in found else f"{label} ({number})"] = int(number)
-    return found
-
-
-def _number(numbers: dict[str, int], wanted: str | None, path: Path, kind: str) -> int:
-    """Return the number of the segment or region that is meant."""
-    if wanted is None and len(numbers) == 1:
-        return next(iter(numbers.values()))
-    if wanted in numbers:
-        return numbers[str(wanted)]
-    near = difflib.get_close_matches(str(wanted), numbers, n=1, cutoff=0.4) if wanted else []
-    remedy = f"did you mean {near[0]!r}?" if near else "name one of them"
-    what = f"no {kind} {wanted!r}" if wanted else f"{len(numbers)} {kind}s and none named"
-    problem = Problem(what, f"one of {', '.join(numbers)}", remedy, str(path))
-    raise InputError(f"Which {kind} is meant is not clear.", [problem])
-
-
-PLANAR = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-
-
-def roi_names(path: Path) -> list[str]:
-    """Return the names of the regions in an RTSTRUCT file.
-
-    Raises
-    ------
-    InputError
-        No DICOM file, or no RTSTRUCT.
-    """
-    return [str(item.ROIName) for item in _structure(path).StructureSetROISequence]
-
-
-def read_rtstruct(path: Path, series: Series, roi: str | None = None) -> sitk.Image:
-    """Draw one region of an RTSTRUCT file on the grid of its CT.
-
-    Parameters
-    ----------
-    path : Path
-    series : Series
-        The CT that the contours were drawn on.
-    roi : str, optional
-        Name of the region; may be left out where there is only one.
-
-    Returns
-    -------
-    SimpleITK.Image
-        UInt8 on the image's grid: 1 where the voxel's centre lies inside a contour. Contours of one slice
-        are combined by exclusive or, so a contour inside another one is a hole.
-
-    Raises
-    ------
-    InputError
-        No RTSTRUCT, an unknown region (the names are listed), or no closed planar contours.
-    GeometryError
-        Another frame of reference, or contours outside the image.
-    MaskError
-        No voxel centre lies inside.
-    """
-    data = _structure(path)
-    numbers = {str(item.ROIName): int(item.ROINumber) for item in data.StructureSetROISequence}
-    number = _number(numbers, roi, path, "region")
-    items = [item for item in data.ROIContourSequence if int(item.ReferencedROINumber) == number]
-    contours = [contour for item in items for contour in item.get("ContourSequence", [])]
-    frames = [str(s.ReferencedFrameOfReferenceUID) for s in data.StructureSetROISequence if int(s.ROINumber) == number]
-    check_frame(series, frames[0] if frames else "", path)
-    kinds = {str(contour.ContourGeometricType) for contour in contours}
-    if not contours or not kinds <= set(PLANAR):
-        what = f"contours of type {', '.join(sorted(kinds - set(PLANAR)))}" if contours else "no contours"
-        raise InputError("The region can not be drawn.", [Problem(what, "CLOSED_PLANAR", "export it again", str(path))])
-    points = [np.asarray(contour.ContourData, float).reshape(-1, 3) for contour in contours]
-    mask = draw(points, series.image, str(path))
-    if not mask.any():
-        raise MaskError(f"{path}: the contours enclose no voxel centre.")
-    return like(mask, series.image)
-
-
-def draw(contours: Sequence[npt.NDArray], image: sitk.Image, name: str = "") -> npt.NDArray[np.uint8]:
-    """Fill closed planar contours.
-
-    Parameters
-    ----------
-    contours : sequence of arrays, shape (n_points, 3)
-        In patient coordinates (LPS, mm).
-    image : SimpleITK.Image
-        Its grid is filled.
-    name : str
-        For messages.
-
-    Returns
-    -------
-    array, shape (z, y, x), of 0 and 1
-
-    Raises
-    ------
-    GeometryError
-        A contour lies outside the stack of slices or is not parallel to it; all are counted.
-    """
-    mask = np.zeros(image.GetSize()[::-1], np.uint8)
-    to_index = np.linalg.inv(np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing()))
-    indices = [(points - np.asarray(image.GetOrigin())) @ to_index.T for points in contours]
-    levels = [int(np.rint(index[:, 2].mean())) for index in indices]
-    tilted = sum(float(np.ptp(index[:, 2])) > 0.1 for index in indices)
-    outside = sum(not 0 <= level < mask.shape[0] for level in levels)
-    faults = {"contours are not parallel to the slices": tilted, "contours lie above or below the image": outside}
-    problems = [Problem(f"{n} {what}", remedy="pair them anew", file=name) for what, n in faults.items() if n]
-    if problems:
-        raise GeometryError("The contours do not fit the image.", problems)
-    for level, index in zip(levels, indices, strict=True):
-        _fill(mask[level], index[:, :2])
-    return mask
-
-
-def _fill(plane: npt.NDArray[np.uint8], polygon: npt.NDArray) -> None:
-    """Flip the pixels whose centres lie inside a polygon (even-odd rule), row by row.
-
-    A centre exactly on an edge counts as inside on the left and not on the right (half-open spans), so two
-    polygons that share an edge never share a pixel.
-    """
-    x, y = polygon[:, 0], polygon[:, 1]
-    x_next, y_next = np.roll(x, -1), np.roll(y, -1)
-    low, high = np.minimum(y, y_next), np.maximum(y, y_next)
-    rows = range(max(int(np.ceil(y.min())), 0), min(int(np.ceil(y.max())), plane.shape[0]))
-    for row in rows:
-        cut = (low <= row) & (row < high)
-        crossings = np.sort(x[cut] + (row - y[cut]) / (y_next[cut] - y[cut]) * (x_next[cut] - x[cut]))
-        for left, right in zip(crossings[::2], crossings[1::2], strict=True):
-            start, stop = max(int(np.ceil(left)), 0), max(int(np.ceil(right)), 0)
-            plane[row, start:stop] ^= 1
-
-
-def _structure(path: Path) -> pydicom.Dataset:
-    data = read_dicom(Path(path))
-    if data.get("Modality") != "RTSTRUCT" or not data.get("StructureSetROISequence"):
-        raise InputError("The file holds no contours.", [_modality(data, "RTSTRUCT with regions", path)])
-    return data
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """What was written.
-
-    Attributes
-    ----------
-    image : Path
-    mask : Path or None
-        None where neither RTSTRUCT nor SEG was found.
-    series : Series
-    region : str
-        Name of the region or segment that became the mask.
-    voxels : int
-        Size of the mask.
-    """
-
-    image: Path
-    mask: Path | None
-    series: Series
-    region: str
-    voxels: int
-
-
-def ingest(
-    folder: Path, out: Path, name: str, region: str | None = None, mask: Path | None = None, series: str | None = None
-) -> Ingested:
-    """Convert a CT series and its region of interest to ``<name>_image.nii.gz`` and ``<name>_mask.nii.gz``.
-
-    Parameters
-    ----------
-    folder : Path
-        DICOM files of one examination, with subfolders.
-    out : Path
-        Where to write.
-    name : str
-        Stem of the files, such as ``P001_venous``.
-    region : str, optional
-        Name of the RTSTRUCT region or SEG segment; may be left out where there is only one.
-    mask : Path, optional
-        The RTSTRUCT or SEG file; looked for in `folder` if not given.
-    series : str, optional
-        Series instance UID, where the folder holds several CT series.
-
-    Returns
-    -------
-    Ingested
-
-    Raises
-    ------
-    InputError, GeometryError, MaskError
-        See `radsupport.imaging.dicom.read_series`, `radsupport.imaging.dicom.read_rtstruct` and
-        `radsupport.imaging.dicom.read_seg`. Nothing is written then.
-    """
-    volume = read_series(Path(folder), series)
-    source = mask if mask is not None else find_mask(Path(folder))
-    drawn, chosen = None, ""
-    if source is not None:
-        is_seg = read_dicom(Path(source), stop_before_pixels=True).get("Modality") == "SEG"
-        drawn = (read_seg if is_seg else read_rtstruct)(Path(source), volume, region)
-        chosen = region or (segment_names if is_seg else roi_names)(Path(source))[0]
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    image_path = _write(volume.image, out / f"{name}_image.nii.gz")
-    mask_path = _write(drawn, out / f"{name}_mask.nii.gz") if drawn is not None else None
-    voxels = int(sitk.GetArrayViewFromImage(drawn).sum()) if drawn is not None else 0
-    return Ingested(image_path, mask_path, volume, chosen, voxels)
-
-
-def find_mask(folder: Path) -> Path | None:
-    """Return the only RTSTRUCT or SEG file below a folder, None where there is none.
-
-    Raises
-    ------
-    InputError
-        There are several; all are listed.
-    """
-    found = [path for path, head in scan_folder(folder).items() if head.get("Modality") in ("RTSTRUCT", "SEG")]
-    if len(found) > 1:
-        shown = ", ".join(str(path) for path in found)
-        problem = Problem(f"{len(found)} files with regions", f"one of {shown}", "name one by --mask", str(folder))
-        raise InputError("Which region is meant is not clear.", [problem])
-    return found[0] if found else None
-
-
-def _write(image: sitk.Image, path: Path) -> Path:
-    with written_whole(path) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True)
-    return path
