@@ -15,6 +15,7 @@ from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, 
 from radsupport.data.open import read_feature_study
 from radsupport.errors import GeometryError, Problem, RadsupportError
 from radsupport.files import sha256
+from radsupport.imaging.ingestion import ingested
 from radsupport.imaging.masks import MIN_VOXELS
 from radsupport.imaging.reading import check_geometry, label_values, read_image, read_label_map
 from radsupport.parallel import map_cases
@@ -300,7 +301,15 @@ def _check_case(item: tuple[str, list[dict[Any, Any]]]) -> list[Problem]:
         mask = _read(by_role.get(role), problems, manifest)
         if mask is not None:
             problems += _mask_problems(image, mask, by_role[role], manifest)
+            problems += _drawing_warnings(by_role[role], manifest)
     return problems
+
+
+def _drawing_warnings(row: dict[str, Any], manifest: str) -> Iterator[Problem]:
+    """Yield what `radsupport ingest` decided when it drew a mask."""
+    for note in ingested(row["file"]).get("notes", []):
+        where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
+        yield Problem(note, remedy="look at the outline", warning=True, **where)
 
 
 def _read(row: dict[str, Any] | None, problems: list[Problem], manifest: str) -> sitk.Image | None:

@@ -64,8 +64,9 @@ def check(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = False) -> pd.Da
     pandas.DataFrame
         One row per usable case: subject, phase, center, flags (text, reasons separated by "; ", "" for none),
         n_flags, dice (of both readers' outlines, NaN where there is one), voxels, slices, n_islands, hole_voxels,
-        volume_mm3, max_axial_diameter_mm, hu_mean. Reasons are warnings and repairs, mean HU far from the other cases
-        of the center, another size than in the other phases, few slices, and readers who disagree.
+        volume_mm3, max_axial_diameter_mm, hu_mean, and drawn_mm3 where masks were drawn from DICOM. Reasons are
+        warnings and repairs, mean HU far from the other cases of the center, another size than in the other phases, few
+        slices, and readers who disagree.
     """
     used = cases[cases["exclusion"] == ""].reset_index(drop=True)
     why: list[list[str]] = [_own_reasons(row) for row in used.to_dict("records")]
@@ -75,8 +76,9 @@ def check(cases: pd.DataFrame, n_jobs: int = 1, progress: bool = False) -> pd.Da
     overlap = used[_KEYS].merge(readers_dice(used, n_jobs, progress), on=_KEYS, how="left")["dice"].astype(float)
     for own, value in zip(why, overlap, strict=True):
         own += [f"readers differ (Dice {value:.2f})"] if value < LOW_DICE else []
+    counts = [*_COUNTED, *(["drawn_mm3"] if "drawn_mm3" in used else [])]
     flags: dict[str, Any] = {"flags": ["; ".join(own) for own in why], "n_flags": list(map(len, why))}
-    table = used[[*_KEYS, "center"]].assign(**flags, dice=overlap.to_numpy()).join(used.reindex(columns=_COUNTED))
+    table = used[[*_KEYS, "center"]].assign(**flags, dice=overlap.to_numpy()).join(used.reindex(columns=counts))
     return table.sort_values("n_flags", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -268,8 +268,8 @@ def _contour_problems(items: Sequence[pydicom.Dataset], file: str) -> Iterator[P
     for place, item in enumerate(items, start=1):
         wrong = _wrong_points(item)
         if wrong:
-            where = {"column": "ContourData", "value": f"contour {place} of {len(items)}"}
-            yield Problem(wrong, "three finite numbers per point", "export it again", file, **where)
+            at = f"contour {place} of {len(items)}"
+            yield Problem(wrong, "three finite numbers per point", "export it again", file, "", "ContourData", at)
 
 
 def _wrong_points(item: pydicom.Dataset) -> str:

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from radsupport.errors import InputError, MaskError, RadsupportError, one_line
 from radsupport.files import file_stems, written_whole
+from radsupport.imaging.ingestion import ingested
 from radsupport.imaging.masks import mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, read_image, read_mask
 from radsupport.imaging.regions import Box, bounding_box, crop
@@ -187,7 +188,8 @@ def preprocess(
     pandas.DataFrame
         Table `cases`: the rows given, with ``image``, ``mask`` (… of the files written, None where there is none),
         ``source_image``, ``source_mask`` (… as given), ``spacing_x_mm`` … ``spacing_z_mm`` of the source,
-        ``noise_hu``, ``geometry`` (what was repaired), everything of `mask_quality`, ``warnings`` and ``exclusion``
+        ``noise_hu``, ``geometry`` (what was repaired), ``drawn_mm3`` (where `radsupport.imaging.ingestion` made the
+        mask: the volume as it was drawn), everything of `mask_quality`, ``warnings`` and ``exclusion``
         (the reason where a case can not be used, "" where it can). ``attrs["reused"]`` counts the cases done before.
 
     Notes
@@ -267,7 +269,9 @@ def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path, stem:
     spacing = image.GetSpacing()
     row: dict[str, Any] = dict(zip(("spacing_x_mm", "spacing_y_mm", "spacing_z_mm"), spacing, strict=True))
     row |= {"noise_hu": noise_hu(image), "geometry": "; ".join(repairs), **quality}
-    row |= {"warnings": "; ".join(warnings_of(quality)), "exclusion": ""}
+    known = ingested(case["mask"])
+    row |= {"drawn_mm3": known["drawn_mm3"]} if known else {}
+    row |= {"warnings": "; ".join([*warnings_of(quality), *known.get("notes", [])]), "exclusion": ""}
     if quality["one_voxel"]:
         return row | {"exclusion": "the mask has a single voxel; nothing can be measured in it"}
     for key, prepared in _prepared(image, masks, settings).items():

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
+from helpers.dicom_files import box, write_ct, write_rtstruct
 
 from radsupport.data.own_data import check
-from radsupport.errors import Problem
+from radsupport.errors import Problem, serious
+from radsupport.imaging.ingestion import ingest
+from radsupport.imaging.masks import check as check_outlines
+from radsupport.imaging.preprocessing import preprocess
 from radsupport.settings.study import Study
 from radsupport.study import merge
 
@@ -198,3 +203,22 @@ def test_the_real_studies_have_no_problem(name: str, root: Path, shared: Path, t
     (tmp_path / "data" / name).symlink_to(shared / "real")
     study = load_study(name, folder=root / "studies")
     assert check(tmp_path / "data_manifest.csv", study, tmp_path) == []
+
+
+def test_what_ingestion_decided_is_said_by_check_and_chapter_02(project: Path, tmp_path: Path) -> None:
+    write_ct(tmp_path / "exam")
+    write_rtstruct(tmp_path / "exam" / "rs.dcm", {"GTV": [box(z) for z in (8.0, 9.0, 10.0, 11.0)]})
+    done = ingest(tmp_path / "exam", project, "s1")
+    edit(project / "m.csv", "s1.nii.gz", "s1_image.nii.gz")
+    found = problems_in(project)
+    assert [problem.what for problem in found if problem.warning][-2:] == [
+        "contour planes every 1 mm brought to slices every 3 mm",
+        "volume 60 mm³ as drawn, 108 mm³ in voxels (+80.0%)",
+    ]
+    assert not serious(found)
+    case = {"subject": "s1", "phase": "ct", "center": "A", "image": str(done.image), "mask": str(done.mask)}
+    cases = preprocess(pd.DataFrame([case]), tmp_path / "out", progress=False)
+    checked = check_outlines(cases)
+    assert checked["drawn_mm3"].tolist() == pytest.approx([60.0])
+    assert checked["volume_mm3"].tolist() == pytest.approx([108.0])
+    assert "volume 60 mm³ as drawn, 108 mm³ in voxels (+80.0%)" in checked["flags"][0]
