@@ -20,7 +20,7 @@ from radsupport.evaluate.calibration import (
     corrections,
 )
 from radsupport.evaluate.cross_validation import cross_validation
-from radsupport.evaluate.discrimination import between, comparisons, discrimination, rivals, roc
+from radsupport.evaluate.discrimination import between, comparisons, discrimination, headline, rivals, roc
 from radsupport.evaluate.predictions import judged, measure
 from radsupport.evaluate.probability import lock, probabilities
 from radsupport.evaluate.reruns import (
@@ -52,6 +52,7 @@ __all__ = [
     "discrimination",
     "groups",
     "harmonised",
+    "headline",
     "interaction",
     "judged",
     "learners",

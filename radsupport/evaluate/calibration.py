@@ -16,7 +16,7 @@ from scipy import special
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.predictions import LABEL, measure
+from radsupport.evaluate.predictions import LABEL, enough, measure, too_few
 from radsupport.evaluate.probability import log_odds, usable_horizons
 from radsupport.stats.brier import brier_difference, brier_score
 from radsupport.stats.brier import integrated_brier as integrated
@@ -65,7 +65,7 @@ def calibration(part: pd.DataFrame, *, points: bool = False) -> dict[str, Any] |
     -------
     dict
         events (by the horizon), predicted (mean), observed (share, or 1 - Kaplan-Meier), slope with limits, note (why
-        there is no slope). Of a label also intercept (in the large) with limits, ici, brier, brier_scaled, hl_groups,
+        there is no slope, or only the share: patients who are not `enough`). Of a label also intercept (in the large) with limits, ici, brier, brier_scaled, hl_groups,
         hl_chi2, hl_df, hl_p (Hosmer-Lemeshow: as many degrees of freedom as groups, two fewer where all are
         apparent by their `kind`, missing where some are), and where one patient makes the slope (`most_influential`)
         subject, risk, slope_without; of survival ratio (observed / predicted) with limits. A slope of survival is the
@@ -82,6 +82,9 @@ def calibration(part: pd.DataFrame, *, points: bool = False) -> dict[str, Any] |
         return calibration_points(part)
     if "horizon" in part:
         row = _of_survival(part)
+    elif not enough(part):
+        found = {"events": int(part["label"].sum()), "predicted": part["probability"].mean()}
+        return found | {"observed": found["events"] / len(part), "note": too_few()}
     else:
         fitted = part["kind"].eq("apparent") if "kind" in part else pd.Series(False, part.index)
         row = _of_label(part["label"], part["probability"], fitted)
@@ -155,7 +158,7 @@ def calibration_points(part: pd.DataFrame) -> pd.DataFrame:
         when, groups = float(part["horizon"].iloc[0]), max(2, groups_for(len(part)) // 2)
         grouped = calibration_curve_survival(part["time"], part["event"], part["probability"], when, groups)
         return _points([grouped.assign(kind="grouped")])
-    if part["label"].nunique() < 2:
+    if not enough(part):
         return pd.DataFrame()
     p = part["probability"].clip(1e-6, 1 - 1e-6)
     found = [calibration_curve(part["label"], p, groups=groups_for(len(part))).assign(kind="grouped")]

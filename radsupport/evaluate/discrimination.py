@@ -12,18 +12,20 @@ from scipy import stats
 
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.predictions import (
+    FEWEST,
     LABEL,
+    NO_VARIANCE,
     common,
+    enough,
     largest,
     measure,
+    too_few,
+    with_variance,
 )
 from radsupport.stats.bootstrap import bootstrap_auc
 from radsupport.stats.concordance import bootstrap_concordance, concordance, concordance_difference
 from radsupport.stats.roc import auc, delong_matrix, delong_unpaired, roc_curve
 from radsupport.stats.table_one import adjust_p, compare_groups
-
-#: Fewest patients with, and without, the event for which a part of the patients is judged on its own.
-FEWEST = 5
 
 
 def discrimination(
@@ -57,10 +59,14 @@ def discrimination(
     Returns
     -------
     dict
+        Of patients who are not `enough` for an interval and a test, the value alone, with a note.
+
         events, measure ("AUC" or "C-index"), value, value_low, value_high, p (DeLong; Wald by the infinitesimal
         jackknife), p_chance (by which the book calls a value better than chance: `null_se_p` of an AUC, which stays
         right for few patients and large AUCs where DeLong's standard error becomes too small; p of a C-index), and
-        where asked for boot_low, boot_high, uno, p_ranks. Missing, with a note, where it can not be estimated.
+        where asked for boot_low, boot_high, uno, p_ranks. Missing, with a note, where it can not be estimated. Of
+        patients of several centers (a column center) also centers (their number) and within, with limits and p_within:
+        the same measure of pairs of one center (`concordance` with strata), which no offset between centers can lift.
     """
     is_label = tuple(outcome) == LABEL
     event = part[outcome[-1]]
@@ -70,16 +76,65 @@ def discrimination(
     if not enough(part, outcome, fewest):
         return row | {"note": too_few(outcome, fewest)}
     try:
-        row |= _area(part) if is_label else _concordance(part, outcome)
+        row |= (_area(part) if is_label else _concordance(part, outcome)) | _within(part, outcome)
     except NotEstimableError as error:
         return row | {"note": error.message}
+    if reason := _untested(part, outcome):
+        kept = {key for key in row if key in ("events", "measure", "value", "centers", "within")}
+        return {key: row[key] if key in kept else np.nan for key in row} | {"note": reason}
     if n_bootstrap:
         row |= dict(zip(("boot_low", "boot_high"), _resampled(part, outcome, n_bootstrap, seed), strict=True))
     if until is not None:
         row["uno"] = _uno(part, outcome, until)
     if ranks and is_label:
         row["p_ranks"] = _ranks(part)
-    return row
+    return with_variance(row)
+
+
+def _untested(part: pd.DataFrame, outcome: Sequence[str]) -> str:
+    """Say why these patients' discrimination has neither interval nor test; empty where it has."""
+    if not enough(part, outcome):
+        return f"no interval or test: {too_few(outcome)}"
+    return "no interval or test: everybody has the same risk" if part["risk"].nunique() < 2 else ""
+
+
+def _within(part: pd.DataFrame, outcome: Sequence[str]) -> dict[str, float]:
+    """Return the discrimination of pairs of one center; empty where there is one center, or no such pair."""
+    number = int(part["center"].nunique()) if "center" in part else 1
+    if number < 2 or part["center"].isna().any():
+        return {}
+    survival = tuple(outcome) != LABEL
+    time, event = (part[column] for column in outcome) if survival else (2 - part["label"], part["label"])
+    try:
+        found = concordance(time, event, part["risk"], strata=part["center"])
+    except NotEstimableError:
+        return {}
+    row = {"centers": number, "within": found.concordance, "within_low": found.ci_low, "within_high": found.ci_high}
+    return row | {"p_within": _wald(found.concordance - 0.5, found.se)}
+
+
+def headline(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return `discrimination` by cohort with the value within centers in place of the pooled one, where there is one.
+
+    Parameters
+    ----------
+    scores : DataFrame
+
+    Returns
+    -------
+    DataFrame
+        value with limits and p_chance of pairs of one center in cohorts of several, and `pooled` beside it.
+    """
+    several = scores["within"].notna() if "within" in scores else pd.Series(False, scores.index)
+    table = scores.assign(pooled=scores["value"].where(several))
+    for own, other in (("value", "within"), *((f"value_{e}", f"within_{e}") for e in ("low", "high")), ("p_chance", "p_within")):
+        if several.any():
+            table[own] = table[own].mask(several, table[other])
+    return table
+
+
+def _wald(difference: float, se: float) -> float:
+    return float(2 * stats.norm.sf(abs(difference) / se)) if se > 0 else float("nan")
 
 
 def _area(part: pd.DataFrame) -> dict[str, float]:
@@ -91,7 +146,7 @@ def _area(part: pd.DataFrame) -> dict[str, float]:
 
 def _concordance(part: pd.DataFrame, outcome: Sequence[str]) -> dict[str, float]:
     found = concordance(part[outcome[0]], part[outcome[1]], part["risk"])
-    p = float(2 * stats.norm.sf(abs(found.concordance - 0.5) / found.se)) if found.se > 0 else np.nan
+    p = _wald(found.concordance - 0.5, found.se)
     limits = {"value": found.concordance, "value_low": found.ci_low, "value_high": found.ci_high}
     return limits | {"p": p, "p_chance": p}
 
@@ -119,24 +174,6 @@ def _uno(part: pd.DataFrame, outcome: Sequence[str], until: float) -> float:
         return concordance(*given, tau=until, weight="n/G2").concordance
     except NotEstimableError:
         return float("nan")
-
-
-def enough(part: pd.DataFrame, outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> bool:
-    """Whether there are so many patients with, and without, the event that discrimination among them says anything.
-
-    Survival ranks by time even where everybody had the event: it needs so many events among twice as many patients.
-    """
-    events = int(part[outcome[-1]].sum())
-    if tuple(outcome) == LABEL:
-        return min(events, len(part) - events) >= fewest
-    return events >= fewest and len(part) >= 2 * fewest
-
-
-def too_few(outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> str:
-    """Say what patients lack who are not `enough`."""
-    if tuple(outcome) == LABEL:
-        return f"fewer than {fewest} patients with, or without, the event"
-    return f"fewer than {fewest} events or {2 * fewest} patients"
 
 
 def roc(
@@ -242,7 +279,7 @@ def comparisons(
             same = measure(own, equality, ("cohort",)).reindex(columns=["cohort", "chi2", "df", "p_equal"])
             table = table.merge(same, on="cohort")
         found += [table.assign(family=name)] if len(table) else []
-    columns = ["family", "cohort", *PAIRS, *["chi2", "df", "p_equal"] * (tuple(outcome) == LABEL)]
+    columns = ["family", "cohort", *PAIRS, *["chi2", "df", "p_equal"] * (tuple(outcome) == LABEL), "note"]
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
     table.attrs["empty"] = "" if found else "Not used: fewer than two signatures can be compared."
     return table[columns]
@@ -257,13 +294,17 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
     -------
     DataFrame
         `PAIRS`: signature_a, signature_b, n, events, value_a, value_b (AUCs, or C-indices), difference with limits, z,
-        p, p_adjusted (Holm over the pairs); empty where no test exists.
+        p, p_adjusted (Holm over the pairs), and a note where a pair is not tested: patients who are not `enough`, or two
+        signatures that rank everybody alike. Empty with fewer than two signatures.
     """
     known, risks = common(rows, outcome)
     n, events = len(known), int(known[outcome[-1]].sum())
     is_label = tuple(outcome) == LABEL
-    if risks.shape[1] < 2 or events == 0 or (is_label and events == n):
-        return pd.DataFrame(columns=PAIRS)
+    if risks.shape[1] < 2:
+        return pd.DataFrame(columns=[*PAIRS, "note"])
+    if not enough(known, outcome):
+        names = pd.DataFrame(itertools.combinations(risks.columns, 2), columns=["signature_a", "signature_b"])
+        return names.assign(n=n, events=events, note=f"not tested: {too_few(outcome)}").reindex(columns=[*PAIRS, "note"])
     if is_label:
         found = delong_matrix(known["label"], {str(name): risk for name, risk in risks.items()}).pairs
     else:
@@ -279,7 +320,11 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
     found = found.rename(columns=names | {"ci_low": "difference_low", "ci_high": "difference_high"})
     tiny = found["difference"].abs() < 1e-12  # rounding of equal areas
     found[["difference", "z"]] = found[["difference", "z"]].mask(tiny, 0.0)
-    return found.assign(n=n, events=events, p_adjusted=adjust_p(found["p"], "holm"))[PAIRS]
+    alike = (found["difference_high"] - found["difference_low"]).abs() < 1e-12
+    lost = ["z", "p", "difference_low", "difference_high"]
+    found[lost] = found[lost].mask(alike)
+    found["note"] = np.where(alike, f"{NO_VARIANCE} (the two rank everybody alike)", "")
+    return found.assign(n=n, events=events, p_adjusted=adjust_p(found["p"], "holm"))[[*PAIRS, "note"]]
 
 
 def rivals(
@@ -347,8 +392,8 @@ def equality(rows: pd.DataFrame) -> dict[str, float]:
         Fewer than three signatures, or one class only.
     """
     known, risks = common(rows)
-    if risks.shape[1] < 3:
-        raise NotEstimableError("A test that all AUCs are equal needs three signatures.")
+    if risks.shape[1] < 3 or not enough(known):
+        raise NotEstimableError(f"A test that all AUCs are equal needs three signatures, and {FEWEST} of each outcome.")
     found = delong_matrix(known["label"], {str(name): risk for name, risk in risks.items()})
     return {"chi2": found.chi2, "df": found.df, "p_equal": found.p_overall}
 
@@ -360,7 +405,8 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, outcome: Sequence[str] = LABEL)
     -------
     dict
         n_a, n_b, value_a, value_b, difference with limits, statistic, p: DeLong's unpaired test (t) for AUCs, a z test
-        with the two jackknife standard errors for C-indices.
+        with the two jackknife standard errors for C-indices. Missing, with a note, where one of the groups is not
+        `enough`, or has one risk for everybody.
 
     Raises
     ------
@@ -368,16 +414,19 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, outcome: Sequence[str] = LABEL)
         One of the two can not be estimated.
     """
     size = {"n_a": len(a), "n_b": len(b)}
+    if reason := next(filter(None, (_untested(part, outcome) for part in (a, b))), ""):
+        nothing = ("value_a", "value_b", "difference", "difference_low", "difference_high", "statistic", "p")
+        return size | dict.fromkeys(nothing, np.nan) | {"note": reason.replace("no interval or test", "not tested")}
     if tuple(outcome) == LABEL:
         t = delong_unpaired(a["label"], a["risk"], b["label"], b["risk"])
         limits = {"difference": t.difference, "difference_low": t.ci_low, "difference_high": t.ci_high}
-        return size | {"value_a": t.auc_a, "value_b": t.auc_b} | limits | {"statistic": t.t, "p": t.p}
+        return with_variance(size | {"value_a": t.auc_a, "value_b": t.auc_b} | limits | {"statistic": t.t, "p": t.p})
     one, two = (concordance(x[outcome[0]], x[outcome[1]], x["risk"]) for x in (a, b))
     gap, se = one.concordance - two.concordance, float(np.hypot(one.se, two.se))
     z, half = (gap / se if se > 0 else np.nan), stats.norm.ppf(0.975) * se
     limits = {"difference": gap, "difference_low": gap - half, "difference_high": gap + half}
     values = {"value_a": one.concordance, "value_b": two.concordance}
-    return size | values | limits | {"statistic": z, "p": float(2 * stats.norm.sf(abs(z)))}
+    return with_variance(size | values | limits | {"statistic": z, "p": float(2 * stats.norm.sf(abs(z)))})
 
 
 def between(
@@ -404,7 +453,7 @@ def between(
     Returns
     -------
     DataFrame
-        `by`, <column>_a, <column>_b, and what `difference` returns; pairs without a test are left out.
+        `by`, <column>_a, <column>_b, and what `difference` returns.
     """
     found = []
     for keys, part in rows.groupby(list(by), observed=True):

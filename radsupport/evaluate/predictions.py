@@ -14,6 +14,12 @@ LOW, HIGH = "low risk", "high risk"
 #: The kind of prediction that each cohort is judged by: never the apparent one.
 HONEST = {"train": "out_of_fold", "internal": "external", "external": "external"}
 
+#: Fewest patients on either side of whatever is tested or gets an interval: with and without the event, or in each risk
+#: group. As in Cochran's rule for chi-squared tests: below it the standard errors of DeLong, of the jackknife and of the
+#: log-rank test rest on one or two patients, and no exact test of two such groups gives a P below 0.01 (four against
+#: four: 2/70). A group that is compared over time needs one event besides: without any its curve has no variance.
+FEWEST = 5
+
 #: Outcomes that predictions are judged by: a label, or a time with whether the event was seen.
 LABEL, SURVIVAL = ("label",), ("time", "event")
 #: The training patients as the fitted models see them: a cohort of its own, for comparison only.
@@ -42,7 +48,8 @@ def judged(
     apparent : bool
         Whether the predictions for the models' own training patients come first, as a cohort called "apparent".
     cohort : DataFrame, optional
-        cohort.parquet, with which the predictions must agree (`check_outcomes`) if it has rows.
+        cohort.parquet, with which the predictions must agree (`check_outcomes`) if it has rows; its column center, where
+        it has one, is taken over, so that discrimination can be judged within centers.
 
     Returns
     -------
@@ -70,7 +77,62 @@ def judged(
         present = set(rows[column])
         known = pd.CategoricalDtype([name for name in wanted if name in present], ordered=True)
         rows = rows.assign(**{column: rows[column].astype(known)})
+    if cohort is not None and "center" in cohort and len(cohort):
+        rows = rows.assign(center=rows["subject"].map(cohort.set_index("subject")["center"]))
     return rows.sort_values(["signature", "cohort"], kind="stable", ignore_index=True)
+
+
+def enough(part: pd.DataFrame, outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> bool:
+    """Whether there are so many patients with, and without, the event that discrimination among them says anything.
+
+    Survival ranks by time even where everybody had the event: it needs so many events among twice as many patients.
+    """
+    events = int(part[outcome[-1]].sum())
+    if tuple(outcome) == LABEL:
+        return min(events, len(part) - events) >= fewest
+    return events >= fewest and len(part) >= 2 * fewest
+
+
+def too_few(outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> str:
+    """Say what patients lack who are not `enough`."""
+    if tuple(outcome) == LABEL:
+        return f"fewer than {fewest} patients with, or without, the event"
+    return f"fewer than {fewest} events or {2 * fewest} patients"
+
+
+def too_small(part: pd.DataFrame, event: str = "event", column: str = "group") -> str:
+    """Say which groups can not be compared, for want of `FEWEST` patients or of an event; empty where all can."""
+    if part[column].dropna().nunique() < 2:
+        return "one group only"
+    found = part.groupby(column, observed=True)[event].agg(["size", "sum"])
+    words = [f"{n} in {name}" for name, n in found["size"].items() if n < FEWEST]
+    why = [f"fewer than {FEWEST} patients ({', '.join(words)})"] * bool(words)
+    why += [f"no event in {name}" for name, events in found["sum"].items() if events == 0]
+    return "; ".join(why)
+
+
+#: Said of an estimate whose limits coincide.
+NO_VARIANCE = "no interval: the estimate has no variance here"
+
+
+def with_variance(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of estimates without limits that coincide, and without the P that rests on them; a note says why.
+
+    The limits of a median are steps of a curve, which may coincide.
+    """
+    ends = [str(key).removesuffix("_low") for key in row if str(key).endswith("_low")]
+    flat = [key for key in ends if not key.startswith("median") and _coincide(row, key)]
+    if not flat:
+        return dict(row)
+    lost = [f"{key}{end}" for key in flat for end in ("_low", "_high")]
+    lost += [f"p_{key}" if f"p_{key}" in row else "p" for key in flat]
+    note = "; ".join(filter(None, [row.get("note"), NO_VARIANCE]))
+    return {**row, **{key: np.nan for key in lost if key in row}, "note": note}
+
+
+def _coincide(row: Mapping[str, Any], key: str) -> bool:
+    low, high = row[f"{key}_low"], row.get(f"{key}_high")
+    return isinstance(low, float) and isinstance(high, float) and abs(high - low) < 1e-12
 
 
 def measure(
@@ -95,7 +157,7 @@ def measure(
     -------
     DataFrame
         The keys, n (rows of the group, unless the function says), and what the function returns; where that can not be
-        estimated the values are missing and `note` says why.
+        estimated the values are missing and `note` says why, and so it does of intervals without width (`with_variance`).
     """
     found: list[dict[str, Any]] = []
     ordered = any(isinstance(rows[column].dtype, pd.CategoricalDtype) for column in by)
@@ -106,7 +168,7 @@ def measure(
         except NotEstimableError as error:
             values = {"note": error.problems[0].what if error.problems else error.message}
         several = values.to_dict("records") if isinstance(values, pd.DataFrame) else [values]
-        found += [place | {str(key): value for key, value in row.items()} for row in several]
+        found += [place | with_variance({str(key): value for key, value in row.items()}) for row in several]
     table = pd.DataFrame(found, columns=None if found else [*by, "n"])
     if "note" in table:
         table = table.assign(note=table.pop("note").fillna(""))
@@ -188,7 +250,12 @@ def _few(subjects: Iterable[object], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" … ({len(names)} in all)" if len(names) > most else "")
 
 
-def missing_predictions(rows: pd.DataFrame, signatures: Sequence[str] | None = None) -> pd.DataFrame:
+def missing_predictions(
+    rows: pd.DataFrame,
+    signatures: Sequence[str] | None = None,
+    cohort: pd.DataFrame | None = None,
+    outcome: Sequence[str] = LABEL,
+) -> pd.DataFrame:
     """Return where predictions are lacking.
 
     Parameters
@@ -197,19 +264,29 @@ def missing_predictions(rows: pd.DataFrame, signatures: Sequence[str] | None = N
         Such as `judged` returns them.
     signatures : sequence of str, optional
         Those that should predict everybody; by default all that predict anybody.
+    cohort : DataFrame, optional
+        cohort.parquet: its patients with the outcome are everybody. Without it (or its rows) nobody can be missed whom
+        no signature predicts.
+    outcome : sequence of str
 
     Returns
     -------
     DataFrame
-        cohort, signature, n (patients whom at least one signature predicts), without (a prediction).
+        cohort, signature, n (patients), without (a prediction).
     """
-    found = []
-    for cohort, part in rows.groupby("cohort", observed=True):
-        everyone, counts = part["subject"].nunique(), part["signature"].astype(str).value_counts()
-        for name in signatures or list(rows["signature"].cat.categories):
-            lacking = everyone - int(counts.get(name, 0))
-            found += [{"cohort": cohort, "signature": name, "n": everyone, "without": lacking}] if lacking else []
-    return pd.DataFrame(found, columns=["cohort", "signature", "n", "without"])
+    everybody = rows if cohort is None or cohort.empty else cohort.dropna(subset=list(outcome))
+    everybody = everybody[everybody["cohort"].isin(list(HONEST))]
+    sizes = everybody.groupby(everybody["cohort"].astype(str), sort=False)["subject"].nunique()
+    counts = rows.groupby([rows["cohort"].astype(str), rows["signature"].astype(str)])["subject"].nunique()
+    found = [
+        {"cohort": key, "signature": name, "n": n, "without": n - int(counts.get((key, name), 0))}
+        for key, n in sizes.items()
+        for name in signatures or list(rows["signature"].cat.categories)
+    ]
+    table = pd.DataFrame(found, columns=["cohort", "signature", "n", "without"])
+    order = {key: i for i, key in enumerate(HONEST)}
+    lacking = table[table["without"] > 0].sort_values("cohort", key=lambda keys: keys.map(order), kind="stable")
+    return lacking.reset_index(drop=True)
 
 
 def largest(families: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from scipy.special import logit
 
 from radsupport.checks import FloatArray
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.predictions import LABEL
+from radsupport.evaluate.predictions import FEWEST, LABEL
 from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
 from radsupport.stats.logistic import LogisticFit, fit_logistic
 from radsupport.stats.outcome import assign_folds
@@ -31,8 +31,6 @@ NOMOGRAM, PREOPERATIVE = "nomogram", "preoperative variant"
 SIGNATURE, CLINICAL = "signature, refitted", "clinical columns alone"
 
 
-#: Fewest events by a horizon, and fewest patients followed beyond it, for which a cohort is judged there.
-FEWEST = 3
 COX, LOGISTIC, AS_GIVEN = "Cox regression on the risk", "logistic regression on the risk", "the risk itself"
 LOG_ODDS = "logistic regression on the log odds of the published output"
 NOT_FITTED = "the same for everybody: the risk is constant, or separates the outcomes completely"

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.discrimination import difference, enough, too_few
-from radsupport.evaluate.predictions import LABEL
+from radsupport.evaluate.discrimination import difference
+from radsupport.evaluate.predictions import LABEL, enough, too_few
 from radsupport.evaluate.probability import log_odds
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic

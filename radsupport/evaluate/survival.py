@@ -19,8 +19,8 @@ from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.associations import chosen_features, leaves, values_of
 from radsupport.evaluate.calibration import brier_differences
 from radsupport.evaluate.discrimination import pairs
-from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL, common, measure
-from radsupport.evaluate.probability import FEWEST, usable_horizons
+from radsupport.evaluate.predictions import FEWEST, HIGH, LOW, SURVIVAL, common, enough, measure, too_few, too_small
+from radsupport.evaluate.probability import usable_horizons
 from radsupport.evaluate.regression import COVARIATES
 from radsupport.evaluate.thresholds import Rule, groups, rule_name, threshold
 from radsupport.learning.inspection import readable
@@ -39,8 +39,6 @@ from radsupport.stats.time_roc import time_dependent_auc_difference, time_depend
 
 #: Key of all cohorts together, where no sets of cohorts are named.
 POOLED = "pooled"
-#: Patients that a curve should still have at risk for its end to be read.
-FEW = 5
 #: Ratio of the limits of a hazard ratio beyond which the data say nothing about it.
 WIDEST = 1e4
 _PLACE = ("signature", "cohort")
@@ -87,8 +85,8 @@ def follow_up(part: pd.DataFrame) -> dict[str, float]:
 
 
 def group_p(part: pd.DataFrame) -> float:
-    """Return the log-rank P of the two groups; NaN with one group only, or without events."""
-    if part["group"].nunique() < 2:
+    """Return the log-rank P of the two groups; NaN where one of them is `too_small`."""
+    if too_small(part):
         return float("nan")
     try:
         return float(log_rank(part["time"], part["event"], part["group"]).p)
@@ -180,8 +178,9 @@ def times(groups: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         signature, cohort, n, group, events, median, median_low, median_high, restricted_mean, restricted_mean_low,
-        restricted_mean_high (months, 95% CI), tau, end. The restricted mean is the area under the curve up to `tau`,
-        to which both groups are followed; after `end` fewer than `FEW` patients of the group are at risk.
+        restricted_mean_high (months, 95% CI), tau, end, note. The restricted mean is the area under the curve up to
+        `tau`, to which both groups are followed; after `end` fewer than `FEWEST` patients of the group are at risk. A
+        group of fewer has neither median nor mean, and a note.
     """
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
@@ -191,8 +190,11 @@ def times(groups: pd.DataFrame) -> pd.DataFrame:
             row: dict[str, Any] = {"group": str(name), "n": km.n, "events": km.n_events}
             row |= {"median": km.median, "median_low": km.median_low, "median_high": km.median_high}
             row |= {"restricted_mean": mean.rmst, "restricted_mean_low": mean.ci_low}
-            row |= {"restricted_mean_high": mean.ci_high, "tau": tau}
-            found.append(row | {"end": float(own["time"].nlargest(min(FEW, len(own))).min())})
+            row |= {"restricted_mean_high": mean.ci_high, "tau": tau, "note": ""}
+            if km.n < FEWEST:
+                estimates = [key for key in row if key.startswith(("median", "restricted"))]
+                row |= dict.fromkeys(estimates, np.nan) | {"note": f"fewer than {FEWEST} patients"}
+            found.append(row | {"end": float(own["time"].nlargest(min(FEWEST, len(own))).min())})
         return pd.DataFrame(found)
 
     return measure(groups, of_groups, _PLACE)
@@ -205,12 +207,12 @@ def differences(groups: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         signature, cohort, n, p (log-rank), difference, difference_low, difference_high, p_difference (restricted mean
-        of low minus high risk, months, up to `tau`), tau; NaN where everybody is in one group.
+        of low minus high risk, months, up to `tau`), tau, note; NaN where a group is `too_small`, as the note says.
     """
 
-    def of_groups(part: pd.DataFrame) -> dict[str, float]:
-        row = {"p": group_p(part)}
-        if part["group"].nunique() < 2:
+    def of_groups(part: pd.DataFrame) -> dict[str, Any]:
+        row: dict[str, Any] = {"p": group_p(part), "note": too_small(part)}
+        if row["note"]:
             return row | dict.fromkeys(
                 ["difference", "difference_low", "difference_high", "p_difference", "tau"], np.nan
             )
@@ -229,23 +231,26 @@ def hazard_ratios(groups: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        signature, cohort, n, contrast ("high against low" or "per SD"), events, hr, hr_low, hr_high, p (Wald), note. A
-        group without events gets Firth's penalty; what can not be estimated, or only within a factor of more than
-        `WIDEST`, keeps its row and says why.
+        signature, cohort, n, contrast ("high against low" or "per SD"), events, hr, hr_low, hr_high, p (Wald), note.
+        What is `too_small`, can not be estimated, or only within a factor of more than `WIDEST`, keeps its row and says
+        why.
     """
     sd = groups[groups["cohort"] == "train"].groupby("signature", observed=True)["risk"].std()
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
         unit = sd.get(part["signature"].iloc[0], np.nan)
         table = part[[*SURVIVAL]].assign(high=(part["group"] == HIGH).astype(int), scaled=part["risk"] / unit)
-        size, contrasts = {"events": int(part["event"].sum())}, {"high against low": "high", "per SD": "scaled"}
-        return pd.DataFrame([{"contrast": name} | size | _ratio(table, column) for name, column in contrasts.items()])
+        size, few = {"events": int(part["event"].sum())}, too_few(SURVIVAL) * (not enough(part, SURVIVAL))
+        contrasts = {"high against low": ("high", too_small(part)), "per SD": ("scaled", few)}
+        return pd.DataFrame([{"contrast": name} | size | _ratio(table, *how) for name, how in contrasts.items()])
 
     return measure(groups, of_groups, _PLACE)
 
 
-def _ratio(table: pd.DataFrame, column: str) -> dict[str, Any]:
+def _ratio(table: pd.DataFrame, column: str, reason: str = "") -> dict[str, Any]:
     nothing: dict[str, Any] = dict.fromkeys(["hr", "hr_low", "hr_high", "p"], np.nan)
+    if reason:
+        return nothing | {"note": reason}
     if table[column].nunique() < 2 or not np.isfinite(table[column]).all():
         return nothing | {"note": "all patients alike"}
     try:
@@ -467,12 +472,15 @@ def characteristics(part: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFram
     Returns
     -------
     DataFrame
-        Empty where everybody is in one group or no column is described.
+        Empty where everybody is in one group or no column is described; without tests where a group has fewer than
+        `FEWEST` patients.
     """
     known = {column: kind for column, kind in kinds.items() if part[column].notna().any()}
     if not known or part["group"].nunique() < 2:
         return pd.DataFrame()
-    return baseline_table(part, "group", list(known), kinds=known)
+    table = baseline_table(part, "group", list(known), kinds=known)
+    few = part["group"].value_counts()[lambda n: n > 0].min() < FEWEST
+    return table.assign(p=np.nan, test="not tested: few patients in a group") if few else table
 
 
 def flows(table: pd.DataFrame, stations: Mapping[str, Mapping[Any, str]]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.predictions import LABEL, SURVIVAL, common
+from radsupport.evaluate.predictions import LABEL, SURVIVAL, common, enough, too_few, with_variance
 from radsupport.evaluate.probability import usable_horizons
 from radsupport.stats.usefulness import (
     gains,
@@ -45,7 +45,7 @@ def decisions(part: pd.DataFrame, low: float = 0.05, high: float = 0.6) -> pd.Da
     when, outcome, risks = _common(part)
     marks = np.round(np.arange(low, high + 1e-9, 0.01), 4)
     models = {str(name): risk for name, risk in risks.items()}
-    if risks.empty or (when is not None and not usable_horizons(outcome, [when])):
+    if risks.empty or not (enough(outcome) if when is None else usable_horizons(outcome, [when])):
         return pd.DataFrame()
     try:
         if when is None:
@@ -119,30 +119,31 @@ def reclassification(
     Returns
     -------
     DataFrame
-        n, events, measure (continuous NRI, NRI over the limits, IDI), value, value_low, value_high, p (label only);
-        empty where nothing exists.
+        n, events, measure (continuous NRI, NRI over the limits, IDI), value, value_low, value_high, p (label only), and a
+        note where patients are too few (one row without values) or an estimate has no variance; empty where the two
+        signatures are one, or have no common patient.
     """
     when, outcome, p = _common(part[part["signature"].isin([new, old])])
     if p.shape[1] < 2 or new == old:
         return pd.DataFrame()
+    if not (enough(outcome) if when is None else usable_horizons(outcome, [when])):
+        by_then = outcome["label"] if when is None else (outcome["time"] <= when) & (outcome["event"] == 1)
+        row = {"n": len(p), "events": int(by_then.sum()), "measure": "continuous NRI", "value": np.nan}
+        return pd.DataFrame([row | {"value_low": np.nan, "value_high": np.nan, "note": too_few()}])
     if when is None:
-        if outcome["label"].nunique() < 2:
-            return pd.DataFrame()
         whole = nri_idi(outcome["label"], p[old], p[new])
         found: list[tuple[str, Any, str]] = [("continuous NRI", whole, "nri"), ("IDI", whole, "idi")]
         if limits:
             name = f"NRI over the limits {', '.join(f'{limit:.0%}' for limit in limits)}"
             found.insert(1, (name, nri_idi(outcome["label"], p[old], p[new], limits), "nri"))
-    elif usable_horizons(outcome, [when]):
+    else:
         given = outcome["time"], outcome["event"], p[old], p[new], when
         moved = nri_idi_survival(*given, n_resamples=n_bootstrap, seed=seed)
         found = [("continuous NRI", moved, "nri"), ("IDI", moved, "idi")]
-    else:
-        return pd.DataFrame()
     if halves:
         whole = found[0][1]
         found[1:1] = [("NRI, events", whole, "nri_events"), ("NRI, non-events", whole, "nri_nonevents")]
-    return pd.DataFrame([{"n": len(p)} | _moved(*one) for one in found])
+    return pd.DataFrame([with_variance({"n": len(p)} | _moved(*one)) for one in found])
 
 
 def _moved(name: str, found: Any, key: str) -> dict[str, Any]:

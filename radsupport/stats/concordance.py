@@ -50,7 +50,14 @@ class Concordance:
 
 
 def concordance(
-    time: Any, event: Any, risk: Any, *, tau: float | None = None, weight: str = "n", level: float = 0.95
+    time: Any,
+    event: Any,
+    risk: Any,
+    *,
+    tau: float | None = None,
+    weight: str = "n",
+    level: float = 0.95,
+    strata: Any = None,
 ) -> Concordance:
     """Harrell's concordance index, or a weighted variant, as survival::concordance.
 
@@ -65,6 +72,9 @@ def concordance(
         Of a pair whose event is at t: 1 (Harrell), or 1/G(t-)^2 (Uno), G being the Kaplan–Meier estimate of the
         censoring time with events before censorings at ties.
     level : float
+    strata : array-like, shape (n,), optional
+        Only pairs of the same stratum count, such as patients of one center (R: ``+ strata(center)``). For a label,
+        ``time = 2 - y`` and ``event = y`` give the area under the curve of pairs within strata.
 
     Returns
     -------
@@ -82,7 +92,7 @@ def concordance(
     Harrell et al. 1996; Uno et al. 2011. SE: infinitesimal jackknife with the weights held fixed (Therneau & Atkinson,
     vignette "concordance" of survival 3.5).
     """
-    pairs = Pairs.of(time, event, tau, weight)
+    pairs = Pairs.of(time, event, tau, weight, strata)
     c, residuals = jackknife(pairs, as_finite(risk, "risk", pairs.n))
     se = float(np.sqrt((residuals**2).sum()))
     width = float(stats.norm.ppf(0.5 + check_level(level) / 2)) * se
@@ -96,6 +106,7 @@ class Pairs:
     time: FloatArray
     event: IntArray
     weight: FloatArray  # of each subject's event; 0 for censored subjects
+    stratum: IntArray  # only subjects of the same one are compared
 
     @property
     def n(self) -> int:
@@ -103,7 +114,7 @@ class Pairs:
         return int(self.time.size)
 
     @classmethod
-    def of(cls, time: Any, event: Any, tau: float | None, weight: str) -> Pairs:
+    def of(cls, time: Any, event: Any, tau: float | None, weight: str, strata: Any = None) -> Pairs:
         """Check the outcome and weight its pairs; arguments as `concordance`."""
         check_choice(weight, "weight", ("n", "n/G2"))
         times, events = survival_times(time, event)
@@ -116,7 +127,10 @@ class Pairs:
                 raise InputError(f"`tau` must be a positive time, it is {tau}.")
             events = np.where(times > tau, 0, events)
             times = np.minimum(times, tau)
-        return cls(times, events, weights * events)
+        stratum = np.zeros(times.size, dtype=np.int64) if strata is None else pd.factorize(np.asarray(strata))[0]
+        if stratum.shape != times.shape or (stratum < 0).any():
+            raise InputError(f"`strata` needs a value for each of the {times.size} subjects.")
+        return cls(times, events, weights * events, stratum.astype(np.int64))
 
     def blocks(self) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield event subjects and the matrix (events × subjects) that is their weight where comparable, else 0."""
@@ -126,6 +140,7 @@ class Pairs:
             rows = subjects[start : start + size]
             later = self.time[rows, None] < self.time[None, :]
             later |= (self.time[rows, None] == self.time[None, :]) & (self.event[None, :] == 0)
+            later &= self.stratum[rows, None] == self.stratum[None, :]
             yield rows.astype(np.int64), later * self.weight[rows, None]
 
 

@@ -148,7 +148,7 @@ def test_horizons_below_chance_and_out_of_reach() -> None:
     words = say.horizons(areas, missing)
     assert "for Image in Hospital A at 24 months:" in words
     assert "2 intervals were looked at" in words
-    need = "fewer than 3 patients had the event by then, or are followed beyond"
+    need = "fewer than 5 patients had the event by then, or are followed beyond"
     assert words.endswith(f"Not shown: 12 and 24 months in Hospital B ({need}).")
     assert say.horizons(areas.head(1), missing.head(0)) == ""
     assert say.horizons(pd.DataFrame(), pd.DataFrame()) == ""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from radsupport import evaluate
 from radsupport.book.conclusions import validation as say
@@ -39,12 +40,25 @@ def meaning(
 def test_who_is_judged_is_counted_from_the_predictions(labelled):
     _, cohort, predictions = labelled
     rows = evaluate.judged(predictions)
-    lines = say.judged(rows, ["A", "B", "A + B"], NAMES, {}).splitlines()
+    lines = say.judged(rows, ["A", "B", "A + B"], NAMES, {}, cohort=cohort, external="refit").splitlines()
     events = int(cohort.loc[cohort["cohort"] == "train", "label"].sum())
     assert lines[0] == f"- North: 60 patients, {events} with the event, out-of-fold predictions"
     assert lines[2].startswith("- East and West: 50 patients")
-    assert lines[2].endswith("scored with the finished model")
-    assert lines[-1].startswith("Every signature")
+    assert lines[2].endswith("scored with the model fitted on all training patients")
+    assert lines[-1] == "Every signature has a prediction for every patient of the cohort table with an outcome."
+    alone = say.judged(rows, ["A", "B", "A + B"], NAMES, {}, external="mean_of_folds")
+    assert "scored with the mean of the models of the folds" in alone
+    assert "there is no cohort table here" in alone.splitlines()[-1]
+
+
+def test_patients_whom_no_signature_predicts_are_missed(labelled):
+    _, cohort, predictions = labelled
+    gone = set(cohort.loc[cohort["cohort"] == "external", "subject"].head(40))
+    for lost in (gone, set(cohort.loc[cohort["cohort"] == "external", "subject"])):
+        rows = evaluate.judged(predictions[~predictions["subject"].isin(lost)], cohort=cohort)
+        words = say.judged(rows, ["A", "B"], NAMES, {}, cohort=cohort).splitlines()[-1]
+        assert f"A in East and West ({len(lost)} of 50)" in words
+        assert f"B in East and West ({len(lost)} of 50)" in words
 
 
 def test_missing_predictions_are_named(labelled):
@@ -202,3 +216,57 @@ def test_a_risk_that_hardly_varies_is_no_rival(labelled):
 
 def test_what_else_a_reader_must_know_stands_at_the_end(labelled):
     assert meaning(labelled[2], notes=["Always.", "Here."]).endswith("- Always.\n- Here.")
+
+
+def of_centers() -> pd.DataFrame:
+    """Return risks that differ between four hospitals by offset, as the event does: pooled they rank far better."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for i, (center, share) in enumerate({"A": 0.15, "B": 0.4, "C": 0.6, "D": 0.85}.items()):
+        label = (np.arange(60) < 60 * share).astype(float)
+        risk = 0.1 + 0.2 * i + 0.08 * (0.35 * label + rng.normal(size=60))
+        parts.append(pd.DataFrame({"center": center, "label": label, "risk": risk}))
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(subject=table.index.astype(str), cohort="external", signature=pd.Categorical(["A"] * 240))
+
+
+def test_a_pooled_value_above_every_center_is_no_headline():
+    rows, keys = of_centers(), ["cohort", "signature"]
+    scores = evaluate.measure(rows, evaluate.discrimination, keys)
+    centers = evaluate.measure(rows, evaluate.discrimination, [*keys, "center"], fewest=5)
+    row = scores.iloc[0]
+    pairs = weighted = 0.0
+    for _, own in rows.groupby("center"):
+        case, control = (own.loc[own["label"] == y, "risk"].to_numpy() for y in (1, 0))
+        weighted += (case[:, None] > control).sum()
+        pairs += case.size * control.size
+    assert row["within"] == pytest.approx(weighted / pairs, rel=1e-12)
+    assert row["value"] > 0.78 > centers["value"].max()
+    words = say.pooling(scores, centers, NAMES)
+    assert f"AUC {estimate(row['within'], row['within_low'], row['within_high'])} within 4 centers" in words
+    assert "**The pooled value lies above every center" in words
+    assert "outside the interval" in words
+    shown = evaluate.headline(scores).iloc[0]
+    assert (shown["value"], shown["pooled"], shown["p_chance"]) == (row["within"], row["value"], row["p_within"])
+    alike = rows.assign(risk=rows["risk"] - rows.groupby("center")["risk"].transform("mean"))
+    same = evaluate.measure(alike, evaluate.discrimination, keys)
+    assert "**" not in say.pooling(same, evaluate.measure(alike, evaluate.discrimination, [*keys, "center"]), NAMES)
+
+
+def test_one_center_keeps_its_value(labelled):
+    rows = evaluate.judged(labelled[2])
+    plain = evaluate.measure(rows, evaluate.discrimination)
+    alone = evaluate.measure(rows.assign(center="A"), evaluate.discrimination)
+    pd.testing.assert_frame_equal(plain, alone)
+    pd.testing.assert_frame_equal(evaluate.headline(plain).drop(columns="pooled"), plain)
+    assert say.pooling(plain, plain, NAMES) == ""
+
+
+def test_what_was_not_tested_is_no_verdict(labelled):
+    few = labelled[2].assign(label=lambda t: (t["subject"].str[-2:].astype(int) < 2).astype(float))
+    words = meaning(few)
+    assert "no interval or test: fewer than 5 patients with, or without, the event" in words
+    assert "not tested: fewer than 5" in words
+    assert "No pair of signatures could be compared" in words
+    assert "chance is not excluded" not in words
+    assert "NA" not in words

@@ -151,9 +151,9 @@ def test_log_odds_of_certainty_are_finite():
     assert recalibration.log_odds([0.5])[0] == 0
 
 
-def test_a_horizon_needs_three_events_before_and_three_patients_after():
-    part = pd.DataFrame({"time": [1.0, 2, 3, 10, 11, 12, 13], "event": [1.0, 1, 1, 0, 0, 0, 0]})
-    assert recalibration.usable_horizons(part, [2, 3, 10, 11, 50]) == [3, 10]
+def test_a_horizon_needs_five_events_before_and_five_patients_after():
+    part = pd.DataFrame({"time": [1.0, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15], "event": [1.0] * 5 + [0.0] * 6})
+    assert recalibration.usable_horizons(part, [4, 5, 10, 11, 50]) == [5, 10]
 
 
 def test_rows_get_a_probability_by_each_horizon_that_can_be_judged(labelled, followed):

@@ -177,7 +177,7 @@ def test_times_are_those_of_each_group_alone(everyone: pd.DataFrame) -> None:
     assert row["tau"] == tau
     assert row["restricted_mean"] == restricted_mean(own["time"], own["event"], tau).rmst
     assert row["n"] == len(own)
-    assert row["end"] == own["time"].nlargest(survival.FEW).min()
+    assert row["end"] == own["time"].nlargest(survival.FEWEST).min()
 
 
 def test_difference_is_low_minus_high(everyone: pd.DataFrame) -> None:
@@ -232,11 +232,12 @@ def test_ratios_are_cox_models_of_group_and_of_the_training_sd(everyone: pd.Data
     assert len(table) == 2 * 3 * 2
 
 
-def test_a_group_without_events_gets_firth(divided: pd.DataFrame) -> None:
+def test_a_group_without_events_is_not_compared_and_says_so(divided: pd.DataFrame) -> None:
     table = survival.hazard_ratios(spared(divided))
-    firth = table[table["contrast"] == "high against low"]
-    assert (firth["note"] == "Firth's penalty").all()
-    assert np.isfinite(firth["hr"]).all()
+    table = table[table["contrast"] == "high against low"]
+    for found in (table, survival.differences(spared(divided))):
+        assert found["note"].eq("no event in low risk").all()
+        assert found["p"].isna().all()
 
 
 def test_a_ratio_that_the_data_do_not_bound_is_left_out_with_the_reason(divided: pd.DataFrame) -> None:
@@ -251,11 +252,11 @@ def test_a_ratio_that_the_data_do_not_bound_is_left_out_with_the_reason(divided:
 
 def test_one_group_and_no_events_keep_their_rows(divided: pd.DataFrame) -> None:
     table = survival.hazard_ratios(alone(divided))
-    assert table.loc[table["contrast"] == "high against low", "note"].eq("all patients alike").all()
+    assert table.loc[table["contrast"] == "high against low", "note"].eq("one group only").all()
     assert table.loc[table["contrast"] == "per SD", "hr"].notna().all()
     dead = survival.hazard_ratios(divided.assign(event=0.0))
     assert dead["hr"].isna().all()
-    assert dead["note"].str.contains("censored").all()
+    assert dead["note"].str.contains("no event|fewer than 5 events").all()
 
 
 def test_c_index_is_harrells_with_a_bootstrap_interval(divided: pd.DataFrame) -> None:
@@ -302,7 +303,9 @@ def test_differences_use_patients_that_both_signatures_know(divided: pd.DataFram
 
 def test_a_cohort_without_events_has_no_difference(divided: pd.DataFrame) -> None:
     dead = divided.assign(event=np.where(divided["cohort"] == "external", 0.0, divided["event"]))
-    assert c_differences(dead)["cohort"].tolist() == ["train"]
+    table = c_differences(dead).set_index("cohort")
+    assert table["p"].notna().to_dict() == {"train": True, "external": False}
+    assert "fewer than 5 events" in table.loc["external", "note"]
 
 
 def areas_of(divided: pd.DataFrame) -> pd.DataFrame:

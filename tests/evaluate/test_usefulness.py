@@ -95,7 +95,9 @@ def test_reclassification_needs_another_signature_and_both_outcomes(labelled):
     for other in ("", "A"):
         assert measure(at, reclassification, ("cohort",), new="A", old=other).empty
     alone = acting(labelled[2].assign(label=1.0))
-    assert measure(alone, reclassification, ("cohort",), new="A", old="B").empty
+    table = measure(alone, reclassification, ("cohort",), new="A", old="B")
+    assert table["value"].isna().all()
+    assert table["note"].str.contains("fewer than 5 patients").all()
 
 
 def test_reclassification_at_a_horizon_is_weighted_for_censoring(followed):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.concordance import concordance
@@ -133,3 +134,59 @@ def test_bad_input_is_refused():
         concordance([1, 2, 3], [1, 1, 1], [1, 2, 3], tau=0)
     with pytest.raises(InputError, match="weight"):
         concordance([1, 2, 3], [1, 1, 1], [1, 2, 3], weight="ipcw")
+
+
+def stratified(time, event, risk, center):
+    """Return the index and its jackknife error from every pair of one center, as survival::concordance with strata."""
+    good, total = np.zeros(len(time)), np.zeros(len(time))
+    for i in range(len(time)):
+        for j in range(len(time)):
+            later = time[i] < time[j] or (time[i] == time[j] and not event[j])
+            if i != j and event[i] and later and center[i] == center[j]:
+                right = (risk[i] > risk[j]) + 0.5 * (risk[i] == risk[j])
+                for k in (i, j):
+                    good[k] += right
+                    total[k] += 1
+    c = good.sum() / total.sum()
+    return c, np.sqrt((((good - c * total) / (total.sum() / 2)) ** 2).sum())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_strata_compare_pairs_of_one_center_only(seed):
+    rng = np.random.default_rng(seed)
+    time, event = rng.integers(1, 9, 40).astype(float), rng.integers(0, 2, 40)
+    center, risk = rng.choice(["a", "b", "c"], 40), rng.integers(0, 6, 40).astype(float)
+    found = concordance(time, event, risk, strata=center)
+    assert (found.concordance, found.se) == pytest.approx(stratified(time, event, risk, center), rel=1e-12)
+    moved = risk + np.select([center == "a", center == "b"], [100.0, -50.0])
+    assert concordance(time, event, moved, strata=center).concordance == found.concordance
+    alone, one = concordance(time, event, risk), concordance(time, event, risk, strata=np.ones(40))
+    assert one == alone
+
+
+def test_a_label_as_a_time_gives_the_area_within_strata():
+    rng = np.random.default_rng(5)
+    y, risk = rng.integers(0, 2, 60), rng.normal(size=60)
+    center = np.repeat(["a", "b"], 30)
+    sizes = {c: (y[center == c].sum(), (1 - y[center == c]).sum()) for c in ("a", "b")}
+    areas = {c: roc_auc_score(y[center == c], risk[center == c]) for c in ("a", "b")}
+    weights = {c: m * n for c, (m, n) in sizes.items()}
+    expected = sum(areas[c] * weights[c] for c in weights) / sum(weights.values())
+    assert concordance(2 - y, y, risk, strata=center).concordance == pytest.approx(expected, rel=1e-12)
+
+
+def test_strata_of_another_length_and_gaps_are_refused():
+    for strata in (["a"], ["a", None, "b"]):
+        with pytest.raises(InputError, match="strata"):
+            concordance([1.0, 2, 3], [1, 1, 0], [1.0, 2, 3], strata=strata)
+    with pytest.raises(NotEstimableError):
+        concordance([1.0, 2, 3], [1, 1, 0], [1.0, 2, 3], strata=["a", "b", "c"])
+
+
+def test_equals_the_port_of_r_with_strata():
+    """`survival` 2.0.0 from PyPI, a port of R's: ``concordancefit(..., strata=center, reverse=True)``."""
+    time = [5.0, 3, 8, 2, 9, 4, 7, 6, 1, 10, 3, 5, 12, 2]
+    event = [1, 1, 0, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1]
+    risk = [0.6, 0.9, 0.2, 0.8, 0.3, 0.7, 0.1, 0.5, 0.4, 0.2, 0.6, 0.3, 0.1, 0.9]
+    found = concordance(time, event, risk, strata=[0] * 7 + [1] * 7)
+    assert [found.concordance, found.se] == pytest.approx([0.8, 0.09249379460707798], rel=1e-12)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from radsupport.evaluate.probability import FEWEST
+from radsupport.evaluate.predictions import FEWEST
 from radsupport.evaluate.regression import GLOBAL, SIGNATURE, CoxData
-from radsupport.evaluate.survival import FEW
 from radsupport.stats.cox import CoxFit
 from radsupport.stats.regression import Selection
 from radsupport.wording import counted, estimate, fixed, listed, p_number
@@ -33,7 +32,8 @@ def time_cell(value: float, low: float, high: float, missing: str = "not reached
 def rule_cell(low: float, high: float, p: float, p_search: float) -> str:
     """Word what a cut-off does in a cohort: patients at low and at high risk, and the log-rank P of these groups."""
     searched = search_allowed(p_search)
-    return f"{low:.0f} / {high:.0f}, P {p_number(p)}" + (f" ({searched})" if searched else "")
+    tested = "not tested" if np.isnan(p) else f"P {p_number(p)}"
+    return f"{low:.0f} / {high:.0f}, {tested}" + (f" ({searched})" if searched else "")
 
 
 def worded(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def curves(times: pd.DataFrame, sets: pd.DataFrame) -> str:
         for cohort, own in times.groupby("cohort", sort=False)
     ]
     text = (
-        f"Of the groups of **{times['signature'].iloc[0]}**, fewer than {FEW} patients are at risk after these months: "
+        f"Of the groups of **{times['signature'].iloc[0]}**, fewer than {FEWEST} patients are at risk after these months: "
     )
     words = [
         f"{row['training']} of the {row['n']} patients of {row['cohort'].removesuffix(', pooled')} are those on whom "
@@ -282,19 +282,21 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
     Parameters
     ----------
     c_index : DataFrame
-        signature, cohort (training first), n, events, c_index with limits, p_groups (log-rank); of one signature.
+        signature, cohort (training first), n, events, c_index with limits, p_groups (log-rank), note (why the groups
+        have no test); of one signature.
     searched : bool
         Whether the cut-off was chosen by the outcome.
     """
     words = []
     for i, row in enumerate(c_index.to_dict("records")):
         low, high = row["c_index_low"], row["c_index_high"]
-        chance = "covers 0.5" if low <= 0.5 <= high else "does not cover 0.5"
-        words.append(
-            f"- {row['cohort']}: {row['events']} events in {row['n']} patients; C-index "
-            f"{estimate(row['c_index'], low, high)}, which {chance}; log-rank P of the groups "
-            f"{p_number(row['p_groups'])}{' (too small: the cut-off was searched here)' if searched and not i else ''}."
-        )
+        value = f"{estimate(row['c_index'], low, high)}, which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5"
+        if np.isnan(low):
+            value = f"{fixed(row['c_index'])} without an interval" if row["c_index"] >= 0 else "does not exist"
+        groups = f"log-rank P of the groups {p_number(row['p_groups'])}"
+        groups += " (too small: the cut-off was searched here)" * bool(searched and not i)
+        groups = f"the groups are not compared ({row['note']})" if np.isnan(row["p_groups"]) else groups
+        words.append(f"- {row['cohort']}: {row['events']} events in {row['n']} patients; C-index {value}; {groups}.")
     outside = (
         "The first line is the training cohort, where the cut-off was chosen; the others are the test."
         if len(words) > 1

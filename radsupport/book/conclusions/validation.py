@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.evaluate.associations import LATENT
+from radsupport.evaluate.discrimination import headline
 from radsupport.evaluate.predictions import missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
@@ -43,6 +44,8 @@ def judged(
     names: Mapping[str, str],
     combinations: Mapping[str, Sequence[str]],
     event: str = "label",
+    cohort: pd.DataFrame | None = None,
+    external: str = "",
 ) -> str:
     """Say who is judged by which prediction, which signatures are published outputs, and where predictions lack.
 
@@ -56,24 +59,42 @@ def judged(
     combinations : mapping of published output to the signatures that contain it
     event : str
         The column that says who had the event.
+    cohort : DataFrame, optional
+        cohort.parquet, against which patients are counted.
+    external : {"", "mean_of_folds", "refit"}
+        How chapter 05 scored the other cohorts; "" where it did not.
     """
     lines = []
-    for cohort, part in rows.drop_duplicates(["cohort", "subject"]).groupby("cohort", observed=True):
-        how = "out-of-fold predictions" if cohort == "train" else "scored with the finished model"
+    for key, part in rows.drop_duplicates(["cohort", "subject"]).groupby("cohort", observed=True):
+        how = "out-of-fold predictions" if key == "train" else SCORED[external]
         size = f"{counted(len(part), 'patient')}, {int(part[event].sum())} with the event"
-        lines.append(f"- {names[str(cohort)]}: {size}, {how}")
+        lines.append(f"- {names[str(key)]}: {size}, {how}")
     for name, holding in combinations.items() if (rows["cohort"] == "train").any() else ():
         also = f", and so may those of {listed(holding)}, which contains it" if holding else ""
         lines.append(
             f"- {name} in {names['train']}: published output; its own training patients may be among them, so that its "
             f"values there may flatter it{also}"
         )
-    return "\n".join(lines) + "\n\n" + _missing(missing_predictions(rows, signatures), names)
+    outcome, known = ("label",) if event == "label" else ("time", event), cohort is not None and len(cohort) > 0
+    return "\n".join(lines) + "\n\n" + _missing(missing_predictions(rows, signatures, cohort, outcome), names, known)
 
 
-def _missing(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+#: How patients outside the training cohort are scored, by the study's `modelling.external`.
+SCORED = {
+    "": "external predictions",
+    "mean_of_folds": "scored with the mean of the models of the folds",
+    "refit": "scored with the model fitted on all training patients",
+}
+
+
+def _missing(table: pd.DataFrame, names: Mapping[str, str], known: bool) -> str:
+    if table.empty and not known:
+        return (
+            "Every signature predicts the same patients. Whether these are all patients of the study is not known: there "
+            "is no cohort table here."
+        )
     if table.empty:
-        return "Every signature has a prediction for every patient with an outcome."
+        return "Every signature has a prediction for every patient of the cohort table with an outcome."
     parts = [
         f"{row['signature']} in {names[row['cohort']]} ({row['without']} of {row['n']})"
         for row in table.to_dict("records")
@@ -99,6 +120,44 @@ def probabilities(locked: Mapping[str, Locked]) -> str:
         if own.whole.on_log_odds
     ]
     return " ".join([words, "The others were translated as the table says.", *parts])
+
+
+def pooling(scores: pd.DataFrame, centers: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Say where a cohort of several centers looks better, or worse, pooled than its patients are told apart in them.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        `evaluate.discrimination` by cohort and signature.
+    centers : DataFrame
+        The same by cohort, signature and center.
+    names : mapping of cohort to name
+
+    Returns
+    -------
+    str
+        A line for each cohort and signature; empty where no cohort has several centers. The two values disagree where
+        the pooled one lies above or below that of every center, or outside the interval of the value within centers.
+    """
+    lines = []
+    for row in scores.dropna(subset=["within"]).to_dict("records") if "within" in scores else []:
+        own = centers[(centers["cohort"] == row["cohort"]) & (centers["signature"] == row["signature"])]["value"].dropna()
+        pooled, where = row["value"], f"{names[str(row['cohort'])]}, {row['signature']}"
+        beyond = [f"above every center ({fixed(own.min())} to {fixed(own.max())})"] * bool((pooled > own).all())
+        beyond += [f"below every center ({fixed(own.min())} to {fixed(own.max())})"] * bool((pooled < own).all())
+        beyond = beyond if len(own) else []
+        outside = not row["within_low"] <= pooled <= row["within_high"] and not np.isnan(row["within_low"])
+        beyond += ["outside the interval of the value within centers"] * outside
+        value = estimate(row["within"], row["within_low"], row["within_high"])
+        text = f"- {where}: {row['measure']} {value} within {row['centers']:.0f} centers, {fixed(pooled)} pooled"
+        if beyond:
+            text += (
+                f". **The pooled value lies {listed(beyond)}**: pairs of patients of two centers are ordered "
+                f"{'better' if pooled > row['within'] else 'worse'} than pairs of one, so it also measures how the "
+                "centers differ. Read the value within centers"
+            )
+        lines.append(f"{text}.")
+    return "\n".join(lines)
 
 
 def influence(table: pd.DataFrame, names: Mapping[str, str]) -> str:
@@ -133,7 +192,11 @@ def planted(table: pd.DataFrame, names: Mapping[str, str], effect: float) -> str
     lines = []
     for cohort, part in table.groupby("cohort", sort=False):
         latent, own = part[part["signature"] == LATENT].iloc[0], part[part["signature"] != LATENT]
-        yes, no = own.loc[own["found"], "signature"], own.loc[~own["found"], "signature"]
+        told = own["p_chance"].notna() | (own["value"] == 0.5)
+        yes, no = own.loc[told & own["found"], "signature"], own.loc[told & ~own["found"], "signature"]
+        if not told.any():
+            lines.append(f"- {names[str(cohort)]}: not judged, for too few patients or risks that do not vary.")
+            continue
         limits = f"({latent['value_low']:.2f} to {latent['value_high']:.2f})"
         verdict = f"found by {listed(list(yes), 12)}" if len(yes) else "**found by no signature**"
         verdict += f"; not found by {listed(list(no), 12)}" if len(no) and len(yes) else ""
@@ -180,7 +243,7 @@ def meaning(
         What else a reader must know.
     """
     flat = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}
-    own = scores[scores["signature"] == best].to_dict("records")
+    own = headline(scores)[lambda table: table["signature"] == best].to_dict("records")
     lines = [_value(row, names) for row in own]
     lines += [_rival(row, names, published, set(flat)) for row in rivals.to_dict("records")]
     lines += _equalities(pairs, names)
@@ -192,7 +255,7 @@ def meaning(
     lines += ["" if best in published else _optimism(own, modelling), _divisions(scores, best, comparator, modelling)]
     lines.append(_pairs(pairs))
     if set(scores["cohort"]) == {"train"}:
-        lines.append("There is one cohort only: nothing here says how a signature does in another hospital.")
+        lines.append("Nobody outside the training cohort is judged: nothing here says how a signature does elsewhere.")
     return "\n".join(f"- {line}" for line in [*lines, *notes] if line)
 
 
@@ -200,16 +263,21 @@ def _value(row: Row, names: Mapping[str, str]) -> str:
     where, is_auc, p = names[row["cohort"]], row["measure"] == "AUC", row["p_chance"]
     if np.isnan(row["value"]):
         return f"{where}: the {row['measure']} of {row['signature']} does not exist there."
+    if np.isnan(p):
+        return f"{where}, {row['signature']}: {row['measure']} {fixed(row['value'])}; {row.get('note') or 'not tested'}."
     verdict = "chance is not excluded"
     if p < 0.05:
         verdict = "better than chance" if row["value"] > 0.5 else "it ranks the wrong way"
-    test = " against 0.5 by the standard error under chance" if is_auc else ""
+    several = row.get("pooled", np.nan) >= 0
+    test = " against 0.5 by the standard error under chance" if is_auc and not several else ""
+    within = f" within centers (pooled {fixed(row['pooled'])})" if several else ""
     least = least_detectable(int(row["n"]), int(row["events"]))
     power = (
         f" With {row['events']} events in {counted(row['n'], 'patient')}, an AUC below {fixed(least)} can not be told "
         "from chance."
     )
-    text = f"{row['measure']} {estimate(row['value'], row['value_low'], row['value_high'])}, {p_value(p, name='P')}"
+    value = estimate(row["value"], row["value_low"], row["value_high"]) if row["value_low"] >= 0 else fixed(row["value"])
+    text = f"{row['measure']} {value}{within}, {p_value(p, name='P')}"
     return f"{where}, {row['signature']}: {text}{test}: {verdict}.{power if is_auc else ''}"
 
 
@@ -224,6 +292,8 @@ def _rival(row: Row, names: Mapping[str, str], published: Collection[str], flat:
     a, b, role = row["signature_a"], row["signature_b"], _ROLES[row["role"]]
     if row["cohort"] == "train" and b in published:
         role += "; a published output, which may be flattered here"
+    if np.isnan(row["p"]):
+        return f"{names[row['cohort']]}: {a} and {b} ({role}): {row['note'] or 'not tested'}."
     if flat & {a, b}:
         verdict = f"no finding, because the risks of {listed(sorted(flat & {a, b}))} hardly vary"
     elif row["p"] < 0.05:
@@ -306,6 +376,9 @@ def _divided(entry: Any) -> bool:
 def _pairs(pairs: pd.DataFrame) -> str:
     if pairs.empty:
         return ""
+    pairs = pairs.dropna(subset=["p"])
+    if pairs.empty:
+        return "No pair of signatures could be compared."
     small, chance = int((pairs["p"] < 0.05).sum()), 0.05 * len(pairs)
     were = "was" if len(pairs) == 1 else "were"
     return (
