@@ -187,7 +187,7 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     paths.results.mkdir(parents=True, exist_ok=True)
     display(HTML(banner(study)))
     save_figures_to(paths.figures, chapter)
-    kinds = {"out_of_fold": "out of fold", "external": "finished model", "published": "published output"}
+    kinds = {"out_of_fold": "out of fold", "external": "not in training", "published": "published output"}
     word_values(dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names) | {"kind": kinds, "test": TESTS})
     opened = Chapter(chapter, study, paths, values, inputs={root / "studies" / f"{study.id}.yaml"})
     reason = why_unused(chapter, study)

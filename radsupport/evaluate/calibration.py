@@ -65,12 +65,12 @@ def calibration(part: pd.DataFrame, *, points: bool = False) -> dict[str, Any] |
     -------
     dict
         events (by the horizon), predicted (mean), observed (share, or 1 - Kaplan-Meier), slope with limits, note (why
-        there is no slope, or only the share: patients who are not `enough`). Of a label also intercept (in the large) with limits, ici, brier, brier_scaled, hl_groups,
-        hl_chi2, hl_df, hl_p (Hosmer-Lemeshow: as many degrees of freedom as groups, two fewer where all are
-        apparent by their `kind`, missing where some are), and where one patient makes the slope (`most_influential`)
-        subject, risk, slope_without; of survival ratio (observed / predicted) with limits. A slope of survival is the
-        Cox coefficient of log(-log(1 - probability)), follow-up cut at the horizon (McLernon et al. 2023, Ann Intern
-        Med
+        there is no slope, or only the share: patients who are not `enough`). Of a label also intercept (in the large)
+        with limits, ici, brier, brier_scaled, hl_groups, hl_chi2, hl_df, hl_p (Hosmer-Lemeshow: as many degrees of
+        freedom as groups, two fewer where all are apparent by their `kind`, missing where some are), and where one
+        patient makes the slope (`most_influential`) subject, risk, slope_without; of survival ratio (observed /
+        predicted) with limits. A slope of survival is the Cox coefficient of log(-log(1 - probability)), follow-up cut
+        at the horizon (McLernon et al. 2023, Ann Intern Med
         176:105). The ICI needs `FEWEST_SMOOTHED` patients, a slope probabilities that vary.
 
     Raises

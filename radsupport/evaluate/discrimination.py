@@ -127,7 +127,11 @@ def headline(scores: pd.DataFrame) -> pd.DataFrame:
     """
     several = scores["within"].notna() if "within" in scores else pd.Series(False, scores.index)
     table = scores.assign(pooled=scores["value"].where(several))
-    for own, other in (("value", "within"), *((f"value_{e}", f"within_{e}") for e in ("low", "high")), ("p_chance", "p_within")):
+    for own, other in (
+        ("value", "within"),
+        *((f"value_{e}", f"within_{e}") for e in ("low", "high")),
+        ("p_chance", "p_within"),
+    ):
         if several.any():
             table[own] = table[own].mask(several, table[other])
     return table
@@ -294,8 +298,8 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
     -------
     DataFrame
         `PAIRS`: signature_a, signature_b, n, events, value_a, value_b (AUCs, or C-indices), difference with limits, z,
-        p, p_adjusted (Holm over the pairs), and a note where a pair is not tested: patients who are not `enough`, or two
-        signatures that rank everybody alike. Empty with fewer than two signatures.
+        p, p_adjusted (Holm over the pairs), and a note where a pair is not tested: patients who are not `enough`, or
+        two signatures that rank everybody alike. Empty with fewer than two signatures.
     """
     known, risks = common(rows, outcome)
     n, events = len(known), int(known[outcome[-1]].sum())
@@ -304,7 +308,9 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
         return pd.DataFrame(columns=[*PAIRS, "note"])
     if not enough(known, outcome):
         names = pd.DataFrame(itertools.combinations(risks.columns, 2), columns=["signature_a", "signature_b"])
-        return names.assign(n=n, events=events, note=f"not tested: {too_few(outcome)}").reindex(columns=[*PAIRS, "note"])
+        return names.assign(n=n, events=events, note=f"not tested: {too_few(outcome)}").reindex(
+            columns=[*PAIRS, "note"]
+        )
     if is_label:
         found = delong_matrix(known["label"], {str(name): risk for name, risk in risks.items()}).pairs
     else:
@@ -316,8 +322,8 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
             for a, b in itertools.combinations(risks.columns, 2)
         ]
         found = pd.DataFrame(tests)
-    names = {"auc_a": "value_a", "auc_b": "value_b", "concordance_a": "value_a", "concordance_b": "value_b"}
-    found = found.rename(columns=names | {"ci_low": "difference_low", "ci_high": "difference_high"})
+    same = {"auc_a": "value_a", "auc_b": "value_b", "concordance_a": "value_a", "concordance_b": "value_b"}
+    found = found.rename(columns=same | {"ci_low": "difference_low", "ci_high": "difference_high"})
     tiny = found["difference"].abs() < 1e-12  # rounding of equal areas
     found[["difference", "z"]] = found[["difference", "z"]].mask(tiny, 0.0)
     alike = (found["difference_high"] - found["difference_low"]).abs() < 1e-12
@@ -398,7 +404,7 @@ def equality(rows: pd.DataFrame) -> dict[str, float]:
     return {"chi2": found.chi2, "df": found.df, "p_equal": found.p_overall}
 
 
-def difference(a: pd.DataFrame, b: pd.DataFrame, outcome: Sequence[str] = LABEL) -> dict[str, float]:
+def difference(a: pd.DataFrame, b: pd.DataFrame, outcome: Sequence[str] = LABEL) -> dict[str, Any]:
     """Return the difference in discrimination of two groups of patients that share none.
 
     Returns
@@ -413,7 +419,7 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, outcome: Sequence[str] = LABEL)
     NotEstimableError
         One of the two can not be estimated.
     """
-    size = {"n_a": len(a), "n_b": len(b)}
+    size: dict[str, Any] = {"n_a": len(a), "n_b": len(b)}
     if reason := next(filter(None, (_untested(part, outcome) for part in (a, b))), ""):
         nothing = ("value_a", "value_b", "difference", "difference_low", "difference_high", "statistic", "p")
         return size | dict.fromkeys(nothing, np.nan) | {"note": reason.replace("no interval or test", "not tested")}

@@ -14,10 +14,11 @@ LOW, HIGH = "low risk", "high risk"
 #: The kind of prediction that each cohort is judged by: never the apparent one.
 HONEST = {"train": "out_of_fold", "internal": "external", "external": "external"}
 
-#: Fewest patients on either side of whatever is tested or gets an interval: with and without the event, or in each risk
-#: group. As in Cochran's rule for chi-squared tests: below it the standard errors of DeLong, of the jackknife and of the
-#: log-rank test rest on one or two patients, and no exact test of two such groups gives a P below 0.01 (four against
-#: four: 2/70). A group that is compared over time needs one event besides: without any its curve has no variance.
+#: Fewest patients on either side of whatever is tested or gets an interval: with and without the event, or in each
+#: risk group. As in Cochran's rule for chi-squared tests: below it the standard errors of DeLong, of the jackknife and
+#: of the log-rank test rest on one or two patients, and no exact test of two such groups gives a P below 0.01 (four
+#: against four: 2/70). A group that is compared over time needs one event besides: without any its curve has no
+#: variance.
 FEWEST = 5
 
 #: Outcomes that predictions are judged by: a label, or a time with whether the event was seen.
@@ -48,8 +49,8 @@ def judged(
     apparent : bool
         Whether the predictions for the models' own training patients come first, as a cohort called "apparent".
     cohort : DataFrame, optional
-        cohort.parquet, with which the predictions must agree (`check_outcomes`) if it has rows; its column center, where
-        it has one, is taken over, so that discrimination can be judged within centers.
+        cohort.parquet, with which the predictions must agree (`check_outcomes`) if it has rows; its column center,
+        where it has one, is taken over, so that discrimination can be judged within centers.
 
     Returns
     -------
@@ -157,7 +158,8 @@ def measure(
     -------
     DataFrame
         The keys, n (rows of the group, unless the function says), and what the function returns; where that can not be
-        estimated the values are missing and `note` says why, and so it does of intervals without width (`with_variance`).
+        estimated the values are missing and `note` says why, and so it does of intervals without width
+        (`with_variance`).
     """
     found: list[dict[str, Any]] = []
     ordered = any(isinstance(rows[column].dtype, pd.CategoricalDtype) for column in by)

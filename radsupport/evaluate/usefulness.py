@@ -119,8 +119,8 @@ def reclassification(
     Returns
     -------
     DataFrame
-        n, events, measure (continuous NRI, NRI over the limits, IDI), value, value_low, value_high, p (label only), and a
-        note where patients are too few (one row without values) or an estimate has no variance; empty where the two
+        n, events, measure (continuous NRI, NRI over the limits, IDI), value, value_low, value_high, p (label only), and
+        a note where patients are too few (one row without values) or an estimate has no variance; empty where the two
         signatures are one, or have no common patient.
     """
     when, outcome, p = _common(part[part["signature"].isin([new, old])])

@@ -131,7 +131,7 @@ def test_the_guide_says_what_the_intervals_allow(labelled):
     assert "against 0.5 by the standard error under chance: better than chance." in text
     assert "9 pairs of signatures were compared" in text
     assert "0.45 would be expected if no two differed" in text
-    assert "chance is not excluded" in meaning(predictions.assign(risk=0.5))
+    assert "no interval or test: everybody has the same risk" in meaning(predictions.assign(risk=0.5))
     assert "ranks the wrong way" in meaning(predictions.assign(risk=1 - predictions["risk"]))
     gone = predictions.assign(label=predictions["label"].mask(predictions["cohort"] == "external", 0.0))
     assert "East and West: the AUC of A does not exist there." in meaning(gone)
@@ -142,7 +142,7 @@ def test_a_single_pair_is_counted_as_one(labelled):
     text = meaning(own)
     assert "1 pair of signatures was compared" in text
     assert "0.05 would be expected" in text
-    assert "one cohort only" in text
+    assert "Nobody outside the training cohort is judged" in text
 
 
 def test_the_chosen_signature_is_measured_against_the_comparator_and_the_highest_other(labelled):

@@ -115,7 +115,7 @@ def test_fourteen_patients_five_events_one_cohort_and_a_constant_signature(
     assert numbers["headline_train"]["n"] == 14
     assert "headline_external" not in numbers
     text = " ".join(page.text)
-    assert "there is one cohort only" in text
+    assert "no signature has predictions in two cohorts" in text
     assert "A + B in North (14 of 14)" in text
     assert "higher risk did not" in text or "same value" in text
 

@@ -11,8 +11,7 @@ from lifelines import CoxPHFitter
 from scipy import stats
 
 from radsupport.evaluate import between, discrimination, interaction, judged, measure, roc
-from radsupport.evaluate.predictions import enough
-from radsupport.evaluate.predictions import LABEL, SURVIVAL
+from radsupport.evaluate.predictions import LABEL, SURVIVAL, enough
 from radsupport.evaluate.probability import log_odds
 from radsupport.stats.roc import auc, delong_unpaired
 

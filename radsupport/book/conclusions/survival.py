@@ -111,7 +111,8 @@ def curves(times: pd.DataFrame, sets: pd.DataFrame) -> str:
         for cohort, own in times.groupby("cohort", sort=False)
     ]
     text = (
-        f"Of the groups of **{times['signature'].iloc[0]}**, fewer than {FEWEST} patients are at risk after these months: "
+        f"Of the groups of **{times['signature'].iloc[0]}**, fewer than {FEWEST} patients are at risk after these "
+        "months: "
     )
     words = [
         f"{row['training']} of the {row['n']} patients of {row['cohort'].removesuffix(', pooled')} are those on whom "
@@ -290,7 +291,9 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
     words = []
     for i, row in enumerate(c_index.to_dict("records")):
         low, high = row["c_index_low"], row["c_index_high"]
-        value = f"{estimate(row['c_index'], low, high)}, which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5"
+        value = (
+            f"{estimate(row['c_index'], low, high)}, which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5"
+        )
         if np.isnan(low):
             value = f"{fixed(row['c_index'])} without an interval" if row["c_index"] >= 0 else "does not exist"
         groups = f"log-rank P of the groups {p_number(row['p_groups'])}"

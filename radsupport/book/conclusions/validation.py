@@ -90,8 +90,8 @@ SCORED = {
 def _missing(table: pd.DataFrame, names: Mapping[str, str], known: bool) -> str:
     if table.empty and not known:
         return (
-            "Every signature predicts the same patients. Whether these are all patients of the study is not known: there "
-            "is no cohort table here."
+            "Every signature predicts the same patients. Whether these are all patients of the study is not known: "
+            "there is no cohort table here."
         )
     if table.empty:
         return "Every signature has a prediction for every patient of the cohort table with an outcome."
@@ -141,15 +141,17 @@ def pooling(scores: pd.DataFrame, centers: pd.DataFrame, names: Mapping[str, str
     """
     lines = []
     for row in scores.dropna(subset=["within"]).to_dict("records") if "within" in scores else []:
-        own = centers[(centers["cohort"] == row["cohort"]) & (centers["signature"] == row["signature"])]["value"].dropna()
+        own = centers[(centers["cohort"] == row["cohort"]) & (centers["signature"] == row["signature"])][
+            "value"
+        ].dropna()
         pooled, where = row["value"], f"{names[str(row['cohort'])]}, {row['signature']}"
-        beyond = [f"above every center ({fixed(own.min())} to {fixed(own.max())})"] * bool((pooled > own).all())
-        beyond += [f"below every center ({fixed(own.min())} to {fixed(own.max())})"] * bool((pooled < own).all())
+        beyond = [f"above every center ({fixed(own.min(), 3)} to {fixed(own.max(), 3)})"] * bool((pooled > own).all())
+        beyond += [f"below every center ({fixed(own.min(), 3)} to {fixed(own.max(), 3)})"] * bool((pooled < own).all())
         beyond = beyond if len(own) else []
         outside = not row["within_low"] <= pooled <= row["within_high"] and not np.isnan(row["within_low"])
         beyond += ["outside the interval of the value within centers"] * outside
         value = estimate(row["within"], row["within_low"], row["within_high"])
-        text = f"- {where}: {row['measure']} {value} within {row['centers']:.0f} centers, {fixed(pooled)} pooled"
+        text = f"- {where}: {row['measure']} {value} within {row['centers']:.0f} centers, {fixed(pooled, 3)} pooled"
         if beyond:
             text += (
                 f". **The pooled value lies {listed(beyond)}**: pairs of patients of two centers are ordered "
@@ -243,7 +245,8 @@ def meaning(
         What else a reader must know.
     """
     flat = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}
-    own = headline(scores)[lambda table: table["signature"] == best].to_dict("records")
+    shown = headline(scores)
+    own = shown[shown["signature"] == best].to_dict("records")
     lines = [_value(row, names) for row in own]
     lines += [_rival(row, names, published, set(flat)) for row in rivals.to_dict("records")]
     lines += _equalities(pairs, names)
@@ -264,7 +267,9 @@ def _value(row: Row, names: Mapping[str, str]) -> str:
     if np.isnan(row["value"]):
         return f"{where}: the {row['measure']} of {row['signature']} does not exist there."
     if np.isnan(p):
-        return f"{where}, {row['signature']}: {row['measure']} {fixed(row['value'])}; {row.get('note') or 'not tested'}."
+        return (
+            f"{where}, {row['signature']}: {row['measure']} {fixed(row['value'])}; {row.get('note') or 'not tested'}."
+        )
     verdict = "chance is not excluded"
     if p < 0.05:
         verdict = "better than chance" if row["value"] > 0.5 else "it ranks the wrong way"
@@ -276,7 +281,9 @@ def _value(row: Row, names: Mapping[str, str]) -> str:
         f" With {row['events']} events in {counted(row['n'], 'patient')}, an AUC below {fixed(least)} can not be told "
         "from chance."
     )
-    value = estimate(row["value"], row["value_low"], row["value_high"]) if row["value_low"] >= 0 else fixed(row["value"])
+    value = (
+        estimate(row["value"], row["value_low"], row["value_high"]) if row["value_low"] >= 0 else fixed(row["value"])
+    )
     text = f"{row['measure']} {value}{within}, {p_value(p, name='P')}"
     return f"{where}, {row['signature']}: {text}{test}: {verdict}.{power if is_auc else ''}"
 
