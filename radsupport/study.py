@@ -250,15 +250,18 @@ class StudyPaths:
         Id of the study.
     root : Path
         Project root; notebooks run there.
+    run : str
+        Behind the id in the name of the results' folder, such as ``@n_folds-5``; empty for the results of the book.
     """
 
     study: str
     root: Path = Path()
+    run: str = ""
 
     @property
     def results(self) -> Path:
         """Everything the chapters write."""
-        return self.root / "results" / self.study
+        return self.root / "results" / f"{self.study}{self.run}"
 
     @property
     def data(self) -> Path:
@@ -272,8 +275,8 @@ class StudyPaths:
 
     @property
     def cache(self) -> Path:
-        """Results kept under the hash of their inputs."""
-        return self.results / "cache"
+        """Results kept under the hash of their inputs, shared by all runs."""
+        return self.root / "results" / self.study / "cache"
 
     @property
     def images(self) -> Path:

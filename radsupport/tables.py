@@ -239,7 +239,12 @@ VERSIONS_OF = (
 
 
 def write_chapter_json(
-    folder: Path, chapter: str, numbers: Mapping[str, Any], seed: int | None = None, inputs: Iterable[Path] = ()
+    folder: Path,
+    chapter: str,
+    numbers: Mapping[str, Any],
+    seed: int | None = None,
+    inputs: Iterable[Path] = (),
+    stamp: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the numbers of a chapter that other pages quote to ``<folder>/<chapter>.json``.
 
@@ -255,6 +260,8 @@ def write_chapter_json(
         The seed behind the numbers.
     inputs : iterable of Path
         Files the numbers were computed from; their sha256 is kept.
+    stamp : mapping, optional
+        Which run wrote them, and what it was built on (`radsupport.book.runs`).
 
     Returns
     -------
@@ -278,6 +285,7 @@ def write_chapter_json(
         "inputs": {item.name: sha256(item) for item in files},
         "versions": _versions(),
     }
+    content |= {"stamp": dict(stamp)} if stamp is not None else {}
     with written_whole(path) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path

@@ -18,6 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from radsupport.book.chapter import ENDS_HERE, why_unused
+from radsupport.book.runs import BUILDS, UPSTREAM
 from radsupport.data import datasets
 from radsupport.errors import StudyError
 from radsupport.study import StudyPaths, load_study, study_ids
@@ -34,18 +35,6 @@ KERNEL = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve"
 #: papermill.
 QUIET = ["--log-level=CRITICAL"]
 
-#: Chapters that each chapter reads from.
-UPSTREAM = {
-    "01_cohort": (),
-    "02_preprocessing": ("01_cohort",),
-    "03_radiomics": ("02_preprocessing",),
-    "04_deep_features": ("02_preprocessing",),
-    "05_modelling": ("03_radiomics", "04_deep_features"),
-    "06_validation": ("05_modelling",),
-    "07_survival": ("05_modelling", "06_validation"),
-    "08_nomogram": ("05_modelling", "06_validation"),
-    "09_published": (),
-}
 #: Modules that make the site out of the chapters.
 _ASSETS = ("*.css", "*.js", "*.mplstyle", "*.yaml")  # what modules beside them write into a page
 OF_THE_SITE = ("radsupport/book/site.py", "radsupport/book/build.py")
@@ -175,6 +164,7 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     parameters = {"study": study} if study == PUBLISHED else {"study": study, "profile": profile}
     start = time.perf_counter()
     source = _notebook_for(chapter, study, profile, failed)
+    os.environ[BUILDS] = "1"
     try:
         with log.open("w", encoding="utf-8") as stream:
             papermill.execute_notebook(
@@ -188,6 +178,8 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
         print(f"{error.evalue}\nLog: {log}\nNotebook as far as it ran: {failed}", file=sys.stderr)
         print("What was computed before is kept; the same command resumes at this chapter.", file=sys.stderr)
         return 1
+    finally:
+        del os.environ[BUILDS]
     failed.replace(out)
     seconds = time.perf_counter() - start
     (log.parent / f"{chapter}.seconds").write_text(f"{seconds:.1f}\n", encoding="utf-8")

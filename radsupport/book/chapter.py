@@ -15,9 +15,11 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from radsupport import tables as contracts
+from radsupport.book import runs
 from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
 from radsupport.book.show import save_figures_to, word_values
 from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
+from radsupport.files import sha256
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
 
@@ -43,6 +45,8 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},
     "09_published": {"study": "", "verdicts_shown": ""},
 }  # fmt: skip
+#: Parameters that only say how much of the results is shown, and their value in the notebook.
+SHOWN_ONLY = {"cases_shown": 12, "verdicts_shown": "all"}
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Chapter:
     parameters: dict[str, Any]
     numbers: dict[str, Any] = field(default_factory=dict)
     inputs: set[Path] = field(default_factory=set)
+    stamp: dict[str, Any] = field(default_factory=dict)
 
     def read(self, table: str, without: Sequence[str] = ()) -> pd.DataFrame:
         """Return a contract table written by an earlier chapter; where there is none, one `without` rows, if named.
@@ -71,7 +76,8 @@ class Chapter:
 
     def write(self, frame: pd.DataFrame, table: str) -> None:
         """Check a table against its contract and write it."""
-        contracts.write_table(frame, table, self.paths.results)
+        path = contracts.write_table(frame, table, self.paths.results)
+        self.stamp.setdefault("wrote", {})[path.name] = sha256(path)
 
     def publish(self, key: str, value: Any, *, n: int | None = None, ci: tuple[float, float] | None = None) -> None:
         """Keep a number for the landing page and the comparison tables."""
@@ -153,8 +159,8 @@ class Chapter:
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""
         self.publish("profile", self.study.profile)
-        inputs = sorted(self.inputs)
-        contracts.write_chapter_json(self.paths.results, self.name, self.numbers, seed=self.study.seed, inputs=inputs)
+        kept = {"seed": self.study.seed, "inputs": sorted(self.inputs), "stamp": self.stamp}
+        contracts.write_chapter_json(self.paths.results, self.name, self.numbers, **kept)
 
     def unused(self, reason: str) -> None:
         """Say in one line that the study does not use this chapter, and finish it."""
@@ -182,14 +188,26 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     """
     values = refuse_unknown_parameters(chapter, namespace)
     root = root or _root(Path.cwd())
+    values["study"], mark, run = str(values.get("study", "")).partition("@")
     study = _study_with(chapter, values, root)
-    paths = StudyPaths(study.id, root)
+    differs = _differing(chapter, values, study, root)
+    run = _run_of(chapter, study, mark + run, differs, root)
+    paths = StudyPaths(study.id, root, run)
     paths.results.mkdir(parents=True, exist_ok=True)
+    if run:
+        runs.start(root, study.id, run, chapter)
+    study_file = root / "studies" / f"{study.id}.yaml"
+    runs.refuse_mixtures(paths.results, runs.earlier(chapter), study_file, study.profile)
     display(HTML(banner(study)))
+    if run:
+        where = f"<code>results/{paths.results.name}</code>"
+        text = f"<strong>A run by hand.</strong> It reads and writes {where}; the book keeps its own results."
+        display(HTML(f'<div class="rs-note" role="note">{text}</div>'))
     save_figures_to(paths.figures, chapter)
     kinds = {"out_of_fold": "out of fold", "external": "not in training", "published": "published output"}
     word_values(dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names) | {"kind": kinds, "test": TESTS})
-    opened = Chapter(chapter, study, paths, values, inputs={root / "studies" / f"{study.id}.yaml"})
+    opened = Chapter(chapter, study, paths, values, inputs={study_file})
+    opened.stamp = runs.stamp(paths.results, chapter, differs)
     reason = why_unused(chapter, study)
     if reason:
         opened.unused(reason)
@@ -198,8 +216,13 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     return opened
 
 
-def begin_without_study(chapter: str, namespace: Mapping[str, Any], figures: Path | str) -> None:
+def begin_without_study(chapter: str, namespace: Mapping[str, Any], figures: Path | str) -> Path:
     """Check the parameters of a notebook that belongs to no study, and save its figures for print to a folder.
+
+    Returns
+    -------
+    Path
+        Where its results belong: the folder that holds `figures`, or that of a run by hand beside it.
 
     Raises
     ------
@@ -207,7 +230,11 @@ def begin_without_study(chapter: str, namespace: Mapping[str, Any], figures: Pat
         An unknown parameter.
     """
     refuse_unknown_parameters(chapter, namespace)
-    save_figures_to(Path(figures), chapter)
+    results = Path(figures).parent
+    if runs.is_built(results) and not os.environ.get(runs.BUILDS):
+        results = results.with_name(f"{results.name}@{runs.BY_HAND}")
+    save_figures_to(results / Path(figures).name, chapter)
+    return results
 
 
 def why_unused(chapter: str, study: Study) -> str:
@@ -282,6 +309,45 @@ def _assigned_before(namespace: Mapping[str, Any]) -> list[str]:
         )
         names += [target.id for target in targets if isinstance(target, ast.Name)]
     return list(dict.fromkeys(names))
+
+
+def _differing(chapter: str, values: Mapping[str, Any], study: Study, root: Path) -> dict[str, Any]:
+    """Return the parameters whose values are not those of the study file."""
+    plain = load_study(study.id, study.profile, root / "studies")
+    found = {}
+    for name, key in PARAMETERS[chapter].items():
+        value = values.get(name)
+        if name in ("study", "profile") or value is None:
+            continue
+        if key:
+            section, leaf = key.split(".")
+            same = getattr(getattr(study, section), leaf, None) == getattr(getattr(plain, section), leaf, None)
+        else:
+            same = value == SHOWN_ONLY.get(name, study.validation.threshold)
+        found |= {} if same else {name: value}
+    return found
+
+
+def _run_of(chapter: str, study: Study, given: str, differs: dict[str, Any], root: Path) -> str:
+    """Return the run whose results a notebook reads and writes, empty for the book's; a profile can differ too."""
+    if os.environ.get(runs.BUILDS):
+        settings = {name: value for name, value in differs.items() if name not in SHOWN_ONLY}
+        if settings or given:
+            keys = [PARAMETERS[chapter][name] or "validation.threshold" for name in settings]
+            remedy = f"put it into studies/{study.id}.yaml ({', '.join(keys)}), or run the notebook by hand"
+            problems = [
+                Problem("not the study file's", "", remedy, column=k, value=str(v)) for k, v in settings.items()
+            ]
+            raise ParameterError(
+                f"The book of study {study.id}{given} is built with the study file's values.", problems
+            )
+        return ""
+    first = root / "results" / study.id / "01_cohort.json"
+    used = contracts.read_chapter_json(first.parent, first.stem)["numbers"] if first.is_file() else {}
+    if study.profile != used.get("profile", {}).get("value", "demo"):
+        differs["profile"] = study.profile
+    known = [name for name in PARAMETERS[chapter] if name != "study"]
+    return runs.named(study.id, given, differs, known, root)
 
 
 def _study_with(chapter: str, values: dict[str, Any], root: Path) -> Study:

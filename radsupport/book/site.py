@@ -18,7 +18,8 @@ import nbformat
 import yaml
 
 from radsupport.book.chapter import why_unused
-from radsupport.errors import RadsupportError
+from radsupport.book.runs import refuse_mixtures
+from radsupport.errors import ContractError, Problem, RadsupportError
 from radsupport.settings.study import Study
 from radsupport.study import load_study
 
@@ -183,11 +184,15 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     ------
     BookError
         Sphinx failed or warned; the message quotes its warnings.
+    ContractError
+        Results or executed notebooks of a study do not belong together.
     """
     staged = book / "studies"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
     real = [study for study in studies if study != PUBLISHED]
+    for study in real:
+        refuse_mixtures(Path("results", study), CHAPTER_WORDS)
     chapters = {study: _stage_study(study, staged) for study in studies}
     for study in real:
         (staged / study / "index.md").write_text(study_page(study), encoding="utf-8")
@@ -205,9 +210,20 @@ def _stage_study(study: str, staged: Path) -> list[str]:
     names = []
     for path in sorted(Path("results", study, "notebooks").glob("[0-9][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
+        _refuse_run(path, study, notebook.metadata.get("papermill", {}).get("parameters", {}))
         nbformat.write(prepare(notebook, path.stem, study, title), folder / path.name)
         names.append(path.stem)
     return names
+
+
+def _refuse_run(path: Path, study: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a notebook that was executed with parameters of its own, or for another study."""
+    others = {name: value for name, value in parameters.items() if name not in ("study", "profile")}
+    others |= {"study": parameters["study"]} if parameters.get("study", study) != study else {}
+    if others:
+        given = ", ".join(f"{name} = {value}" for name, value in others.items())
+        problem = Problem(f"executed with {given}", "the study file's values", "delete it and build again", str(path))
+        raise ContractError(f"A notebook of study {study} is no part of the book.", [problem])
 
 
 def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:

@@ -273,8 +273,21 @@ def numbers(results: pd.DataFrame) -> dict[str, tuple[int, int | None]]:
     return found | {"p_values_on_the_other_side": (len(significance_changes(results)), None)}
 
 
-def write(results: pd.DataFrame, study: str = STUDY, root: Path = Path()) -> dict[str, tuple[int, int | None]]:
-    """Write ``verdicts.csv`` and the numbers that other pages quote to ``results/published``; return these numbers.
+def write(
+    results: pd.DataFrame, study: str = STUDY, root: Path = Path(), *, folder: Path | None = None
+) -> dict[str, tuple[int, int | None]]:
+    """Write ``verdicts.csv`` and the numbers that other pages quote; return these numbers.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `checked_claims`.
+    study : str
+        Has to be that of the published values.
+    root : Path
+        Project root.
+    folder : Path, optional
+        Where to; ``results/published`` by default.
 
     Raises
     ------
@@ -283,7 +296,7 @@ def write(results: pd.DataFrame, study: str = STUDY, root: Path = Path()) -> dic
     """
     if study != STUDY:
         raise ParameterError(f"`study` must be {STUDY}: this chapter is about the papers; it is {study!r}.")
-    folder = root / "results" / STUDY
+    folder = folder or root / "results" / STUDY
     folder.mkdir(parents=True, exist_ok=True)
     results.drop(columns=["inputs", "values"]).to_csv(folder / "verdicts.csv", index=False)
     found = numbers(results)
