@@ -1,4 +1,4 @@
-# The DAG of the book: one rule per chapter and study. Snakemake reruns only what changed.
+# The DAG of the book: one rule per chapter and study. Snakemake reruns only what changed, by content.
 from pathlib import Path
 
 from radsupport import files
@@ -12,6 +12,10 @@ STUDIES, LEFT_OUT = build.choose_studies(config.get("study", "default"))
 PROFILE = config.get("profile", "demo")
 CORES = workflow.cores
 SITE = "book/_build/html/index.html"
+
+# What is out of date is told by content: these lists change only where a file that they name did.
+if workflow.is_main_process:
+    build.refresh(STUDIES, PROFILE)
 
 
 wildcard_constraints:
@@ -27,7 +31,7 @@ rule site:
 rule book:
     input:
         notebooks=[f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in build.chapters_of(s)],
-        book=build.book_sources(),
+        book="results/logs/book_inputs.txt",
     output:
         SITE,
     params:
@@ -41,21 +45,23 @@ rule book:
 
 rule data:
     input:
-        lambda w: build.data_inputs(w.study),
+        "results/{study}/inputs/source.txt",
     output:
         "data/{study}/.ready",
+        expand("results/{{study}}/inputs/{kind}.txt", kind=build.DATA_KINDS),
     log:
         "results/{study}/logs/data.log",
     threads: (CORES + 1) // 2
     resources:
         jobs=CORES,
     shell:
-        "radsupport prepare {wildcards.study} --jobs {resources.jobs} > {log} 2>&1 || (cat {log}; exit 1)"
+        "(radsupport prepare {wildcards.study} --jobs {resources.jobs}"
+        " && python -m radsupport.book.build data {wildcards.study}) > {log} 2>&1 || (cat {log}; exit 1)"
 
 
 rule chapter:
     input:
-        lambda w: build.chapter_inputs(w.study, w.chapter),
+        lambda w: build.graph_inputs(w.study, w.chapter),
     output:
         notebook="results/{study}/notebooks/{chapter}.ipynb",
         numbers="results/{study}/{chapter}.json",

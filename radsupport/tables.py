@@ -283,7 +283,7 @@ def write_chapter_json(
         "seed": seed,
         "numbers": _plain(numbers),
         "inputs": {item.name: sha256(item) for item in files},
-        "versions": _versions(),
+        "versions": library_versions(),
     }
     content |= {"stamp": dict(stamp)} if stamp is not None else {}
     with written_whole(path) as partial:
@@ -314,7 +314,8 @@ def read_chapter_json(folder: Path, chapter: str) -> dict[str, Any]:
     return content
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that decide results, by their names."""
     found = {}
     for package in VERSIONS_OF:
         try:

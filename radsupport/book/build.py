@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
+import json
 import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import nbformat
-import papermill
-import zmq
-from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
+from typing import Any
 
 from radsupport.book.chapter import ENDS_HERE, why_unused
 from radsupport.book.runs import BUILDS, UPSTREAM
 from radsupport.data import datasets
-from radsupport.errors import StudyError
+from radsupport.data.clinical import clinical_path
+from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, TABLE_ROLES, manifest_path, study_files
+from radsupport.errors import Problem, RadsupportError, StudyError
+from radsupport.files import mirror_folder, sha256, written_whole
+from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study, study_ids
+from radsupport.tables import library_versions
 
 IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
 CHAPTERS = ("01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram")
@@ -29,15 +31,14 @@ PUBLISHED = "published"
 #: Pages of the book that staging writes.
 GENERATED = ("index.md", "_toc.yml")
 
-#: A kernel warns when its local sockets are not encrypted; where the library can, they are.
-KERNEL = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
 #: A kernel that is shut down while its workers end reports the interrupt as an error; a cell's errors come through
 #: papermill.
 QUIET = ["--log-level=CRITICAL"]
-
 #: Modules that make the site out of the chapters.
-_ASSETS = ("*.css", "*.js", "*.mplstyle", "*.yaml")  # what modules beside them write into a page
 OF_THE_SITE = ("radsupport/book/site.py", "radsupport/book/build.py")
+DATA_KINDS = ("tables", "scans", "planted")
+#: Data that a chapter reads itself, by kind (`data_files`).
+READS = {"01_cohort": ("tables",), "02_preprocessing": ("scans",), "06_validation": ("planted",)}
 #: Chapters whose work is divided over processes, case by case or fold by fold.
 DIVIDED = ("02_preprocessing", "03_radiomics", "05_modelling")
 
@@ -62,7 +63,7 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
     chosen: list[str] = []
     left_out: dict[str, str] = {}
     for name in names:
-        study = load_study(name, folder=root / "studies")
+        study = _loaded(name) if root == Path() and name in known else load_study(name, folder=root / "studies")
         here, reason = datasets.availability(study, root)
         if here and wanted == "default" and study.build == "on_request":
             left_out[name] = f"built on request, by `make book STUDY={name}`"
@@ -82,36 +83,233 @@ def chapters_of(study: str) -> Sequence[str]:
     return ("09_published",) if study == PUBLISHED else CHAPTERS
 
 
+def _loaded(study: str, profile: str = "demo") -> Study:
+    path = Path("studies", f"{study}.yaml").absolute()
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0, profile)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, _: int, profile: str) -> Study:
+    return load_study(path.stem, profile, path.parent)
+
+
 def data_inputs(study: str) -> list[str]:
-    """Return the files that decide a study's data."""
-    code = sorted(str(path) for path in Path("radsupport/data").glob("synthetic_*.py"))
-    loaded = load_study(study)
-    return [f"studies/{study}.yaml", *(code if loaded.is_synthetic else [loaded.data.manifest])]
+    """Return the files that decide what is made ready as a study's data."""
+    loaded = _loaded(study)
+    if loaded.is_synthetic:
+        return [f"studies/{study}.yaml", *sorted(str(path) for path in Path("radsupport/data").glob("synthetic_*.py"))]
+    folder, files = mirror_folder(), study_files(loaded)
+    unchecked = files.loc[(files["sha256"] == "") & (files["path"] != ""), "path"] if folder else []
+    return [loaded.data.manifest, *(str(folder / path) for path in unchecked if folder and (folder / path).is_file())]
 
 
-def chapter_inputs(study: str, chapter: str) -> list[str]:
-    """Return the files whose change makes a chapter out of date: notebook, study, code, earlier chapters."""
+def data_files(study: str) -> dict[str, list[str]]:
+    """Return the files of a study's data by what reads them: tables, scans with their outlines, the planted effect.
+
+    They are named whether they are there or not.
+    """
+    loaded = _loaded(study)
+    files = study_files(loaded)
+    tables, scans = (
+        [str(path) for path in files.loc[files["role"].isin(roles), "file"]]
+        for roles in (TABLE_ROLES, (*CASE_ROLES, *SUBJECT_ROLES))
+    )
+    clinical = [str(clinical_path(loaded, files))] if loaded.data.entry == "images" else []
+    planted = [str(StudyPaths(study).data / "planted.csv")] if loaded.is_synthetic else []
+    return {"tables": sorted({str(manifest_path(loaded)), *tables, *clinical}), "scans": scans, "planted": planted}
+
+
+def chapter_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
+    """Return the files whose content decides a chapter: notebook, study, settings, code, data, earlier chapters.
+
+    Raises
+    ------
+    StudyError
+        The study file names settings or weights that are not there; all of them are listed.
+    """
+    own = own_inputs(study, chapter, profile)
+    if study == PUBLISHED:
+        return own
+    ready = StudyPaths(study).data / ".ready"
+    files = data_files(study) if ready.is_file() and READS.get(chapter) else {}
+    data = [path for kind in READS.get(chapter, ()) for path in files.get(kind, [])]
+    return [*own, str(ready), *data, *(f"results/{study}/{name}.json" for name in UPSTREAM[chapter])]
+
+
+def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
+    """Return the part of `chapter_inputs` that is there before anything ran."""
     notebook = f"notebooks/{chapter}.ipynb"
     code = [path for path in code_of(Path(notebook)) if path not in OF_THE_SITE]
-    own = [notebook, *code]
     if study == PUBLISHED:
-        return [*own, *(str(p) for p in sorted(Path("radsupport/claims/data").glob("*")))]
-    earlier = [f"results/{study}/{name}.json" for name in UPSTREAM[chapter]]
-    return [*own, f"studies/{study}.yaml", f"data/{study}/.ready", *earlier]
+        return [notebook, *code, *(str(p) for p in sorted(Path("radsupport/claims/data").glob("*")))]
+    loaded, named = _loaded(study, profile), {}
+    if chapter == "03_radiomics" and loaded.radiomics is not None:
+        sections = [loaded.radiomics, *(loaded.radiomics.chosen(one) for one in loaded.radiomics.compare)]
+        named = {f"studies/radiomics/{one.settings}": "radiomics.settings" for one in sections}
+    if chapter == "04_deep_features" and loaded.deep is not None:
+        sections = [loaded.deep, *(loaded.deep.chosen(one) for one in loaded.deep.compare)]
+        weights = {getattr(one, "weights", "random") for one in sections} - {"random", "rotation", "imagenet"}
+        named = dict.fromkeys(sorted(weights), "deep.weights")
+    absent = {path: key for path, key in named.items() if not Path(path).is_file()}
+    if absent:
+        remedy = f"put it there, or correct studies/{study}.yaml"
+        problems = [Problem("no such file", remedy=remedy, file=path, column=key) for path, key in absent.items()]
+        raise StudyError(f"Chapter {chapter} of study {study} lacks files that its study file names.", problems)
+    return [notebook, *code, f"studies/{study}.yaml", *named]
+
+
+def graph_inputs(study: str, chapter: str) -> list[str]:
+    """Return what a chapter waits for: lists of the content of its files, and earlier chapters (see `refresh`)."""
+    lists = [chapter, *(READS.get(chapter, ()) if study != PUBLISHED else ())]
+    return [*(f"results/{study}/inputs/{name}.txt" for name in lists), *_earlier(study, chapter)]
+
+
+def _earlier(study: str, chapter: str) -> list[str]:
+    return [f"results/{study}/{name}.json" for name in UPSTREAM[chapter]]
+
+
+def refresh(studies: Sequence[str], profile: str) -> None:
+    """Write the checksums of every file that decides a chapter to ``results/<study>/inputs``, where they changed.
+
+    A list that stays as it is keeps its time: a file that is only touched makes nothing out of date, and one whose
+    content changed does so whatever its time and its size are. Data are listed once they were made ready, by their
+    kind; where one of them is gone, they are made ready again.
+
+    Raises
+    ------
+    StudyError
+        A study file names settings or weights that are not there.
+    """
+    versions = [f"{version}  {package}" for package, version in library_versions().items()]
+    for study in studies:
+        for chapter in chapters_of(study):
+            _keep(study, chapter, own_inputs(study, chapter, profile), [f"profile {profile}", *versions])
+        if study != PUBLISHED:
+            _keep(study, "source", *_source(study))
+            ready = StudyPaths(study).data / ".ready"
+            files = _files_here(study) if ready.is_file() else {}
+            if not all(Path(path).is_file() for paths in files.values() for path in paths):
+                ready.unlink()
+            elif files:
+                stamp_data(study, files)
+    _write_if_changed(Path("results/logs/book_inputs.txt"), _listed(book_sources()))
+    _CHECKSUMS.save()
+
+
+def stamp_data(study: str, files: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Write the checksums of a study's data, by kind.
+
+    Raises
+    ------
+    StudyError
+        Some of its files are not there; all of them are listed.
+    """
+    files = files or _files_here(study)
+    absent = [path for paths in files.values() for path in paths if not Path(path).is_file()]
+    if absent:
+        remedy = "put it there, or correct its path in the study file or in the manifest"
+        problems = [Problem("no such file", remedy=remedy, file=path) for path in absent]
+        raise StudyError(f"The data of study {study} are not complete.", problems)
+    manifest = str(manifest_path(_loaded(study)))
+    for kind, paths in files.items():
+        rows = _rows_of(study) if kind == "tables" else []
+        _keep(study, kind, [path for path in paths if path != manifest], rows)
+    _CHECKSUMS.save()
+
+
+def _files_here(study: str) -> dict[str, list[str]]:
+    """Return `data_files`, or the manifest alone where it is gone."""
+    manifest = manifest_path(_loaded(study))
+    return data_files(study) if manifest.is_file() else {"tables": [str(manifest)]}
+
+
+def _source(study: str) -> tuple[list[str], list[str]]:
+    """Return the files and the lines of the manifest that decide a study's data."""
+    if _loaded(study).is_synthetic:
+        return data_inputs(study), []
+    return data_inputs(study)[1:], _rows_of(study)
+
+
+def _rows_of(study: str) -> list[str]:
+    """Return a study's own lines of the manifest: those of others do not touch it."""
+    table = study_files(_loaded(study)).drop(columns=["file", "row"])
+    return [",".join(map(str, row)) for row in table.itertuples(index=False)]
+
+
+def _keep(study: str, name: str, paths: Sequence[str], lines: Sequence[str] = ()) -> None:
+    _write_if_changed(Path("results", study, "inputs", f"{name}.txt"), _listed(paths, lines))
+
+
+def _listed(paths: Sequence[str], lines: Sequence[str] = ()) -> str:
+    sums = (f"{_CHECKSUMS.of(Path(path))}  {path}" for path in dict.fromkeys(paths))
+    return "\n".join([*lines, *sums]) + "\n"
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with written_whole(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+
+class _Checksums:
+    """Checksums of files, computed anew only where size, times or place on the disk are others than before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, list[Any]] = {}
+        self.loaded = False
+
+    def of(self, path: Path) -> str:
+        """Return the checksum of a file, or that it is missing."""
+        if not path.is_file():
+            return "missing"
+        if not self.loaded and self.path.is_file():
+            self.known = json.loads(self.path.read_text(encoding="utf-8")) | self.known
+        self.loaded = True
+        found = path.stat()
+        facts = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+        if self.known.get(str(path), [])[:-1] != facts:
+            self.known[str(path)] = [*facts, sha256(path)]
+        return str(self.known[str(path)][-1])
+
+    def save(self) -> None:
+        """Keep what was computed for the next build."""
+        with written_whole(self.path) as partial:
+            partial.write_text(json.dumps(self.known), encoding="utf-8")
+
+
+_CHECKSUMS = _Checksums(Path("results/.checksums.json"))
 
 
 def code_of(notebook: Path) -> list[str]:
     """Return the modules of the package that a notebook imports, directly or through others, and what lies beside."""
-    cells = nbformat.read(notebook, as_version=4).cells if notebook.is_file() else []
-    waiting = [name for cell in cells if cell.cell_type == "code" for name in _imported(cell.source)]
+    if not notebook.is_file():
+        return _modules([])
+    return list(_code_of(notebook.absolute(), notebook.stat().st_mtime_ns, Path.cwd()))
+
+
+@functools.lru_cache(maxsize=64)
+def _code_of(notebook: Path, *_: object) -> list[str]:
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    return _modules([name for cell in cells for name in _imported("".join(cell["source"]))])
+
+
+def _modules(waiting: list[str]) -> list[str]:
+    """Return the files of modules, of what they import, and of the data that lies in their folders."""
     found: set[str] = set()
     while waiting:
         path = _file_of(waiting.pop())
         if path and path not in found:
             found.add(path)
-            waiting += _imported(Path(path).read_text(encoding="utf-8"))
-    assets = {str(asset) for path in found for kind in _ASSETS for asset in Path(path).parent.glob(kind)}
-    return sorted(found | assets)
+            waiting += _imports_of(Path(path), Path(path).stat().st_mtime_ns)
+    folders = {Path(path).parent for path in found} - {Path("radsupport")}
+    inside = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return sorted(found | {str(path) for path in inside if path.suffix not in (".py", ".pyc")})
+
+
+@functools.cache
+def _imports_of(path: Path, _: int) -> list[str]:
+    return _imported(path.read_text(encoding="utf-8"))
 
 
 def _imported(source: str) -> list[str]:
@@ -139,10 +337,13 @@ def threads_of(chapter: str, cores: int) -> int:
 
 
 def book_sources() -> list[str]:
-    """Return the written pages and settings of the book."""
-    patterns = ("*.md", "*.yml", "*.bib", "_static/*", "_templates/*")
-    pages = [str(p) for pattern in patterns for p in sorted(Path("book").glob(pattern)) if p.name not in GENERATED]
-    return [*pages, *OF_THE_SITE]
+    """Return the written pages, pictures and settings of the book, and the code that makes the site."""
+    made = (Path("book/_build"), Path("book/studies"))
+    files = [path for path in sorted(Path("book").rglob("*")) if path.is_file() and path.name not in GENERATED]
+    pages = [
+        str(path) for path in files if not set(made) & set(path.parents) and ".ipynb_checkpoints" not in path.parts
+    ]
+    return list(dict.fromkeys([*pages, *OF_THE_SITE, *_modules(["radsupport.book.site"])]))
 
 
 def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> None:
@@ -154,6 +355,13 @@ def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> No
 
 def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     """Execute one notebook; on failure say where, keep what was computed, and return 1."""
+    import papermill  # takes seconds to load: only where a notebook is run
+    import zmq
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    # a kernel warns when its local sockets are not encrypted; where the library can, they are
+    kernel = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
     paths = StudyPaths(study)
     log = paths.results / "logs" / f"{chapter}.log"
     out = paths.results / "notebooks" / f"{chapter}.ipynb"
@@ -170,7 +378,7 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
             papermill.execute_notebook(
                 source, failed, parameters=parameters, kernel_name="python3",
                 progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
-                config=KERNEL, extra_arguments=QUIET,
+                config=kernel, extra_arguments=QUIET,
             )  # fmt: skip
     except PapermillExecutionError as error:
         log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")
@@ -189,6 +397,8 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
 
 def _notebook_for(chapter: str, study: str, profile: str, scratch: Path) -> Path:
     """Return the notebook to run: the chapter's own, or its opening where the study does not use it."""
+    import nbformat
+
     own = Path("notebooks") / f"{chapter}.ipynb"
     os.environ.pop(ENDS_HERE, None)
     if study == PUBLISHED or not why_unused(chapter, load_study(study, profile)):
@@ -212,11 +422,18 @@ def timings(root: Path = Path("results")) -> str:
 def main() -> int:
     """Command line of one chapter, used by the Snakefile."""
     parser = argparse.ArgumentParser(description="Execute one chapter of one study.")
-    parser.add_argument("chapter", choices=sorted(UPSTREAM))
+    parser.add_argument("chapter", choices=[*sorted(UPSTREAM), "data"], help="or data: list the checksums of its data")
     parser.add_argument("study")
     parser.add_argument("--profile", default="demo", choices=("demo", "paper"))
     parser.add_argument("--jobs", type=int, default=1, help="processes for work per case")
     given = parser.parse_args()
+    if given.chapter == "data":
+        try:
+            stamp_data(given.study)
+        except RadsupportError as error:
+            print(error, file=sys.stderr)
+            return 1
+        return 0
     return run_chapter(given.chapter, given.study, given.profile, given.jobs)
 
 
