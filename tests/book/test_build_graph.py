@@ -192,4 +192,4 @@ def test_snakemake_plans_what_stands_on_a_changed_scan(project: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(project)}
     done = subprocess.run([*command, "book", *options], capture_output=True, text=True, check=False, env=environment)
     said = done.stdout + done.stderr
-    assert [name for name in ALL if f"results/mine/notebooks/{name}.ipynb" in said] == ALL[1:], said
+    assert [name for name in ALL if f"study=mine, chapter={name}" in said] == ALL[1:], said
