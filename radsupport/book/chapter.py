@@ -47,6 +47,8 @@ PARAMETERS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 #: Parameters that only say how much of the results is shown, and their value in the notebook.
 SHOWN_ONLY = {"cases_shown": 12, "verdicts_shown": "all"}
+#: Where the study file has the rule that the parameter `threshold` takes the place of; that may be a function too.
+THRESHOLD_OF = {"06_validation": "validation.threshold", "07_survival": "survival.threshold"}
 
 
 @dataclass
@@ -322,8 +324,11 @@ def _differing(chapter: str, values: Mapping[str, Any], study: Study, root: Path
         if key:
             section, leaf = key.split(".")
             same = getattr(getattr(study, section), leaf, None) == getattr(getattr(plain, section), leaf, None)
+        elif name in SHOWN_ONLY:
+            same = value == SHOWN_ONLY[name]
         else:
-            same = value == SHOWN_ONLY.get(name, study.validation.threshold)
+            section, leaf = THRESHOLD_OF[chapter].split(".")
+            same = value == getattr(getattr(plain, section), leaf)
         found |= {} if same else {name: value}
     return found
 
@@ -333,7 +338,7 @@ def _run_of(chapter: str, study: Study, given: str, differs: dict[str, Any], roo
     if os.environ.get(runs.BUILDS):
         settings = {name: value for name, value in differs.items() if name not in SHOWN_ONLY}
         if settings or given:
-            keys = [PARAMETERS[chapter][name] or "validation.threshold" for name in settings]
+            keys = [PARAMETERS[chapter][name] or THRESHOLD_OF[chapter] for name in settings]
             remedy = f"put it into studies/{study.id}.yaml ({', '.join(keys)}), or run the notebook by hand"
             problems = [
                 Problem("not the study file's", "", remedy, column=k, value=str(v)) for k, v in settings.items()
