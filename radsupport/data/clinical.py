@@ -1,180 +1,24 @@
-"""Read a clinical sheet as it is (CSV or Excel), type it as the study file says, report every impossible value."""
+"""Type a clinical sheet as the study file says, and report every impossible value."""
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from radsupport.data.notation import read_numbers
+from radsupport.data.sheets import Sheet, cell_text, read_sheet, summary_rows
 from radsupport.errors import ClinicalTableError, Problem, serious
 from radsupport.settings.parts import Column, Survival
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 
-_DASHES = re.compile("[\u00ad\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]")
-_WHOLE = re.compile(r"^(-?\d+)\.0+$")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """The rows of one sheet.
-
-    Attributes
-    ----------
-    table : DataFrame
-        Every cell as text, headers as written; `rows` gives each row's number in the spreadsheet.
-    rows : list of int
-    notes : list of str
-        Rows with text in their first cell only: explanations below the table, left out of it.
-    file : str
-    """
-
-    table: pd.DataFrame
-    rows: list[int]
-    notes: list[str]
-    file: str
-
-    def find(self, header: str) -> str | None:
-        """Return the header as the sheet writes it; dashes, spaces and case do not matter."""
-        wanted = normalise(header)
-        found = [name for name in self.table.columns if normalise(name) == wanted]
-        return header if header in found else next(iter(found), None)
-
-    def problem(
-        self, what: str, expected: str = "", remedy: str = "", row: object = "", column: str = "", value: str = ""
-    ) -> Problem:
-        """Return a problem of this sheet."""
-        return Problem(what, expected, remedy, self.file, str(row), column, value)
-
-    def missing(self, header: str) -> Problem:
-        """Return the problem that a header is not there, with the nearest one that is."""
-        names = {normalise(name): name for name in self.table.columns}
-        near = difflib.get_close_matches(normalise(header), names, n=1, cutoff=0.5)
-        remedy = f"did you mean `{names[near[0]]}`?" if near else "correct the study file or the sheet"
-        return Problem("this column is missing", f"one of {', '.join(names.values())}", remedy, self.file, "1", header)
-
-
-def normalise(header: str) -> str:
-    """Return a header without the differences that do not matter: kinds of dash, spaces, case."""
-    text = _DASHES.sub("-", unicodedata.normalize("NFKC", str(header)))
-    return " ".join(text.split()).casefold()
-
-
-def cell_text(value: Any) -> str:
-    """Return a cell as text: 59.0 is ``59``, a date is ISO, an empty cell is the empty text."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
-        return ""
-    if isinstance(value, datetime.datetime | datetime.date):
-        return value.isoformat()
-    return _WHOLE.sub(r"\1", str(value).strip())
-
-
-def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject") -> Sheet:
-    """Read a sheet, or several sheets of one workbook joined by subject.
-
-    Parameters
-    ----------
-    path : Path
-        ``.csv``, ``.csv.gz`` (comma, UTF-8) or ``.xlsx``.
-    sheets : sequence of str
-        Names of the workbook's sheets; the first one if empty.
-    subject : str
-        Header of the column that names the subject; joins several sheets.
-
-    Returns
-    -------
-    Sheet
-
-    Raises
-    ------
-    ClinicalTableError
-        No such file or sheet, not readable, or several sheets without the subject column.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise _unreadable(Problem("there is no such file", "", "fetch the study or correct the path", str(path)))
-    if not path.name.endswith((".xlsx", ".xlsm")):
-        return _sheet(_read_csv(path), str(path))
-    parts = [_sheet(frame, f"{path} [{name}]") for name, frame in _read_workbook(path, sheets).items()]
-    return parts[0] if len(parts) == 1 else _joined(parts, subject, str(path))
-
-
-def _unreadable(*problems: Problem) -> ClinicalTableError:
-    return ClinicalTableError("The clinical table can not be read.", problems)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    options: Any = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
-    try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", **options)
-    except ValueError as error:  # pandas' parser and decoding errors are ValueErrors
-        what = f"no comma-separated table in UTF-8: {error}"
-        raise _unreadable(Problem(what, "", "save it as CSV UTF-8", str(path))) from error
-    if frame.shape[1] == 1 and ";" in str(frame.iloc[0, 0]):
-        raise _unreadable(Problem("the columns are separated by ;", "commas", "save it with commas", str(path)))
-    return frame
-
-
-def _read_workbook(path: Path, sheets: Sequence[str]) -> dict[str, pd.DataFrame]:
-    try:
-        book = pd.read_excel(path, sheet_name=None, header=None, dtype=object, keep_default_na=False)
-    except (ValueError, KeyError, OSError) as error:  # zipfile and openpyxl raise these for damaged workbooks
-        raise _unreadable(Problem(f"no Excel workbook: {error}", "", "save it as .xlsx or .csv", str(path))) from error
-    wanted = list(sheets) or [next(iter(book))]
-    expected, remedy = f"one of {', '.join(book)}", "correct `clinical_sheet`"
-    absent = [name for name in wanted if name not in book]
-    if absent:
-        raise _unreadable(*(Problem("no such sheet", expected, remedy, str(path), value=name) for name in absent))
-    return {name: book[name] for name in wanted}
-
-
-def _sheet(frame: pd.DataFrame, file: str) -> Sheet:
-    """Take the first row as header, leave out empty rows and notes."""
-    text = frame.map(cell_text)
-    if text.empty:
-        raise _unreadable(Problem("it is empty", file=file))
-    header, body = text.iloc[0].tolist(), text.iloc[1:]
-    named = [i for i, name in enumerate(header) if name]
-    body = body.iloc[:, named]
-    body.columns = [header[i] for i in named]
-    filled = (body != "").sum(axis=1)
-    note = (filled == 1) & body.iloc[:, 0].ne("") if body.shape[1] > 1 else filled < 0
-    kept = body[(filled > 0) & ~note]
-    rows = [int(str(i)) + 1 for i in kept.index]
-    return Sheet(kept.reset_index(drop=True), rows, body.iloc[:, 0][note].tolist(), file)
-
-
-def _joined(parts: Sequence[Sheet], subject: str, file: str) -> Sheet:
-    """Join sheets by subject; subjects of the first sheet stay in its order, others follow."""
-    keys = [part.find(subject) for part in parts]
-    problems = [part.missing(subject) for part, key in zip(parts, keys, strict=True) if key is None]
-    for part, key in [(part, str(key)) for part, key in zip(parts, keys, strict=True) if key is not None]:
-        twice = part.table[key][part.table[key].duplicated()].unique()
-        problems += [
-            part.problem("a subject twice", "one row per subject", "keep one", column=key, value=v) for v in twice
-        ]
-    if problems:
-        raise ClinicalTableError("The sheets of the clinical table can not be joined.", problems)
-    joined = parts[0].table.rename(columns={str(keys[0]): subject})
-    first = dict(zip(joined[subject], parts[0].rows, strict=True))
-    for part, found in zip(parts[1:], keys[1:], strict=True):
-        other = part.table.rename(columns={str(found): subject})
-        new = [name for name in other.columns if name == subject or name not in joined.columns]
-        joined = joined.merge(other[new], on=subject, how="outer", sort=False)
-    place = joined[subject].map(first)
-    joined = joined.fillna("").loc[place.sort_values(kind="stable").index].reset_index(drop=True)
-    rows = [first.get(value, 0) for value in joined[subject]]
-    return Sheet(joined, rows, [note for part in parts for note in part.notes], file)
-
-
+MOST_ROWS, MOST_VALUES = 10, 5
+"""Rows and values that a problem of many cells names."""
 Parsed = tuple[float | str | None, Problem | None]
 Parser = Callable[[str], Parsed]
 
@@ -183,10 +27,9 @@ def _number(text: str) -> Parsed:
     try:
         value = float(text)
     except ValueError:
-        point = text.replace(",", ".", 1)
-        comma = point != text and point.replace(".", "", 1).lstrip("-").isdigit()
-        remedy = "use a decimal point" if comma else "correct it, or write it as a missing value"
-        return None, Problem("no number", "a number", remedy)
+        dated = re.fullmatch(r"\d{4}-\d\d-\d\d(T.*)?", text) is not None
+        what = "a date, into which Excel turns numbers like 1.2" if dated else "no number"
+        return None, Problem(what, "a number", "correct it, or write it as a missing value")
     if not math.isfinite(value):
         return None, Problem("not a finite number", "a number", "correct it, or leave the cell empty")
     return value, None
@@ -326,7 +169,7 @@ def clinical_path(study: Study, files: pd.DataFrame, root: Path = Path()) -> Pat
 
 def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]]:
     """Return the table as `read_clinical` types it, with `row` as the spreadsheet numbers it, and all problems."""
-    problems: list[Problem] = []
+    problems = list(sheet.remarks)
     columns: dict[str, pd.Series] = {"row": pd.Series(sheet.rows, dtype=int)}
     columns["subject"] = _plain(sheet, study.data.subject, problems, required=True)
     columns["center"] = _plain(sheet, study.data.center, problems, required=False)
@@ -336,17 +179,18 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
         unnamed = [row for row, name in zip(sheet.rows, columns["subject"], strict=True) if not name]
         problems += [sheet.problem("a row without a subject", "", "name the subject", row, header) for row in unnamed]
         problems += doubled(sheet, columns["subject"], header, "keep one of them")
+        problems += summary_rows(sheet, columns["subject"], header)
     missing = {value.casefold() for value in study.data.missing_values}
-    for name, (header, parse) in _wanted(study).items():
+    for name, (header, parse, number) in _wanted(study).items():
         if (found := sheet.find(header)) is None:
             problems.append(sheet.missing(header))
         else:
-            columns[name], wrong = _parse_column(sheet, found, parse, missing)
+            columns[name], wrong = _parse_column(sheet, found, parse, missing, study.data.decimal if number else None)
             problems += wrong
     survival = study.endpoint.survival
     if survival is not None and survival.competing_values and "event" in columns:
         header, parse = str(sheet.find(survival.event)), _status_parser(survival, competing=True)
-        columns["competing"] = _parse_column(sheet, header, parse, missing)[0]  # its problems are those of `event`
+        columns["competing"] = _parse_column(sheet, header, parse, missing, None)[0]  # its problems are those of `event`
     problems += _half_outcomes(study, sheet, missing)
     table = pd.DataFrame(columns)
     outcomes = [name for name in ("label", "time", "event", "competing") if name in table]
@@ -359,18 +203,19 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
     return table, problems
 
 
-def _wanted(study: Study) -> dict[str, tuple[str, Parser]]:
-    """Return, for each column of the typed table, the sheet's header and how a cell is read."""
-    wanted: dict[str, tuple[str, Parser]] = {}
+def _wanted(study: Study) -> dict[str, tuple[str, Parser, bool]]:
+    """Return, for each column of the typed table, the sheet's header, how a cell is read, whether it is a number."""
+    wanted: dict[str, tuple[str, Parser, bool]] = {}
     label, survival = study.endpoint.label, study.endpoint.survival
     if label is not None:
-        wanted["label"] = (label.column, _label_parser(label.recode))
+        wanted["label"] = (label.column, _label_parser(label.recode), False)
     if survival is not None:
-        wanted["time"] = (survival.time, _time_parser(survival))
-        wanted["event"] = (survival.event, _status_parser(survival))
+        wanted["time"] = (survival.time, _time_parser(survival), True)
+        wanted["event"] = (survival.event, _status_parser(survival), False)
     for name, column in study.columns.items():
-        parse = _number_parser(column) if column.kind == "number" else _category_parser(column)
-        wanted[name] = (column.column or name, parse)
+        number = column.kind == "number"
+        parse = _number_parser(column) if number else _category_parser(column)
+        wanted[name] = (column.column or name, parse, number)
     return wanted
 
 
@@ -380,7 +225,7 @@ def _plain(sheet: Sheet, header: str, problems: list[Problem], required: bool) -
         if required:
             problems.append(sheet.missing(header))
         return pd.Series([""] * len(sheet.rows), dtype=object)
-    return sheet.table[found].map(lambda value: " ".join(value.split()))
+    return sheet.table[found].map(lambda value: " ".join(cell_text(value).split()))
 
 
 def doubled(sheet: Sheet, subjects: pd.Series, header: str, remedy: str) -> Iterator[Problem]:
@@ -403,15 +248,43 @@ def _half_outcomes(study: Study, sheet: Sheet, missing: set[str]) -> Iterator[Pr
             yield sheet.problem(what, "both or neither", "complete it", row)
 
 
-def _parse_column(sheet: Sheet, header: str, parse: Parser, missing: set[str]) -> tuple[pd.Series, list[Problem]]:
-    values: list[float | str | None] = []
-    problems = []
-    for row, text in zip(sheet.rows, sheet.table[header], strict=True):
-        if text.casefold() in missing:
-            values.append(None)
-            continue
-        value, problem = parse(cell_text(text))
-        values.append(value)
+def _parse_column(
+    sheet: Sheet, header: str, parse: Parser, missing: set[str], decimal: str | None
+) -> tuple[pd.Series, list[Problem]]:
+    """Read the cells of one column; `decimal` is the study's decimal mark, None for a column of codes."""
+    cells = sheet.table[header]
+    given = ~cells.str.casefold().isin(missing)
+    texts, problems = cells[given], []
+    if decimal is not None and header not in sheet.typed:
+        texts, mark, why = read_numbers(texts, sheet.marks, decimal)
+        if why:
+            return pd.Series([None] * len(cells), dtype=object), [asked(sheet, header, why)]
+        if texts.ne(cells[given]).any():
+            how = "decimal commas" if mark == "," else "thousands or brackets"
+            problems = [Problem(f"read with {how}", file=sheet.file, column=header, warning=True)]
+    values = pd.Series([None] * len(cells), dtype=object)
+    wrong: dict[Problem, list[int]] = {}
+    for place, text in texts.items():
+        value, problem = parse(cell_text(text)) if text is not None else (None, OTHER_MARK)
+        values[place] = value
         if problem is not None:
-            problems.append(sheet.problem(problem.what, problem.expected, problem.remedy, row, header, text))
-    return pd.Series(values, dtype=object), problems
+            wrong.setdefault(problem, []).append(int(str(place)))
+    return values, problems + [_of_cells(sheet, header, problem, places) for problem, places in wrong.items()]
+
+
+OTHER_MARK = Problem("a number with another decimal mark", "one notation in a column", "write all of them alike")
+
+
+def asked(sheet: Sheet, header: str, why: str) -> Problem:
+    """Return the question which decimal mark a column has."""
+    remedy = 'write `decimal: "."` or `decimal: ","` under `data:` in the study file, or correct the column'
+    return sheet.problem(why, "numbers that can be read in one way", remedy, "", header)
+
+
+def _of_cells(sheet: Sheet, header: str, problem: Problem, places: Sequence[int]) -> Problem:
+    """Return one problem for all cells of a column that have it."""
+    rows = [str(sheet.rows[place]) for place in places]
+    shown = ", ".join(rows[:MOST_ROWS]) + (f", … ({len(rows)} rows)" if len(rows) > MOST_ROWS else "")
+    values = list(dict.fromkeys(sheet.table[header].iloc[list(places)]))
+    text = "; ".join(values[:MOST_VALUES]) + ("; …" if len(values) > MOST_VALUES else "")
+    return sheet.problem(problem.what, problem.expected, problem.remedy, shown, header, text)

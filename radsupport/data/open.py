@@ -15,15 +15,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radsupport.data.clinical import Sheet, cell_text, clinical_path, read_clinical, typed_table
+from radsupport.data.clinical import asked, clinical_path, clinical_sheet, doubled, read_clinical, typed_table
 from radsupport.data.cohort_tables import CohortTables
 from radsupport.data.cohorts import build_cohort
 from radsupport.data.manifest import study_files
+from radsupport.data.notation import read_numbers
+from radsupport.data.sheets import Sheet, cell_text, disagreements, near_names, read_sheet
 from radsupport.errors import ClinicalTableError, InputError, Problem, StudyError, serious
 from radsupport.settings.study import Study
 
 MOSTLY_MISSING = 0.5
 NUMBERS_FOR_MISSING = ("", "nan", "na", "n/a", "null", "none")
+EXCEL_ERRORS = ("#div/0!", "#n/a", "#num!", "#value!", "#ref!", "#name?", "#null!")
+SUBJECT = "\0subject"
+"""Column that two tables are joined by; no sheet has a header like it."""
 INFINITE = ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 
 
@@ -53,6 +58,22 @@ def open_cohort(study: Study, root: Path = Path()) -> CohortTables:
     return build_cohort(study, read_clinical(study, clinical_path(study, files, root)), files)
 
 
+SAID = re.compile(
+    r"decimal commas, |not in every table|very features|row in the clinical table|without features: left out|"
+    r"above the header|under no header|empty rows|taken as notes|read with|without any feature|errors of Excel"
+)
+"""Steps of the log that `radsupport check` says as a warning."""
+
+
+def said(log: pd.DataFrame) -> list[Problem]:
+    """Return the steps of a cleaning log that somebody should look at, as warnings."""
+    rows = log[(log["count"] > 0) & log["step"].str.contains(SAID)]
+    return [
+        Problem(f"{row.step} ({row.count})", file=row.source, value=row.detail, warning=True)
+        for row in rows.itertuples(index=False)
+    ]
+
+
 class Log(list[tuple[str, str, int, str]]):
     """Cleaning steps in the order they were taken: source, step, count, detail."""
 
@@ -66,8 +87,7 @@ class RawTable:
     """One published table as text, with the subjects as the book names them."""
 
     center: str
-    file: str
-    cells: pd.DataFrame
+    sheet: Sheet
     subjects: list[str]
 
 
@@ -76,7 +96,11 @@ def source_table(
 ) -> pd.DataFrame:
     """Return the contract table of one source: the cohort's subjects in order, ``<phase>__<name>`` columns."""
     names = _matching(source, pattern, raw, log)
-    table = pd.concat([_numbers(one, names, source, log) for one in raw]).reindex(cohort["subject"])
+    parts = [_numbers(study, one, names, source, log) for one in raw]
+    problems = [problem for _, wrong in parts for problem in wrong]
+    if problems:
+        raise InputError(f"The feature tables of study {study.id} can not be used.", problems)
+    table = pd.concat([numbers for numbers, _ in parts]).reindex(cohort["subject"])
     share = table[(cohort["cohort"] == "train").to_numpy()].isna().mean()
     gone = share.index[share > MOSTLY_MISSING].tolist()
     step = f"features missing in more than {MOSTLY_MISSING:.0%} of the training cohort: dropped"
@@ -87,9 +111,20 @@ def source_table(
     log.add(source, "subjects without any feature: kept, with a reason", int(empty.sum()), nobody)
     left = int(table[~empty].isna().sum().sum())
     log.add(source, "missing values left, imputed inside the folds", left, f"of {table[~empty].size} values")
+    _copies(source, table, cohort, log)
     log.add(source, "features kept", table.shape[1])
     table.columns = [_phased(study, name) for name in table.columns]
     return table.rename_axis("subject").reset_index()
+
+
+def _copies(source: str, table: pd.DataFrame, cohort: pd.DataFrame, log: Log) -> None:
+    """Count the subjects whose features are those of a subject of another cohort, number for number."""
+    place = cohort["cohort"].to_numpy()
+    known = table.notna().any(axis=1).to_numpy() & (table.shape[1] > 1)
+    rows = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    of = pd.Series(place[known]).groupby(rows[known]).transform("nunique").to_numpy() > 1
+    names = table.index[known][of]
+    log.add(source, "subjects with the very features of a subject of another cohort", len(names), ", ".join(names[:10]))
 
 
 def column_patterns(study: Study) -> dict[str, re.Pattern[str]]:
@@ -108,31 +143,79 @@ def column_patterns(study: Study) -> dict[str, re.Pattern[str]]:
 
 def _matching(source: str, pattern: re.Pattern[str], raw: list[RawTable], log: Log) -> list[str]:
     """Return the columns of a source that every table has, in the first table's order."""
-    found = [[name for name in table.cells.columns if pattern.search(name)] for table in raw]
-    common = [name for name in found[0] if all(name in names for names in found)]
-    partial = sorted({name for names in found for name in names} - set(common))
-    log.add(source, "columns not in every table: dropped", len(partial), ", ".join(partial[:10]))
+    found = {table.center: [name for name in table.sheet.table.columns if pattern.search(name)] for table in raw}
+    first, *others = found.values()
+    common = [name for name in first if all(name in names for names in others)]
+    everything = dict.fromkeys(name for names in found.values() for name in names)
+    lacks = {center: [name for name in everything if name not in names] for center, names in found.items()}
+    shown = "; ".join(f"{center} lacks {', '.join(names[:5])}" for center, names in lacks.items() if names)
+    log.add(source, "columns not in every table: dropped", len(everything) - len(common), shown)
     if not common:
-        expected, what = f"some of {', '.join(raw[0].cells.columns[:10])}, ...", "no column of every table matches"
-        problem = Problem(what, expected, "correct the pattern", value=pattern.pattern)
+        counts = ", ".join(f"{center} {len(names)}" for center, names in found.items())
+        columns = ", ".join(raw[0].sheet.table.columns[:10])
+        what = f"no column of every table matches (matching columns: {counts})"
+        problem = Problem(what, f"some of {columns}, ...", "correct the pattern", value=pattern.pattern)
         raise InputError(f"Feature source {source} is empty.", [problem])
     return common
 
 
-def _numbers(table: RawTable, names: list[str], source: str, log: Log) -> pd.DataFrame:
-    """Turn text into numbers; what is missing, infinite or no number becomes NaN and is counted."""
-    text = table.cells[names].apply(lambda column: column.str.strip())
-    lower = text.apply(lambda column: column.str.casefold())
-    missing, infinite = lower.isin(NUMBERS_FOR_MISSING), lower.isin(INFINITE)
-    values = text.mask(missing | infinite).apply(pd.to_numeric, errors="coerce").astype(float)
+def _numbers(
+    study: Study, table: RawTable, names: list[str], source: str, log: Log
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Turn text into numbers; what is missing or infinite becomes NaN and is counted, what is no number is refused."""
+    codes = {*NUMBERS_FOR_MISSING, *EXCEL_ERRORS, *(cell_text(code).casefold() for code in study.data.missing_values)}
+    columns, place, problems = {}, f"{table.center}, {source}", []
+    found = {"missing values": 0, "infinite values: set to missing": 0, "errors of Excel: set to missing": 0}
+    rewritten = 0
+    for name in names:
+        values, wrong, counts, other = _feature(study, table.sheet, name, codes)
+        columns[name], rewritten = values, rewritten + other
+        problems += wrong
+        for step, count in zip(found, counts, strict=True):
+            found[step] += count
+    for step, count in found.items():
+        log.add(place, step, count)
+    log.add(place, "columns with decimal commas, thousands or brackets", rewritten)
+    index = pd.Index(table.subjects, dtype=object)
+    return pd.DataFrame(columns).set_axis(index), _by_cause(problems, table.sheet.file)
+
+
+def _feature(
+    study: Study, sheet: Sheet, name: str, codes: set[str]
+) -> tuple[pd.Series, list[Problem], tuple[int, int, int], bool]:
+    """Return a column's numbers, problems, cells missing, infinite and with an error, and whether it was rewritten."""
+    text = sheet.table[name]
+    lower = text.str.casefold()
+    infinite, errors = lower.isin(INFINITE), lower.isin(EXCEL_ERRORS)
+    missing = (lower.isin(codes) | lower.map(cell_text).isin(codes)) & ~errors
+    texts = text[~(missing | infinite | errors)]
+    given, _, why = read_numbers(texts, sheet.marks, study.data.decimal)
+    values = pd.to_numeric(given, errors="coerce").astype(float).reindex(text.index)
     infinite |= np.isinf(values)
-    odd = values.isna() & ~missing & ~infinite
-    place = f"{table.center}, {source}"
-    log.add(place, "missing values", int(missing.sum().sum()))
-    log.add(place, "infinite values: set to missing", int(infinite.sum().sum()))
-    examples = ", ".join(dict.fromkeys(text.to_numpy()[odd.to_numpy()][:5]))
-    log.add(place, "cells that are no number: set to missing", int(odd.sum().sum()), examples)
-    return values.mask(infinite).set_axis(pd.Index(table.subjects, dtype=object))
+    odd = values.isna() & ~missing & ~infinite & ~errors
+    problems = [asked(sheet, name, why)] if why else []
+    if odd.any() and not why:
+        what, remedy = "cells that are no number", "correct them, or list the code under `missing_values`"
+        rows = [str(sheet.rows[i]) for i in np.flatnonzero(odd)]
+        problems.append(
+            sheet.problem(what, "a number", remedy, ", ".join(rows), name, "; ".join(text[odd].unique()[:3]))
+        )
+    counts = int(missing.sum()), int(infinite.sum()), int(errors.sum())
+    return values.mask(infinite), problems, counts, bool(given.ne(texts).any())
+
+
+def _by_cause(problems: list[Problem], file: str) -> list[Problem]:
+    """Join the problems of many columns that have one cause."""
+    joined = []
+    for what, remedy in dict.fromkeys((p.what, p.remedy) for p in problems):
+        same = [p for p in problems if (p.what, p.remedy) == (what, remedy)]
+        columns = [p.column for p in same]
+        shown = ", ".join(columns[:3]) + (f", … ({len(columns)} columns)" if len(columns) > 3 else "")
+        rows = list(dict.fromkeys(row for p in same for row in p.row.split(", ") if row))
+        at = ", ".join(rows[:10]) + (f", … ({len(rows)} rows)" if len(rows) > 10 else "")
+        values = "; ".join(dict.fromkeys(p.value for p in same[:3] if p.value))
+        joined.append(Problem(what, same[0].expected, remedy, file, at, shown, values))
+    return joined
 
 
 def _phased(study: Study, name: str) -> str:
@@ -176,7 +259,8 @@ def read_feature_study(study: Study, root: Path = Path()) -> CohortTables:
     files = study_files(study, root)
     raw = [_read(study, center, path, files, log) for center, path in study.data.feature_tables.items()]
     raw = _distinct(raw, log)
-    tables = build_cohort(study, _clinical(study, raw, list(patterns.values())))
+    beside = _beside(study, files, root)
+    tables = build_cohort(study, _clinical(study, raw, list(patterns.values()), beside, log))
     reasons = "; ".join(f"{reason}: {n}" for reason, n in tables.excluded["reason"].value_counts().items())
     log.add("all", "subjects left out", len(tables.excluded), reasons)
     features = {name: source_table(study, name, one, raw, tables.cohort, log) for name, one in patterns.items()}
@@ -190,26 +274,23 @@ def _read(study: Study, center: str, path: str, files: pd.DataFrame, log: Log) -
     if not found or not Path(file).is_file():
         remedy = "fetch the study" if found else "add it to the manifest"
         raise InputError("A feature table can not be read.", [Problem("no such file", remedy=remedy, file=file)])
-    try:
-        cells = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # pandas' parser and decoding errors, damaged gzip
-        raise InputError("A feature table can not be read.", [Problem(f"no CSV table: {error}", file=file)]) from error
-    cells.columns = [str(name).strip() for name in cells.columns]
-    if study.data.subject not in cells:
-        near = Sheet(cells, [], [], file).missing(study.data.subject)
-        raise InputError("A feature table can not be read.", [near])
-    log.add(center, "rows read", len(cells), Path(file).name)
-    log.add(center, "columns read", cells.shape[1])
-    return RawTable(center, file, cells, _ids(study, center, cells[study.data.subject], log))
+    sheet = read_sheet(Path(file), subject=study.data.subject)
+    if (header := sheet.find(study.data.subject)) is None:
+        raise InputError("A feature table can not be read.", [sheet.missing(study.data.subject)])
+    log.add(center, "rows read", len(sheet.table), Path(file).name)
+    log.add(center, "ids with spaces around them: stripped", sheet.padded)
+    log.add(center, "columns read", sheet.table.shape[1])
+    for remark in sheet.remarks:
+        log.add(center, remark.what, 1, remark.value)
+    return RawTable(center, sheet, _ids(study, center, sheet, header, log))
 
 
-def _ids(study: Study, center: str, raw: pd.Series, log: Log) -> list[str]:
-    """Strip ids and name rows without one after their row, counting both."""
-    stripped = raw.map(cell_text)
+def _ids(study: Study, center: str, sheet: Sheet, header: str, log: Log) -> list[str]:
+    """Name rows without an id after their row, counting them."""
+    stripped = sheet.table[header].map(cell_text)
     missing = {value.casefold() for value in study.data.missing_values} | {""}
     empty = stripped.str.casefold().isin(missing)
-    log.add(center, "ids with spaces around them: stripped", int(((raw != raw.str.strip()) & ~empty).sum()))
-    rows = [str(i + 2) for i in range(len(raw))]
+    rows = [str(row) for row in sheet.rows]
     named = [f"{center}_row{row}" if gone else text for text, gone, row in zip(stripped, empty, rows, strict=True)]
     places = ", ".join(row for row, gone in zip(rows, empty, strict=True) if gone)
     log.add(center, "rows without an id: named after their row", int(empty.sum()), f"rows {places}" if places else "")
@@ -228,23 +309,65 @@ def _distinct(raw: list[RawTable], log: Log) -> list[RawTable]:
     everybody = pd.Series([subject for table in renamed for subject in table.subjects])
     twice = everybody[everybody.duplicated()].unique()
     if len(twice):
-        problems = [Problem("a subject twice", "one row per subject", "keep one of them", value=str(v)) for v in twice]
-        raise InputError("The feature tables name subjects more than once.", problems)
+        shown = ", ".join(map(str, twice[:5])) + (f", … ({len(twice)} subjects)" if len(twice) > 5 else "")
+        problem = Problem("a subject twice", "one row per subject", "keep one of them", value=shown)
+        raise InputError("The feature tables name subjects more than once.", [problem])
     return renamed
 
 
-def _clinical(study: Study, raw: list[RawTable], patterns: list[re.Pattern[str]]) -> pd.DataFrame:
-    """Type outcome and clinical columns of all tables; collect all problems first."""
+def _clinical(
+    study: Study, raw: list[RawTable], patterns: list[re.Pattern[str]], beside: Sheet | None, log: Log
+) -> pd.DataFrame:
+    """Type outcome and clinical columns of all tables, and of the clinical table beside them; all problems at once."""
     parts, problems = [], []
     for table in raw:
-        cells = _needed(study, table.cells, patterns).map(cell_text)
+        cells, file = _needed(study, table.sheet.table, patterns), table.sheet.file
+        if beside is not None:
+            cells, wrong = _joined_by_subject(study, table, cells, beside, log)
+            problems, file = problems + wrong, f"{file} with {beside.file}"
         cells = cells.assign(**{study.data.subject: table.subjects, study.data.center: table.center})
-        typed, wrong = typed_table(study, Sheet(cells, [i + 2 for i in range(len(cells))], [], table.file))
+        typed, wrong = typed_table(study, dataclasses.replace(table.sheet, table=cells, file=file))
         parts.append(typed.drop(columns="row"))
         problems += wrong
     if serious(problems):
         raise ClinicalTableError(f"The tables of study {study.id} can not be used.", serious(problems))
     return pd.concat(parts, ignore_index=True)
+
+
+def _beside(study: Study, files: pd.DataFrame, root: Path) -> Sheet | None:
+    """Return the clinical table beside the feature tables, where the study or its manifest names one."""
+    if not study.data.clinical and not (files["role"] == "clinical").any():
+        return None
+    return clinical_sheet(study, clinical_path(study, files, root))
+
+
+def _joined_by_subject(
+    study: Study, table: RawTable, cells: pd.DataFrame, beside: Sheet, log: Log
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Add the columns of the clinical table to those of a feature table, by the subjects' names in the files."""
+    header = beside.find(study.data.subject)
+    if header is None:
+        return cells, [beside.missing(study.data.subject)]
+    clinical, center = beside.table, beside.find(study.data.center)
+    if center is not None:
+        clinical = clinical[clinical[center] == table.center].drop(columns=center)
+    clinical = clinical.rename(columns={header: SUBJECT}).assign(**{SUBJECT: clinical[header].map(cell_text)})
+    problems = list(
+        doubled(dataclasses.replace(beside, rows=list(clinical.index + 2)), clinical[SUBJECT], header, "keep one")
+    )
+    own = table.sheet.table[table.sheet.find(study.data.subject)].map(cell_text)
+    known = set(clinical[SUBJECT])
+    names = [name if name in known else renamed for name, renamed in zip(own, table.subjects, strict=True)]
+    left = cells.assign(**{SUBJECT: names})
+    problems += [*disagreements(left, clinical, SUBJECT, beside), *near_names(left, clinical, SUBJECT, beside)]
+    if problems:
+        return cells, problems
+    absent = [name for name in names if name not in known]
+    log.add(table.center, "subjects without a row in the clinical table", len(absent), ", ".join(absent[:10]))
+    lost = sorted(known - set(names))
+    log.add(table.center, "subjects of the clinical table without features: left out", len(lost), ", ".join(lost[:10]))
+    new = [SUBJECT, *(name for name in clinical.columns if name not in left.columns)]
+    return left.merge(clinical[new], on=SUBJECT, how="left").fillna("").drop(columns=SUBJECT), []
 
 
 def _needed(study: Study, cells: pd.DataFrame, patterns: list[re.Pattern[str]]) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.data.clinical import Sheet, clinical_path, clinical_sheet, doubled, read_sheet, typed_table
+from radsupport.data.clinical import clinical_path, clinical_sheet, doubled, typed_table
 from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
-from radsupport.data.open import read_feature_study
+from radsupport.data.open import read_feature_study, said
+from radsupport.data.sheets import Sheet, read_sheet
 from radsupport.errors import GeometryError, Problem, RadsupportError
 from radsupport.files import sha256
 from radsupport.imaging.ingestion import ingested
@@ -274,8 +275,7 @@ def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, ro
     try:
         if study is not None and study.data.entry == "features":
             data = study.data.model_copy(update={"manifest": str(manifest.resolve())})
-            read_feature_study(study.model_copy(update={"data": data}), root)
-            return []
+            return said(read_feature_study(study.model_copy(update={"data": data}), root).log)
         if study is not None:
             return check_typed_sheet(study, clinical_path(study, files, root), centers)
         sheets = files[(files["role"] == "clinical") & files["file"].map(lambda file: Path(file).is_file())]

@@ -28,7 +28,8 @@ class Data(Part):
     clinical); several `clinical_sheet` of one workbook are joined by subject. `feature_tables` maps a
     center to its table, `feature_columns` a feature source to the pattern that its columns match. `cohort`
     names the column of the clinical table that holds each subject's cohort (its key or name in `cohorts:`),
-    for a split that was fixed beforehand; without it cohorts follow from centers and shares.
+    for a split that was fixed beforehand; without it cohorts follow from centers and shares. `decimal` is the decimal
+    mark of the sheets, needed only where numbers like 1.792 can be read in two ways.
     """
 
     kind: Literal["synthetic", "real"]
@@ -43,6 +44,7 @@ class Data(Part):
     center: str = "center"
     cohort: str = ""
     missing_values: list[str] = ["", "NA", "--", "n/a"]
+    decimal: Literal["", ".", ","] = ""
     feature_tables: dict[str, str] = {}
     feature_columns: dict[SourceName, str] = {}
 

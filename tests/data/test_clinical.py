@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.data.clinical import cell_text, clinical_path, normalise, read_clinical, read_sheet
+from radsupport.data.clinical import clinical_path, read_clinical
 from radsupport.data.open import open_cohort
+from radsupport.data.sheets import cell_text, normalise, read_sheet
 from radsupport.errors import ClinicalTableError
 from radsupport.settings.study import Study
 from radsupport.study import load_study, merge
@@ -118,12 +119,11 @@ def test_all_problems_are_listed_with_row_value_and_remedy(tmp_path: Path) -> No
         "row 5, column Age, value sixty] no number",
         "row 5, column Grade, value lwo] an unknown level",
         "did you mean `low`?",
-        "use a decimal point",
         "row 7, column Age, value nan] not a finite number",
         "row 7] a status without a follow-up time",
     ):
         assert part in text, part
-    assert len(caught.value.problems) == 11
+    assert len(caught.value.problems) == 10
 
 
 def test_a_competing_event_is_a_column_of_its_own_beside_a_censored_event(tmp_path: Path) -> None:
@@ -160,12 +160,10 @@ def test_a_missing_column_suggests_the_nearest_one(tmp_path: Path) -> None:
 def test_files_that_are_no_table(tmp_path: Path) -> None:
     with pytest.raises(ClinicalTableError, match="no such file"):
         read_clinical(study(), tmp_path / "none.csv")
-    with pytest.raises(ClinicalTableError, match="separated by ;"):
-        read_clinical(study(), sheet(tmp_path, "a;yes", header="Patient ID;Relapse"))
     (tmp_path / "x.xlsx").write_text("no workbook", encoding="utf-8")
     with pytest.raises(ClinicalTableError, match="no Excel workbook"):
         read_clinical(study(), tmp_path / "x.xlsx")
-    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "x.csv").write_bytes(b"\x81\x00\xff")
     with pytest.raises(ClinicalTableError, match="UTF-8"):
         read_clinical(study(), tmp_path / "x.csv")
 

@@ -76,11 +76,10 @@ def test_ids_labels_and_numbers_are_cleaned_and_every_step_is_counted(tmp_path: 
     assert steps["B", "rows without an id: named after their row"] == 1
     assert steps["A", "ids that are bare numbers: center put before"] == 4
     assert steps["A, radiomics", "infinite values: set to missing"] == 1
-    assert steps["A, radiomics", "cells that are no number: set to missing"] == 1
+    assert steps["A, radiomics", "errors of Excel: set to missing"] == 1
     assert steps["A, radiomics", "missing values"] == 5
     assert steps["radiomics", "features missing in more than 50% of the training cohort: dropped"] == 1
     assert steps["radiomics", "subjects without any feature: kept, with a reason"] == 1
-    assert tables.log["detail"].str.contains("#DIV/0!").any()
     assert (tables.cleaning()["count"] > 0).all()
 
 

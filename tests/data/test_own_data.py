@@ -202,7 +202,7 @@ def test_the_real_studies_have_no_problem(name: str, root: Path, shared: Path, t
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).symlink_to(shared / "real")
     study = load_study(name, folder=root / "studies")
-    assert check(tmp_path / "data_manifest.csv", study, tmp_path) == []
+    assert serious(check(tmp_path / "data_manifest.csv", study, tmp_path)) == []
 
 
 def test_what_ingestion_decided_is_said_by_check_and_chapter_02(project: Path, tmp_path: Path) -> None:
