@@ -190,7 +190,7 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
     survival = study.endpoint.survival
     if survival is not None and survival.competing_values and "event" in columns:
         header, parse = str(sheet.find(survival.event)), _status_parser(survival, competing=True)
-        columns["competing"] = _parse_column(sheet, header, parse, missing, None)[0]  # its problems are those of `event`
+        columns["competing"] = _parse_column(sheet, header, parse, missing, None)[0]  # problems: as of `event`
     problems += _half_outcomes(study, sheet, missing)
     table = pd.DataFrame(columns)
     outcomes = [name for name in ("label", "time", "event", "competing") if name in table]

@@ -278,8 +278,8 @@ def _read(study: Study, center: str, path: str, files: pd.DataFrame, log: Log) -
     if (header := sheet.find(study.data.subject)) is None:
         raise InputError("A feature table can not be read.", [sheet.missing(study.data.subject)])
     log.add(center, "rows read", len(sheet.table), Path(file).name)
-    log.add(center, "ids with spaces around them: stripped", sheet.padded)
     log.add(center, "columns read", sheet.table.shape[1])
+    log.add(center, "ids with spaces around them: stripped", sheet.padded)
     for remark in sheet.remarks:
         log.add(center, remark.what, 1, remark.value)
     return RawTable(center, sheet, _ids(study, center, sheet, header, log))
