@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from radsupport.data.notation import read_numbers
@@ -262,14 +263,15 @@ def _parse_column(
         if texts.ne(cells[given]).any():
             how = "decimal commas" if mark == "," else "thousands or brackets"
             problems = [Problem(f"read with {how}", file=sheet.file, column=header, warning=True)]
-    values = pd.Series([None] * len(cells), dtype=object)
+    values: list[float | str | None] = [None] * len(cells)
     wrong: dict[Problem, list[int]] = {}
-    for place, text in texts.items():
-        value, problem = parse(cell_text(text)) if text is not None else (None, OTHER_MARK)
-        values[place] = value
+    for place, text in zip(np.flatnonzero(given), texts, strict=True):
+        values[place], problem = parse(cell_text(text)) if text is not None else (None, OTHER_MARK)
         if problem is not None:
-            wrong.setdefault(problem, []).append(int(str(place)))
-    return values, problems + [_of_cells(sheet, header, problem, places) for problem, places in wrong.items()]
+            wrong.setdefault(problem, []).append(int(place))
+    return pd.Series(values, dtype=object), problems + [
+        _of_cells(sheet, header, problem, places) for problem, places in wrong.items()
+    ]
 
 
 OTHER_MARK = Problem("a number with another decimal mark", "one notation in a column", "write all of them alike")
@@ -285,6 +287,6 @@ def _of_cells(sheet: Sheet, header: str, problem: Problem, places: Sequence[int]
     """Return one problem for all cells of a column that have it."""
     rows = [str(sheet.rows[place]) for place in places]
     shown = ", ".join(rows[:MOST_ROWS]) + (f", … ({len(rows)} rows)" if len(rows) > MOST_ROWS else "")
-    values = list(dict.fromkeys(sheet.table[header].iloc[list(places)]))
+    values = list(dict.fromkeys(sheet.table[header].to_numpy()[list(places)]))
     text = "; ".join(values[:MOST_VALUES]) + ("; …" if len(values) > MOST_VALUES else "")
     return sheet.problem(problem.what, problem.expected, problem.remedy, shown, header, text)

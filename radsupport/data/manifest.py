@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -105,7 +106,7 @@ def study_files(study: Study, root: Path = Path()) -> pd.DataFrame:
     table = read_manifest(path, study.id)
     if table.empty:
         studies = ", ".join(sorted(set(read_manifest(path)["study"]))) or "none"
-        where = {"file": str(path), "column": "study", "value": study.id}
+        where: dict[str, Any] = {"file": str(path), "column": "study", "value": study.id}
         problem = Problem("no row of this study", f"one of {studies}", "add its files", **where)
         raise ManifestError(f"The manifest {path} names no file of study {study.id}.", [problem])
     return with_files(table, path, StudyPaths(study.id, Path(root)))

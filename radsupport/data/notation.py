@@ -76,9 +76,7 @@ def column_mark(texts: pd.Series, marks: frozenset[str], decimal: str = "") -> t
     own = decimal_marks(texts)
     if len(own) == 2:
         return "", "decimal points and decimal commas in one column"
-    either = [
-        mark for mark in (",", ".") if texts.map(lambda text, mark=mark: bool(EITHER[mark].fullmatch(text))).any()
-    ]
+    either = [mark for mark in (",", ".") if any(EITHER[mark].fullmatch(text) for text in texts)]
     if not either or own:
         return next(iter(own), "."), ""
     doubtful = either == [","] or _all_or_spread(texts)

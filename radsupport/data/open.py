@@ -69,8 +69,8 @@ def said(log: pd.DataFrame) -> list[Problem]:
     """Return the steps of a cleaning log that somebody should look at, as warnings."""
     rows = log[(log["count"] > 0) & log["step"].str.contains(SAID)]
     return [
-        Problem(f"{row.step} ({row.count})", file=row.source, value=row.detail, warning=True)
-        for row in rows.itertuples(index=False)
+        Problem(f"{row['step']} ({row['count']})", file=row["source"], value=row["detail"], warning=True)
+        for row in rows.to_dict("records")
     ]
 
 
@@ -319,7 +319,8 @@ def _clinical(
     study: Study, raw: list[RawTable], patterns: list[re.Pattern[str]], beside: Sheet | None, log: Log
 ) -> pd.DataFrame:
     """Type outcome and clinical columns of all tables, and of the clinical table beside them; all problems at once."""
-    parts, problems = [], []
+    parts: list[pd.DataFrame] = []
+    problems: list[Problem] = []
     for table in raw:
         cells, file = _needed(study, table.sheet.table, patterns), table.sheet.file
         if beside is not None:

@@ -213,7 +213,7 @@ def check(
     table, problems = parse_manifest(Path(path), study.id if study else None)
     if table.empty:
         what, remedy = ("no row of this study", "add its files") if study else NO_ROWS
-        where = {"column": "study", "value": study.id} if study else {}
+        where: dict[str, Any] = {"column": "study", "value": study.id} if study else {}
         return problems or [Problem(what, remedy=remedy, file=str(path), **where)]
     problems += _study_problems(table, study, Path(path), Path(root)) if study else []
     cases = []
@@ -261,7 +261,7 @@ def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -
 def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:
     """Yield files that are missing or differ from their checksum."""
     for row in files[files["path"] != ""].to_dict("records"):
-        where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": row["path"]}
+        where: dict[str, Any] = {"file": manifest, "row": str(row["row"]), "column": "path", "value": row["path"]}
         if not row["file"].exists():
             yield Problem("the file does not exist", remedy="correct the path or fetch the study", **where)
         elif row["sha256"] and row["file"].is_file() and sha256(row["file"]) != row["sha256"]:
@@ -290,7 +290,7 @@ def _check_case(item: tuple[str, list[dict[Any, Any]]]) -> list[Problem]:
     manifest, rows = item
     by_role = {row["role"]: row for row in reversed(rows)}  # of doubled rows, reported before, the first one
     first = rows[0]
-    where = {"file": manifest, "column": "role", "value": f"{first['subject']}, {first['phase']}"}
+    where: dict[str, Any] = {"file": manifest, "column": "role", "value": f"{first['subject']}, {first['phase']}"}
     problems = []
     for role, other in (("image", "mask"), ("mask", "image")):
         if role not in by_role:
@@ -327,7 +327,7 @@ def _read(row: dict[str, Any] | None, problems: list[Problem], manifest: str) ->
 
 
 def _mask_problems(image: sitk.Image | None, mask: sitk.Image, row: dict[str, Any], manifest: str) -> Iterator[Problem]:
-    where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
+    where: dict[str, Any] = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
     array = sitk.GetArrayViewFromImage(mask)
     labels, voxels = label_values(array), int((array != 0).sum())
     remedy = "draw the region, or exclude the case"

@@ -263,7 +263,7 @@ def _header_row(text: pd.DataFrame, filled: pd.Series, subject: str) -> int:
 
 def _header_problems(header: list[str], body: pd.DataFrame, subject: str, file: str, top: int) -> Iterator[Problem]:
     """Yield headers that stand twice, also in other case, and a header in two rows."""
-    where = {"file": file, "row": str(top + 1)}
+    where: dict[str, Any] = {"file": file, "row": str(top + 1)}
     counts = Counter(normalise(name) for name in header if name)
     for name, count in counts.items():
         if count > 1:
