@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from radsupport.errors import Problem, StudyError
 from radsupport.settings.study import Study
 from radsupport.stats.formulas import CATEGORIES, read_terms
-from radsupport.wording import did_you_mean
+from radsupport.wording import did_you_mean, listed
 
 STUDIES = Path("studies")
 PROFILES = ("demo", "paper")
@@ -148,7 +148,7 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
             remedy = did_you_mean(value, known, "correct it")
             yield Problem(f"unknown {kind}", expected, remedy, file, column=where, value=value)
     for where, formula in _formulas(study):
-        for problem in _formula_problems(study, formula):
+        for problem in _formula_problems(study, formula, drawn=where.startswith("nomogram")):
             yield replace(problem, file=file, column=where, value=problem.value or problem.column)
 
 
@@ -159,10 +159,16 @@ def _formulas(study: Study) -> typing.Iterator[tuple[str, list[str]]]:
         yield f"nomogram.{key}", getattr(study.nomogram, key)
 
 
-def _formula_problems(study: Study, formula: list[str]) -> typing.Iterator[Problem]:
-    """Yield what of a formula can be known to be wrong before there are data."""
+def _formula_problems(study: Study, formula: list[str], *, drawn: bool) -> typing.Iterator[Problem]:
+    """Yield what of a formula can be known to be wrong before there are data; `drawn`: as a nomogram."""
     terms, problems = read_terms(formula, study.columns)
     yield from problems
+    for term in terms if drawn else ():
+        used = {source: piece.function for piece in term.pieces for source in piece.sources}
+        numbers = [one for one, call in used.items() if study.columns[one].kind == "number" and call not in CATEGORIES]
+        if len(numbers) > 1:
+            what = f"{listed(numbers)} are tied together, so neither has an axis in a nomogram"
+            yield Problem(what, "a number by categories only", "leave the product out", value=term.name)
     for piece in dict.fromkeys(piece for term in terms for piece in term.pieces):
         for source in piece.sources:
             column = study.columns[source]

@@ -198,3 +198,30 @@ def test_every_shipped_study_loads_and_names_known_learners(name: str, profile: 
         learner(used, grid=study.modelling.grid)
     assert study.is_synthetic or study.data.licence
     assert study.cautions
+
+
+def test_formulas_are_checked_before_anything_is_computed(tmp_path: Path) -> None:
+    columns = {
+        "sex": {"source": "clinical", "kind": "category", "label": "Sex", "levels": ["female", "male"]},
+        "size": {"source": "clinical", "kind": "number", "label": "Size"},
+    }
+    text = problems(
+        tmp_path,
+        columns=columns,
+        survival={"covariates": ["bs(age, df=3)", "log(agee)", "lgo(age)", "bs(sex, df=3)", "factor(sex, ref='mal')"]},
+        nomogram={"columns": ["__import__('os')", "age*sex", "I(age * size)"]},
+    )
+    for part in (
+        "column survival.covariates, value agee] unknown column Remedy: did you mean `age`?",
+        "value lgo] unknown function in `lgo(age)`",
+        "did you mean `log`?",
+        "`sex` is a category, and `bs` needs numbers",
+        "value mal] unknown level",
+        "did you mean `male`?",
+        "column nomogram.columns, value __import__",
+        "age and size are tied together",
+    ):
+        assert part in text, part
+    assert "value bs(age, df=3)]" not in text
+    study = load(tmp_path, columns=columns, survival={"covariates": "cr(age, df=3) + log(size)*sex"})
+    assert study.survival.covariates == ["cr(age, df=3) + log(size)*sex"]

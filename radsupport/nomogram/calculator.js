@@ -8,7 +8,16 @@
     if (predictor.kind === "factor") {
       return predictor.coef[predictor.levels.indexOf(text)];
     }
-    return text.trim() === "" ? NaN : predictor.coef[0] * transforms[predictor.transform](Number(text));
+    if (text.trim() === "") { return NaN; }
+    const value = transforms[predictor.transform](Number(text));
+    if (predictor.pieces.length === 0) { return predictor.coef[0] * value; }
+    let piece = predictor.pieces[0];
+    predictor.pieces.forEach((next) => { if (value >= next[0]) { piece = next; } });
+    return piece.slice(1).reduceRight((sum, c) => sum * (value - piece[0]) + c, 0);
+  }
+
+  function holding(model, values) {
+    return model.predictors.filter((p) => p.given.every(([column, level]) => values[column] === level));
   }
 
   function hazardAt(model, time) {
@@ -20,8 +29,9 @@
   }
 
   function compute(model, values) {
-    const effects = model.predictors.map((p) => effect(p, values[p.name]));
-    const points = effects.map((x, i) => (x - model.predictors[i].least) * model.pointsPerUnit);
+    const used = holding(model, values);
+    const effects = used.map((p) => effect(p, values[p.name]));
+    const points = effects.map((x, i) => (x - used[i].least) * model.pointsPerUnit);
     const lp = effects.reduce((sum, x) => sum + x, model.intercept);
     const results = model.kind === "logistic"
       ? [1 / (1 + Math.exp(-lp))]
@@ -47,7 +57,7 @@
   }
 
   function warning(model, values) {
-    const texts = model.predictors.filter((p) => p.kind === "numeric").map((p) => {
+    const texts = holding(model, values).filter((p) => p.kind === "numeric").map((p) => {
       if (!Number.isFinite(effect(p, values[p.name]))) { return "Enter a number for " + p.label + "."; }
       const outside = Number(values[p.name]) < p.low || Number(values[p.name]) > p.high;
       return outside ? p.label + " lies outside the range of the fitted data, " + p.low + " to " + p.high + "." : "";
@@ -57,6 +67,7 @@
 
   function start(root) {
     const model = JSON.parse(root.getAttribute("data-model"));
+    const names = Array.from(new Set(model.predictors.flatMap((p) => [p.name, ...p.given.map(([column]) => column)])));
     const one = (name, value) => Array.from(root.querySelectorAll("[" + name + "]"))
       .find((element) => value === undefined || element.getAttribute(name) === value);
     const write = (element, text, value) => {
@@ -66,10 +77,10 @@
 
     function update() {
       const values = {};
-      model.predictors.forEach((p) => { values[p.name] = one("data-input", p.name).value; });
+      names.forEach((name) => { values[name] = one("data-input", name).value; });
       const computed = compute(model, values);
       const usable = Number.isFinite(computed.lp);
-      model.predictors.forEach((p, i) => {
+      holding(model, values).forEach((p, i) => {
         const own = computed.points[i];
         write(one("data-points", p.name), Number.isFinite(own) ? own.toFixed(1) + " points" : "", own);
       });
@@ -89,9 +100,9 @@
       }
     }
 
-    model.predictors.forEach((p) => {
-      const input = one("data-input", p.name);
-      const slider = one("data-slider", p.name);
+    names.forEach((name) => {
+      const input = one("data-input", name);
+      const slider = one("data-slider", name);
       input.addEventListener("input", () => {
         if (slider && input.value.trim() !== "") { slider.value = input.value; }
         update();

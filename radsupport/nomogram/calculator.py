@@ -42,7 +42,8 @@ def calculator(nomogram: Nomogram | None, title: str = "") -> str:
     if nomogram is None:
         return ""
     heading = title or f"Calculator: {_predicted(nomogram)}"
-    controls = "".join(_control(axis) for axis in nomogram.predictors)
+    inputs = {axis.name: axis for axis in (*nomogram.predictors, *nomogram.conditions)}
+    controls = "".join(_control(axis) for axis in inputs.values())
     curve = _curve(nomogram) if nomogram.kind == "cox" else ""
     model = escape(json.dumps(_model(nomogram), allow_nan=False), quote=True)
     return (
@@ -71,7 +72,9 @@ def _model(nomogram: Nomogram) -> dict[str, Any]:
             "levels": [str(tick) for tick in axis.ticks] if axis.kind == "factor" else [],
             "low": None if math.isnan(axis.low) else axis.low,
             "high": None if math.isnan(axis.high) else axis.high,
-            "least": float(axis.tick_effects.min()),
+            "pieces": [list(piece) for piece in axis.pieces],
+            "given": [list(pair) for pair in axis.given],
+            "least": nomogram.least(axis),
         }
         for axis in nomogram.predictors
     ]
@@ -156,7 +159,7 @@ def _curve(nomogram: Nomogram) -> str:
 
 def _points_details(nomogram: Nomogram) -> str:
     """Return the table of points, folded in; it also serves where no script runs."""
-    labels = [(axis.label, text) for axis in nomogram.predictors for text in axis.tick_labels]
+    labels = [(axis.title, text) for axis in nomogram.predictors for text in axis.tick_labels]
     rows = "".join(
         f"<tr><td>{escape(label)}</td><td>{escape(text)}</td><td>{fixed(points, 1)}</td></tr>"
         for (label, text), points in zip(labels, nomogram.table()["points"], strict=True)

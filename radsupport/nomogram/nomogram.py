@@ -19,25 +19,12 @@ from scipy.special import expit
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError, Problem
-from radsupport.nomogram.axes import PredictorAxis, predictor_axis, pretty
+from radsupport.nomogram.axes import PredictorAxis, predictor_axes, pretty
 from radsupport.stats.cox import CoxFit
 from radsupport.stats.logistic import LogisticFit
 from radsupport.wording import tick as tick_text
 
 Rows = pd.DataFrame | pd.Series | Mapping[str, Any]
-
-
-def _axes_of(
-    fit: LogisticFit | CoxFit,
-    labels: Mapping[str, str] | None,
-    value_labels: Mapping[str, Mapping[Any, str]] | None,
-) -> tuple[PredictorAxis, ...]:
-    """Return the axis of each term of a fit, with the words given for columns and values."""
-    names, words = labels or {}, value_labels or {}
-    return tuple(
-        predictor_axis(term, fit.coef, fit.data, names.get(term.source, term.source), words.get(term.source, {}))
-        for term in fit.design.predictors
-    )
 
 
 def _checked_horizons(horizons: Sequence[float], first: float, end: float) -> tuple[float, ...]:
@@ -106,6 +93,7 @@ class Nomogram:
     outcome : str
         What is predicted, in words.
     predictors : tuple of PredictorAxis
+        One per column, or one per level of a category that it interacts with.
     intercept : float
         Of the linear predictor; for Cox the negative linear predictor at the covariate means (rms: ``-center``).
     lp_range : (float, float)
@@ -117,6 +105,8 @@ class Nomogram:
     max_time : float
         End of follow-up; NaN for logistic models.
     time_unit : str
+    conditions : tuple of PredictorAxis
+        Categories that have no axis of their own, since they only say which axis of another column holds.
     """
 
     kind: Literal["logistic", "cox"]
@@ -129,21 +119,18 @@ class Nomogram:
     baseline_hazard: tuple[float, ...] = field(default=(), repr=False)
     max_time: float = math.nan
     time_unit: str = ""
+    conditions: tuple[PredictorAxis, ...] = ()
 
     def __post_init__(self) -> None:
         names = [axis.name for axis in self.predictors]
         problems = [
-            Problem("More than one term is made from this column", "one axis per column", column=name)
-            for name in sorted({name for name in names if names.count(name) > 1})
-        ]
-        problems += [
             Problem("The predictor is constant", "at least two values", "Leave it out of the model", column=axis.name)
             for axis in self.predictors
             if len(axis.ticks) < 2
         ]
         if not names or problems:
             raise InputError(f"A nomogram can not be drawn for {names or 'a model without predictors'}.", problems)
-        if self._ranges.max() <= 0:
+        if max(high - low for low, high in self._limits.values()) <= 0:
             raise NotEstimableError("All coefficients are zero; no predictor moves the risk, so there are no points.")
 
     @classmethod
@@ -171,15 +158,16 @@ class Nomogram:
         Raises
         ------
         InputError
-            Not a logistic fit, no predictors, a constant one, or several terms of one column.
+            Not a logistic fit, no predictors, a constant one, or terms that have no axis.
         NotEstimableError
             All coefficients are zero.
         """
         if getattr(fit, "kind", "") != "logistic":
             raise InputError("`from_logistic` takes what `fit_logistic` returns; for a Cox fit use `from_cox`.")
-        axes = _axes_of(fit, labels, value_labels)
+        axes, conditions = predictor_axes(fit, labels or {}, value_labels or {})
         lp = fit.linear_predictor(fit.data)
-        return cls("logistic", outcome or fit.label, axes, float(fit.intercept), (float(lp.min()), float(lp.max())))
+        lp_range = (float(lp.min()), float(lp.max()))
+        return cls("logistic", outcome or fit.label, axes, float(fit.intercept), lp_range, conditions=conditions)
 
     @classmethod
     def from_cox(
@@ -214,28 +202,41 @@ class Nomogram:
         """
         if getattr(fit, "kind", "") != "cox":
             raise InputError("`from_cox` takes what `fit_cox` returns; for a logistic fit use `from_logistic`.")
-        axes = _axes_of(fit, labels, value_labels)
+        axes, conditions = predictor_axes(fit, labels or {}, value_labels or {})
         end = float(fit.data[fit.time].max())
         times = _checked_horizons(horizons, float(fit.baseline["time"].iloc[0]), end)
         lp = fit.linear_predictor(fit.data)
         centre = float(fit.means.to_numpy() @ fit.coef.to_numpy())
         time, hazard = (tuple(map(float, fit.baseline[name])) for name in ("time", "cumulative_hazard"))
         lp_range = (float(lp.min()), float(lp.max()))
-        return cls("cox", outcome, axes, -centre, lp_range, times, time, hazard, end, time_unit)
+        return cls("cox", outcome, axes, -centre, lp_range, times, time, hazard, end, time_unit, conditions)
 
     @cached_property
-    def _ranges(self) -> FloatArray:
-        return np.array([np.ptp(axis.tick_effects) for axis in self.predictors], dtype=float)
+    def _limits(self) -> dict[str, tuple[float, float]]:
+        """Least and largest contribution of each column, over all its axes."""
+        found: dict[str, tuple[float, float]] = {}
+        for axis in self.predictors:
+            low, high = found.get(axis.name, axis.limits)
+            found[axis.name] = (min(low, axis.limits[0]), max(high, axis.limits[1]))
+        return found
 
     @property
     def points_per_unit(self) -> float:
-        """Points per unit of the linear predictor: the longest axis gets 100 points."""
-        return float(MAX_SCALE / self._ranges.max())
+        """Points per unit of the linear predictor: the column with the longest axes gets 100 points."""
+        return float(MAX_SCALE / max(high - low for low, high in self._limits.values()))
 
     @property
     def lp_at_zero_points(self) -> float:
         """Linear predictor at zero total points."""
-        return self.intercept + sum(float(axis.tick_effects.min()) for axis in self.predictors)
+        return self.intercept + sum(low for low, _ in self._limits.values())
+
+    def least(self, axis: PredictorAxis) -> float:
+        """Return the contribution of a column that stands for no points."""
+        return self._limits[axis.name][0]
+
+    def points_of(self, axis: PredictorAxis) -> FloatArray:
+        """Return the points of each tick of an axis."""
+        return (axis.tick_effects - self.least(axis)) * self.points_per_unit
 
     @property
     def lp_ticks(self) -> list[float]:
@@ -246,7 +247,7 @@ class Nomogram:
     def total_ticks(self) -> list[float]:
         """Ticks of the Total Points axis, from 0 to past the highest tick of the linear predictor."""
         top = (max(self.lp_ticks) - self.lp_at_zero_points) * self.points_per_unit
-        highest = MAX_SCALE if len(self.predictors) == 1 else max(MAX_SCALE, top)
+        highest = MAX_SCALE if len(self._limits) == 1 else max(MAX_SCALE, top)
         return pretty(0.0, highest, 10)
 
     def points(self, row: Mapping[str, Any] | pd.Series) -> Points:
@@ -267,11 +268,8 @@ class Nomogram:
             A predictor is missing, or has a value the model can not use.
         """
         effects = self._effects(_as_frame(row))[0]
-        least = np.array([axis.tick_effects.min() for axis in self.predictors])
-        points = (effects - least) * self.points_per_unit
-        return Points(
-            dict(zip([axis.name for axis in self.predictors], points.tolist(), strict=True)), float(points.sum())
-        )
+        points = (effects - np.array([low for low, _ in self._limits.values()])) * self.points_per_unit
+        return Points(dict(zip(self._limits, points.tolist(), strict=True)), float(points.sum()))
 
     def linear_predictor(self, rows: Rows) -> FloatArray:
         """Return the linear predictor of each row, shape (n,); for Cox relative to the covariate means."""
@@ -324,11 +322,12 @@ class Nomogram:
             kind ("predictor", "total", "result"), label (the predictor; what is predicted; when), value (of the
             predictor, or the probability), points.
         """
-        row = {axis.name: axis.typical for axis in self.predictors}
+        row = {axis.name: axis.typical for axis in (*self.predictors, *self.conditions)}
+        shown = [axis for axis in self.predictors if axis.holds(_as_frame(row))[0]]
         points, predicted = self.points(row), np.asarray(self.predict(row)).ravel()
         logistic = self.kind == "logistic"
         when = [""] if logistic else [f" at {time:g} {self.time_unit}" for time in self.horizons]
-        rows: list[tuple[Any, ...]] = [("predictor", a.label, a.typical, points[a.name]) for a in self.predictors]
+        rows: list[tuple[Any, ...]] = [("predictor", a.title, a.typical, points[a.name]) for a in shown]
         rows += [
             ("total", f"a probability of {self.outcome} of" if logistic else f"{self.outcome} of", "", points.total)
         ]
@@ -336,22 +335,29 @@ class Nomogram:
         return pd.DataFrame(rows, columns=["kind", "label", "value", "points"])
 
     def _effects(self, frame: pd.DataFrame) -> FloatArray:
-        missing = [Problem("The predictor is missing", column=a.name) for a in self.predictors if a.name not in frame]
+        used = [*self._limits, *(axis.name for axis in self.conditions)]
+        missing = [Problem("The predictor is missing", column=name) for name in used if name not in frame]
         if missing:
             raise InputError("The row does not fit the nomogram:", missing)
-        return np.column_stack([axis.effects(frame[axis.name]) for axis in self.predictors])
+        for axis in self.conditions:
+            axis.effects(frame[axis.name])  # refuses levels that the model does not know
+        effects = dict.fromkeys(self._limits, np.zeros(len(frame)))
+        for axis in self.predictors:
+            own, found = axis.holds(frame), effects[axis.name].copy()
+            found[own] = axis.effects(frame.loc[own, axis.name])
+            effects[axis.name] = found
+        return np.column_stack(list(effects.values()))
 
     def table(self) -> pd.DataFrame:
         """Return the points of every axis value: ``predictor, value, x_beta, points``.
 
-        ``points = (x_beta - smallest x_beta of the axis) * points_per_unit`` (rms::nomogram).
+        ``points = (x_beta - smallest x_beta of the column) * points_per_unit`` (rms::nomogram, which looks for the
+        smallest at the ticks only, also where a curve turns between them).
         """
         parts = []
         for axis in self.predictors:
-            effects = axis.tick_effects
-            points = (effects - effects.min()) * self.points_per_unit
-            values = pd.Series(list(axis.ticks), dtype=object)
-            parts.append(pd.DataFrame({"predictor": axis.name, "value": values, "x_beta": effects, "points": points}))
+            own = {"predictor": axis.key, "value": pd.Series(list(axis.ticks), dtype=object)}
+            parts.append(pd.DataFrame({**own, "x_beta": axis.tick_effects, "points": self.points_of(axis)}))
         return pd.concat(parts, ignore_index=True)
 
     def axes(self, *, at: Sequence[float] = RISKS, linear_predictor: bool = False) -> pd.DataFrame:
@@ -369,15 +375,16 @@ class Nomogram:
         -------
         pandas.DataFrame
             ``axis`` (name), ``kind`` (points / predictor / total / result), ``label``, ``value``, ``points`` (of the
-            Points axis or, for total and result axes, total points) and ``position`` (0 to 1 across the figure).
+            Points axis or, for total and result axes, total points), ``position`` (0 to 1 across the figure) and
+            ``side`` (of an axis that turns: "below" for ticks where it rises, "above" where it falls; else empty).
             As in rms, the ticks of result axes are placed by interpolation between 1000 linear predictors, which is
             off by up to a millionth of the total points; `predict` is exact.
         """
-        scale, table = self.total_ticks[-1], self.table()
+        scale = self.total_ticks[-1]
         parts = [_axis("Points", "points", np.linspace(0, 100, 11), np.linspace(0, 100, 11), 100.0)]
         for axis in self.predictors:
-            points = table.loc[table["predictor"] == axis.name, "points"].to_numpy(dtype=float)
-            parts.append(_axis(axis.label, "predictor", axis.ticks, points, 100.0, axis.tick_labels))
+            own = _axis(axis.title, "predictor", axis.ticks, self.points_of(axis), 100.0, axis.tick_labels)
+            parts.append(own.assign(side=axis.sides))
         total = np.asarray(self.total_ticks)
         parts.append(_axis("Total points", "total", total, total, scale))
         results = [("Linear predictor", np.array(self.lp_ticks), np.array(self.lp_ticks))] if linear_predictor else []
@@ -385,7 +392,7 @@ class Nomogram:
             inside = np.isfinite(lp)
             points = (lp[inside] - self.lp_at_zero_points) * self.points_per_unit
             parts.append(_axis(name, "result", values[inside], points, scale))
-        return pd.concat(parts, ignore_index=True)
+        return pd.concat(parts, ignore_index=True).fillna({"side": ""})
 
     def _result_axes(self, risks: FloatArray) -> list[tuple[str, FloatArray, FloatArray]]:
         """Return name, probabilities and their linear predictors of each axis of the result."""
@@ -402,7 +409,7 @@ class Nomogram:
         """Return numbers, texts, lists and dicts only; NaN becomes None, as JSON has no NaN."""
         values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-        plain["predictors"] = [axis.to_dict() for axis in self.predictors]
+        plain |= {key: [axis.to_dict() for axis in getattr(self, key)] for key in ("predictors", "conditions")}
         return plain | {"max_time": None if math.isnan(self.max_time) else self.max_time}
 
     @classmethod
@@ -415,12 +422,13 @@ class Nomogram:
             Keys are missing or unknown; all of them are listed.
         """
         problems = _wrong_keys(plain, cls, "nomogram")
-        for axis in plain.get("predictors", []):
+        for axis in [*plain.get("predictors", []), *plain.get("conditions", [])]:
             problems += _wrong_keys(axis, PredictorAxis, f"predictor {axis.get('name', '?')}")
         if problems:
             raise InputError("This is not what `Nomogram.to_dict` gives:", problems)
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
-        values["predictors"] = tuple(PredictorAxis.from_dict(axis) for axis in plain["predictors"])
+        for key in ("predictors", "conditions"):
+            values[key] = tuple(PredictorAxis.from_dict(axis) for axis in plain[key])
         values["max_time"] = math.nan if plain["max_time"] is None else float(plain["max_time"])
         return cls(**values)
 

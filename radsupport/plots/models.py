@@ -375,7 +375,8 @@ def nomogram(table: pd.DataFrame, ax: Axes) -> None:
     ----------
     table : pandas.DataFrame
         What `Nomogram.axes` returns, one row per tick, axes from top to bottom: ``axis`` (its name), ``kind``
-        (``points``, ``predictor``, ``total`` or ``result``), ``label`` (text of the tick), ``position`` (0 to 1).
+        (``points``, ``predictor``, ``total`` or ``result``), ``label`` (text of the tick), ``position`` (0 to 1);
+        perhaps ``side``: an axis that turns has ticks "below" where it rises with the value, "above" where it falls.
     ax : matplotlib.axes.Axes
     """
     names = list(table["axis"].unique())
@@ -393,12 +394,17 @@ def nomogram(table: pd.DataFrame, ax: Axes) -> None:
         kind = str(part["kind"].iloc[0])
         colour = {"predictor": style.BLUE, "result": style.VERMILLION}.get(kind, style.INK)
         ax.plot([x.min(), x.max()], [y, y], color=colour, linewidth=1.3, solid_capstyle="butt")
-        ax.vlines(x, y, y - _TICK, color=colour, linewidth=1)
+        side = part["side"].to_numpy(dtype=str) if "side" in part else np.full(len(x), "")
+        ax.vlines(x, y, y + np.where(side == "above", _TICK, -_TICK), color=colour, linewidth=1)
         ax.text(left, y, name, ha="left", va="center", fontweight="bold" if kind != "predictor" else "normal")
         rows = ("below",) if kind in {"points", "total"} or len(x) > 10 else ("below", "above")
-        places = label_rows(x * width, [str(label) for label in part["label"]], rows)
+        places = np.full(len(x), None)
+        for one in np.unique(side):
+            texts = [str(label) for label in part["label"][side == one]]
+            places[side == one] = label_rows(x[side == one] * width, texts, (one,) if one else rows)
+        over = 1.5 if (side != "").any() else 0.6  # in ticks; clear of those that stand on the line
         for position, label, place in zip(x, part["label"], places, strict=True):
-            shift, va = {"below": (-1.5 * _TICK, "top"), "above": (0.6 * _TICK, "bottom")}.get(str(place), (0, ""))
+            shift, va = {"below": (-1.5 * _TICK, "top"), "above": (over * _TICK, "bottom")}.get(str(place), (0, ""))
             if place is not None:
                 ax.text(position, y + shift, str(label), ha="center", va=va, fontsize=_FONT)
 

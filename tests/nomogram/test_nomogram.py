@@ -21,7 +21,7 @@ from radsupport.nomogram.calculator import calculator
 from radsupport.nomogram.nomogram import Nomogram
 from radsupport.plots import nomogram as drawn_nomogram
 from radsupport.plots.base import description
-from radsupport.stats.cox import fit_cox
+from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.logistic import fit_logistic
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "statistics"
@@ -215,12 +215,94 @@ def test_constant_predictor_is_an_error() -> None:
         fit_logistic(simulated().assign(x=1.0), "y", "x+z")
 
 
-def test_no_predictor_and_two_terms_of_one_column_are_errors() -> None:
+def test_what_has_no_axis_is_refused_with_the_reason() -> None:
     table = simulated()
     with pytest.raises(InputError, match="without predictors"):
         Nomogram.from_logistic(fit_logistic(table, "y", []))
-    with pytest.raises(InputError, match=r"column size.*More than one term"):
-        Nomogram.from_logistic(fit_logistic(table, "y", ["size", "log(size)"]))
+    for formula in ("x*size", "I(x / size)"):
+        with pytest.raises(InputError, match="tie x and size together"):
+            Nomogram.from_logistic(fit_logistic(table, "y", formula))
+    table["part"] = np.arange(len(table)) % 7
+    with pytest.raises(InputError, match="21 axes"):
+        Nomogram.from_logistic(fit_logistic(table, "y", "factor(part)*z*x", penalty="firth"))
+
+
+FORMULAS = ["bs(x, df=5) + z", "cr(x, df=4) + size", "poly(x, 2)", "x + I(x**2) + z", "bs(log(size), df=4)"]
+FORMULAS += [
+    "size + log(size)",
+    "bs(x, df=3)*z",
+    "z*g + x",
+    "x*z + x:g + size",
+    "scale(x) + sqrt(size)",
+    "log(size + 1)",
+]
+
+
+@pytest.fixture(scope="module")
+def curved() -> tuple[pd.DataFrame, dict[str, tuple[Nomogram, Any]]]:
+    table = simulated(300).assign(g=lambda t: np.where(np.arange(len(t)) % 3, "u", "v"))
+    fits = {formula: fit_cox(table, "time", "event", formula) for formula in FORMULAS}
+    return table, {formula: (Nomogram.from_cox(fit, [0.5, 1.0]), fit) for formula, fit in fits.items()}
+
+
+@given(
+    st.sampled_from(FORMULAS),
+    st.floats(-2.5, 2.5),
+    st.floats(0.1, 9.0),
+    st.sampled_from("abc"),
+    st.sampled_from("uv"),
+)
+@settings(max_examples=150, deadline=None)
+def test_points_of_any_formula_stand_for_the_models_prediction(
+    curved: Any, formula: str, x: float, size: float, z: str, g: str
+) -> None:
+    nomogram, fit = curved[1][formula]
+    row = {"x": x, "size": size, "z": z, "g": g}
+    points = nomogram.points(row)
+    assert points.total == pytest.approx(sum(points.values()))
+    expected = predict_survival(fit, pd.DataFrame([row]), [0.5, 1.0])
+    exact = formula not in ("size + log(size)", "log(size + 1)")
+    np.testing.assert_allclose(risk_at(nomogram, [points.total]), expected, atol=1e-9 if exact else 1e-5)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_no_value_on_an_axis_has_negative_points_and_json_keeps_all(curved: Any, formula: str) -> None:
+    table, models = curved
+    nomogram, _ = models[formula]
+    points = nomogram.table()["points"]
+    assert points.min() > -1e-9
+    assert points.max() <= 100 + 1e-9
+    again = Nomogram.from_dict(json.loads(json.dumps(nomogram.to_dict(), allow_nan=False)))
+    assert again.to_dict() == nomogram.to_dict()
+    pd.testing.assert_frame_equal(again.axes(), nomogram.axes(), check_exact=True)
+    assert np.array_equal(again.linear_predictor(table), nomogram.linear_predictor(table))
+
+
+def test_an_axis_that_turns_has_ticks_on_two_sides(curved: Any) -> None:
+    table, models = curved
+    parted = table.assign(time=np.exp(-(table["x"] ** 2)) * np.random.default_rng(2).exponential(size=len(table)))
+    nomogram = Nomogram.from_cox(fit_cox(parted, "time", "event", "poly(x, 2)"), [0.1])
+    axes = nomogram.axes()
+    own = axes[axes["axis"] == "x"].astype({"value": float})
+    turn = own.loc[own["points"].idxmin(), "value"]
+    assert set(own.loc[own["value"] < turn - 0.5, "side"]) == {"above"}
+    assert set(own.loc[own["value"] > turn + 0.5, "side"]) == {"below"}
+    assert (own["value"].iloc[0], own["value"].iloc[-1]) == (table["x"].min(), table["x"].max())
+    assert isinstance(drawn_nomogram(axes), Axes)
+    assert set(models["x*z + x:g + size"][0].axes()["side"]) == {""}  # straight axes do not turn
+
+
+def test_interactions_have_an_axis_for_each_level(curved: Any) -> None:
+    nomogram, fit = curved[1]["bs(x, df=3)*z"]
+    assert [axis.key for axis in nomogram.predictors] == ["x (z=a)", "x (z=b)", "x (z=c)"]
+    assert [axis.name for axis in nomogram.conditions] == ["z"]
+    shown = nomogram.example().query("kind == 'predictor'")
+    typical = fit.data["z"].mode()[0]
+    assert shown["label"].tolist() == [f"x, {typical}"]
+    with pytest.raises(InputError, match=r"column z.*predictor is missing"):
+        nomogram.points({"x": 1.0})
+    with pytest.raises(InputError, match="one of a, b, c"):
+        nomogram.points({"x": 1.0, "z": "d"})
 
 
 def test_transformed_predictor_keeps_its_own_scale() -> None:

@@ -3,12 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.api as sm
+from scipy import stats
 
 from radsupport.errors import InputError
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
-from radsupport.stats.regression import backward_aic
+from radsupport.stats.logistic import univariable_table as logistic_alone
+from radsupport.stats.regression import backward_aic, drop_one, multivariable
 
 FILES = Path(__file__).parents[1] / "golden" / "statistics"
 CASES = sorted(path.stem for path in FILES.glob("stepwise__*.json"))
@@ -57,3 +61,64 @@ def test_bad_arguments_are_refused(cohort):
     fit = fit_cox(cohort, "time", "event", ["x"])
     with pytest.raises(InputError, match="k"):
         backward_aic(fit, k=-1)
+
+
+@pytest.fixture(scope="module")
+def curved() -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    age, side = rng.normal(60, 10, 300), rng.choice(["left", "right"], 300)
+    lp = 0.006 * (age - 55) ** 2 + 0.5 * (side == "right") - 1
+    table = pd.DataFrame({"age": age, "side": side, "label": (rng.random(300) < 1 / (1 + np.exp(-lp))).astype(int)})
+    return table.assign(time=rng.exponential(np.exp(-lp)), event=(rng.random(300) < 0.7).astype(int))
+
+
+def test_a_spline_has_one_row_with_the_quartiles_of_its_column(curved: pd.DataFrame) -> None:
+    fit = fit_logistic(curved, "label", "bs(age, df=4) + side")
+    row = multivariable(fit, "odds_ratio").set_index("term").loc["bs(age, df=4)"]
+    low, high = np.quantile(curved["age"], [0.25, 0.75])
+    model = sm.Logit(curved["label"], sm.add_constant(fit.design.transform(curved))).fit(disp=0, tol=1e-12)
+    at = pd.DataFrame({"age": [low, high], "side": "left"})
+    contrast = np.r_[0.0, np.diff(fit.design.transform(at), axis=0)[0]]
+    expected = model.t_test(contrast)
+    assert row["coef"] == pytest.approx(expected.effect[0], rel=1e-6)
+    np.testing.assert_allclose([row["ci_low"], row["ci_high"]], np.exp(expected.conf_int()[0]), rtol=1e-6)
+    assert row["level"] == f"{high:.1f} against {low:.1f}"
+    assert np.isnan(row["p"])
+    shown = fit.ratios({"bs(age, df=4)": "Age"})
+    assert shown["covariate"].iloc[0] == f"Age: {high:.1f} against {low:.1f}"
+
+
+@pytest.mark.parametrize("spline", ["bs(age, df=4)", "cr(age, df=3)", "poly(age, 2)"])
+def test_tests_of_a_spline_are_those_of_the_models_without_it(curved: pd.DataFrame, spline: str) -> None:
+    for fit, refit in (
+        (fit_logistic(curved, "label", f"{spline} + side"), lambda f: fit_logistic(curved, "label", f)),
+        (fit_cox(curved, "time", "event", f"{spline} + side"), lambda f: fit_cox(curved, "time", "event", f)),
+    ):
+        row = multivariable(fit, "hr" if fit.kind == "cox" else "odds_ratio").set_index("term").loc[spline]
+        df = len(fit.design[spline].columns)
+        whole = 2 * (fit.log_likelihood - refit("side").log_likelihood)
+        curve = 2 * (fit.log_likelihood - refit("age + side").log_likelihood)
+        assert row["df"] == df
+        assert row["p_term"] == pytest.approx(stats.chi2.sf(whole, df), rel=1e-6)
+        assert row["p_nonlinear"] == pytest.approx(stats.chi2.sf(curve, df - 1), rel=1e-6)
+        assert row["p_nonlinear"] < 0.05
+    plain, firth = (fit_logistic(curved, "label", f"{spline} + side", penalty=p) for p in ("none", "firth"))
+    assert np.log(firth.nonlinear_p(spline)) == pytest.approx(np.log(plain.nonlinear_p(spline)), rel=0.1)
+
+
+def test_terms_are_tested_and_left_out_with_their_interactions(curved: pd.DataFrame) -> None:
+    fit = fit_logistic(curved, "label", "age*side")
+    tests = drop_one(fit).set_index("term")
+    smaller = [fit_logistic(curved, "label", formula).log_likelihood for formula in ("side", "age", "age + side")]
+    expected = 2 * (fit.log_likelihood - np.array(smaller))
+    np.testing.assert_allclose(tests.loc[["age", "side", "age:side"], "chi2"], expected, atol=1e-8)
+    assert tests["df"].tolist() == [2, 2, 1]
+    path = backward_aic(fit).path
+    assert path["change"].iloc[1] == "- age:side"
+    assert fit.ratios({"age:side": "Age × side"})["covariate"].iloc[-1] == "Age × side: right"
+
+
+def test_a_formula_alone_leaves_interactions_out(curved: pd.DataFrame) -> None:
+    alone = logistic_alone(curved, "label", "poly(age, 2)*side")
+    assert alone["term"].tolist() == ["poly(age, 2)", "side", "side"]
+    assert alone["p_nonlinear"].notna().tolist() == [True, False, False]
