@@ -108,6 +108,8 @@ def run_ingest(given: Namespace) -> int:
     done = convert(given.folder, out, name, given.region, given.mask, given.series)
     size = " x ".join(str(n) for n in done.series.image.GetSize())
     print(f"CT series {done.series.uid}: {size} voxels, {done.series.n_slices} slices")
+    for odd in done.odd:
+        print(f"  note: {odd}")
     files = [("image", done.image)]
     if done.mask is None or done.outline is None:
         print("No RTSTRUCT or SEG found: image only; a case needs a mask before it can be used.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from radsupport.data.open import read_feature_study, said
 from radsupport.data.sheets import Sheet, read_sheet
 from radsupport.errors import GeometryError, Problem, RadsupportError
 from radsupport.files import sha256
+from radsupport.imaging.hounsfield import hu_problems, without_padding
 from radsupport.imaging.ingestion import ingested
 from radsupport.imaging.masks import MIN_VOXELS
-from radsupport.imaging.reading import check_geometry, label_values, read_image, read_label_map
+from radsupport.imaging.reading import check_geometry, label_values, read_image, read_label_map, read_mask
 from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
@@ -302,13 +304,27 @@ def _check_case(item: tuple[str, list[dict[Any, Any]]]) -> list[Problem]:
         if mask is not None:
             problems += _mask_problems(image, mask, by_role[role], manifest)
             problems += _drawing_warnings(by_role[role], manifest)
-    return problems
+    return problems + _value_problems(image, by_role, manifest) if image is not None else problems
+
+
+def _value_problems(image: sitk.Image, by_role: Mapping[str, dict[Any, Any]], manifest: str) -> list[Problem]:
+    """Return what speaks against the values of an image being HU, in its region where image and mask fit."""
+    image, found = without_padding(image)
+    region = None
+    try:
+        if "mask" in by_role:
+            region = check_geometry(image, read_mask(by_role["mask"]["file"])).mask
+    except RadsupportError:  # reported before
+        pass
+    row = by_role["image"]
+    where: dict[str, Any] = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
+    return [replace(problem, **where) for problem in [*found, *hu_problems(image, region)]]
 
 
 def _drawing_warnings(row: dict[str, Any], manifest: str) -> Iterator[Problem]:
     """Yield what `radsupport ingest` decided when it drew a mask."""
     for note in ingested(row["file"]).get("notes", []):
-        where = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
+        where: dict[str, Any] = {"file": manifest, "row": str(row["row"]), "column": "path", "value": str(row["path"])}
         yield Problem(note, remedy="look at the outline", warning=True, **where)
 
 

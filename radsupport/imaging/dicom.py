@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from pydicom.errors import InvalidDicomError
 
 from radsupport.errors import InputError, Problem
+from radsupport.imaging.hounsfield import slice_hu
 from radsupport.imaging.reading import placed
 from radsupport.wording import counted
 
@@ -245,8 +246,5 @@ def _height(head: pydicom.Dataset) -> float:
 
 
 def _pixels(path: Path) -> npt.NDArray:
-    """Return one slice in HU; ITK decodes compressed files and applies the rescale slope."""
-    try:
-        return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
-    except RuntimeError as error:
-        raise _unreadable(path, f"its pixels can not be decoded: {str(error).strip().splitlines()[-1]}") from error
+    """Return one slice in HU."""
+    return slice_hu(path, read_dicom(path))

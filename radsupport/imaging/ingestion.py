@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from radsupport.errors import InputError, Problem
 from radsupport.files import sha256, written_whole
 from radsupport.imaging.dicom import Series, read_series, scan_folder, series_of
+from radsupport.imaging.hounsfield import check_hu, without_padding
 from radsupport.imaging.outlines import Outline, read_outline, references
 
 #: A mask whose volume differs by more than this share from what was drawn deserves a word.
@@ -36,12 +37,15 @@ class Ingested:
     series : Series
     outline : Outline or None
         The region that became the mask.
+    odd : tuple of str
+        What is odd about the values of the scan or of the region (`radsupport.imaging.hounsfield.check_hu`).
     """
 
     image: Path
     mask: Path | None
     series: Series
     outline: Outline | None
+    odd: tuple[str, ...] = ()
 
 
 def ingest(
@@ -72,8 +76,8 @@ def ingest(
     Raises
     ------
     InputError, GeometryError, MaskError
-        See `radsupport.imaging.dicom.read_series` and `radsupport.imaging.outlines.read_outline`. Nothing is written
-        then.
+        See `radsupport.imaging.dicom.read_series`, `radsupport.imaging.outlines.read_outline` and
+        `radsupport.imaging.hounsfield.check_hu`. Nothing is written then.
     """
     headers = scan_folder(Path(folder))
     source = mask if mask is not None else find_mask(headers, Path(folder))
@@ -81,17 +85,20 @@ def ingest(
         series = _referenced(headers, *references(Path(source)))
     volume = read_series(Path(folder), series, headers)
     outline = read_outline(Path(source), volume, region) if source is not None else None
+    image, padded = without_padding(volume.image)
+    odd = check_hu(image, outline.mask if outline is not None else None, str(folder))
+    odd = [*(problem.what for problem in padded), *odd]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    image_path = _write(volume.image, out / f"{name}_image.nii.gz")
+    image_path = _write(image, out / f"{name}_image.nii.gz")
     if outline is None:
-        return Ingested(image_path, None, volume, None)
+        return Ingested(image_path, None, volume, None, tuple(odd))
     mask_path = _write(outline.mask, out / f"{name}_mask.nii.gz")
     known = {"sha256": sha256(mask_path), "region": outline.name, "drawn_mm3": outline.drawn_mm3}
     with written_whole(_beside(mask_path)) as partial:
         text = json.dumps(known | {"mm3": outline.mm3, "notes": outline.notes}, ensure_ascii=False)
         partial.write_text(text, encoding="utf-8")
-    return Ingested(image_path, mask_path, volume, outline)
+    return Ingested(image_path, mask_path, volume, outline, tuple(odd))
 
 
 def _referenced(headers: Mapping[Path, pydicom.Dataset], named: set[str], images: set[str]) -> str | None:

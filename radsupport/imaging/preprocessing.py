@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from radsupport.errors import InputError, MaskError, RadsupportError, one_line
 from radsupport.files import file_stems, written_whole
+from radsupport.imaging.hounsfield import check_hu, without_padding
 from radsupport.imaging.ingestion import ingested
 from radsupport.imaging.masks import mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, read_image, read_mask
@@ -30,7 +31,7 @@ _SOFT_TISSUE_HU = (0.0, 100.0)
 
 
 #: Raise this by one when a change of this package changes any preprocessed voxel or any measured value.
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 
 _INPUTS = ("image", "mask", *_EXTRA_MASKS)
 _LIBRARIES = ("SimpleITK", "numpy", "scipy")
@@ -258,20 +259,21 @@ def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path, stem:
     """Return the measured part of a case's row, the files written."""
     if not _given(case, "mask"):
         raise MaskError("The case has no mask.")
-    image = read_image(case["image"])
-    masks, repairs = {}, []
+    image, padded = without_padding(read_image(case["image"]))
+    masks, repairs = {}, [problem.what for problem in padded]
     for key in ("mask", *_EXTRA_MASKS):
         if _given(case, key):
             report = check_geometry(image, read_mask(case[key]), str(case[key]))
             masks[key] = report.mask
             repairs += [problem.what for problem in report.problems]
+    odd = check_hu(image, masks["mask"], Path(case["image"]).name)
     quality = mask_quality(image, masks["mask"])
     spacing = image.GetSpacing()
     row: dict[str, Any] = dict(zip(("spacing_x_mm", "spacing_y_mm", "spacing_z_mm"), spacing, strict=True))
     row |= {"noise_hu": noise_hu(image), "geometry": "; ".join(repairs), **quality}
     known = ingested(case["mask"])
     row |= {"drawn_mm3": known["drawn_mm3"]} if known else {}
-    row |= {"warnings": "; ".join([*warnings_of(quality), *known.get("notes", [])]), "exclusion": ""}
+    row |= {"warnings": "; ".join([*warnings_of(quality), *known.get("notes", []), *odd]), "exclusion": ""}
     if quality["one_voxel"]:
         return row | {"exclusion": "the mask has a single voxel; nothing can be measured in it"}
     for key, prepared in _prepared(image, masks, settings).items():

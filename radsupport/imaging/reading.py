@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -19,6 +19,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from radsupport.errors import GeometryError, InputError, MaskError, Problem
+from radsupport.imaging.hounsfield import without_padding
 from radsupport.wording import counted
 
 #: Largest displacement of a corner, in voxels, that still counts as a rounded header.
@@ -214,9 +215,13 @@ def read_mask(path: str | Path, label: int | None = None) -> sitk.Image:
 
 
 def read_pair(image: str | Path, mask: str | Path, label: int | None = None) -> tuple[sitk.Image, GeometryReport]:
-    """Read an image and one region of it, put on the image's grid; see `read_image`, `read_mask`, `check_geometry`."""
-    volume = read_image(image)
-    return volume, check_geometry(volume, read_mask(mask, label), str(mask))
+    """Read an image and one region of it, put on the image's grid, padding read as air.
+
+    See `read_image`, `radsupport.imaging.hounsfield.without_padding`, `read_mask` and `check_geometry`.
+    """
+    volume, padded = without_padding(read_image(image))
+    report = check_geometry(volume, read_mask(mask, label), str(mask))
+    return volume, replace(report, problems=(*padded, *report.problems))
 
 
 def select_label(labels: sitk.Image, label: int | None = None, name: str = "mask") -> sitk.Image:
