@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pydicom
 import pytest
 import SimpleITK as sitk
+from helpers.body import body_phantom
+from helpers.dicom_files import Edit, write_ct
 
 from radsupport.errors import InputError, serious
+from radsupport.imaging.dicom import read_series
 from radsupport.imaging.hounsfield import check_hu, hu_problems, without_padding
 from radsupport.imaging.reading import read_image, read_pair
-from tests.helpers.body import body_phantom
 
 Case = tuple[npt.NDArray, npt.NDArray]
 
@@ -168,3 +171,71 @@ def test_no_real_scan_raises_an_alarm(shared: Path) -> None:
         volume, report = read_pair(image, mask)
         assert hu_problems(volume, report.mask) == [], image.parent.name
         assert report.problems == ()
+
+
+def _without(*keys: str) -> Edit:
+    def edit(data: pydicom.Dataset, k: int) -> None:
+        for key in keys:
+            delattr(data, key)
+
+    return edit
+
+
+def _with(**values: object) -> Edit:
+    def edit(data: pydicom.Dataset, k: int) -> None:
+        for key, value in values.items():
+            setattr(data, key, value)
+
+    return edit
+
+
+def _signed_stream(data: pydicom.Dataset, k: int) -> None:
+    """A JPEG 2000 stream (its first bytes) of signed values under a header that says unsigned."""
+    siz = b"\xff\x4f\xff\x51" + bytes(36) + b"\x00\x01" + bytes([0x80 | 15])
+    data.PixelData = pydicom.encaps.encapsulate([siz + bytes(20)])
+    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+
+
+SLICES = {
+    "no slope and no intercept": (_without("RescaleSlope", "RescaleIntercept"), "no RescaleSlope and no RescaleInter"),
+    "no intercept": (_without("RescaleIntercept"), "no RescaleIntercept"),
+    "empty slope": (_with(RescaleSlope=None), "no RescaleSlope"),
+    "slope 0": (_with(RescaleSlope="0"), "RescaleSlope is 0"),
+    "electron density": (_with(RescaleType="EDW"), "no HU"),
+    "8 bits": (_with(BitsAllocated=8, BitsStored=8, HighBit=7, PixelData=bytes(20)), "8 bits"),
+    "sign": (_signed_stream, "JPEG 2000 stream is signed"),
+}
+
+
+@pytest.mark.parametrize("kind", SLICES)
+def test_slices_that_hold_no_hu_are_refused(tmp_path: Path, kind: str) -> None:
+    edit, words = SLICES[kind]
+    write_ct(tmp_path, edit=edit)
+    with pytest.raises(InputError, match=words) as caught:
+        read_series(tmp_path)
+    assert "slice_00" in str(caught.value)
+
+
+def _per_slice(data: pydicom.Dataset, k: int) -> None:
+    stored = np.frombuffer(data.PixelData, np.uint16).astype(int) - 1000
+    data.RescaleIntercept = str(-2000 + 100 * k)
+    data.PixelData = (stored + 2000 - 100 * k).astype(np.uint16).tobytes()
+
+
+def _padded(data: pydicom.Dataset, k: int) -> None:
+    values = np.frombuffer(data.PixelData, np.uint16).copy()
+    values[:3] = 63536
+    data.PixelPaddingValue, data.PixelData = 63536, values.tobytes()
+
+
+@pytest.mark.parametrize("edit", [_with(PhotometricInterpretation="MONOCHROME1"), _per_slice, _with(RescaleType="HU")])
+def test_what_only_concerns_display_or_one_slice_changes_no_hu(tmp_path: Path, edit: Edit) -> None:
+    hu = write_ct(tmp_path, edit=edit)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_series(tmp_path).image), hu)
+
+
+def test_padding_that_the_header_names_is_air(tmp_path: Path) -> None:
+    hu = write_ct(tmp_path, edit=_padded)
+    hu.reshape(len(hu), -1)[:, :3] = -1024
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_series(tmp_path).image), hu)
