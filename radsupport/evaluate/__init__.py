@@ -33,7 +33,7 @@ from radsupport.evaluate.reruns import (
     permuted,
     variants,
 )
-from radsupport.evaluate.subgroups import interaction
+from radsupport.evaluate.subgroups import interaction, parts
 from radsupport.evaluate.thresholds import classification, groups, threshold
 from radsupport.evaluate.usefulness import decisions, reclassification, usefulness
 
@@ -61,6 +61,7 @@ __all__ = [
     "measure",
     "null_draws",
     "over_draws",
+    "parts",
     "permuted",
     "planted",
     "probabilities",

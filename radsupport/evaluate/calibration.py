@@ -427,13 +427,16 @@ def brier(
     DataFrame
         cohort, signature, horizon (months), n, brier with limits (bootstrap), null (Kaplan-Meier of the same patients:
         an estimate that knows their outcomes), scaled (1 - brier / null); with `against` also difference and p (missing
-        for itself). Empty without a horizon.
+        for itself). Empty without a horizon; ``attrs["empty"]`` says why.
     """
     if models is not None:
         return integrated_brier(rows, models, until)
     if "horizon" not in rows:
-        return pd.DataFrame(columns=list(_BY))
+        nothing = pd.DataFrame(columns=list(_BY))
+        nothing.attrs["empty"] = "Not used: the Brier score of a yes/no outcome stands in the table above."
+        return nothing
     table = measure(rows, _brier, _BY, n_bootstrap=n_bootstrap, seed=seed)
+    table.attrs["empty"] = "Not used: no horizon can be judged."
     if table.empty or against not in set(rows["signature"]):
         return table
     compared = brier_differences(rows, against)

@@ -204,12 +204,18 @@ def roc(
     Returns
     -------
     DataFrame
-        The keys, n, threshold, sensitivity, specificity, and in each row of a curve its auc with limits.
+        The keys, n, threshold, sensitivity, specificity, and in each row of a curve its auc with limits; without rows
+        ``attrs["empty"]`` says why.
     """
     rows = rows if tuple(outcome) == LABEL else rows.iloc[:0]
     rows = rows if comparisons is None else _by_comparison(rows, comparisons)
     curves = measure(rows, lambda part: _curve(part) if enough(part, LABEL, fewest) else pd.DataFrame(), by)
-    curves.attrs["empty"] = "There is no curve: no cohort has patients with and without the event."
+    reason = "There is no curve: no cohort has patients with and without the event."
+    if tuple(outcome) != LABEL:
+        reason = (
+            "Not used: the outcome is followed over time; its ROC curves at fixed times are in the survival chapter."
+        )
+    curves.attrs["empty"] = reason if curves.empty else ""
     return curves
 
 
@@ -270,7 +276,8 @@ def comparisons(
     Returns
     -------
     DataFrame
-        family, cohort, and what `pairs` and `equality` return; empty, with the reason, where no test exists.
+        family, cohort, and what `pairs` and `equality` return (of a time to event the latter is missing); empty, with
+        the reason, where no test exists.
     """
     found = []
     everybody = {"all": list(dict.fromkeys(rows["signature"]))}
@@ -283,10 +290,10 @@ def comparisons(
             same = measure(own, equality, ("cohort",)).reindex(columns=["cohort", "chi2", "df", "p_equal"])
             table = table.merge(same, on="cohort")
         found += [table.assign(family=name)] if len(table) else []
-    columns = ["family", "cohort", *PAIRS, *["chi2", "df", "p_equal"] * (tuple(outcome) == LABEL), "note"]
-    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
+    columns = ["family", "cohort", *PAIRS, "chi2", "df", "p_equal", "note"]
+    table = pd.concat(found or [pd.DataFrame()], ignore_index=True).reindex(columns=columns)
     table.attrs["empty"] = "" if found else "Not used: fewer than two signatures can be compared."
-    return table[columns]
+    return table
 
 
 def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -459,7 +466,8 @@ def between(
     Returns
     -------
     DataFrame
-        `by`, <column>_a, <column>_b, and what `difference` returns.
+        `by`, <column>_a, <column>_b, and what `difference` returns; without any pair
+        ``attrs["empty"]`` says so.
     """
     found = []
     for keys, part in rows.groupby(list(by), observed=True):
@@ -470,7 +478,9 @@ def between(
                 found.append(place | difference(groups[a], groups[b], outcome))
             except NotEstimableError:
                 continue
-    return pd.DataFrame(found)
+    table = pd.DataFrame(found)
+    table.attrs["empty"] = f"Not used: no two of the {column}s can be compared." if len(rows) else ""
+    return table
 
 
 def null_se_p(area: float, events: int, others: int) -> float:

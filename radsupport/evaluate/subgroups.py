@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,47 @@ from radsupport.errors import NotEstimableError
 from radsupport.evaluate.discrimination import difference
 from radsupport.evaluate.predictions import LABEL, enough, too_few
 from radsupport.evaluate.probability import log_odds
+from radsupport.settings.evaluation import Subgroup
+from radsupport.settings.parts import Column
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
+
+
+def parts(
+    rows: pd.DataFrame, cohort: pd.DataFrame, subgroups: Sequence[Subgroup], columns: Mapping[str, Column]
+) -> list[pd.DataFrame]:
+    """Return the rows with the part that each patient belongs to, one table for each way of dividing them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    cohort : DataFrame
+        cohort.parquet: subject and the columns that divide the patients.
+    subgroups : sequence of Subgroup
+        A column with its levels, or with the value at which a number is cut: up to it, and above it.
+    columns : mapping of name to Column
+
+    Returns
+    -------
+    list of DataFrame
+        The rows with column and part (ordered categories; missing where the patient belongs to none); without any
+        subgroups, or patients, one table without rows.
+    """
+    known = cohort.set_index("subject")
+    return [_divided(rows, one, columns[one.column], known[one.column]) for one in subgroups if len(cohort)] or [
+        rows.iloc[:0].assign(column="", part="")
+    ]
+
+
+def _divided(rows: pd.DataFrame, subgroup: Subgroup, column: Column, values: pd.Series) -> pd.DataFrame:
+    if subgroup.cut is None:
+        part = values.astype(pd.CategoricalDtype(subgroup.levels or column.levels, ordered=True))
+    else:
+        words = [f"{sign} {subgroup.cut:.10g} {column.unit}".strip() for sign in ("≤", ">")]
+        part = pd.cut(values.astype(float), [-np.inf, subgroup.cut, np.inf], labels=words)
+    own = pd.Categorical(rows["subject"].map(part.astype(object)), part.cat.categories, ordered=True)
+    return rows.assign(column=subgroup.column, part=own)
 
 
 def interaction(patients: pd.DataFrame, outcome: Sequence[str] = LABEL) -> dict[str, Any]:

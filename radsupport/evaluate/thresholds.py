@@ -157,15 +157,17 @@ def groups(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:
     return known.assign(group=group)
 
 
-def classification(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:
+def classification(rows: pd.DataFrame, cut: pd.Series, outcome: Sequence[str] = LABEL) -> pd.DataFrame:
     """Return counts and rates of each signature in each cohort at its threshold.
 
     Parameters
     ----------
     rows : DataFrame
-        Such as `judged` returns them, of a label.
+        Such as `judged` returns them.
     cut : Series by signature
         What `threshold` returns.
+    outcome : sequence of str
+        Of a time to event there is no right and wrong: the table is empty and says so.
 
     Returns
     -------
@@ -176,7 +178,13 @@ def classification(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:
     """
     counts, rates = list(COUNTS), [f"{rate}{end}" for rate in RATES for end in ("", "_low", "_high")]
     columns = ["cohort", "signature", "n", "events", "threshold", *counts, *rates, "no_information_rate", "p_vs_nir"]
-    return measure(at_threshold(rows, cut), _classified).reindex(columns=columns)
+    judged = rows if tuple(outcome) == LABEL else rows.iloc[:0]
+    table = measure(at_threshold(judged, cut), _classified).reindex(columns=columns)
+    reason = "Not used: no signature has a threshold."
+    if tuple(outcome) != LABEL:
+        reason = "Not used: risks over time are cut into groups in the survival chapter."
+    table.attrs["empty"] = reason if table.empty else ""
+    return table
 
 
 def _classified(part: pd.DataFrame) -> dict[str, Any]:
