@@ -81,6 +81,9 @@ def test_a_fault_in_a_module_is_named(house: ModuleType, small: Path, code: str,
             ["from radsupport import stats", *(f"stats.name_{i}" for i in range(41))],
             "names of the package in a notebook",
         ),
+        (["from radsupport import stats", 'stats.mean([1] * 2)\n"more" * False'], "branches per three cells"),
+        (["from radsupport import stats", *["stats.mean([1])"] * 8], "calls per call to a known library"),
+        (["from radsupport import stats", *["stats.mean([1])"] * 8], "01_x.ipynb: one call in 8.0 goes to a library"),
     ],
 )
 def test_a_fault_in_a_notebook_is_named(house: ModuleType, small: Path, cells: list[str], fault: str) -> None:
@@ -92,6 +95,45 @@ def test_a_fault_in_a_notebook_is_named(house: ModuleType, small: Path, cells: l
 def test_a_name_without_meaning_is_refused(house: ModuleType, small: Path) -> None:
     put(small, "radsupport/stats/steps_cox.py", "mean = 1\n")
     assert any("does not say what the file is about" in line for line in house.faults(small))
+
+
+def test_calls_go_to_known_libraries_to_the_package_or_to_python(house: ModuleType) -> None:
+    cells = [
+        "import pandas as pd\nfrom sklearn.metrics import roc_auc_score\nfrom radsupport import book, evaluate as ev",
+        "say, chapter = book.conclusions.cohort, 1\nchapter = book.begin('x', globals())",
+        "rows = ev.judged(chapter.read('p'))",  # two of the package, besides begin
+        "pd.concat([rows]).groupby('a').agg(n='size')",  # three of pandas
+        "roc_auc_score(rows['label'], rows['risk'])",  # one of scikit-learn
+        "len(rows), {}.items(), 'a'.replace('a', 'b')",  # of Python
+        "say.words(rows)",  # of the package
+        "rows.pairs()",  # a class of the package has it
+        "ev.judged(rows).reset_index()",  # one of each
+    ]
+    assert house.calls(cells, {"pairs", "agg"}) == (4, 7)
+    assert house.calls(cells, {"pairs"}) == (5, 6)
+    assert house.calls_per_known_call(cells, {"pairs"}) == 11 / 5
+
+
+def test_a_method_that_could_be_python_s_or_the_package_s_is_nobody_s(house: ModuleType, root: Path) -> None:
+    pandas = house.known_methods(house.own_methods(root))
+    assert {"groupby", "merge", "assign", "sort_values"} <= pandas
+    assert not {"items", "replace", "index", "join", "transform", "pairs"} & pandas
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("x = 1 if y else 2", 1),
+        ("if x:\n    y", 1),
+        ("rows[[label] * len(rows)]", 1),
+        ("f'{x} more' * bool(x)", 1),
+        ("'-' * 3", 1),
+        ("2 * x", 0),
+        ("[x for x in y if x]", 0),
+    ],
+)
+def test_branches_are_counted_where_they_hide(house: ModuleType, code: str, count: int) -> None:
+    assert house.branches([code]) == count
 
 
 def test_conclusions_by_another_name_count_as_names(house: ModuleType) -> None:

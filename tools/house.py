@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import vulture
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +31,10 @@ LIMITS = {
     "names of the package in a notebook": 40,
     "rooms in a notebook": 8,
     "branches per three cells of a notebook": 1,
+    "calls per call to a known library in a notebook": 7,
 }
+#: Libraries that a reader of a notebook knows already.
+KNOWN = ("pandas", "seaborn", "lifelines", "sklearn", "statsmodels")
 #: Rooms whose functions take their settings as arguments and know no study.
 METHODS = ("stats", "imaging", "plots", "learning", "radiomics", "networks", "nomogram", "evaluate")
 #: Names of files that say where something came from and not what it is.
@@ -123,8 +127,78 @@ def notebook_names(cells: list[str]) -> set[str]:
 
 
 def branches(cells: list[str]) -> int:
-    """Count the branches of a notebook: if statements and conditional expressions."""
-    return sum(isinstance(node, ast.If | ast.IfExp) for node in ast.walk(ast.parse("\n".join(cells))))
+    """Count the branches of a notebook: if statements, conditional expressions, and those hidden in a product.
+
+    A text or a list times a condition (``[label] * len(rows)``, ``" more" * bool(found)``) is a branch too.
+    """
+    nodes = list(ast.walk(ast.parse("\n".join(cells))))
+    return sum(isinstance(node, ast.If | ast.IfExp) or _is_hidden_branch(node) for node in nodes)
+
+
+def _is_hidden_branch(node: ast.AST) -> bool:
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
+        return False
+    texts = [side for side in (node.left, node.right) if isinstance(side, ast.JoinedStr | ast.List)]
+    texts += [n for n in (node.left, node.right) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    return bool(texts)
+
+
+def own_methods(root: Path = ROOT) -> set[str]:
+    """Return the names of all methods of the package's classes."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in package_files(root)]
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return {node.name for one in classes for node in one.body if isinstance(node, ast.FunctionDef)}
+
+
+def known_methods(own: set[str]) -> set[str]:
+    """Return the names by which a method is known to be pandas'.
+
+    Left out are those that texts and Python's containers have too (``replace``, ``items``), and those that a class of
+    the package has: what cannot be told apart counts for no library.
+    """
+    series = pd.Series(["a"])
+    table = series.to_frame("a")
+    pandas = {
+        name for one in (series, table, series.groupby(series), table.groupby("a"), series.str) for name in dir(one)
+    }
+    python = {name for one in ("", [], {}, (), set()) for name in dir(one)}
+    return {name for name in pandas - python - own if not name.startswith("_")}
+
+
+def calls(cells: list[str], own: set[str]) -> tuple[int, int]:
+    """Count the calls of a notebook to libraries that a reader knows, and those to the package.
+
+    To a library goes a call of a name imported from it, or of a method that only pandas has (`known_methods`); to the
+    package one of a room, of what `book.begin` returned, or of a method that a class of the package has (`own`). Calls
+    of Python itself (``len``, ``dict.items``) count for neither.
+    """
+    nodes = list(ast.walk(ast.parse("\n".join(cells))))
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    libraries, rooms = set(), {"radsupport"}
+    for node in imports:
+        for alias in node.names:
+            top = str(getattr(node, "module", None) or alias.name).split(".")[0]
+            name = alias.asname or alias.name.split(".")[0]
+            (libraries if top in KNOWN else rooms if top == "radsupport" else set()).add(name)
+    for node in nodes:  # say, agreement = book.conclusions.deep_features, book.conclusions.radiomics; chapter = begin
+        if isinstance(node, ast.Assign) and re.match(r"\(?book\.(conclusions|begin)", ast.unparse(node.value)):
+            rooms |= {name.id for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name)}
+    pandas = known_methods(own)
+    known = package = 0
+    for called in (node.func for node in nodes if isinstance(node, ast.Call)):
+        first = next((name.id for name in ast.walk(called) if isinstance(name, ast.Name)), "")
+        method = called.attr if isinstance(called, ast.Attribute) else ""
+        direct = re.fullmatch(r"[\w.]+", ast.unparse(called)) is not None
+        ours = (direct and first in rooms) or method in own
+        package += ours
+        known += not ours and ((direct and first in libraries) or method in pandas)
+    return known, package
+
+
+def calls_per_known_call(cells: list[str], own: set[str]) -> float:
+    """Return how many calls to the package and to known libraries there are for each of the latter."""
+    known, package = calls(cells, own)
+    return (known + package) / max(known, 1)
 
 
 def counts(root: Path = ROOT) -> dict[str, float]:
@@ -132,6 +206,7 @@ def counts(root: Path = ROOT) -> dict[str, float]:
     sources = [path.read_text(encoding="utf-8") for path in package_files(root)]
     lengths = [body_length(function) for source in sources for function in functions(source)]
     books = [notebook_code(path) for path in sorted((root / "notebooks").glob("*.ipynb"))]
+    own = own_methods(root)
     return {
         "files": len(sources),
         "lines of code": sum(map(code_lines, sources)),
@@ -141,6 +216,9 @@ def counts(root: Path = ROOT) -> dict[str, float]:
         "names of the package in a notebook": max(len(notebook_names(cells)) for cells in books),
         "rooms in a notebook": max(len({a.name for n in notebook_imports(c) for a in n.names}) for c in books),
         "branches per three cells of a notebook": round(max(3 * branches(cells) / len(cells) for cells in books), 2),
+        "calls per call to a known library in a notebook": round(
+            max(calls_per_known_call(cells, own) for cells in books), 2
+        ),
     }
 
 
@@ -154,6 +232,9 @@ def faults(root: Path = ROOT) -> list[str]:
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         deep = [node.module for node in notebook_imports(notebook_code(path)) if node.module != "radsupport"]
         found += [f"notebooks/{path.name}: imports {module}, not a room" for module in deep]
+        ratio = calls_per_known_call(notebook_code(path), own_methods(root))
+        if ratio > LIMITS["calls per call to a known library in a notebook"]:
+            found.append(f"notebooks/{path.name}: one call in {ratio:.1f} goes to a library that a reader knows")
     return [*found, *unreached(root)]
 
 
