@@ -11,7 +11,7 @@ from scipy import stats
 
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.discrimination import difference
-from radsupport.evaluate.predictions import LABEL, enough, too_few
+from radsupport.evaluate.predictions import LABEL, enough, measure, too_few
 from radsupport.evaluate.probability import log_odds
 from radsupport.settings.evaluation import Subgroup
 from radsupport.settings.parts import Column
@@ -20,9 +20,13 @@ from radsupport.stats.logistic import fit_logistic
 
 
 def parts(
-    rows: pd.DataFrame, cohort: pd.DataFrame, subgroups: Sequence[Subgroup], columns: Mapping[str, Column]
-) -> list[pd.DataFrame]:
-    """Return the rows with the part that each patient belongs to, one table for each way of dividing them.
+    rows: pd.DataFrame,
+    cohort: pd.DataFrame,
+    subgroups: Sequence[Subgroup],
+    columns: Mapping[str, Column],
+    outcome: Sequence[str] = LABEL,
+) -> tuple[list[pd.DataFrame], pd.DataFrame]:
+    """Return the rows with the part that each patient belongs to, for each way of dividing them, and tests of it.
 
     Parameters
     ----------
@@ -33,17 +37,21 @@ def parts(
     subgroups : sequence of Subgroup
         A column with its levels, or with the value at which a number is cut: up to it, and above it.
     columns : mapping of name to Column
+    outcome : sequence of str
 
     Returns
     -------
-    list of DataFrame
+    divided : list of DataFrame
         The rows with column and part (ordered categories; missing where the patient belongs to none); without any
         subgroups, or patients, one table without rows.
+    tests : DataFrame
+        cohort, signature, column, and what `interaction` says of them.
     """
     known = cohort.set_index("subject")
-    return [_divided(rows, one, columns[one.column], known[one.column]) for one in subgroups if len(cohort)] or [
-        rows.iloc[:0].assign(column="", part="")
-    ]
+    divided = [_divided(rows, one, columns[one.column], known[one.column]) for one in subgroups if len(cohort)]
+    divided = divided or [rows.iloc[:0].assign(column="", part="")]
+    tests = [measure(own, interaction, ["cohort", "signature", "column"], outcome=outcome) for own in divided]
+    return divided, pd.concat(tests)
 
 
 def _divided(rows: pd.DataFrame, subgroup: Subgroup, column: Column, values: pd.Series) -> pd.DataFrame:

@@ -10,9 +10,11 @@ from helpers.validation_study import rows_of
 from lifelines import CoxPHFitter
 from scipy import stats
 
-from radsupport.evaluate import between, discrimination, interaction, judged, measure, roc
+from radsupport.evaluate import between, discrimination, interaction, judged, measure, parts, roc
 from radsupport.evaluate.predictions import LABEL, SURVIVAL, enough
 from radsupport.evaluate.probability import log_odds
+from radsupport.settings.evaluation import Subgroup
+from radsupport.settings.parts import Column
 from radsupport.stats.roc import auc, delong_unpaired
 
 BY = ("cohort", "signature", "part")
@@ -155,3 +157,29 @@ def test_centers_are_judged_and_compared_where_they_are_large_enough(labelled, f
         first = table.query("signature == 'A'").set_index("center")["value"]
         assert apart.query("signature == 'A'")["difference"].iloc[0] == pytest.approx(first["E"] - first["W"])
         assert between(rows, "center", ("cohort", "signature"), outcome, fewest=40).empty
+
+
+def test_patients_are_divided_by_levels_and_at_a_number(labelled):
+    rows = judged(labelled[2])
+    subjects = list(dict.fromkeys(rows["subject"]))
+    cohort = pd.DataFrame({"subject": subjects, "age": np.arange(len(subjects), dtype=float), "sex": "f"})
+    cohort.loc[::2, "sex"], cohort.loc[0, "age"] = "m", np.nan
+    columns = {
+        "age": Column(source="clinical", kind="number", label="Age", unit="years"),
+        "sex": Column(source="clinical", kind="category", label="Sex", levels=["m", "f"]),
+    }
+    asked = [Subgroup(column="age", cut=10), Subgroup(column="sex"), Subgroup(column="sex", levels=["f"])]
+    (age, sex, women), tests = parts(rows, cohort, asked, columns)
+    known = age.dropna(subset=["part"])
+    assert list(age["part"].cat.categories) == ["≤ 10 years", "> 10 years"]
+    numbers = known["subject"].map(cohort.set_index("subject")["age"])
+    assert ((numbers > 10) == (known["part"] == "> 10 years")).all()
+    assert set(age.loc[age["part"].isna(), "subject"]) == {subjects[0]}
+    assert list(sex["part"].cat.categories) == ["m", "f"]
+    assert set(women["part"].dropna()) == {"f"}
+    own = sex[(sex["cohort"] == "train") & (sex["signature"] == "A")]
+    row = tests[(tests["column"] == "sex") & (tests["cohort"] == "train") & (tests["signature"] == "A")].iloc[0]
+    assert row["p_interaction"] == interaction(own)["p_interaction"]
+    (nothing,), none = parts(rows, cohort.head(0), asked, columns)
+    assert nothing.empty
+    assert none.empty
