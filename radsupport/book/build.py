@@ -99,8 +99,9 @@ def data_inputs(study: str) -> list[str]:
     if loaded.is_synthetic:
         return [f"studies/{study}.yaml", *sorted(str(path) for path in Path("radsupport/data").glob("synthetic_*.py"))]
     folder, files = mirror_folder(), study_files(loaded)
-    unchecked = files.loc[(files["sha256"] == "") & (files["path"] != ""), "path"] if folder else []
-    return [loaded.data.manifest, *(str(folder / path) for path in unchecked if folder and (folder / path).is_file())]
+    unchecked = files.loc[(files["sha256"] == "") & (files["path"] != ""), "path"]
+    copied = [folder / path for path in unchecked if (folder / path).is_file()] if folder else []
+    return [loaded.data.manifest, *map(str, copied)]
 
 
 def data_files(study: str) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from plotly.offline import get_plotlyjs
 
+from radsupport.book import text
 from radsupport.book.tables import asset, filterable_table, table_html
 from radsupport.errors import InputError
 from radsupport.plots import style
@@ -84,6 +85,7 @@ def show_figure(
     InputError
         Nothing describes the figure, or it is no figure.
     """
+    alt, caption = text.relative(alt), text.relative(caption)
     if isinstance(fig, Pictures) and not fig.figures:
         show_text(_why_empty(fig.table, empty) or "")
         return
@@ -181,6 +183,7 @@ def show_table(
         raise InputError(f"`table` must be a DataFrame, not {type(table).__name__}.")
     if not caption.strip():
         raise InputError("A table needs a caption that says what it shows, of which cohort and signature.")
+    caption = text.relative(caption)
     reason = _why_empty(table, empty) if table.empty else None
     if reason is not None:
         show_text(reason)
@@ -188,6 +191,7 @@ def show_table(
     for column in _Page.words.keys() & set(table.columns):
         words = _Page.words[column]
         table = table.assign(**{column: [words.get(value, value) for value in table[column]]})
+    table = text.shown(table)
     if filters:
         show_html(filterable_table(table, caption, filters, headers, wide))
         return
@@ -198,7 +202,7 @@ def show_table(
 def show_text(markdown: str) -> None:
     """Show Markdown whose numbers were computed, so that none is typed by hand; nothing where there are no words."""
     if markdown.strip():
-        display(Markdown(markdown))
+        display(Markdown(text.sentence(markdown)))
 
 
 def show_html(html: str) -> None:

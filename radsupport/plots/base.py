@@ -17,9 +17,12 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from radsupport.errors import InputError, Problem
 from radsupport.plots import style
@@ -136,6 +139,7 @@ class Kind:
         table = _with_limits(table, self.estimates)
         given = {name: table[name].iloc[0] for name in self.options if name in table.columns} | given
         width, height = size or (self.size(table) if callable(self.size) else self.size)
+        before = set(ax.findobj(Text)) if ax is not None else set()
         with style.context():
             if self.grid:
                 axes = self._grid(table, (width, height), title, given)
@@ -146,6 +150,7 @@ class Kind:
                 self.draw(table, axes, **given)
                 if title:
                     axes.set_title(title)
+        _write_dollars(figures_of(axes)[0] if ax is None else axes, before)
         describe(axes, alt_text(self.name, table, title=title, **given))
         return axes
 
@@ -251,6 +256,19 @@ def figure(
         return drawn
 
     return wrap
+
+
+def _write_dollars(drawn: Figure | Axes, before: set[Any]) -> None:
+    """Show a ``$`` in names as it is: it begins no formula, except in what labels an axis of numbers by itself."""
+    axes = drawn.axes if isinstance(drawn, Figure) else [drawn]
+    computed = set()
+    for axis in (axis for one in axes for axis in one._axis_map.values()):
+        if not isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter | StrCategoryFormatter):
+            computed |= {label for tick in axis.get_major_ticks() for label in (tick.label1, tick.label2)}
+        computed |= {label for tick in axis.get_minor_ticks() for label in (tick.label1, tick.label2)}
+        computed.add(axis.get_offset_text())
+    for words in set(drawn.findobj(Text)) - before - computed:
+        words.set_parse_math(False)
 
 
 def fitting(table: pd.DataFrame, *drawn: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def sankey(
         domain = {"x": [0, 1], "y": [top - share * (0.84 if by or title else 1), top - share * 0.1 * bool(by or title)]}
         fig.add_trace(go.Sankey(**_flows(part, groups), domain=domain, valueformat=".0f", valuesuffix=" patients"))
         place: Any = {"x": 0, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top"}
-        fig.add_annotation(text=f"<b>{head}</b>", **place, showarrow=False, font={"size": 14})
+        fig.add_annotation(text=f"<b>{escape(head, quote=False)}</b>", **place, showarrow=False, font={"size": 14})
         words.append(alt_text("sankey", part, title=head))
     fig.update_layout(
         height=height * len(parts), paper_bgcolor="white", margin={"l": 20, "r": 20, "t": 10, "b": 10},
@@ -99,7 +100,8 @@ def _flows(table: pd.DataFrame, groups: Sequence[str]) -> dict[str, Any]:
     names = list(pd.unique(table[["source", "target"]].to_numpy().ravel()))
     colours = [style.colour(groups.index(name)) for name in names]
     sources = [names.index(name) for name in table["source"]]
-    nodes = {"label": names, "color": colours, "pad": 18, "thickness": 18, "line": {"width": 0}}
+    labels = [escape(str(name), quote=False) for name in names]  # plotly reads tags in texts
+    nodes = {"label": labels, "color": colours, "pad": 18, "thickness": 18, "line": {"width": 0}}
     links = {
         "source": sources,
         "target": [names.index(name) for name in table["target"]],

@@ -76,7 +76,8 @@ def words_of(output: Any) -> set[str]:
 @pytest.fixture
 def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     book = tmp_path / "book"
-    shutil.copytree(root / "book" / "_static", book / "_static")
+    for name in ("_static", "_templates"):
+        shutil.copytree(root / "book" / name, book / name)
     for name in ("_config.yml", "references.bib"):
         shutil.copy(root / "book" / name, book)
     for name in ("methods", "glossary"):
