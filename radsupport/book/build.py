@@ -137,6 +137,15 @@ def chapter_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]
     return [*own, str(ready), *data, *(f"results/{study}/{name}.json" for name in UPSTREAM[chapter])]
 
 
+def _absent(inputs: Sequence[str]) -> list[str]:
+    """Return the files that nobody makes on the way and that are not there."""
+    made = (
+        ("results/", "data/") if not any(name.endswith("/.ready") and Path(name).is_file() for name in inputs) else ()
+    )
+    own = [name for name in inputs if not name.startswith(("results/", *made))]
+    return [name for name in own if not Path(name).is_file()]
+
+
 def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
     """Return the part of `chapter_inputs` that is there before anything ran."""
     notebook = f"notebooks/{chapter}.ipynb"
@@ -370,6 +379,10 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     for folder in (log.parent, out.parent):
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.update({"RADSUPPORT_JOBS": str(jobs), "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+    absent = _absent(chapter_inputs(study, chapter, profile))
+    if absent:
+        print(f"Chapter {chapter} of study {study} lacks files: {', '.join(absent)}", file=sys.stderr)
+        return 1
     parameters = {"study": study} if study == PUBLISHED else {"study": study, "profile": profile}
     start = time.perf_counter()
     source = _notebook_for(chapter, study, profile, failed)

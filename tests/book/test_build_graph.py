@@ -171,6 +171,12 @@ def test_files_that_are_gone_are_named(project: Path) -> None:
         build.stamp_data("mine")
 
 
+def test_a_chapter_run_alone_names_the_files_that_it_lacks(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "scans/1_mask.nii.gz").unlink()
+    assert build.run_chapter("02_preprocessing", "mine", "demo", 1) == 1
+    assert "02_preprocessing of study mine lacks files: data/mine/scans/1_mask.nii.gz" in capsys.readouterr().err
+
+
 def test_data_of_which_a_file_is_gone_are_made_ready_again(project: Path) -> None:
     lists("mine")
     (project / "scans/1.nii.gz").unlink()
