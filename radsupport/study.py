@@ -88,12 +88,41 @@ def _read_yaml(path: Path, folder: Path) -> dict[str, Any]:
         problem = Problem(f"{hint}studies here: {', '.join(known)}", remedy=f"copy one of them to {path.name}")
         raise StudyError(f"There is no study file {path}.", [problem])
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = _Keys(path.read_text(encoding="utf-8-sig"))
+        raw = loader.get_single_data()
     except yaml.YAMLError as error:
-        raise StudyError(f"{path} is not valid YAML: {error}") from error
+        hint = " Indent with spaces, not tabs." if "\\t" in str(error) else ""
+        raise StudyError(f"{path} is not valid YAML: {error}.{hint}") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path} is not UTF-8 ({error}).", [Problem("no UTF-8", "", "save it as UTF-8")]) from error
+    if loader.twice:
+        raise StudyError(f"{path} names a key twice.", [_twice(path, *found) for found in loader.twice])
     if not isinstance(raw, dict):
         raise StudyError(f"{path} holds no mapping of keys to values.")
     return raw
+
+
+class _Keys(yaml.SafeLoader):
+    """A reader of YAML that keeps the keys of a mapping which stand there twice (YAML's own rule: the last wins)."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.twice: list[tuple[str, int, int]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Note the lines of a repeated key, then read the mapping as YAML does."""
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            line, name = key.start_mark.line + 1, str(key.value)
+            if name in seen and name != "<<":
+                self.twice.append((name, seen[name], line))
+            seen.setdefault(name, line)
+        return super().construct_mapping(node, deep)
+
+
+def _twice(path: Path, key: str, first: int, again: int) -> Problem:
+    remedy = "join the two, or remove one"
+    return Problem("this key stands twice", "each key once", remedy, str(path), f"{first} and {again}", key)
 
 
 def _problem(path: Path, item: Any) -> Problem:
@@ -107,8 +136,14 @@ def _problem(path: Path, item: Any) -> Problem:
     if item["type"] == "missing":
         return Problem("this key is missing", remedy="add it", file=str(path), column=place)
     value = item.get("input")
+    if item["type"] == "string_type" and isinstance(value, bool | int | float):
+        was = "yes/Yes/on or no/No/off" if isinstance(value, bool) else f"{value}"
+        what, remedy = f"YAML reads {was} without quotes as {value!r}, not as text", 'put quotes around it, as in "No"'
+        return Problem(what, "text", remedy, str(path), column=place.removesuffix(".[key]"))
     shown = "" if isinstance(value, dict | list) else repr(value)
-    return Problem(item["msg"], remedy="correct the value", file=str(path), column=place, value=shown)
+    return Problem(
+        item["msg"].removeprefix("Value error, "), remedy="correct the value", file=str(path), column=place, value=shown
+    )
 
 
 def _fields_at(loc: tuple[Any, ...]) -> set[str]:
@@ -139,6 +174,9 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
         yield Problem("there is no cohort `train`", expected, "add it", file, column="cohorts")
     if study.is_synthetic and study.synthetic is None:
         yield Problem("synthetic data without a generator", remedy="add `synthetic:`", file=file, column="data.kind")
+    if study.id != path.stem:
+        remedy = f"write `id: {path.stem}`, or rename the file"
+        yield Problem("the id is not the name of the file", path.stem, remedy, file, column="id", value=study.id)
     yield from _outcome_problems(study, file)
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield Problem("two signatures of one name", remedy="rename one", file=file, column="signatures", value=name)

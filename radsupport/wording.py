@@ -106,8 +106,8 @@ def two_digits(value: float) -> str:
 
 
 def did_you_mean(name: str, valid: Iterable[str], otherwise: str = "Check the spelling") -> str:
-    """Word a remedy for an unknown name: the nearest valid one, where one is near."""
+    """Word a remedy for an unknown name: the nearest valid one, where one is so near that it must be a misspelling."""
     known = list(valid)
     lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65 if len(name) > 3 else 0.5)
     return f"did you mean `{lower[near[0]]}`?" if near else otherwise

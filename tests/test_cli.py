@@ -25,6 +25,7 @@ def project(root: Path, tmp_path: Path) -> Path:
     (tmp_path / "studies").mkdir()
     for name in ("sts", "song2021"):
         (tmp_path / "studies" / f"{name}.yaml").write_bytes((root / "studies" / f"{name}.yaml").read_bytes())
+    (tmp_path / "studies" / "radiomics").symlink_to(root / "studies" / "radiomics")
     (tmp_path / "data_manifest.csv").write_bytes((root / "data_manifest.csv").read_bytes())
     mask = np.zeros((6, 9, 9), np.uint8)
     mask[2:4, 3:6, 3:6] = 1

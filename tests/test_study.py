@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,31 @@ def test_formulas_are_checked_before_anything_is_computed(tmp_path: Path) -> Non
     assert "value bs(age, df=3)]" not in text
     study = load(tmp_path, columns=columns, survival={"covariates": "cr(age, df=3) + log(size)*sex"})
     assert study.survival.covariates == ["cr(age, df=3) + log(size)*sex"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seed: 2021", "seed: 2021\nseed: 7", "this key stands twice"),
+        ("id: song2021", "id: song", "the id is not the name of the file"),
+        ("levels: [F, M]", "levels: [No, Yes]", "put quotes around it"),
+        ("minimum: 0, maximum: 110", "minimum: 110, maximum: 0", "`minimum` 110 is above `maximum` 0"),
+        ("column: label", "column: label\n    recode: {yes: 1, no: 0}", "put quotes around it"),
+        ("column: label", "column: label\n    recode: {'yes': 1, 'no': 1}", "it leads to 1 only"),
+    ],
+)
+def test_a_study_file_that_contradicts_itself_is_refused(old, new, words, root, tmp_path):
+    text = (root / "studies" / "song2021.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "song2021.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(StudyError, match=re.escape(words)):
+        load_study("song2021", folder=tmp_path)
+
+
+def test_a_study_file_of_windows_is_read_and_another_encoding_named(root, tmp_path):
+    text = (root / "studies" / "song2021.yaml").read_text(encoding="utf-8")
+    (tmp_path / "song2021.yaml").write_text(text, encoding="utf-8-sig")
+    assert load_study("song2021", folder=tmp_path).id == "song2021"
+    (tmp_path / "song2021.yaml").write_bytes(text.replace("Recurrence", "Größe").encode("latin-1", "replace"))
+    with pytest.raises(StudyError, match="save it as UTF-8"):
+        load_study("song2021", folder=tmp_path)

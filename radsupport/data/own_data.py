@@ -12,10 +12,12 @@ import pandas as pd
 import SimpleITK as sitk
 
 from radsupport.data.clinical import clinical_path, clinical_sheet, doubled, typed_table
+from radsupport.data.cohort_tables import CohortTables
+from radsupport.data.doubts import separating, settings_problems, table_doubts
 from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
 from radsupport.data.open import read_feature_study, said
 from radsupport.data.sheets import Sheet, read_sheet
-from radsupport.errors import GeometryError, Problem, RadsupportError
+from radsupport.errors import GeometryError, Problem, RadsupportError, serious
 from radsupport.files import sha256
 from radsupport.imaging.hounsfield import hu_problems, without_padding
 from radsupport.imaging.ingestion import ingested
@@ -58,7 +60,11 @@ def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> l
     sheet = clinical_sheet(study, path)
     table, problems = typed_table(study, sheet)
     problems += _empty_cells(study, sheet, table, centers)
+    readable = not serious(problems)
     problems += list(_without_outcome(study, sheet, table, centers, problems))
+    known = table["subject"].map(centers).fillna(table["center"])
+    used = table.assign(center=known)[table["subject"].isin(centers)] if centers else table
+    problems += table_doubts(study, used, str(path)) if readable else []
     for row in table[table["center"] != ""].to_dict("records"):
         center = centers.get(row["subject"], row["center"])
         if center != row["center"]:
@@ -217,7 +223,8 @@ def check(
         what, remedy = ("no row of this study", "add its files") if study else NO_ROWS
         where: dict[str, Any] = {"column": "study", "value": study.id} if study else {}
         return problems or [Problem(what, remedy=remedy, file=str(path), **where)]
-    problems += _study_problems(table, study, Path(path), Path(root)) if study else []
+    if study is not None:
+        problems += [*settings_problems(study, root), *_study_problems(table, study, Path(path), Path(root))]
     cases = []
     table = table[table["study"].isin(names)] if names is not None else table
     for name, rows in table.groupby("study", sort=False):
@@ -277,7 +284,7 @@ def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, ro
     try:
         if study is not None and study.data.entry == "features":
             data = study.data.model_copy(update={"manifest": str(manifest.resolve())})
-            return said(read_feature_study(study.model_copy(update={"data": data}), root).log)
+            return _feature_doubts(study, read_feature_study(study.model_copy(update={"data": data}), root))
         if study is not None:
             return check_typed_sheet(study, clinical_path(study, files, root), centers)
         sheets = files[(files["role"] == "clinical") & files["file"].map(lambda file: Path(file).is_file())]
@@ -285,6 +292,18 @@ def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, ro
     except RadsupportError as error:
         return list(error.problems) or [Problem(error.message)]
     return [problem for problems in found for problem in problems]
+
+
+def _feature_doubts(study: Study, tables: CohortTables) -> list[Problem]:
+    """Return what the cleaning of feature tables did, and what in them nobody expects."""
+    problems = [*said(tables.log), *table_doubts(study, tables.cohort, study.data.manifest)]
+    outcome = tables.cohort.set_index("subject")[study.endpoint.event].to_dict()
+    for source, table in tables.features.items():
+        if names := separating(table, outcome):
+            what = "one feature alone tells every patient with the outcome from every one without"
+            remedy = "make sure that it was not computed from the outcome"
+            problems.append(Problem(what, "", remedy, source, "", ", ".join(names), warning=True))
+    return problems
 
 
 def _check_case(item: tuple[str, list[dict[Any, Any]]]) -> list[Problem]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import datetime
-import difflib
 import gzip
 import re
 import unicodedata
@@ -24,6 +23,7 @@ import pandas as pd
 
 from radsupport.data.notation import decimal_marks
 from radsupport.errors import ClinicalTableError, Problem
+from radsupport.wording import did_you_mean
 
 _DASHES = re.compile("[\u00ad\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]")
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
@@ -90,8 +90,7 @@ class Sheet:
     def missing(self, header: str) -> Problem:
         """Return the problem that a header is not there, with the nearest one that is."""
         names = {normalise(name): name for name in self.table.columns}
-        near = difflib.get_close_matches(normalise(header), names, n=1, cutoff=0.6)
-        remedy = f"did you mean `{names[near[0]]}`?" if near else "correct the study file or the sheet"
+        remedy = did_you_mean(header, names.values(), "correct the study file or the sheet")
         return Problem("this column is missing", f"one of {', '.join(names.values())}", remedy, self.file, "1", header)
 
 

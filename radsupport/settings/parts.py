@@ -68,6 +68,11 @@ class Column(Part):
         """Require levels of a category; the first one is the reference."""
         if self.kind == "category" and len(self.levels) < 2:
             raise ValueError("a category needs `levels:` with two or more values, the reference first")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"`minimum` {self.minimum:g} is above `maximum` {self.maximum:g}")
+        aims = sorted({level for level in self.recode.values() if level not in self.levels})
+        if self.kind == "category" and aims:
+            raise ValueError(f"`recode` leads to {', '.join(aims)}, which `levels` does not list")
         return self
 
 
@@ -85,6 +90,14 @@ class Label(Part):
     recode: dict[str, int] = {}
     horizon_months: PositiveFloat | None = None
     known: Literal["", "at_once", "during_follow_up"] = ""
+
+    @model_validator(mode="after")
+    def recode_has_two_classes(self) -> Label:
+        """Refuse codes that leave one class, or are neither 0 nor 1."""
+        codes = set(self.recode.values())
+        if self.recode and codes != {0, 1}:
+            raise ValueError(f"`recode` must lead to 0 and to 1, it leads to {', '.join(map(str, sorted(codes)))} only")
+        return self
 
 
 class Survival(Part):
