@@ -11,7 +11,7 @@ A signature is anything that has rows in that table, so a nomogram or a score of
 Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``. Nothing here knows a study file.
 """
 
-from radsupport.evaluate import regression, survival
+from radsupport.evaluate import parametric, regression, survival
 from radsupport.evaluate.associations import associations, planted, stable_features
 from radsupport.evaluate.calibration import (
     brier,
@@ -21,6 +21,7 @@ from radsupport.evaluate.calibration import (
 )
 from radsupport.evaluate.cross_validation import cross_validation
 from radsupport.evaluate.discrimination import between, comparisons, discrimination, headline, rivals, roc
+from radsupport.evaluate.incidence import incidence
 from radsupport.evaluate.predictions import judged, measure
 from radsupport.evaluate.probability import lock, probabilities
 from radsupport.evaluate.reruns import (
@@ -53,6 +54,7 @@ __all__ = [
     "groups",
     "harmonised",
     "headline",
+    "incidence",
     "interaction",
     "judged",
     "learners",
@@ -61,6 +63,7 @@ __all__ = [
     "measure",
     "null_draws",
     "over_draws",
+    "parametric",
     "parts",
     "permuted",
     "planted",

@@ -12,11 +12,12 @@ from radsupport.plots.images import areas, contact_sheet, strips
 from radsupport.plots.models import coefficients, forest, learning, nomogram, penalty, scores
 from radsupport.plots.patients import follow_up
 from radsupport.plots.prediction import boxes, calibration, confusion, decision, radar, roc, waterfall
-from radsupport.plots.survival import kaplan_meier, over_time, sankey, schoenfeld
+from radsupport.plots.survival import incidence, kaplan_meier, over_time, sankey, schoenfeld
 from radsupport.plots.verdicts import verdicts
 
 __all__ = [
     "areas", "bland_altman", "boxes", "calibration", "coefficients", "confusion", "contact_sheet", "decision",
-    "follow_up", "forest", "heat_map", "histogram", "icc", "kaplan_meier", "learning", "nomogram", "over_time", "pairs",
-    "penalty", "radar", "roc", "sankey", "schoenfeld", "scores", "steps", "strips", "verdicts", "waterfall",
+    "follow_up", "forest", "heat_map", "histogram", "icc", "incidence", "kaplan_meier", "learning", "nomogram",
+    "over_time", "pairs", "penalty", "radar", "roc", "sankey", "schoenfeld", "scores", "steps", "strips", "verdicts",
+    "waterfall",
 ]  # fmt: skip

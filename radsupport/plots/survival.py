@@ -150,6 +150,7 @@ def prediction_error(
     ax.legend(loc="lower right")
 
 
+_START = {"survival": 1.0, "survival_low": 1.0, "survival_high": 1.0, "n_censor": 0}  # of a Kaplan-Meier curve
 _BANDS = 2  # curves that can have bands on one axes and still be told apart
 
 
@@ -225,13 +226,11 @@ def kaplan_meier(
     _risk_table(ax, [str(name) for name in groups], parts, ticks, time_unit, looks)
 
 
-def _from_time_zero(part: pd.DataFrame) -> pd.DataFrame:
-    """Start a curve at time 0 with survival 1."""
+def _from_time_zero(part: pd.DataFrame, start: Mapping[str, float] = _START) -> pd.DataFrame:
+    """Start curves at time 0 with the values of `start`, by default survival 1."""
     if float(part["time"].iloc[0]) <= 0:
         return part
-    first = part.iloc[[0]].assign(time=0.0, survival=1.0)
-    for column in {"survival_low", "survival_high", "n_censor"} & set(part.columns):
-        first[column] = 0 if column == "n_censor" else 1.0
+    first = part.iloc[[0]].assign(time=0.0, **{name: start[name] for name in start if name in part})
     return pd.concat([first, part], ignore_index=True)
 
 
@@ -275,6 +274,69 @@ def _risk_table(
         for tick, value in zip(ticks, at_risk(part, ticks), strict=True):
             below.text(tick, i, str(value), ha="center", va="center", fontsize=9, clip_on=False)
     ax.set_xlabel(f"Time ({time_unit})")
+
+
+def _incidence_alt(table: pd.DataFrame, *, time_unit: str = "months", **_: Any) -> str:
+    words = []
+    for name, part in table.groupby("group", sort=False):
+        last = part.iloc[-1]
+        words.append(
+            f"{name} {fixed(last['incidence'])} at {number(last['time'])} {time_unit} "
+            f"(1 minus Kaplan-Meier {fixed(last['one_minus_km'])}, competing event {fixed(last['competing'])})"
+        )
+    return f"Cumulative incidence of {counted(len(words), 'group')} with numbers at risk. {'; '.join(words)}."
+
+
+@figure(
+    "group",
+    "time",
+    "incidence",
+    "one_minus_km",
+    "competing",
+    "n_risk",
+    estimates=["incidence"],
+    alt=_incidence_alt,
+    size=(5.6, 4.6),
+)
+def incidence(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    order: Sequence[str] = (),
+    time_unit: str = "months",
+    event: str = "event",
+    competing_name: str = "competing event",
+) -> None:
+    """Draw cumulative incidences with bands, 1 − Kaplan–Meier as a thin line beside them, and the competing event.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per group and time, in order of time: ``group, time, incidence, one_minus_km, competing, n_risk``, and
+        optionally ``incidence_low, incidence_high``.
+    ax : matplotlib.axes.Axes
+    order : sequence of str, optional
+        All groups that there can be, as in `kaplan_meier`.
+    time_unit, event, competing_name : str
+        Words for the axes and the legend.
+    """
+    curves = {"incidence": 0.0, "incidence_low": 0.0, "incidence_high": 0.0, "one_minus_km": 0.0, "competing": 0.0}
+    groups = [str(name) for name in table["group"].unique()]
+    parts = [_from_time_zero(table[table["group"] == name], curves) for name in groups]
+    looks = [list(order).index(name) if name in order else i for i, name in enumerate(groups)]
+    for i, name, part in zip(looks, groups, parts, strict=True):
+        drawn: Any = {"where": "post", "color": style.colour(i)}
+        ax.step(part["time"], part["incidence"], **drawn, linestyle="-", label=f"{name}: {event}")
+        ax.step(part["time"], part["one_minus_km"], **drawn, linestyle="--", linewidth=0.9, label=f"{name}: 1 − KM")
+        ax.step(part["time"], part["competing"], **drawn, linestyle=":", label=f"{name}: {competing_name}")
+        band(ax, part, "time", "incidence", style.colour(i), step="post")
+    end = float(table["time"].max())
+    highest = float(table[["incidence", "one_minus_km", "competing"]].max().max())
+    ax.set(xlim=(0, end), ylim=(0, min(1.03, max(0.25, 1.35 * highest))), ylabel="Cumulative incidence")
+    ticks = _ticks_within(ax, end)
+    ax.set_xticks(ticks, [tick_text(tick) for tick in ticks])
+    ax.legend(loc="upper left", fontsize=8)
+    _risk_table(ax, groups, parts, ticks, time_unit, looks)
 
 
 def _over_time_alt(table: pd.DataFrame, *, time_unit: str = "months", **_: Any) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from radsupport.book.conclusions import survival as say
-from radsupport.evaluate.regression import GLOBAL, SIGNATURE, CoxData
+from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
 
 LABELS = {"age": "Age (years)", "stage": "Stage", "sex": "Sex"}
 
@@ -85,6 +85,25 @@ def test_end_of_the_curves_and_pooling() -> None:
     assert "Pooling" not in say.curves(times.assign(end=1.0), sets.assign(training=0))
 
 
+def test_incidence_says_by_how_much_kaplan_meier_overstates() -> None:
+    groups = {"group": ["low risk", "high risk"] * 2, "time": [12.0, 12, 24, 24], "n": [70, 72] * 2}
+    values = {
+        "incidence": [0.1, 0.3, 0.2, 0.5],
+        "one_minus_km": [0.1, 0.3, 0.212, 0.554],
+        "competing_events": [8, 6] * 2,
+    }
+    table = pd.DataFrame({"cohort": "training"} | groups | values)
+    table = table.assign(incidence_low=0.4, incidence_high=0.6, overstated=table["one_minus_km"] - table["incidence"])
+    assert say.incidence(table, "recurrence", "death without recurrence") == (
+        "At 24 months 1 − KM overstates the incidence of recurrence by 1.2 to 5.4 percentage points, by group, most in "
+        "high risk of training, where death without recurrence ended the follow-up of 6 of 72 patients: 55% by 1 − KM, "
+        "50% (95% CI 40% to 60%) by the cumulative incidence."
+    )
+    unknown = table.assign(incidence=table["incidence"].mask(table["time"] > 12))  # nobody is followed to 24 months
+    assert say.incidence(unknown, "recurrence", "death").startswith("By 12 months 1 − KM and the cumulative incidence")
+    assert say.incidence(pd.DataFrame(), "recurrence", "death") == ""
+
+
 def test_ratios_that_needed_more_than_a_plain_fit() -> None:
     table = pd.DataFrame({"signature": "Image", "cohort": "Hospital A", "contrast": "per SD", "note": ["", "odd"]})
     assert say.hazard_ratios(table).endswith("have none – Image in Hospital A, per SD: odd.")
@@ -140,6 +159,31 @@ def test_hazards_words_follow_the_p_values() -> None:
     assert "No covariate has P below 0.05" in say.hazards(table(0.2, 0.2), LABELS)
     assert "all together do" in say.hazards(table(0.2, 0.01), LABELS)
     assert "There is no model" in say.hazards(pd.DataFrame(), LABELS)
+
+
+def test_the_parametric_model_that_fits_best_is_set_against_the_cox_model() -> None:
+    families = pd.DataFrame({"model": ["Weibull", "log-normal", "c"], "aic": [301.26, 300.0, np.nan], "note": ""})
+    judged = pd.DataFrame(
+        {
+            "cohort": ["training", "training", "training", "external"],
+            "signature": ["log-normal", COVARIATES, COVARIATES, COVARIATES],
+            "horizon": [24.0, 24.0, 12.0, 24.0],
+            "predicted": [0.452, 0.44, 0.2, 0.3],
+            "observed": [0.43, 0.43, 0.2, 0.3],
+            "most_apart": [0.117, 0.0, 0.0, 0.0],
+        }
+    )
+    assert say.parametric(families, judged) == (
+        "By AIC the log-normal model fits best (300.0), 1.3 below the Weibull model; a difference below 2 hardly tells "
+        "them apart.\n\nIts mean predicted probability of the event – training, 24 months: 45% against 44% by the Cox "
+        "model, 43% observed (Kaplan–Meier); single patients differ by up to 12 percentage points."
+    )
+    far = families.assign(aic=[310.0, 300.0, np.nan])
+    assert say.parametric(far, judged.head(0)) == (
+        "By AIC the log-normal model fits best (300.0), 10.0 below the Weibull model."
+    )
+    assert say.parametric(families.assign(aic=np.nan), judged).startswith("None of the parametric models can be fitted")
+    assert say.parametric(families.head(0), judged) == ""
 
 
 def test_horizons_below_chance_and_out_of_reach() -> None:

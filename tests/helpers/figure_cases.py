@@ -73,6 +73,14 @@ def _decision() -> Case:
     return pd.concat(parts), {}
 
 
+def _incidence() -> Case:
+    rows = [(0.0, 20, 0.0, 0.0, 0.0), (5.0, 20, 0.1, 0.1, 0.0), (9.0, 16, 0.1, 0.1, 0.05), (14.0, 9, 0.3, 0.36, 0.05)]
+    table = pd.DataFrame(rows, columns=["time", "n_risk", "incidence", "one_minus_km", "competing"])
+    table["incidence_low"], table["incidence_high"] = table["incidence"] / 2, table["incidence"] * 1.5
+    both = pd.concat([table.assign(group="low risk"), table.assign(group="high risk", time=table["time"] * 0.8)])
+    return both, {"order": ("low risk", "high risk")}
+
+
 def _km() -> Case:
     rng = np.random.default_rng(4)
     parts = []
@@ -392,6 +400,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "calibration": _calibration,
     "decision": _decision,
     "kaplan_meier": _km,
+    "incidence": _incidence,
     "auc_over_time": _over_time,
     "schoenfeld": _schoenfeld,
     "forest": _forest,

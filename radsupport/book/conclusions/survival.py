@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.evaluate.predictions import FEWEST
-from radsupport.evaluate.regression import GLOBAL, SIGNATURE, CoxData
+from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
 from radsupport.stats.cox import CoxFit
 from radsupport.stats.regression import Selection
 from radsupport.wording import counted, estimate, fixed, listed, p_number
@@ -124,6 +124,35 @@ def curves(times: pd.DataFrame, sets: pd.DataFrame) -> str:
     return f"{text}{'; '.join(ends)}." + (f"{reused} A pooled P is no test of the cut-off." if words else "")
 
 
+def incidence(table: pd.DataFrame, event: str, competing: str) -> str:
+    """Say by how much 1 − Kaplan–Meier overstates the incidence beside a competing event; empty without one.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `evaluate.incidence` returns at the horizons.
+    event, competing : str
+        What the two events are called.
+    """
+    known = table.dropna(subset=["incidence"]) if len(table) else table
+    if known.empty:
+        return ""
+    last = known[known["time"] == known["time"].max()]
+    worst, least = last.loc[last["overstated"].idxmax()], last["overstated"].min()
+    if worst["overstated"] < 0.0005:
+        month = f"{worst['time']:g} months"
+        return f"By {month} 1 − KM and the cumulative incidence of {event} agree to 0.1 percentage points."
+    low, high = (f"{100 * value:.1f}" for value in (least, worst["overstated"]))
+    by = f"{high} percentage points" if low == high else f"{low} to {high} percentage points"
+    cell = [f"{100 * worst[key]:.0f}%" for key in ("one_minus_km", "incidence", "incidence_low", "incidence_high")]
+    own = f"{worst['group']} of {worst['cohort']}"
+    return (
+        f"At {worst['time']:g} months 1 − KM overstates the incidence of {event} by {by}, by group, "
+        f"most in {own}, where {competing} ended the follow-up of {worst['competing_events']:.0f} of {worst['n']:.0f} "
+        f"patients: {cell[0]} by 1 − KM, {cell[1]} (95% CI {cell[2]} to {cell[3]}) by the cumulative incidence."
+    )
+
+
 def hazard_ratios(ratios: pd.DataFrame) -> str:
     """Say which hazard ratios needed Firth's penalty or could not be estimated; empty where none."""
     odd = ratios[ratios["note"] != ""].to_dict("records")
@@ -233,6 +262,46 @@ def hazards(test: pd.DataFrame, labels: Mapping[str, str]) -> str:
     if len(against) == 1:
         return f"The effect of {names} seems to change over time (global P {whole}): its hazard ratio is an average."
     return f"The effects of {names} seem to change over time (global P {whole}): their hazard ratios are averages."
+
+
+def parametric(families: pd.DataFrame, judged: pd.DataFrame) -> str:
+    """Say which parametric model fits best by AIC, and how what it predicts differs from the Cox model.
+
+    Parameters
+    ----------
+    families : DataFrame
+        What `evaluate.parametric.families` returns.
+    judged : DataFrame
+        What `evaluate.parametric.beside_cox` returns, training first.
+    """
+    fitted = families.dropna(subset=["aic"]).sort_values("aic", kind="stable")
+    if families.empty:
+        return ""
+    if fitted.empty:
+        return "None of the parametric models can be fitted to these patients; the table says why."
+    best = fitted.iloc[0]
+    text = f"By AIC the {best['model']} model fits best ({best['aic']:.1f})"
+    if len(fitted) > 1:
+        gap = fitted["aic"].iloc[1] - best["aic"]
+        text += f", {gap:.1f} below the {fitted['model'].iloc[1]} model"
+        text += "; a difference below 2 hardly tells them apart" if gap < 2 else ""
+    return "\n\n".join([f"{text}.", *_against_cox(judged, best["model"])])
+
+
+def _against_cox(judged: pd.DataFrame, best: str) -> list[str]:
+    """Say for each cohort, at the last horizon it is judged at, what two models predict and what was observed."""
+    words = []
+    for cohort, own in judged.groupby("cohort", sort=False) if len(judged) else []:
+        last = own[own["horizon"] == own["horizon"].max()].set_index("signature")
+        if not {best, COVARIATES} <= set(last.index):
+            continue
+        one, cox = last.loc[best], last.loc[COVARIATES]
+        words.append(
+            f"{cohort}, {one['horizon']:g} months: {one['predicted']:.0%} against {cox['predicted']:.0%} by the Cox "
+            f"model, {one['observed']:.0%} observed (Kaplan–Meier); single patients differ by up to "
+            f"{100 * one['most_apart']:.0f} percentage points"
+        )
+    return [f"Its mean predicted probability of the event – {'; '.join(words)}."] if words else []
 
 
 def horizons(areas: pd.DataFrame, missing: pd.DataFrame) -> str:
