@@ -63,7 +63,7 @@ def incidence_tests(groups: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
     """Return cause-specific log-rank tests: signature, cohort, n, events, p, competing_events, p_competing.
 
     Each takes the other event as censoring, and so compares hazards, not incidences: Gray's test, which compares those,
-    is in no kept Python library.
+    has no well-kept Python library (comprisk is in its alpha stage).
     """
 
     def of_cohort(part: pd.DataFrame) -> dict[str, float]:

@@ -155,8 +155,9 @@ OUTCOME_COLUMNS = ("label", "time", "event")
 class ComBat(TransformerMixin, BaseEstimator):
     """Parametric empirical-Bayes location and scale adjustment per center.
 
-    Johnson, Li & Rabinovic, Biostatistics 2007;8:118, eqs 2-4 and supplement; own code, because no kept
-    library has it in a form that is fitted on one set of patients and applied to another. Features are
+    Johnson, Li & Rabinovic, Biostatistics 2007;8:118, eqs 2-4 and supplement. Own code: neuroCombat and its
+    kin correct the patients that they are fitted on, and combatlearn, which is fitted on one set and applied
+    to another, refuses a center that it was not fitted on. Features are
     standardised by a linear model (center + covariates); each center's shift and scale, shrunk over the
     features towards the center's average, are then removed. The outcome is never a covariate: it would
     carry itself into the features.

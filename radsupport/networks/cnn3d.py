@@ -1,8 +1,8 @@
 """The 3-D CNN of Cui 2022, layer by layer as in Supplementary Table S2.
 
 All convolutions and poolings pad as Keras' "same": an output has ceil(n / stride) voxels, and where
-the padding is odd the extra voxel comes after, not before. No kept library pads its poolings so;
-hence the layers here.
+the padding is odd the extra voxel comes after, not before. timm pads poolings so in two dimensions
+only; hence the layers here.
 
 The seven-fold augmentation of training patches (Cui 2022, Data pre-processing), training with class
 weights, and cross-validation (Cui 2022, Training).

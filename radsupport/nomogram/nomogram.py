@@ -84,7 +84,8 @@ _INVERSE = 1000  # values between which rms::nomogram interpolates the inverse o
 class Nomogram:
     """A regression model as points; make it with `from_logistic` or `from_cox`.
 
-    Own code: no Python library has rms::nomogram's points. Axes run over the rows the model was fitted on (complete
+    Own code with the points of rms::nomogram: nomogram-explainer and simpleNomo draw plain fits of their own, with
+    neither interactions nor splines. Axes run over the rows the model was fitted on (complete
     rows); rms takes them from datadist, which differs where a row that was left out holds a variable's extreme.
 
     Attributes

@@ -2,7 +2,7 @@
 
 In every resample the model is refitted; its calibration error in the resample minus its error in the original data
 is the optimism, and the mean optimism is taken off the apparent curve (Harrell, Regression Modeling Strategies, 2nd
-ed., section 5.3; Efron & Gong 1983). Own code because no Python library has it.
+ed., section 5.3; Efron & Gong 1983). Own code because neither scikit-learn nor statsmodels has it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Logistic regression as stats::glm(binomial), plain or with Firth's penalty, and tables of odds ratios.
 
 Own Newton iterations (`radsupport.stats.newton.maximise`): plain fits equal statsmodels' Logit to rounding, but
-statsmodels has no Firth penalty, and returns a fit for separated data.
+statsmodels has no Firth penalty, and returns a fit for separated data. firthmodels has the penalty, but not the plain
+fit beside it that says where it is needed.
 """
 
 from __future__ import annotations

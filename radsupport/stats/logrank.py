@@ -1,7 +1,7 @@
 """Log-rank test, plain or stratified; and the cut-off with the largest statistic, its search paid for.
 
 The test is statsmodels' ``survdiff``, equal to R's; here it gets its checks, and P from the upper tail (the library's
-``1 - cdf`` is 0 below 1e-16). The search is that of R's maxstat, which no Python library has.
+``1 - cdf`` is 0 below 1e-16). The search is that of R's maxstat, which neither lifelines nor statsmodels has.
 """
 
 from __future__ import annotations

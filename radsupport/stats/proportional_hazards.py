@@ -1,7 +1,7 @@
 """Tests of proportional hazards and the scaled Schoenfeld residuals that go with them, as cox.zph of survival >= 3.
 
 lifelines' `proportional_hazard_test` is the older test on residuals (other p-values) and has no global row; hence own
-code.
+code. The young package `survival`, a port of R's, gives the same test: where it is installed, a test compares the two.
 """
 
 from __future__ import annotations

@@ -76,3 +76,15 @@ def test_what_can_not_be_tested_is_an_error(cohort):
     for transform in TRANSFORMS:
         with pytest.raises(NotEstimableError, match="one time"):
             schoenfeld_test(fit_cox(together, "time", "event", ["x"]), transform)
+
+
+def test_a_port_of_r_s_survival_gives_the_same_test():
+    survival = pytest.importorskip("survival", reason="the package survival, a port of R's, is not installed")
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"x": rng.normal(size=90), "z": rng.normal(size=90), "e": rng.integers(0, 2, 90)})
+    table["t"] = np.ceil(rng.exponential(20 * np.exp(-0.5 * table["x"])))
+    fit = survival.coxph("Surv(t, e) ~ x + z", data={name: table[name].to_numpy() for name in table})
+    other = pd.DataFrame(survival.cox_zph(fit).table)
+    found = schoenfeld_test(fit_cox(table, "t", "e", ["x", "z"]))
+    assert found["covariate"].tolist() == other["name"].tolist()
+    np.testing.assert_allclose(found[["chi2", "df", "p"]], other[["chisq", "df", "p"]], rtol=1e-6)

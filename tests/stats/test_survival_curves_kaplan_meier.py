@@ -99,6 +99,18 @@ def test_lifelines_and_the_counts_in_numpy_give_one_curve(subjects):
     assert (np.diff(found["survival"]) <= 0).all()
 
 
+def test_a_port_of_r_s_survival_gives_the_same_curve_and_limits():
+    survival = pytest.importorskip("survival", reason="the package survival, a port of R's, is not installed")
+    rng = np.random.default_rng(6)
+    time, event = np.ceil(rng.exponential(12, 80)), rng.integers(0, 2, 80)
+    other, found = survival.survfit("Surv(t, e) ~ 1", data={"t": time, "e": event}), kaplan_meier(time, event).curve
+    for column, theirs in (("time", "time"), ("n_risk", "n_risk"), ("survival", "surv")):
+        np.testing.assert_allclose(found[column], getattr(other, theirs), rtol=1e-10)
+    some = found["survival"] > 0
+    np.testing.assert_allclose(found.loc[some, "ci_low"], np.asarray(other.lower, dtype=float)[some], rtol=1e-10)
+    np.testing.assert_allclose(found.loc[some, "ci_high"], np.asarray(other.upper, dtype=float)[some], rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("time", "event", "options"),
     [
