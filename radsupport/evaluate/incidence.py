@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from radsupport.evaluate.predictions import measure
+from radsupport.evaluate.predictions import FEWEST, measure
 from radsupport.evaluate.survival import group_p
 from radsupport.stats.incidence import cumulative_incidence
 
 _BY = ("signature", "cohort")
 _COLUMNS = (
     "group", "events", "competing_events", "time", "n_risk", "incidence", "incidence_low", "incidence_high",
-    "one_minus_km", "competing", "competing_low", "competing_high",
+    "one_minus_km", "competing", "competing_low", "competing_high", "p", "p_competing",
 )  # fmt: skip
 
 
@@ -37,17 +38,23 @@ def incidence(groups: pd.DataFrame, cohort: pd.DataFrame, months: Sequence[float
     DataFrame
         signature, cohort, n (of the group; of the cohort for a curve), group, events and competing_events (patients in
         all), time, n_risk, incidence with limits, one_minus_km (what Kaplan-Meier makes of it), overstated (their
-        difference), competing (incidence of the competing event) with limits. Empty, with the reason, without one.
+        difference), competing (incidence of the competing event) with limits; p and p_competing, the log-rank tests of
+        the cohort's groups for either event, the other one being censored. These compare hazards; Gray's test, which
+        compares incidences, has no well-kept Python library (comprisk is in its alpha stage). A group of fewer than
+        `FEWEST` patients has no values at the months. Empty, with the reason, without a competing event.
     """
     several = months is not None
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
-        found = []
+        found, other = [], part.assign(event=part["competing"])
+        tests = {"p": group_p(part), "p_competing": group_p(other)}
         for name, own in part.groupby("group", observed=True):
             one = cumulative_incidence(own["time"], own["event"], own["competing"], months)
             table = one.at_times if several else one.curve
+            if several and one.n < FEWEST:
+                table = table.assign(**dict.fromkeys([str(c) for c in table if c not in ("time", "n_risk")], np.nan))
             size: dict[str, Any] = {"n": one.n if several else len(part), "group": str(name)}
-            found.append(table.assign(**size, events=one.n_events, competing_events=one.n_competing))
+            found.append(table.assign(**size, events=one.n_events, competing_events=one.n_competing, **tests))
         return pd.concat(found, ignore_index=True)
 
     table = measure(_with_competing(groups, cohort), of_groups, _BY)
@@ -57,21 +64,6 @@ def incidence(groups: pd.DataFrame, cohort: pd.DataFrame, months: Sequence[float
     table = table.assign(overstated=gap.where(gap.abs() > 1e-12, 0 * gap))  # what is left of rounding is none
     table.attrs["empty"] = "The study file names no competing event (`competing_values`), so there is no bias to show."
     return table
-
-
-def incidence_tests(groups: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return cause-specific log-rank tests: signature, cohort, n, events, p, competing_events, p_competing.
-
-    Each takes the other event as censoring, and so compares hazards, not incidences: Gray's test, which compares those,
-    has no well-kept Python library (comprisk is in its alpha stage).
-    """
-
-    def of_cohort(part: pd.DataFrame) -> dict[str, float]:
-        row = {"events": int(part["event"].sum()), "p": group_p(part)}
-        other = part.assign(event=part["competing"])
-        return row | {"competing_events": int(other["event"].sum()), "p_competing": group_p(other)}
-
-    return measure(_with_competing(groups, cohort), of_cohort, _BY)
 
 
 def _with_competing(groups: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:

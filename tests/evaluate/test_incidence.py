@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.evaluate import incidence, incidence_tests
+from radsupport.evaluate import incidence
 from radsupport.stats.incidence import cumulative_incidence
 from radsupport.stats.logrank import log_rank
 
@@ -46,15 +46,23 @@ def test_each_group_has_its_own_curve_and_values_at_the_months(groups: pd.DataFr
 
 
 def test_the_tests_are_cause_specific(groups: pd.DataFrame, cohort: pd.DataFrame) -> None:
-    row = incidence_tests(groups, cohort).iloc[0]
     own = groups.merge(cohort, on="subject").query("cohort == 'train'")
-    assert (row["n"], row["events"], row["competing_events"]) == (50, own["event"].sum(), own["competing"].sum())
-    assert row["p"] == log_rank(own["time"], own["event"], own["group"]).p
-    assert row["p_competing"] == log_rank(own["time"], own["competing"], own["group"]).p
+    for found in (incidence(groups, cohort), incidence(groups, cohort, [6.0])):
+        row = found[found["cohort"] == "train"].iloc[-1]
+        assert row["p"] == log_rank(own["time"], own["event"], own["group"]).p
+        assert row["p_competing"] == log_rank(own["time"], own["competing"], own["group"]).p
+
+
+def test_a_group_of_four_has_no_values_at_the_months(groups: pd.DataFrame, cohort: pd.DataFrame) -> None:
+    own = groups[groups["cohort"] == "train"]
+    few = pd.concat([own[own["group"] == "low risk"], own[own["group"] == "high risk"].head(4)])
+    at = incidence(few, cohort, [6.0]).set_index("group")
+    assert at.loc["high risk", "n"] == 4
+    assert at.loc["high risk", ["incidence", "one_minus_km", "p", "p_competing"]].isna().all()
+    assert at.loc["low risk", "incidence"] > 0
 
 
 def test_without_a_competing_event_there_is_a_reason(groups: pd.DataFrame, cohort: pd.DataFrame) -> None:
     found = incidence(groups, cohort[["subject"]])
     assert found.empty
     assert "names no competing event" in found.attrs["empty"]
-    assert incidence_tests(groups, cohort[["subject"]]).empty
