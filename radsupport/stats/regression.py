@@ -95,7 +95,7 @@ class FittedModel:
         rows = with_references(self, ratio)
         rows[ratio] = rows[ratio].mask(rows["reference"].astype(bool))
         names = rows["term"].map(lambda term: (labels or {}).get(term, term))
-        words = names + (": " + rows["level"]).where(rows["level"] != "", "")
+        words = names + (": " + rows["level"].astype(str)).where(rows["level"] != "", "")
         return rows.assign(covariate=words)[["covariate", ratio, "ci_low", "ci_high", "p"]]
 
     def events(self) -> IntArray:

@@ -122,3 +122,10 @@ def test_a_formula_alone_leaves_interactions_out(curved: pd.DataFrame) -> None:
     alone = logistic_alone(curved, "label", "poly(age, 2)*side")
     assert alone["term"].tolist() == ["poly(age, 2)", "side", "side"]
     assert alone["p_nonlinear"].notna().tolist() == [True, False, False]
+
+
+def test_a_model_without_any_term_has_no_ratios() -> None:
+    table = pd.DataFrame({"time": [1.0, 2, 3, 4, 5], "event": [1, 0, 1, 1, 0]})
+    found = fit_cox(table, "time", "event", []).ratios({})
+    assert found.empty
+    assert list(found) == ["covariate", "hr", "ci_low", "ci_high", "p"]
