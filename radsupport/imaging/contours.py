@@ -29,6 +29,7 @@ JOINED, JOINED_MM = 1.5, 10.0
 SAME_PIXELS = 0.5
 #: Heights at which a slice is looked through; odd, so that a region that covers exactly half has a side.
 HEIGHTS = 11
+AREA_LINES = 64
 MOSTLY_OUTSIDE = 0.5
 
 
@@ -109,7 +110,8 @@ def draw(contours: Sequence[Contour], image: sitk.Image, name: str = "") -> Draw
     times distance; contours that do not overlap are not joined, the nearer one counts.
     """
     to_index = np.linalg.inv(np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing()))
-    kept = [contour for contour in contours if len(contour.points) > 2]
+    single = [Contour(_once(contour.points), contour.kind) for contour in contours]
+    kept = [contour for contour in single if len(contour.points) > 2]
     indices = [(contour.points - np.asarray(image.GetOrigin())) @ to_index.T for contour in kept]
     _refuse_misfits(indices, image, name)
     low, high = _canvas(indices, image)
@@ -133,6 +135,14 @@ def draw(contours: Sequence[Contour], image: sitk.Image, name: str = "") -> Draw
     notes += [f"{share:.1%} of the region lies outside the image and is cut off"] if share else []
     thickness = sum(plane.area * height for run in runs for plane, height in _heights(run, step))
     return Drawn(mask, thickness * float(np.prod(spacing)), tuple(notes))
+
+
+def _once(points: npt.NDArray) -> npt.NDArray:
+    """Return a polygon without its first point at the end, and once where it was walked twice."""
+    closed = len(points) > 1 and np.allclose(points[0], points[-1])
+    points = points[:-1] if closed else points
+    half = len(points) // 2
+    return points[:half] if half > 2 and len(points) % 2 == 0 and np.allclose(points[:half], points[half:]) else points
 
 
 def _ignored(contours: Sequence[Contour], kept: Sequence[Contour]) -> tuple[str, ...]:
@@ -241,9 +251,19 @@ def _far(points: npt.NDArray, polygon: npt.NDArray) -> float:
 
 
 def _area(polygon: npt.NDArray) -> float:
-    """Return the area of a polygon in pixels."""
-    x, y = (polygon - polygon.mean(axis=0)).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    """Return the area of a polygon in pixels by the even-odd rule, from the lengths of scan lines through it."""
+    low, high = polygon[:, 1].min(), polygon[:, 1].max()
+    step = (high - low) / AREA_LINES
+    lengths = (np.diff(_crossings(polygon, y))[::2].sum() for y in low + (np.arange(AREA_LINES) + 0.5) * step)
+    return float(sum(lengths)) * step
+
+
+def _crossings(polygon: npt.NDArray, y: float) -> npt.NDArray[np.float64]:
+    """Return where a line of constant y crosses the boundary, from left to right."""
+    x_next, y_next = np.roll(polygon, -1, axis=0).T
+    cut = (polygon[:, 1] <= y) != (y_next <= y)
+    (x, low), x_next, y_next = polygon[cut].T, x_next[cut], y_next[cut]
+    return np.sort(x + (y - low) / (y_next - low) * (x_next - x))
 
 
 def fill(polygon: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -252,14 +272,9 @@ def fill(polygon: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     A centre exactly on an edge counts as inside on the left and not on the right (half-open spans), so two
     polygons that share an edge never share a pixel.
     """
-    plane = np.zeros(shape, bool)
-    x, y = polygon[:, 0], polygon[:, 1]
-    x_next, y_next = np.roll(x, -1), np.roll(y, -1)
-    low, high = np.minimum(y, y_next), np.maximum(y, y_next)
-    rows = range(max(int(np.ceil(y.min())), 0), min(int(np.ceil(y.max())), plane.shape[0]))
-    for row in rows:
-        cut = (low <= row) & (row < high)
-        crossings = np.sort(x[cut] + (row - y[cut]) / (y_next[cut] - y[cut]) * (x_next[cut] - x[cut]))
+    plane, y = np.zeros(shape, bool), polygon[:, 1]
+    for row in range(max(int(np.ceil(y.min())), 0), min(int(np.ceil(y.max())), plane.shape[0])):
+        crossings = _crossings(polygon, row)
         for left, right in zip(crossings[::2], crossings[1::2], strict=True):
             start, stop = max(int(np.ceil(left)), 0), max(int(np.ceil(right)), 0)
             plane[row, start:stop] ^= True
@@ -343,7 +358,9 @@ def _notes(planes: Sequence[_Plane], runs: Sequence[list[_Plane]], step: float, 
     """Yield what a reader should know about how the planes were joined."""
     thickness = image.GetSpacing()[2]
     if not _on_slices(planes, step):
-        yield f"contour planes every {step * thickness:.3g} mm brought to slices every {thickness:.3g} mm"
+        off = max(abs(plane.level - round(plane.level)) for plane in planes) * thickness
+        apart = f" and up to {off:.2g} mm off the slices" if off else ""
+        yield f"contour planes every {step * thickness:.3g} mm{apart} brought to slices every {thickness:.3g} mm"
     for below, above in itertools.pairwise(runs):
         at = heights_of([below[-1].level, above[0].level], image).replace(", ", " and ")
         yield f"no contour between {at}: left empty, as drawn"

@@ -125,7 +125,8 @@ def read_outline(path: Path, series: Series, region: str | None = None) -> Outli
         mask, drawn = like(found.mask, series.image), found.drawn_mm3
         notes += found.notes
     if not sitk.GetArrayViewFromImage(mask).any():
-        raise MaskError(f"{path}: the region {name} encloses no voxel centre.")
+        size = f"{drawn:.1f} mm³ as drawn, voxels of {np.prod(mask.GetSpacing()):.1f} mm³"
+        raise MaskError(f"{path}: the region {name} encloses no voxel centre in half of a slice ({size}).")
     return Outline(mask, name, drawn, tuple(notes))
 
 
@@ -217,19 +218,19 @@ def _numbers(data: pydicom.Dataset, path: Path) -> dict[str, int]:
 
 def _chosen(numbers: dict[str, int], wanted: str | None, path: Path) -> tuple[str, int]:
     """Return name and number of the region that is meant."""
-    if wanted is None and len(numbers) == 1:
-        return next(iter(numbers.items()))
     asked = (wanted or "").strip()
+    if not asked and len(numbers) == 1:
+        return next(iter(numbers.items()))
     if asked in numbers:
         return asked, numbers[asked]
     alike = [name for name in numbers if name.casefold() == asked.casefold()]
     same = [name for name, number in numbers.items() if name == f"{asked} ({number})"]
     near = alike or same or difflib.get_close_matches(asked, numbers, n=1, cutoff=0.4)
-    what = f"no region {wanted!r}" if wanted else f"{len(numbers)} regions and none named"
+    what = f"no region {asked!r}" if asked else f"{len(numbers)} regions and none named"
     doubled = sorted({name for name, number in numbers.items() if name.endswith(f" ({number})")})
-    if same or (doubled and not wanted):
+    if same or (doubled and not asked):
         what = f"{what}; a name is used twice: {', '.join(same or doubled)} are told apart by their numbers"
-    remedy = f"did you mean {' or '.join(map(repr, near))}?" if wanted and near else "name one of them"
+    remedy = f"did you mean {' or '.join(map(repr, near))}?" if asked and near else "name one of them"
     problem = Problem(what, f"one of {', '.join(numbers)}", remedy, str(path))
     raise InputError("Which region is meant is not clear.", [problem])
 

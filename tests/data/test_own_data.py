@@ -213,7 +213,7 @@ def test_what_ingestion_decided_is_said_by_check_and_chapter_02(project: Path, t
     edit(project / "m.csv", "s1.nii.gz", "s1_image.nii.gz")
     found = problems_in(project)
     assert [problem.what for problem in found if problem.warning][-2:] == [
-        "contour planes every 1 mm brought to slices every 3 mm",
+        "contour planes every 1 mm and up to 1 mm off the slices brought to slices every 3 mm",
         "volume 60 mm³ as drawn, 108 mm³ in voxels (+80.0%)",
     ]
     assert not serious(found)

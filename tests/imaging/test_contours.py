@@ -130,19 +130,25 @@ def test_contours_of_one_plane_are_united_and_inner_ones_are_holes() -> None:
     assert n(Contour(whole.points, XOR), Contour(inner.points, XOR)) == 300
     ring = np.vstack([whole.points, whole.points[:1], inner.points[:1], inner.points[::-1]])
     assert n(Contour(ring)) == 300  # a keyhole
+    tie = Contour(whole.points[[0, 2, 1, 3]])
+    assert n(tie) == 200
+    assert draw([tie], grid()).drawn_mm3 == pytest.approx(600, rel=0.001)
+    assert n(Contour(np.vstack([whole.points, whole.points]))) == 400  # walked twice
     assert draw([whole, inner], grid()).drawn_mm3 == pytest.approx(900)
     assert draw([whole, beside], grid()).drawn_mm3 == pytest.approx(1800)
 
 
 def test_what_was_decided_is_said() -> None:
     one, beside = square(6, (5.5, 5.5), (25.5, 25.5)), square(6, (15.5, 5.5), (35.5, 25.5))
+    between = draw([disc(7.0), disc(10.0)], grid())
+    assert between.notes == ("contour planes every 3 mm and up to 1 mm off the slices brought to slices every 3 mm",)
     assert draw([one, one], grid()).notes == ("1 contour stored twice: used once",)
     assert draw([one, beside], grid()).notes == ("contours of one plane overlap in part: united (at 6 mm)",)
     assert draw([one, Contour(one.points[:2])], grid()).notes == (
         "1 contour of fewer than three points left out: no area",
     )
     thin = draw([disc(z) for z in (6.0, 7.0, 8.0, 9.0)], grid())
-    assert thin.notes == ("contour planes every 1 mm brought to slices every 3 mm",)
+    assert thin.notes == ("contour planes every 1 mm and up to 1 mm off the slices brought to slices every 3 mm",)
     cut = draw([square(6, (-10.5, 5.5), (29.5, 25.5))], grid())
     assert cut.mask.sum() == 600
     assert cut.notes == ("25.0% of the region lies outside the image and is cut off",)

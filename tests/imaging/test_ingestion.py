@@ -88,7 +88,7 @@ def test_what_was_decided_lies_beside_the_mask(tmp_path: Path) -> None:
     done = ingest(tmp_path / "exam", tmp_path / "out", "P1")
     assert done.mask is not None
     known = ingested(done.mask)
-    assert known["notes"][0] == "contour planes every 1 mm brought to slices every 3 mm"
+    assert known["notes"][0] == "contour planes every 1 mm and up to 1 mm off the slices brought to slices every 3 mm"
     assert known["drawn_mm3"] == pytest.approx(2.5 * 6.0 * 4.0)  # a box of 2.5 x 6 mm, four planes of 1 mm
     assert known["mm3"] == 12 * 9.0  # 6 centres inside, two slices
     assert known["notes"][1] == "volume 60 mm³ as drawn, 108 mm³ in voxels (+80.0%)"
