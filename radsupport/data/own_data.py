@@ -21,7 +21,7 @@ from radsupport.errors import GeometryError, Problem, RadsupportError, serious
 from radsupport.files import sha256
 from radsupport.imaging.hounsfield import hu_problems, without_padding
 from radsupport.imaging.ingestion import ingested
-from radsupport.imaging.masks import MIN_VOXELS
+from radsupport.imaging.masks import MIN_VOXELS, mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, label_values, read_image, read_label_map, read_mask
 from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
@@ -376,7 +376,11 @@ def _mask_problems(image: sitk.Image | None, mask: sitk.Image, row: dict[str, An
     if image is None:
         return
     try:
-        check_geometry(image, mask, str(row["path"]))
+        report = check_geometry(image, mask, str(row["path"]))
     except GeometryError as error:
         for p in error.problems:
             yield Problem(f"image and mask differ in space: {p.what}", p.expected, p.remedy, **where)
+        return
+    met = warnings_of(mask_quality(image, report.mask)) if len(labels) == 1 and voxels >= MIN_VOXELS else []
+    for what in [*(f"repaired: {p.what}" for p in report.problems), *met]:
+        yield Problem(what, remedy="look at the outline", warning=True, **where)

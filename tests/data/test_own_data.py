@@ -223,3 +223,22 @@ def test_what_ingestion_decided_is_said_by_check_and_chapter_02(project: Path, t
     assert checked["drawn_mm3"].tolist() == pytest.approx([60.0])
     assert checked["volume_mm3"].tolist() == pytest.approx([108.0])
     assert "volume 60 mm³ as drawn, 108 mm³ in voxels (+80.0%)" in checked["flags"][0]
+
+
+def test_what_chapter_02_warns_about_or_repairs_is_a_warning(project: Path) -> None:
+    islands, section, flipped = ball(), ball(), ball()
+    islands[0, 0, 0] = 1
+    section[[3, 5]] = 0
+    for subject, array in (("s1", islands), ("s2", section)):
+        volume(project / f"{subject}_mask.nii.gz", array)
+    mask = sitk.GetImageFromArray(flipped)
+    mask.SetSpacing((1.0, 1.0, 2.0))
+    sitk.WriteImage(sitk.Flip(mask, [True, False, False]), str(project / "s3_mask.nii.gz"))
+    found = problems_in(project)
+    assert not serious(found)
+    assert [(problem.value[:2], problem.what) for problem in found] == [
+        ("s1", "several islands"),
+        ("s1", "touches the image border"),
+        ("s2", "one slice"),
+        ("s3", "repaired: axes flipped, permuted or mask cropped; every voxel centre coincides"),
+    ]
