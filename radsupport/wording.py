@@ -27,7 +27,7 @@ def p_number(p: float) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Word a number with `digits` significant digits, whole numbers in full and no exponent where avoidable.
+    """Word a number with `digits` significant digits, whole numbers in full, never with an exponent.
 
     Parameters
     ----------
@@ -38,15 +38,19 @@ def number(value: float, digits: int = 3) -> str:
     Returns
     -------
     str
-        ``0.0123``, ``1.23``, ``123``, ``12300``; ``NA`` for NaN, ``∞`` for infinity.
+        ``0.0123``, ``1.23``, ``123``, ``12300``, ``81,234,568``; ``NA`` for NaN, ``∞`` for infinity; what nobody reads
+        the digits of is only bounded, ``<0.000001``.
     """
     if value is None or math.isnan(value):
         return "NA"
     if math.isinf(value):
         return "∞" if value > 0 else f"{_MINUS}∞"
     value, size = value + 0.0, abs(value)  # a zero has no sign
-    if size != 0 and (size < 1e-4 or size >= 1e7):
-        return f"{value:.{digits - 1}e}".replace("-", _MINUS)
+    if 0 < size < 1e-6:
+        return "<0.000001" if value > 0 else f">{_MINUS}0.000001"
+    if size >= 1e7:
+        beyond = "" if size <= 1e12 else ">" if value > 0 else "<"
+        return f"{beyond}{_MINUS * int(value < 0)}{min(size, 1e12):,.0f}"
     decimals = 0 if size == 0 else max(0, digits - 1 - math.floor(math.log10(size)))
     text = f"{value:.{decimals}f}"
     if float(value).is_integer():

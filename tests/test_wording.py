@@ -19,7 +19,9 @@ def test_p_value(p: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.012345, "0.0123"), (1.2345, "1.23"), (123.45, "123"), (12345.0, "12345"), (12345.6, "12346"), (-0.5, "−0.500"),
-     (3.0, "3"), (1e-7, "1.00e−07"), (0.0, "0"), (float("inf"), "∞"), (float("-inf"), "−∞"), (float("nan"), "NA")],
+     (3.0, "3"), (1e-7, "<0.000001"), (-1e-7, ">−0.000001"), (1.1e-5, "0.0000110"), (8.1e7, "81,000,000"),
+     (-1e20, "<−1,000,000,000,000"), (1e20, ">1,000,000,000,000"),
+     (0.0, "0"), (float("inf"), "∞"), (float("-inf"), "−∞"), (float("nan"), "NA")],
 )  # fmt: skip
 def test_number(value: float, text: str) -> None:
     assert wording.number(value) == text

@@ -35,6 +35,8 @@ WORDS: dict[str, str] = yaml.safe_load(Path(__file__).with_name("columns.yaml").
 
 #: Characters beyond which a cell's text gets a wider column instead of many short lines.
 _LONG = 60
+#: Columns that a page has room for, and characters of a text that can be said once for all rows.
+_ROOM, _SHORT = 8, 24
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
 _WIDE = 1e5
 
@@ -109,13 +111,15 @@ def table_html(
     sortable: bool = False,
     headers: Mapping[str, str] | None = None,
     max_rows: int = 200,
+    whole: bool = False,
 ) -> str:
     """Return a table as HTML.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Its index is not shown; ``reset_index()`` makes it a column.
+        Its index is not shown; ``reset_index()`` makes it a column. Where it has more columns than a page has room
+        for, those with the same short text in every row are said once, below it.
     caption : str
     sortable : bool
         Whether the headers are buttons that sort.
@@ -123,8 +127,12 @@ def table_html(
         Other words for columns of this table than those of `WORDS`.
     max_rows : int
         Longer tables are cut, and say so.
+    whole : bool
+        Whether every column is shown, whatever it says.
     """
-    columns = laid_out(table.head(max_rows), headers)
+    columns, same = laid_out(table.head(max_rows), headers), ""
+    if len(columns) > _ROOM and 1 < len(table) <= max_rows and not whole:
+        columns, same = _without_repeats(columns)
     head = "".join(_header(column, sortable) for column in columns)
     rows = "".join(
         "<tr>" + "".join(_cell(column, i, sortable) for column in columns) + "</tr>"
@@ -132,16 +140,24 @@ def table_html(
     )
     script = f"<script>{asset('sort.js')}</script>" if sortable else ""
     style = f"<style>{asset('table.css')}</style>"
+    said = f'<p class="rad-note">In every row: {escape(same)}.</p>' if same else ""
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
     return (
         f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}">{style}'
         f'<table class="dataframe"{" data-sortable" * sortable}><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{cut}"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}{cut}"
         f"{script}</div>"
     )
 
 
-@dataclass(frozen=True)
+def _without_repeats(columns: list[Column]) -> tuple[list[Column], str]:
+    """Take away the short columns that say the same in every row; return them as words."""
+    same = [column for column in columns[1:] if len(set(column.texts)) == 1 and len(column.texts[0]) <= _SHORT]
+    words = ", ".join(f"{column.words} {column.texts[0]}" for column in same)
+    return [column for column in columns if column not in same], words
+
+
+@dataclass(frozen=True, eq=False)
 class Column:
     """A column of a page's table: its words, the text of each cell, and what it is sorted by."""
 
@@ -301,7 +317,7 @@ def filterable_table(
     """
     words = {name: _word(name, table, headers or {}) for name in table.columns}
     lists = "".join(_select(table[name], words[name], list(table.columns).index(name)) for name in filters)
-    body = table_html(table, caption, sortable=True, headers=headers, max_rows=len(table))
+    body = table_html(table, caption, sortable=True, headers=headers, max_rows=len(table), whole=True)
     position = list(table.columns).index(wide) + 1 if wide else 0
     wider = f".rad-wide-{position} td:nth-child({position}){{min-width:17rem;max-width:26rem}}" if wide else ""
     return (

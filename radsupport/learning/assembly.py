@@ -137,7 +137,8 @@ class Assembly:
         for source in READER_SOURCES:
             self.sources.setdefault(source, reader_table(self.cohort, self.columns, source))
         self._memory: str | None = None
-        self._own_learners = own_learners(self.learners or {}, survival=tuple(self.outcome) == SURVIVAL)
+        self.learners = self.learners or {}  # a notebook says None where there are none
+        self._own_learners = own_learners(self.learners, survival=tuple(self.outcome) == SURVIVAL)
 
     def changed(self, **changes: Any) -> Assembly:
         """Return the same assembly with other signatures, tables, outcomes, cohorts or rules."""

@@ -162,7 +162,8 @@ class Kind:
         plt.close(made)
         FigureCanvasAgg(made)
         if title:
-            made.suptitle(title, x=0.01, y=1.02, ha="left", va="bottom", fontsize=11, fontweight="bold")
+            above = 1 + 0.22 / made.get_figheight()
+            made.suptitle(title, x=0.01, y=above, ha="left", va="bottom", fontsize=11, fontweight="bold")
         return axes
 
     def pictures(
@@ -436,19 +437,22 @@ def clustered_map(
     matplotlib.axes.Axes
         That of the cells.
     """
-    tree = 0.6 / np.array(size)  # inches, as everything beside the cells
+    width, height = max(size[0], 2.0), max(size[1], 2.0)  # seaborn can not lay out smaller ones
+    tree = 0.6 / width, 0.6 / height if columns else 0.01  # inches, as everything beside the cells
     grid = sns.clustermap(
-        values.fillna(0.0), mask=values.isna(), figsize=size, vmin=limits[0], vmax=limits[1], cmap=style.DIVERGING,
-        row_cluster=len(values) > 1, col_cluster=columns, dendrogram_ratio=(tree[0], tree[1] if columns else 0.01),
-        colors_ratio=0.16 / size[1], rasterized=True, cbar_kws={"orientation": "horizontal", **bar}, **options,
+        values.fillna(0.0), mask=values.isna(), figsize=(width, height), dendrogram_ratio=tree,
+        colors_ratio=0.16 / height, vmin=limits[0], vmax=limits[1], cmap=style.DIVERGING, rasterized=True,
+        cbar_pos=None, row_cluster=len(values) > 1, col_cluster=columns, **options,
     )  # fmt: skip
     cells = grid.ax_heatmap
-    _ink_cells(cells)
+    mesh = _ink_cells(cells)
     cells.set_facecolor(style.PALE)
     cells.tick_params(length=0)
+    cells.tick_params(axis="y", labelrotation=0)
     cells.set(xlabel="", ylabel="")
     place = cells.get_position()
-    grid.ax_cbar.set_position((place.x1 - 2.2 / size[0], place.y0 - bar_below / size[1], 2.2 / size[0], 0.12 / size[1]))
+    bar_at = (place.x1 - 2.2 / width, place.y0 - bar_below / height, 2.2 / width, 0.12 / height)
+    grid.figure.colorbar(mesh, cax=grid.figure.add_axes(bar_at), orientation="horizontal", **bar)
     return cells
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import pairwise
 from textwrap import wrap
@@ -18,7 +19,7 @@ from radsupport.plots import style
 from radsupport.plots.base import clustered_map, figure, fitting, look, matrix, named_rows
 from radsupport.plots.patients import flow
 from radsupport.plots.prediction import delong, risks
-from radsupport.wording import counted, fixed, number
+from radsupport.wording import counted, fixed, number, p_number
 
 
 def _names(table: pd.DataFrame) -> list[Any]:
@@ -126,10 +127,10 @@ def clustered(table: pd.DataFrame, size: tuple[float, float], *, method: str = "
     labels = values.map(fixed).to_numpy() if len(values) <= 14 else None
     ax = clustered_map(
         values, size, (-1, 1), {"label": f"{method} r"}, annot=labels, fmt="", annot_kws={"fontsize": 8},
-        xticklabels=True, yticklabels=True, bar_below=0.5,
+        xticklabels=False, yticklabels=True, bar_below=0.5,
     )  # fmt: skip
     numbers = [str(i) for i in range(1, len(values) + 1)]
-    ax.set_xticklabels(numbers, rotation=0)
+    ax.set_xticks(np.arange(len(values)) + 0.5, numbers)
     ax.set_yticklabels([f"{i}  {row.get_text()}" for i, row in zip(numbers, ax.get_yticklabels(), strict=True)])
     return ax
 
@@ -138,7 +139,8 @@ def _histogram_alt(
     table: pd.DataFrame, *, column: str, xlabel: str = "", ylabel: str = "Features", mark: float | None = None, **_: Any
 ) -> str:
     values = table[column].dropna()
-    low, mid, high = (number(value, 2) for value in values.quantile([0, 0.5, 1]))
+    word = p_number if column == "p" else functools.partial(number, digits=2)
+    low, mid, high = (word(value) for value in values.quantile([0, 0.5, 1]))
     counted_things = f"{ylabel[:1].lower()}{ylabel[1:]}"
     text = f"Histogram of {xlabel or column}: {len(values):,} {counted_things}; from {low} to {high}, median {mid}"
     return text + (f"; {(values < mark).mean():.0%} below {mark:g}." if mark is not None else ".")

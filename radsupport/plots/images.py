@@ -234,7 +234,8 @@ def contact_sheet(
         _outline(ax, np.asarray(row["mask"]).astype(int), extent, colours or {})
         for k, further in enumerate(_further(row).values()):
             _outline(ax, np.asarray(further).astype(int), extent, {1: _FURTHER[k % len(_FURTHER)]})
-        ax.text(left, top + 0.8 * caption, words, fontsize=8, va="baseline", ha="left")
+        fits = min(1.0, 128 / columns / max(len(words), 1))  # letters of 8 points that a column has room for
+        ax.text(left, top + 0.8 * caption, words, fontsize=8 * fits, va="baseline", ha="left")
     rows = math.ceil(len(table) / columns)
     names = list(dict.fromkeys(name for row in table.to_dict("records") for name in _further(row)))
     if legend and names:

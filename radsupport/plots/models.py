@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -345,7 +346,7 @@ def penalty_error(table: pd.DataFrame, ax: Axes, *, chosen: dict[str, float] | N
     top.set_xlabel("Features with a coefficient", fontsize=9)
     ax.set(xlabel="Penalty λ (log scale, weaker to the right)", ylabel="Cross-validated deviance")
     if chosen:
-        ax.legend(loc="best")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
 
 
 _TICK = 0.1  # length of a tick, in units of the distance between axes
@@ -379,13 +380,14 @@ def nomogram(table: pd.DataFrame, ax: Axes) -> None:
         perhaps ``side``: an axis that turns has ticks "below" where it rises with the value, "above" where it falls.
     ax : matplotlib.axes.Axes
     """
-    names = list(table["axis"].unique())
+    names = {name: textwrap.fill(str(name), 26) for name in table["axis"].unique()}
+    longest = max(len(line) for words in names.values() for line in words.splitlines())
     full = ax.get_window_extent().width * 72 / ax.figure.dpi
-    width = full - max(len(name) for name in names) * _NAME - 26
+    width = full - longest * _NAME - 26
     left = -(full - width) / width
     ax.set(xlim=(left, 1.02), ylim=(-len(names) + 0.35, 0.7))
     ax.axis("off")
-    for line, name in enumerate(names):
+    for line, (name, words) in enumerate(names.items()):
         part = table[(table["axis"] == name) & table["position"].between(-1e-9, 1 + 1e-9)]
         part = part.sort_values("position", kind="stable")
         if part.empty:
@@ -396,7 +398,7 @@ def nomogram(table: pd.DataFrame, ax: Axes) -> None:
         ax.plot([x.min(), x.max()], [y, y], color=colour, linewidth=1.3, solid_capstyle="butt")
         side = part["side"].to_numpy(dtype=str) if "side" in part else np.full(len(x), "")
         ax.vlines(x, y, y + np.where(side == "above", _TICK, -_TICK), color=colour, linewidth=1)
-        ax.text(left, y, name, ha="left", va="center", fontweight="bold" if kind != "predictor" else "normal")
+        ax.text(left, y, words, ha="left", va="center", fontweight="bold" if kind != "predictor" else "normal")
         rows = ("below",) if kind in {"points", "total"} or len(x) > 10 else ("below", "above")
         places = np.full(len(x), None)
         for one in np.unique(side):

@@ -147,7 +147,7 @@ def follow_up(
         binwidth=bin_months, binrange=(0, end), edgecolor="white", ax=ax,
     )  # fmt: skip
     for mark in marks:
-        ax.axvline(mark, color=style.GREY, linestyle="--", linewidth=1.0, zorder=0)
+        ax.axvline(mark, color=style.INK, linestyle="--", linewidth=1.0)
     sns.move_legend(ax, "upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, title=None)
     hatch(ax, style.VERMILLION)
     ax.set(xlabel="Follow-up (months)", ylabel=f"Patients (n = {len(table)})", xlim=(0, end))

@@ -157,7 +157,8 @@ def risks(table: pd.DataFrame, size: tuple[float, float], *, classes: tuple[str,
     grid = sns.pairplot(
         wide, vars=names, hue="label", hue_order=classes, palette=dict(zip(classes, style.PALETTE, strict=False)),
         markers=list(style.MARKERS[:2]), corner=True, height=size[1] / len(names), diag_kind="hist",
-        diag_kws={"multiple": "stack", "alpha": 1, "edgecolor": "white"}, plot_kws={"s": 18, "alpha": 0.8},
+        diag_kws={"multiple": "stack", "alpha": 1, "edgecolor": "white"},
+        plot_kws={"s": 18, "alpha": 0.8, "style_order": classes},
     )  # fmt: skip
     for ax in grid.diag_axes:
         hatch(ax, style.VERMILLION)
@@ -169,8 +170,9 @@ def risks(table: pd.DataFrame, size: tuple[float, float], *, classes: tuple[str,
 def _confusion_alt(table: pd.DataFrame, **_: Any) -> str:
     row = table.iloc[0]
     n = row[["tn", "fp", "fn", "tp"]].sum()
-    text = f"Confusion matrix of {n:.0f} patients: {row['tp']:.0f} true positives, {row['fp']:.0f} false positives, "
-    text += f"{row['fn']:.0f} false negatives, {row['tn']:.0f} true negatives"
+    cells = {"tp": "true positive", "fp": "false positive", "fn": "false negative", "tn": "true negative"}
+    words = [counted(int(row[cell]), name) for cell, name in cells.items()]
+    text = f"Confusion matrix of {counted(int(n), 'patient')}: {', '.join(words)}"
     return text + (f"; accuracy {fixed(row['accuracy'])}." if "accuracy" in row else ".")
 
 
@@ -313,7 +315,7 @@ def calibration(
         text = "\n".join(f"{_capital(name.replace('_', ' '))} {fixed(value)}" for name, value in numbers.items())
         ax.text(0.97, 0.16, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=9)
     ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=f"Predicted {outcome}", ylabel=f"Observed {outcome}")
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
 
 
 _SUMMARY = {"slope": "slope", "intercept": "intercept", "ici": "ICI", "brier": "Brier", "ratio": "observed / expected"}

@@ -28,7 +28,7 @@ from radsupport.stats.groups import (
     normality_p,
 )
 from radsupport.stats.logrank import log_rank
-from radsupport.wording import counted, estimate, fixed
+from radsupport.wording import counted, estimate, fixed, p_value
 
 NUMERIC_TESTS = ("student_t", "welch_t", "mann_whitney", "anova", "welch_anova", "kruskal")
 CATEGORICAL_TESTS = ("chi_square", "chi_square_yates", "fisher")
@@ -189,7 +189,7 @@ def choose_numeric(samples: list[FloatArray], alpha: float = 0.05) -> tuple[str,
             return ("mann_whitney" if two else "kruskal"), reason
         p = normality_p(sample)
         if p <= alpha:
-            return ("mann_whitney" if two else "kruskal"), f"a group is not normal (p = {p:.2g})"
+            return ("mann_whitney" if two else "kruskal"), f"a group is not normal ({p_value(p)})"
     return ("welch_t" if two else "anova"), "all groups are compatible with a normal distribution"
 
 

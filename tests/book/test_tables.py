@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.book.tables import WORDS, laid_out, regression_table
+from radsupport.book.tables import WORDS, filterable_table, laid_out, regression_table, table_html
 from radsupport.stats.logistic import multivariable_table, univariable_table
 
 
@@ -109,3 +109,16 @@ def test_a_joined_cell_sorts_by_its_estimate() -> None:
     (column,) = laid_out(pd.DataFrame({"auc": [0.9, 0.1], "auc_low": 0.0, "auc_high": 1.0}))
     assert column.is_number
     assert column.keys.tolist() == [0.9, 0.1]
+
+
+def test_what_a_wide_table_says_in_every_row_is_said_once() -> None:
+    wide = pd.DataFrame({"cohort": ["North", "North"], **{f"x{i}": [i, i + 0.5] for i in range(7)}})
+    wide = wide.assign(measure="AUC", n=[56, 56], note="a long remark that nobody would look for below")
+    page = table_html(wide, "Values")
+    assert "In every row: Measure AUC, Patients 56." in page
+    assert ">Measure</th>" not in page
+    assert page.count("North") == 2  # the first column names the rows
+    assert page.count("a long remark") == 2
+    for shown in (table_html(wide.drop(columns=["x0", "x1", "x2"]), "Values"), table_html(wide.head(1), "Values"),
+                  filterable_table(wide, "Values", ["cohort"])):  # fmt: skip
+        assert "In every row" not in shown

@@ -50,7 +50,10 @@ def test_a_learner_alone_gives_the_same_row(compared):
     assembly, protocol, _, table = compared
     row = reruns.learners(assembly, ["radiomics"], ["GBM"], **protocol)
     pd.testing.assert_frame_equal(row, table[table["learner"] == "GBM"].reset_index(drop=True))
-    assert reruns.learners(assembly, [], ["GBM"], **protocol).attrs["empty"] == "No learners are compared."
+    assert (
+        reruns.learners(assembly.changed(learners=None), [], ["GBM"], **protocol).attrs["empty"]
+        == "No learners are compared."
+    )
 
 
 def test_learners_are_compared_on_the_signature_of_their_source(compared):

@@ -218,3 +218,21 @@ def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], type[BaseExce
         return Interrupted
 
     return arm
+
+
+@pytest.fixture
+def killed(
+    kill_after: Callable[[int], type[BaseException]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], Any], int], tuple[Any, list[int]]]:
+    """Return the function that trains, dies after so many epochs and trains on: the result, and one entry per epoch."""
+    from radsupport.networks import training
+
+    def train(run: Callable[[], Any], written: int) -> tuple[Any, list[int]]:
+        with pytest.raises(kill_after(written)):
+            run()
+        epochs: list[int] = []
+        save = training.save_checkpoint
+        monkeypatch.setattr(training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
+        return run(), epochs
+
+    return train

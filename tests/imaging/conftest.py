@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from helpers.outlines import image, mask, stepped_mask
 
 from radsupport.imaging.preprocessing import preprocess
+
+__all__ = ["cases", "image", "mask", "stepped_mask"]
 
 
 @pytest.fixture(scope="module")

@@ -8,31 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from helpers.outlines import image_of
 
 from radsupport.data.synthetic_scans import mask_faults
 from radsupport.errors import MaskError
 from radsupport.imaging import masks
 from radsupport.imaging.masks import MASK_POLICIES, check, mask_quality, readers_dice, reasons, warnings_of
-
-
-def image_of(array: np.ndarray, spacing: tuple[float, ...] = (0.8, 0.8, 2.5)) -> sitk.Image:
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing)
-    image.SetOrigin((-120.5, 33.25, 700.0))
-    return image
-
-
-@pytest.fixture
-def image() -> sitk.Image:
-    return image_of(np.random.default_rng(1).normal(40, 10, (14, 18, 16)).astype(np.float32))
-
-
-@pytest.fixture
-def mask() -> sitk.Image:
-    drawn = np.zeros((14, 18, 16), np.uint8)
-    drawn[4:9, 3:10, 5:12] = 1
-    drawn[4, 3, 5] = 0
-    return image_of(drawn)
 
 
 def test_quality_counts_what_is_there(image: sitk.Image, mask: sitk.Image) -> None:

@@ -185,26 +185,6 @@ def test_labels_that_are_off_by_rounding_are_labels(tmp_path: Path) -> None:
     assert sorted(np.unique(sitk.GetArrayFromImage(read_label_map(save(drawn, tmp_path / "m.nii.gz"))))) == [0, 1, 2]
 
 
-def image_of(array: np.ndarray, spacing: tuple[float, ...] = (0.8, 0.8, 2.5)) -> sitk.Image:
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing)
-    image.SetOrigin((-120.5, 33.25, 700.0))
-    return image
-
-
-@pytest.fixture
-def image() -> sitk.Image:
-    return image_of(np.random.default_rng(1).normal(40, 10, (14, 18, 16)).astype(np.float32))
-
-
-@pytest.fixture
-def mask() -> sitk.Image:
-    drawn = np.zeros((14, 18, 16), np.uint8)
-    drawn[4:9, 3:10, 5:12] = 1
-    drawn[4, 3, 5] = 0
-    return image_of(drawn)
-
-
 def same(a: sitk.Image, b: sitk.Image) -> bool:
     return bool((sitk.GetArrayFromImage(a) == sitk.GetArrayFromImage(b)).all())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from helpers import outlines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,21 +26,12 @@ SPACING = (0.5, 1.0, 2.0)
 
 
 def image_of(array: np.ndarray) -> sitk.Image:
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(SPACING)
-    image.SetOrigin((10.0, -20.0, 5.0))
-    return image
+    return outlines.image_of(array, SPACING, (10.0, -20.0, 5.0))
 
 
 @pytest.fixture
-def mask() -> sitk.Image:
-    drawn = np.zeros((10, 14, 20), np.uint8)
-    drawn[3, 5:8, 6:9] = 1
-    drawn[4, 4:9, 6:12] = 1
-    drawn[5, 4:9, 6:12] = 1
-    drawn[6, 4:9, 6:12] = 1
-    drawn[7, 6, 6] = 1
-    return image_of(drawn)
+def mask(stepped_mask: sitk.Image) -> sitk.Image:
+    return stepped_mask
 
 
 def test_bounding_box_with_margin_in_mm_and_at_the_border(mask: sitk.Image) -> None:

@@ -1,5 +1,5 @@
 """Fixtures of this room's tests."""
 
-from helpers.scans import kill_after, make_scans, narrow_resnet, scratch, study_with, swappable
+from helpers.scans import kill_after, killed, make_scans, narrow_resnet, scratch, study_with, swappable
 
-__all__ = ["kill_after", "make_scans", "narrow_resnet", "scratch", "study_with", "swappable"]
+__all__ = ["kill_after", "killed", "make_scans", "narrow_resnet", "scratch", "study_with", "swappable"]

@@ -16,7 +16,6 @@ from radsupport.book.conclusions.deep_features import training
 from radsupport.errors import InputError, MaskError
 from radsupport.imaging.patches import Patch, Sampling, covered_voxels, tumour_patch
 from radsupport.networks import schemes as network_schemes
-from radsupport.networks import training as network_training
 from radsupport.networks.cnn3d import CNN3DSettings
 from radsupport.networks.result import DeepResult
 from radsupport.networks.schemes import Scheme, case_patches
@@ -113,18 +112,10 @@ def test_the_seed_fixes_everything(study: Study, scans: Any, result: DeepResult)
 
 @pytest.mark.parametrize("written", [1, 6])
 def test_a_killed_training_goes_on_where_it_was(
-    written: int,
-    study: Study,
-    scans: Any,
-    result: DeepResult,
-    kill_after: Callable[[int], type[BaseException]],
-    monkeypatch: pytest.MonkeyPatch,
+    written: int, study: Study, scans: Any, result: DeepResult, killed: Callable[..., Any]
 ) -> None:
-    with pytest.raises(kill_after(written)):
-        scans.result(study, f"killed {written}")
-    epochs, save = [], network_training.save_checkpoint
-    monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
-    scans.require_same(result, scans.result(study, f"killed {written}"))
+    whole, epochs = killed(lambda: scans.result(study, f"killed {written}"), written)
+    scans.require_same(result, whole)
     assert len(epochs) == 2 * 2 * 2 - written  # schemes x folds x epochs, none of them run twice
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from radsupport.errors import InputError
-from radsupport.networks import training as network_training
 from radsupport.networks.resnet import FineTuneSettings, build_resnet, fine_tune, resnet_features
 from radsupport.networks.result import DeepResult
 from radsupport.networks.sources import EVERYONE, case_images
@@ -128,18 +127,10 @@ def test_the_seed_fixes_everything(study: Study, published: Study, scans: Any, r
 
 @pytest.mark.parametrize("written", [1, 4])
 def test_a_killed_training_goes_on_where_it_was(
-    written: int,
-    study: Study,
-    scans: Any,
-    result: DeepResult,
-    kill_after: Callable[[int], type[BaseException]],
-    monkeypatch: pytest.MonkeyPatch,
+    written: int, study: Study, scans: Any, result: DeepResult, killed: Callable[..., Any]
 ) -> None:
-    with pytest.raises(kill_after(written)):
-        scans.result(study, f"killed {written}")
-    epochs, save = [], network_training.save_checkpoint
-    monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
-    scans.require_same(result, scans.result(study, f"killed {written}"))
+    whole, epochs = killed(lambda: scans.result(study, f"killed {written}"), written)
+    scans.require_same(result, whole)
     assert len(epochs) == (FOLDS + 1) * 2 - written  # networks x epochs, none of them run twice
 
 

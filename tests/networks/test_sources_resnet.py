@@ -12,7 +12,6 @@ import SimpleITK as sitk
 import torch
 
 from radsupport.errors import InputError
-from radsupport.networks import training as network_training
 from radsupport.networks.inputs import Volume
 from radsupport.networks.resnet import ResNetFeatures, build_resnet, normalise_images
 from radsupport.networks.result import DeepResult
@@ -135,18 +134,10 @@ def test_self_supervision_sees_training_patients_only(rotation: Study, scans: An
 
 
 def test_a_killed_pretraining_goes_on_where_it_was(
-    rotation: Study,
-    scans: Any,
-    rotated: DeepResult,
-    kill_after: Callable[[int], type[BaseException]],
-    monkeypatch: pytest.MonkeyPatch,
+    rotation: Study, scans: Any, rotated: DeepResult, killed: Callable[..., Any]
 ) -> None:
     images = case_images(rotation.deep, scans.given(rotation))
-    with pytest.raises(kill_after(1)):
-        start_of(rotation, scans, images, "killed")
-    epochs, save = [], network_training.save_checkpoint
-    monkeypatch.setattr(network_training, "save_checkpoint", lambda *given: (epochs.append(1), save(*given)))
-    resumed, resumed_history = start_of(rotation, scans, images, "killed")
+    (resumed, resumed_history), epochs = killed(lambda: start_of(rotation, scans, images, "killed"), 1)
     assert len(epochs) == 1
     whole, history = start_of(rotation, scans, images, "rotated")
     assert len(epochs) == 1  # read back

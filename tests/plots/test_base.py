@@ -66,6 +66,12 @@ def test_heat_map_keeps_the_order_and_names_the_widest_gap() -> None:
     assert "ct: a" in words.split("widest difference of group means:")[1]
 
 
+def test_a_single_feature_has_its_heat_map() -> None:
+    table = heat(["low risk", "high risk"])
+    ax = features_figures.heat_map(table[table["feature"] == "ct: a"])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["ct: a"]
+
+
 def test_heat_map_of_one_group_has_no_gap() -> None:
     words = figures.description(features_figures.heat_map(heat(["low risk"] * 3)).figure)
     assert "widest" not in words

@@ -85,3 +85,18 @@ def test_long_names_of_a_triangle_are_numbered() -> None:
     shown = ax.collections[0].get_array()
     assert shown.shape == (4, 4)
     assert np.ma.masked_invalid(shown).count() == 6
+
+
+def test_a_clustered_map_puts_alike_features_together_and_keeps_every_value() -> None:
+    names = [f"arterial: wavelet-LLH glszm a feature with a name of many letters {i}" for i in range(4)]
+    r = np.array([[1, 0.1, 0.9, 0.2], [0.1, 1, 0.15, np.nan], [0.9, 0.15, 1, 0.25], [0.2, np.nan, 0.25, 1]])
+    pairs = pd.DataFrame([(names[i], names[j], r[i, j]) for i in range(4) for j in range(i)],
+                         columns=["feature_a", "feature_b", "r"])  # fmt: skip
+    ax = features_figures.pairs(pairs, cluster=True)
+    rows = [label.get_text().split("  ", 1) for label in ax.get_yticklabels()]
+    assert [number for number, _ in rows] == [t.get_text() for t in ax.get_xticklabels()] == ["1", "2", "3", "4"]
+    order = [names.index(name) for _, name in rows]
+    assert abs(order.index(0) - order.index(2)) == 1
+    shown = ax.collections[0].get_array()
+    np.testing.assert_allclose(np.ma.filled(shown.astype(float), np.nan).reshape(4, 4), r[np.ix_(order, order)])
+    assert "Clustered map of the correlations between 4 features" in base_figures.description(ax.figure)

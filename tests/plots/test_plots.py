@@ -84,7 +84,7 @@ def test_draws_on_the_given_axes_with_title_and_alt_text(drawn_case: Any) -> Non
     assert figures.description(fig) == words
     assert words.startswith("Title, external cohort. ")
     assert words.endswith(".")
-    assert not any(bad in words for bad in ("nan", "inf", "e+"))
+    assert not any(bad in words for bad in ("nan", "inf", "e+", "e−"))
     pd.testing.assert_frame_equal(table, before)
 
 
@@ -338,6 +338,39 @@ def test_the_words_of_a_path_count_features_only_where_the_path_was_fitted(figur
     words = {value: figures.alt_text("lasso_path", table, chosen={"λ used": value}) for value in (on, on * 1.03)}
     assert f"λ used {number(on, 2)} keeps {kept} features" in words[on]
     assert "keeps" not in words[on * 1.03]
+
+
+def test_pair_plot_shows_every_patient_by_outcome_with_a_marker_each(figure_case: Any) -> None:
+    table, options = figure_case("risks")
+    ax = prediction_figures.risks(table, **options)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("train", "external")
+    (points,) = ax.collections
+    wide = table.pivot_table(index="subject", columns="signature", values="risk")
+    np.testing.assert_allclose(points.get_offsets(), wide[["train", "external"]])
+    squares = [len(path.vertices) < 10 for path in points.get_paths()]
+    assert squares == list(table.drop_duplicates("subject")["label"] == 1)
+    upside_down = prediction_figures.risks(table.sort_values("label", ascending=False), **options).collections[0]
+    assert sorted(len(path.vertices) for path in upside_down.get_paths()) == sorted(
+        len(path.vertices) for path in points.get_paths()
+    )
+    legend = ax.figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["wild type", "mutant"]
+    bars = [bar for axes in ax.figure.axes for bar in axes.patches]
+    assert sum(bar.get_height() for bar in bars) == 3 * 40
+    assert sum(bar.get_height() for bar in bars if bar.get_hatch()) == 3 * 20
+
+
+def test_boxes_are_seaborns_with_every_patient_and_a_hatch(figure_case: Any) -> None:
+    table, options = figure_case("boxes")
+    ax = prediction_figures.boxes(table, **options)
+    medians = [line.get_ydata()[0] for box in ax.containers for line in box.medians]
+    by = table.groupby(["label", "cohort"], sort=False)["risk"].median().sort_index(level="label", sort_remaining=False)
+    np.testing.assert_allclose(medians, by)
+    assert sum(len(points.get_offsets()) for points in ax.collections) == len(table)
+    assert [box.get_hatch() for one in ax.containers for box in one.boxes] == [None] * 3 + ["////"] * 3
+    again = prediction_figures.boxes(table, **options)
+    for one, two in zip(ax.collections, again.collections, strict=True):  # spread by rank, not at random
+        np.testing.assert_array_equal(one.get_offsets(), two.get_offsets())
 
 
 def test_three_long_cohort_names_stand_side_by_side_under_boxes() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from helpers.outlines import SMALL
 from scipy import ndimage
 
 from radsupport.data.scans import compared_regions, model_cases
@@ -247,25 +248,10 @@ def _mask(cases: pd.DataFrame, row: int) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(cases["source_mask"].iloc[row]))
 
 
-@pytest.fixture
-def case() -> tuple[sitk.Image, sitk.Image]:
-    rng = np.random.default_rng(8)
-    array = 50 + ndimage.gaussian_filter(rng.normal(size=(16, 44, 46)), 2) * 150 + rng.normal(0, 6, (16, 44, 46))
-    drawn = np.zeros(array.shape, np.uint8)
-    drawn[5:11, 14:26, 15:28] = 1
-    image, mask = sitk.GetImageFromArray(array.astype(np.float32)), sitk.GetImageFromArray(drawn)
-    for one in (image, mask):
-        one.SetSpacing((1.0, 1.0, 2.0))
-    return image, mask
-
-
-SMALL: dict[str, Any] = {"featureClass": {"firstorder": ["Mean", "Variance"], "shape": ["VoxelVolume"]}}
-
-
-def test_perturbed_tables_have_one_block_per_change(case: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> None:
-    sitk.WriteImage(case[0], str(tmp_path / "i.nii.gz"))
-    sitk.WriteImage(case[1], str(tmp_path / "m.nii.gz"))
-    sitk.WriteImage(shift_roi(case[1], (2, 0, 0)), str(tmp_path / "m2.nii.gz"))
+def test_perturbed_tables_have_one_block_per_change(scan: tuple[sitk.Image, sitk.Image], tmp_path: Path) -> None:
+    sitk.WriteImage(scan[0], str(tmp_path / "i.nii.gz"))
+    sitk.WriteImage(scan[1], str(tmp_path / "m.nii.gz"))
+    sitk.WriteImage(shift_roi(scan[1], (2, 0, 0)), str(tmp_path / "m2.nii.gz"))
     paths = {"image": str(tmp_path / "i.nii.gz"), "phase": "ct"}
     table = pd.DataFrame(
         [{"subject": s, "mask": str(tmp_path / m), **paths} for s, m in (("a", "m.nii.gz"), ("b", "m2.nii.gz"))]

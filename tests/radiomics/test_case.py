@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
+from helpers.outlines import SMALL
 from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from scipy import ndimage, special
@@ -318,21 +319,6 @@ def test_default_settings_on_the_ibsi_phantom(shared: Path) -> None:
     )
     classes: dict[str, list[str]] = {"shape": [], "firstorder": [], "ngtdm": []}
     compare((image, mask), {"imageType": {"Original": {}, "Gradient": {}, **POINTWISE}, "featureClass": classes})
-
-
-@pytest.fixture
-def scan() -> tuple[sitk.Image, sitk.Image]:
-    rng = np.random.default_rng(8)
-    array = 50 + ndimage.gaussian_filter(rng.normal(size=(16, 44, 46)), 2) * 150 + rng.normal(0, 6, (16, 44, 46))
-    drawn = np.zeros(array.shape, np.uint8)
-    drawn[5:11, 14:26, 15:28] = 1
-    image, mask = sitk.GetImageFromArray(array.astype(np.float32)), sitk.GetImageFromArray(drawn)
-    for one in (image, mask):
-        one.SetSpacing((1.0, 1.0, 2.0))
-    return image, mask
-
-
-SMALL: dict[str, Any] = {"featureClass": {"firstorder": ["Mean", "Variance"], "shape": ["VoxelVolume"]}}
 
 
 def test_no_change_changes_nothing_and_each_change_changes_what_it_should(

@@ -13,7 +13,7 @@ from radsupport.evaluate.discrimination import headline
 from radsupport.evaluate.predictions import missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
-from radsupport.wording import counted, estimate, fixed, listed, number, p_value
+from radsupport.wording import counted, estimate, fixed, listed, number, p_value, tick
 
 #: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
 DIVISIONS = "mean_over_divisions:"
@@ -254,7 +254,7 @@ def meaning(
     lines += [_rival(row, names, published, set(flat)) for row in rivals.to_dict("records")]
     lines += _equalities(pairs, names)
     lines += [
-        f"{name}: its risks hardly vary between the training patients (standard deviation {sd:.2g}): as built "
+        f"{name}: its risks hardly vary between the training patients (standard deviation {number(sd, 2)}): as built "
         "here it learnt next to nothing and can not be judged; a difference from it is no finding about another one."
         for name, sd in flat.items()
     ]
@@ -395,5 +395,5 @@ def _pairs(pairs: pd.DataFrame) -> str:
     were = "was" if len(pairs) == 1 else "were"
     return (
         f"{counted(len(pairs), 'pair')} of signatures {were} compared; {small} had P < 0.05 before adjustment, "
-        f"{chance:.2g} would be expected if no two differed. A large P does not show that two signatures are equal."
+        f"{tick(chance)} would be expected if no two differed. A large P does not show that two signatures are equal."
     )
