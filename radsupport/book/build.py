@@ -165,7 +165,8 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
         remedy = f"put it there, or correct studies/{study}.yaml"
         problems = [Problem("no such file", remedy=remedy, file=path, column=key) for path, key in absent.items()]
         raise StudyError(f"Chapter {chapter} of study {study} lacks files that its study file names.", problems)
-    return [notebook, *code, f"studies/{study}.yaml", *named]
+    copies = sorted(map(str, StudyPaths(study).images.glob("*.nii.gz"))) if chapter in IMAGE_CHAPTERS[1:] else []
+    return [notebook, *code, f"studies/{study}.yaml", *named, *copies]
 
 
 def graph_inputs(study: str, chapter: str) -> list[str]:
@@ -183,17 +184,18 @@ def refresh(studies: Sequence[str], profile: str) -> None:
 
     A list that stays as it is keeps its time: a file that is only touched makes nothing out of date, and one whose
     content changed does so whatever its time and its size are. Data are listed once they were made ready, by their
-    kind; where one of them is gone, they are made ready again.
+    kind; where one of them is gone, they are made ready again. So is a preprocessed copy of a scan by chapter 02.
 
     Raises
     ------
     StudyError
         A study file names settings or weights that are not there.
     """
-    versions = [f"{version}  {package}" for package, version in library_versions().items()]
     for study in studies:
+        if study != PUBLISHED and _lost_images(study):
+            Path("results", study, "02_preprocessing.json").unlink(missing_ok=True)
         for chapter in chapters_of(study):
-            _keep(study, chapter, own_inputs(study, chapter, profile), [f"profile {profile}", *versions])
+            _list(study, chapter, profile)
         if study != PUBLISHED:
             _keep(study, "source", *_source(study))
             ready = StudyPaths(study).data / ".ready"
@@ -204,6 +206,19 @@ def refresh(studies: Sequence[str], profile: str) -> None:
                 stamp_data(study, files)
     _write_if_changed(Path("results/logs/book_inputs.txt"), _listed(book_sources()))
     _CHECKSUMS.save()
+
+
+def _list(study: str, chapter: str, profile: str) -> None:
+    versions = [f"{version}  {package}" for package, version in library_versions().items()]
+    _keep(study, chapter, own_inputs(study, chapter, profile), [f"profile {profile}", *versions])
+
+
+def _lost_images(study: str) -> list[str]:
+    """Return preprocessed copies of scans that were listed for chapter 03 and are gone."""
+    listed = Path("results", study, "inputs", "03_radiomics.txt")
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    paths = [line.partition("  ")[2] for line in lines]
+    return [path for path in paths if path.startswith("results/") and not Path(path).is_file()]
 
 
 def stamp_data(study: str, files: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -403,6 +418,8 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     finally:
         del os.environ[BUILDS]
     failed.replace(out)
+    for later in IMAGE_CHAPTERS[1:] if chapter == IMAGE_CHAPTERS[0] else ():
+        _list(study, later, profile)  # with the copies of scans that are there now
     seconds = time.perf_counter() - start
     (log.parent / f"{chapter}.seconds").write_text(f"{seconds:.1f}\n", encoding="utf-8")
     print(f"{study} {chapter}: {seconds:.0f} s")

@@ -125,6 +125,19 @@ def test_a_changed_file_runs_exactly_its_chapters_again(project: Path, study: st
     assert planned(study, before) == again
 
 
+def test_copies_of_scans_are_watched_and_made_again_where_they_are_gone(project: Path) -> None:
+    copy, done = project / "results/mine/images/s1_ct_image.nii.gz", project / "results/mine/02_preprocessing.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("one", encoding="utf-8")
+    done.write_text("{}", encoding="utf-8")
+    before = lists("mine")
+    rewrite(copy)
+    assert planned("mine", before) == ALL[2:]
+    copy.unlink()
+    build.refresh(["mine"], "demo")
+    assert not done.exists()
+
+
 @pytest.mark.parametrize("file", ["book/methods.md", "book/_static/logo.svg", "radsupport/book/site.py"])
 def test_a_changed_page_source_makes_the_site_anew(project: Path, file: str) -> None:
     before = lists("mine")["results/logs/book_inputs.txt"]
