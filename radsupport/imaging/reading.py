@@ -9,107 +9,23 @@ differently is repaired, the rest refused.
 from __future__ import annotations
 
 import itertools
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from radsupport.errors import GeometryError, InputError, MaskError, Problem
+from radsupport.errors import GeometryError, MaskError, Problem
+from radsupport.imaging.formats import parse_nifti, refused, verify
 from radsupport.imaging.hounsfield import without_padding
 from radsupport.wording import counted
 
 #: Largest displacement of a corner, in voxels, that still counts as a rounded header.
 ROUNDING_VOXELS = 0.05
 LABEL_TOLERANCE = 1e-3
-_HEADER_BYTES = 348
-_MAGIC = b"n+1\0"
-
-
-def refused(path: str | Path, what: str, expected: str = "", remedy: str = "") -> InputError:
-    """Return the error that says why one image file can not be used."""
-    return InputError("An image can not be used.", [Problem(what, expected, remedy, str(path))])
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes, decompressed where its name ends in .gz.
-
-    Raises
-    ------
-    InputError
-        Named .gz but no gzip file, truncated, or damaged.
-    """
-    raw = path.read_bytes()
-    if not path.name.endswith(".gz"):
-        return raw
-    if raw[:2] != b"\x1f\x8b":
-        raise refused(path, "it is not compressed although named .gz", "a gzip file", "rename or export it again")
-    parts = []
-    while raw:
-        unpack = zlib.decompressobj(wbits=31)
-        try:
-            parts.append(unpack.decompress(raw))
-        except zlib.error as error:
-            raise refused(path, f"its gzip stream is damaged ({error})", "an intact file", "copy it again") from error
-        if not unpack.eof:
-            raise refused(path, "its gzip stream ends too early: truncated", "an intact file", "copy it again")
-        raw = unpack.unused_data.lstrip(b"\0")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def parse_nifti(raw: bytes, path: Path) -> tuple[npt.NDArray, bool] | None:
-    """Return the stored voxels (z, y, x) of a single-file NIfTI-1 and whether a rescale slope applies.
-
-    Parameters
-    ----------
-    raw : bytes
-        The whole file, decompressed.
-    path : path
-        Named in messages.
-
-    Returns
-    -------
-    tuple or None
-        None where it is no single-file NIfTI-1 image of three dimensions: ITK decides on those.
-
-    Raises
-    ------
-    InputError
-        Spacing zero, negative or not a number; fewer bytes than the header promises.
-    """
-    if len(raw) < _HEADER_BYTES or raw[344:348] != _MAGIC:
-        return None
-    header = nib.Nifti1Header(raw[:_HEADER_BYTES], check=False)
-    shape = [int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]
-    spacing = [float(value) for value in header["pixdim"][1 : 1 + min(3, len(shape))]]
-    if not all(np.isfinite(value) and value > 0 for value in spacing):
-        shown = " x ".join(f"{value:g}" for value in spacing)
-        raise refused(path, f"its spacing is {shown} mm", "three positive numbers", "export it with its true spacing")
-    offset, voxel = int(header["vox_offset"]), int(header["bitpix"]) // 8
-    promised = offset + int(np.prod(shape)) * voxel
-    if len(raw) < promised:
-        what = f"it holds {len(raw)} bytes, its header promises {promised}: truncated"
-        raise refused(path, what, remedy="copy it again")
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
-        return None
-    try:
-        dtype = header.get_data_dtype()
-    except KeyError:
-        return None
-    if dtype.fields or dtype.kind not in "iuf":
-        return None
-    voxels = np.frombuffer(raw, dtype, int(np.prod(shape[:3])), offset).reshape(shape[2::-1])
-    return voxels.astype(dtype.newbyteorder("="), copy=False), _rescaled(header)
-
-
-def _rescaled(header: nib.Nifti1Header) -> bool:
-    """Return whether slope and intercept of a header change the stored values."""
-    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    unused = not np.isfinite(slope) or slope == 0 or not np.isfinite(intercept)
-    return not (unused or (slope == 1 and intercept == 0))
+#: Largest product of two axes that still counts as a rounded right angle.
+ORTHOGONAL = 1e-3
 
 
 def read_image(path: str | Path) -> sitk.Image:
@@ -118,7 +34,7 @@ def read_image(path: str | Path) -> sitk.Image:
     Parameters
     ----------
     path : path
-        NIfTI (``.nii``, ``.nii.gz``), NRRD, MHA or any other format of ITK.
+        One of `radsupport.imaging.formats.ACCEPTED`: NIfTI, NRRD or MetaImage in one file.
 
     Returns
     -------
@@ -129,13 +45,14 @@ def read_image(path: str | Path) -> sitk.Image:
     Raises
     ------
     InputError
-        No such file, not an image, gzip stream truncated or damaged, not 3-D, several components, spacing
-        zero or negative, axes that are not orthogonal, NaN or infinite voxels.
+        No such file, a format that is not accepted, truncated or damaged (`radsupport.imaging.formats`), not 3-D,
+        several components, spacing missing, zero or negative, axes that are not orthogonal, NaN or infinite voxels.
     """
     path = Path(path)
     if not path.is_file():
         raise refused(path, "there is no such file", "an image file", "correct the path or fetch the file")
-    stored = parse_nifti(read_bytes(path), path) if path.name.endswith((".nii", ".nii.gz")) else None
+    raw = verify(path)
+    stored = parse_nifti(raw, path) if raw else None
     if stored is not None:
         _refuse_non_finite(stored[0], path)
     try:
@@ -149,6 +66,9 @@ def read_image(path: str | Path) -> sitk.Image:
     if image.GetNumberOfComponentsPerPixel() != 1:
         what = f"each voxel has {image.GetNumberOfComponentsPerPixel()} components"
         raise refused(path, what, "1", "export the grey values")
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    if np.abs(axes.T @ axes - np.eye(3)).max() > ORTHOGONAL:
+        raise refused(path, "its axes are not orthogonal", "axes at right angles", "resample it")
     if stored is None or stored[1]:
         _refuse_non_finite(sitk.GetArrayViewFromImage(image), path)
     return image
