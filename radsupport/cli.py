@@ -280,9 +280,11 @@ def _add_ingest(commands: Any) -> None:
     ingest.add_argument("--subject", required=True, metavar="NAME", help="subject for the manifest rows and file names")
     ingest.add_argument("--center", required=True, metavar="NAME", help="center for the manifest rows")
     ingest.add_argument("--phase", required=True, metavar="NAME", help="phase for the manifest rows and file names")
-    ingest.add_argument("--region", metavar="NAME", help="region or segment, where there are several")
+    ingest.add_argument(
+        "--region", metavar="NAME", help="region or segment, where there are several; GTV (2) of two GTV"
+    )
     ingest.add_argument("--mask", type=Path, metavar="FILE", help="the RTSTRUCT or SEG file, where there are several")
-    ingest.add_argument("--series", metavar="UID", help="series instance UID, where there are several CT series")
+    ingest.add_argument("--series", metavar="UID", help="series instance UID, where the outline does not say which")
     ingest.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: data/STUDY/images)")
     ingest.add_argument("--manifest", type=Path, metavar="CSV", help="append the rows to this manifest")
 

@@ -49,19 +49,6 @@ class Outline:
         return float(sitk.GetArrayViewFromImage(self.mask).sum() * np.prod(self.mask.GetSpacing()))
 
 
-def region_names(path: Path) -> list[str]:
-    """Return the names of the regions of an RTSTRUCT, or the labels of the segments of a SEG, by number.
-
-    A name used twice, or none, has the number in it: ``GTV (2)``, ``number 3``.
-
-    Raises
-    ------
-    InputError
-        Neither RTSTRUCT nor SEG, or regions without a number.
-    """
-    return list(_numbers(_opened(path), path))
-
-
 def references(path: Path) -> tuple[set[str], set[str]]:
     """Return the UIDs of the series, and of the images, that an RTSTRUCT or SEG says it was drawn on."""
     return _references(_opened(path))
@@ -92,7 +79,8 @@ def read_outline(path: Path, series: Series, region: str | None = None) -> Outli
     series : Series
         The CT that was outlined.
     region : str, optional
-        Name of the region or label of the segment (see `region_names`); may be left out where there is only one.
+        Name of the region or label of the segment; may be left out where there is only one. A name used twice, or none,
+        has the number in it: ``GTV (2)``, ``number 3``.
 
     Returns
     -------

@@ -15,8 +15,15 @@ from helpers.dicom_files import SERIES, box, refer, write_ct, write_rtstruct, wr
 from pydicom.uid import generate_uid
 
 from radsupport.errors import GeometryError, InputError, MaskError, RadsupportError
-from radsupport.imaging.dicom import read_series
-from radsupport.imaging.outlines import read_outline, region_names
+from radsupport.imaging.dicom import Series, read_series
+from radsupport.imaging.outlines import read_outline
+
+
+def region_names(path: Path, series: Series) -> list[str]:
+    """Return the names that an error offers."""
+    with pytest.raises(InputError) as caught:
+        read_outline(path, series, "no such name")
+    return caught.value.problems[0].expected.removeprefix("one of ").split(", ")
 
 
 def test_contours_are_filled_by_the_pixel_centre_rule(tmp_path: Path) -> None:
@@ -29,7 +36,7 @@ def test_contours_are_filled_by_the_pixel_centre_rule(tmp_path: Path) -> None:
     expected[1:3, 1:4, 1:3] = 1  # centres at x -8.5, -7; y 22, 24, 26
     expected[1, 2, 1] = 0
     np.testing.assert_array_equal(mask, expected)
-    assert region_names(path) == ["GTV", "Lung"]
+    assert region_names(path, series) == ["GTV", "Lung"]
 
 
 def test_regions_that_can_not_be_drawn_are_explained(tmp_path: Path) -> None:
@@ -74,7 +81,7 @@ def test_the_liver_segment_equals_its_nrrd(shared: Path) -> None:
 def test_overlapping_segments_are_chosen_by_name(shared: Path) -> None:
     source = shared / "real" / "dcmqi_ct_seg"
     series, path = read_series(source / "ct-3slice"), source / "partial_overlaps.dcm"
-    assert region_names(path) == ["GREEN", "ORANGE", "PURPLE", "LIGHT_BLUE", "DARK_BLUE"]
+    assert region_names(path, series) == ["GREEN", "ORANGE", "PURPLE", "LIGHT_BLUE", "DARK_BLUE"]
     assert sitk.GetArrayFromImage(read_outline(path, series, "ORANGE").mask).sum() == 11888
     with pytest.raises(InputError, match="5 regions and none named"):
         read_outline(path, series)
@@ -183,12 +190,12 @@ def test_names_that_are_missing_doubled_or_typed_otherwise(tmp_path: Path) -> No
             read_outline(twice, series, asked)
     assert read_outline(twice, series, "GTV (2)").mm3 == 108.0
     nameless = write_rtstruct(tmp_path / "b.dcm", drawn, edit=rename(None, "Lung "))
-    assert region_names(nameless) == ["number 1", "Lung"]
+    assert region_names(nameless, series) == ["number 1", "Lung"]
     assert read_outline(nameless, series, " Lung").name == "Lung"
     with pytest.raises(InputError, match="did you mean 'Lung'"):
         read_outline(nameless, series, "lung")
     confusing = write_rtstruct(tmp_path / "c.dcm", {**drawn, "c": [box(8.0)]}, edit=rename("X", "X", "X (2)"))
-    assert len(set(region_names(confusing))) == 3
+    assert len(set(region_names(confusing, series))) == 3
 
 
 def test_an_outline_of_another_series_is_refused_with_both_names(tmp_path: Path) -> None:
