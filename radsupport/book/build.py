@@ -28,6 +28,8 @@ from radsupport.tables import library_versions
 IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
 CHAPTERS = ("01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram")
 PUBLISHED = "published"
+#: The page that changes an analysis, and the study on whose results it is shown.
+CHANGE, CHANGED_STUDY = "10_change", "song2021"
 #: Pages of the book that staging writes.
 GENERATED = ("index.md", "_toc.yml")
 
@@ -80,7 +82,9 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
 
 def chapters_of(study: str) -> Sequence[str]:
     """Return the chapters of a study; the recomputation of the papers is a study of one chapter."""
-    return ("09_published",) if study == PUBLISHED else CHAPTERS
+    if study == PUBLISHED:
+        return ("09_published",)
+    return (*CHAPTERS, CHANGE) if study == CHANGED_STUDY else CHAPTERS
 
 
 def _loaded(study: str, profile: str = "demo") -> Study:

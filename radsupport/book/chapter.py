@@ -42,9 +42,13 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "06_validation": {
         "study": "", "profile": "", "n_bootstrap": "validation.bootstrap", "threshold": "", "best": "validation.best",
     },
-    "07_survival": {"study": "", "profile": "", "n_bootstrap": "survival.bootstrap", "threshold": ""},
+    "07_survival": {
+        "study": "", "profile": "", "n_bootstrap": "survival.bootstrap", "threshold": "",
+        "covariates": "survival.covariates",
+    },
     "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},
     "09_published": {"study": "", "verdicts_shown": ""},
+    "10_change": {"study": "", "profile": ""},
 }  # fmt: skip
 #: Parameters that only say how much of the results is shown, and their value in the notebook.
 SHOWN_ONLY = {"cases_shown": 12, "verdicts_shown": "all"}

@@ -36,6 +36,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "07_survival": ("05_modelling", "06_validation"),
     "08_nomogram": ("05_modelling", "06_validation"),
     "09_published": (),
+    "10_change": ("05_modelling",),
 }
 
 

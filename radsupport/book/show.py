@@ -92,10 +92,10 @@ def show_figure(
     if isinstance(fig, go.Figure):
         display({"text/html": plotly_html(fig, alt, caption), "text/plain": _plotly_alt(fig, alt)}, raw=True)
         return
-    html, figures = figure_html(fig, alt, caption), figures_of(fig)
+    figures = figures_of(fig)
     for found in figures:
         plt.close(found)  # or Jupyter shows a figure of pyplot again below the cell, without its alt text
-    display(HTML(html))
+    display(HTML(figure_html(fig, alt, caption)))
     _save_for_print(figures)
 
 

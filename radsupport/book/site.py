@@ -168,6 +168,8 @@ _PLAIN = {"text", "evalue", "traceback", "text/plain", "text/markdown"}
 _SHOWN = {
     "text/html", "text/markdown", "text/latex", "text/plain", "image/svg+xml", "image/png", "image/jpeg", "image/gif",
 }  # fmt: skip
+#: The page whose code is what it shows.
+CHANGE = "10_change"
 PAGES = ("methods", "scans_and_outlines", "bring_your_own", "published_claims_format", "glossary", "bibliography")
 
 
@@ -251,7 +253,7 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
         cell.metadata.pop("papermill", None)
         if cell.cell_type == "code":
             cell.metadata = {key: cell.metadata[key] for key in cell.metadata if key not in _HIDING}
-            cell.metadata["tags"] = [_display_tag(cell)]
+            cell.metadata["tags"] = [_display_tag(cell)] if chapter != CHANGE or ".finish()" in cell.source else []
             cell.outputs = [_readable(output) for output in cell.outputs]
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
     heading = rf"# \1 — {title}" if title else r"# \1"
@@ -283,7 +285,7 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
     """Return the table of contents: a part per study, then the pages that serve all of them."""
     parts: list[dict[str, Any]] = []
     for study in studies:
-        pages = [{"file": f"studies/{study}/{name}"} for name in chapters[study]]
+        pages = [{"file": f"studies/{study}/{name}"} for name in chapters[study] if name != CHANGE]
         kind = "synthetic" if load_study(study).is_synthetic else "real data"
         first = {"file": f"studies/{study}/index", "sections": pages}
         parts.append({"caption": f"{study} ({kind})", "chapters": [first]})
@@ -291,6 +293,7 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
         pages = [{"file": f"studies/{PUBLISHED}/{name}"} for name in chapters[PUBLISHED]]
         parts.append({"caption": "The four papers", "chapters": pages})
     common = [{"file": page} for page in PAGES if (book / f"{page}.md").is_file()]
+    common += [{"file": f"studies/{study}/{CHANGE}"} for study in studies if CHANGE in chapters[study]]
     parts.append({"caption": "For every study", "chapters": common})
     return {"format": "jb-book", "root": "index", "parts": parts}
 
