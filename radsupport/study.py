@@ -275,6 +275,7 @@ def _modelling_references(study: Study, names: list[str]) -> typing.Iterator[tup
     """Yield what the section `modelling:` refers to, as `_references`."""
     settings = study.modelling
     yield "modelling.shown", "signature", settings.shown, names
+    yield "modelling.controls", "signature", settings.controls, names
     if settings.learning_curve is not None:
         yield "modelling.learning_curve.signatures", "signature", settings.learning_curve.signatures, names
     if settings.harmonisation is not None:

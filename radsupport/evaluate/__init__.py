@@ -26,6 +26,7 @@ from radsupport.evaluate.predictions import judged, measure
 from radsupport.evaluate.probability import lock, probabilities
 from radsupport.evaluate.reruns import (
     center_differences,
+    control_protocol,
     harmonised,
     learners,
     learning_curve,
@@ -46,6 +47,7 @@ __all__ = [
     "center_differences",
     "classification",
     "comparisons",
+    "control_protocol",
     "corrected",
     "corrections",
     "cross_validation",

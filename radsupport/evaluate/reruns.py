@@ -408,18 +408,28 @@ def over_sizes(table: pd.DataFrame) -> pd.DataFrame:
     return found.loc[order, ["signature", "judged", "n", "draws", "value", "low", "high"]].reset_index(drop=True)
 
 
-LEAST_DRAWS = 5  # fewer give no interval and no verdict: t intervals of two or three draws reach from 0 to 1
+#: Draws from which a control has an interval, a test and a verdict: with 30 the standard error of their mean is below a
+#: fifth of their SD, and a permutation P can reach 1/31; of fewer only mean and range are said.
+LEAST_DRAWS = 30
+#: The controls divide patients less often than the study's protocol does: what leaks in ten folds leaks in three, and
+#: thirty runs take seconds.
+CONTROL = {"folds": 3, "inner_folds": 2}
 DRAWN = ["draw", "signature", "cohort", "n", "events", "measure", "value", "ci_low", "ci_high", "p_vs_half", "covers"]
 
 
-def permuted(assembly: Assembly, name: str, n: int, *, seed: int = 0, **protocol: Any) -> pd.DataFrame:
-    """Cross-validate a signature on permuted outcomes: what it scores when there is nothing to find.
+def control_protocol(assembly: Assembly, **protocol: Any) -> dict[str, Any]:
+    """Return the protocol in the few folds of a control (`CONTROL`); folds that features were learnt in are kept."""
+    return {**protocol, **CONTROL} | ({"folds": protocol["folds"]} if assembly.learnt_per_fold else {})
+
+
+def permuted(assembly: Assembly, names: Sequence[str], n: int, *, seed: int = 0, **protocol: Any) -> pd.DataFrame:
+    """Cross-validate signatures on permuted outcomes: what they score when there is nothing to find.
 
     Parameters
     ----------
     assembly : Assembly
-    name : str
-        Signature.
+    names : sequence of str
+        Signatures, such as the cheapest of each kind.
     n : int
         Permutations; number i draws from the seed (`seed`, i), its folds from `seed` + i.
     seed : int
@@ -429,22 +439,30 @@ def permuted(assembly: Assembly, name: str, n: int, *, seed: int = 0, **protocol
     Returns
     -------
     DataFrame
-        draw, signature, cohort, value (AUC or C-index of the pooled out-of-fold risks).
+        draw, signature, cohort, observed (with the true outcomes, by the same protocol), value (AUC or C-index of the
+        pooled out-of-fold risks).
     """
-    people, columns = assembly.training(name)[1].index, list(assembly.outcome)
-    rows = []
-    for i in range(n):
-        order = np.random.default_rng([seed, i]).permutation(len(people))
-        cohort = assembly.cohort.copy()
-        cohort.loc[people, columns] = cohort.loc[people[order], columns].to_numpy()
-        options = {**protocol, "external": "mean_of_folds", "refit": False, "seed": seed + i}
-        value = run_signatures(assembly.changed(cohort=cohort), [name], **options).summary["out_of_fold"].iloc[0]
-        rows.append({"draw": i + 1, "signature": name, "cohort": "train", "value": value})
-    return pd.DataFrame(rows)
+    columns, rows = list(assembly.outcome), []
+    options = {**protocol, "external": "mean_of_folds", "refit": False}
+
+    def value(of: Assembly, name: str, start: int) -> float:
+        return float(run_signatures(of, [name], **options, seed=start).summary["out_of_fold"].iloc[0])
+
+    for name in names if n else []:
+        people, observed = assembly.training(name)[1].index, value(assembly, name, seed)
+        for i in range(n):
+            order = np.random.default_rng([seed, i]).permutation(len(people))
+            cohort = assembly.cohort.copy()
+            cohort.loc[people, columns] = cohort.loc[people[order], columns].to_numpy()
+            row = {"draw": i + 1, "signature": name, "cohort": "train", "observed": observed}
+            rows.append(row | {"value": value(assembly.changed(cohort=cohort), name, seed + i)})
+    return pd.DataFrame(rows, columns=["draw", "signature", "cohort", "observed", "value"])
 
 
-def null_draws(assembly: Assembly, outcomes: Iterable[pd.DataFrame], **protocol: Any) -> pd.DataFrame:
-    """Run every signature on outcomes that were drawn without effect.
+def null_draws(
+    assembly: Assembly, outcomes: Iterable[pd.DataFrame], names: Sequence[str] | None = None, **protocol: Any
+) -> pd.DataFrame:
+    """Run signatures on outcomes that were drawn without effect.
 
     Images, features and columns stay as they are, also features that were learnt on the true outcomes.
 
@@ -453,6 +471,8 @@ def null_draws(assembly: Assembly, outcomes: Iterable[pd.DataFrame], **protocol:
     assembly : Assembly
     outcomes : iterable of DataFrame
         Indexed by subject: label, time, event of one draw; what is not known of a patient stays unknown.
+    names : sequence of str, optional
+        Signatures; all without it.
     **protocol
         Of `run_signatures`, without repeats. Folds that were made for the true outcomes are drawn anew, where no
         feature was learnt with them: they would not be stratified by these.
@@ -479,7 +499,7 @@ def null_draws(assembly: Assembly, outcomes: Iterable[pd.DataFrame], **protocol:
     tables = []
     for i, drawn in enumerate(outcomes):
         changed = assembly.changed(cohort=with_outcomes(assembly.cohort, drawn))
-        run = run_signatures(changed, **protocol, refit=refit)
+        run = run_signatures(changed, names, **protocol, refit=refit)
         found = measure(judged(run.predictions, assembly.outcome), discrimination, outcome=assembly.outcome)
         tables.append(found.astype({"cohort": str, "signature": str}).assign(draw=i + 1))
     table = pd.concat(tables, ignore_index=True).dropna(subset=["value"])
@@ -495,9 +515,7 @@ def with_outcomes(cohort: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     return cohort.assign(**{column: fresh[column] for column in columns})
 
 
-def over_draws(
-    table: pd.DataFrame, observed: float | None = None, least: int = LEAST_DRAWS, level: float = 0.95
-) -> pd.DataFrame:
+def over_draws(table: pd.DataFrame, least: int = LEAST_DRAWS, level: float = 0.95) -> pd.DataFrame:
     """Join the draws: does no effect give 0.5 for each signature in each cohort?
 
     Outcomes of different draws are independent, so the mean over draws has an ordinary t interval. Within a draw all
@@ -507,10 +525,8 @@ def over_draws(
     ----------
     table : DataFrame
         As `null_draws` or `permuted` return it.
-    observed : float, optional
-        The value with the true outcomes.
     least : int
-        Draws from which there are limits and a test; two at least.
+        Draws from which there are limits and tests; two at least.
     level : float
 
     Returns
@@ -518,8 +534,8 @@ def over_draws(
     DataFrame
         signature, cohort, draws, n, events_first (of the first draw) and measure where given, mean with limits (t
         interval, cut at 0 and 1), lowest, highest, sd (over draws; NaN from one), p_t (t test of the mean against 0.5),
-        where single draws have intervals how many there are (intervals) and how many hold 0.5 (covering), and with
-        `observed` p: (1 + number of draws that reach it) / (1 + draws), one-sided, never 0.
+        where single draws have intervals how many there are (intervals) and how many hold 0.5 (covering), and of
+        permuted runs observed and p: (1 + number of draws that reach it) / (1 + draws), one-sided, never 0.
     """
     rows = []
     for (signature, cohort), part in table.groupby(["signature", "cohort"], sort=False):
@@ -531,8 +547,9 @@ def over_draws(
         if "covers" in part:
             known = part[part["ci_low"].notna()]
             row |= {"intervals": len(known), "covering": int(known["covers"].sum())}
-        if observed is not None:
-            row["p"] = (1 + int((values >= observed).sum())) / (1 + len(values))
+        if "observed" in part:
+            reached = (1 + int((values >= first["observed"]).sum())) / (1 + len(values))
+            row |= {"observed": float(first["observed"]), "p": reached if len(values) >= least else np.nan}
         rows.append(row)
     return pd.DataFrame(rows)
 

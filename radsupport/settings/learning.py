@@ -101,9 +101,10 @@ class Modelling(Part):
     `inner_folds`. `external`: other cohorts get the mean of the fold models, or the model refitted on everyone.
     `unseen_center`: what harmonisation does with a center that was not in training (refuse it, or leave it as it is).
     `permutations`: runs with permuted outcomes; `null_draws`: how often outcomes are drawn anew without any planted
-    effect (synthetic studies; each draw builds every signature once, and two or more are needed for a mean with an
-    interval). `compare_learners` are tried on each of `compare_sources`. `shown` are the signatures whose coefficients
-    are drawn (without it the parts of `validation.best`).
+    effect (synthetic studies); from 30 on there is a verdict. `controls` are the signatures of both controls, such as
+    the cheapest of each kind (without it the first that is fitted). `compare_learners` are tried on each of
+    `compare_sources`. `shown` are the signatures whose coefficients are drawn (without it the parts of
+    `validation.best`).
     """
 
     folds: PositiveInt = 10
@@ -112,8 +113,9 @@ class Modelling(Part):
     grid: Literal["coarse", "full"] = "coarse"
     external: Literal["mean_of_folds", "refit"] = "mean_of_folds"
     unseen_center: Literal["error", "pooled"] = "error"
-    permutations: int = 20
-    null_draws: Annotated[int, Field(ge=0)] = 3
+    permutations: Annotated[int, Field(ge=0)] = 30
+    null_draws: Annotated[int, Field(ge=0)] = 30
+    controls: list[str] = []
     compare_learners: list[str] = []
     compare_sources: list[SourceName] = []
     shown: list[str] = []

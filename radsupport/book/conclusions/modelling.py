@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW, LEAST_DRAWS
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.settings.parts import Column
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value
 
-SEEN = 0.05  # half the width of the interval for which a number of draws is named
 _SAME = 1e-9  # divisions whose values differ by less are equal
 
 
@@ -210,35 +208,43 @@ def learning_curve(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def control(summary: pd.DataFrame, observed: float | None = None, names: Mapping[str, str] | None = None) -> str:
-    """Say what was found where there is nothing to find, and how little a handful of draws can show.
+def control(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> str:
+    """Say what was found where there is nothing to find; of fewer than `LEAST_DRAWS` draws only what they gave.
 
     Parameters
     ----------
     summary : DataFrame
-        What `evaluate.over_draws` returns: one row of permuted runs, or rows of outcomes drawn without effect.
-    observed : float, optional
-        Of permuted runs the value with the true outcomes.
+        What `evaluate.over_draws` returns: permuted runs (with observed), or outcomes drawn without effect.
     names : mapping, optional
         The cohorts' names in words.
     """
-    draws = int(summary["draws"].max())
-    if observed is not None:
-        return _permuted(summary.iloc[0], draws, observed)
+    if summary.empty:
+        return "No control was run."
+    draws, permuted = int(summary["draws"].max()), "observed" in summary
     if draws < LEAST_DRAWS:
-        return _too_few(summary, draws)
+        low, high = summary["lowest"].min(), summary["highest"].max()
+        of = (
+            f"{counted(draws, 'run')} with permuted outcomes"
+            if permuted
+            else f"{counted(draws, 'draw')} of the outcomes"
+        )
+        whose = listed(list(dict.fromkeys(summary["signature"])))
+        return (
+            f"{of} of {whose} gave values from {fixed(low)} to {fixed(high)}: "
+            f"too few for a verdict, which takes {LEAST_DRAWS}."
+        )
+    if permuted:
+        return "\n\n".join(_permuted(row, draws) for row in summary.to_dict("records"))
     n, covering = int(summary["intervals"].sum()), int(summary["covering"].sum())
     single = f"{covering} of {counted(n, 'interval')} from single draws hold 0.5, of which 95% should."
     return f"{_joint(summary.replace({'cohort': names or {}}), draws)} {single}"
 
 
-def _permuted(row: pd.Series, n: int, observed: float) -> str:
+def _permuted(row: Mapping[Any, Any], n: int) -> str:
     """Say what permuted runs gave, whether their mean lies above 0.5, and how small a leak they can not show."""
     low, high, runs = row["mean_low"], row["mean_high"], counted(n, "run")
     leak = f"The 95% interval of the mean (t) reaches from {fixed(low)} to {fixed(high)}: "
-    if np.isnan(low):
-        leak = "One run has no interval: it can not show whether anything leaks."
-    elif low > 0.5:
+    if low > 0.5:
         leak += "**it lies above 0.5, where a leak puts it**."
     else:
         leak += (
@@ -250,25 +256,8 @@ def _permuted(row: pd.Series, n: int, observed: float) -> str:
     return (
         f"{runs} of **{row['signature']}** with permuted outcomes gave a mean of {fixed(row['mean'])} (single runs "
         f"from {fixed(row['lowest'])} to {fixed(row['highest'])}). {leak} With the true outcomes it was "
-        f"{fixed(observed)}; the share of runs that reach it, counting the true one, is P = {fixed(row['p'])} "
+        f"{fixed(row['observed'])}; the share of runs that reach it, counting the true one, is P = {fixed(row['p'])} "
         f"(permutation test; with {runs} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
-    )
-
-
-def _too_few(summary: pd.DataFrame, draws: int) -> str:
-    """Say that a few draws allow no verdict, and how many would be needed."""
-    text = (
-        f"{counted(draws, 'draw')} of the outcomes {'allows' if draws == 1 else 'allow'} no interval and no verdict, "
-        f"neither that something leaks nor that nothing does. An interval is given from {LEAST_DRAWS} draws "
-        "(`null_draws` in the study file)."
-    )
-    sd = float(np.sqrt((summary["sd"] ** 2).mean()))
-    if not sd > 0:
-        return text
-    needed = max(LEAST_DRAWS, int(np.ceil((stats.norm.ppf(0.975) * sd / SEEN) ** 2)))
-    return (
-        f"{text} Here single draws scatter with an SD of about {fixed(sd)}: for an interval that reaches {fixed(SEEN)} "
-        f"to either side of a mean, about {counted(needed, 'draw')} would be needed."
     )
 
 
