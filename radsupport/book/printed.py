@@ -72,9 +72,9 @@ def cautions_words(study: Study, chapter: str) -> str:
 def printed_words(study: Study, chapter: str = "") -> str:
     """Say what a table of printed values can and can not show for this study, or that it has none in a chapter."""
     if not study.published:
-        return "No paper printed results of this study."
+        return "The study file quotes no printed value."
     if chapter and not any(entry.chapter == chapter for entry in study.published):
-        return "None of the study's printed values belongs to this chapter."
+        return "The study file quotes no printed value for this chapter."
     if study.is_synthetic:
         return (
             "What the paper printed, beside the same quantity of this build. The patients here are synthetic: "

@@ -28,8 +28,9 @@ INTRODUCTION = """(landing)=
 # CT radiomics prognosis book
 
 Eight chapters lead from a manifest of CT scans and a clinical table to a validated prognostic model.
-Each study below is one settings file that drives the same notebooks. Every number on these pages was
-computed by this build; values printed in a paper are marked "published".
+Each study below is one settings file that drives the same notebooks. Every number in a table, a figure or a
+conclusion was computed by this build; values printed in a paper are marked "published", and what a study file
+says of itself (its question, its cautions) is quoted from there.
 """
 
 

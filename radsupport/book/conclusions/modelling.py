@@ -96,6 +96,16 @@ def stable(table: pd.DataFrame, names: Sequence[str], shown: Sequence[str] = (),
     return "\n\n".join(filter(None, ["\n".join(lines) or "No signature of this study selects features.", ties]))
 
 
+def positions(names: Sequence[str]) -> str:
+    """Say of which signatures the features are other ones in every fold, for a network was tuned anew there."""
+    if not names:
+        return ""
+    return (
+        f"**Shares of {listed(names)} count positions, not features:** the network is tuned anew in each fold, so that "
+        "number 7 of one fold is another feature than number 7 of the next. A small share there is no instability."
+    )
+
+
 def penalties(views: Sequence[PenaltyView]) -> str:
     """Say which penalty each LASSO used by which rule, and how many features it and the other penalties leave."""
     lines = []

@@ -43,8 +43,8 @@ def usable(
         f"{(cases['exclusion'] == '').sum()} of {len(cases)} cases "
         f"({counted(cases['subject'].nunique(), 'patient')}, {counted(n_phases, 'phase')}) can be used. Images are "
         f"resampled to {spacing} mm with {_INTERPOLATIONS[how]} interpolation, masks to the nearest voxel, and both "
-        f"are cut to the masks plus {margin} mm. HU are kept as they are; windows are applied where a chapter needs "
-        "them."
+        f"are cut to the masks plus {margin} mm. HU are kept as they are: radiomics is measured without a "
+        "window, networks look through one."
     )
 
 
