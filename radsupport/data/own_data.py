@@ -25,6 +25,7 @@ from radsupport.imaging.masks import MIN_VOXELS, mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, label_values, read_image, read_label_map, read_mask
 from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
+from radsupport.stats.shift import on_another_scale, shifts
 from radsupport.study import StudyPaths
 
 MISSING_CODES = ("na", "n/a", "--", "unknown")
@@ -64,13 +65,52 @@ def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> l
     problems += list(_without_outcome(study, sheet, table, centers, problems))
     known = table["subject"].map(centers).fillna(table["center"])
     used = table.assign(center=known)[table["subject"].isin(centers)] if centers else table
-    problems += table_doubts(study, used, str(path)) if readable else []
+    problems += [*table_doubts(study, used, str(path)), *_clinical_scale(study, used, path)] if readable else []
     for row in table[table["center"] != ""].to_dict("records"):
         center = centers.get(row["subject"], row["center"])
         if center != row["center"]:
             what, where = "another center than in the manifest", (row["row"], study.data.center, row["center"])
             problems.append(sheet.problem(what, f"{center}, as in the manifest", "correct one of them", *where))
     return problems
+
+
+def _clinical_scale(study: Study, table: pd.DataFrame, path: Path) -> Iterator[Problem]:
+    """Yield the numeric columns of a typed table that lie on another scale outside the training cohort."""
+    numbers = [name for name, column in study.columns.items() if column.kind == "number" and name in table]
+    known = table.drop_duplicates("subject").set_index("subject")
+    serves = {center: key for key, spec in reversed(study.cohorts.items()) for center in spec.centers}
+    split = {spec.name: key for key, spec in study.cohorts.items()} | {key: key for key in study.cohorts}
+    cohort = known["split"].map(split) if "split" in known else known["center"].map(serves)
+    yield from scale_warnings(known[numbers], cohort, str(path), "clinical table", single=True)
+
+
+def scale_warnings(
+    table: pd.DataFrame, cohort: pd.Series, file: str, source: str, *, single: bool = False
+) -> Iterator[Problem]:
+    """Yield a warning for every cohort whose numbers lie on another scale than those of training.
+
+    Parameters
+    ----------
+    table : DataFrame, indexed by subject
+        Numeric columns.
+    cohort : Series by subject
+    file, source : str
+        Where the table was read, and what it holds.
+    single : bool
+        Whether every column counts on its own, as those of a clinical table do, instead of the table as a whole
+        (`on_another_scale`).
+    """
+    found = shifts(table, cohort)
+    odd = {str(key): part[part["alarm"].astype(bool)] for key, part in found.groupby("cohort", sort=False)}
+    for key, part in (odd if single else on_another_scale(found)).items():
+        total, rows = int((found["cohort"] == key).sum()), part.sort_values("outside", ascending=False, kind="stable")
+        what = f"{len(part)} of {total} columns of the {source} lie on another scale in cohort {key} than in training"
+        for row in rows.head(len(rows) if single else 1).to_dict("records"):
+            numbers = f"{row['outside']:.0%} outside the training range, standardised difference {row['smd']:.2g}"
+            value = f"{numbers}, interquartile range x {row['spread']:.2g}"
+            expected, remedy = "the unit and the zero of training", "bring it to them, or know why it differs"
+            where = {"file": file, "column": str(row["column"]), "value": value}
+            yield Problem(what, expected, remedy, warning=True, **where)
 
 
 def _empty_cells(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str]) -> Iterator[Problem]:
@@ -297,8 +337,13 @@ def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, ro
 def _feature_doubts(study: Study, tables: CohortTables) -> list[Problem]:
     """Return what the cleaning of feature tables did, and what in them nobody expects."""
     problems = [*said(tables.log), *table_doubts(study, tables.cohort, study.data.manifest)]
-    outcome = tables.cohort.set_index("subject")[study.endpoint.event].to_dict()
+    cohort = tables.cohort.set_index("subject")
+    numbers = cohort.filter([name for name, column in study.columns.items() if column.kind == "number"])
+    problems += scale_warnings(numbers, cohort["cohort"], study.data.manifest, "clinical columns", single=True)
+    outcome = cohort[study.endpoint.event].to_dict()
     for source, table in tables.features.items():
+        own = table.set_index("subject")
+        problems += scale_warnings(own, cohort["cohort"], study.data.manifest, f"features `{source}`")
         if names := separating(table, outcome):
             what = "one feature alone tells every patient with the outcome from every one without"
             remedy = "make sure that it was not computed from the outcome"

@@ -12,7 +12,7 @@ Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``.
 """
 
 from radsupport.evaluate import parametric, regression, survival
-from radsupport.evaluate.associations import associations, planted, stable_features
+from radsupport.evaluate.associations import associations, planted, shifted, stable_features
 from radsupport.evaluate.calibration import (
     brier,
     calibration,
@@ -74,6 +74,7 @@ __all__ = [
     "regression",
     "rivals",
     "roc",
+    "shifted",
     "stable_features",
     "survival",
     "threshold",

@@ -19,6 +19,7 @@ from radsupport.evaluate.discrimination import discrimination
 from radsupport.evaluate.predictions import LABEL, measure
 from radsupport.settings.learning import Signature
 from radsupport.stats.correlation import correlate, correlation_table
+from radsupport.stats.shift import shifts
 from radsupport.tables import read_table
 
 LATENT = "planted latent"
@@ -156,6 +157,36 @@ def stable_features(results: Path, signatures: Sequence[Signature], best: str) -
     named = named.assign(code=letter + (named.groupby(letter).cumcount() + 1).astype(str))
     columns = {row["code"]: values[row["source"]][row["feature"]] for row in named.to_dict("records")}
     return named[["code", "signature", "feature", "of_fits"]], pd.DataFrame(columns)
+
+
+def shifted(rows: pd.DataFrame, results: Path, signatures: Sequence[Signature], best: str) -> pd.DataFrame:
+    """Return whether risks and chosen features of other cohorts lie on the scale of the training patients.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    results : Path
+        results/<study>, where chapter 05 leaves the chosen features.
+    signatures : sequence of Signature
+        Those of the study.
+    best : str
+        The signature whose features are looked at, twenty at most.
+
+    Returns
+    -------
+    DataFrame
+        of (risk or feature), and what `stats.shifts` returns.
+    """
+    people = rows.drop_duplicates("subject").set_index("subject")["cohort"].astype(str)
+    risks = rows.astype({"signature": str}).pivot_table(index="subject", columns="signature", values="risk", sort=False)
+    parts = leaves(signatures, best)
+    features = values_of(chosen_features(results, parts, -(-20 // len(parts))), results)
+    tables = [
+        shifts(table, people).assign(of=of) for of, table in (("risk", risks), ("feature", features)) if len(table)
+    ]
+    found = pd.concat(tables, ignore_index=True) if tables else shifts(risks, people).assign(of="")
+    return found[["cohort", "of", *[name for name in found if name not in ("cohort", "of")]]]
 
 
 def associations(part: pd.DataFrame, others: Sequence[pd.DataFrame | pd.Series] = ()) -> pd.DataFrame:

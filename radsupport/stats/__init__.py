@@ -17,6 +17,7 @@ from radsupport.stats.logistic import fit_logistic
 from radsupport.stats.logistic import fit_logistic as logistic
 from radsupport.stats.logrank import log_rank
 from radsupport.stats.roc import auc, delong_test, roc_curve
+from radsupport.stats.shift import shifts
 from radsupport.stats.survival_curves import kaplan_meier
 from radsupport.stats.table_one import baseline_table
 
@@ -37,4 +38,5 @@ __all__ = [
     "log_rank",
     "logistic",
     "roc_curve",
+    "shifts",
 ]

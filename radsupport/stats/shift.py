@@ -3,12 +3,10 @@
 A table in other units, standardised where training is raw, or with another zero (HU with an offset of 1024) passes
 every check of its form, and a model gives numbers for it that mean nothing. Three numbers say so: the share of values
 outside the training range, the standardised mean difference (Austin 2009, Stat Med 28:3083), and the ratio of the
-standard deviations, which alone sees a factor in columns whose mean is 0.
+interquartile ranges, which alone sees a factor in columns whose mean is 0.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,7 @@ import pandas as pd
 #: Standardised mean difference of an alarm. Two normal distributions that far apart share a third of their area; values
 #: of 0.1 are called imbalance, and hospitals that scan the same disease seldom differ by 1.
 FAR = 2.0
-#: Ratio of standard deviations, either way, of an alarm: units differ by 10 or more, patients by much less.
+#: Ratio of interquartile ranges, either way, of an alarm: units differ by 10 or more, patients by much less.
 WIDE = 5.0
 #: Share outside the training range of an alarm. Of exchangeable patients 2 / (n + 1) lie there.
 OUTSIDE = 0.5
@@ -39,8 +37,8 @@ def shift(train: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         column, n_train, n, outside (share of the values outside the training range), smd (other minus training, over
         the root mean square of the two standard deviations; infinite where neither varies and they differ), spread
-        (standard deviation over that of training), alarm (|smd| of `FAR` or more, a spread of `WIDE` or more either
-        way, or `OUTSIDE` or more outside; never with fewer than `FEWEST` values).
+        (interquartile range over that of training, which single values do not stretch), alarm (|smd| of `FAR` or more,
+        a spread of `WIDE` or more either way, or `OUTSIDE` or more outside; never with fewer than `FEWEST` values).
     """
     columns = [column for column in train.columns if column in other.columns]
     a, b = (table[columns].apply(pd.to_numeric, errors="coerce").astype(float) for table in (train, other))
@@ -79,7 +77,16 @@ def shifts(table: pd.DataFrame, cohort: pd.Series, train: str = "train") -> pd.D
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def on_another_scale(found: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-    """Return the cohorts of `shifts` in which `MANY` or more of the columns raise an alarm, with these columns."""
+def on_another_scale(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the columns with an alarm of each cohort of `shifts` that lies on another scale as a whole.
+
+    That is one in which `MANY` or more of the columns raise an alarm, or one column has no value inside the training
+    range: an offset of HU moves a tenth of the features only.
+    """
     parts = {str(key): part for key, part in found.groupby("cohort", sort=False)}
-    return {key: part[part["alarm"]] for key, part in parts.items() if part["alarm"].astype(bool).mean() >= MANY}
+    apart = {key: part["alarm"].astype(bool) for key, part in parts.items()}
+    return {
+        key: part[apart[key]]
+        for key, part in parts.items()
+        if apart[key].mean() >= MANY or (apart[key] & part["outside"].eq(1)).any()
+    }

@@ -12,6 +12,8 @@ from radsupport import evaluate
 from radsupport.book.conclusions import validation as say
 from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
+from radsupport.settings.learning import Signature
+from radsupport.tables import write_table
 from radsupport.wording import estimate
 
 NAMES = {"train": "North", "internal": "South", "external": "East and West"}
@@ -270,3 +272,26 @@ def test_what_was_not_tested_is_no_verdict(labelled):
     assert "No pair of signatures could be compared" in words
     assert "chance is not excluded" not in words
     assert "NA" not in words
+
+
+def test_a_cohort_on_another_scale_is_said(tmp_path):
+    rng = np.random.default_rng(8)
+    rows = pd.DataFrame({"subject": [f"s{i}" for i in range(90)], "cohort": ["train"] * 60 + ["external"] * 30})
+    rows = rows.assign(signature=pd.Categorical(["A"] * 90), risk=rng.uniform(size=90))
+    feature = rng.lognormal(3, 0.5, 90)
+    table = pd.DataFrame({"subject": rows["subject"], "ct__volume": feature, "ct__entropy": rng.normal(4, 0.3, 90)})
+    table["center"] = "a"
+    chosen = pd.DataFrame({"signature": "A", "feature": ["ct__volume", "ct__entropy"], "share": [1.0, 0.9]})
+    chosen.to_csv(tmp_path / "stability.csv", index=False)
+    signature = Signature(name="A", sources=["radiomics"])
+    for factor, moved in ((1, False), (10, True)):
+        own = table.drop(columns="center")
+        own.loc[60:, "ct__volume"] *= factor
+        write_table(own, "features_radiomics", tmp_path)
+        found = evaluate.shifted(rows, tmp_path, [signature], "A")
+        assert found["of"].tolist() == ["risk", "feature", "feature"]
+        words = say.shift(found, NAMES)
+        assert words.startswith("- East and West: 0 of 1 risk on another scale")
+        assert ("do not look like those of training" in words) == moved
+        assert ("ct__volume: " in words) == moved
+    assert say.shift(evaluate.shifted(rows[rows["cohort"] == "train"], tmp_path, [signature], "A"), NAMES) == ""

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from helpers.dicom_files import box, write_ct, write_rtstruct
 
-from radsupport.data.own_data import check
+from radsupport.data.own_data import check, scale_warnings
 from radsupport.errors import Problem, serious
 from radsupport.imaging.ingestion import ingest
 from radsupport.imaging.masks import check as check_outlines
@@ -242,3 +242,18 @@ def test_what_chapter_02_warns_about_or_repairs_is_a_warning(project: Path) -> N
         ("s2", "one slice"),
         ("s3", "repaired: axes flipped, permuted or mask cropped; every voxel centre coincides"),
     ]
+
+
+@pytest.mark.parametrize("change", ["times 10", "1024 added", "standardised", "none"])
+def test_numbers_on_another_scale_are_a_warning(change: str) -> None:
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"hu": rng.normal(50, 12, 90), "volume": rng.lognormal(7, 0.8, 90)}, index=range(90))
+    cohort = pd.Series(["train"] * 60 + ["external"] * 30)
+    own = table[cohort == "external"]
+    changed = {"times 10": own * 10, "1024 added": own.assign(hu=own["hu"] + 1024), "standardised": own / own.std()}
+    table[cohort == "external"] = changed.get(change, own)
+    for single in (False, True):
+        found = list(scale_warnings(table, cohort, "a.csv", "features `radiomics`", single=single))
+        assert bool(found) == (change != "none")
+        assert all(problem.warning and problem.file == "a.csv" for problem in found)
+        assert all("in cohort external than in training" in problem.what for problem in found)

@@ -13,6 +13,7 @@ from radsupport.evaluate.discrimination import headline
 from radsupport.evaluate.predictions import missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
+from radsupport.stats.shift import on_another_scale
 from radsupport.wording import counted, estimate, fixed, listed, number, p_value, tick
 
 #: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
@@ -160,6 +161,38 @@ def pooling(scores: pd.DataFrame, centers: pd.DataFrame, names: Mapping[str, str
             )
         lines.append(f"{text}.")
     return "\n".join(lines)
+
+
+def shift(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Say which risks and features of a cohort lie on another scale than in training.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `evaluate.shifted`.
+    names : mapping of cohort to name
+    """
+    lines, moved = [], on_another_scale(table[table["of"] == "feature"]) if len(table) else {}
+    for cohort, part in table.groupby("cohort", sort=False):
+        words = []
+        for of, own in part.groupby("of", sort=False):
+            odd = own[own["alarm"].astype(bool)]
+            which = f" ({listed([_moved(row) for row in odd.to_dict('records')], 4)})" if len(odd) else ""
+            words.append(f"{len(odd)} of {counted(len(own), str(of))} on another scale{which}")
+        text = f"- {names[str(cohort)]}: {'; '.join(words)}."
+        if cohort in moved:
+            text += (
+                " **The features of this cohort do not look like those of training** (other units, standardised "
+                "against raw, another zero, or another way to measure): what this page says of the cohort is worth "
+                "nothing until that is explained."
+            )
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def _moved(row: Row) -> str:
+    numbers = f"{row['outside']:.0%} outside the training range, standardised difference {number(row['smd'], 2)}"
+    return f"{row['column']}: {numbers}, spread × {number(row['spread'], 2)}"
 
 
 def influence(table: pd.DataFrame, names: Mapping[str, str]) -> str:
