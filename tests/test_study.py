@@ -254,3 +254,18 @@ def test_a_study_file_of_windows_is_read_and_another_encoding_named(root, tmp_pa
     (tmp_path / "song2021.yaml").write_bytes(text.replace("Recurrence", "Größe").encode("latin-1", "replace"))
     with pytest.raises(StudyError, match="save it as UTF-8"):
         load_study("song2021", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("section", "where"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"modelling": {"folds": 1}}, "modelling.folds"),
+        ({"modelling": {"inner_folds": 1}}, "modelling.inner_folds"),
+    ],
+)
+def test_numbers_that_no_chapter_could_use_are_refused_with_the_study_file(
+    tmp_path: Path, section: dict[str, Any], where: str
+) -> None:
+    assert where in problems(tmp_path, **section)

@@ -121,7 +121,10 @@ def _classes(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
     if not others:
         yield _warning("every patient had the event, nobody is censored", "check the codes", column)
     fewest, folds = min(events, others) if primary == "label" else events, study.modelling.folds
-    if fewest < folds <= len(here):
+    if folds > len(here) and "folds" in study.modelling.model_fields_set:
+        what, expected = f"{counted(folds, 'fold')} for {counted(len(here), 'training patient')}", f"2 to {fewest}"
+        yield Problem(what, expected, "lower `folds`", column="modelling.folds", value=str(folds))
+    elif fewest < folds <= len(here):
         what = f"{counted(folds, 'fold')} for {counted(fewest, 'patient')} of the rarer outcome in training"
         yield _warning(what, "lower `folds`: chapter 05 refuses more folds than that", "modelling.folds", str(folds))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from radsupport.settings.parts import Part, Share
+from radsupport.settings.parts import Folds, Part, Share
 
 
 class Window(Part):
@@ -158,7 +158,7 @@ class Cnn3d(Compared):
     max_epochs: PositiveInt = 100
     patience: PositiveInt = 15
     batch_size: PositiveInt = 8
-    folds: PositiveInt = 5
+    folds: Folds = 5
     augment: bool = True
     max_shift: PositiveInt = 10
     cam_layer: str = "convolution6"

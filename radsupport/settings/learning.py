@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from radsupport.settings.parts import Part, Share, SourceName
+from radsupport.settings.parts import Folds, Part, Share, SourceName
 
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
@@ -107,8 +107,8 @@ class Modelling(Part):
     `validation.best`).
     """
 
-    folds: PositiveInt = 10
-    inner_folds: PositiveInt = 5
+    folds: Folds = 10
+    inner_folds: Folds = 5
     repeats: PositiveInt = 1
     grid: Literal["coarse", "full"] = "coarse"
     external: Literal["mean_of_folds", "refit"] = "mean_of_folds"

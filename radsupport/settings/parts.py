@@ -14,6 +14,7 @@ TestName = Literal[
     "chi_square", "chi_square_yates", "fisher",
 ]  # fmt: skip
 Share = Annotated[float, Field(ge=0, le=1)]
+Folds = Annotated[int, Field(ge=2)]
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a spreadsheet's 1.0 is the code 1
 
 

@@ -118,7 +118,7 @@ class Study(Part):
     title: str
     question: str
     citation: str = ""
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     profile: str = "demo"
     build: Literal["default", "on_request"] = "default"
     data: Data

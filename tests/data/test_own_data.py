@@ -73,6 +73,12 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def test_more_folds_than_patients_are_named_before_chapter_05(project: Path) -> None:
+    found = serious(problems_in(project, modelling={"folds": 500}))
+    assert [(p.column, p.value) for p in found] == [("modelling.folds", "500")]
+    assert "500 folds for 3 training patients" in found[0].what
+
+
 @pytest.mark.parametrize("study", [True, False])
 def test_a_sound_study_has_no_problem(project: Path, study: bool) -> None:
     assert serious(problems_in(project, study)) == []
