@@ -50,6 +50,7 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
     except (ManifestError, FetchError) as error:
         return False, str(error)
     absent = files[[not path.is_file() for path in files["file"]]]
+    named = ", ".join(absent["path"].head(3)) + ", …" * (len(absent) > 3)
     if absent.empty:
         return True, f"all {len(files)} files are on this machine"
     if folder is not None:
@@ -63,7 +64,7 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
         how = f"they have no public address: {how}"
     else:
         how = f"run `radsupport fetch {study.id}` where there is internet, or {how}"
-    return False, f"{len(absent)} of its {len(files)} files are not on this machine; {how}"
+    return False, f"{len(absent)} of its {len(files)} files are not on this machine; {how} (missing: {named})"
 
 
 def _named_files(study: Study, root: Path) -> pd.DataFrame:
@@ -167,8 +168,8 @@ def summary(done: pd.DataFrame) -> str:
 
 
 def _bring(path: str, url: str, sha256: str, there: Path, target: Path, folder: Path | None) -> Outcome:
-    """Get one file."""
-    if there.is_file():
+    """Get one file; one without a checksum is copied again where the local folder has another, newer one."""
+    if there.is_file() and not (folder is not None and not sha256 and _is_newer(folder / path, target)):
         remedy = "delete it and fetch again" if there == target else "correct the file or its checksum in the manifest"
         return "verified", _wrong_checksum(there, sha256, remedy)
     if Path(path).is_absolute() or ".." in Path(path).parts:
@@ -187,6 +188,13 @@ def _bring(path: str, url: str, sha256: str, there: Path, target: Path, folder: 
         remedy = f"put it in a folder and name that by --mirror or {MIRROR}"
         return "", Problem("no public address", remedy=remedy, file=path)
     return _download(path, url, sha256, target)
+
+
+def _is_newer(source: Path, target: Path) -> bool:
+    """Tell whether a file was changed after its copy was made."""
+    if not (source.is_file() and target.is_file()) or source.stat().st_mtime <= target.stat().st_mtime:
+        return False
+    return checksum(source) != checksum(target)
 
 
 def _wrong_checksum(file: Path, sha256: str, remedy: str) -> Problem | None:

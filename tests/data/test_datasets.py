@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -206,3 +207,21 @@ def test_no_file_is_written_outside_the_folder(study: Study, project: Path, mirr
     with pytest.raises(FetchError, match="outside the study's folder"):
         datasets_datasets.fetch(study, mirror, root=project)
     assert not list(project.parent.glob("**/x.nii.gz"))
+
+
+def test_a_file_without_checksum_that_changed_in_the_local_folder_is_copied_again(
+    study: Study, project: Path, mirror: Path
+) -> None:
+    manifest(project)
+    table = project / "data_manifest.csv"
+    sums = [hashlib.sha256(content).hexdigest() for content in FILES.values()]
+    table.write_text(table.read_text(encoding="utf-8").replace(sums[2], ""), encoding="utf-8")
+    datasets_datasets.fetch(study, mirror, root=project)
+    copy = project / "data/sts/sheet.csv"
+    copy.write_bytes(b"corrected here")
+    datasets_datasets.fetch(study, mirror, root=project)
+    assert copy.read_bytes() == b"corrected here"  # the newer one
+    (mirror / "sheet.csv").write_bytes(b"corrected there")
+    os.utime(mirror / "sheet.csv", (copy.stat().st_mtime + 10,) * 2)
+    datasets_datasets.fetch(study, mirror, root=project)
+    assert copy.read_bytes() == b"corrected there"
