@@ -57,7 +57,7 @@ def word_values(words: Mapping[str, Mapping[Any, str]]) -> None:
 def _save_for_print(figures: Sequence[Figure]) -> None:
     for found in figures if _Page.folder is not None else []:
         _Page.count += 1
-        title = next((axes.get_title(loc="left") or axes.get_title() for axes in found.axes), "")
+        title = found.get_suptitle() or next((ax.get_title(loc="left") or ax.get_title() for ax in found.axes), "")
         slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
         style.save(found, Path(_Page.folder or "") / f"{_Page.chapter}_{_Page.count:02d}_{slug or 'figure'}")
 

@@ -4,6 +4,7 @@ Every function is called ``plots.name(table, ax=None, *, title="", facet=None, n
 with `facet` (a column, or two) one picture per value for `book.show_figure` to lay out, and no picture of a table
 without rows. Estimates are columns ``x, x_low, x_high``. Where a name stands for two pictures (`learning`,
 `over_time`, `pairs`, `penalty`, `scores`, `steps`), the columns of the table decide which one is drawn.
+Clustered maps and pair plots are seaborn's and lay out a figure of their own: they take no axes.
 `sankey` is an interactive figure; `style` holds the look of all others.
 """
 
