@@ -122,6 +122,11 @@ def _marked(subject: str, phase: str) -> str:
     return f"{kept or 'case'}-{hashlib.sha256(json.dumps([subject, phase]).encode()).hexdigest()[:16]}"
 
 
+def slug(text: str) -> str:
+    """Return a text as part of a file name: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table without its index, whole or not at all."""
     with written_whole(path) as partial:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from radsupport.errors import Problem, StudyError
+from radsupport.files import slug
 from radsupport.settings.study import Study
 from radsupport.stats.formulas import CATEGORIES, read_terms
 from radsupport.wording import did_you_mean, listed
@@ -180,6 +181,7 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
     yield from _outcome_problems(study, file)
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield Problem("two signatures of one name", remedy="rename one", file=file, column="signatures", value=name)
+    yield from _shared_tables(study, file)
     for where, kind, used, known in _references(study, names):
         for value in sorted(set(used) - set(known)):
             expected = f"one of {', '.join(known)}"
@@ -188,6 +190,18 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
     for where, formula in _formulas(study):
         for problem in _formula_problems(study, formula, drawn=where.startswith("nomogram")):
             yield replace(problem, file=file, column=where, value=problem.value or problem.column)
+
+
+def _shared_tables(study: Study, file: str) -> typing.Iterator[Problem]:
+    """Yield choices to be compared whose names would give their tables one file."""
+    for section, part in (("radiomics", study.radiomics), ("deep", study.deep)):
+        stems: dict[str, str] = {}
+        for one in part.compare if part else []:
+            called, stem = f"{one.group}, {one.name}", f"{slug(one.group)}_{slug(one.name)}"
+            if stem in stems:
+                what, expected = f"its table would have the file of `{stems[stem]}`", "names that differ in a letter"
+                yield Problem(what, expected, "rename one", file, column=f"{section}.compare", value=called)
+            stems[stem] = called
 
 
 def _formulas(study: Study) -> typing.Iterator[tuple[str, list[str]]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from radsupport.errors import ContractError, InputError, Problem
-from radsupport.files import sha256, write_csv, written_whole
+from radsupport.files import sha256, slug, write_csv, written_whole
 from radsupport.settings.learning import Signature
 
 COHORTS = ("train", "internal", "external", "segmentation")
@@ -388,11 +387,6 @@ class Variant:
     def table(self) -> str:
         """File stem of the table."""
         return f"features_{self.source}_{slug(self.group)}_{slug(self.name)}"
-
-
-def slug(text: str) -> str:
-    """Return a text as part of a file name: small letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
 def compared_signatures(signatures: Sequence[Signature], source: str, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radsupport.errors import BusyError
-from radsupport.files import file_stem, file_stems, hold_alone, write_csv, written_whole
+from radsupport.files import file_stem, file_stems, hold_alone, slug, write_csv, written_whole
 
 
 def test_the_file_appears_with_its_folder_when_the_block_ends(tmp_path: Path) -> None:
@@ -144,3 +144,12 @@ def test_usual_names_stay_and_shared_ones_part(tmp_path: Path) -> None:
     (tmp_path / "p1_ct_image.nii.gz").touch()
     assert file_stem("p1", "ct", tmp_path) == "p1_ct"
     assert re.fullmatch("P1_ct-[0-9a-f]{16}", file_stem("P1", "ct", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("rough box", "rough_box"), ("A&V", "a_v"), ("  Shifted, 3 mm ", "shifted_3_mm"), ("+1", "1"), ("ROI", "roi")],
+)
+def test_slug_is_safe_in_a_file_name(text: str, expected: str) -> None:
+    assert slug(text) == expected
+    assert slug(expected) == expected

@@ -111,6 +111,18 @@ def test_missing_keys_are_named(tmp_path: Path) -> None:
     assert all(problem.remedy == "add it" for problem in caught.value.problems)
 
 
+def test_two_choices_never_share_a_table(tmp_path: Path) -> None:
+    choices = [
+        ("roi", "rough box", {"roi": "rough"}),
+        ("roi", "Rough-box", {"enlarge_mm": 3}),
+        ("roi rough", "box", {}),
+    ]
+    compare = [{"group": group, "name": name, "set": changed} for group, name, changed in choices]
+    text = problems(tmp_path, radiomics={"settings": "song2021.yaml", "compare": compare})
+    assert "value roi, Rough-box] its table would have the file of `roi, rough box`" in text
+    assert "value roi rough, box] its table would have the file of" in text
+
+
 def test_contradictions_between_sections_are_all_named(tmp_path: Path) -> None:
     text = problems(
         tmp_path,

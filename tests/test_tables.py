@@ -20,7 +20,6 @@ from radsupport.tables import (
     compared_signatures,
     read_chapter_json,
     read_table,
-    slug,
     validate_table,
     variant_table,
     write_chapter_json,
@@ -220,15 +219,6 @@ def variant(name: str = "rough box", group: str = "roi", **others: Any) -> Varia
 
 def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("rough box", "rough_box"), ("A&V", "a_v"), ("  Shifted, 3 mm ", "shifted_3_mm"), ("+1", "1"), ("ROI", "roi")],
-)
-def test_slug_is_safe_in_a_file_name(text: str, expected: str) -> None:
-    assert slug(text) == expected
-    assert slug(expected) == expected
 
 
 def test_table_is_named_by_source_group_and_name() -> None:

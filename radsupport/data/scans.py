@@ -12,11 +12,12 @@ from scipy import stats
 
 from radsupport.data.manifest import CASE_ROLES, study_files
 from radsupport.errors import InputError, ManifestError
+from radsupport.files import slug
 from radsupport.imaging.regions import with_regions
 from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
 from radsupport.stats.agreement import bland_altman, icc_features, kappa
-from radsupport.tables import Variant, compared_signatures, slug
+from radsupport.tables import Variant, compared_signatures
 
 PREDICTED = ("train", "internal", "external")
 
