@@ -31,7 +31,7 @@ PUBLISHED = "published"
 #: The page that changes an analysis, and the study on whose results it is shown.
 CHANGE, CHANGED_STUDY = "10_change", "song2021"
 #: Pages of the book that staging writes.
-GENERATED = ("index.md", "_toc.yml")
+GENERATED = ("index.md", "_toc.yml", "rooms.html")
 
 #: A kernel that is shut down while its workers end reports the interrupt as an error; a cell's errors come through
 #: papermill.

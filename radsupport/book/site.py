@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from radsupport.book import rooms
 from radsupport.book.chapter import why_unused
 from radsupport.book.runs import refuse_mixtures
 from radsupport.book.text import literal, relative
@@ -171,7 +172,10 @@ _SHOWN = {
 }  # fmt: skip
 #: The page whose code is what it shows.
 CHANGE = "10_change"
-PAGES = ("methods", "scans_and_outlines", "bring_your_own", "published_claims_format", "glossary", "bibliography")
+PAGES = (
+    "methods", "scans_and_outlines", "bring_your_own", "how_it_is_made", "where_does_it_go", "published_claims_format",
+    "glossary", "bibliography",
+)  # fmt: skip
 
 
 class BookError(RadsupportError):
@@ -214,6 +218,7 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     for study in real:
         (staged / study / "index.md").write_text(study_page(study), encoding="utf-8")
     (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies), encoding="utf-8")
+    rooms.write(book)
     (book / "_toc.yml").write_text(yaml.safe_dump(_contents(book, real, chapters), sort_keys=False), encoding="utf-8")
     _compile(book, log)
     return book / "_build" / "html" / "index.html"
