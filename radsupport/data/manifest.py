@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from radsupport.errors import ManifestError, Problem
+from radsupport.data.sheets import read_cells
+from radsupport.errors import ClinicalTableError, ManifestError, Problem
 from radsupport.files import written_whole
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
@@ -64,13 +65,14 @@ def read_manifest(path: Path, study: str | None = None) -> pd.DataFrame:
 def parse_manifest(path: Path, study: str | None = None) -> tuple[pd.DataFrame, list[Problem]]:
     """Return the rows of a manifest and everything wrong with them, without raising; see `read_manifest`."""
     empty = pd.DataFrame(columns=[*REQUIRED, *OPTIONAL, "row"])
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
-    except FileNotFoundError:
+    if not Path(path).is_file():
         return empty, [Problem("there is no such manifest", remedy="correct the path", file=str(path))]
-    except (OSError, ValueError) as error:  # pandas' parser and decoding errors are ValueErrors
-        return empty, [Problem(f"not a CSV table in UTF-8: {error}", remedy="save it as CSV (UTF-8)", file=str(path))]
-    table.columns = [str(column).strip() for column in table.columns]
+    try:
+        cells, _ = read_cells(Path(path))
+    except ClinicalTableError as error:
+        return empty, list(error.problems)
+    table = cells.iloc[1:].set_axis([str(name).strip() for name in cells.iloc[0]], axis=1).reset_index(drop=True)
+    table = table.loc[:, [bool(name) or bool((table.iloc[:, i] != "").any()) for i, name in enumerate(table.columns)]]
     problems = list(_column_problems(list(table.columns), str(path)))
     table = table.fillna("").apply(lambda column: column.str.strip())
     table = table.reindex(columns=[*REQUIRED, *OPTIONAL], fill_value="")

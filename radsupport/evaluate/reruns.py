@@ -5,7 +5,7 @@ The controls are runs with permuted outcomes, and with outcomes drawn without an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -381,31 +381,46 @@ def learning_curve(
         average), draws, value, low and high: mean and range over the draws of each size. Signatures that
         fit nothing have no rows.
     """
-    rows = []
+    rows, protocol = [], protocol | {"external": "refit"}
     for name in (name for name in names if assembly.by_name[name].learner not in GIVEN):
         for share, draw in [(part, i) for part in shares for i in range(draws if part < 1 else 1)]:
-            run = run_signatures(
-                assembly.changed(wrap=_share_of(share, draw)), [name], **protocol | {"external": "refit"}
-            )
-            result, where = run.results[name], {"signature": name, "draw": draw}
-            fitted = [model.n_ for model in result.models[0].values()]
-            inside = {"judged": "out of fold", "n": np.mean(fitted), "value": run.summary["out_of_fold"].iloc[0]}
-            outside = run.predictions[run.predictions["kind"] == "external"].dropna(subset=list(assembly.outcome))
-            rows.append(where | inside)
-            found = discrimination(outside, assembly.outcome)["value"] if len(outside) else np.nan
-            rows.append(where | {"judged": "other cohorts", "n": result.refit.n_, "value": found})
-    table = over_sizes(pd.DataFrame(rows, columns=["signature", "draw", "judged", "n", "value"]))
+            where = {"signature": name, "draw": draw, "share": share}
+            try:
+                run = run_signatures(assembly.changed(wrap=_share_of(share, draw)), [name], **protocol)
+            except NotEstimableError as error:  # one unlucky draw costs its own point, not the chapter
+                ways = ("out of fold", "other cohorts")
+                rows += [where | {"judged": judged, "value": np.nan, "reason": str(error)} for judged in ways]
+                continue
+            rows += [where | row for row in _judged_sizes(assembly, run, name)]
+    columns = ["signature", "draw", "share", "judged", "n", "value", "reason"]
+    table = over_sizes(pd.DataFrame(rows, columns=columns))
     table.attrs["empty"] = "None of these signatures is fitted here." if names else "No learning curve is asked for."
     return table
 
 
+def _judged_sizes(assembly: Assembly, run: Any, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the values of one run out of fold and in the other cohorts, with the patients of the fits that judge."""
+    result = run.results[name]
+    fitted = [model.n_ for model in result.models[0].values()]
+    yield {"judged": "out of fold", "n": np.mean(fitted), "value": run.summary["out_of_fold"].iloc[0]}
+    outside = run.predictions[run.predictions["kind"] == "external"].dropna(subset=list(assembly.outcome))
+    found = discrimination(outside, assembly.outcome)["value"] if len(outside) else np.nan
+    yield {"judged": "other cohorts", "n": result.refit.n_, "value": found}
+
+
 def over_sizes(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and range over the draws of each size, of a table with signature, judged, n and value."""
+    """Return mean and range over the draws of each size, of a table with signature, judged, n and value.
+
+    ``attrs["lost"]`` holds the draws without a value (signature, share, reason), where there are reasons.
+    """
     known = table.dropna(subset=["value"]).astype({"n": float, "value": float})
     by = known.assign(n=known["n"].round()).groupby(["judged", "signature", "n"], sort=False)["value"]
     found = by.agg(draws="count", value="mean", low="min", high="max").reset_index()
     order = found["judged"].map({"out of fold": 0, "other cohorts": 1}).sort_values(kind="stable").index
-    return found.loc[order, ["signature", "judged", "n", "draws", "value", "low", "high"]].reset_index(drop=True)
+    found = found.loc[order, ["signature", "judged", "n", "draws", "value", "low", "high"]].reset_index(drop=True)
+    lost = table.reindex(columns=["signature", "share", "reason"]).dropna(subset=["reason"])
+    found.attrs["lost"] = lost.drop_duplicates(["signature", "share", "reason"]).to_dict("records")
+    return found
 
 
 #: Draws from which a control has an interval, a test and a verdict: with 30 the standard error of their mean is below a

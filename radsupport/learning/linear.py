@@ -1,7 +1,7 @@
 """Learners with one coefficient per column: elastic net, boosting, PLS components, Cox regression.
 
 The elastic net is glmnet's, the boosting R's ``mboost::glmboost``, the PLS logistic regression R's ``plsRglm``; no kept
-library has them. Survival learners are scikit-survival's Cox models as a signature needs them: a risk per subject.
+library has them. Survival learners are Cox models as a signature needs them: a risk per subject.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
-from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
+from sksurv.linear_model import CoxnetSurvivalAnalysis
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.estimators import BinaryRisk
-from radsupport.stats.penalised import BinomialLoss, solve_path
+from radsupport.stats.cox import RiskSets, evaluate, risk_sets
+from radsupport.stats.newton import maximise
+from radsupport.stats.penalised import BinomialLoss, CoxLoss, solve_path
+from radsupport.wording import counted
 
 Family = Literal["half_logit", "logit"]
 INTERCEPT = "(Intercept)"
@@ -341,7 +344,9 @@ class LinearRisk(BaseEstimator):
 
 
 class CoxRisk(LinearRisk):
-    """Cox regression with Efron ties (scikit-survival) and a ridge penalty so weak that it only ends separation.
+    """Cox regression with Efron's ties and a ridge penalty so weak that it only ends separation.
+
+    Newton's steps are halved until the likelihood rises: on a small resample a whole step can overshoot.
 
     Parameters
     ----------
@@ -354,20 +359,24 @@ class CoxRisk(LinearRisk):
 
     def fit(self, X: Any, y: Any) -> CoxRisk:
         """Fit on columns that were z-scored and scikit-survival's structured outcome."""
-        with warnings.catch_warnings():
-            # scikit-survival's baseline hazard, not used here, divides by a risk set that rounds to nothing.
-            warnings.filterwarnings("ignore", "divide by zero encountered in divide", RuntimeWarning)
-            warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning)
-            try:
-                model = CoxPHSurvivalAnalysis(alpha=self.alpha, ties="efron").fit(X, y)
-            except (ValueError, np.linalg.LinAlgError) as error:
-                raise NotEstimableError(f"Cox regression on {np.shape(X)[1]} columns failed: {error}") from error
-        self.coef_ = model.coef_
+        sets, x = _at_risk(X, y, "efron")
+
+        def penalised(beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+            value, score, information = evaluate(sets, x, beta)
+            ridge = self.alpha * np.eye(beta.size)
+            return value - self.alpha / 2 * float(beta @ beta), score - self.alpha * beta, information + ridge
+
+        found = maximise(penalised, np.zeros(x.shape[1]))
+        if not found.converged:
+            raise NotEstimableError(f"Cox regression on {counted(x.shape[1], 'column')} has no maximum.")
+        self.coef_ = found.beta
         return self
 
 
 class PenalisedCox(LinearRisk):
     """Cox regression with an elastic-net penalty (scikit-survival's Coxnet) at a share of the largest useful one.
+
+    Where Coxnet gives up (its weights overflow on small resamples) the same path is solved exactly, which takes longer.
 
     Parameters
     ----------
@@ -389,6 +398,29 @@ class PenalisedCox(LinearRisk):
         if not 0 < self.strength <= 1 or not 0 < self.mixing <= 1:
             raise InputError(f"strength and mixing must be in (0, 1]; got {self.strength}, {self.mixing}.")
         ratio = min(self.strength, 0.999)
-        model = CoxnetSurvivalAnalysis(n_alphas=20, alpha_min_ratio=ratio, l1_ratio=self.mixing).fit(X, y)
-        self.coef_ = model.coef_[:, -1]
+        model = CoxnetSurvivalAnalysis(n_alphas=PATH_LENGTH, alpha_min_ratio=ratio, l1_ratio=self.mixing)
+        try:
+            self.coef_ = model.fit(X, y).coef_[:, -1]
+        except ArithmeticError:
+            self.coef_ = exact_elastic_net(X, y, ratio, self.mixing)
         return self
+
+
+def exact_elastic_net(X: Any, y: Any, ratio: float, mixing: float) -> FloatArray:
+    """Return the coefficients at `ratio` times the largest useful penalty, solved to the optimality conditions."""
+    sets, x = _at_risk(X, y, "breslow")
+    loss = CoxLoss(sets)
+    largest = float(np.abs(loss.gradient(np.zeros(len(x)))[1] @ x).max()) / mixing
+    path = largest * ratio ** np.linspace(0, 1, PATH_LENGTH)
+    return solve_path(loss, x, np.ones(x.shape[1]), mixing, path, PATH_LENGTH, ratio).coef[-1]
+
+
+PATH_LENGTH = 20
+"""Penalties from the largest useful one down to the one asked for; each starts from the solution of the last."""
+
+
+def _at_risk(X: Any, y: Any, ties: str) -> tuple[RiskSets, FloatArray]:
+    """Return the risk sets of a structured outcome (event, time), and the columns in their order."""
+    event, time = (y[name] for name in y.dtype.names)
+    sets = risk_sets(np.asarray(time, float), np.asarray(event, np.int64), ties)
+    return sets, np.asarray(X, dtype=float)[sets.order]

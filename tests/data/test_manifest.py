@@ -76,7 +76,7 @@ def test_missing_columns_and_missing_or_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no such manifest"):
         read_manifest(tmp_path / "none.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x01\x02")
-    with pytest.raises(ManifestError, match="not a CSV table in UTF-8"):
+    with pytest.raises(ManifestError, match="no text in UTF-8"):
         read_manifest(tmp_path / "x.csv")
 
 

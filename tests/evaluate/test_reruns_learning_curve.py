@@ -92,3 +92,21 @@ def test_survival_curve(small, folder):
     curve = reruns.learning_curve(assembly, ["R"], [0.5, 1.0], 1, **small.protocol(study))
     assert len(curve) == 4
     assert curve["value"].notna().all()
+
+
+def test_a_draw_that_can_not_be_fitted_costs_its_own_point(small, folder, monkeypatch):
+    study = small.study([{"name": "R", "sources": ["radiomics"]}])
+    assembly = small.assemble(study, folder())
+    real, calls = reruns.run_signatures, []
+
+    def unlucky(*given, **options):
+        calls.append(given)
+        if len(calls) == 1:
+            raise NotEstimableError("the draw has one class")
+        return real(*given, **options)
+
+    monkeypatch.setattr(reruns, "run_signatures", unlucky)
+    curve = reruns.learning_curve(assembly, ["R"], [0.5, 1.0], 2, **small.protocol(study))
+    assert curve["draws"].tolist() == [1, 1, 1, 1]
+    assert [lost["reason"] for lost in curve.attrs["lost"]] == ["the draw has one class"]
+    assert "A draw of 50% of the patients gave no **R**: the draw has one class" in say.learning_curve(curve)

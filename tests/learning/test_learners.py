@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
 from sklearn.svm import SVC
-from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
 
@@ -26,7 +26,7 @@ from radsupport.learning.estimators import (
     platt_curve,
 )
 from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL, learner, selection_words, signature_table
-from radsupport.learning.linear import CoxRisk, PenalisedCox, PenalisedLogistic
+from radsupport.learning.linear import CoxRisk, PenalisedCox, PenalisedLogistic, exact_elastic_net
 from radsupport.settings.learning import Signature
 
 
@@ -227,7 +227,7 @@ def test_cox_learner_survives_separation_and_says_when_it_can_not():
     y = Surv.from_arrays(np.ones(20, dtype=bool), np.arange(20.0, 0, -1))
     risk = learner("Cox").estimator.fit(X / 10, y).predict(X / 10)
     assert (np.diff(risk) > 0).all()
-    with pytest.raises(NotEstimableError, match="failed"):
+    with pytest.raises(NotEstimableError, match="has no maximum"):
         CoxRisk(alpha=0).fit(np.column_stack([X, X]), y)
 
 
@@ -260,3 +260,38 @@ def test_signatures_in_words(finished):
         "Benjamini–Hochberg; LASSO, one-standard-error rule"
     )
     assert "nothing is fitted" in selection_words(Signature(name="x", sources=["deep"], learner="Network"))
+
+
+def test_cox_equals_scikit_survivals_and_reaches_its_maximum_where_a_step_overshoots():
+    rng = np.random.default_rng(0)
+    for n in (12, 40, 120):
+        X = rng.standard_t(1.5, size=(n, 3))
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+        y = Surv.from_arrays(rng.random(n) < 0.6, np.round(rng.exponential(np.exp(-X[:, 0]))) + 1)
+        theirs = CoxPHSurvivalAnalysis(alpha=1e-3, ties="efron").fit(X, y).coef_
+        np.testing.assert_allclose(CoxRisk().fit(X, y).coef_, theirs, rtol=1e-6, atol=1e-7)
+    monotone = np.arange(8.0)[:, None]  # the first to die has the lowest value: only the ridge ends the climb
+    y = Surv.from_arrays(np.ones(8, bool), np.arange(1.0, 9.0))
+    slope = CoxRisk().fit(monotone / 2.3, y).coef_[0]
+    assert np.isfinite(slope)
+    assert slope < -3
+
+
+def test_the_exact_elastic_net_meets_the_optimality_conditions_and_coxnets_strict_solution():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 10))
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = Surv.from_arrays(rng.random(60) < 0.6, rng.exponential(np.exp(-X[:, 0])))
+    strict = CoxnetSurvivalAnalysis(n_alphas=20, alpha_min_ratio=0.1, l1_ratio=1.0, tol=1e-13, max_iter=10**6)
+    found = exact_elastic_net(X, y, 0.1, 1.0)
+    np.testing.assert_allclose(found, strict.fit(X, y).coef_[:, -1], atol=1e-6)
+
+
+def test_where_coxnet_gives_up_the_exact_solution_stands(monkeypatch):
+    def gives_up(*_):
+        raise ArithmeticError("Numerical error, because weights are too large.")
+
+    X, y = np.random.default_rng(2).normal(size=(30, 4)), Surv.from_arrays(np.ones(30, bool), np.arange(1.0, 31.0))
+    plain = PenalisedCox(0.2).fit(X, y).coef_
+    monkeypatch.setattr(CoxnetSurvivalAnalysis, "fit", gives_up)
+    np.testing.assert_allclose(PenalisedCox(0.2).fit(X, y).coef_, plain, atol=1e-3)

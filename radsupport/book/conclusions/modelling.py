@@ -215,6 +215,9 @@ def learning_curve(table: pd.DataFrame) -> str:
             f"With {counted(int(table['draws'].max()), 'draw')} per size these values do not tell whether more patients"
         )
         lines += ["", f"{few} would help: another draw of the same size may differ by as much."]
+    for lost in table.attrs.get("lost", []):
+        who = f"A draw of {lost['share']:.0%} of the patients gave no **{lost['signature']}**"
+        lines += ["", f"{who}: {lost['reason']}"]
     return "\n".join(lines)
 
 
