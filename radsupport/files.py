@@ -133,6 +133,29 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(partial, index=False)
 
 
+_SOMETHING_ELSE = {
+    b"version https://git-lfs": ("a git-LFS pointer, not the file itself", "fetch it by `git lfs pull`"),
+    b"<": ("a web page, not the file itself", "download the file, not its page"),
+    b"PK\x03\x04": ("a zip archive or an Excel workbook", "unpack it, or name a workbook .xlsx"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook (.xls)", "save it as .xlsx"),
+    b"%PDF": ("a PDF", "export the table or image itself"),
+}
+
+
+def something_else(raw: bytes) -> tuple[str, str] | None:
+    """Return what a file is that should be a table or an image, and the remedy; None where nothing speaks against it.
+
+    Parameters
+    ----------
+    raw : bytes
+        The file, or its beginning.
+    """
+    start = raw[:64].lstrip()
+    if not start:
+        return "the file is empty", "export or copy it again"
+    return next((found for begin, found in _SOMETHING_ELSE.items() if start.startswith(begin)), None)
+
+
 def sha256(path: Path) -> str:
     """Return the checksum of a file's content."""
     with Path(path).open("rb") as stream:

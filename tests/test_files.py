@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radsupport.errors import BusyError
-from radsupport.files import file_stem, file_stems, hold_alone, slug, write_csv, written_whole
+from radsupport.files import file_stem, file_stems, hold_alone, slug, something_else, write_csv, written_whole
 
 
 def test_the_file_appears_with_its_folder_when_the_block_ends(tmp_path: Path) -> None:
@@ -153,3 +153,26 @@ def test_usual_names_stay_and_shared_ones_part(tmp_path: Path) -> None:
 def test_slug_is_safe_in_a_file_name(text: str, expected: str) -> None:
     assert slug(text) == expected
     assert slug(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"", "the file is empty"),
+        (b" \n", "the file is empty"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"\n<html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a git-LFS pointer"),
+        (b"PK\x03\x04rest", "a zip archive"),
+        (b"%PDF-1.7", "a PDF"),
+    ],
+)
+def test_a_file_that_is_something_else_is_called_what_it_is(raw: bytes, what: str) -> None:
+    found = something_else(raw)
+    assert found is not None
+    assert what in found[0]
+
+
+@pytest.mark.parametrize("raw", [b"\x1f\x8b\x08", b"subject,age\n", b"NRRD0004\n", b"ObjectType = Image"])
+def test_tables_and_images_are_what_they_are(raw: bytes) -> None:
+    assert something_else(raw) is None

@@ -23,6 +23,7 @@ import pandas as pd
 
 from radsupport.data.notation import decimal_marks
 from radsupport.errors import ClinicalTableError, Problem
+from radsupport.files import something_else
 from radsupport.wording import did_you_mean
 
 _DASHES = re.compile("[\u00ad\u2010-\u2015\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d]")
@@ -34,12 +35,6 @@ SUMMARY_ROWS = frozenset(
     "mean mean±sd average median sd std stdev sum total min max count n mittelwert summe anzahl moyenne somme".split()  # noqa: SIM905
 )
 """First cells of a row that sums up the table and is no patient."""
-NO_TABLE = {
-    b"version https://git-lfs": ("a git-LFS pointer, not the table itself", "fetch it by `git lfs pull`"),
-    b"<": ("a web page, not a table", "download the file itself"),
-    b"PK\x03\x04": ("an Excel workbook with the name of a text file", "name it .xlsx"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel workbook (.xls)", "save it as .xlsx"),
-}
 
 
 @dataclass(frozen=True)
@@ -180,11 +175,8 @@ def _decoded(path: Path) -> tuple[str, str]:
         raw = gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(Problem(f"not readable: {error}", "", "copy it again", str(path))) from error
-    if not raw.strip():
-        raise unreadable(Problem("the file is empty", "a table", "export it again", str(path)))
-    for start, (what, remedy) in NO_TABLE.items():
-        if raw.lstrip()[: len(start)] == start:
-            raise unreadable(Problem(what, "a table", remedy, str(path)))
+    if other := something_else(raw):
+        raise unreadable(Problem(other[0], "a table", other[1], str(path)))
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding, words in (("utf-16", "UTF-16"),) if utf16 else (("utf-8-sig", ""), ("cp1252", "Windows-1252")):
         try:

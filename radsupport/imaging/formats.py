@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radsupport.errors import InputError, Problem
+from radsupport.files import something_else
 
 ACCEPTED = (".nii", ".nii.gz", ".nrrd", ".mha")
 _HEADER_BYTES = 348
@@ -52,6 +53,8 @@ def verify(path: Path) -> bytes:
         what = f"{path.suffix or 'a file without an ending'} is not accepted: whether it is whole can not be verified"
         raise refused(path, what, f"one of {', '.join(ACCEPTED)}", _CONVERT)
     raw = path.read_bytes()
+    if other := something_else(raw):
+        raise refused(path, other[0], "an image", other[1])
     if name.endswith(".nii.gz"):
         if raw[:2] != b"\x1f\x8b":
             raise refused(path, "it is not compressed although named .gz", "a gzip file", "rename or export it again")

@@ -26,6 +26,8 @@ ROUNDING_VOXELS = 0.05
 LABEL_TOLERANCE = 1e-3
 #: Largest product of two axes that still counts as a rounded right angle.
 ORTHOGONAL = 1e-3
+#: Side of a voxel, in mm, beyond which no CT is sampled: resampling such a grid asks for more memory than there is.
+LARGEST_VOXEL = 50.0
 
 
 def read_image(path: str | Path) -> sitk.Image:
@@ -66,6 +68,10 @@ def read_image(path: str | Path) -> sitk.Image:
     if image.GetNumberOfComponentsPerPixel() != 1:
         what = f"each voxel has {image.GetNumberOfComponentsPerPixel()} components"
         raise refused(path, what, "1", "export the grey values")
+    if max(image.GetSpacing()) > LARGEST_VOXEL:
+        shown = " x ".join(f"{value:g}" for value in image.GetSpacing())
+        remedy = "correct the spacing: it may be in micrometres"
+        raise refused(path, f"its voxels are {shown} mm", f"at most {LARGEST_VOXEL:g} mm a side", remedy)
     axes = np.reshape(image.GetDirection(), (3, 3))
     if np.abs(axes.T @ axes - np.eye(3)).max() > ORTHOGONAL:
         raise refused(path, "its axes are not orthogonal", "axes at right angles", "resample it")

@@ -262,3 +262,20 @@ def test_image_and_mask_are_read_on_one_grid(image: sitk.Image, mask: sitk.Image
     assert report.mask.GetSize() == volume.GetSize()
     assert report.action == "regridded"
     assert same(report.mask, mask)
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"), [(b"", "empty"), (b"<html>", "a web page"), (b"version https://git-lfs", "git-LFS")]
+)
+def test_no_image_is_called_what_it_is(raw: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "a.nii.gz").write_bytes(raw)
+    with pytest.raises(InputError, match=what):
+        read_image(tmp_path / "a.nii.gz")
+
+
+def test_voxels_of_a_metre_are_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((4, 4, 4), np.int16))
+    image.SetSpacing((1000.0, 1000.0, 3.0))
+    sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+    with pytest.raises(InputError, match=r"its voxels are 1000 x 1000 x 3 mm"):
+        read_image(tmp_path / "a.nii.gz")
