@@ -119,7 +119,11 @@ def _places() -> list[tuple[str, str]]:
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose texts name paths as `relative` does."""
-    texts = [name for name in table.columns if table[name].dtype == object]
-    return table.assign(**{
-        name: [relative(value) if isinstance(value, str) else value for value in table[name]] for name in texts
-    }) if texts and table.columns.is_unique else table  # fmt: skip
+    found = table
+    for name in table.select_dtypes(["object", "category", "string"]) if table.columns.is_unique else ():
+        values = list(table[name])
+        short = [relative(value) if isinstance(value, str) else value for value in values]
+        if any(one is not other for one, other in zip(values, short, strict=True)):
+            found = found.copy(deep=False)
+            found[name] = short
+    return found

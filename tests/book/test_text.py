@@ -242,6 +242,7 @@ def test_paths_are_those_of_the_project(tmp_path: Path, monkeypatch: pytest.Monk
     }.items():
         assert text.relative(found) == wanted
     table = pd.DataFrame({"subject": ["a"], "reason": [f"damaged: {project}/data/mine/1.nii.gz"]})
+    table["where"] = pd.Categorical([f"{project}/data/mine"])
     page = read(show_table, table, f"Cases below {project}/data")
     assert str(tmp_path) not in page.words
     assert "damaged: data/mine/1.nii.gz" in page.words
