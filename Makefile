@@ -40,7 +40,6 @@ $(READY): pyproject.toml constraints.txt
 book: $(READY)
 	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules progress --rerun-incomplete --nolock \
 	    --config study=$(STUDY) profile=$(PROFILE)
-	@python -c "from radsupport.book import build; print(build.timings())"
 	@echo "The site is at book/_build/html/index.html"
 
 test: $(READY)

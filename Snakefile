@@ -18,6 +18,11 @@ if workflow.is_main_process:
     build.refresh(STUDIES, PROFILE)
 
 
+onsuccess:
+    if workflow.is_main_process:
+        print(build.timings())
+
+
 wildcard_constraints:
     study="[a-z][a-z0-9_]*",
     chapter=r"\d\d_\w+",
