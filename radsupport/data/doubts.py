@@ -19,7 +19,7 @@ from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL
 from radsupport.settings.study import Study
 from radsupport.wording import counted, did_you_mean, listed
 
-LONGEST, LONG = 1200.0, 600.0
+LONGEST, LONG = 1200.0, 480.0
 """Months of follow-up that are impossible (a hundred years), and that are asked about."""
 NEARLY = 0.999
 """Correlation from which two columns say the same."""
@@ -144,13 +144,16 @@ def _contradictions(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
         if rows.any():
             names = listed(list(table.loc[rows, "subject"]), 5)
             what = f"the label contradicts follow-up in {counted(int(rows.sum()), 'patient')}: {what}"
-            yield _warning(what, "correct one of them", label.column, names)
+            yield Problem(
+                what, "a label that follows from time and status", "correct one of them", "", "", label.column, names
+            )
 
 
 def _columns(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
     """Yield columns that are the outcome, that say the same, that never vary, or that a center lacks."""
     numbers = {name: _codes(table[name]) for name in study.columns if name in table}
     outcome = table.get(study.endpoint.event)
+    unlabelled = study.cohorts["segmentation"].centers if "segmentation" in study.cohorts else []
     for name, values in numbers.items():
         label = study.columns[name].label
         if outcome is not None and _separates(values, outcome):
@@ -160,7 +163,7 @@ def _columns(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
             yield _warning(f"“{label}” has the same value in every patient", "it can tell nobody apart", name)
         if len(table["center"].unique()) > 1:
             empty = values.isna().groupby(table["center"]).all()
-            for center in empty.index[empty]:
+            for center in [center for center in empty.index[empty] if center not in unlabelled]:
                 used = [one.name for one in study.signatures if name in one.columns]
                 into = f"; it enters {listed(used)}" if used else ""
                 yield _warning(f"“{label}” is empty in center {center}{into}", "enter it, or leave it out", name)
