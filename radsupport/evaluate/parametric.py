@@ -18,7 +18,7 @@ from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.calibration import calibration
 from radsupport.evaluate.predictions import measure
-from radsupport.evaluate.probability import probabilities
+from radsupport.evaluate.probability import probabilities, usable_horizons
 from radsupport.evaluate.regression import COVARIATES, CrossFitted
 from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import CoxFit
@@ -102,7 +102,8 @@ def beside_cox(rows: pd.DataFrame, models: Mapping[str, Any], horizons: Sequence
         cohort, signature (the model), horizon, n, events (by then), predicted (mean probability), observed
         (1 - Kaplan-Meier) and ratio with limits, c_index with limits (of the probability at the horizon, infinitesimal
         jackknife), mean_apart and most_apart (mean and largest distance to the patient's probability by the Cox model).
-        No rows without a Cox model; a family that can not be fitted has none.
+        All models are judged in the patients whom every one of them predicts: a fold in which one can not be fitted
+        counts for none. No rows without a Cox model; a family that can not be fitted at all has none.
     """
     own = rows[rows["signature"] == COVARIATES]
     crossed = {name: _crossed(models[COVARIATES], name) for name in FAMILIES if len(own)}
@@ -112,6 +113,7 @@ def beside_cox(rows: pd.DataFrame, models: Mapping[str, Any], horizons: Sequence
     table = pd.concat(copies, ignore_index=True).astype({"signature": order})
     at = probabilities(table, usable, horizons)
     key = ["subject", "cohort", "horizon"]
+    at = at[at.groupby(key, observed=True)["signature"].transform("nunique") == len(usable)]
     cox = at.loc[at["signature"] == COVARIATES, [*key, "probability"]].rename(columns={"probability": "by_cox"})
     return measure(at.merge(cox, on=key, how="left"), _judged, ("cohort", "horizon", "signature"))
 
@@ -126,7 +128,9 @@ def _crossed(cox: CrossFitted, family: str) -> Crossed | None:
     return Crossed(cox, fits) if id(cox.whole) in fits else None
 
 
-def _judged(part: pd.DataFrame) -> dict[str, Any]:
+def _judged(part: pd.DataFrame) -> dict[str, Any] | pd.DataFrame:
+    if not usable_horizons(part, [float(part["horizon"].iloc[0])]):
+        return pd.DataFrame()
     found = calibration(part)
     row = {key: found[key] for key in ("events", "predicted", "observed", "ratio", "ratio_low", "ratio_high")}
     c = concordance(part["time"], part["event"], settled(part["probability"].to_numpy(dtype=float)))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from radsupport.errors import NotEstimableError
 from radsupport.evaluate import judged, lock, parametric, regression
 from radsupport.evaluate.regression import COVARIATES
 from radsupport.stats.parametric import FAMILIES, fit_parametric
@@ -56,6 +57,27 @@ def test_predictions_are_out_of_fold_in_training_and_compared_with_the_cox_model
     assert [row["mean_apart"], row["most_apart"]] == pytest.approx([gap.mean(), gap.max()])
     assert table.loc[("train", COVARIATES), "most_apart"] == 0
     assert row["c_index_low"] < row["c_index"] < row["c_index_high"]
+
+
+def test_all_models_are_judged_in_the_patients_whom_each_of_them_predicts(both, monkeypatch) -> None:
+    rows, models, _ = both
+    calls, fit = [], parametric.fit_parametric
+
+    def without_one_fold(time, event, covariates, family):
+        calls.append(family)
+        if calls.count("log-normal") == 2 and family == "log-normal":  # the first is of the whole training cohort
+            raise NotEstimableError("no convergence")
+        return fit(time, event, covariates, family)
+
+    monkeypatch.setattr(parametric, "fit_parametric", without_one_fold)
+    table = parametric.beside_cox(rows, models, [12.0]).set_index(["cohort", "signature"])
+    lost = next(iter(models[COVARIATES].without))
+    own = rows[(rows["signature"] == COVARIATES) & (rows["cohort"] == "train")]
+    left = own[own["subject"].map(models[COVARIATES].folds) != lost]
+    assert table.loc["train", "n"].tolist() == [len(left)] * 4
+    assert set(table.loc["external", "n"]) == {40}
+    expected = models[COVARIATES].probability(left, [12.0]).mean()
+    assert table.loc[("train", COVARIATES), "predicted"] == pytest.approx(expected)
 
 
 def test_what_can_not_be_fitted_is_a_row_with_a_reason(both, small_cohort: pd.DataFrame) -> None:
