@@ -337,9 +337,11 @@ def _differing(chapter: str, values: Mapping[str, Any], study: Study, root: Path
             same = getattr(getattr(study, section), leaf, None) == getattr(getattr(plain, section), leaf, None)
         elif name in SHOWN_ONLY:
             same = value == SHOWN_ONLY[name]
-        else:
+        elif name == "threshold":
             section, leaf = THRESHOLD_OF[chapter].split(".")
             same = value == getattr(getattr(plain, section), leaf)
+        else:  # no study file can name it, such as learners of an analyst's own
+            same = False
         found |= {} if same else {name: value}
     return found
 
@@ -349,8 +351,10 @@ def _run_of(chapter: str, study: Study, given: str, differs: dict[str, Any], roo
     if os.environ.get(runs.BUILDS):
         settings = {name: value for name, value in differs.items() if name not in SHOWN_ONLY}
         if settings or given:
-            keys = [PARAMETERS[chapter][name] or THRESHOLD_OF[chapter] for name in settings]
-            remedy = f"put it into studies/{study.id}.yaml ({', '.join(keys)}), or run the notebook by hand"
+            places = PARAMETERS[chapter] | {"threshold": THRESHOLD_OF.get(chapter, "")}
+            keys = [places[name] for name in settings if places[name]]
+            remedy = f"put it into studies/{study.id}.yaml ({', '.join(keys)}), or " if keys else ""
+            remedy += "run the notebook by hand"
             problems = [
                 Problem("not the study file's", "", remedy, column=k, value=str(v)) for k, v in settings.items()
             ]

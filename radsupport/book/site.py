@@ -259,7 +259,8 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
         cell.metadata.pop("papermill", None)
         if cell.cell_type == "code":
             cell.metadata = {key: cell.metadata[key] for key in cell.metadata if key not in _HIDING}
-            cell.metadata["tags"] = [_display_tag(cell)] if chapter != CHANGE or ".finish()" in cell.source else []
+            tag = _display_tag(cell)
+            cell.metadata["tags"] = [] if chapter == CHANGE and tag == "hide-input" else [tag]
             cell.outputs = [_readable(output) for output in cell.outputs]
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
     heading = rf"# \1 — {title}" if title else r"# \1"

@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from radsupport.book import build, site
 from radsupport.book.chapter import begin
@@ -93,3 +94,18 @@ def test_a_formula_that_can_not_be_read_stops_chapter_07_before_anything_runs(
     space = {"In": ["", "study = 'song2021'\ncovariates = 'x'", "begin()"], "study": "song2021", "covariates": formula}
     with pytest.raises(ParameterError, match=re.escape(words)):
         begin("07_survival", space)
+
+
+def test_a_chapter_with_an_analyst_s_learners_opens_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("studies", "notebooks", "data_manifest.csv"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "results" / "song2021" / "notebooks").mkdir(parents=True)
+    (tmp_path / "results" / "song2021" / "notebooks" / "05_modelling.ipynb").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    mine = {"Forest": (RandomForestClassifier(), {"max_depth": [1, 2]})}
+    space = {"In": ["", "study = 'song2021'\nlearners = None", "begin()"], "study": "song2021"}
+    chapter = begin("05_modelling", space | {"learners": mine})
+    assert chapter.paths.results.name.startswith("song2021@learners-")
+    monkeypatch.setenv("RADSUPPORT_BUILDS_BOOK", "1")
+    with pytest.raises(ParameterError, match=r"built with the study file's values(.|\n)*run the notebook by hand"):
+        begin("05_modelling", space | {"learners": mine})
