@@ -372,7 +372,11 @@ def book_sources() -> list[str]:
     pages = [
         str(path) for path in files if not set(made) & set(path.parents) and ".ipynb_checkpoints" not in path.parts
     ]
-    return list(dict.fromkeys([*pages, *OF_THE_SITE, *_modules(["radsupport.book.site"])]))
+    drawn = [
+        "pyproject.toml",
+        *(str(path) for path in sorted(Path("radsupport").rglob("*.py"))),
+    ]  # the map of the rooms
+    return list(dict.fromkeys([*pages, *OF_THE_SITE, *_modules(["radsupport.book.site"]), *drawn]))
 
 
 def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> None:

@@ -42,7 +42,27 @@ tables,,,,features,a.csv
 
 @pytest.fixture
 def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of two small studies whose data were made ready; its package and book are copies in part."""
+    """A project of its own, for tests that take files away."""
+    monkeypatch.delenv("RADSUPPORT_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return made(root, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def for_all(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(root, tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def shared(for_all: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project for tests that only change files."""
+    monkeypatch.delenv("RADSUPPORT_DATA", raising=False)
+    monkeypatch.chdir(for_all)
+    return for_all
+
+
+def made(root: Path, tmp_path: Path) -> Path:
+    """Make two small studies whose data were made ready; package and book are copies."""
     for name in ("studies/radiomics", "sheets", "scans", "weights", "data/mine", "data/tables", "results"):
         (tmp_path / name).mkdir(parents=True)
     shutil.copytree(root / "notebooks", tmp_path / "notebooks")
@@ -58,8 +78,7 @@ def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         (tmp_path / name).write_text("one", encoding="utf-8")
     for study in ("mine", "tables"):
         (tmp_path / f"data/{study}/.ready").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RADSUPPORT_DATA", raising=False)
+    shutil.copy(root / "pyproject.toml", tmp_path)
     return tmp_path
 
 
@@ -113,7 +132,7 @@ def rewrite(path: Path) -> None:
         ("mine", "book/methods.md", []),
     ],
 )
-def test_a_changed_file_runs_exactly_its_chapters_again(project: Path, study: str, file: str, again: list[str]) -> None:
+def test_a_changed_file_runs_exactly_its_chapters_again(shared: Path, study: str, file: str, again: list[str]) -> None:
     before = lists(study)
     assert planned(study, before) == []
     assert (
@@ -121,12 +140,14 @@ def test_a_changed_file_runs_exactly_its_chapters_again(project: Path, study: st
         or again != ALL
         or study != "mine"
     )
-    rewrite(project / file)
+    rewrite(shared / file)
     assert planned(study, before) == again
+    rewrite(shared / file)
+    lists(study)
 
 
-def test_copies_of_scans_are_watched_and_made_again_where_they_are_gone(project: Path) -> None:
-    copy, done = project / "results/mine/images/s1_ct_image.nii.gz", project / "results/mine/02_preprocessing.json"
+def test_copies_of_scans_are_watched_and_made_again_where_they_are_gone(shared: Path) -> None:
+    copy, done = shared / "results/mine/images/s1_ct_image.nii.gz", shared / "results/mine/02_preprocessing.json"
     copy.parent.mkdir(parents=True)
     copy.write_text("one", encoding="utf-8")
     done.write_text("{}", encoding="utf-8")
@@ -139,16 +160,16 @@ def test_copies_of_scans_are_watched_and_made_again_where_they_are_gone(project:
 
 
 @pytest.mark.parametrize("file", ["book/methods.md", "book/_static/logo.svg", "radsupport/book/site.py"])
-def test_a_changed_page_source_makes_the_site_anew(project: Path, file: str) -> None:
+def test_a_changed_page_source_makes_the_site_anew(shared: Path, file: str) -> None:
     before = lists("mine")["results/logs/book_inputs.txt"]
-    rewrite(project / file)
+    rewrite(shared / file)
     assert lists("mine")["results/logs/book_inputs.txt"] != before
 
 
-def test_a_picture_put_into_a_folder_of_the_book_is_part_of_the_site(project: Path) -> None:
+def test_a_picture_put_into_a_folder_of_the_book_is_part_of_the_site(shared: Path) -> None:
     before = lists("mine")["results/logs/book_inputs.txt"]
-    (project / "book/pictures").mkdir()
-    (project / "book/pictures/flow.png").write_bytes(b"png")
+    (shared / "book/pictures").mkdir()
+    (shared / "book/pictures/flow.png").write_bytes(b"png")
     assert lists("mine")["results/logs/book_inputs.txt"] != before
 
 
@@ -166,7 +187,7 @@ def test_touching_runs_nothing_and_rows_of_another_study_do_not_either(project: 
     assert planned("mine", before) == ALL
 
 
-def test_another_profile_runs_everything_again(project: Path) -> None:
+def test_another_profile_runs_everything_again(shared: Path) -> None:
     before = lists("mine")
     build.refresh(["mine"], "paper")
     name = "results/mine/inputs/05_modelling.txt"

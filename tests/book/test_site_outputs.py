@@ -76,6 +76,8 @@ def words_of(output: Any) -> set[str]:
 @pytest.fixture
 def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     book = tmp_path / "book"
+    for name in ("pyproject.toml", "radsupport"):
+        (tmp_path / name).symlink_to(root / name)
     for name in ("_static", "_templates"):
         shutil.copytree(root / "book" / name, book / name)
     for name in ("_config.yml", "references.bib"):

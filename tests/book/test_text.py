@@ -200,6 +200,8 @@ def test_the_compiled_site_shows_text(root: Path, tmp_path: Path, monkeypatch: p
     numbers = {"headline_train": entry, "headline_train_signature": {"value": EVIL}, f"auc_train_{EVIL}": entry}
     monkeypatch.setattr(site, "numbers_of", lambda _: numbers)
     monkeypatch.setattr(site, "_chapters", lambda _: [])
+    for name in ("pyproject.toml", "radsupport"):
+        (tmp_path / name).symlink_to(root / name)
     for name in ("_static", "_templates"):
         shutil.copytree(root / "book" / name, book / name)
     for name in ("_config.yml", "references.bib"):
