@@ -33,6 +33,7 @@ from radsupport.evaluate.reruns import (
     null_draws,
     over_draws,
     permuted,
+    source_shifts,
     variants,
 )
 from radsupport.evaluate.subgroups import interaction, parts
@@ -75,6 +76,7 @@ __all__ = [
     "rivals",
     "roc",
     "shifted",
+    "source_shifts",
     "stable_features",
     "survival",
     "threshold",

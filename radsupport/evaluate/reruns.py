@@ -25,6 +25,7 @@ from radsupport.learning.preparation import ComBat, Imputer, as_table
 from radsupport.learning.signatures import OUTCOME, run_signatures
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
+from radsupport.stats.shift import on_another_scale, shifts
 from radsupport.wording import listed
 
 COHORTS = ("internal", "external")
@@ -364,6 +365,29 @@ def draw_share(target: Target, share: float, least: int, seed: int) -> IntArray:
             )
         rows.append(members[:size])
     return np.sort(np.concatenate(rows))
+
+
+def source_shifts(assembly: Assembly) -> pd.DataFrame:
+    """Return how many columns of each feature source lie on another scale in other cohorts than in training.
+
+    Returns
+    -------
+    DataFrame
+        cohort, source, n (patients), features, outside (mean share of values outside the training range), alarms
+        (columns, by `stats.shifts`), another_scale (whether the source as a whole is on one), example (the column with
+        the most values outside); empty without another cohort.
+    """
+    rows = []
+    for source, table in assembly.sources.items():
+        found = shifts(whole_table(table).select_dtypes("number"), assembly.cohort["cohort"])
+        apart = on_another_scale(found)
+        for cohort, part in found[found["cohort"].isin(COHORTS)].groupby("cohort", sort=False):
+            odd = part[part["alarm"].astype(bool)].sort_values("outside", ascending=False, kind="stable")["column"]
+            row = {"cohort": cohort, "source": source, "n": int(part["n"].max()), "features": len(part)}
+            row |= {"outside": part["outside"].mean(), "alarms": len(odd), "another_scale": str(cohort) in apart}
+            rows.append(row | {"example": odd.iloc[0] if len(odd) else ""})
+    columns = ["cohort", "source", "n", "features", "outside", "alarms", "another_scale", "example"]
+    return pd.DataFrame(rows, columns=columns) if rows else _empty("Nobody outside the training cohort.", columns)
 
 
 def learning_curve(

@@ -231,3 +231,19 @@ def test_permuted_outcomes_cover_a_half_and_the_planted_effect_stands_out(finish
     pd.testing.assert_frame_equal(runs.iloc[:2], reruns.permuted(finished.assembly, ["Radiomics"], 2, **protocol))
     light = reruns.control_protocol(finished.assembly, **protocol)
     assert (light["folds"], light["inner_folds"], light["seed"]) == (3, 2, 1)
+
+
+def test_a_source_on_another_scale_is_named(small, folder):
+    study = small.study([small.radiomics, small.clinical])
+    cohort = small.cohort()
+    for factor in (1, 10):
+        features = small.features(cohort)
+        outside = features["subject"].isin(cohort.loc[cohort["cohort"] != "train", "subject"])
+        numbers = features.select_dtypes("number").columns
+        features.loc[outside, numbers] = features.loc[outside, numbers] * factor
+        table = reruns.source_shifts(small.assemble(study, folder(cohort, radiomics=features)))
+        row = table[table["source"] == "radiomics"].iloc[0]
+        words = say.scale(table, dict.fromkeys(("internal", "external"), "East"))
+        assert row["another_scale"] == (factor == 10)
+        assert (row["alarms"] == row["features"]) == (factor == 10)
+        assert ("radiomics in East" in words) == (factor == 10)

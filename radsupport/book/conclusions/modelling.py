@@ -61,6 +61,22 @@ def _optimism(table: pd.DataFrame) -> str:
     )
 
 
+def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Say which sources lie on another scale in a cohort than in training, from `evaluate.source_shifts`."""
+    odd = table[table["another_scale"].astype(bool)].to_dict("records")
+    words = [
+        f"{row['source']} in {names[str(row['cohort'])]} ({row['alarms']} of {row['features']} columns, such as "
+        f"{row['example']})"
+        for row in odd
+    ]
+    if not words:
+        return "No source is on another scale elsewhere than in training." * (len(table) > 0)
+    return (
+        f"**Another scale than in training:** {listed(words)}. Other units, standardised against raw, another zero of "
+        "HU, or scanners this different: until that is explained, risks of these patients mean little."
+    )
+
+
 def divisions(spread: pd.DataFrame) -> str:
     """Say for which signatures the first division is the highest or the lowest of theirs."""
     spread = spread[spread["divisions"] > 1]

@@ -363,6 +363,9 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
         value = (
             f"{estimate(row['c_index'], low, high)}, which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5"
         )
+        if row.get("within", np.nan) >= 0:
+            apart = estimate(row["within"], row["within_low"], row["within_high"])
+            value = f"{apart} within centers, {fixed(row['c_index'])} pooled"
         if np.isnan(low):
             value = f"{fixed(row['c_index'])} without an interval" if row["c_index"] >= 0 else "does not exist"
         groups = f"log-rank P of the groups {p_number(row['p_groups'])}"
@@ -372,6 +375,6 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
     outside = (
         "The first line is the training cohort, where the cut-off was chosen; the others are the test."
         if len(words) > 1
-        else "There is no other cohort: nothing on this page says how the signature would do elsewhere."
+        else "Nobody outside the training cohort is followed: how the signature does elsewhere is not on this page."
     )
     return "\n".join([f"For **{c_index['signature'].iloc[0]}**:", "", *words, "", outside])
