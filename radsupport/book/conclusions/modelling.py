@@ -73,7 +73,8 @@ def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
         return "No source is on another scale elsewhere than in training." * (len(table) > 0)
     return (
         f"**Another scale than in training:** {listed(words)}. Other units, standardised against raw, another zero of "
-        "HU, or scanners this different: until that is explained, risks of these patients mean little."
+        "HU, scanners this different, or (of a network's risks) the mean of several models: until that is explained, "
+        "risks of these patients are not to be trusted."
     )
 
 
