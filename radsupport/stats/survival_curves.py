@@ -279,7 +279,8 @@ def median_follow_up(time: Any, event: Any, *, level: float = 0.95) -> FollowUp:
 
 
 def _curve(time: FloatArray, event: IntArray, level: float) -> pd.DataFrame:
-    fitted = KaplanMeierFitter().fit(time, event)
+    with np.errstate(divide="ignore", invalid="ignore"):  # lifelines would switch these off for the whole process
+        fitted = KaplanMeierFitter().fit(time, event)
     table = fitted.event_table[fitted.event_table["removed"] > 0]  # lifelines starts with a row for time 0
     survival = fitted.survival_function_.loc[table.index].iloc[:, 0].to_numpy()
     at_risk, lost = table["at_risk"].to_numpy(dtype=float), table["observed"].to_numpy(dtype=float)

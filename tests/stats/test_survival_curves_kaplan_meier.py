@@ -99,6 +99,12 @@ def test_lifelines_and_the_counts_in_numpy_give_one_curve(subjects):
     assert (np.diff(found["survival"]) <= 0).all()
 
 
+def test_numpy_warns_afterwards_as_before():
+    before = np.geterr()
+    kaplan_meier([1, 2, 2, 3], [1, 1, 0, 1])
+    assert np.geterr() == before
+
+
 def test_a_port_of_r_s_survival_gives_the_same_curve_and_limits():
     survival = pytest.importorskip("survival", reason="the package survival, a port of R's, is not installed")
     rng = np.random.default_rng(6)
