@@ -442,7 +442,7 @@ def clustered_map(
     grid = sns.clustermap(
         values.fillna(0.0), mask=values.isna(), figsize=(width, height), dendrogram_ratio=tree,
         colors_ratio=0.16 / height, vmin=limits[0], vmax=limits[1], cmap=style.DIVERGING, rasterized=True,
-        cbar_pos=None, row_cluster=len(values) > 1, col_cluster=columns, **options,
+        cbar_pos=None, row_cluster=len(values.drop_duplicates()) > 1, col_cluster=columns, **options,
     )  # fmt: skip
     cells = grid.ax_heatmap
     mesh = _ink_cells(cells)

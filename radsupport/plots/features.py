@@ -260,7 +260,7 @@ def bland_altman(
 def _icc_alt(table: pd.DataFrame, *, threshold: float = 0.75, by: str = "class", **_: Any) -> str:
     if "share" in table:
         words = []
-        for name, part in table.groupby("feature_class", sort=False):
+        for name, part in table.groupby("feature_class", sort=False, observed=True):
             kept = part[part["icc"] >= threshold]
             words.append(f"{name} " + (f"{kept['share'].iloc[0]:.0%}" if len(kept) else "none"))
         return f"Share of features with at least a given ICC, by {by}; at {fixed(threshold)}: {', '.join(words)}."
@@ -294,7 +294,7 @@ def icc(table: pd.DataFrame, ax: Axes, *, threshold: float = 0.75, by: str = "cl
         What ``feature_class`` holds, for the alt text: class or filter.
     """
     if "share" in table:
-        for i, (name, part) in enumerate(table.groupby("feature_class", sort=False)):
+        for i, (name, part) in enumerate(table.groupby("feature_class", sort=False, observed=True)):
             label = f"{name} (n = {part['n'].iloc[0]:.0f})" if "n" in part else str(name)
             ax.step(part["icc"], part["share"], where="pre", **look(i), label=label)
         ax.axvline(threshold, color=style.GREY, linestyle="--", linewidth=1)

@@ -27,7 +27,7 @@ PARTS = {"train": "training part", "validation": "validation part"}
 def _curves_alt(table: pd.DataFrame, *, metric: str = "loss", **_: Any) -> str:
     own = table[table["metric"] == metric]
     words = []
-    for name, part in own.groupby("network", sort=False):
+    for name, part in own.groupby("network", sort=False, observed=True):
         shown = part[part["set"] == part["set"].iloc[-1]]
         kept = shown.loc[shown["epoch"] == shown["kept"], "value"]
         value = f" ({number(float(kept.iloc[0]))})" if len(kept) else ""
@@ -56,9 +56,9 @@ def training(table: pd.DataFrame, ax: Axes, *, metric: str = "loss") -> None:
             f"The table has no rows of the metric `{metric}`; it has {listed(list(table['metric'].unique()))}."
         )
     several, parts = len(own["network"].unique()) > 1, set(own["set"])
-    for i, (name, part) in enumerate(own.groupby("network", sort=False)):
+    for i, (name, part) in enumerate(own.groupby("network", sort=False, observed=True)):
         colour = style.colour(i)
-        for which, line in part.groupby("set", sort=False):
+        for which, line in part.groupby("set", sort=False, observed=True):
             dash = ":" if which == "train" else "-"
             label = str(name) if which != "train" or set(part["set"]) == {"train"} else None
             label = label if several else PARTS[str(which)]
@@ -80,7 +80,7 @@ def _strips_alt(table: pd.DataFrame, *, ylabel: str = "value", **_: Any) -> str:
         medians = [f"{name} {fixed(wide[name].median())}" for name in wide.columns]
         return f"{ylabel} of {counted(len(wide), 'patient')} in pairs; medians {listed(medians)}."
     parts = []
-    for group, rows in table.dropna(subset=["value"]).groupby("group", sort=False):
+    for group, rows in table.dropna(subset=["value"]).groupby("group", sort=False, observed=True):
         middle, low, high = (number(float(rows["value"].quantile(share))) for share in (0.5, 0.0, 1.0))
         parts.append(f"{group} median {middle} ({low} to {high})")
     return f"{ylabel} by center, one point per case: {'; '.join(parts)}."
@@ -128,7 +128,7 @@ def strips(table: pd.DataFrame, ax: Axes, *, ylabel: str = "") -> None:
 
 def _areas_alt(table: pd.DataFrame, **_: Any) -> str:
     parts = []
-    for name, rows in table.groupby("subject", sort=False):
+    for name, rows in table.groupby("subject", sort=False, observed=True):
         best = rows.loc[rows["area_mm2"].idxmax()]
         slices = counted(len(rows), "slice")
         if len(rows) > 1:
@@ -147,7 +147,7 @@ def areas(table: pd.DataFrame, ax: Axes) -> None:
         One row per slice: ``subject``, ``position_mm`` (from the largest section), ``area_mm2``.
     ax : matplotlib.axes.Axes
     """
-    for i, (name, rows) in enumerate(table.groupby("subject", sort=False)):
+    for i, (name, rows) in enumerate(table.groupby("subject", sort=False, observed=True)):
         ordered = rows.sort_values("position_mm")
         ax.plot(ordered["position_mm"], ordered["area_mm2"], label=str(name), **look(i))
         best = ordered.loc[ordered["area_mm2"].idxmax()]

@@ -243,7 +243,7 @@ def intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
 
 
 def _spread_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
-    by = table.groupby("signature", sort=False)["score"].agg(["min", "max", "size"])
+    by = table.groupby("signature", sort=False, observed=True)["score"].agg(["min", "max", "size"])
     words = [f"{name} {fixed(low)} to {fixed(high)}" for name, low, high, _ in by.itertuples()]
     return f"{measure} of {counted(len(by), 'signature')} in up to {by['size'].max()} divisions: {'; '.join(words)}."
 
@@ -279,7 +279,7 @@ def spread(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
 
 def _learning_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
     words = []
-    for (name, judged), part in table.groupby(["signature", "judged"], sort=False):
+    for (name, judged), part in table.groupby(["signature", "judged"], sort=False, observed=True):
         rows = part.sort_values("n")
         ends = f"{fixed(rows['value'].iloc[0])} at {rows['n'].iloc[0]:.0f} to {fixed(rows['value'].iloc[-1])}"
         words.append(f"{name} ({judged}) {ends} at {rows['n'].iloc[-1]:.0f}")
@@ -303,7 +303,7 @@ def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> No
     """
     names, ways = list(table["signature"].unique()), list(table["judged"].unique())
     ax.axhline(0.5, color=style.GREY, linestyle=":", linewidth=1)
-    for (name, judged), part in table.groupby(["signature", "judged"], sort=False):
+    for (name, judged), part in table.groupby(["signature", "judged"], sort=False, observed=True):
         rows, i, j = part.sort_values("n"), names.index(name), ways.index(judged)
         line: Any = look(i) | {"linestyle": style.dash(j), "marker": style.marker(i + j * len(names)), "ms": 6}
         beside = rows["n"] * (1 + 0.012 * i)  # so that the bars of signatures do not hide one another

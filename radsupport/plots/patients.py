@@ -106,7 +106,7 @@ def _connect(ax: Axes, start: tuple[float, float], end: tuple[float, float], upp
 
 def _follow_up_alt(table: pd.DataFrame, *, marks: tuple[float, ...] = (), **_: Any) -> str:
     parts = []
-    for cohort, rows in table.groupby("cohort", sort=False):
+    for cohort, rows in table.groupby("cohort", sort=False, observed=True):
         events = int(rows["event"].sum())
         parts.append(
             f"{cohort}: {counted(len(rows), 'patient')}, {counted(events, 'event')}, follow-up from "
@@ -140,8 +140,8 @@ def follow_up(
         Right end of the time axis, the same in several pictures; by default the longest follow-up.
     """
     colours = {"no event (censored)": style.SKY, "event": style.VERMILLION}
-    named = table.assign(outcome=table["event"].map(dict(enumerate(colours))))
-    end = bin_months * np.ceil((until or table["time"].max()) / bin_months)
+    named = table.assign(outcome=table["event"].astype(int).map(dict(enumerate(colours))))
+    end = bin_months * max(np.ceil((until or table["time"].max()) / bin_months), 1)
     sns.histplot(
         named, x="time", hue="outcome", hue_order=list(colours), palette=colours, multiple="stack", alpha=1,
         binwidth=bin_months, binrange=(0, end), edgecolor="white", ax=ax,

@@ -151,13 +151,14 @@ def risks(table: pd.DataFrame, size: tuple[float, float], *, classes: tuple[str,
     classes : (str, str)
         Names of the classes 0 and 1.
     """
+    table = table.dropna(subset=["risk"])
     names = [str(name) for name in table["signature"].unique()]
     named = table.assign(signature=table["signature"].astype(str), label=table["label"].map(dict(enumerate(classes))))
     wide = named.pivot_table(index=["subject", "label"], columns="signature", values="risk").reset_index()
     grid = sns.pairplot(
         wide, vars=names, hue="label", hue_order=classes, palette=dict(zip(classes, style.PALETTE, strict=False)),
         markers=list(style.MARKERS[:2]), corner=True, height=size[1] / len(names), diag_kind="hist",
-        diag_kws={"multiple": "stack", "alpha": 1, "edgecolor": "white"},
+        diag_kws={"multiple": "stack", "alpha": 1, "edgecolor": "white", "bins": 20},
         plot_kws={"s": 18, "alpha": 0.8, "style_order": classes},
     )  # fmt: skip
     for ax in grid.diag_axes:
@@ -198,7 +199,7 @@ def confusion(table: pd.DataFrame, ax: Axes, *, classes: tuple[str, str] = ("no 
 
 
 def _radar_alt(table: pd.DataFrame, **_: Any) -> str:
-    ranges = table.groupby("learner", sort=False)["value"].agg(["min", "max"])
+    ranges = table.groupby("learner", sort=False, observed=True)["value"].agg(["min", "max"])
     parts = "; ".join(f"{name} {fixed(low)} to {fixed(high)}" for name, low, high in ranges.itertuples())
     spokes = table["spokes"].iloc[0] if "spokes" in table else "metrics"
     return f"Radar of {table['metric'].nunique()} {spokes}, one spoke each; lowest and highest value: {parts}."
@@ -250,7 +251,7 @@ def _line_name(kind: str, table: pd.DataFrame) -> str:
 
 def _calibration_alt(table: pd.DataFrame, *, summary: Any = None, **_: Any) -> str:
     gaps = []
-    for kind, part in table.groupby("kind", sort=False):
+    for kind, part in table.groupby("kind", sort=False, observed=True):
         gap = (part["observed"] - part["predicted"]).abs().to_numpy()
         widest = part.iloc[int(np.argmax(gap))]
         gaps.append(
@@ -437,8 +438,8 @@ def waterfall(
 
 def _boxplot_alt(table: pd.DataFrame, *, classes: tuple[str, str] = ("0", "1"), **_: Any) -> str:
     words = []
-    for cohort, part in table.groupby("cohort", sort=False):
-        medians = [fixed(part.loc[part["label"] == value, "risk"].median()) for value in (0, 1)]
+    for cohort, part in table.groupby("cohort", sort=False, observed=True):
+        medians = [fixed(part.loc[part["label"] == value, "risk"].dropna().median()) for value in (0, 1)]
         words.append(f"{cohort} (n = {len(part)}): median {medians[0]} in {classes[0]}, {medians[1]} in {classes[1]}")
     return f"Box plots of risk by cohort and outcome; {'; '.join(words)}."
 

@@ -381,3 +381,16 @@ def test_three_long_cohort_names_stand_side_by_side_under_boxes() -> None:
     spans = [label.get_window_extent() for label in ax.get_xticklabels()]
     assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(spans))
     assert all("\n" in label.get_text().partition("\n(n")[0] for label in ax.get_xticklabels())
+
+
+def test_what_is_missing_or_all_alike_is_drawn_without_a_warning(figure_case: Any) -> None:
+    risks, options = figure_case("risks")
+    gone = risks.assign(risk=risks["risk"].where(risks["signature"] != "train"))
+    assert prediction_figures.risks(gone, **options).get_xlabel() == "internal"
+    boxes, options = figure_case("boxes")
+    for table in (boxes[boxes["label"] == 0], boxes.assign(risk=boxes["risk"].where(boxes["cohort"] != "train")),
+                  boxes.assign(cohort=pd.Categorical(boxes["cohort"]))):  # fmt: skip
+        assert "external" in figures.description(prediction_figures.boxes(table, **options))
+    heat, _ = figure_case("heat_map")
+    for table in (heat.assign(value=0.0), heat[heat["subject"] == "s00"]):
+        assert features_figures.heat_map(table).get_xlabel().endswith("in order of risk")
