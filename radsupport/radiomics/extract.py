@@ -92,6 +92,7 @@ class Job:
     settings: RadiomicsSettings
     cache: Path | None = None
     perturbation: Perturbation | None = None
+    exclusion: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def extract(
     ----------
     cases : DataFrame
         One row per subject and phase: ``subject``, ``phase``, ``image``, ``mask`` (paths; a missing path is a case
-        that fails). Other columns are ignored.
+        that fails), and ``exclusion`` where there is one: why a case was left out before. Other columns are ignored.
     settings : path or mapping
         pyradiomics parameter file; see `load_settings`.
     n_jobs : int
@@ -162,10 +163,11 @@ def extract(
     loaded = load_settings(settings)
     _check_cases(cases)
     folder = None if cache is None else Path(cache).absolute()
-    paths = zip(*(cases[name] for name in _CASE), strict=True)
+    why = cases["exclusion"].fillna("") if "exclusion" in cases else pd.Series("", cases.index)
+    rows = zip(*(cases[name] for name in _CASE), why, strict=True)
     jobs = [
-        Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation)
-        for subject, phase, image, mask in paths
+        Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation, str(reason))
+        for subject, phase, image, mask, reason in rows
     ]
     outcomes = map_cases(run_job, jobs, n_jobs, scheduler, progress, description="radiomics", on_failure=_failed)
     return _table(outcomes, loaded), _log(outcomes)
@@ -207,6 +209,8 @@ def _failed(job: Job, reason: str) -> Outcome:
 
 
 def _require_paths(job: Job) -> None:
+    if job.exclusion:
+        raise InputError(f"Excluded: {job.exclusion}")
     missing = [key for key in ("image", "mask") if not getattr(job, key)]
     if missing:
         raise InputError(f"The case has no {' and no '.join(missing)}.")
