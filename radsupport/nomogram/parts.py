@@ -343,8 +343,8 @@ def left_out(models: Mapping[str, Model], table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        cohort, n, left_out, column (that is missing; empty for a level that training did not have), patients (of that
-        reason); no rows where everybody can be judged.
+        cohort, n, left_out, column (that is missing; empty for a level that training did not have, or a value that a
+        term can not take), patients (of that reason); no rows where everybody can be judged.
     """
     fits = [model.fit for model in models.values() if model.fit is not None]
     columns = list(dict.fromkeys(source for fit in fits for source in fit.design.sources))

@@ -237,10 +237,12 @@ class Design:
         return [name, *(other.name for other in self.predictors if other.holds(self[name]))]
 
     def known(self, rows: pd.DataFrame) -> Any:
-        """Return which rows can be coded: no missing value, and no level that the fitted data did not have."""
+        """Return which rows can be coded: nothing missing, no level that training did not have, no log of 0."""
         known = rows[self.sources].notna().all(axis=1).to_numpy()
         for column, levels in self.categories.items():
             known &= rows[column].map(level_label).isin(levels).to_numpy()
+        if known.any() and any(piece.function not in ("", *CATEGORIES) for piece in self.pieces):
+            known[known] = np.isfinite(self._evaluated(rows[known])).all(axis=1)
         return known
 
     def transform(self, rows: pd.DataFrame) -> FloatArray:
@@ -260,14 +262,17 @@ class Design:
         problems += _value_problems(present, rows, self.levels)
         matrix = np.empty((len(rows), 0))
         if self.predictors and not absent and all(problem.value for problem in problems):  # all columns hold numbers
-            with np.errstate(all="ignore"):
-                found = self._own_spec().get_model_matrix(_frame(self.pieces, rows, self.levels), context=FUNCTIONS)
-            matrix = np.asarray(found, dtype=float)[:, 1:]
+            matrix = self._evaluated(rows)
             problems += _not_finite(self.predictors, matrix, rows, {problem.column for problem in problems})
         if problems:
             problems.sort(key=lambda problem: self.sources.index(problem.column))
             raise InputError("The rows do not fit the model's predictors:", problems)
         return matrix
+
+    def _evaluated(self, rows: pd.DataFrame) -> FloatArray:
+        with np.errstate(all="ignore"):
+            found = self._own_spec().get_model_matrix(_frame(self.pieces, rows, self.levels), context=FUNCTIONS)
+        return np.asarray(found, dtype=float)[:, 1:]
 
     def _own_spec(self) -> ModelSpec:
         """Return what formulaic remembers of these terms; rows need no columns of others that were left out."""
@@ -344,10 +349,9 @@ def build_design(
     Raises
     ------
     InputError
-        Infinite values, values outside a function's domain, knots outside the values, or a reference level that does
-        not occur.
+        Infinite values, values outside a function's domain, or a reference level that does not occur.
     NotEstimableError
-        A spline or polynomial of more columns than its values can carry.
+        A spline or polynomial of more columns than its values can carry, or with knots outside them.
     """
     pieces = {piece.text: piece for term in terms for piece in term.pieces}
     ordered, levels, problems = {}, {}, []
@@ -375,7 +379,10 @@ def build_design(
         raise NotEstimableError(
             "The covariates can not be coded:", [_too_rich(data, one.name, one.sources) for one in too_rich]
         )
-    problems = [*_stray_knots(spec, pieces), *_not_finite(predictors, matrix, data, set())]
+    stray = list(_stray_knots(spec, pieces))  # also in a resample, which may lack the extremes
+    if stray:
+        raise NotEstimableError("The covariates can not be coded:", stray)
+    problems = _not_finite(predictors, matrix, data, set())
     if problems:
         raise InputError("The covariates can not be coded:", problems)
     return Design(predictors, tuple(pieces.values()), levels, spec, (data, matrix))
@@ -400,6 +407,9 @@ def _learnt(
                 matrix([[piece.text]], [piece])
             except FormulaicError:
                 wrong.append(_too_rich(data, piece.text, piece.sources))
+        if not wrong:
+            what = f"The formula can not be evaluated: {str(error).splitlines()[0]}"
+            raise InputError(what + " Look for a column that has the name of a function.") from error
         raise NotEstimableError("The covariates can not be coded:", wrong) from error
     return found.model_spec, np.asarray(found, dtype=float)[:, 1:]
 

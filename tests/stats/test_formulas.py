@@ -166,10 +166,20 @@ def test_what_can_not_be_estimated_is_named(table: pd.DataFrame) -> None:
         stats.cox(table.assign(grade=np.arange(len(table)) % 3), "time", "event", "cr(grade, df=6) + sex")
     with pytest.raises(NotEstimableError, match="linear combination"):
         stats.cox(table, "time", "event", "bs(age, df=3) + age")
-    with pytest.raises(InputError, match="knot of `bs"):
+    with pytest.raises(NotEstimableError, match="knot of `bs"):
         stats.cox(table, "time", "event", "bs(age, knots=[200])")
     with pytest.raises(InputError, match="not numeric"):
         stats.cox(table, "time", "event", "bs(sex, df=3)")
     empty = table.assign(event=table["event"].where(~((table["sex"] == "male") & (table["stage"] == "III")), 0))
     with pytest.raises(NotEstimableError, match="sexmale:stageIII"):
         stats.cox(empty, "time", "event", "sex*stage")
+
+
+def test_rows_that_can_not_be_coded_are_told_apart(table: pd.DataFrame) -> None:
+    design = stats.cox(table, "time", "event", "log(size) + stage").design
+    rows = pd.DataFrame({"size": [1.0, 0.0, np.nan, 2.0], "stage": ["I", "I", "I", "IV"]})
+    assert design.known(rows).tolist() == [True, False, False, False]
+    with pytest.raises(InputError, match="did you mean `I`"):
+        design.transform(rows.iloc[[3]])
+    with pytest.raises(InputError, match="name of a function"):
+        stats.cox(table.assign(log=1 + table["age"]), "time", "event", "log(size) + log")
