@@ -361,17 +361,18 @@ def regression_table(
         one is not empty. Interactions have a row with their values together.
     """
     if together is not None and len(together):
-        lacking = together[~together["term"].isin(alone["term"])][["term", "level", "n", "n_events"]]
-        alone = (
-            pd.concat([alone, lacking.assign(reference=False, note="")], ignore_index=True) if len(lacking) else alone
-        )
+        lacking = together[~together["term"].isin(alone["term"])][["covariate", "term", "level", "n", "n_events"]]
+        if len(lacking):
+            alone = pd.concat([alone, lacking.assign(reference=False, note="")], ignore_index=True)
     first = (~alone["term"].duplicated()).to_numpy()
-    names = [_name(row, labels) for row in alone.to_dict("records")]
+    names = pd.Series([_name(row, labels) for row in alone.to_dict("records")])
     shown = pd.DataFrame({"characteristic": names, "n": alone["n"].to_numpy(), "events": alone["n_events"].to_numpy()})
     shown = shown.join(_part(alone.reset_index(drop=True), ratio, "alone", first))
     if together is not None and len(together):
-        own = together.set_index(["term", "level"])
-        matched = own.reindex(pd.MultiIndex.from_frame(alone[["term", "level"]])).reset_index()
+        own = together.set_index(["term", _keys(together)])
+        matched = own.reindex(pd.MultiIndex.from_arrays([alone["term"], _keys(alone)])).reset_index()
+        other = matched["level"].fillna("").ne("") & matched["level"].ne(alone["level"].to_numpy())  # other quartiles
+        shown["characteristic"] += (" (together: " + matched["level"] + ")").where(other, "")
         shown = shown.join(_part(matched.assign(reference=matched["reference"].eq(True)), ratio, "together", first))
     if "df" in alone and alone["p_nonlinear"].notna().any():
         shown.insert(3, "df", alone["df"].where(alone["p_nonlinear"].notna()).to_numpy())
@@ -379,6 +380,11 @@ def regression_table(
         shown = shown.drop(columns=["p_line_alone", "p_line_together"], errors="ignore")
     notes = alone["note"].fillna("").to_numpy()
     return shown.assign(note=notes) if (notes != "").any() else shown
+
+
+def _keys(rows: pd.DataFrame) -> pd.Series:
+    """Return what tells the rows of a term apart: the level, but not the quartiles of a spline."""
+    return rows["level"].where(rows["covariate"] != rows["term"], "").rename("key")
 
 
 def _part(rows: pd.DataFrame, ratio: str, part: str, first: Any) -> pd.DataFrame:

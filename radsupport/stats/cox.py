@@ -197,7 +197,7 @@ class CoxFit(FittedModel):
 
     def events(self) -> IntArray:
         """Event of the rows used, 0/1."""
-        return as_binary(self.data[self.event], self.event)
+        return as_binary(self.data[self.event], self.event, both_classes=False)
 
     def restricted_chi2(self, basis: FloatArray, kept: Sequence[int]) -> float:
         """Twice the log-likelihood lost when, of the columns of design @ basis, only those of `kept` are used."""

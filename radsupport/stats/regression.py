@@ -301,7 +301,8 @@ def with_references(fit: FittedModel, ratio: str) -> pd.DataFrame:
     """The fit's table without intercept, and with a row for each reference level (ratio 1, no limits).
 
     A spline or polynomial has one row: the ratio of the 75th against the 25th percentile of its column, as
-    rms::summary gives it (in ``level``: which these are), at the reference levels of what it interacts with.
+    rms::summary gives it (in ``level``: which these are), at the reference levels of what it interacts with. Its
+    interactions, and one with a number, have a row for their tests only.
 
     Returns
     -------
@@ -313,7 +314,7 @@ def with_references(fit: FittedModel, ratio: str) -> pd.DataFrame:
     rows = []
     for predictor in fit.design.predictors:
         own = table[table["term"] == predictor.name]
-        if predictor.kind == "smooth":
+        if predictor.kind == "smooth" or len(set(predictor.column_levels)) < len(predictor.columns):
             own = pd.DataFrame([_quartiles(fit, predictor, ratio)], columns=table.columns)
         if predictor.kind == "factor":
             base = {"covariate": f"{predictor.name}{predictor.reference}", "coef": 0.0, ratio: 1.0}
@@ -326,17 +327,23 @@ def with_references(fit: FittedModel, ratio: str) -> pd.DataFrame:
 
 
 def _quartiles(fit: FittedModel, predictor: Predictor, ratio: str) -> dict[str, Any]:
-    """Return the row of a term in several columns: its 75th against its 25th percentile, without a P of its own."""
+    """Return the row of a term in several columns: its 75th against its 25th percentile, without a P of its own.
+
+    An interaction of such a term has no ratio, nor the term itself where it interacts with a number.
+    """
     row: dict[str, Any] = {"covariate": predictor.name, "term": predictor.name, "level": "", "reference": False}
-    if len(predictor.sources) > 1:
+    design = fit.design
+    others = {text for name in design.with_interactions(predictor.name)[1:] for text in design[name].pieces}
+    at = [design.levels.get(text, ("",))[0] for text in sorted(others - set(predictor.pieces))]
+    if predictor.kind != "smooth" or len(predictor.sources) > 1 or "" in at:
         return row
     low, high = (float(q) for q in np.quantile(fit.data[predictor.source].astype(float), [0.25, 0.75]))
-    change = fit.design.difference(predictor.name, low, high)
-    own = fit.covariance.loc[fit.design.columns, fit.design.columns].to_numpy()
+    change = design.difference(predictor.name, low, high)
+    own = fit.covariance.loc[design.columns, design.columns].to_numpy()
     coef, se = float(change @ fit.coef.to_numpy()), float(np.sqrt(change @ own @ change))
     low_limit, high_limit = np.exp(coef + stats.norm.ppf(0.5 + fit.level / 2) * se * np.array([-1, 1]))
     limits = {"ci_low": low_limit, "ci_high": high_limit}
-    words = {"level": f"{number(high)} against {number(low)}"}
+    words = {"level": ", ".join([f"{number(high)} against {number(low)}", *at])}
     return row | words | limits | {"coef": coef, ratio: np.exp(coef), "se": se, "z": coef / se if se else np.nan}
 
 

@@ -47,6 +47,26 @@ def test_no_multivariable_model_leaves_its_columns_out(rows: pd.DataFrame) -> No
     assert not any(column.endswith("together") for column in shown)
 
 
+def test_a_spline_has_one_row_and_an_interaction_too() -> None:
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"x": rng.normal(size=300), "g": rng.choice(["a", "b", "c"], 300), "y": rng.integers(0, 2, 300)})
+    rows.loc[:29, "g"] = None  # other rows together than alone, and so other quartiles
+    alone = univariable_table(rows, "y", "cr(x, df=3) * g")
+    together = multivariable_table(rows, "y", "cr(x, df=3) * g")
+    words = {"cr(x, df=3)": "Size, spline", "cr(x, df=3):g": "Size, spline × g"}
+    shown = regression_table(alone, together, words, "odds_ratio")
+    level, other = alone["level"].iloc[0], together["level"].iloc[0]
+    assert level != other
+    first = f"Size, spline: {level} (together: {other})"
+    assert shown["characteristic"].tolist() == [first, "g: a", "g: b", "g: c", "Size, spline × g"]
+    assert shown["odds_ratio_together"].iloc[0] == together["odds_ratio"].iloc[0]
+    assert shown["p_lr_together"].iloc[-1] == together["p_term"].iloc[-1]
+    assert (shown["df"].iloc[0], shown["p_line_alone"].iloc[0]) == (3, alone["p_nonlinear"].iloc[0])
+    assert cells(shown)["OR together (95% CI)"][-1] == "–"
+    limits = {name for name in shown if name.endswith(("_low", "_high"))}
+    assert set(shown.columns) - limits - {"characteristic"} <= set(WORDS)
+
+
 def test_what_can_not_be_estimated_says_why(rows: pd.DataFrame) -> None:
     shown = regression_table(univariable_table(rows.assign(x=rows["y"]), "y", ["x", "g"]), None, {}, "odds_ratio")
     assert cells(shown)["OR alone (95% CI)"][0] == "–"

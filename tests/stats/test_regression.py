@@ -129,3 +129,24 @@ def test_a_model_without_any_term_has_no_ratios() -> None:
     found = fit_cox(table, "time", "event", []).ratios({})
     assert found.empty
     assert list(found) == ["covariate", "hr", "ci_low", "ci_high", "p"]
+
+
+def test_everybody_may_have_the_event(curved: pd.DataFrame) -> None:
+    fit = fit_cox(curved.assign(event=1), "time", "event", "age + side")
+    assert multivariable(fit, "hr")["n_events"].tolist()[0] == len(curved)
+    assert fit.ratios()["hr"].notna().tolist() == [True, False, True]
+
+
+def test_a_spline_that_interacts_is_shown_at_the_reference_level(curved: pd.DataFrame) -> None:
+    fit = fit_logistic(curved, "label", "poly(age, 2)*side")
+    rows = multivariable(fit, "odds_ratio").set_index("covariate")
+    low, high = np.quantile(curved["age"], [0.25, 0.75])
+    at = fit.linear_predictor(pd.DataFrame({"age": [low, high], "side": "left"}))
+    assert rows.loc["poly(age, 2)", "coef"] == pytest.approx(at[1] - at[0])
+    assert rows.loc["poly(age, 2)", "level"].endswith(", left")
+    assert rows.index.tolist() == ["poly(age, 2)", "sideleft", "sideright", "poly(age, 2):side"]
+    both = rows.loc["poly(age, 2):side"]
+    assert (np.isnan(both["odds_ratio"]), both["df"]) == (True, 2)
+    assert both["p_term"] == pytest.approx(
+        stats.chi2.sf(2 * (fit.log_likelihood - fit_logistic(curved, "label", "poly(age, 2)+side").log_likelihood), 2)
+    )
