@@ -343,7 +343,7 @@ def _quartiles(fit: FittedModel, predictor: Predictor, ratio: str) -> dict[str, 
     coef, se = float(change @ fit.coef.to_numpy()), float(np.sqrt(change @ own @ change))
     low_limit, high_limit = np.exp(coef + stats.norm.ppf(0.5 + fit.level / 2) * se * np.array([-1, 1]))
     limits = {"ci_low": low_limit, "ci_high": high_limit}
-    words = {"level": ", ".join([f"{number(high)} against {number(low)}", *at])}
+    words = {"level": ", ".join([f"75th ({number(high)}) against 25th ({number(low)}) percentile", *at])}
     return row | words | limits | {"coef": coef, ratio: np.exp(coef), "se": se, "z": coef / se if se else np.nan}
 
 

@@ -49,7 +49,8 @@ def test_no_multivariable_model_leaves_its_columns_out(rows: pd.DataFrame) -> No
 
 def test_a_spline_has_one_row_and_an_interaction_too() -> None:
     rng = np.random.default_rng(2)
-    rows = pd.DataFrame({"x": rng.normal(size=300), "g": rng.choice(["a", "b", "c"], 300), "y": rng.integers(0, 2, 300)})
+    rows = pd.DataFrame({"x": rng.normal(size=300), "g": rng.choice(["a", "b", "c"], 300)})
+    rows["y"] = rng.integers(0, 2, 300)
     rows.loc[:29, "g"] = None  # other rows together than alone, and so other quartiles
     alone = univariable_table(rows, "y", "cr(x, df=3) * g")
     together = multivariable_table(rows, "y", "cr(x, df=3) * g")

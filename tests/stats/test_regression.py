@@ -82,10 +82,10 @@ def test_a_spline_has_one_row_with_the_quartiles_of_its_column(curved: pd.DataFr
     expected = model.t_test(contrast)
     assert row["coef"] == pytest.approx(expected.effect[0], rel=1e-6)
     np.testing.assert_allclose([row["ci_low"], row["ci_high"]], np.exp(expected.conf_int()[0]), rtol=1e-6)
-    assert row["level"] == f"{high:.1f} against {low:.1f}"
+    assert row["level"] == f"75th ({high:.1f}) against 25th ({low:.1f}) percentile"
     assert np.isnan(row["p"])
     shown = fit.ratios({"bs(age, df=4)": "Age"})
-    assert shown["covariate"].iloc[0] == f"Age: {high:.1f} against {low:.1f}"
+    assert shown["covariate"].iloc[0] == f"Age: {row['level']}"
 
 
 @pytest.mark.parametrize("spline", ["bs(age, df=4)", "cr(age, df=3)", "poly(age, 2)"])
