@@ -140,3 +140,11 @@ def test_there_is_no_verdict_where_coefficients_were_fitted() -> None:
     )
     lost = optimism("nomogram").assign(resamples=0)
     assert say.reading(table, lost).startswith("- A, apparent: AUC 0.70 (0.60–0.80).\n")
+
+
+def test_axes_that_turn_are_named() -> None:
+    axes = pd.DataFrame({"axis": ["Age", "Age", "Size"], "side": ["above", "below", ""]})
+    text = "The axis of Age turns: where ticks stand below the line a higher value has more points"
+    assert say.turning(axes).startswith(text)
+    assert say.turning(axes.assign(side="")) == ""
+    assert say.turning(pd.DataFrame()) == ""

@@ -93,6 +93,23 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
     )
 
 
+def turning(axes: pd.DataFrame) -> str:
+    """Say how axes are read along which points first rise and then fall; empty where there are none.
+
+    Parameters
+    ----------
+    axes : DataFrame
+        What `Nomogram.axes` returns.
+    """
+    names = list(axes.loc[axes["side"] != "", "axis"].unique()) if len(axes) else []
+    if not names:
+        return ""
+    return (
+        f"The {'axis' if len(names) == 1 else 'axes'} of {listed(names)} {'turns' if len(names) == 1 else 'turn'}: "
+        "where ticks stand below the line a higher value has more points, where they stand above it fewer."
+    )
+
+
 def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else number(value)
 
