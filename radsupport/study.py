@@ -131,8 +131,7 @@ def _problem(path: Path, item: Any) -> Problem:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         valid = sorted(_fields_at(item["loc"][:-1]))
-        near = difflib.get_close_matches(str(item["loc"][-1]), valid, n=1, cutoff=0.4)
-        remedy = f"did you mean `{near[0]}`?" if near else "remove it"
+        remedy = did_you_mean(str(item["loc"][-1]), valid, "remove it")
         return Problem("unknown key", f"one of {', '.join(valid)}", remedy, str(path), column=place)
     if item["type"] == "missing":
         return Problem("this key is missing", remedy="add it", file=str(path), column=place)

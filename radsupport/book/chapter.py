@@ -141,7 +141,8 @@ class Chapter:
         prefix = f"{'or' if ratio == 'odds_ratio' else 'hr'}_{part}"
         size = table.groupby("term")["n"].sum()  # of the model: all levels of a characteristic together
         for row in table[~table["reference"].astype(bool) & table[ratio].notna()].to_dict("records"):
-            level = row["level"] if row["covariate"] != row["term"] else "quartiles" * bool(row["level"])  # of a spline
+            spline = row["level"] and row.get("covariate") == row["term"]
+            level = "quartiles" if spline else row["level"]
             key = "_".join(filter(None, [prefix, (names or {}).get(row["term"], row["term"]), level]))
             ci = (float(row["ci_low"]), float(row["ci_high"]))
             self.publish(key, float(row[ratio]), n=int(size[row["term"]]), ci=ci)

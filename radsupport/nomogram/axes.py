@@ -22,7 +22,7 @@ from radsupport.errors import InputError, Problem
 from radsupport.stats.design import Design, level_label
 from radsupport.stats.formulas import FUNCTIONS
 from radsupport.stats.regression import FittedModel
-from radsupport.wording import listed
+from radsupport.wording import listed, number
 from radsupport.wording import tick as tick_text
 
 #: What a calculator can apply to a value, and the way back.
@@ -387,8 +387,10 @@ def _number_axis(
         coef: tuple[float, ...] = ()
     else:
         pieces, coef = (), (float(fit.coef[fit.design[terms[0]].columns[0]]),)
-    ticks = few or _axis_ticks(low, high, transform, inside=len(pieces) > 1 or len(pieces[:1] and pieces[0]) > 3)
-    texts = tuple(words.get(level_label(tick), tick_text(tick)) for tick in ticks)
+    bends = len(pieces) > 1 or any(len(piece) > 3 for piece in pieces)
+    ticks = few or _axis_ticks(low, high, transform, inside=bends)
+    ends = {low: number(low), high: number(high)} if bends and not few else {}
+    texts = tuple(words.get(level_label(tick), ends.get(tick, tick_text(tick))) for tick in ticks)
     middle = float(np.median(numbers))
     if len(few) == 2:
         middle = ticks[int((numbers == ticks[1]).mean() > 0.5)]

@@ -252,7 +252,7 @@ def curved() -> tuple[pd.DataFrame, dict[str, tuple[Nomogram, Any]]]:
     st.sampled_from("abc"),
     st.sampled_from("uv"),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_points_of_any_formula_stand_for_the_models_prediction(
     curved: Any, formula: str, x: float, size: float, z: str, g: str
 ) -> None:
