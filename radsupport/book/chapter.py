@@ -124,6 +124,26 @@ class Chapter:
             found[key.format_map({str(name): item for name, item in row.items()})] = entry
         return found
 
+    def publish_headline(self, scores: pd.DataFrame, signature: str) -> None:
+        """Publish the value of one signature in training and in the first other cohort, within centers where several.
+
+        Parameters
+        ----------
+        scores : DataFrame
+            `evaluate.discrimination` by cohort and signature.
+        signature : str
+        """
+        from radsupport.evaluate.discrimination import headline  # other chapters need not wait for the learners
+
+        main = headline(scores)[lambda table: table["signature"] == signature].set_index("cohort", drop=False)
+        other = [key for key in ("external", "internal") if key in main.index][:1]
+        for key, cohorts in {"headline_train": ["train"], "headline_external": other}.items():
+            part = main[main["cohort"].isin(cohorts)]
+            found = self.estimates(part, key)
+            self.publish_all(found)
+            for name in found:
+                self.publish(f"{name}_signature", f"{signature} ({part['measure'].iloc[0]})")
+
     def publish_coefficients(
         self, table: pd.DataFrame, part: str, ratio: str = "hr", names: Mapping[str, str] | None = None
     ) -> None:

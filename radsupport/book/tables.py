@@ -370,8 +370,10 @@ def regression_table(
     shown = shown.join(_part(alone.reset_index(drop=True), ratio, "alone", first))
     if together is not None and len(together):
         own = together.set_index(["term", _keys(together)])
-        matched = own.reindex(pd.MultiIndex.from_arrays([alone["term"], _keys(alone)])).reset_index()
-        other = matched["level"].fillna("").ne("") & matched["level"].ne(alone["level"].to_numpy())  # other quartiles
+        wanted = pd.MultiIndex.from_frame(pd.DataFrame({"term": alone["term"], "key": _keys(alone)}))
+        matched = own.reindex(wanted).reset_index()
+        level = matched["level"].fillna("")
+        other = level.ne("") & (level != pd.Series(alone["level"].to_numpy(), index=level.index))  # other quartiles
         shown["characteristic"] += (" (together: " + matched["level"] + ")").where(other, "")
         shown = shown.join(_part(matched.assign(reference=matched["reference"].eq(True)), ratio, "together", first))
     if "df" in alone and alone["p_nonlinear"].notna().any():

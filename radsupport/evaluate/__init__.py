@@ -11,8 +11,8 @@ A signature is anything that has rows in that table, so a nomogram or a score of
 Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``. Nothing here knows a study file.
 """
 
-from radsupport.evaluate import parametric, regression, survival
-from radsupport.evaluate.associations import associations, planted, shifted, stable_features
+from radsupport.evaluate import controls, features, parametric, regression, survival
+from radsupport.evaluate.associations import associations, planted
 from radsupport.evaluate.calibration import (
     brier,
     calibration,
@@ -26,14 +26,9 @@ from radsupport.evaluate.predictions import judged, measure
 from radsupport.evaluate.probability import lock, probabilities
 from radsupport.evaluate.reruns import (
     center_differences,
-    control_protocol,
     harmonised,
     learners,
     learning_curve,
-    null_draws,
-    over_draws,
-    permuted,
-    source_shifts,
     variants,
 )
 from radsupport.evaluate.subgroups import interaction, parts
@@ -48,12 +43,13 @@ __all__ = [
     "center_differences",
     "classification",
     "comparisons",
-    "control_protocol",
+    "controls",
     "corrected",
     "corrections",
     "cross_validation",
     "decisions",
     "discrimination",
+    "features",
     "groups",
     "harmonised",
     "headline",
@@ -64,20 +60,14 @@ __all__ = [
     "learning_curve",
     "lock",
     "measure",
-    "null_draws",
-    "over_draws",
     "parametric",
     "parts",
-    "permuted",
     "planted",
     "probabilities",
     "reclassification",
     "regression",
     "rivals",
     "roc",
-    "shifted",
-    "source_shifts",
-    "stable_features",
     "survival",
     "threshold",
     "usefulness",

@@ -101,14 +101,21 @@ def too_few(outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> str:
     return f"fewer than {fewest} events or {2 * fewest} patients"
 
 
-def too_small(part: pd.DataFrame, event: str = "event", column: str = "group") -> str:
-    """Say which groups can not be compared, for want of `FEWEST` patients or of an event; empty where all can."""
+def too_small(part: pd.DataFrame, event: str = "event", column: str = "group", *, each: bool = True) -> str:
+    """Say which groups can not be compared, for want of `FEWEST` patients or of an event; empty where all can.
+
+    Without `each`, a group may have no event where the groups together have `FEWEST`: a log-rank test compares observed
+    with expected events, and none where several were expected is what it finds.
+    """
     if part[column].dropna().nunique() < 2:
         return "one group only"
     found = part.groupby(column, observed=True)[event].agg(["size", "sum"])
     words = [f"{n} in {name}" for name, n in found["size"].items() if n < FEWEST]
     why = [f"fewer than {FEWEST} patients ({', '.join(words)})"] * bool(words)
-    why += [f"no event in {name}" for name, events in found["sum"].items() if events == 0]
+    if each:
+        why += [f"no event in {name}" for name, events in found["sum"].items() if events == 0]
+    elif (events := int(found["sum"].sum())) < FEWEST:
+        why.append(f"{events} events, fewer than {FEWEST}")
     return "; ".join(why)
 
 

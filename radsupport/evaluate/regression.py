@@ -22,7 +22,7 @@ from radsupport.stats.bootstrap import optimism
 from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import CoxFit, fit_cox, multivariable_table, predict_survival, univariable_table, with_firth
 from radsupport.stats.design import is_numeric
-from radsupport.stats.formulas import Covariates, formula_columns, formula_terms
+from radsupport.stats.formulas import Covariates, formula_columns, formula_terms, formula_words
 from radsupport.stats.proportional_hazards import schoenfeld_residuals, schoenfeld_table, schoenfeld_test
 from radsupport.stats.regression import FittedModel, Selection, backward_aic, settled, with_references
 
@@ -443,3 +443,8 @@ def with_covariates(
     names = pd.CategoricalDtype([*rows["signature"].cat.categories, COVARIATES], ordered=True)
     both = pd.concat([rows.astype({"signature": str}), own[usable].assign(signature=COVARIATES)], ignore_index=True)
     return both.astype({"signature": names}), {**models, COVARIATES: model}
+
+
+def row_words(covariates: Covariates, labels: Mapping[str, str], signature: str) -> dict[str, str]:
+    """Return words for the rows of the models: terms of the formula by the labels of their columns, the signature's."""
+    return formula_words(covariates, labels) | {SIGNATURE: f"{signature} (per SD)"}

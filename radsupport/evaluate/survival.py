@@ -16,9 +16,9 @@ import pandas as pd
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.evaluate.associations import chosen_features, leaves, values_of
 from radsupport.evaluate.calibration import brier_differences
 from radsupport.evaluate.discrimination import pairs
+from radsupport.evaluate.features import chosen_features, leaves, values_of
 from radsupport.evaluate.predictions import FEWEST, HIGH, LOW, SURVIVAL, common, enough, measure, too_few, too_small
 from radsupport.evaluate.probability import usable_horizons
 from radsupport.evaluate.regression import COVARIATES
@@ -85,8 +85,8 @@ def follow_up(part: pd.DataFrame) -> dict[str, float]:
 
 
 def group_p(part: pd.DataFrame) -> float:
-    """Return the log-rank P of the two groups; NaN where one of them is `too_small`."""
-    if too_small(part):
+    """Return the log-rank P of the two groups; NaN where they are `too_small` for a test of all their events."""
+    if too_small(part, each=False):
         return float("nan")
     try:
         return float(log_rank(part["time"], part["event"], part["group"]).p)
@@ -207,7 +207,8 @@ def differences(groups: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         signature, cohort, n, p (log-rank), difference, difference_low, difference_high, p_difference (restricted mean
-        of low minus high risk, months, up to `tau`), tau, note; NaN where a group is `too_small`, as the note says.
+        of low minus high risk, months, up to `tau`), tau, note; NaN where a group is `too_small`, as
+        the note says (P stays where only one of the groups has no event).
     """
 
     def of_groups(part: pd.DataFrame) -> dict[str, Any]:

@@ -288,10 +288,12 @@ def test_a_cohort_on_another_scale_is_said(tmp_path):
         own = table.drop(columns="center")
         own.loc[60:, "ct__volume"] *= factor
         write_table(own, "features_radiomics", tmp_path)
-        found = evaluate.shifted(rows, tmp_path, [signature], "A")
+        found = evaluate.features.on_scale(rows, tmp_path, [signature], "A")
         assert found["of"].tolist() == ["risk", "feature", "feature"]
         words = say.shift(found, NAMES)
         assert words.startswith("- East and West: 0 of 1 risk on another scale")
         assert ("do not look like those of training" in words) == moved
         assert ("ct__volume: " in words) == moved
-    assert say.shift(evaluate.shifted(rows[rows["cohort"] == "train"], tmp_path, [signature], "A"), NAMES) == ""
+    assert (
+        say.shift(evaluate.features.on_scale(rows[rows["cohort"] == "train"], tmp_path, [signature], "A"), NAMES) == ""
+    )

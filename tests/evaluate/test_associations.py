@@ -8,9 +8,10 @@ import pytest
 from helpers.validation_study import rows_of
 from scipy import stats
 
-from radsupport.evaluate import associations, judged, planted, stable_features
+from radsupport.evaluate import associations, judged, planted
 from radsupport.evaluate.associations import LATENT, _rank_correlation
 from radsupport.evaluate.discrimination import null_se_p
+from radsupport.evaluate.features import stable
 from radsupport.stats.roc import auc
 from radsupport.tables import write_table
 
@@ -32,14 +33,14 @@ def test_every_pair_is_correlated_by_rank(labelled):
 
 def test_features_chosen_most_often_get_codes_by_source(make_study, make_cohort, tmp_path):
     signatures, cohort = make_study().signatures, make_cohort()
-    assert stable_features(tmp_path, signatures, "A + B")[0].empty
+    assert stable(tmp_path, signatures, "A + B")[0].empty
     rng = np.random.default_rng(77)
     features = pd.DataFrame({f"ct__f{i}": rng.normal(size=len(cohort)) for i in range(8)})
     write_table(features.assign(subject=cohort["subject"]), "features_radiomics", tmp_path)
     rows = [("A", f"ct__f{i}", 1 - i / 10) for i in range(7)] + [("B", "ct__f7", 0.4), ("B", "ct__gone", 0.9)]
     stability = pd.DataFrame(rows, columns=["signature", "feature", "share"])
     stability.to_csv(tmp_path / "stability.csv", index=False)
-    named, values = stable_features(tmp_path, signatures, "A + B")
+    named, values = stable(tmp_path, signatures, "A + B")
     assert list(named["code"]) == ["R1", "R2", "R3", "R4"]
     assert list(named["feature"]) == ["ct__f0", "ct__f1", "ct__f2", "ct__f7"]
     assert list(values.columns) == list(named["code"])

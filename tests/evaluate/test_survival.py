@@ -22,8 +22,8 @@ from radsupport.evaluate import (
     survival,
     threshold,
 )
-from radsupport.evaluate.associations import chosen_features, leaves
 from radsupport.evaluate.discrimination import pairs
+from radsupport.evaluate.features import chosen_features, leaves
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL
 from radsupport.evaluate.regression import COVARIATES
 from radsupport.settings.learning import Signature
@@ -235,9 +235,12 @@ def test_ratios_are_cox_models_of_group_and_of_the_training_sd(everyone: pd.Data
 def test_a_group_without_events_is_not_compared_and_says_so(divided: pd.DataFrame) -> None:
     table = survival.hazard_ratios(spared(divided))
     table = table[table["contrast"] == "high against low"]
-    for found in (table, survival.differences(spared(divided))):
+    differing = survival.differences(spared(divided))
+    for found in (table, differing):
         assert found["note"].eq("no event in low risk").all()
-        assert found["p"].isna().all()
+    assert table["p"].isna().all()
+    assert differing["difference"].isna().all()
+    assert differing["p"].notna().all()  # the log-rank test compares with what was expected there
 
 
 def test_a_ratio_that_the_data_do_not_bound_is_left_out_with_the_reason(divided: pd.DataFrame) -> None:

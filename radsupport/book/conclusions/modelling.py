@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from radsupport.evaluate.reruns import AS_CHOSEN, FEW, LEAST_DRAWS
+from radsupport.evaluate.controls import LEAST_DRAWS
+from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.settings.parts import Column
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value
@@ -62,7 +63,7 @@ def _optimism(table: pd.DataFrame) -> str:
 
 
 def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
-    """Say which sources lie on another scale in a cohort than in training, from `evaluate.source_shifts`."""
+    """Say which sources lie on another scale in a cohort than in training (`evaluate.features.sources_on_scale`)."""
     odd = table[table["another_scale"].astype(bool)].to_dict("records")
     words = [
         f"{row['source']} in {names[str(row['cohort'])]} ({row['alarms']} of {row['features']} columns, such as "
@@ -94,10 +95,17 @@ def divisions(spread: pd.DataFrame) -> str:
     )
 
 
-def stable(table: pd.DataFrame, names: Sequence[str], shown: Sequence[str] = (), most: int = 8) -> str:
+def stable(
+    table: pd.DataFrame,
+    names: Sequence[str],
+    shown: Sequence[str] = (),
+    most: int = 8,
+    positions: Sequence[str] = (),
+) -> str:
     """Say how many features each signature chose in nine of ten fits, and which of `shown` a list of `most` cuts off.
 
-    The list cuts through features that were chosen equally often.
+    The list cuts through features that were chosen equally often. `positions` names signatures whose network is tuned
+    anew in every fold.
     """
     lines, cut = [], []
     for name, own in ((name, table[table["signature"] == name]) for name in names):
@@ -110,10 +118,11 @@ def stable(table: pd.DataFrame, names: Sequence[str], shown: Sequence[str] = (),
         words = f"- **{name}**: {counted(int(tied.sum()), 'feature')} {where}, no better than the rest"
         cut += [words * bool(tied.iloc[most:].any())] * (name in shown)
     ties = "\n".join(filter(None, cut)) or "No feature that was chosen as often as these is left out." * bool(cut)
-    return "\n\n".join(filter(None, ["\n".join(lines) or "No signature of this study selects features.", ties]))
+    chosen = "\n".join(lines) or "No signature of this study selects features."
+    return "\n\n".join(filter(None, [chosen, ties, _positions(positions)]))
 
 
-def positions(names: Sequence[str]) -> str:
+def _positions(names: Sequence[str]) -> str:
     """Say of which signatures the features are other ones in every fold, for a network was tuned anew there."""
     if not names:
         return ""
@@ -244,7 +253,7 @@ def control(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> st
     Parameters
     ----------
     summary : DataFrame
-        What `evaluate.over_draws` returns: permuted runs (with observed), or outcomes drawn without effect.
+        What `evaluate.controls.over_draws` returns: permuted runs (with observed), or outcomes drawn without effect.
     names : mapping, optional
         The cohorts' names in words.
     """

@@ -169,7 +169,7 @@ def shift(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     Parameters
     ----------
     table : DataFrame
-        `evaluate.shifted`.
+        `evaluate.features.on_scale`.
     names : mapping of cohort to name
     """
     lines, moved = [], on_another_scale(table[table["of"] == "feature"]) if len(table) else {}

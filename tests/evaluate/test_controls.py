@@ -10,14 +10,15 @@ from scipy import stats
 from radsupport.book.conclusions import modelling as say
 from radsupport.data.synthetic_patients import draw_subjects, outcomes_without_effect, without_effect
 from radsupport.errors import StudyError
-from radsupport.evaluate import reruns
+from radsupport.evaluate import controls
+from radsupport.evaluate import features as of_features
 from radsupport.learning.signatures import OUTCOME
 from radsupport.study import load_study
 
 
 def null_cohort(study, cohort, draw):
     drawn = outcomes_without_effect(study.synthetic, study.seed, draw)
-    return reruns.with_outcomes(cohort.set_index("subject"), drawn).reset_index()
+    return controls.with_outcomes(cohort.set_index("subject"), drawn).reset_index()
 
 
 @pytest.mark.parametrize("name", ["song2021", "gu2023", "cui2022", "yang2023"])
@@ -72,15 +73,15 @@ def test_every_signature_is_built_on_outcomes_without_effect(small, folder, root
     cohort["center"] = [c for c in "abc" for _ in range(sizes[c])]
     assembly = small.assemble(study, folder(cohort, radiomics=small.features(cohort)))
     outcomes = [outcomes_without_effect(study.synthetic, study.seed, i) for i in range(5)]
-    table = reruns.null_draws(assembly, outcomes, **small.protocol(study))
+    table = controls.null_draws(assembly, outcomes, **small.protocol(study))
     assert len(table) == 5 * 2 * 2
     assert set(table["events"]) == {20, 8}
     assert (table["covers"] == ((table["ci_low"] <= 0.5) & (table["ci_high"] >= 0.5))).all()
-    assert list(table.columns) == reruns.DRAWN
+    assert list(table.columns) == controls.DRAWN
     assert sorted(table["draw"].unique()) == list(range(1, 6))
-    one = reruns.null_draws(assembly, outcomes[:1], ["Radiomics"], **small.protocol(study))
+    one = controls.null_draws(assembly, outcomes[:1], ["Radiomics"], **small.protocol(study))
     assert set(one["signature"]) == {"Radiomics"}
-    summary = reruns.over_draws(table, least=5)
+    summary = controls.over_draws(table, least=5)
     assert len(summary) == 2 * 2
     assert (summary["draws"] == 5).all()
     means = summary.set_index(["signature", "cohort"])["mean"].to_dict()
@@ -102,7 +103,7 @@ def drawn(values: dict[str, list[float]], half: float = 0.1) -> pd.DataFrame:
 
 def test_summary_is_a_t_interval_of_the_draws():
     values = {"A": [0.41, 0.48, 0.55, 0.62, 0.3], "B": [0.7, 0.72, 0.8, 0.71, 0.74]}
-    summary = reruns.over_draws(drawn(values), 5).set_index("signature")
+    summary = controls.over_draws(drawn(values), 5).set_index("signature")
     for name, own in values.items():
         test = stats.ttest_1samp(own, 0.5)
         limits = test.confidence_interval(0.95)
@@ -114,30 +115,30 @@ def test_summary_is_a_t_interval_of_the_draws():
         assert row[["lowest", "highest", "sd"]].tolist() == pytest.approx([min(own), max(own), np.std(own, ddof=1)])
     assert summary.loc["A", "covering"] == 3
     assert summary.loc["B", "covering"] == 0
-    wider = reruns.over_draws(drawn(values), 5, level=0.99).set_index("signature")
+    wider = controls.over_draws(drawn(values), 5, level=0.99).set_index("signature")
     assert (wider["mean_high"] > summary["mean_high"]).all()
 
 
 def test_draws_of_one_value_of_one_draw_and_without_an_interval():
-    same = reruns.over_draws(drawn({"A": [0.5] * 5, "B": [0.6] * 5}), 5).set_index("signature")
+    same = controls.over_draws(drawn({"A": [0.5] * 5, "B": [0.6] * 5}), 5).set_index("signature")
     assert same.loc["A", ["mean", "mean_low", "mean_high", "p_t"]].tolist() == [0.5, 0.5, 0.5, 1.0]
     assert same.loc["B", "p_t"] == 0
-    wide = reruns.over_draws(drawn({"A": [0.0, 1.0, 0.0, 1.0, 0.5]}), 5).iloc[0]
+    wide = controls.over_draws(drawn({"A": [0.0, 1.0, 0.0, 1.0, 0.5]}), 5).iloc[0]
     assert wide[["mean_low", "mean_high"]].tolist() == [0, 1]
-    one = reruns.over_draws(drawn({"A": [0.45]})).iloc[0]
+    one = controls.over_draws(drawn({"A": [0.45]})).iloc[0]
     assert one[["mean", "lowest", "highest"]].tolist() == [0.45] * 3
     assert one[["mean_low", "mean_high", "p_t", "sd"]].isna().all()
     table = drawn({"A": [0.5, 0.45, 0.55]})
     table.loc[0, ["ci_low", "ci_high", "covers"]] = [np.nan, np.nan, False]
-    assert reruns.over_draws(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
+    assert controls.over_draws(table).iloc[0][["draws", "intervals", "covering"]].tolist() == [3, 2, 2]
 
 
 @pytest.mark.parametrize("draws", [1, 3, 29])
 def test_fewer_than_thirty_draws_have_values_and_no_verdict(draws):
     values = {"A": [0.4, 0.6, 0.52] * 10, "B": [0.9, 0.92, 0.8] * 10}
-    few = reruns.over_draws(drawn({name: own[:draws] for name, own in values.items()}))
+    few = controls.over_draws(drawn({name: own[:draws] for name, own in values.items()}))
     assert few[["mean_low", "mean_high", "p_t"]].isna().all(axis=None)
-    runs = reruns.over_draws(permuted_table(values["B"][:draws]))
+    runs = controls.over_draws(permuted_table(values["B"][:draws]))
     assert runs["p"].isna().all()
     for words in (say.control(few), say.control(runs)):
         assert words.endswith("too few for a verdict, which takes 30.")
@@ -147,7 +148,7 @@ def test_fewer_than_thirty_draws_have_values_and_no_verdict(draws):
 
 def test_cohorts_and_signatures_are_joined_separately():
     both = pd.concat([drawn({"A": [0.4, 0.6], "B": [0.5, 0.52]}), drawn({"A": [0.7, 0.8]}).assign(cohort="external")])
-    summary = reruns.over_draws(both)
+    summary = controls.over_draws(both)
     assert summary[["signature", "cohort"]].to_numpy().tolist() == [["A", "train"], ["B", "train"], ["A", "external"]]
     assert summary["mean"].tolist() == pytest.approx([0.5, 0.51, 0.75])
 
@@ -159,7 +160,7 @@ def often(values: dict[str, list[float]]) -> dict[str, list[float]]:
 
 def test_words_of_the_null_draws():
     calm = often({"A": [0.41, 0.52, 0.55, 0.6, 0.44], "B": [0.55, 0.42, 0.5, 0.62, 0.38]})
-    words = say.control(reruns.over_draws(drawn(calm)))
+    words = say.control(controls.over_draws(drawn(calm)))
     assert (
         "Over 30 independent draws of the outcomes, 2 of 2 means have a 95% interval that holds 0.5; by chance 0.1"
         in words
@@ -169,16 +170,16 @@ def test_words_of_the_null_draws():
     half = np.median([stats.t.ppf(0.975, 29) * np.std(own, ddof=1) / 30**0.5 for own in calm.values()])
     assert f"reach {half:.2f} or more to either side: 30 draws can not show a bias that is smaller" in words
     high = {"A": calm["A"], "B": [0.8, 0.82, 0.85, 0.81, 0.79] * 6}
-    assert "**B (train, 0.81) above 0.5, where a leak would put it**" in say.control(reruns.over_draws(drawn(high)))
+    assert "**B (train, 0.81) above 0.5, where a leak would put it**" in say.control(controls.over_draws(drawn(high)))
     assert "B (Training cohort, 0.81)" in say.control(
-        reruns.over_draws(drawn(high)), names={"train": "Training cohort"}
+        controls.over_draws(drawn(high)), names={"train": "Training cohort"}
     )
-    low = say.control(reruns.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
+    low = say.control(controls.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
     assert "no mean is found above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
     assert "1 of 2 means have a 95% interval that holds 0.5 (A (train, 0.19) not)" in low
     # a mean that misses 0.5 by no more than the number of means lets expect is named, and not called a leak
     mild = say.control(
-        reruns.over_draws(drawn({"A": [0.58, 0.6, 0.46, 0.58, 0.42] * 6, **dict.fromkeys("BCDE", calm["B"])}))
+        controls.over_draws(drawn({"A": [0.58, 0.6, 0.46, 0.58, 0.42] * 6, **dict.fromkeys("BCDE", calm["B"])}))
     )
     assert "4 of 5 means have a 95% interval that holds 0.5 (A (train, 0.53) not)" in mild
     assert "no mean is found above 0.5" in mild
@@ -190,28 +191,28 @@ def permuted_table(values: list[float], observed: float = 0.84) -> pd.DataFrame:
 
 def test_permuted_runs_have_the_t_interval_of_their_mean():
     values = [0.43, 0.44, 0.46, 0.48]
-    found = reruns.over_draws(permuted_table(values), 2).iloc[0]
+    found = controls.over_draws(permuted_table(values), 2).iloc[0]
     limits = stats.ttest_1samp(values, 0.5).confidence_interval(0.95)
     assert [found["mean"], found["mean_low"], found["mean_high"]] == pytest.approx([np.mean(values), *limits])
     assert (found["lowest"], found["highest"], found["draws"]) == (0.43, 0.48, 4)
     assert found["p"] == pytest.approx(1 / 5)
-    assert reruns.over_draws(permuted_table(values, 0.46), 2).iloc[0]["p"] == pytest.approx(3 / 5)
-    assert np.isnan(reruns.over_draws(permuted_table([0.5]), 2).iloc[0]["mean_low"])
+    assert controls.over_draws(permuted_table(values, 0.46), 2).iloc[0]["p"] == pytest.approx(3 / 5)
+    assert np.isnan(controls.over_draws(permuted_table([0.5]), 2).iloc[0]["mean_low"])
 
 
 def test_only_a_mean_above_a_half_is_called_a_leak():
-    below = say.control(reruns.over_draws(permuted_table([0.43, 0.44, 0.46, 0.48, 0.47] * 6)))
+    below = say.control(controls.over_draws(permuted_table([0.43, 0.44, 0.46, 0.48, 0.47] * 6)))
     assert "leaks" not in below
     assert "does not lie above 0.5, where a leak would put it. It lies below 0.5, which is no leak" in below
     assert "with 30 runs it can not be smaller than 1/31 = 0.03" in below
-    above = say.control(reruns.over_draws(permuted_table([0.63, 0.64, 0.66, 0.68, 0.6] * 6)))
+    above = say.control(controls.over_draws(permuted_table([0.63, 0.64, 0.66, 0.68, 0.6] * 6)))
     assert "**it lies above 0.5, where a leak puts it**" in above
     assert "would pass" not in above
 
 
 def test_runs_that_cover_a_half_say_how_small_a_leak_they_miss():
     values = [0.34, 0.66, 0.42, 0.6, 0.45] * 6
-    words = say.control(reruns.over_draws(permuted_table(values)))
+    words = say.control(controls.over_draws(permuted_table(values)))
     half = stats.t.ppf(0.975, 29) * np.std(values, ddof=1) / 30**0.5
     assert f"any mean up to {0.5 + half:.2f} (0.5 plus half the width of the interval) would pass" in words
     assert "(single runs from 0.34 to 0.66)" in words
@@ -220,16 +221,16 @@ def test_runs_that_cover_a_half_say_how_small_a_leak_they_miss():
 
 def test_permuted_outcomes_cover_a_half_and_the_planted_effect_stands_out(finished):
     protocol = {"folds": 4, "inner_folds": 2, "external": "mean_of_folds", "seed": 1}
-    runs = reruns.permuted(finished.assembly, ["Radiomics"], 8, **protocol)
+    runs = controls.permuted(finished.assembly, ["Radiomics"], 8, **protocol)
     observed = finished.run.summary.set_index("signature").loc["Radiomics", "out_of_fold"]
     assert runs["observed"].eq(observed).all()
-    summary = reruns.over_draws(runs, 5).iloc[0]
+    summary = controls.over_draws(runs, 5).iloc[0]
     assert summary["mean_low"] < 0.5
     assert summary["highest"] < observed
     assert summary["p"] == pytest.approx(1 / 9)
     assert runs["value"].nunique() > 4
-    pd.testing.assert_frame_equal(runs.iloc[:2], reruns.permuted(finished.assembly, ["Radiomics"], 2, **protocol))
-    light = reruns.control_protocol(finished.assembly, **protocol)
+    pd.testing.assert_frame_equal(runs.iloc[:2], controls.permuted(finished.assembly, ["Radiomics"], 2, **protocol))
+    light = controls.protocol(finished.assembly, **protocol)
     assert (light["folds"], light["inner_folds"], light["seed"]) == (3, 2, 1)
 
 
@@ -241,7 +242,7 @@ def test_a_source_on_another_scale_is_named(small, folder):
         outside = features["subject"].isin(cohort.loc[cohort["cohort"] != "train", "subject"])
         numbers = features.select_dtypes("number").columns
         features.loc[outside, numbers] = features.loc[outside, numbers] * factor
-        table = reruns.source_shifts(small.assemble(study, folder(cohort, radiomics=features)))
+        table = of_features.sources_on_scale(small.assemble(study, folder(cohort, radiomics=features)))
         row = table[table["source"] == "radiomics"].iloc[0]
         words = say.scale(table, dict.fromkeys(("internal", "external"), "East"))
         assert row["another_scale"] == (factor == 10)

@@ -1,0 +1,154 @@
+"""The features behind a signature: those chosen most often, and whether other cohorts are on the scale of training."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radsupport.errors import ContractError
+from radsupport.evaluate.reruns import COHORTS
+from radsupport.learning.assembly import Assembly, whole_table
+from radsupport.settings.learning import Signature
+from radsupport.stats.shift import on_another_scale, shifts
+from radsupport.tables import read_table
+
+_FEATURES = 5  # how many enter the picture, so that its values can be read
+
+
+def leaves(signatures: Sequence[Signature], name: str) -> list[Signature]:
+    """Return the signatures that a signature is made of in the end: itself, or the parts of a combination."""
+    own = next(one for one in signatures if one.name == name)
+    return [leaf for part in own.combines for leaf in leaves(signatures, part)] if own.combines else [own]
+
+
+def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: str = "share") -> pd.DataFrame:
+    """Return the features that a signature uses most, at most `most` for each of its parts.
+
+    Parameters
+    ----------
+    results : Path
+        Folder in which chapter 05 writes ``chosen_features.csv`` (signature, feature, coefficient) and
+        ``stability.csv`` (signature, feature, share of the fits that chose it).
+    parts : sequence of Signature
+        As `leaves` returns them.
+    most : int
+    by : str
+        "share", or "coefficient": the largest of the final fit first, of equal ones the most stable.
+
+    Returns
+    -------
+    DataFrame
+        signature, source, feature, share; empty where a file is missing or nothing was chosen.
+    """
+    nothing = pd.DataFrame(columns=["signature", "source", "feature", "share"])
+    if not most or not (results / "stability.csv").is_file():
+        return nothing
+    ranked = pd.read_csv(results / "stability.csv").sort_values("share", ascending=False, kind="stable")
+    if by == "coefficient":
+        if not (results / "chosen_features.csv").is_file():
+            return nothing
+        chosen = pd.read_csv(results / "chosen_features.csv")
+        chosen = chosen.merge(ranked, on=["signature", "feature"], how="left").assign(size=lambda t: t[by].abs())
+        ranked = chosen.sort_values(["size", "share"], ascending=False, kind="stable")
+    best = {part.name: ranked.loc[ranked["signature"] == part.name, nothing.columns.drop("source")] for part in parts}
+    found = [best[part.name].head(most).assign(source=source) for part in parts for source in part.sources]
+    return pd.concat(found, ignore_index=True)[nothing.columns] if found else nothing
+
+
+def values_of(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """Return the values of `chosen_features` by subject, of those that a sound feature table holds."""
+    tables: list[Any] = []
+    for source, rows in chosen.groupby("source", sort=False):
+        with contextlib.suppress(ContractError):
+            table = read_table(f"features_{source}", results).set_index("subject")
+            tables.append(table[[f for f in dict.fromkeys(rows["feature"]) if f in table]])
+    wide = pd.concat(tables, axis=1) if tables else pd.DataFrame()
+    return wide.loc[:, ~wide.columns.duplicated()]
+
+
+def stable(results: Path, signatures: Sequence[Signature], best: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the features chosen most often for a signature and what it is made of, and their values.
+
+    Parameters
+    ----------
+    results : Path
+        results/<study>, where chapter 05 leaves ``stability.csv``.
+    signatures : sequence of Signature
+        Those of the study.
+    best : str
+
+    Returns
+    -------
+    named : DataFrame
+        code (R1, D1, … by source), signature, feature, of_fits (share of the fits that chose it); empty without
+        that file.
+    values : DataFrame, indexed by subject
+        One column per code.
+    """
+    parts = leaves(signatures, best)
+    named = chosen_features(results, parts, -(-_FEATURES // len(parts))).rename(columns={"share": "of_fits"})
+    values = {source: values_of(own, results) for source, own in named.groupby("source")}
+    named = named.loc[[row["feature"] in values[row["source"]] for row in named.to_dict("records")]]
+    letter = named["source"].str[0].str.upper()
+    named = named.assign(code=letter + (named.groupby(letter).cumcount() + 1).astype(str))
+    columns = {row["code"]: values[row["source"]][row["feature"]] for row in named.to_dict("records")}
+    return named[["code", "signature", "feature", "of_fits"]], pd.DataFrame(columns)
+
+
+def on_scale(rows: pd.DataFrame, results: Path, signatures: Sequence[Signature], best: str) -> pd.DataFrame:
+    """Return whether risks and chosen features of other cohorts lie on the scale of the training patients.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Such as `judged` returns them.
+    results : Path
+        results/<study>, where chapter 05 leaves the chosen features.
+    signatures : sequence of Signature
+        Those of the study.
+    best : str
+        The signature whose features are looked at, twenty at most.
+
+    Returns
+    -------
+    DataFrame
+        of (risk or feature), and what `stats.shifts` returns.
+    """
+    people = rows.drop_duplicates("subject").set_index("subject")["cohort"].astype(str)
+    risks = rows.astype({"signature": str}).pivot_table(index="subject", columns="signature", values="risk", sort=False)
+    parts = leaves(signatures, best)
+    features = values_of(chosen_features(results, parts, -(-20 // len(parts))), results)
+    tables = [
+        shifts(table, people).assign(of=of) for of, table in (("risk", risks), ("feature", features)) if len(table)
+    ]
+    found = pd.concat(tables, ignore_index=True) if tables else shifts(risks, people).assign(of="")
+    return found[["cohort", "of", *[name for name in found if name not in ("cohort", "of")]]]
+
+
+def sources_on_scale(assembly: Assembly) -> pd.DataFrame:
+    """Return how many columns of each feature source lie on another scale in other cohorts than in training.
+
+    Returns
+    -------
+    DataFrame
+        cohort, source, n (patients), features, outside (mean share of values outside the training range), alarms
+        (columns, by `stats.shifts`), another_scale (whether the source as a whole is on one), example (the column with
+        the most values outside); empty without another cohort.
+    """
+    rows = []
+    for source, table in assembly.sources.items():
+        found = shifts(whole_table(table).select_dtypes("number"), assembly.cohort["cohort"])
+        apart = on_another_scale(found)
+        for cohort, part in found[found["cohort"].isin(COHORTS)].groupby("cohort", sort=False):
+            odd = part[part["alarm"].astype(bool)].sort_values("outside", ascending=False, kind="stable")["column"]
+            row = {"cohort": cohort, "source": source, "n": int(part["n"].max()), "features": len(part)}
+            row |= {"outside": part["outside"].mean(), "alarms": len(odd), "another_scale": str(cohort) in apart}
+            rows.append(row | {"example": odd.iloc[0] if len(odd) else ""})
+    columns = ["cohort", "source", "n", "features", "outside", "alarms", "another_scale", "example"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs["empty"] = "Nobody outside the training cohort."
+    return table
