@@ -369,8 +369,8 @@ def regression_table(
     shown = pd.DataFrame({"characteristic": names, "n": alone["n"].to_numpy(), "events": alone["n_events"].to_numpy()})
     shown = shown.join(_part(alone.reset_index(drop=True), ratio, "alone", first))
     if together is not None and len(together):
-        own = together.set_index(["term", _keys(together)])
-        wanted = pd.MultiIndex.from_frame(pd.DataFrame({"term": alone["term"], "key": _keys(alone)}))
+        own = together.assign(key=_keys(together)).set_index(["term", "key"])
+        wanted = pd.MultiIndex.from_tuples(list(zip(alone["term"], _keys(alone), strict=True)), names=["term", "key"])
         matched = own.reindex(wanted).reset_index()
         level = matched["level"].fillna("")
         other = level.ne("") & (level != pd.Series(alone["level"].to_numpy(), index=level.index))  # other quartiles
