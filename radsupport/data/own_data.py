@@ -16,7 +16,7 @@ from radsupport.data.cohort_tables import CohortTables
 from radsupport.data.doubts import separating, settings_problems, table_doubts
 from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
 from radsupport.data.open import read_feature_study, said
-from radsupport.data.sheets import Sheet, read_sheet
+from radsupport.data.sheets import Sheet, near_names, read_sheet
 from radsupport.errors import GeometryError, Problem, RadsupportError, serious
 from radsupport.files import sha256
 from radsupport.imaging.hounsfield import hu_problems, without_padding
@@ -27,6 +27,7 @@ from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
 from radsupport.stats.shift import on_another_scale, shifts
 from radsupport.study import StudyPaths
+from radsupport.wording import listed
 
 MISSING_CODES = ("na", "n/a", "--", "unknown")
 NO_NUMBER = ("nan", "inf", "-inf")
@@ -62,8 +63,10 @@ def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> l
     sheet = clinical_sheet(study, path)
     table, problems = typed_table(study, sheet)
     problems += _empty_cells(study, sheet, table, centers)
+    named = pd.DataFrame({"subject": list(centers)})
+    problems += near_names(named, table[["subject"]], "subject", sheet)
     readable = not serious(problems)
-    problems += list(_without_outcome(study, sheet, table, centers, problems))
+    problems += list(_without_outcome(study, sheet, table, centers))
     known = table["subject"].map(centers).fillna(table["center"])
     used = table.assign(center=known)[table["subject"].isin(centers)] if centers else table
     problems += [*table_doubts(study, used, str(path)), *_clinical_scale(study, used, path)] if readable else []
@@ -120,30 +123,35 @@ def _empty_cells(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mappi
     for name, column in study.columns.items():
         header = sheet.find(column.column or name)
         texts = list(sheet.table[header]) if header is not None else []
-        for row, subject, text in zip(sheet.rows, table["subject"], texts, strict=False):
-            if text == "" and (subject in centers or not centers):
-                yield sheet.problem("an empty cell", "a value", remedy, row, str(header), f"subject {subject}")
+        cells = zip(sheet.rows, table["subject"], texts, strict=False)
+        found = [(row, one) for row, one, text in cells if text == "" and (one in centers or not centers)]
+        if found:
+            what = "an empty cell" if len(found) == 1 else f"{len(found)} empty cells"
+            at, who = ", ".join(str(row) for row, _ in found[:10]), listed([one for _, one in found], 10)
+            yield sheet.problem(what, "a value", remedy, at, str(header), f"subject {who}")
 
 
-def _without_outcome(
-    study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str], before: Sequence[Problem]
-) -> Iterator[Problem]:
-    """Yield subjects of the manifest without the primary outcome; impossible outcomes were reported before."""
+def _without_outcome(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield subjects of the manifest without the primary outcome, or without a row; what is no outcome was reported."""
     label, survival = study.endpoint.label, study.endpoint.survival
     outcome, needed = [survival.time, survival.event] if survival else [], ["time", "event"]
     if study.endpoint.primary == "label":
         outcome, needed = [label.column] if label else [], ["label"]
-    headers = {sheet.find(header) for header in outcome}
-    reported = {problem.row for problem in before if problem.column in headers}
-    complete = table.reindex(columns=needed).notna().all(axis=1)
-    rows = dict(zip(table["subject"], table["row"].astype(str), strict=True))
-    known = set(table.loc[complete, "subject"])
-    for subject in [s for s, center in centers.items() if center not in _unlabelled(study) and s not in known]:
-        row = rows.get(subject, "")
-        what = f"subject {subject} has no outcome" if row else f"subject {subject} is not in the clinical table"
-        if row not in reported or not row:
-            remedy = "enter it, or exclude the subject with a reason in the manifest's column exclusion"
-            yield sheet.problem(what, f"a value of {' and '.join(needed)}", remedy, row, value=subject)
+    missing = {code.casefold() for code in study.data.missing_values}
+    headers = [header for header in map(sheet.find, outcome) if header is not None]
+    empty = sheet.table[headers].apply(lambda column: column.str.casefold().isin(missing)).any(axis=1).to_numpy()
+    rows = dict(zip(table["subject"], zip(sheet.rows, empty, strict=True), strict=True))
+    asked = [subject for subject, center in centers.items() if center not in _unlabelled(study)]
+    expected = f"a value of {' and '.join(needed)}"
+    remedy = "enter it, or exclude the subject with a reason in the manifest's column exclusion"
+    for what, names in (
+        ("has no outcome", [one for one in asked if rows.get(one, (0, False))[1]]),
+        ("is not in the clinical table", [one for one in asked if one not in rows]),
+    ):
+        if names:
+            who = f"subject {names[0]}" if len(names) == 1 else f"each of {len(names)} subjects"
+            at = ", ".join(str(rows[one][0]) for one in names[:10] if one in rows)
+            yield sheet.problem(f"{who} {what}", expected, remedy, at, value=listed(names, 10))
 
 
 def _unlabelled(study: Study) -> set[str]:

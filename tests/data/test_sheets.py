@@ -10,7 +10,7 @@ import pytest
 
 from radsupport.data.clinical import read_clinical
 from radsupport.data.open import read_feature_study
-from radsupport.data.own_data import check
+from radsupport.data.own_data import check, check_typed_sheet
 from radsupport.data.sheets import read_sheet
 from radsupport.errors import ClinicalTableError, InputError, serious
 from radsupport.settings.study import Study
@@ -242,3 +242,15 @@ def test_copied_patients_of_another_cohort_are_said(tmp_path: Path) -> None:
     problems = check(manifest, mine, tmp_path)
     assert serious(problems) == []
     assert any("very features of a subject of another cohort (4)" in problem.what for problem in problems)
+
+
+def test_patients_of_the_manifest_are_missed_once_and_lost_zeros_are_named(tmp_path: Path) -> None:
+    lines = [",".join(HEADER), *(f"{i},10,0,12,früh" for i in range(1, 31)), "x,,,12,früh", "y,,,13,früh"]
+    path = write(tmp_path, "\n".join(lines) + "\n")
+    centers = {f"{i:03d}": "A" for i in range(1, 31)} | {"x": "A", "y": "A"}
+    problems = check_typed_sheet(study(), path, centers)
+    words = [problem.what for problem in serious(problems)]
+    assert "30 subjects are written otherwise than in the other table (zeros, spaces or case)" in words
+    assert "each of 30 subjects is not in the clinical table" in words
+    assert "each of 2 subjects has no outcome" in words
+    assert len(words) == 3
