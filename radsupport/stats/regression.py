@@ -362,6 +362,7 @@ def _with_counts(fit: FittedModel, rows: pd.DataFrame, source: str) -> pd.DataFr
 
 def multivariable(fit: FittedModel, ratio: str) -> pd.DataFrame:
     """`with_references` plus the likelihood-ratio p of each term, given the others, its df, and p_nonlinear."""
+    _refuse_no_column(fit)
     tests = drop_one(fit).set_index("term")
     rows = with_references(fit, ratio)
     return _tested(fit, rows, rows["term"].map(tests["p"]), rows["term"].map(tests["df"]))
@@ -410,7 +411,13 @@ def univariable(
     return pd.concat(tables, ignore_index=True)
 
 
+def _refuse_no_column(fit: FittedModel) -> None:
+    if fit.coef.empty:
+        raise NotEstimableError("one level only: there is nothing to compare")
+
+
 def _one(fit: FittedModel, ratio: str, note: str) -> pd.DataFrame:
+    _refuse_no_column(fit)
     rows = _tested(fit, with_references(fit, ratio), fit.lr_p, fit.lr_df)
     return rows.assign(concordance=fit.concordance, note=note)
 

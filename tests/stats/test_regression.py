@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from radsupport.errors import InputError
+from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
 from radsupport.stats.logistic import univariable_table as logistic_alone
@@ -150,3 +151,19 @@ def test_a_spline_that_interacts_is_shown_at_the_reference_level(curved: pd.Data
     assert both["p_term"] == pytest.approx(
         stats.chi2.sf(2 * (fit.log_likelihood - fit_logistic(curved, "label", "poly(age, 2)+side").log_likelihood), 2)
     )
+
+
+@pytest.mark.parametrize("kind", ["cox", "logistic"])
+def test_a_category_with_one_level_keeps_its_row_and_says_why(kind):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"time": rng.exponential(10, 60), "event": rng.integers(0, 2, 60), "age": rng.normal(size=60)})
+    table["stage"] = pd.Categorical(["I"] * 60, categories=["I", "II"])
+    module = importlib.import_module(f"radsupport.stats.{kind}")
+    outcome = ("time", "event") if kind == "cox" else ("event",)
+    alone = module.univariable_table(table, *outcome, ["age", "stage"]).set_index("covariate")
+    assert alone.loc["stage", "note"] == "one level only: there is nothing to compare"
+    assert np.isfinite(alone.loc["age", "p"])
+    together = module.multivariable_table(table, *outcome, ["age", "stage"]).set_index("covariate")
+    assert together.loc["age", "p"] == pytest.approx(alone.loc["age", "p"])
+    with pytest.raises(NotEstimableError, match="one level only"):
+        module.multivariable_table(table, *outcome, ["stage"])
