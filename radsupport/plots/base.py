@@ -227,6 +227,11 @@ def figure(
     """
 
     def wrap(draw: Callable[..., Any]) -> Callable[..., Any]:
+        known = KINDS.get(draw.__name__)
+        if known is not None and known.draw.__module__ != draw.__module__:
+            raise InputError(
+                f"There is a figure `{draw.__name__}` in {known.draw.__module__}: give yours another name."
+            )
         kind = KINDS[draw.__name__] = Kind(draw, alt, columns, estimates, projection, size, grid)
 
         @functools.wraps(draw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from radsupport.errors import InputError
 from radsupport.plots import base as figures
@@ -135,3 +136,11 @@ def test_a_table_of_an_option_is_cut_to_the_picture() -> None:
     both = pd.concat([curve.assign(cohort="a"), curve.assign(cohort="b")], ignore_index=True)
     found = prediction_figures.roc(both, facet="cohort", marks=points)
     assert [len(fig.axes[0].lines) for fig in found.figures] == [3, 2]
+
+
+def test_two_modules_can_not_give_one_name_to_two_figures() -> None:
+    def spread(table: pd.DataFrame, ax: Axes) -> None:
+        """Draw nothing."""
+
+    with pytest.raises(InputError, match=r"There is a figure `spread` in radsupport\.plots\.models"):
+        figures.figure("cohort", alt="nothing")(spread)
