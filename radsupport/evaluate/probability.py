@@ -6,7 +6,7 @@ the training cohort's out-of-fold risks, says how probable the event is by a hor
 fold, the other cohorts from the fit on the whole training cohort.
 
 A probability of a signature that was fitted here stays as it is. A published output is translated like a score, even
-where it lies between 0 and 1: it was never fitted to these patients, and may be no probability for them.
+where it lies between 0 and 1: it was fitted by others, and may be no probability for them.
 """
 
 from __future__ import annotations

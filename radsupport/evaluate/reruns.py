@@ -126,7 +126,7 @@ def variants(
             row = {"group": group, "signature": name, "variant": variant["variant"]}
             row |= {"description": variant["description"]} | _row(found, assembly)
             rows.append(row | _difference(tested))
-    reason = "No earlier chapter of this study made its features in more than one way."
+    reason = "There is one version of the features: no earlier chapter made them in a second way."
     return pd.DataFrame(rows) if rows else _empty(reason, ["group", "signature", "variant"])
 
 

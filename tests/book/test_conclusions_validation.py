@@ -70,12 +70,17 @@ def test_missing_predictions_are_named(labelled):
 
 def test_a_published_output_is_named_with_what_contains_it(labelled):
     rows = evaluate.judged(labelled[2])
-    text = say.judged(rows, ["A", "B", "A + B"], NAMES, {"B": ["A + B"]})
+    text = say.judged(rows, ["A", "B", "A + B"], NAMES, {"B": ["A + B"]}, external="refit")
+    assert "out-of-fold predictions; B as published\n" in text
+    assert "scored with the model fitted on all training patients; B as published\n" in text
+    lost = rows[(rows["signature"] != "A") | (rows["subject"] != rows["subject"].iloc[0])]
+    assert say.judged(lost, ["A", "B"], NAMES, {}).startswith("- North: up to 60 patients")
+    assert ", published output\n" in say.judged(rows[rows["signature"] == "B"], ["B"], NAMES, {"B": []})
     assert "B in North: published output; its own training patients may be among them" in text
     assert "those of A + B, which contains it" in text
     text = say.probabilities(evaluate.lock(rows, published=["B"]))
     assert text.startswith("Probabilities as they are: 2 of 3 signatures.")
-    assert "B is a published output" in text
+    assert "B is a published output, translated like a score because it was fitted by others: as it is" in text
     mean = rows.query("cohort == 'train' and signature == 'B'")["risk"].mean()
     assert f"its mean in training is {mean:.2f}" in text
 
@@ -186,8 +191,15 @@ def test_survival_is_compared_by_the_c_index(followed):
 
 def test_the_gap_to_the_apparent_value_is_that_of_the_chosen_signature(labelled):
     _, _, predictions = labelled
+    own = [evaluate.judged(predictions, signatures=["A"], cohorts=[key]) for key in ("train", "internal", "external")]
+    first, *others = (evaluate.discrimination(rows)["value"] for rows in own)
     assert "The apparent AUC of A (" in meaning(predictions)
-    assert "above the out-of-fold one: that much is optimism." in meaning(predictions)
+    rises = f"as optimism makes it; but in South ({others[0]:.3f})" in meaning(predictions)
+    assert rises == (others[0] > first)
+    train = predictions[predictions["cohort"] == "train"]
+    assert "above the out-of-fold one: that much is optimism." in meaning(train)
+    worse = predictions["risk"].where(predictions["cohort"] == "train", 0.5)
+    assert "above the out-of-fold one: that much is optimism." in meaning(predictions.assign(risk=worse))
     same = predictions.assign(risk=predictions["risk"].mask(predictions["kind"] == "apparent", 0.5))
     assert "no optimism is seen" in meaning(same)
     assert "apparent" not in meaning(predictions[predictions["signature"] == "A"], published=["A"])
@@ -253,6 +265,44 @@ def test_a_pooled_value_above_every_center_is_no_headline():
     alike = rows.assign(risk=rows["risk"] - rows.groupby("center")["risk"].transform("mean"))
     same = evaluate.measure(alike, evaluate.discrimination, keys)
     assert "**" not in say.pooling(same, evaluate.measure(alike, evaluate.discrimination, [*keys, "center"]), NAMES)
+
+
+def test_conclusions_of_several_centers_say_where_they_pool():
+    table = of_centers().assign(kind="external")
+    other = table.assign(signature="B", risk=np.random.default_rng(1).uniform(size=240))
+    third = other.assign(signature="C", risk=other["risk"].to_numpy()[::-1])
+    rows = pd.concat([table, other, third]).assign(signature=lambda t: pd.Categorical(t["signature"]))
+    scores = evaluate.measure(rows, evaluate.discrimination).assign(apparent=np.nan)
+    tests = evaluate.comparisons(rows, {"all": ["A", "B", "C"]})
+    rivals = evaluate.rivals(rows, scores, tests, "A", "B")
+    given: dict[str, Any] = {"best": "A", "comparator": "B", "published": [], "names": NAMES}
+    text = say.meaning(rows, scores, tests, rivals, {}, **given)
+    assert "paired, n = 240, pooled over centers)" in text
+    assert "the AUCs of the group all (pooled over centers) are not all equal" in text
+    assert "the pairs say which differ" in text
+    for p, words in ((0.04, "after Holm's adjustment."), (0.2, "after Holm's adjustment, nor before it.")):
+        none = tests.assign(p=p, p_adjusted=0.3)
+        assert f"no single pair differs {words}" in say.meaning(rows, scores, none, rivals, {}, **given)
+    alone = say.meaning(rows, scores.drop(columns="within"), tests, rivals, {}, **given)
+    assert "pooled over centers" not in alone
+
+
+def test_calibration_and_usefulness_are_part_of_the_conclusion(labelled):
+    row = {"cohort": "external", "signature": "A", "predicted": 0.4, "observed": 0.6, "slope": 0.5}
+    first = row | {"slope_low": 0.1, "slope_high": 0.9}
+    table = pd.DataFrame([first, row | {"cohort": "internal", "slope": np.nan}, row | {"cohort": "train"}])
+    shares = {"cohort": ["internal", "external"], "share": [0.0, 0.2], "better_at": ["nowhere", "20% to 30%"]}
+    useful = pd.DataFrame(shares).assign(signature="A")
+    text = meaning(labelled[2], calibration=table, useful=useful)
+    assert (
+        "Mean risk by A, predicted and observed (ideal slope: 1): East and West 0.40 and 0.60, slope "
+        "0.50 (0.10–0.90) and South 0.40 and 0.60." in text
+    )
+    assert "treating nobody: East and West at thresholds of 20% to 30%; nowhere in South." in text
+    later = meaning(labelled[2], useful=useful.assign(horizon=24.0, share=0.0))
+    assert "treating nobody: nowhere in South by 24 months and East and West by 24 months." in later
+    nothing = meaning(labelled[2], calibration=pd.DataFrame(), useful=pd.DataFrame())
+    assert nothing == meaning(labelled[2])
 
 
 def test_one_center_keeps_its_value(labelled):

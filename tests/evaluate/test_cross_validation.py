@@ -55,7 +55,7 @@ def test_cross_validation_table_has_optimism_and_leaves_given_risks_out(finished
     summary = finished.run.summary.set_index("signature")
     assert table["out_of_fold"].to_dict() == pytest.approx(summary["out_of_fold"].to_dict())
     assert table["inner_score"].to_dict() == summary["inner_score"].to_dict()
-    words = say.cross_validated(table.reset_index(), finished.run.excluded)
+    words = say.cross_validated(table.reset_index(), finished.run.excluded, {})
     assert words.startswith(
         f"The interval lies above 0.5 for {(table['out_of_fold_low'] > 0.5).sum()} of 3 fitted signatures"
     )
@@ -67,7 +67,7 @@ def test_cross_validation_table_has_optimism_and_leaves_given_risks_out(finished
     assert alone[["inner_score", "apparent", "optimism"]].isna().all(axis=None)
     assert alone["kind"].tolist() == ["published output; not fitted here"]
     assert not {"divisions_mean", "divisions_range"} & set(alone)
-    words = say.cross_validated(alone, run.excluded)
+    words = say.cross_validated(alone, run.excluded, {})
     assert words.startswith("Nothing was fitted")
     assert "Every patient has a prediction by every signature." in words
     assert run.selection_counts().empty
@@ -99,19 +99,23 @@ def test_values_of_every_cohort(finished):
 def test_words_of_published_outputs_and_of_who_is_left_out():
     kinds = ["out of fold, on a published output", "published output; not fitted here", "out of fold"]
     table = pd.DataFrame({"signature": ["Both", "CNN", "R"], "kind": kinds, "inner_score": np.nan, "apparent": np.nan})
-    rows = pd.DataFrame({"subject": ["a", "b"], "cohort": "train", "signature": "R", "reason": "no radiomics features"})
-    words = say.cross_validated(table, rows)
+    rows = pd.DataFrame(
+        {"subject": ["a", "b"], "cohort": ["train", "external"], "signature": "R", "reason": "no radiomics features"}
+    )
+    names = {"train": "North", "external": "South"}
+    words = say.cross_validated(table, rows, names)
     assert "Published output: **CNN**." in words
     assert "inherits this: **Both**." in words
-    assert words.endswith("- **R**: 2 patients without a prediction (no radiomics features)")
-    assert "Published output" not in say.cross_validated(table.drop(columns="kind"), rows)
+    assert words.endswith("- **R**: 2 patients without a prediction (no radiomics features): 1 in North and 1 in South")
+    assert "Published output" not in say.cross_validated(table.drop(columns="kind"), rows, names)
 
 
 def test_gaps_in_single_columns_are_stated(small):
     cohort, study = small.cohort(), small.study([small.clinical])
     words = say.missing(cohort, study.columns, study.cohort_names)
     assert words == "- Symptom is missing for 4 of 24 in C: filled with the most frequent level of the training part."
-    assert say.missing(cohort, {"age": study.columns["age"]}, study.cohort_names).startswith("No column")
+    assert say.missing(cohort, {"age": study.columns["age"]}, study.cohort_names).startswith("No clinical column")
+    assert say.missing(cohort, {}, study.cohort_names) == "No signature names a clinical column."
     older = cohort.assign(symptom="no", age=cohort["age"].where(cohort.index > 0))
     assert "Age is missing for 1 of 60 in A: filled with the median" in say.missing(
         older, study.columns, {"train": "A"}

@@ -48,7 +48,7 @@ def test_no_variants_no_rows(small, folder):
     study, path = small.study([small.radiomics]), folder()
     assert reruns.read_variants(path, study.signatures).empty
     table = reruns.variants(path, small.assemble(study, path), pd.DataFrame(), **small.protocol(study))
-    assert table.attrs["empty"] == "No earlier chapter of this study made its features in more than one way."
+    assert table.attrs["empty"] == "There is one version of the features: no earlier chapter made them in a second way."
 
 
 def test_every_fault_of_the_list_is_named(compared):

@@ -27,10 +27,11 @@ def missing(cohort: pd.DataFrame, columns: Mapping[str, Column], names: Mapping[
             f"filled with the {'median' if column.kind == 'number' else 'most frequent level'} of the training part"
         )
         lines += [f"- {column.label} is missing for {where}: {filled}."] * bool(len(gaps))
-    return "\n".join(lines) or "No column that a signature names has gaps."
+    none = "No clinical column that a signature names has gaps." if columns else "No signature names a clinical column."
+    return "\n".join(lines) or none
 
 
-def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame) -> str:
+def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[str, str]) -> str:
     """Say how far the apparent values lie above the honest ones, what published outputs are worth, who is left out."""
     kinds = table["kind"] if "kind" in table else pd.Series("", table.index)
     taken, heirs = (
@@ -40,10 +41,10 @@ def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame) -> str:
     words = f"Published output: {listed(taken)}." + f" What learns from it inherits this: {listed(heirs)}." * bool(
         heirs
     )
-    lines = [
-        f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason})"
-        for (signature, reason), rows in excluded.groupby(["signature", "reason"], sort=False)
-    ]
+    lines = []
+    for (signature, reason), rows in excluded.groupby(["signature", "reason"], sort=False):
+        where = listed([f"{n} in {names[str(key)]}" for key, n in rows["cohort"].value_counts(sort=False).items() if n])
+        lines.append(f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason}): {where}")
     left_out = "\n".join(lines) or "Every patient has a prediction by every signature."
     return "\n\n".join([_optimism(table), *[words] * bool(taken), left_out])
 

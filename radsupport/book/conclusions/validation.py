@@ -14,6 +14,7 @@ from radsupport.evaluate.predictions import missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
 from radsupport.stats.shift import on_another_scale
+from radsupport.stats.usefulness import LEAST_GAIN
 from radsupport.wording import counted, estimate, fixed, listed, number, p_value, tick
 
 #: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
@@ -66,10 +67,14 @@ def judged(
         How chapter 05 scored the other cohorts; "" where it did not.
     """
     lines = []
-    for key, part in rows.drop_duplicates(["cohort", "subject"]).groupby("cohort", observed=True):
+    for key, predicted in rows.groupby("cohort", observed=True):
+        part, each = predicted.drop_duplicates("subject"), predicted.groupby("signature", observed=True)["subject"]
+        given = [name for name in combinations if name in each.groups]
         how = "out-of-fold predictions" if key == "train" else SCORED[external]
+        how += f"; {listed(given)} as published" if given else ""
+        how = "published output" if given and len(given) == len(each) else how
         size = f"{counted(len(part), 'patient')}, {int(part[event].sum())} with the event"
-        lines.append(f"- {names[str(key)]}: {size}, {how}")
+        lines.append(f"- {names[str(key)]}: {'up to ' * bool(each.nunique().min() < len(part))}{size}, {how}")
     for name, holding in combinations.items() if (rows["cohort"] == "train").any() else ():
         also = f", and so may those of {listed(holding)}, which contains it" if holding else ""
         lines.append(
@@ -114,7 +119,7 @@ def probabilities(locked: Mapping[str, Locked]) -> str:
     if given == len(locked):
         return words
     parts = [
-        f"{name} is a published output, translated like a score because it was never fitted to these patients: as it "
+        f"{name} is a published output, translated like a score because it was fitted by others: as it "
         f"is, its mean in training is {fixed(own.whole.rows['risk'].mean())}, where "
         f"{fixed(own.whole.rows['label'].mean())} had the event."
         for name, own in locked.items()
@@ -254,6 +259,8 @@ def meaning(
     comparator: str,
     published: Collection[str],
     names: Mapping[str, str],
+    calibration: pd.DataFrame | None = None,
+    useful: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
     synthetic: bool = False,
 ) -> str:
@@ -275,6 +282,8 @@ def meaning(
     published : collection of str
         Signatures that are published outputs.
     names : mapping of cohort to name
+    calibration, useful : DataFrame, optional
+        `evaluate.calibration` and `evaluate.usefulness` by cohort (and horizon) and signature.
     notes : sequence of str
         What else a reader must know.
     synthetic : bool
@@ -284,15 +293,17 @@ def meaning(
     shown = headline(scores)
     own = shown[shown["signature"] == best].to_dict("records")
     lines = [_value(row, names) for row in own]
-    lines += [_rival(row, names, published, set(flat)) for row in rivals.to_dict("records")]
-    lines += _equalities(pairs, names)
+    pooled = set(scores.dropna(subset=["within"])["cohort"]) if "within" in scores else set()
+    lines += [_rival(row, names, published, set(flat), pooled) for row in rivals.to_dict("records")]
+    lines += _equalities(pairs, names, pooled)
     lines += [
         f"{name}: its risks hardly vary between the training patients (standard deviation {number(sd, 2)}): as built "
         "here it learnt next to nothing and can not be judged; a difference from it is no finding about another one."
         for name, sd in flat.items()
     ]
-    lines += ["" if best in published else _optimism(own, modelling), _divisions(scores, best, comparator, modelling)]
-    lines.append(_pairs(pairs))
+    lines += ["" if best in published else _optimism(own, modelling, names)]
+    lines += [_divisions(scores, best, comparator, modelling), _pairs(pairs)]
+    lines += [_calibrated(calibration, best, names), _useful(useful, best, names)]
     if set(scores["cohort"]) == {"train"}:
         lines.append("Nobody outside the training cohort is judged: nothing here says how a signature does elsewhere.")
     if synthetic:
@@ -333,7 +344,7 @@ _ROLES = {
 }
 
 
-def _rival(row: Row, names: Mapping[str, str], published: Collection[str], flat: set[str]) -> str:
+def _rival(row: Row, names: Mapping[str, str], published: Collection[str], flat: set[str], pooled: set[str]) -> str:
     a, b, role = row["signature_a"], row["signature_b"], _ROLES[row["role"]]
     if row["cohort"] == "train" and b in published:
         role += "; a published output, which may be flattered here"
@@ -351,41 +362,51 @@ def _rival(row: Row, names: Mapping[str, str], published: Collection[str], flat:
     text = estimate(row["difference"], row["difference_low"], row["difference_high"], 3)
     return (
         f"{names[row['cohort']]}: {a} ({measure} {fixed(row['value_a'], 3)}) minus {b} ({fixed(row['value_b'], 3)}; "
-        f"{role}): {text}, {p_value(row['p'], name='P')} ({test}, paired, n = {row['n']:.0f}): {verdict}."
+        f"{role}): {text}, {p_value(row['p'], name='P')} ({test}, paired, n = {row['n']:.0f}"
+        f"{', pooled over centers' * (row['cohort'] in pooled)}): {verdict}."
     )
 
 
-def _equalities(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+def _equalities(pairs: pd.DataFrame, names: Mapping[str, str], pooled: set[str]) -> list[str]:
     lines = []
     for (family, cohort), own in pairs.groupby(["family", "cohort"], sort=False):
         p, told = own.iloc[0].get("p_equal", np.nan), bool((own["p_adjusted"] < 0.05).any())
         if p < 0.05:
-            which = "the pairs say which differ" if told else "but no single pair differs after Holm's adjustment"
+            before = "" if (own["p"] < 0.05).any() else ", nor before it"
+            none = f"but no single pair differs after Holm's adjustment{before}"
+            which = "the pairs say which differ" if told else none
             lines.append(
-                f"{names[str(cohort)]}: the AUCs of the group {family} are not all equal "
+                f"{names[str(cohort)]}: the AUCs of the group {family}"
+                f"{' (pooled over centers)' * (cohort in pooled)} are not all equal "
                 f"({p_value(p, name='P')}, DeLong's χ² with {own['df'].iloc[0]:.0f} df); {which}."
             )
     return lines
 
 
-def _optimism(own: Sequence[Row], modelling: Mapping[str, Any]) -> str:
+def _optimism(own: Sequence[Row], modelling: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """Word how far the chosen signature's value on its own patients lies above the one of patients it did not see.
 
-    That is the mean over divisions into folds where there were several, as in chapter 05: one is luck.
+    That is the mean over divisions into folds where there were several, as in chapter 05: one is luck. Values of
+    several centers are pooled, as apparent ones are. What does not fall elsewhere is not called optimism.
     """
     row = next((row for row in own if row["cohort"] == "train"), None)
     if row is None or np.isnan(row["apparent"] - row["value"]):
         return ""
     name, entry = row["signature"], modelling.get(f"{DIVISIONS}{row['signature']}")
-    value, which = row["value"], "out-of-fold"
+    pooled = {one["cohort"]: one["pooled"] if one.get("pooled", np.nan) >= 0 else one["value"] for one in own}
+    value, which = pooled.pop("train"), "out-of-fold"
     if isinstance(entry, Mapping) and _divided(entry):
         value, which = entry["value"], "mean out-of-fold"
     gap = row["apparent"] - value
     if gap <= 0:
         return f"The apparent {row['measure']} of {name} is not above the {which} one: no optimism is seen."
+    above = [f"{names[key]} ({fixed(one, 3)})" for key, one in pooled.items() if one > value]
+    verdict = ": that much is optimism"
+    if above:
+        verdict = f", as optimism makes it; but in {listed(above)} the value lies above the {which} one, too"
     return (
         f"The apparent {row['measure']} of {name} ({fixed(row['apparent'], 3)}) is {fixed(gap, 3)} above the "
-        f"{which} one: that much is optimism."
+        f"{which} one{verdict}."
     )
 
 
@@ -416,6 +437,35 @@ def _divided(entry: Any) -> bool:
     """Whether there were several divisions, and all their numbers are there."""
     found = [entry.get(key) for key in ("value", "n", "ci_low", "ci_high")] if isinstance(entry, Mapping) else [None]
     return None not in found and int(entry["n"]) > 1
+
+
+def _calibrated(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
+    """Say what the chosen signature predicts outside the training cohort on average, and what was observed there."""
+    if table is None or not {"predicted", "observed"} <= set(table):
+        return ""
+    own = table[(table["signature"] == best) & (table["cohort"] != "train")].dropna(subset=["predicted", "observed"])
+    parts = []
+    for row in own.to_dict("records"):
+        slope = [row.get(f"slope{end}", np.nan) for end in ("", "_low", "_high")]
+        words = "" if np.isnan(slope).any() else f", slope {estimate(*slope)}"
+        parts.append(f"{_place(row, names)} {fixed(row['predicted'])} and {fixed(row['observed'])}{words}")
+    return f"Mean risk by {best}, predicted and observed (ideal slope: 1): {listed(parts, 12)}." if parts else ""
+
+
+def _useful(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
+    """Say where acting by the chosen signature gains over treating everybody and nobody."""
+    if table is None or "share" not in table:
+        return ""
+    own = table[table["signature"] == best].dropna(subset=["share"]).to_dict("records")
+    found = [f"{_place(row, names)} at thresholds of {row['better_at']}" for row in own if row["share"] > 0]
+    never = [_place(row, names) for row in own if not row["share"] > 0]
+    parts = [listed(found, 12)] * bool(found) + [f"nowhere in {listed(never, 12)}"] * bool(never)
+    gain = f"Acting by {best} has a net benefit of {LEAST_GAIN:g} or more above treating everybody and treating nobody"
+    return f"{gain}: {'; '.join(parts)}." if parts else ""
+
+
+def _place(row: Row, names: Mapping[str, str]) -> str:
+    return names[str(row["cohort"])] + (f" by {row['horizon']:g} months" if row.get("horizon", 0) > 0 else "")
 
 
 def _pairs(pairs: pd.DataFrame) -> str:
