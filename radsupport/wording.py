@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _MINUS = "\u2212"  # the typographic minus sign
 
@@ -38,20 +38,20 @@ def number(value: float, digits: int = 3) -> str:
     Returns
     -------
     str
-        ``0.0123``, ``1.23``, ``123``, ``12300``, ``81,234,568``; ``NA`` for NaN, ``∞`` for infinity; what nobody reads
-        the digits of is only bounded, ``<0.000001``.
+        ``0.0123``, ``1.23``, ``123``, ``12300``, ``81,234,568``, at most four decimals; ``NA`` for NaN, ``∞`` for
+        infinity; what nobody reads the digits of is only bounded, ``<0.0001``.
     """
     if value is None or math.isnan(value):
         return "NA"
     if math.isinf(value):
         return "∞" if value > 0 else f"{_MINUS}∞"
     value, size = value + 0.0, abs(value)  # a zero has no sign
-    if 0 < size < 1e-6:
-        return "<0.000001" if value > 0 else f">{_MINUS}0.000001"
+    if 0 < size < 1e-4:
+        return "<0.0001" if value > 0 else f">{_MINUS}0.0001"
     if size >= 1e7:
         beyond = "" if size <= 1e12 else ">" if value > 0 else "<"
         return f"{beyond}{_MINUS * int(value < 0)}{min(size, 1e12):,.0f}"
-    decimals = 0 if size == 0 else max(0, digits - 1 - math.floor(math.log10(size)))
+    decimals = 0 if size == 0 else min(4, max(0, digits - 1 - math.floor(math.log10(size))))
     text = f"{value:.{decimals}f}"
     if float(value).is_integer():
         text = f"{value:.0f}"
@@ -107,6 +107,31 @@ STRONG = 0.8
 def two_digits(value: float) -> str:
     """Return a number with two significant digits, whole numbers from 10 on."""
     return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+
+
+_SOURCES = {"ct_findings": "CT findings", "deep_published": "published deep output"}
+
+
+def source_words(source: str) -> str:
+    """Word the key of a source of features: ``CT findings``, ``published deep output``, else blanks for underscores."""
+    return _SOURCES.get(source, source.replace("_", " "))
+
+
+def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
+    """Return a feature's name with blanks for underscores, its phase in front and a category's level behind.
+
+    Parameters
+    ----------
+    feature : str
+        ``<phase>__<name>``, a column, or ``<column>=<level>``.
+    labels : mapping, optional
+        Words for columns.
+    """
+    column, equals, level = feature.partition("=")
+    if column in (labels or {}):
+        return f"{(labels or {})[column]}: {level}" if equals else (labels or {})[column]
+    phase, _, rest = feature.replace("=", ": ", 1).partition("__")
+    return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
 
 
 def did_you_mean(name: str, valid: Iterable[str], otherwise: str = "Check the spelling") -> str:

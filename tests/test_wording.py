@@ -19,7 +19,8 @@ def test_p_value(p: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.012345, "0.0123"), (1.2345, "1.23"), (123.45, "123"), (12345.0, "12345"), (12345.6, "12346"), (-0.5, "−0.500"),
-     (3.0, "3"), (1e-7, "<0.000001"), (-1e-7, ">−0.000001"), (1.1e-5, "0.0000110"), (8.1e7, "81,000,000"),
+     (3.0, "3"), (1e-7, "<0.0001"), (-3e-6, ">−0.0001"), (1.14e-4, "0.0001"), (0.00123, "0.0012"),
+     (8.1e7, "81,000,000"),
      (-1e20, "<−1,000,000,000,000"), (1e20, ">1,000,000,000,000"),
      (0.0, "0"), (float("inf"), "∞"), (float("-inf"), "−∞"), (float("nan"), "NA")],
 )  # fmt: skip
@@ -34,6 +35,13 @@ def test_a_zero_has_no_sign() -> None:
 @pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "−0.01"), (0.004, "0.00")])
 def test_no_minus_before_a_zero(value: float, text: str) -> None:
     assert wording.fixed(value) == text
+
+
+def test_names_of_features_and_sources_are_words() -> None:
+    assert wording.readable("ct__exponential_glszm_SmallAreaEmphasis") == "ct: exponential glszm SmallAreaEmphasis"
+    assert [wording.source_words(name) for name in ("deep_published", "ct_findings", "radiomics")] == [
+        "published deep output", "CT findings", "radiomics",
+    ]  # fmt: skip
 
 
 def test_estimate_tick_counted_and_listed() -> None:

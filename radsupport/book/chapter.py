@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from IPython.display import HTML, display
@@ -21,8 +21,10 @@ from radsupport.book.printed import TESTS, cautions_words, printed_beside, print
 from radsupport.book.show import save_figures_to, word_values
 from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.files import sha256
+from radsupport.settings.parts import SourceName
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
+from radsupport.wording import source_words
 
 #: Set by the build, which runs an unused chapter only up to its opening cell.
 ENDS_HERE = "RADSUPPORT_CHAPTER_ENDS_HERE"
@@ -239,7 +241,11 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
         display(HTML(f'<div class="rs-note" role="note">{words}</div>'))
     save_figures_to(paths.figures, chapter)
     kinds = {"out_of_fold": "out of fold", "external": "not in training", "published": "published output"}
-    word_values(dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names) | {"kind": kinds, "test": TESTS})
+    sources = {name: source_words(name) for name in get_args(SourceName)}
+    word_values(
+        dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names)
+        | {"kind": kinds, "test": TESTS, "source": sources}
+    )
     opened = Chapter(chapter, study, paths, values, inputs={study_file})
     opened.stamp = runs.stamp(paths.results, chapter, differs)
     reason = why_unused(chapter, study)
@@ -279,7 +285,7 @@ def why_unused(chapter: str, study: Study) -> str:
     reasons = {
         "03_radiomics": "no signature of it uses radiomics" if study.radiomics is None else "",
         "04_deep_features": "no signature of it uses a network" if study.deep is None else "",
-        "07_survival": "there is no follow-up, only a yes/no outcome" if study.endpoint.survival is None else "",
+        "07_survival": "there are no follow-up times, only a yes/no outcome" if study.endpoint.survival is None else "",
         "08_nomogram": "it names no signature for a nomogram" if not study.nomogram.signature else "",
     }
     return reasons.get(chapter, "")
@@ -295,8 +301,9 @@ def banner(study: Study) -> str:
         kind, head = "real", f"<strong>Real data</strong>{licence}."
         words = "For research and teaching; not for decisions about patients."
     if study.profile == "demo":
+        networks = "" if why_unused("04_deep_features", study) else "small networks, "
         words += (
-            " <strong>Demonstration settings</strong> (profile <code>demo</code>): small networks, few divisions and "
+            f" <strong>Demonstration settings</strong> (profile <code>demo</code>): {networks}few divisions and "
             "resamples, so that the page is computed in minutes."
         )
     return f'<div class="rs-banner rs-{kind}" role="note">{head} {words}</div>'

@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 from pandas.api import types
 
-from radsupport.wording import estimate, fixed, number, p_number
+from radsupport.wording import estimate, fixed, number, p_number, readable
 
 MISSING = "–"
 _ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "icc": "ICC", "chi2": "χ²"}
@@ -33,6 +33,7 @@ RATIOS = ("hr", "odds_ratio", "hazard_ratio")  # names of columns of ratios begi
 #: The words for columns, on all pages.
 WORDS: dict[str, str] = yaml.safe_load(Path(__file__).with_name("columns.yaml").read_text(encoding="utf-8"))
 
+_OF_FEATURES = ("feature", "feature_a", "feature_b", "column", "example")  # of ct__original_shape_Elongation
 #: Characters beyond which a cell's text gets a wider column instead of many short lines.
 _LONG = 60
 #: Columns that a page has room for, and characters of a text that can be said once for all rows.
@@ -72,6 +73,8 @@ def rounded(column: pd.Series, name: object = "") -> list[str]:
     """
     if types.is_bool_dtype(column.dtype):
         return ["yes" if value else "no" for value in column]
+    if name in _OF_FEATURES and not types.is_numeric_dtype(column.dtype):
+        column = column.map(lambda value: readable(value) if "__" in str(value) else value)
     if not types.is_numeric_dtype(column.dtype):
         return [_worded_header(value) for value in column]
     values = column.to_numpy(dtype=float, na_value=np.nan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
 from radsupport.stats.survival_curves import median_follow_up
 from radsupport.tables import write_table
+from radsupport.wording import source_words
 
 NO_FEATURE = "the published table holds no feature of this subject"
 NOTHING_FITTED = "none: a published output is taken as it is"
@@ -91,7 +94,8 @@ class CohortTables:
         counts = pd.crosstab(self.excluded["reason"], self.excluded["center"].replace("", "unknown"))
         counts.insert(0, "all centers", counts.sum(axis=1))
         counts = counts.sort_values("all centers", ascending=False).rename_axis(columns=None).reset_index()
-        counts.attrs["empty"] = "Nobody was left out."
+        of_all = self.study.is_synthetic  # a table of somebody else's may have lost patients before
+        counts.attrs["empty"] = "Nobody was left out." if of_all else "Nobody in these files was left out."
         return counts
 
     def cleaning(self) -> pd.DataFrame:
@@ -139,7 +143,7 @@ class CohortTables:
         rows = []
         for name, one in columns.items():
             levels = one.unit if one.kind == "number" else ", ".join(one.levels)
-            row = {"variable": one.label, "column": name, "source": one.source.replace("ct_", "CT ")}
+            row = {"variable": one.label, "column": name, "source": source_words(one.source)}
             rows.append(row | {"unit_or_levels": levels, "definition": one.definition, "known": one.time_of_knowledge})
         late = any(column.time_of_knowledge != "preoperative" for column in columns.values())
         table = pd.DataFrame(rows) if late or not rows else pd.DataFrame(rows).drop(columns="known")
@@ -176,26 +180,45 @@ class CohortTables:
         -------
         pandas.DataFrame
             signature, candidates (words), parameters (of clinical variables and CT findings: 1 per number, levels - 1
-            per category; NaN where images give the candidates), events (of the rarer outcome for a label),
-            per_parameter, remark.
+            per category; of feature tables: their columns; NaN where images give the candidates, or nothing is
+            fitted), events (of the rarer outcome for a label, of the patients with an outcome and something of every
+            source of the signature), per_parameter, remark.
 
         Notes
         -----
         For a label the limit is set by the rarer of the two outcomes (Peduzzi et al. 1996, J Clin Epidemiol 49:1373;
         ten per parameter is their rule of thumb, neither necessary nor sufficient: Riley et al. 2020, BMJ 368:m441).
         """
-        training = self.cohort.loc[self.cohort["cohort"] == "train", self.study.endpoint.event]
-        events = int(training.sum())
-        rarer = min(events, len(training) - events) if self.study.endpoint.primary == "label" else events
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for signature in self.study.signatures:
-            parameters, words = _candidates(signature, self.study)
+            parameters, words = _candidates(signature, self.study, self.features)
+            if signature.learner == "published":
+                rows.append((signature.name, words, *[float("nan")] * 3, NOTHING_FITTED))
+                continue
+            outcome = self._fitted(signature)[self.study.endpoint.event]
+            events = int(outcome.sum())
+            rarer = min(events, len(outcome) - events) if self.study.endpoint.primary == "label" else events
             each = rarer / parameters if parameters else float("nan")
-            remark = NOTHING_FITTED if signature.learner == "published" else _remark(each, parameters, signature)
             shown = float("nan") if parameters is None else float(parameters)
-            rows.append((signature.name, words, shown, rarer, each, remark))
+            rows.append((signature.name, words, shown, rarer, each, _remark(each, parameters, signature)))
         names = ["signature", "candidates", "parameters", "events", "per_parameter", "remark"]
         return pd.DataFrame(rows, columns=names)
+
+    def _fitted(self, signature: Signature) -> pd.DataFrame:
+        """Return the training patients with an outcome and at least one value of every source of a signature."""
+        wanted = ["label"] if self.study.endpoint.primary == "label" else ["time", "event"]
+        training = self.cohort[self.cohort["cohort"] == "train"].dropna(subset=wanted)
+        for part in self.study.signatures:
+            if part.name in signature.combines:
+                training = training[training["subject"].isin(self._fitted(part)["subject"])]
+        for source in signature.sources:
+            own = [name for name, column in self.study.columns.items() if column.source == source]
+            known = self.features[source].set_index("subject") if source in self.features else None
+            if known is not None:
+                training = training[training["subject"].isin(known.index[known.notna().any(axis=1)])]
+            elif own:
+                training = training[training[own].notna().any(axis=1)]
+        return training
 
 
 def reason_lines(reasons: pd.Series) -> str:
@@ -225,26 +248,38 @@ def _follow_up(known: pd.DataFrame) -> dict[str, float]:
     return {"median_follow_up": found.median, **limits}
 
 
-def _candidates(signature: Signature, study: Study) -> tuple[int | None, str]:
+def _candidates(signature: Signature, study: Study, features: Mapping[str, pd.DataFrame]) -> tuple[int | None, str]:
     """Return the candidate parameters of a signature and what they are; None where images give them."""
     sizes = {name: 1 if one.kind == "number" else len(one.levels) - 1 for name, one in study.columns.items()}
     if signature.combines:
         words = [f"risks of {len(signature.combines)} signatures"]
         words += [f"{len(signature.columns)} variables"] if signature.columns else []
         return len(signature.combines) + sum(sizes[name] for name in signature.columns), ", ".join(words)
-    from_images = sorted(set(signature.sources) - {"clinical", "ct_findings"})
+    from_images = _image_sources(signature)
     names = [name for name, column in study.columns.items() if column.source in signature.sources]
     names = list(dict.fromkeys([*names, *signature.columns]))
     if from_images:
-        kinds = ", ".join(from_images).replace("_", " ")
-        return None, f"{kinds} features" + (f", {len(names)} variables" if names else "")
+        kinds = ", ".join(map(source_words, from_images)) + " features" * (signature.learner != "published")
+        told = kinds + (f", {len(names)} variables" if names else "")
+        if not set(from_images) <= set(features):
+            return None, told
+        columns = [name for source in from_images for name in features[source].columns.drop("subject")]
+        if signature.phases:
+            columns = [name for name in columns if name.split("__")[0] in signature.phases]
+        return sum(re.search(signature.features, name) is not None for name in columns) + sum(
+            sizes[name] for name in names
+        ), told
     return sum(sizes[name] for name in names), f"{len(names)} variables"
+
+
+def _image_sources(signature: Signature) -> list[str]:
+    return sorted(set(signature.sources) - {"clinical", "ct_findings"})
 
 
 def _remark(per_parameter: float, parameters: int | None, signature: Signature) -> str:
     if parameters == 0:
         return "no candidates in this study's tables"
-    if parameters is None:
+    if parameters is None or (per_parameter < 1 and _image_sources(signature)):
         return "candidates outnumber the events; selection and shrinkage inside the folds decide"
     words = "fewer than ten" if per_parameter < ENOUGH_EVENTS else "ten or more"
     return f"{words} in this step; the risks were learnt from the same events" if signature.combines else words

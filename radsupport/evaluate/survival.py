@@ -23,7 +23,6 @@ from radsupport.evaluate.predictions import FEWEST, HIGH, LOW, SURVIVAL, common,
 from radsupport.evaluate.probability import usable_horizons
 from radsupport.evaluate.regression import COVARIATES
 from radsupport.evaluate.thresholds import Rule, groups, rule_name, threshold
-from radsupport.learning.inspection import readable
 from radsupport.settings.learning import Signature
 from radsupport.stats.brier import brier_score
 from radsupport.stats.cox import with_firth
@@ -36,6 +35,7 @@ from radsupport.stats.survival_curves import (
 )
 from radsupport.stats.table_one import baseline_table
 from radsupport.stats.time_roc import time_dependent_auc_difference, time_dependent_roc
+from radsupport.wording import readable
 
 #: Key of all cohorts together, where no sets of cohorts are named.
 POOLED = "pooled"

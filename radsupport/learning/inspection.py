@@ -20,7 +20,7 @@ from radsupport.learning.tuning import Combination
 from radsupport.settings.learning import Signature
 from radsupport.stats.lasso import LassoPath, lasso_binomial, lasso_cox
 from radsupport.stats.outcome import Target, as_target, is_survival
-from radsupport.wording import counted
+from radsupport.wording import counted, readable
 
 STABILITY_COLUMNS = ["signature", "feature", "times_selected", "fits", "share"]
 CORRELATED = 14  # features whose correlations are drawn, at most
@@ -189,23 +189,6 @@ def correlation_table(
     r = table[names].corr().to_numpy()
     pairs = [(names[i], names[j], r[i, j]) for i in range(len(names)) for j in range(i)]
     return pd.DataFrame(pairs, columns=["feature_a", "feature_b", "r"])
-
-
-def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
-    """Return a feature's name with blanks for underscores, its phase in front and a category's level behind.
-
-    Parameters
-    ----------
-    feature : str
-        ``<phase>__<name>``, a column, or ``<column>=<level>``.
-    labels : mapping, optional
-        Words for columns.
-    """
-    column, equals, level = feature.partition("=")
-    if column in (labels or {}):
-        return f"{(labels or {})[column]}: {level}" if equals else (labels or {})[column]
-    phase, _, rest = feature.replace("=", ": ", 1).partition("__")
-    return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
 
 
 def readable_features(table: pd.DataFrame, labels: Mapping[str, str] | None = None) -> pd.DataFrame:

@@ -85,6 +85,9 @@ def test_the_banner_says_when_settings_are_those_of_a_demonstration(root: Path) 
     shown = {profile: banner(load_study("sts", profile, folder=root / "studies")) for profile in ("demo", "paper")}
     assert "Demonstration settings" in shown["demo"]
     assert "Demonstration settings" not in shown["paper"]
+    some = ("song2021", "gu2023", "hosny2018", "sts", "worc_gist")
+    networks = {name: "small networks" in banner(load_study(name, folder=root / "studies")) for name in some}
+    assert networks == {"song2021": True, "gu2023": True, "hosny2018": False, "sts": False, "worc_gist": False}
 
 
 def test_a_chapter_gives_its_own_printed_values_and_cautions(here: Path) -> None:

@@ -54,7 +54,7 @@ def test_words_on_follow_up_differ_with_the_endpoint(endpoints: dict[str, Endpoi
     assert "known at once" in unsaid
     assert "2 of 3 patients left observation without the event (death): they are censored" in words["yang2023"]
     assert not any("too early" in text for text in words.values())
-    assert "no follow-up" in words["hosny2018"]
+    assert "no follow-up times" in words["hosny2018"]
 
 
 def test_patients_whose_follow_up_ends_before_the_horizon_are_counted(endpoints: dict[str, Endpoint]) -> None:
@@ -74,6 +74,13 @@ def test_complete_patients_are_counted() -> None:
     cohort = DataFrame({"age": [1.0, np.nan, 3.0], "sex": ["f", "m", None]})
     assert say.complete(cohort, ["age", "sex"]) == "1 of 3 patients have a value in each of the 2 variables."
     assert "no variables" in say.complete(cohort, [])
+
+
+def test_the_reason_for_no_comparison_is_the_true_one() -> None:
+    two = DataFrame({"cohort": ["train", "external"]})
+    assert say.nothing_to_compare(two, []).startswith("This study has no clinical variables or CT findings: there")
+    assert say.nothing_to_compare(two[:1], ["age"]).startswith("This study has one cohort: there")
+    assert "CT findings and has one cohort: there" in say.nothing_to_compare(two[:1], [])
 
 
 def test_directions_are_those_of_the_statistics_shown() -> None:

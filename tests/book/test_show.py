@@ -128,7 +128,7 @@ def test_values_are_worded_as_the_page_says(shown: list[Any], monkeypatch: pytes
 
 def test_columns_are_rounded_as_a_whole() -> None:
     nan = float("nan")
-    assert rounded(pd.Series([0.81234, 0.5, nan, 0.00001])) == ["0.812", "0.500", "–", "0.000010"]
+    assert rounded(pd.Series([0.81234, 0.5, nan, 0.00001])) == ["0.812", "0.500", "–", "<0.0001"]
     assert rounded(pd.Series([2.64321, -0.5])) == ["2.64", "−0.50"]
     assert rounded(pd.Series([123.456, 3.0])) == ["123.5", "3.0"]
     assert rounded(pd.Series([61234.4, 3.2])) == ["61234", "3"]
@@ -153,9 +153,15 @@ def test_p_values_are_recognised_by_name(name: str) -> None:
     ]
 
 
+def test_names_of_features_are_words_and_others_stay() -> None:
+    names = pd.Series(["ct__log-sigma-2-mm-3D_glszm_SmallAreaEmphasis", "t_stage", ""])
+    assert rounded(names, "column") == ["ct: log-sigma-2-mm-3D glszm SmallAreaEmphasis", "t_stage", ""]
+    assert rounded(names, "subject") == names.tolist()
+
+
 @pytest.mark.parametrize("name", ["ppv", "precision", "prior", "step"])
 def test_other_columns_are_not_p_values(name: str) -> None:
-    assert rounded(pd.Series([0.0004, 0.9]), name) == ["0.00040", "0.900"]
+    assert rounded(pd.Series([0.0004, 0.9]), name) == ["0.0004", "0.900"]
 
 
 def test_table_has_caption_headers_and_no_long_decimals(shown: list[Any], figure_case: Any) -> None:

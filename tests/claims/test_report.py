@@ -24,6 +24,16 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("project")
 
 
+def test_kinds_that_fail_most_are_named_by_count_and_by_share():
+    kinds = pd.DataFrame({"kind": ["a", "b", "c", "d"], "holds": [90, 1, 5, 0], "does not hold": [10, 4, 0, 0]})
+    words = published.where_they_differ(kinds)
+    assert "Of the 14 values" in words
+    assert "the kinds with the most are “a” (10 of 100) and “b” (4 of 5); by the share" in words
+    assert "“b” (4 of 5) and “a” (10 of 100) come first. Nothing fails in: c." in words
+    assert "Nothing fails" not in published.where_they_differ(kinds[:2])
+    assert published.where_they_differ(kinds[2:]) == "No value that could be decided does not hold."
+
+
 def test_the_chapter_writes_only_into_its_folder(results, folder):
     quoted = claims.write(results, "published", folder)
     written = folder / "results" / "published"

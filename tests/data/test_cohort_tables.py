@@ -74,9 +74,25 @@ def test_a_study_without_tables_has_no_candidates_there(root: Path, cohort: pd.D
 
 def test_a_published_output_has_no_candidates(root: Path, cohort: pd.DataFrame) -> None:
     hosny = load_study("hosny2018", folder=root / "studies")
-    remarks = opened(hosny, cohort).events_per_variable().set_index("signature")["remark"]
-    assert remarks["CNN"] == NOTHING_FITTED
-    assert "outnumber" in remarks["Radiomics"]
+    table = opened(hosny, cohort).events_per_variable().set_index("signature")
+    assert table.loc["CNN", "remark"] == NOTHING_FITTED
+    assert table.loc["CNN", ["parameters", "events", "per_parameter"]].isna().all()
+    assert table.loc["CNN", "candidates"] == "published deep output"
+    assert "outnumber" in table.loc["Radiomics", "remark"]
+
+
+def test_features_of_tables_are_counted_and_patients_without_any_are_not(root: Path, cohort: pd.DataFrame) -> None:
+    hosny = load_study("hosny2018", folder=root / "studies")
+    features = pd.DataFrame(np.ones((40, 20)), columns=[f"ct__original_{i}" for i in range(20)])
+    features = features.assign(subject=cohort["subject"])
+    features.loc[[0, 1], features.columns != "subject"] = np.nan  # two of the eight with the event
+    table = opened(hosny, cohort)
+    table = CohortTables(hosny, cohort, table.excluded, {"radiomics": features}).events_per_variable()
+    table = table.set_index("signature")
+    assert (table.loc["Radiomics", "parameters"], table.loc["Radiomics", "events"]) == (20, 6)
+    assert table.loc["Radiomics", "per_parameter"] == pytest.approx(6 / 20)
+    assert "outnumber" in table.loc["Radiomics", "remark"]
+    assert (table.loc["Radiomics + CNN", "parameters"], table.loc["Radiomics + CNN", "events"]) == (2, 6)
 
 
 def test_the_flow_adds_up(cohort: pd.DataFrame, song: Study) -> None:
@@ -108,6 +124,8 @@ def test_nobody_left_out_draws_no_first_box(cohort: pd.DataFrame, song: Study) -
     assert tables.flow()["n"].tolist() == [40, 30, 10, 0]
     assert tables.left_out().empty
     assert tables.left_out().attrs["empty"] == "Nobody was left out."
+    real = opened(song.model_copy(update={"data": song.data.model_copy(update={"kind": "real"})}), cohort)
+    assert real.left_out().attrs["empty"] == "Nobody in these files was left out."
 
 
 def test_variables_say_when_they_are_known_only_where_it_differs(root: Path) -> None:

@@ -72,7 +72,7 @@ def follow_up(cohort: pd.DataFrame, found: Endpoint) -> str:
     """
     label, survival = found.label, found.survival
     if survival is None:
-        return "This study has no follow-up, only a yes/no outcome."
+        return "This study has no follow-up times, only a yes/no outcome."
     if found.primary == "survival" or label is None:
         known = cohort.dropna(subset=["time", "event"])
         return (
@@ -95,7 +95,7 @@ def _open_label(free: pd.Series, label: Label) -> str:
     """Say what follow-up means for a label that the study file ties to no time."""
     if label.known == "at_once":
         return f"The outcome “{label.name}” is known at once: the length of follow-up does not touch it."
-    span = f"were followed for {free.min():.0f} to {free.max():.0f} months" if len(free) else "have no follow-up"
+    span = f"were followed for {free.min():.0f} to {free.max():.0f} months" if len(free) else "have no follow-up times"
     later = (
         f"“{label.negative}” also means “not yet”: the {counted(len(free), 'patient')} labelled so {span}, and "
         "chapters 05 and 06 count all of them as free of it."
@@ -114,6 +114,13 @@ def complete(cohort: pd.DataFrame, columns: Sequence[str]) -> str:
         return "There are no variables that could be missing."
     n = int(cohort[list(columns)].notna().all(axis=1).sum())
     return f"{n} of {len(cohort)} patients have a value in each of the {len(columns)} variables."
+
+
+def nothing_to_compare(cohort: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Say why the cohorts can not be set side by side: no variables, one cohort, or both."""
+    reasons = [] if columns else ["has no clinical variables or CT findings"]
+    reasons += ["has one cohort"] if cohort["cohort"].nunique() < 2 else []
+    return f"This study {' and '.join(reasons)}: there is nothing to compare."
 
 
 def directions(printed: pd.DataFrame) -> str:

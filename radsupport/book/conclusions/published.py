@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radsupport.wording import counted, two_digits
+from radsupport.wording import counted, listed, two_digits
 
 
 def headline(numbers: Mapping[str, tuple[int, int | None]], rows: int) -> str:
@@ -27,6 +27,31 @@ def headline(numbers: Mapping[str, tuple[int, int | None]], rows: int) -> str:
         "every test tried lies on the other side of 0.05 than the printed value. "
         f"{counted(others, 'further row')} of the table of claims {'is' if others == 1 else 'are'} not counted, for "
         "want of a printed value of their own that could fail; they are listed with what can not be checked."
+    )
+
+
+def where_they_differ(kinds: pd.DataFrame) -> str:
+    """Say which two kinds of claim fail most, by count and by share of the decided ones.
+
+    Parameters
+    ----------
+    kinds : pandas.DataFrame
+        kind, holds, does not hold; one row per kind.
+    """
+    counts = kinds.set_index("kind")[["holds", "does not hold"]].astype(int)
+    failed, decided = counts["does not hold"], counts.sum(axis=1)
+    if not failed.any():
+        return "No value that could be decided does not hold."
+
+    def most(by: pd.Series) -> str:
+        first = by.sort_values(ascending=False, kind="stable").head(2)
+        return listed([f"“{kind}” ({failed[kind]} of {decided[kind]})" for kind in first.index if first[kind] > 0])
+
+    sound = [kind for kind in counts.index if decided[kind] and not failed[kind]]
+    return (
+        f"Of the {failed.sum()} values that do not hold, the kinds with the most are {most(failed)}; by the share of "
+        f"those that could be decided, {most(failed / decided)} come first."
+        + (f" Nothing fails in: {listed(sound)}." if sound else "")
     )
 
 
