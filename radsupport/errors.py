@@ -43,7 +43,7 @@ class Problem:
         if self.expected:
             parts.append(f"Expected: {self.expected}.")
         if self.remedy:
-            parts.append(f"Remedy: {self.remedy}.")
+            parts.append(f"Remedy: {self.remedy}{'' if self.remedy.endswith('?') else '.'}")
         return " ".join(parts)
 
 
