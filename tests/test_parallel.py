@@ -48,9 +48,9 @@ def fail_as(error: BaseException) -> int:
 
 
 ANYTHING: list[Exception] = [
-    IndexError("Calculation of GLCM Failed."), MemoryError(), RuntimeError("itk::ERROR:\n /root/a/scan.nii.gz is bad"),
+    IndexError("Calculation of GLCM Failed."), MemoryError(), RuntimeError("itk::ERROR:\n /mnt/a/scan.nii.gz is bad"),
     RecursionError("deep"), AssertionError(), UnicodeDecodeError("utf8", b"x", 0, 1, "no"), OSError(28, "No space"),
-    GeometryError("Apart.", [Problem("corners", file="/home/my name/scans/a.nii")]), zlib.error("bad"), StopIteration(),
+    GeometryError("Apart.", [Problem("corners", file="/mnt/my name/scans/a.nii")]), zlib.error("bad"), StopIteration(),
 ]  # fmt: skip
 
 

@@ -166,6 +166,13 @@ class Kind:
             made.suptitle(title, x=0.01, y=above, ha="left", va="bottom", fontsize=11, fontweight="bold")
         return axes
 
+    def check(self, table: pd.DataFrame, ax: Axes | None, by: list[str]) -> None:
+        """Refuse a table without the columns of the figure and its facets, and an axes where several are drawn."""
+        check_table(_with_limits(table, self.estimates), (*self.columns, *by), self.name)
+        if ax is not None and (by or self.grid):
+            pictures = f"a picture per {', '.join(by)}, or in one axes: not both" if by else "in axes of its own"
+            raise InputError(f"The figure `{self.name}` draws {pictures}.")
+
     def pictures(
         self, table: pd.DataFrame, by: list[str], title: str, names: Mapping[Any, str], size: Any, given: dict[str, Any]
     ) -> list[Figure]:
@@ -227,12 +234,7 @@ def figure(
     """
 
     def wrap(draw: Callable[..., Any]) -> Callable[..., Any]:
-        known = KINDS.get(draw.__name__)
-        if known is not None and known.draw.__module__ != draw.__module__:
-            raise InputError(
-                f"There is a figure `{draw.__name__}` in {known.draw.__module__}: give yours another name."
-            )
-        kind = KINDS[draw.__name__] = Kind(draw, alt, columns, estimates, projection, size, grid)
+        kind = _registered(Kind(draw, alt, columns, estimates, projection, size, grid))
 
         @functools.wraps(draw)
         def drawn(
@@ -249,12 +251,9 @@ def figure(
             if isinstance(table, pd.DataFrame) and table.empty:
                 return Pictures([], table, columns)
             by = [facet] if isinstance(facet, str) else list(facet or [])
-            for name, value in (("columns", columns), ("names", names)):
-                given |= {name: value} if value and name in kind.options else {}
-            check_table(_with_limits(table, kind.estimates), (*kind.columns, *by), kind.name)
-            if ax is not None and (by or grid):
-                pictures = f"a picture per {', '.join(by)}, or in one axes: not both" if by else "in axes of its own"
-                raise InputError(f"The figure `{kind.name}` draws {pictures}.")
+            given |= {name: value for name, value in (("columns", columns), ("names", names))
+                      if value and name in kind.options}  # fmt: skip
+            kind.check(table, ax, by)
             if not by:
                 return kind.picture(table, ax, title, size, given)
             return Pictures(kind.pictures(table, by, title, names or {}, size, given), table, columns)
@@ -262,6 +261,15 @@ def figure(
         return drawn
 
     return wrap
+
+
+def _registered(kind: Kind) -> Kind:
+    """Keep a kind of figure under its name, which no other module may have taken."""
+    known = KINDS.get(kind.name)
+    if known is not None and known.draw.__module__ != kind.draw.__module__:
+        raise InputError(f"There is a figure `{kind.name}` in {known.draw.__module__}: give yours another name.")
+    KINDS[kind.name] = kind
+    return kind
 
 
 def _write_dollars(drawn: Figure | Axes, before: set[Any]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import html
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from helpers.site_folder import site_folder
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -75,15 +75,7 @@ def words_of(output: Any) -> set[str]:
 
 @pytest.fixture
 def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    book = tmp_path / "book"
-    for name in ("pyproject.toml", "radsupport"):
-        (tmp_path / name).symlink_to(root / name)
-    for name in ("_static", "_templates"):
-        shutil.copytree(root / "book" / name, book / name)
-    for name in ("_config.yml", "references.bib"):
-        shutil.copy(root / "book" / name, book)
-    for name in ("methods", "glossary"):
-        (book / f"{name}.md").write_text(f"({name})=\n# {name}\n", encoding="utf-8")
+    site_folder(root, tmp_path)
     (tmp_path / "results/published/notebooks").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

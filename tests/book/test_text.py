@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +14,7 @@ import nbformat
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from helpers.site_folder import site_folder
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.display import Markdown
@@ -193,21 +193,13 @@ def test_banner_shows_text(root: Path) -> None:
 
 
 def test_the_compiled_site_shows_text(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study, book = evil_study(root), tmp_path / "book"
+    study, book = evil_study(root), site_folder(root, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(site, "load_study", lambda _: study)
     entry = {"value": 0.7, "n": 56, "ci_low": 0.5, "ci_high": 0.9}
     numbers = {"headline_train": entry, "headline_train_signature": {"value": EVIL}, f"auc_train_{EVIL}": entry}
     monkeypatch.setattr(site, "numbers_of", lambda _: numbers)
     monkeypatch.setattr(site, "_chapters", lambda _: [])
-    for name in ("pyproject.toml", "radsupport"):
-        (tmp_path / name).symlink_to(root / name)
-    for name in ("_static", "_templates"):
-        shutil.copytree(root / "book" / name, book / name)
-    for name in ("_config.yml", "references.bib"):
-        shutil.copy(root / "book" / name, book)
-    for name in ("methods", "glossary"):
-        (book / f"{name}.md").write_text(f"({name})=\n# {name}\n", encoding="utf-8")
     text.know(study.model_dump())
     shown = new_output("display_data", data={"text/markdown": text.sentence(f"**{EVIL}** of {EVIL}")})
     cells = [new_markdown_cell("# Title"), new_code_cell("f()", outputs=[shown])]

@@ -1,0 +1,20 @@
+"""A small book that the site can be compiled from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+def site_folder(root: Path, folder: Path) -> Path:
+    """Write the book's settings, style and two short pages into `folder`/book, beside the package; return the book."""
+    book = folder / "book"
+    for name in ("pyproject.toml", "radsupport"):
+        (folder / name).symlink_to(root / name)
+    for name in ("_static", "_templates"):
+        shutil.copytree(root / "book" / name, book / name)
+    for name in ("_config.yml", "references.bib"):
+        shutil.copy(root / "book" / name, book)
+    for name in ("methods", "glossary"):
+        (book / f"{name}.md").write_text(f"({name})=\n# {name}\n", encoding="utf-8")
+    return book
