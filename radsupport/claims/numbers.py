@@ -3,6 +3,9 @@
 A printed number is the interval of all values that would be printed like it. Decimal points and commas (0,485; 47,2 %),
 raised points (0·485), powers (2.3×10⁻⁵), and thousands set apart by commas, spaces or apostrophes are read where only
 one reading is possible; ``1,234`` in a text without another hint may be 1234 or 1.234 and is refused.
+
+`radsupport.data.notation` reads whole columns of a spreadsheet, where the rest of the column decides; here a number
+stands alone in running text, with relation signs, ranges and percent signs around it.
 """
 
 from __future__ import annotations
