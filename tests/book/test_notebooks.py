@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import papermill
 import pytest
 
 from radsupport.book.chapter import PARAMETERS
@@ -43,6 +44,7 @@ def test_one_parameters_cell_that_holds_the_valid_parameters(notebook: tuple[str
     assigned = [t.id for node in ast.parse(tagged[0].source).body for t in node.targets]
     assert set(assigned) == set(PARAMETERS[name])
     assert all("#" in line for line in tagged[0].source.splitlines() if line.strip())
+    assert set(papermill.inspect_notebook(str(FOLDER / f"{name}.ipynb"))) == set(assigned)  # `-p` knows them all
 
 
 def test_cells_are_short_and_define_at_most_a_small_helper(notebook: tuple[str, Any]) -> None:
