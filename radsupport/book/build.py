@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -430,6 +431,7 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
         _list(study, later, profile)  # with the copies of scans that are there now
     seconds = time.perf_counter() - start
     (log.parent / f"{chapter}.seconds").write_text(f"{seconds:.1f}\n", encoding="utf-8")
+    (log.parent / f"{chapter}.usage.json").write_text(json.dumps({"wall": seconds, **_used()}), encoding="utf-8")
     print(f"{study} {chapter}: {seconds:.0f} s")
     return 0
 
@@ -448,6 +450,14 @@ def _notebook_for(chapter: str, study: str, profile: str, scratch: Path) -> Path
     os.environ[ENDS_HERE] = "1"
     nbformat.write(notebook, scratch)
     return scratch
+
+
+def _used() -> dict[str, float]:
+    """Return CPU seconds of this process with those it started, and the memory of the largest of them."""
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    unit = 1024 if sys.platform == "linux" else 1024**2
+    cpu = sum(one.ru_utime + one.ru_stime for one in own)
+    return {"cpu": round(cpu, 2), "peak_mb": round(max(one.ru_maxrss for one in own) / unit)}
 
 
 def timings(root: Path = Path("results")) -> str:

@@ -76,6 +76,9 @@ def test_a_chapter_runs_and_its_numbers_are_kept(project: Path) -> None:
     assert json.loads((results / "05_modelling.json").read_text())["numbers"]["x"]["value"] == 1
     assert (results / "notebooks" / "05_modelling.ipynb").is_file()
     assert "05_modelling" in pipeline.timings()
+    used = json.loads((results / "logs" / "05_modelling.usage.json").read_text())
+    assert used["cpu"] > 0.1
+    assert 20 < used["peak_mb"] < 20_000
 
 
 def test_a_failing_notebook_names_study_cell_and_log_and_keeps_what_ran(
