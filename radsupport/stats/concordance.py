@@ -4,13 +4,15 @@ A pair is comparable when the one with the shorter time had the event; of an eve
 event counts as earlier. lifelines and scikit-survival give the same Harrell C, but no standard error, and
 `sksurv.metrics.concordance_index_ipcw` weights by G(T) and drops T = tau where survival::concordance uses G(T-) and
 T <= tau. Two indices of the same subjects are compared by the paired bootstrap, and by R's test with the joint
-infinitesimal jackknife. A resample is a vector of counts c; with K the matrix of pairs, its numerator is the quadratic
-form c'Kc, so that all resamples are one matrix product.
+infinitesimal jackknife.
+
+With the subjects in the order of time, a concordant pair is an inversion: the event comes first and has the higher
+risk. Inversions are counted bit by bit of the risk's rank, in O(n log n), all resamples of a bootstrap at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +26,7 @@ from radsupport.stats.bootstrap import bootstrap, percentile_limits
 from radsupport.stats.regression import check_choice, check_level
 from radsupport.stats.survival_curves import at_times, censoring_before, steps, survival_times
 
-_BLOCK = 4_000_000  # pairs compared at a time
+_FEW = 512  # subjects up to which a matrix of all pairs is faster, and as exact
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def concordance(
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Comparable pairs: for each event (sorted by time), everyone later, and the weight of its pairs."""
+    """Comparable pairs: each event with everyone of its stratum who outlives it, and the weight of its pairs."""
 
     time: FloatArray
     event: IntArray
@@ -132,44 +134,127 @@ class Pairs:
             raise InputError(f"`strata` needs a value for each of the {times.size} subjects.")
         return cls(times, events, weights * events, stratum.astype(np.int64))
 
-    def blocks(self) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield event subjects and the matrix (events × subjects) that is their weight where comparable, else 0."""
-        subjects = np.flatnonzero(self.event)
-        size = max(1, _BLOCK // self.n)
-        for start in range(0, subjects.size, size):
-            rows = subjects[start : start + size]
-            later = self.time[rows, None] < self.time[None, :]
-            later |= (self.time[rows, None] == self.time[None, :]) & (self.event[None, :] == 0)
-            later &= self.stratum[rows, None] == self.stratum[None, :]
-            yield rows.astype(np.int64), later * self.weight[rows, None]
+    def sums(self, own: FloatArray, risk: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Sum over pairs by subject: how many outlive each event, and what the events that each outlives count for.
+
+        Parameters
+        ----------
+        own : array, shape (..., n)
+            What a subject's event counts for; 0 for censored subjects.
+        risk : array, shape (n,), optional
+            Only pairs in which the event has the higher risk, and half of those with equal risks.
+
+        Returns
+        -------
+        array, shape (n,), and array of the shape of `own`
+            The first has no meaning for censored subjects.
+        """
+        if self.n <= _FEW:
+            events, matrix = self._matrix(risk)
+            later = np.zeros(self.n)
+            later[events] = matrix.sum(axis=1)
+            return later, own[..., events] @ matrix
+        own = np.ascontiguousarray(own.T)  # by rows: running sums of all resamples at once
+        if risk is None:
+            later, earlier = self._among(self.stratum, own)
+            return later, earlier.T
+        # Pairs to be left out are made no inversions: tied events stand by rising risk, strata one after the other.
+        order = np.lexsort((risk, 1 - self.event, self.time, self.stratum))
+        rank = _inverse(np.lexsort((np.arange(self.n), risk[order], self.stratum[order])))
+        place = _inverse(order)
+        later, earlier = (found[place] for found in inversions(rank, own[order]))
+        equal = _numbers(self.stratum, risk)
+        if equal.max() < self.n - 1:
+            half = self._among(equal, own)
+            later, earlier = later + half[0] / 2, earlier + half[1] / 2
+        return later, earlier.T
+
+    def _matrix(self, risk: FloatArray | None) -> tuple[IntArray, FloatArray]:
+        """Event subjects, and what each has to do with everybody: 1 where compared (and concordant, where asked)."""
+        events = np.flatnonzero(self.event)
+        time, stratum = self.time[events, None], self.stratum[events, None]
+        pairs = (time < self.time) | ((time == self.time) & (self.event == 0))
+        pairs &= stratum == self.stratum
+        if risk is None:
+            return events, pairs.astype(float)
+        return events, pairs * ((risk[events, None] > risk) + 0.5 * (risk[events, None] == risk))
+
+    def _among(self, strata: IntArray, own: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `sums` over all pairs within strata, with `own` by rows."""
+        order = np.lexsort((1 - self.event, self.time, strata))
+        first, last = _runs(strata[order], self.time[order], self.event[order])
+        begin, end = _runs(strata[order])
+        before, place = _sums_before(own[order]), _inverse(order)
+        return (end - last)[place].astype(float), (before[first] - before[begin])[place]
 
 
-def _influence(pairs: Pairs, risk: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Per subject, the weight of its pairs that are concordant (ties half), and of all its pairs."""
-    good, total = np.zeros(pairs.n), np.zeros(pairs.n)
-    for rows, weight in pairs.blocks():
-        share = weight * agreement(risk, rows)
-        good[rows] += share.sum(axis=1)
-        good += share.sum(axis=0)
-        total[rows] += weight.sum(axis=1)
-        total += weight.sum(axis=0)
+def _runs(*keys: Any) -> tuple[IntArray, IntArray]:
+    """Where the run of equal keys that each row belongs to starts and stops; the rows are sorted."""
+    new = np.concatenate([[True], np.any([key[1:] != key[:-1] for key in keys], axis=0)])
+    starts = np.flatnonzero(new)
+    run = np.cumsum(new) - 1
+    return starts[run], np.append(starts[1:], new.size)[run]
+
+
+def _numbers(*keys: Any) -> IntArray:
+    """Number, from 0, of each distinct combination of keys."""
+    order = np.lexsort(keys)
+    first, _ = _runs(*(key[order] for key in keys))
+    return (np.cumsum(first == np.arange(first.size)) - 1)[_inverse(order)]
+
+
+def _sums_before(values: FloatArray) -> FloatArray:
+    """Sum of the rows before each, and of all, shape (n + 1, ...)."""
+    total = np.zeros((len(values) + 1, *values.shape[1:]))
+    np.cumsum(values, axis=0, out=total[1:])
+    return total
+
+
+def _inverse(order: IntArray) -> IntArray:
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    return place
+
+
+def inversions(rank: IntArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """For each row, how many later rows have a lower rank, and the sum of `values` of earlier rows with a higher one.
+
+    Two ranks differ first in one bit, where the higher has 1: from the highest bit on, rows are divided by their bits,
+    each part in its order, and what is within parts is a difference of running sums.
+
+    Parameters
+    ----------
+    rank : int array, shape (n,)
+        A permutation of 0 … n - 1.
+    values : array, shape (n,) or (n, b)
+    """
+    n = rank.size
+    count, total, place, rows = np.zeros(n), np.zeros(values.shape), np.arange(n), np.arange(n)
+    for bit in reversed(range((n - 1).bit_length())):
+        own = rank[place]
+        one, start = (own >> bit) & 1 == 1, own >> (bit + 1) << (bit + 1)
+        zero = ~one
+        ones = np.cumsum(one) - one
+        ones -= ones[start]  # in the row's part, before it
+        before = _sums_before(np.where(one.reshape(-1, *[1] * (values.ndim - 1)), values[place], 0.0))
+        total[place[zero]] += before[:-1][zero] - before[start[zero]]
+        count[place[one]] += (start + (1 << bit) - rows + ones)[one]
+        place = place[_inverse(np.where(one, start + (1 << bit) + ones, rows - ones))]
+    return count, total
+
+
+def jackknife(pairs: Pairs, risk: FloatArray) -> tuple[float, FloatArray]:
+    """Concordance and its infinitesimal-jackknife residual of each subject."""
+    own = pairs.weight
+    later, earlier = pairs.sums(own)
+    total = own * later + earlier
     if not total.any():
         raise NotEstimableError(
             f"No pair of the {pairs.n} subjects is comparable: nobody outlives anybody's event"
             " (all censored, or all events at the last time, or none before tau)."
         )
-    return good, total
-
-
-def agreement(risk: FloatArray, rows: IntArray) -> FloatArray:
-    """1 where the event subject (row) has the higher risk, 0.5 where the risks are equal."""
-    own = risk[rows, None]
-    return (own > risk[None, :]) + 0.5 * (own == risk[None, :])
-
-
-def jackknife(pairs: Pairs, risk: FloatArray) -> tuple[float, FloatArray]:
-    """Concordance and its infinitesimal-jackknife residual of each subject."""
-    good, total = _influence(pairs, risk)
+    later, earlier = pairs.sums(own, risk)
+    good = own * later + earlier
     c = float(good.sum() / total.sum())
     return c, (good - c * total) / (total.sum() / 2)
 
@@ -276,17 +361,13 @@ def bootstrap_concordance(
     scores = [as_finite(risk, name, pairs.n) for name, risk in risks.items()]
 
     def statistic(counts: FloatArray) -> FloatArray:
-        own = counts
+        own = counts * pairs.event
         if weight == "n/G2":
             found = steps(times, events, counts)
             left = at_times(found.time, found.censoring_survival, times, before=True)
-            own = np.divide(counts, left**2, out=np.zeros_like(counts), where=(counts > 0) & (left > 0))
-        total = np.zeros(len(counts))
-        good = np.zeros((len(counts), len(scores)))
-        for rows, comparable in pairs.blocks():
-            total += ((own[:, rows] @ comparable) * counts).sum(axis=1)
-            for k, score in enumerate(scores):
-                good[:, k] += ((own[:, rows] @ (comparable * agreement(score, rows))) * counts).sum(axis=1)
+            own = np.divide(own, left**2, out=np.zeros_like(counts), where=(own > 0) & (left > 0))
+        total = (pairs.sums(own)[1] * counts).sum(axis=1)
+        good = np.column_stack([(pairs.sums(own, score)[1] * counts).sum(axis=1) for score in scores])
         return np.divide(good, total[:, None], out=np.full_like(good, np.nan), where=total[:, None] > 0)
 
     return pd.DataFrame(bootstrap(statistic, pairs.n, n_resamples, seed), columns=list(risks))

@@ -99,9 +99,6 @@ def censoring_term(time: FloatArray, event: IntArray, horizon: Horizon, amount: 
     return (cases + controls) / n
 
 
-_BLOCK = 4_000_000  # case–control pairs compared at a time
-
-
 @dataclass(frozen=True, eq=False)
 class TimeDependentROC:
     """Time-dependent ROC analysis.
@@ -249,26 +246,19 @@ class _Scores:
         aucs = np.full((len(counts), len(self.horizons)), np.nan)
         for k, horizon in enumerate(self.horizons):
             cases, controls = resampled_weights(self.time, self.event, counts, horizon)
-            rows, columns = np.flatnonzero(horizon.case), np.flatnonzero(horizon.control)
-            pairs = np.zeros(len(counts))
-            size = max(1, _BLOCK // columns.size)
-            for start in range(0, rows.size, size):
-                part = rows[start : start + size]
-                own = self.risk[part, None]
-                wins = (own > self.risk[None, columns]) + 0.5 * (own == self.risk[None, columns])
-                pairs += ((cases[:, part] @ wins) * controls[:, columns]).sum(axis=1)
+            pairs = (cases * _weight_below(self.risk, controls, self.risk)).sum(axis=1)
             total = cases.sum(axis=1) * controls.sum(axis=1)
             aucs[:, k] = np.divide(pairs, total, out=np.full_like(pairs, np.nan), where=total > 0)
         return aucs
 
 
 def _weight_below(values: FloatArray, weights: FloatArray, at: FloatArray) -> FloatArray:
-    """Total weight of `values` below each `at`, that of equal ones halved."""
+    """Total weight of `values` below each `at`, that of equal ones halved; weights of shape (n,) or (b, n)."""
     order = np.argsort(values, kind="stable")
-    total = np.concatenate([[0.0], np.cumsum(weights[order])])
-    left = np.searchsorted(values[order], at, side="left")
-    right = np.searchsorted(values[order], at, side="right")
-    return (total[left] + total[right]) / 2
+    total = np.zeros((*weights.shape[:-1], values.size + 1))
+    np.cumsum(weights[..., order], axis=-1, out=total[..., 1:])
+    left, right = (np.searchsorted(values[order], at, side=side) for side in ("left", "right"))
+    return (total[..., left] + total[..., right]) / 2
 
 
 def _curve(risk: FloatArray, horizon: Horizon) -> pd.DataFrame:

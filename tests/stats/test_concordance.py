@@ -12,6 +12,8 @@ from sklearn.metrics import roc_auc_score
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.concordance import concordance
 
+module = import_module("radsupport.stats.concordance")
+
 FILES = Path(__file__).parents[1] / "golden" / "statistics"
 SINGLE = sorted(p.stem for p in FILES.glob("concordance__*.json") if "compare_two" not in p.read_text())
 UNO = sorted(path.stem for path in FILES.glob("uno_c__*.json"))
@@ -107,14 +109,35 @@ def test_the_standard_error_is_that_of_repeated_samples():
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
 
 
-def test_blocks_of_pairs_give_the_same_value(monkeypatch):
-    rng = np.random.default_rng(1)
-    time, event, risk = rng.integers(1, 30, 70), rng.integers(0, 2, 70), rng.integers(0, 9, 70)
-    whole = concordance(time, event, risk, weight="n/G2")
-    monkeypatch.setattr(import_module("radsupport.stats.concordance"), "_BLOCK", 150)
-    parts = concordance(time, event, risk, weight="n/G2")
-    assert parts.concordance == pytest.approx(whole.concordance, rel=1e-12)
-    assert parts.se == pytest.approx(whole.se, rel=1e-12)
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(*[st.integers(0, 1)] * 2, *[st.integers(1, 9)] * 2), min_size=2, max_size=40),
+    st.sampled_from(["n", "n/G2"]),
+)
+def test_inversions_give_the_same_as_a_matrix_of_pairs(subjects, weight):
+    """Ties of time, of risk and of both, within strata; jackknife residuals and resamples too."""
+    event, stratum, time, risk = np.array(subjects, float).T
+    if not event.any():
+        return
+    pairs = module.Pairs.of(time, event, None, weight, stratum)
+    own = np.random.default_rng(0).integers(0, 4, (3, len(time))) * pairs.event
+    wanted = *pairs.sums(own), *pairs.sums(own, risk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_FEW", 0)
+        found = *pairs.sums(own), *pairs.sums(own, risk)
+    for k, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        shown = pairs.event == 1 if k % 2 == 0 else slice(None)
+        assert np.allclose(one[..., shown], other[..., shown], rtol=1e-13, atol=1e-13)
+
+
+def test_many_subjects_equal_the_port_of_r():
+    """`survival` 2.0.0 from PyPI, a port of R's, on 3 000 subjects with ties (``concordancefit(reverse=True)``)."""
+    rng = np.random.default_rng(11)
+    time, event, risk = rng.integers(1, 400, 3000) / 4, rng.integers(0, 2, 3000), rng.integers(0, 500, 3000) / 8
+    found = concordance(time, event, risk)
+    assert [found.concordance, found.se] == pytest.approx(
+        [0.4958340996524945, np.sqrt(6.874668661176436e-05)], rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,7 @@ def test_indifferent_to_monotone_transforms(data):
     assert second.table[["auc", "se"]].to_numpy() == pytest.approx(first.table[["auc", "se"]].to_numpy())
 
 
-@pytest.mark.parametrize("block", [4_000_000, 60])
-def test_a_resample_has_the_auc_of_its_drawn_subjects(data, block, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", block)
+def test_a_resample_has_the_auc_of_its_drawn_subjects(data):
     time, event, risk = data
     counts = np.concatenate(list(resample_counts(90, 8, 2)))
     horizons = [0.3, 0.8]
