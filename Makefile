@@ -15,10 +15,11 @@ export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: book test lab check clean help lint
+.PHONY: book publish test lab check clean help lint
 
 help:
 	@echo "make book [STUDY=song2021|all] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
+	@echo "make publish [STUDY=...]                                     run the notebooks again, figures as PDF as well"
 	@echo "make test                                                    run the tests"
 	@echo "make lab                                                     open JupyterLab"
 	@echo "make check MANIFEST=my_manifest.csv [STUDY=mine]             check own data"
@@ -38,9 +39,14 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 book: $(READY)
-	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules progress --rerun-incomplete --nolock \
+	@snakemake --snakefile Snakefile --cores $(CORES) --keep-going --quiet rules progress --rerun-incomplete --nolock $(AGAIN) \
 	    --config study=$(STUDY) profile=$(PROFILE)
 	@echo "The site is at book/_build/html/index.html"
+
+# fonts are cut to each figure's letters, which takes longer than drawing it: PDFs are made for print only
+publish: export RADSUPPORT_PRINT := 1
+publish: AGAIN := --forceall
+publish: book
 
 test: $(READY)
 	@python -m pytest -n $(CORES) --dist loadfile

@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import gzip
-import io
-import re
+import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -28,6 +27,7 @@ from plotly.offline import get_plotlyjs
 from radsupport.book import text
 from radsupport.book.tables import asset, filterable_table, table_html
 from radsupport.errors import InputError
+from radsupport.files import slug
 from radsupport.plots import style
 from radsupport.plots.base import Pictures, description, figures_of
 
@@ -45,7 +45,11 @@ class _Page:
 
 
 def save_figures_to(folder: Path | None, chapter: str = "") -> None:
-    """Save every figure shown from now on as SVG and PDF: ``<folder>/<chapter>_<number>_<title>``; None stops it."""
+    """Save every figure shown from now on as SVG: ``<folder>/<chapter>_<number>_<title>``; None stops it.
+
+    Where the environment has ``RADSUPPORT_PRINT`` (`make publish`), as PDF as well, which takes longer to draw than all
+    else: its fonts are cut to the letters that a figure has.
+    """
     _Page.folder, _Page.chapter, _Page.count = folder, chapter, 0
 
 
@@ -54,12 +58,18 @@ def word_values(words: Mapping[str, Mapping[Any, str]]) -> None:
     _Page.words = words
 
 
-def _save_for_print(figures: Sequence[Figure]) -> None:
-    for found in figures if _Page.folder is not None else []:
+def _drawn(figures: Sequence[Figure]) -> list[dict[str, bytes]]:
+    """Draw figures once for the page and, where they are saved, for print."""
+    printed = [] if _Page.folder is None else ["svg", *["pdf"] * bool(os.environ.get("RADSUPPORT_PRINT"))]
+    return [style.drawn(found, "png", *printed, dpi=_DPI) for found in figures]
+
+
+def _save_for_print(figures: Sequence[Figure], drawn: Sequence[Mapping[str, bytes]]) -> None:
+    for found, files in zip(figures, drawn, strict=True) if _Page.folder is not None else []:
         _Page.count += 1
         title = found.get_suptitle() or next((ax.get_title(loc="left") or ax.get_title() for ax in found.axes), "")
-        slug = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60]
-        style.save(found, Path(_Page.folder or "") / f"{_Page.chapter}_{_Page.count:02d}_{slug or 'figure'}")
+        name = f"{_Page.chapter}_{_Page.count:02d}_{slug(title)[:60] or 'figure'}"
+        style.write({kind: file for kind, file in files.items() if kind != "png"}, Path(_Page.folder or "") / name)
 
 
 def show_figure(
@@ -95,8 +105,9 @@ def show_figure(
     figures = figures_of(fig)
     for found in figures:
         plt.close(found)  # or Jupyter shows a figure of pyplot again below the cell, without its alt text
-    display(HTML(figure_html(fig, alt, caption)))
-    _save_for_print(figures)
+    html, drawn = _figure(fig, alt, caption)
+    display(HTML(html))
+    _save_for_print(figures, drawn)
 
 
 def _why_empty(table: pd.DataFrame, given: str | None) -> str | None:
@@ -107,14 +118,22 @@ def _why_empty(table: pd.DataFrame, given: str | None) -> str | None:
 
 def figure_html(fig: Figure | Axes | Pictures, alt: str = "", caption: str = "") -> str:
     """Return what `show_figure` shows: a ``figure`` element with the images inside."""
+    return _figure(fig, alt, caption)[0]
+
+
+def _figure(fig: Figure | Axes | Pictures, alt: str, caption: str) -> tuple[str, list[dict[str, bytes]]]:
+    """Return what is shown, and each figure in the formats that it was drawn in."""
+    figures = figures_of(fig)
+    words = [_words(found, alt) for found in figures]
+    drawn = _drawn(figures)
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    pictures = [_image(found, alt.strip() or description(found)) for found in figures_of(fig)]
+    pictures = [_image(files["png"], said) for files, said in zip(drawn, words, strict=True)]
     look = "margin:0 0 1rem"
     if isinstance(fig, Pictures):
         images, look = _side_by_side(pictures, fig.columns), f"{look};max-width:none"
     else:
         images = "".join(image for image, _ in pictures)
-    return f'<figure class="rad-figure" style="{look}">{images}{note}</figure>'
+    return f'<figure class="rad-figure" style="{look}">{images}{note}</figure>', drawn
 
 
 def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int) -> str:
@@ -126,17 +145,19 @@ def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int) -> str:
     return f'<div style="{grid}">{"".join(image for image, _ in pictures)}</div>'
 
 
-def _image(fig: Figure, words: str) -> tuple[str, float]:
-    """Return an image with its alt text, and its width in pixels."""
+def _words(fig: Figure, alt: str) -> str:
+    """Return the alt text of a figure, which must have one."""
+    words = alt.strip() or description(fig)
     if not words:
         raise InputError(
             "The figure has no alt text. Draw it with radsupport.plots, or say what it shows to those who do not see "
             'it: `book.show_figure(fig, alt="Precision over recall of …", caption=…)`.'
         )
-    buffer = io.BytesIO()
-    with style.context():
-        fig.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    png = buffer.getvalue()
+    return words
+
+
+def _image(png: bytes, words: str) -> tuple[str, float]:
+    """Return an image with its alt text, and its width in pixels."""
     width = int.from_bytes(png[16:20], "big") * 96 / _DPI
     source = base64.b64encode(png).decode("ascii")
     look = f"width:{width:.0f}px;max-width:100%;height:auto;background:#fff"
@@ -234,7 +255,7 @@ def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
 @functools.cache
 def _plotly_library() -> str:
     """Return plotly.js of the installed package, compressed, as text."""
-    packed = gzip.compress(get_plotlyjs().encode("utf-8"), compresslevel=9, mtime=0)
+    packed = gzip.compress(get_plotlyjs().encode("utf-8"), compresslevel=6, mtime=0)
     return base64.b64encode(packed).decode("ascii")
 
 

@@ -66,10 +66,7 @@ def _picture(part: pd.DataFrame) -> str:
         text.set_fontsize(6)
     for collection in ax.collections:
         collection.set_linewidth(0.8)
-    buffer = io.BytesIO()
-    with style.context():
-        figure.savefig(buffer, format="jpeg", dpi=_DPI, pil_kwargs={"quality": 80})
-    source = base64.b64encode(buffer.getvalue()).decode("ascii")
+    source = base64.b64encode(style.drawn(figure, "jpeg", dpi=_DPI)["jpeg"]).decode("ascii")
     words = escape(alt_text("contact_sheet", part, centre=_CENTRE, width=_WIDTH), quote=True)
     return f'<img alt="{words}" src="data:image/jpeg;base64,{source}" style="width:100%;background:#fff">'
 

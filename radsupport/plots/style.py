@@ -8,7 +8,8 @@ dark page, in JupyterLab and in print.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,19 +89,65 @@ def new_figure(
     return figure, list(grid.ravel())
 
 
-def save(fig: Figure, path: str | Path) -> list[Path]:
-    """Save a figure as SVG and PDF for print; the same figure gives the same bytes.
+#: How files of each format are written; versions and dates are left out, so that the same figure gives the same bytes.
+_WRITTEN: dict[str, dict[str, Any]] = {
+    "png": {"metadata": {"Software": None}},
+    "jpeg": {"pil_kwargs": {"quality": 80}},
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None, "ModDate": None}},
+}
+
+
+def drawn(fig: Figure, *formats: str, dpi: float = 160) -> dict[str, bytes]:
+    """Draw a figure, laid out once for all formats and cut to what is on it; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+    *formats : {"png", "jpeg", "svg", "pdf"}
+    dpi : float
+        Dots per inch of what is drawn in dots.
+
+    Returns
+    -------
+    dict of str to bytes
+        A file of each format.
+    """
+    before, files = fig.dpi, {}
+    with context(), mpl.rc_context({"figure.constrained_layout.use": False}):
+        fig.dpi, engine = dpi, fig.get_layout_engine()
+        try:
+            if engine is None:
+                fig.draw_without_rendering()
+            else:
+                engine.execute(fig)
+                fig.set_layout_engine(None)  # or every `savefig` lays it out again, and draws it twice for that
+            around = fig.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+            for kind in formats:
+                buffer = io.BytesIO()
+                fig.savefig(buffer, format=kind, dpi=dpi, bbox_inches=around, **_WRITTEN[kind])
+                files[kind] = buffer.getvalue()
+        finally:
+            fig.dpi = before
+            fig.set_layout_engine(engine)
+    return files
+
+
+def save(fig: Figure, path: str | Path, *formats: str) -> list[Path]:
+    """Save a figure for print; the same figure gives the same bytes.
 
     Parameters
     ----------
     fig : matplotlib.figure.Figure
     path : str or pathlib.Path
         Where to; a suffix is replaced, parent folders are made.
+    *formats : {"svg", "pdf", "png"}
+        SVG and PDF where none is named.
 
     Returns
     -------
     list of pathlib.Path
-        The SVG and the PDF.
+        One per format.
 
     Raises
     ------
@@ -111,9 +158,13 @@ def save(fig: Figure, path: str | Path) -> list[Path]:
         raise InputError("`fig` must be a matplotlib figure with at least one axes; nothing was saved.")
     target = Path(path)
     base = target.with_suffix("") if target.suffix.lower() in {".svg", ".pdf", ".png"} else target
+    return write(drawn(fig, *(formats or ("svg", "pdf"))), base)
+
+
+def write(files: Mapping[str, bytes], base: Path) -> list[Path]:
+    """Write what `drawn` returned beside each other: ``<base>.<format>``."""
     base.parent.mkdir(parents=True, exist_ok=True)
-    svg, pdf = (base.parent / f"{base.name}.{kind}" for kind in ("svg", "pdf"))
-    with context():
-        fig.savefig(svg, metadata={"Date": None})
-        fig.savefig(pdf, metadata={"CreationDate": None, "ModDate": None})
-    return [svg, pdf]
+    paths = [base.parent / f"{base.name}.{kind}" for kind in files]
+    for path, content in zip(paths, files.values(), strict=True):
+        path.write_bytes(content)
+    return paths

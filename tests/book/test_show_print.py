@@ -10,7 +10,11 @@ from radsupport.book import show as display
 from radsupport.plots import style
 
 
-def test_shown_figures_are_saved_as_svg_and_pdf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("wanted", "kinds"), [("", ["svg"]), ("1", ["pdf", "svg"])])
+def test_shown_figures_are_saved_as_svg_and_on_request_as_pdf(
+    wanted: str, kinds: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADSUPPORT_PRINT", wanted)
     figure, (axes,) = style.new_figure()
     axes.plot([0, 1], [0, 1])
     axes.set_title("ROC, Hospital I & II")
@@ -21,4 +25,4 @@ def test_shown_figures_are_saved_as_svg_and_pdf(tmp_path: Path, capsys: pytest.C
         display.save_figures_to(None)
     display.show_figure(figure, alt="a line")
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["06_validation_01_roc_hospital_i_ii.pdf", "06_validation_01_roc_hospital_i_ii.svg"]
+    assert names == [f"06_validation_01_roc_hospital_i_ii.{kind}" for kind in kinds]

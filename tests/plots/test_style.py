@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -31,6 +33,29 @@ def test_save_writes_repeatable_vector_files(tmp_path: Path, figure_case: Any) -
     assert b"<image" not in svg
     assert b"<text" not in svg  # letters are outlines, whatever fonts the reader has
     assert pdf.startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_a_figure_drawn_once_for_all_formats_has_the_pixels_of_savefig(layout: str | None) -> None:
+    def figure() -> Figure:
+        fig = Figure(figsize=(3, 2), layout=layout)  # type: ignore[arg-type]
+        ax = fig.subplots()
+        ax.plot([0, 1], [0, 1], label="a line")
+        ax.legend(**style.BESIDE)
+        ax.set(title="A title that is longer than the axes are wide", xlabel="x")
+        return fig
+
+    one, two, other = figure(), figure(), io.BytesIO()
+    before = (one.dpi, one.get_layout_engine())
+    files = style.drawn(one, "png", "svg", "jpeg")
+    assert style.drawn(one, "svg", "png")["png"] == files["png"]  # as before, whatever was drawn in between
+    with style.context():
+        two.savefig(other, format="png", dpi=160)
+    ours, theirs = (mpl.image.imread(io.BytesIO(png)) for png in (files["png"], other.getvalue()))
+    np.testing.assert_array_equal(ours, theirs)
+    assert (one.dpi, one.get_layout_engine()) == before
+    assert files["jpeg"].startswith(b"\xff\xd8")
+    assert b"<svg" in files["svg"]
 
 
 def test_save_refuses_what_is_no_figure(tmp_path: Path) -> None:
