@@ -66,7 +66,7 @@ class RiskSets:
     group: IntArray
     times: FloatArray
 
-    @property
+    @cached_property
     def starts(self) -> IntArray:
         """For each distinct death time, its first row among the deaths."""
         return np.searchsorted(self.group, np.arange(self.times.size)).astype(np.int64)
@@ -92,16 +92,21 @@ def suffix_sums(values: FloatArray) -> FloatArray:
 
 def at_deaths(sets: RiskSets, values: FloatArray) -> FloatArray:
     """Sum `values` (rows in sorted order) over the risk set of every death, with the ties' weights."""
+    total = suffix_sums(values)[sets.first]
+    if not sets.fraction.any():
+        return total
     tied = np.add.reduceat(values[sets.deaths], sets.starts, axis=0)[sets.group]
     fraction = sets.fraction.reshape(-1, *[1] * (values.ndim - 1))
-    return suffix_sums(values)[sets.first] - fraction * tied
+    return total - fraction * tied
 
 
 def subject_weights(sets: RiskSets, per_death: FloatArray, n: int) -> FloatArray:
     """For each subject, the sum of `per_death` over the deaths it is at risk for, with the ties' weights."""
     added = np.zeros((n, *per_death.shape[1:]))
-    np.add.at(added, sets.first, per_death)
+    added[sets.first[sets.starts]] = np.add.reduceat(per_death, sets.starts, axis=0)
     total = np.cumsum(added, axis=0)
+    if not sets.fraction.any():
+        return total
     fraction = sets.fraction.reshape(-1, *[1] * (per_death.ndim - 1))
     total[sets.deaths] -= np.add.reduceat(fraction * per_death, sets.starts, axis=0)[sets.group]
     return total
