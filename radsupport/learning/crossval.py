@@ -247,7 +247,4 @@ def _collect(
 
 def _tuning(model: Any, place: dict[str, Any]) -> pd.DataFrame:
     table: pd.DataFrame = getattr(model, "tuning_", pd.DataFrame()).assign(**place)
-    if table.empty:
-        return table.assign(inner_score=[], chosen=[])
-    best = table["inner_score"].fillna(-1.0).to_numpy().argmax()
-    return table.assign(chosen=np.arange(len(table)) == best)
+    return table.assign(inner_score=[], chosen=[]) if table.empty else table

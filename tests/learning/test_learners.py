@@ -22,11 +22,12 @@ from radsupport.learning.estimators import (
     GivenRisk,
     NaiveBayes,
     PlattSVC,
+    ScaledSVC,
     bandwidth,
     platt_curve,
 )
 from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL, learner, selection_words, signature_table
-from radsupport.learning.linear import CoxRisk, PenalisedCox, PenalisedLogistic, exact_elastic_net
+from radsupport.learning.linear import CoxRisk, GlmBoost, PenalisedCox, PenalisedLogistic, PlsLogistic
 from radsupport.settings.learning import Signature
 
 
@@ -283,15 +284,63 @@ def test_the_exact_elastic_net_meets_the_optimality_conditions_and_coxnets_stric
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     y = Surv.from_arrays(rng.random(60) < 0.6, rng.exponential(np.exp(-X[:, 0])))
     strict = CoxnetSurvivalAnalysis(n_alphas=20, alpha_min_ratio=0.1, l1_ratio=1.0, tol=1e-13, max_iter=10**6)
-    found = exact_elastic_net(X, y, 0.1, 1.0)
+    found = PenalisedCox(0.1).fit(X, y).coef_
     np.testing.assert_allclose(found, strict.fit(X, y).coef_[:, -1], atol=1e-6)
 
 
-def test_where_coxnet_gives_up_the_exact_solution_stands(monkeypatch):
-    def gives_up(*_):
-        raise ArithmeticError("Numerical error, because weights are too large.")
+@pytest.mark.parametrize("mixing", [1.0, 0.5])
+def test_the_cox_elastic_net_of_a_signature_meets_the_optimality_conditions(mixing):
+    """At a hundredth of the largest penalty on wide data, where Coxnet stops 1.1 away; the score from risk sets."""
+    rng = np.random.default_rng(4)
+    X, n = rng.normal(size=(80, 200)), 80
+    time, event = np.ceil(rng.exponential(np.exp(-X[:, 0]), n) * 20), rng.random(n) < 0.7  # tied
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
 
-    X, y = np.random.default_rng(2).normal(size=(30, 4)), Surv.from_arrays(np.ones(30, bool), np.arange(1.0, 31.0))
-    plain = PenalisedCox(0.2).fit(X, y).coef_
-    monkeypatch.setattr(CoxnetSurvivalAnalysis, "fit", gives_up)
-    np.testing.assert_allclose(PenalisedCox(0.2).fit(X, y).coef_, plain, atol=1e-3)
+    def score(coef):
+        risk = np.exp(X @ coef)
+        at = [time >= t for t in time[event]]
+        return sum(X[i] - risk[r] @ X[r] / risk[r].sum() for i, r in zip(np.flatnonzero(event), at, strict=True)) / n
+
+    largest = np.abs(score(np.zeros(200))).max() / mixing
+    models = PenalisedCox(mixing=mixing).fit_points(
+        [{"strength": s} for s in (0.5, 0.01)], X, Surv.from_arrays(event, time)
+    )
+    for model in models:
+        penalty, coef = model.strength * largest, model.coef_
+        pull = score(coef) - penalty * (1 - mixing) * coef
+        assert np.abs(pull[coef != 0] - penalty * mixing * np.sign(coef[coef != 0])).max() < 1e-8
+        assert np.abs(pull[coef == 0]).max() < penalty * mixing + 1e-8
+        assert 0 < (coef != 0).sum() < 200
+
+
+POINTS = [
+    (PenalisedLogistic(), [{"strength": s, "mixing": m} for m in (1.0, 0.3, 0.0) for s in (0.03, 0.5, 1.0)]),
+    (GlmBoost(), [{"n_iterations": n, "learning_rate": r} for n in (20, 5) for r in (0.1, 0.3)]),
+    (PlsLogistic(), [{"n_components": n} for n in (3, 1, 2)]),
+    (ScaledSVC(class_weight="balanced"), [{"kernel": "linear", "C": 1.0}, {"C": 0.1}, {"C": 9.0, "gamma": 0.05}]),
+]
+
+
+@pytest.mark.parametrize(("learner", "points"), POINTS, ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize("columns", [6, 60])
+def test_a_grid_fitted_at_once_is_the_same_as_point_by_point(learner, points, columns):
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(50, columns))
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = (X[:, 0] + rng.normal(size=50) > 0.3).astype(int)
+    together = learner.fit_points(points, X[:40], y[:40])
+    for point, model in zip(points, together, strict=True):
+        alone = clone(learner).set_params(**point).fit(X[:40], y[:40])
+        assert model.decision_function(X[40:]) == pytest.approx(alone.decision_function(X[40:]), rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("columns", [5, 90])
+def test_ridge_equals_scikit_learns_at_a_strict_tolerance(columns):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, columns))
+    y = (X[:, 0] + rng.normal(size=60) > 0).astype(int)
+    for strength in (0.3, 1e-3):
+        ours = PenalisedLogistic(strength, 0.0).fit(X, y)
+        theirs = LogisticRegression(C=1 / (60 * ours.lambda_), tol=1e-12, max_iter=20_000, solver="newton-cg").fit(X, y)
+        np.testing.assert_allclose(ours.coef_, theirs.coef_[0], rtol=1e-6, atol=1e-9)
+        assert ours.intercept_ == pytest.approx(theirs.intercept_[0], rel=1e-6, abs=1e-9)

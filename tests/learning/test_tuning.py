@@ -48,6 +48,10 @@ def test_log_loss_decides_how_far_risks_of_the_same_order_are_shrunk():
     chosen = TunedPipeline([("z_score", z_score())], PenalisedLogistic(), grid, inner_folds=4, seed=0).fit(X, y)
     assert np.ptp(chosen.tuning_["inner_score"]) < 1e-12
     assert chosen.best_params_ == {"strength": 0.01}
+    marked = chosen.tuning_.loc[
+        chosen.tuning_["chosen"], "settings"
+    ]  # the one that is fitted, not the first of the best
+    assert marked.tolist() == ['{"strength": 0.01}']
     assert chosen.risk(X).std() > 0.1
 
 
@@ -61,6 +65,7 @@ def test_a_cox_lasso_takes_the_strongest_penalty_within_one_standard_error():
     near = score >= score.max() - sd[score.idxmax()] / 2
     assert model.best_params_["strength"] == grid["strength"][int(near.idxmax())]
     assert model.best_params_["strength"] > grid["strength"][int(score.idxmax())]
+    assert np.flatnonzero(model.tuning_["chosen"]).tolist() == [int(near.idxmax())]
 
 
 def test_inner_score_of_noise_is_honest_although_features_are_selected():
