@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray
@@ -70,10 +69,15 @@ class Imputer(TransformerMixin, BaseEstimator):
         numeric = table.select_dtypes("number")
         other = table.drop(columns=numeric.columns)
         modes = {name: column.mode().iloc[0] for name, column in other.items() if column.notna().any()}
-        self.fill_ = {**numeric.median().dropna().to_dict(), **modes}
+        values = numeric.to_numpy(float, na_value=np.nan)
+        missing = np.isnan(values)
+        known, gappy = ~missing.all(axis=0), missing.any(axis=0)
+        middle = np.median(values, axis=0)  # pandas' median goes column by column
+        middle[gappy & known] = np.nanmedian(values[:, gappy & known], axis=0)
+        self.fill_ = {**dict(zip(numeric.columns[known], middle[known].tolist(), strict=True)), **modes}
         dropped = len(table.columns) - len(self.fill_)
         self.selected_ = [c for c in X.columns if c in self.fill_ or c in self.passthrough]
-        gaps = int(table.isna().to_numpy().sum())
+        gaps = int(missing.sum()) + int(other.isna().to_numpy().sum())
         reasons = [f"{dropped} without any value"] * (dropped > 0) + [f"{gaps} gaps filled"] * (gaps > 0)
         self.counts_ = count_row("imputation", len(table.columns), len(self.fill_), ", ".join(reasons))
         return self
@@ -143,9 +147,36 @@ class OneHot(TransformerMixin, BaseEstimator):
         return pd.DataFrame({**parts, **coded}, index=table.index)
 
 
-def z_score() -> StandardScaler:
-    """Return scikit-learn's z-score (population SD) that gives DataFrames back."""
-    return StandardScaler().set_output(transform="pandas")
+class ZScore(TransformerMixin, BaseEstimator):
+    """Z-score of every column by mean and population SD of the training part; a constant column becomes 0.
+
+    scikit-learn's StandardScaler, whose checks of a table with a thousand columns take twenty times as long.
+
+    Attributes
+    ----------
+    mean_, scale_ : array, shape (n_features,)
+    """
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> ZScore:
+        """Learn mean and SD of the columns of `X`."""
+        self.columns_ = list(as_table(X).columns)
+        values = X.to_numpy(float)
+        self.mean_, sd = values.mean(axis=0), values.std(axis=0)
+        noise = len(values) * np.finfo(float).eps * np.abs(self.mean_)  # what rounding leaves of a constant
+        self.scale_ = np.where(sd > noise, sd, 1.0)
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the z-scores of the columns of the fit."""
+        check_is_fitted(self)
+        table = as_table(X, self.columns_)
+        table = table if list(table.columns) == self.columns_ else table[self.columns_]
+        return pd.DataFrame((table.to_numpy(float) - self.mean_) / self.scale_, table.index, self.columns_)
+
+
+def z_score() -> ZScore:
+    """Return the unfitted z-score of a signature's columns."""
+    return ZScore()
 
 
 OUTCOME_COLUMNS = ("label", "time", "event")
