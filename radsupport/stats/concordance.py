@@ -243,6 +243,14 @@ def inversions(rank: IntArray, values: FloatArray) -> tuple[FloatArray, FloatArr
     return count, total
 
 
+def harrell(time: FloatArray, event: IntArray, risk: FloatArray) -> float:
+    """Harrell's index alone, of what was checked before; NaN without a comparable pair."""
+    own = event.astype(float)
+    pairs = Pairs(time, event, own, np.zeros(time.size, dtype=np.int64))
+    total = pairs.sums(own)[1].sum()
+    return float(pairs.sums(own, risk)[1].sum() / total) if total else float("nan")
+
+
 def jackknife(pairs: Pairs, risk: FloatArray) -> tuple[float, FloatArray]:
     """Concordance and its infinitesimal-jackknife residual of each subject."""
     own = pairs.weight

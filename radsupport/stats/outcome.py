@@ -10,12 +10,11 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.base import is_classifier
 from sklearn.model_selection import StratifiedKFold
-from sksurv.exceptions import NoComparablePairException
-from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
 
 from radsupport.checks import FloatArray, IntArray, as_binary, as_survival
 from radsupport.errors import NotEstimableError
+from radsupport.stats.concordance import harrell
 
 Target = npt.NDArray[Any]
 
@@ -105,10 +104,8 @@ def risk_of(model: Any, X: Any) -> FloatArray:
 def discrimination(target: Target, risk: FloatArray) -> float:
     """Return AUC (label) or Harrell's C (survival); NaN where no pair can be compared."""
     if is_survival(target):
-        try:
-            return float(concordance_index_censored(target["event"], target["time"], risk)[0])
-        except NoComparablePairException:
-            return float("nan")
+        # Risks that differ by rounding only are equal, as scikit-survival has it: its loop takes ten times as long.
+        return harrell(target["time"], target["event"].astype(np.int64), np.round(risk, 8))
     n1 = int(target.sum())
     n0 = len(target) - n1
     if not n1 or not n0:
