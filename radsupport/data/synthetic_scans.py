@@ -11,6 +11,8 @@ All arrays are indexed (z, y, x); lengths are in mm.
 
 from __future__ import annotations
 
+import functools
+import pickle
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,9 +29,9 @@ from scipy import ndimage
 from radsupport.data.manifest import REQUIRED, SCREENED
 from radsupport.data.synthetic_patients import draw_subjects, status_codes
 from radsupport.errors import MaskError, RadsupportError, StudyError
-from radsupport.files import file_stem, written_whole
+from radsupport.files import file_stem
 from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
-from radsupport.imaging.reading import check_geometry, like, read_image, read_label_map, select_label
+from radsupport.imaging.reading import check_geometry, like, read_image, read_label_map, select_label, write_image
 from radsupport.imaging.regions import largest_slice
 from radsupport.parallel import map_cases
 from radsupport.settings.parts import Measure
@@ -79,6 +81,8 @@ def _true_value(name: str, measure: Measure | None, hu: pd.DataFrame) -> np.ndar
 
 
 FloatVolume = np.ndarray
+Box = tuple[slice, ...]
+EVERYWHERE: Box = (slice(None),) * 3
 
 
 @dataclass(frozen=True)
@@ -101,24 +105,41 @@ class Grid:
         """Middle of the grid (mm)."""
         return (np.array(self.shape) - 1) * np.array(self.spacing) / 2
 
-    def axes(self) -> list[np.ndarray]:
-        """Coordinates (mm) along z, y, x, shaped so that they broadcast to the grid."""
-        return [
-            (np.arange(n) * step).reshape([-1 if i == axis else 1 for i in range(3)])
-            for axis, (n, step) in enumerate(zip(self.shape, self.spacing, strict=True))
-        ]
+    def axes(self, box: Box = EVERYWHERE) -> tuple[np.ndarray, ...]:
+        """Coordinates (mm) of a part of the grid along z, y, x, shaped so that they broadcast to it."""
+        return np.ix_(*(np.arange(n)[part] * s for n, s, part in zip(self.shape, self.spacing, box, strict=True)))
 
-    def distance(self, centre: np.ndarray, radii: np.ndarray) -> FloatVolume:
+    def around(self, centre: np.ndarray, radii: np.ndarray, reach_mm: float) -> Box:
+        """Return the part of the grid that holds every voxel up to `reach_mm` outside an ellipsoid's surface."""
+        far = np.asarray(radii) * (1 + reach_mm / float(np.min(radii)))
+        ends = [((c - r) / step, (c + r) / step) for c, r, step in zip(centre, far, self.spacing, strict=True)]
+        return tuple(slice(max(int(low), 0), max(int(high) + 2, 0)) for low, high in ends)
+
+    def distance(self, centre: np.ndarray, radii: np.ndarray, box: Box = EVERYWHERE) -> FloatVolume:
         """Approximate signed distance (mm) from an ellipsoid's surface, negative inside."""
-        scaled = sum(((axis - c) / r) ** 2 for axis, c, r in zip(self.axes(), centre, radii, strict=True))
+        scaled = sum(((axis - c) / r) ** 2 for axis, c, r in zip(self.axes(box), centre, radii, strict=True))
         return (np.sqrt(scaled) - 1) * float(np.min(radii))
 
     def field(self, length_mm: float, rng: np.random.Generator) -> FloatVolume:
         """Return a smooth Gaussian random field with unit variance and the given correlation length."""
-        sigma = [max(length_mm / step, 0.01) for step in self.spacing]
-        white = rng.standard_normal(self.shape, dtype=np.float32)
-        noise = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3)
-        return (noise - noise.mean()) / max(float(noise.std()), 1e-9)
+        field, state = _field(self, length_mm, pickle.dumps(rng.bit_generator.state))
+        rng.bit_generator.state = state
+        return field
+
+
+@functools.lru_cache(maxsize=8)
+def _field(grid: Grid, length_mm: float, state: bytes) -> tuple[FloatVolume, Mapping[str, Any]]:
+    """Return a field, and the state of the stream after it; those of a patient's last phase are had, not made again."""
+    rng = np.random.Generator(np.random.PCG64())
+    rng.bit_generator.state = pickle.loads(state)
+    sigma = [max(length_mm / step, 0.01) for step in grid.spacing]
+    white = rng.standard_normal(grid.shape, dtype=np.float32)
+    noise = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3)
+    middle, sd = noise.mean(), max(float(noise.std()), 1e-9)
+    noise -= middle
+    noise /= sd
+    noise.flags.writeable = False
+    return noise, rng.bit_generator.state
 
 
 def tumour_distance(
@@ -148,26 +169,38 @@ def calcifications(grid: Grid, distance: FloatVolume, rng: np.random.Generator) 
     deep = np.argwhere(distance < max(-2.5, 0.6 * float(distance.min())))
     drawn = np.zeros(grid.shape, dtype=bool)
     for centre in deep[rng.choice(len(deep), 3)] * np.array(grid.spacing):
-        drawn |= grid.distance(centre, np.full(3, rng.uniform(1.2, 2.2))) < 0
+        radii = np.full(3, rng.uniform(1.2, 2.2))
+        box = grid.around(centre, radii, 0)
+        drawn[box] |= grid.distance(centre, radii, box) < 0
     return drawn
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Return the largest connected part of a mask (the mask itself if it is empty)."""
-    labels, n = ndimage.label(mask)
+    box = filled(mask)
+    labels, n = ndimage.label(mask[box])
     if n < 2:
         return mask
-    return labels == (np.argmax(np.bincount(labels.ravel())[1:]) + 1)
+    largest = np.zeros_like(mask)
+    largest[box] = labels == (np.argmax(np.bincount(labels.ravel())[1:]) + 1)
+    return largest
+
+
+def filled(mask: np.ndarray, more: int = 0) -> Box:
+    """Return the part of a grid that holds all of a mask, and so many voxels more on every side where there are any."""
+    found = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return tuple(slice(max(int(f[0]) - more, 0), int(f[-1]) + 1 + more) if len(f) else slice(0, 0) for f in found)
 
 
 def max_axial_diameter(mask: np.ndarray, spacing: tuple[float, float, float]) -> float:
     """Largest distance (mm) between two voxel centres of one axial slice, plus one pixel."""
-    best = 0.0
-    for plane in mask[mask.any(axis=(1, 2))]:
+    best, box = 0.0, filled(mask)
+    corner = [box[1].start, box[2].start]
+    for plane in mask[box]:
         edge = plane & ~ndimage.binary_erosion(plane)
-        points = np.argwhere(edge) * np.array(spacing[1:])
+        points = (np.argwhere(edge) + corner) * np.array(spacing[1:])
         gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)
-        best = max(best, float(gaps.max()) + spacing[1])
+        best = max(best, float(gaps.max(initial=-np.inf)) + spacing[1])
     return best
 
 
@@ -332,9 +365,10 @@ def render(patient: Patient, phase: str, anatomy: Anatomy, scanner: Scanner) -> 
     centre = grid.centre + breath.normal(0, 0.7, 3)
     distance = tumour_distance(grid, centre, patient.diameter_mm, 0.06 * np.exp(0.3 * z), body)
     volume, samples = _surroundings(grid, phase, anatomy, body)
-    volume = _add_tumour(volume, grid, distance, phase, anatomy, patient, z, body)
+    _add_tumour(volume, grid, distance, phase, anatomy, patient, z, body)
     mask = distance < 0
-    samples[ndimage.binary_dilation(mask, iterations=3)] = 0
+    near = filled(mask, 3)
+    samples[near][ndimage.binary_dilation(mask[near], iterations=3)] = 0
     drawn = {"image": _scan(volume, grid, scanner, breath), "mask": mask}
     drawn["roi_rough"] = rough_roi(mask, grid.spacing, breath)
     if patient.second_reader:
@@ -355,44 +389,55 @@ def _surroundings(grid: Grid, phase: str, anatomy: Anatomy, rng: np.random.Gener
     middle, radii = grid.centre + np.array([0, 2.0, 0]), np.array([60.0, 0.30 * width, 0.42 * width])
     organ = grid.distance(middle, radii) + 1.5 * grid.field(6.0, rng)
     organ_hu = anatomy.organ[phase] * (1 + 0.04 * rng.standard_normal()) + 5.0 * grid.field(2.0, rng)
-    volume = _blend(volume, organ_hu, organ, 0.8)
+    _mix(volume, organ_hu, organ, 0.8)
     samples = (organ < -4).astype(np.uint8)
     tubes = [(anatomy.aorta, [0.84, 0.5], 9.0), (anatomy.vein, [0.72, 0.78], 5.5)]
     for _ in range(anatomy.distractors):
         tubes.append((anatomy.vein, list(rng.uniform(0.15, 0.85, 2)), rng.uniform(2.0, 6.0)))
     for tissue, (y, x), radius in tubes:
-        tube = grid.distance(np.array([grid.centre[0], y * width, x * width]), np.array([1e4, radius, radius]))
-        volume = _blend(volume, tissue[phase] * (1 + 0.05 * rng.standard_normal()), tube, 0.5)
-        samples[tube < 0] = 0
+        where = np.array([grid.centre[0], y * width, x * width]), np.array([1e4, radius, radius])
+        box = grid.around(*where, REACH * 0.5)
+        tube = grid.distance(*where, box)
+        _mix(volume[box], tissue[phase] * (1 + 0.05 * rng.standard_normal()), tube, 0.5)
+        samples[box][tube < 0] = 0
         if tissue is anatomy.aorta:
-            samples[tube < -3] = 2
-    gas = grid.distance(np.array([grid.centre[0], 0.12 * width, 0.25 * width]), np.array([25.0, 6.0, 11.0]))
-    return _blend(volume, AIR_HU, gas, 0.8), samples
+            samples[box][tube < -3] = 2
+    where = np.array([grid.centre[0], 0.12 * width, 0.25 * width]), np.array([25.0, 6.0, 11.0])
+    box = grid.around(*where, REACH * 0.8)
+    _mix(volume[box], AIR_HU, grid.distance(*where, box), 0.8)
+    return volume, samples
 
 
 def _add_tumour(
     volume: np.ndarray, grid: Grid, distance: np.ndarray, phase: str, anatomy: Anatomy,
     patient: Patient, z: float, rng: np.random.Generator,
-) -> np.ndarray:  # fmt: skip
+) -> None:  # fmt: skip
     """Put the tumour in: with the latent it enhances less, is coarser, noisier and less sharply bounded."""
     enhancement = anatomy.tumour[phase] - anatomy.organ.get("unenhanced", 40.0)
     level = anatomy.organ.get("unenhanced", 40.0) + enhancement * (1 - 0.13 * z + 0.06 * rng.standard_normal())
-    texture = 13.0 * np.exp(0.35 * z + 0.10 * rng.standard_normal()) * grid.field(1.6 * np.exp(0.20 * z), rng)
+    coarse, edge = 13.0 * np.exp(0.35 * z + 0.10 * rng.standard_normal()), 0.7 * float(np.exp(0.35 * z))
+    box = filled(distance < REACH * edge)
+    near = distance[box]
+    texture = coarse * grid.field(1.6 * np.exp(0.20 * z), rng)[box]
     # heterogeneity is mostly one of contrast uptake: a third of it is left before contrast
     inside = level + texture * np.clip(enhancement / 60.0, 0.35, 1.0)
     if patient.core:
         wall = WALL_MM if patient.core == 2 else 0.45 * patient.diameter_mm / 2
-        core = distance + wall + (0.3 if patient.core == 2 else 1.0) * grid.field(3.0, rng)
-        inside = _blend(inside, FLUID_HU + 4.0 * grid.field(2.0, rng), core, 1.0)
+        core = near + wall + (0.3 if patient.core == 2 else 1.0) * grid.field(3.0, rng)[box]
+        _mix(inside, FLUID_HU + 4.0 * grid.field(2.0, rng)[box], core, 1.0)
     if patient.calcification:
-        inside = np.where(calcifications(grid, distance, rng), CALCIUM_HU, inside)
-    return _blend(volume, inside, distance, 0.7 * float(np.exp(0.35 * z)))
+        inside[calcifications(grid, distance, rng)[box]] = CALCIUM_HU
+    _mix(volume[box], inside, near, edge)
 
 
-def _blend(outside: Any, inside: Any, distance: np.ndarray, width_mm: float) -> np.ndarray:
-    """Mix two tissues across an edge of the given width; `distance` is negative inside."""
+REACH = 20.0  #: widths of an edge beyond which nothing of the inside is left: 1 - tanh(20) is 0 in floating point
+
+
+def _mix(outside: np.ndarray, inside: Any, distance: np.ndarray, width_mm: float) -> None:
+    """Mix a tissue into another, in place, across an edge of the given width; `distance` is negative inside."""
     share = 0.5 * (1 - np.tanh(distance / width_mm))
-    return outside + share * (inside - outside)
+    share *= inside - outside
+    outside += share
 
 
 def _scan(volume: np.ndarray, grid: Grid, scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
@@ -408,8 +453,7 @@ def _scan(volume: np.ndarray, grid: Grid, scanner: Scanner, rng: np.random.Gener
 def _write(array: np.ndarray, grid: Grid, path: Path) -> None:
     image = sitk.GetImageFromArray(array if array.dtype == np.int16 else array.astype(np.uint8))
     image.SetSpacing(grid.spacing[::-1])
-    with written_whole(path) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)
+    write_image(image, path)
 
 
 def faulty_masks(image: sitk.Image, mask: sitk.Image) -> dict[str, sitk.Image]:

@@ -224,7 +224,8 @@ def _same_space(header: nib.Nifti1Header, path: Path) -> None:
         qform = header.get_qform(coded=True)[0]
     except ValueError:  # quaternions that are none; ITK takes the sform
         return
-    turned = None if qform is None else ["".join(nib.aff2axcodes(one)) for one in (qform, sform)]
+    alike = qform is None or np.allclose(qform[:3, :3], sform[:3, :3], rtol=0, atol=1e-6 * steps.min())
+    turned = None if alike else ["".join(nib.aff2axcodes(one)) for one in (qform, sform)]
     if turned and turned[0] != turned[1]:
         what = f"its axes point to {turned[0]} by qform and to {turned[1]} by sform"
         raise refused(path, what, "the same in both", "export it with one orientation")

@@ -20,6 +20,7 @@ from radsupport.files import sha256, written_whole
 from radsupport.imaging.dicom import Series, read_series, scan_folder, series_of
 from radsupport.imaging.hounsfield import check_hu, without_padding
 from radsupport.imaging.outlines import Outline, read_outline, references
+from radsupport.imaging.reading import write_image
 
 #: A mask whose volume differs by more than this share from what was drawn deserves a word.
 VOLUME_SHARE = 0.05
@@ -152,6 +153,5 @@ def _beside(mask: Path) -> Path:
 
 
 def _write(image: sitk.Image, path: Path) -> Path:
-    with written_whole(path) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True)
+    write_image(image, path)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from radsupport.files import file_stems, written_whole
 from radsupport.imaging.hounsfield import check_hu, without_padding
 from radsupport.imaging.ingestion import ingested
 from radsupport.imaging.masks import mask_quality, warnings_of
-from radsupport.imaging.reading import check_geometry, read_image, read_mask
+from radsupport.imaging.reading import check_geometry, read_image, read_mask, write_image
 from radsupport.imaging.regions import Box, bounding_box, crop
 from radsupport.parallel import map_cases
 
@@ -278,8 +279,7 @@ def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path, stem:
         return row | {"exclusion": "the mask has a single voxel; nothing can be measured in it"}
     for key, prepared in _prepared(image, masks, settings).items():
         target = folder / f"{stem}_{key}.nii.gz"
-        with written_whole(target) as partial:
-            sitk.WriteImage(prepared, str(partial), useCompression=True, compressionLevel=1)
+        write_image(prepared, target)
         row[key] = str(target)
     return row
 
@@ -309,7 +309,7 @@ def _given(case: Mapping[str, Any], key: str) -> bool:
 def case_key(case: Mapping[str, Any], settings: Settings) -> str:
     """Return the hash of a case's files, settings and library versions; "" where a file can not be read."""
     digest = hashlib.sha256(str(PREPROCESSING_VERSION).encode())
-    for part in (repr(tuple(settings)), *(f"{name} {metadata.version(name)}" for name in _LIBRARIES)):
+    for part in (repr(tuple(settings)), *_versions()):
         digest.update(part.encode() + b"\0")
     for role in _INPUTS:
         digest.update(role.encode() + b"\0")
@@ -319,6 +319,12 @@ def case_key(case: Mapping[str, Any], settings: Settings) -> str:
             except OSError:
                 return ""
     return digest.hexdigest()
+
+
+@functools.cache
+def _versions() -> list[str]:
+    """Return names and versions of the libraries; looked up once, as each is a file of many lines."""
+    return [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
 
 
 def load(case: Mapping[str, Any], out: Path, stem: str, key: str) -> dict[str, Any] | None:

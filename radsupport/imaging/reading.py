@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from isal import igzip
 
 from radsupport.errors import GeometryError, MaskError, Problem
+from radsupport.files import written_whole
 from radsupport.imaging.formats import parse_nifti, refused, verify
 from radsupport.imaging.hounsfield import without_padding
 from radsupport.wording import counted
@@ -78,6 +80,24 @@ def read_image(path: str | Path) -> sitk.Image:
     if stored is None or stored[1]:
         _refuse_non_finite(sitk.GetArrayViewFromImage(image), path)
     return image
+
+
+def write_image(image: sitk.Image, path: Path) -> None:
+    """Write a copy of our own, a ``.nii.gz``, whole or not at all; isal packs it in a quarter of ITK's time.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+    path : Path
+        Its folder is made where there is none.
+    """
+    with written_whole(path) as partial:
+        plain = partial.with_suffix("")  # ITK puts the header together
+        try:
+            sitk.WriteImage(image, str(plain))
+            partial.write_bytes(igzip.compress(plain.read_bytes(), compresslevel=1, mtime=0))
+        finally:
+            plain.unlink(missing_ok=True)
 
 
 def read_label_map(path: str | Path) -> sitk.Image:

@@ -17,7 +17,7 @@ from scipy.spatial.distance import pdist
 
 from radsupport.errors import InputError, MaskError, RadsupportError
 from radsupport.files import file_stems
-from radsupport.imaging.reading import like, read_mask
+from radsupport.imaging.reading import like, read_mask, write_image
 from radsupport.settings.features import Roi
 
 #: Points up to which all pairs are compared without a hull.
@@ -244,7 +244,7 @@ def _written(spec: Roi, case: dict[Any, Any], folder: Path, stem: str) -> str | 
     if not np.any(sitk.GetArrayViewFromImage(changed)):
         return None
     path = folder / f"{stem}.nii.gz"
-    sitk.WriteImage(changed, str(path), useCompression=True, compressionLevel=1)
+    write_image(changed, path)
     return str(path)
 
 
@@ -300,9 +300,19 @@ def _largest_in_planes(vertices: npt.NDArray, scale: npt.NDArray, axis: int) -> 
     """Return the largest distance between vertices that share their coordinate along an axis."""
     order = np.argsort(vertices[:, axis], kind="stable")
     ordered = vertices[order]
-    planes = np.split(ordered, np.flatnonzero(np.diff(ordered[:, axis])) + 1)
-    keep = [i for i in range(3) if i != axis]
-    return max((_largest(plane[:, keep], scale[keep]) for plane in planes), default=0.0)
+    keep, best = [i for i in range(3) if i != axis], 0.0
+    inside, starts = ordered[:, keep], np.flatnonzero(np.diff(ordered[:, axis], prepend=np.nan))
+    if not len(starts):
+        return best
+    ends = np.append(starts[1:], len(inside))
+    middles = (np.maximum.reduceat(inside, starts) + np.minimum.reduceat(inside, starts)) / 2
+    reach = np.linalg.norm((inside - np.repeat(middles, ends - starts, axis=0)) * scale[keep], axis=1)
+    room = 2 * np.maximum.reduceat(reach, starts)  # of the circle around each plane's vertices
+    for i in np.argsort(-room):
+        if room[i] * (1 + 1e-9) < best:  # nor has any further plane room for a longer distance
+            break
+        best = max(best, _largest(inside[starts[i] : ends[i]], scale[keep]))
+    return best
 
 
 def _largest(points: npt.NDArray, scale: npt.NDArray) -> float:

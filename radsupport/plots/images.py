@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from contourpy import contour_generator
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
 from radsupport.errors import InputError
@@ -268,4 +271,7 @@ def _outline(ax: Axes, mask: Any, extent: tuple[float, float, float, float], col
     y = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
     for i, value in enumerate(v for v in np.unique(mask) if v != 0):
         line = colours.get(int(value), (style.ORANGE, style.SKY, style.VERMILLION)[i % 3])
-        ax.contour(x, y, (mask == value).astype(float), levels=[0.5], colors=[line], linewidths=1.3)
+        found = contour_generator(x, y, (mask == value).astype(float), name="mpl2014").lines(0.5)
+        paths = [Path(points, codes) for points, codes in zip(*found, strict=True)]
+        drawn = PathCollection(paths, facecolors="none", edgecolors=line, linewidths=1.3, zorder=2)
+        ax.add_collection(drawn, autolim=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from scipy import stats
+from scipy import ndimage, stats
 
 from radsupport.data import synthetic_scans as phantom
 from radsupport.data import synthetic_scans as phantom_shapes
@@ -151,6 +151,32 @@ def test_competing_events_replace_censored_ends_at_random_and_change_nothing_els
     draws = [subjects["latent"][status_codes(subjects, spec, survival, seed) == "2"].mean() for seed in range(200)]
     own = subjects["latent"][censored]
     assert abs(np.mean(draws) - own.mean()) < 4 * own.std() / np.sqrt(200 * (codes == "2").sum())
+
+
+def test_a_field_that_was_drawn_before_is_the_same_and_leaves_the_stream_where_it_was() -> None:
+    grid = phantom_shapes.Grid((6, 20, 20), (2.0, 1.0, 1.0))
+    first, again, own = (np.random.default_rng(3) for _ in range(3))
+    for rng in (first, again):
+        rng.random(dtype=np.float32)  # half a step of the stream
+    fields = [grid.field(3.0, rng) for rng in (first, again)]
+    own.random(dtype=np.float32)
+    smooth = ndimage.gaussian_filter(
+        own.standard_normal(grid.shape, dtype=np.float32), [1.5, 3, 3], mode="wrap", truncate=3
+    )
+    for field in fields:
+        np.testing.assert_array_equal(field, (smooth - smooth.mean()) / float(smooth.std()))
+    assert first.random(dtype=np.float32) == again.random(dtype=np.float32) == own.random(dtype=np.float32)
+
+
+def test_a_tissue_mixed_in_near_its_edge_only_is_the_one_mixed_in_everywhere() -> None:
+    grid = phantom_shapes.Grid((9, 90, 80), (2.0, 0.8, 0.8))
+    where, width = (np.array([9.0, 20.0, 60.0]), np.array([30.0, 4.0, 7.0])), 0.5
+    outside = np.random.default_rng(0).normal(50, 20, grid.shape)
+    everywhere = outside + 0.5 * (1 - np.tanh(grid.distance(*where) / width)) * (120.0 - outside)
+    box = grid.around(*where, phantom.REACH * width)
+    phantom._mix(outside[box], 120.0, grid.distance(*where, box), width)
+    np.testing.assert_array_equal(outside, everywhere)
+    assert outside[box].size < outside.size / 2
 
 
 @pytest.mark.parametrize("diameter", [10.0, 25.0, 40.0])

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from radsupport.errors import GeometryError, InputError, MaskError
-from radsupport.imaging.reading import check_geometry, read_image, read_label_map, read_mask, read_pair
+from radsupport.imaging.reading import check_geometry, read_image, read_label_map, read_mask, read_pair, write_image
 
 Patch = Callable[[bytearray], None]
 
@@ -27,6 +27,19 @@ def volume() -> np.ndarray:
 def save(array: np.ndarray, path: Path, spacing: tuple[float, ...] = (0.7, 0.7, 1.0)) -> Path:
     nib.save(nib.Nifti1Image(array, np.diag([*spacing, 1.0])), path)
     return path
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint8, np.float32])
+def test_an_image_written_is_the_one_read_by_others(kind: type, volume: np.ndarray, tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(volume.astype(kind))
+    image.SetSpacing((0.7, 0.8, 1.5))
+    image.SetOrigin((-10.5, 3.0, 7.25))
+    write_image(image, tmp_path / "new" / "a.nii.gz")
+    found = sitk.ReadImage(str(tmp_path / "new" / "a.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(found), volume.astype(kind))
+    np.testing.assert_allclose([*found.GetSpacing(), *found.GetOrigin()], [0.7, 0.8, 1.5, -10.5, 3.0, 7.25], rtol=1e-6)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.nii.gz"]
+    gzip.decompress((tmp_path / "new" / "a.nii.gz").read_bytes())
 
 
 def patched(source: Path, target: Path, change: Patch) -> Path:
