@@ -159,9 +159,9 @@ def features_of(
     Where resampling is asked for, HU are rounded to whole numbers after it (IBSI, Zwanenburg et al. 2020), whatever
     type the scan is stored in. Plain pyradiomics cuts the fraction off in an image of integers, towards zero, and
     keeps it in one of floating point, so that one scan has two sets of features; `roundHU: false` keeps that way.
-    Then, and without resampling, values are equal to `RadiomicsFeatureExtractor.execute` on the whole image: to the
-    last bit for original, square, square root, logarithm, exponential, gradient, wavelet and LBP images, to 1e-4 for
-    LoG (whole numbers stored as floating point: to rounding). Where resampling is asked for,
+    Then, and without resampling, values are equal to `RadiomicsFeatureExtractor.execute` on the whole image: to
+    rounding (1e-9) for original, square, square root, logarithm, exponential, gradient, wavelet and LBP images, to 1e-4
+    for LoG (whole numbers stored as floating point: to rounding). Where resampling is asked for,
     pyradiomics cuts the image to the region plus `padDistance` voxels (5 by default) *before* it filters, so its
     values depend on that edge. Here filters see the whole image unless the settings name `padDistance`, which
     reproduces pyradiomics' cut (the published default: 5). With `resegmentRange` shape is measured on the mask as

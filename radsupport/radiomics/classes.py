@@ -6,19 +6,25 @@ pyradiomics' shape features with a surface and diameters that stay fast for larg
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import radiomics
 import SimpleITK as sitk
 from radiomics import cShape
 from radiomics.base import RadiomicsFeaturesBase
+from radiomics.firstorder import RadiomicsFirstOrder
+from radiomics.glcm import RadiomicsGLCM
+from radiomics.gldm import RadiomicsGLDM
+from radiomics.glrlm import RadiomicsGLRLM
+from radiomics.glszm import RadiomicsGLSZM
+from radiomics.ngtdm import RadiomicsNGTDM
 from radiomics.shape import RadiomicsShape
+from radiomics.shape2D import RadiomicsShape2D
 
-from radsupport.errors import InputError, Problem
 from radsupport.imaging.regions import maximum_diameters
+from radsupport.radiomics.texture import Discretised, Matrices, discretised
 
 #: Mesh vertices from which on pyradiomics' comparison of all pairs (0.1 s, growing quadratically) is replaced.
 LARGE_MESH = 10_000
@@ -118,50 +124,156 @@ def _principal_moments(coordinates: tuple[npt.NDArray, ...], spacing: npt.NDArra
     return moments
 
 
-#: Grey levels up to which co-occurrence in 13 directions fits into 4 GB.
-MOST_LEVELS = 6000
+#: Key of the settings under which the classes of one image share its grey levels and matrices.
+SHARED = "shared_levels"
 
 
-def _check_levels(values: npt.NDArray, setting: dict[str, Any]) -> None:
-    """Refuse a region that falls into more grey levels than the matrices have room for."""
-    low, high, width = float(values.min()), float(values.max()), setting.get("binWidth", 25)
-    levels = setting.get("binCount") or (high - low) / width + 1
-    if levels > MOST_LEVELS:
-        what = f"the region reaches from {low:g} to {high:g}: {levels:.0f} grey levels at a bin width of {width:g}"
-        remedy = "take a larger `binWidth`, leave metal out by `resegmentRange`, or exclude the case"
-        raise InputError("The grey levels do not fit into memory.", [Problem(what, f"up to {MOST_LEVELS}", remedy)])
+class SharedLevels(RadiomicsFeaturesBase):
+    """Takes grey levels and matrices from what the classes of one image share (`discretised`)."""
 
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = cls.__mro__[2].__module__  # pyradiomics names its loggers so
 
-#: Key of the settings under which the classes of one image share their discretised image.
-BINS = "shared_bins"
-
-
-class SharedBins(RadiomicsFeaturesBase):
-    """Discretises an image once instead of once per class; the bins are pyradiomics' own.
-
-    Integers are widened first: pyradiomics adds two bin widths to the largest value in the image's own type, which
-    passes the end of 16 bits from 32 718 HU on (of 8 bits from 206 on) and leaves no bins at all.
-    """
+    @classmethod
+    @cache
+    def getFeatureNames(cls) -> dict[str, bool]:
+        return super().getFeatureNames()
 
     def _applyBinning(self, matrix: npt.NDArray) -> npt.NDArray:
-        shared: dict[str, Any] = self.settings[BINS]
-        if not shared:
-            wide = matrix.astype(np.int64) if matrix.dtype.kind in "iu" else matrix
-            _check_levels(wide[self.maskArray], self.settings)
-            shared["matrix"] = super()._applyBinning(wide)
-            shared["coefficients"] = dict(self.coefficients)
-        self.coefficients.update(shared["coefficients"])
-        return np.copy(shared["matrix"])
+        shared: Discretised = self.settings[SHARED]
+        self.coefficients |= {"grayLevels": shared.levels, "Ng": int(shared.levels[-1])}
+        return shared.bins
+
+    @property
+    def matrices(self) -> Matrices | None:
+        return self.settings[SHARED].matrices
 
 
-def _classes() -> dict[str, type[RadiomicsFeaturesBase]]:
-    own = radiomics.getFeatureClasses()
-    shared = {name: type(cls.__name__, (SharedBins, cls), {"__module__": cls.__module__}) for name, cls in own.items()}
-    return {**shared, "shape": FastShape, "shape2D": own["shape2D"]}
+class FastGLCM(SharedLevels, RadiomicsGLCM):
+    """pyradiomics' formulas on the shared matrix."""
+
+    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
+        if self.matrices is None:
+            return super()._calculateMatrix(voxelCoordinates)
+        counts = self.matrices.glcm[None]
+        counts = counts + counts.transpose(0, 2, 1, 3) if self.symmetricalGLCM else counts
+        return counts / counts.sum((1, 2), keepdims=True)
+
+    def _calculateCoefficients(self) -> None:
+        levels, n = self.coefficients["grayLevels"].astype(float), self.coefficients["Ng"]
+        i, j = np.meshgrid(levels, levels, indexing="ij", sparse=True)
+        p, eps = self.P_glcm, np.spacing(1)
+        wide_i, wide_j = i[None, :, :, None], j[None, :, :, None]
+        values = {"eps": eps, "i": i, "j": j}
+        values |= {"kValuesSum": np.arange(2, 2 * n + 1, dtype=float), "kValuesDiff": np.arange(n, dtype=float)}
+        values |= {"px": p.sum(2, keepdims=True), "py": p.sum(1, keepdims=True)}
+        values |= {"ux": (wide_i * p).sum((1, 2), keepdims=True), "uy": (wide_j * p).sum((1, 2), keepdims=True)}
+        values |= {"pxAddy": _by(i + j - 2, p, 2 * n - 1), "pxSuby": _by(np.abs(i - j), p, n)}
+        self.coefficients |= values | {"HXY": -(p * np.log2(p + eps)).sum((1, 2))}
+
+
+def _by(group: npt.NDArray, p: npt.NDArray, n: int) -> npt.NDArray:
+    """Sum the cells (i, j) of co-occurrence by a group of theirs; shape (1, groups, angles)."""
+    angles = p.shape[3]
+    cells = group.astype(int).ravel()[:, None] * angles + np.arange(angles)
+    return np.bincount(cells.ravel(), p.ravel(), minlength=n * angles).reshape(1, n, angles)
+
+
+class FastGLRLM(SharedLevels, RadiomicsGLRLM):
+    """pyradiomics' formulas on the shared matrix."""
+
+    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
+        if self.matrices is None:
+            return super()._calculateMatrix(voxelCoordinates)
+        runs = self.matrices.glrlm[None]
+        self.coefficients["Nr"] = runs.sum((1, 2))
+        return runs
+
+
+class FastGLSZM(SharedLevels, RadiomicsGLSZM):
+    """pyradiomics' formulas on the shared matrix."""
+
+    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
+        return super()._calculateMatrix(voxelCoordinates) if self.matrices is None else self.matrices.glszm[None]
+
+    def _calculateCoefficients(self) -> None:
+        if self.matrices is None:
+            super()._calculateCoefficients()
+            return
+        levels, sizes = self.coefficients["grayLevels"].astype(float), self.matrices.sizes
+        by_size, by_level = self.P_glszm.sum(1), self.P_glszm.sum(2)
+        values = {"ps": by_size, "pg": by_level, "ivector": levels, "jvector": sizes}
+        self.coefficients |= values | {"Nz": by_level.sum(1), "Np": (by_size * sizes).sum(1)}
+
+
+class FastGLDM(SharedLevels, RadiomicsGLDM):
+    """pyradiomics' formulas on the shared matrix."""
+
+    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
+        if self.matrices is None:
+            return super()._calculateMatrix(voxelCoordinates)
+        occurring = np.flatnonzero(self.matrices.gldm.any(axis=0))
+        counts = self.matrices.gldm[None, :, occurring]
+        values = {"pd": counts.sum(1), "pg": counts.sum(2), "Nz": counts.sum((1, 2))}
+        values |= {"ivector": self.coefficients["grayLevels"].astype(float), "jvector": occurring + 1.0}
+        self.coefficients |= values
+        return counts
+
+
+class FastNGTDM(SharedLevels, RadiomicsNGTDM):
+    """pyradiomics' formulas on the shared matrix."""
+
+    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
+        if self.matrices is None:
+            return super()._calculateMatrix(voxelCoordinates)
+        return np.column_stack([self.matrices.ngtdm, self.coefficients["grayLevels"]])[None]
+
+
+class PlainFirstOrder(SharedLevels, RadiomicsFirstOrder):
+    """pyradiomics' own formulas, which leave out voxels without a value."""
 
 
 #: Feature class by pyradiomics' name.
-CLASSES = _classes()
+CLASSES: dict[str, type[RadiomicsFeaturesBase]] = {
+    "shape": FastShape,
+    "shape2D": RadiomicsShape2D,
+    "firstorder": PlainFirstOrder,
+    "glcm": FastGLCM,
+    "glrlm": FastGLRLM,
+    "glszm": FastGLSZM,
+    "gldm": FastGLDM,
+    "ngtdm": FastNGTDM,
+}
+
+
+def first_order(shared: Discretised, voxel_mm3: float) -> dict[str, float]:
+    """Return pyradiomics' first-order features but its deprecated one, each moment and percentile computed once.
+
+    Parameters
+    ----------
+    shared : Discretised
+        Its values are all finite.
+    voxel_mm3 : float
+        Volume of a voxel.
+    """
+    values, p = shared.values, shared.counts / shared.counts.sum()
+    low, high, mean = values.min(), values.max(), values.mean()
+    p10, p25, p50, p75, p90 = np.percentile(values, [10, 25, 50, 75, 90])
+    off = values - mean
+    squared = off * off
+    m2, m3, m4 = squared.mean(), (squared * off).mean(), (squared * squared).mean()
+    spread = m2 if m2 else 1.0  # a flat region has neither skewness nor kurtosis
+    energy = np.square(values + shared.settings.get("voxelArrayShift", 0)).sum()
+    middle = values[(values >= p10) & (values <= p90)]
+    return {
+        "Energy": energy, "TotalEnergy": energy * voxel_mm3, "RootMeanSquared": np.sqrt(energy / len(values)),
+        "Entropy": -(p * np.log2(p + np.spacing(1))).sum(), "Uniformity": (p * p).sum(),
+        "Minimum": low, "Maximum": high, "Range": high - low, "Mean": mean, "Median": p50,
+        "10Percentile": p10, "90Percentile": p90, "InterquartileRange": p75 - p25,
+        "MeanAbsoluteDeviation": np.abs(off).mean(),
+        "RobustMeanAbsoluteDeviation": np.abs(middle - middle.mean()).mean(),
+        "Variance": m2, "Skewness": m3 / spread**1.5, "Kurtosis": m4 / spread**2,
+    }  # fmt: skip
 
 
 def class_values(
@@ -181,11 +293,18 @@ def class_values(
         pyradiomics' settings for this image.
     """
     values: dict[str, float] = {}
-    setting = {**setting, BINS: {}}
+    if any(not name.startswith("shape") for name in classes):
+        inside = sitk.GetArrayViewFromImage(mask) == setting.get("label", 1)
+        setting = {**setting, SHARED: discretised(sitk.GetArrayViewFromImage(image), inside, setting)}
     for class_name, features in classes.items():
-        measure = CLASSES[class_name](image, mask, **setting)
-        for feature in features:
-            measure.enableFeatureByName(feature)
-        for feature, value in measure.execute().items():
-            values[f"{image_name}_{class_name}_{feature}"] = float(np.real(value))
+        finite = class_name == "firstorder" and np.isfinite(setting[SHARED].values).all()
+        found = first_order(setting[SHARED], float(np.prod(image.GetSpacing()))) if finite else {}
+        if found and found.keys() >= set(features):
+            found = {feature: found[feature] for feature in features}
+        else:
+            measure = CLASSES[class_name](image, mask, **setting)
+            for feature in features:
+                measure.enableFeatureByName(feature)
+            found = measure.execute()
+        values |= {f"{image_name}_{class_name}_{name}": float(np.real(value)) for name, value in found.items()}
     return values

@@ -24,7 +24,7 @@ from radsupport.radiomics.case import CaseFeatures, Perturbation, extract_case, 
 from radsupport.radiomics.settings import RadiomicsSettings, Settings, load_settings
 
 #: Raise this by one when a change of this package changes any feature value.
-EXTRACTION_VERSION = 2
+EXTRACTION_VERSION = 3
 
 _LIBRARIES = ("pyradiomics", "SimpleITK", "numpy", "scipy", "PyWavelets")
 _CHUNK = 1 << 22

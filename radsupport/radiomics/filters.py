@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -219,8 +220,7 @@ class Region:
 
     def part(self, box: Box) -> tuple[sitk.Image, sitk.Image]:
         """Return image and mask inside a box of the whole grid."""
-        x, y, z = (a - b for a, b in zip(box.start, self.start, strict=True))
-        local = Box((x, y, z), box.size)
+        local = local_box(box, Box(self.start, self.image.GetSize()))
         return crop(self.image, local), crop(self.mask, local)
 
 
@@ -297,6 +297,12 @@ def filtered_images(region: Region, image_type: str, settings: dict[str, Any]) -
     reach, periodic = reach_of(image_type, settings, region.image.GetSpacing())
     box = box_of(region.box, region.size, reach, periodic)
     image, mask = region.part(box)
+    if image_type == "LoG" and _wide_enough(image, settings["sigma"]):
+        name = f"log-sigma-{str(settings['sigma']).replace('.', '-')}-mm-3D"
+        near = region.part(region.box)
+        filtered = laplacian_of_gaussian(image, settings["sigma"], local_box(region.box, box))
+        yield FilteredImage(name, like(filtered, near[0]), near[1], settings)
+        return
     if image_type == "LBP2D":
         yield FilteredImage("lbp-2D", _lbp2d(image, settings, box), mask, settings)
         return
@@ -310,6 +316,58 @@ def filtered_images(region: Region, image_type: str, settings: dict[str, Any]) -
     generator = getattr(imageoperations, f"get{image_type}Image")
     for filtered, name, kwargs in generator(image, mask, **passed):
         yield FilteredImage(name, filtered, mask, kwargs)
+
+
+def local_box(box: Box, outer: Box) -> Box:
+    """Return a box in the indices of another one around it."""
+    x, y, z = (a - b for a, b in zip(box.start, outer.start, strict=True))
+    return Box((x, y, z), box.size)
+
+
+def _wide_enough(image: sitk.Image, sigma: float) -> bool:
+    """Whether pyradiomics filters an image of this size; where not, it is left to say so."""
+    size, spacing = np.array(image.GetSize()), np.array(image.GetSpacing())
+    return bool(sigma > 0 and size.min() >= 4 and (size >= np.ceil(sigma / spacing) + 1).all())
+
+
+def laplacian_of_gaussian(image: sitk.Image, sigma: float, box: Box) -> npt.NDArray[np.float32]:
+    """Return ITK's recursive Laplacian of Gaussian, normalised across scales, inside a box of the image.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+    sigma : float
+        In mm.
+    box : Box
+        Voxels wanted.
+
+    Returns
+    -------
+    array, shape (z, y, x) of the box
+
+    Notes
+    -----
+    ITK's filter is nine recursive filters along one axis each. Each is linear, so it is a matrix, of which only the
+    rows of the box are needed: the image shrinks to the box axis by axis, and matrix products do in a
+    twentieth of the time what nine filters of the whole image do.
+    """
+    (along_x, curve_x), (along_y, curve_y), (along_z, curve_z) = (
+        [_gaussian_matrix(size, spacing, sigma, order)[start:stop] for order in (0, 2)]
+        for size, spacing, start, stop in zip(image.GetSize(), image.GetSpacing(), box.start, box.stop, strict=True)
+    )
+    array = sitk.GetArrayViewFromImage(image)
+    both = np.concatenate([along_z, curve_z]) @ array.reshape(len(array), -1).astype(np.float64)
+    smooth, curved = both.reshape(2, len(along_z), *array.shape[1:])
+    return ((along_y @ smooth) @ curve_x.T + (curve_y @ smooth + along_y @ curved) @ along_x.T).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _gaussian_matrix(n: int, spacing: float, sigma: float, order: int) -> npt.NDArray[np.float64]:
+    """Return what ITK's recursive Gaussian (or its second derivative per mm) makes of each of `n` voxels' impulse."""
+    impulses = sitk.GetImageFromArray(np.eye(n))
+    impulses.SetSpacing((spacing, 1.0))
+    what = sitk.RecursiveGaussianImageFilter.SecondOrder if order else sitk.RecursiveGaussianImageFilter.ZeroOrder
+    return sitk.GetArrayFromImage(sitk.RecursiveGaussian(impulses, sigma, True, what, 0)).T / spacing**order
 
 
 def _anchored(image: sitk.Image, mask: sitk.Image, extreme: float) -> sitk.Image:

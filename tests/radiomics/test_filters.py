@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 from radsupport.errors import InputError
-from radsupport.radiomics.filters import icosphere, lbp_2d, lbp_3d
+from radsupport.imaging.regions import Box
+from radsupport.radiomics.filters import icosphere, laplacian_of_gaussian, lbp_2d, lbp_3d
 
 
 def test_lbp_of_known_patterns() -> None:
@@ -47,3 +49,16 @@ def test_icosphere_has_eulers_number_of_vertices_on_the_sphere(subdivision: int,
     assert points.shape == (vertices, 3)
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 2.5)
     np.testing.assert_allclose(points.sum(axis=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("box", [Box((9, 7, 5), (6, 8, 4)), Box((0, 0, 0), (1, 30, 2)), Box((0, 0, 0), (24, 30, 18))])
+@pytest.mark.parametrize(("sigma", "spacing"), [(0.8, (1.0, 1.0, 1.0)), (3.0, (0.7, 0.9, 2.5))])
+def test_laplacian_of_gaussian_is_itks_filter_cut_to_the_box(
+    box: Box, sigma: float, spacing: tuple[float, float, float]
+) -> None:
+    array = np.random.default_rng(3).integers(-1000, 1000, (18, 30, 24)).astype(np.int16)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing)
+    whole = sitk.GetArrayFromImage(sitk.LaplacianRecursiveGaussian(image, sigma, True))
+    ours = laplacian_of_gaussian(image, sigma, box)
+    np.testing.assert_allclose(ours, whole[box.slices], rtol=0, atol=3e-6 * np.abs(whole).max())
