@@ -82,9 +82,9 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
 
 
 def chapters_of(study: str) -> Sequence[str]:
-    """Return the chapters of a study; the recomputation of the papers is a study of one chapter."""
+    """Return the chapters of a study; the pages that belong to no study are those of `PUBLISHED`."""
     if study == PUBLISHED:
-        return ("09_published",)
+        return ("09_published", "11_ibsi")
     return (*CHAPTERS, CHANGE) if study == CHANGED_STUDY else CHAPTERS
 
 
@@ -156,7 +156,8 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
     notebook = f"notebooks/{chapter}.ipynb"
     code = [path for path in code_of(Path(notebook)) if path not in OF_THE_SITE]
     if study == PUBLISHED:
-        return [notebook, *code, *(str(p) for p in sorted(Path("radsupport/claims/data").glob("*")))]
+        read = "radsupport/claims/data" if chapter == "09_published" else "radsupport/radiomics/data/ibsi"
+        return [notebook, *code, *(str(p) for p in sorted(Path(read).glob("*")))]
     loaded, named = _loaded(study, profile), {}
     if chapter == "03_radiomics" and loaded.radiomics is not None:
         sections = [loaded.radiomics, *(loaded.radiomics.chosen(one) for one in loaded.radiomics.compare)]

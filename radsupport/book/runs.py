@@ -37,6 +37,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "08_nomogram": ("05_modelling", "06_validation"),
     "09_published": (),
     "10_change": ("05_modelling",),
+    "11_ibsi": (),
 }
 
 

@@ -172,6 +172,8 @@ _SHOWN = {
 }  # fmt: skip
 #: The page whose code is what it shows.
 CHANGE = "10_change"
+#: The page that compares features with their standard.
+STANDARD = "11_ibsi"
 PAGES = (
     "methods", "scans_and_outlines", "bring_your_own", "how_it_is_made", "where_does_it_go", "published_claims_format",
     "glossary", "bibliography",
@@ -297,10 +299,11 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
         first = {"file": f"studies/{study}/index", "sections": pages}
         parts.append({"caption": f"{study} ({kind})", "chapters": [first]})
     if PUBLISHED in chapters:
-        pages = [{"file": f"studies/{PUBLISHED}/{name}"} for name in chapters[PUBLISHED]]
+        pages = [{"file": f"studies/{PUBLISHED}/{name}"} for name in chapters[PUBLISHED] if name != STANDARD]
         parts.append({"caption": "The four papers", "chapters": pages})
     common = [{"file": page} for page in PAGES if (book / f"{page}.md").is_file()]
     common += [{"file": f"studies/{study}/{CHANGE}"} for study in studies if CHANGE in chapters[study]]
+    common += [{"file": f"studies/{PUBLISHED}/{STANDARD}"}] if STANDARD in chapters.get(PUBLISHED, ()) else []
     parts.append({"caption": "For every study", "chapters": common})
     return {"format": "jb-book", "root": "index", "parts": parts}
 

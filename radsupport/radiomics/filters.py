@@ -299,9 +299,9 @@ def filtered_images(region: Region, image_type: str, settings: dict[str, Any]) -
     image, mask = region.part(box)
     if image_type == "LoG" and _wide_enough(image, settings["sigma"]):
         name = f"log-sigma-{str(settings['sigma']).replace('.', '-')}-mm-3D"
-        near = region.part(region.box)
-        filtered = laplacian_of_gaussian(image, settings["sigma"], local_box(region.box, box))
-        yield FilteredImage(name, like(filtered, near[0]), near[1], settings)
+        inner, inner_mask = region.part(region.box)
+        laplacian = laplacian_of_gaussian(image, settings["sigma"], local_box(region.box, box))
+        yield FilteredImage(name, like(laplacian, inner), inner_mask, settings)
         return
     if image_type == "LBP2D":
         yield FilteredImage("lbp-2D", _lbp2d(image, settings, box), mask, settings)

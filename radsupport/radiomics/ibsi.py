@@ -80,7 +80,7 @@ def local_phantom() -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def compliance(ct_folder: str | Path | None = None) -> pd.DataFrame:
+def compliance(ct_folder: str | Path | None = None, *, scan: bool = True) -> pd.DataFrame:
     """Compare features with IBSI's reference values, one row per configuration and feature.
 
     Parameters
@@ -89,6 +89,8 @@ def compliance(ct_folder: str | Path | None = None) -> pd.DataFrame:
         Folder of the CT phantom (``image/phantom.nii.gz``, ``mask/mask.nii.gz``; CC BY-NC 3.0, not shipped); by
         default that in the local folder of public data (``RADSUPPORT_DATA``). Without it only the digital phantom is
         compared.
+    scan : bool
+        Whether the CT phantom is compared at all; the digital phantom takes a moment, the scan seconds.
 
     Returns
     -------
@@ -110,9 +112,10 @@ def compliance(ct_folder: str | Path | None = None) -> pd.DataFrame:
     instead of centres) and does not round.
     """
     folder = local_phantom() if ct_folder is None else Path(ct_folder)
-    digital, scan = _digital_phantom(), None if folder is None else _ct_phantom(folder)
-    tables = [_compare("digital phantom", *digital)]
-    tables += [_compare(name, *scan) for name in CONFIGURATIONS if scan is not None and name != "digital phantom"]
+    tables = [_compare("digital phantom", *_digital_phantom())]
+    if scan and folder is not None:
+        pair = _ct_phantom(folder)
+        tables += [_compare(name, *pair) for name in CONFIGURATIONS if name != "digital phantom"]
     return pd.concat(tables, ignore_index=True)
 
 

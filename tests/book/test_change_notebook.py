@@ -74,6 +74,10 @@ def test_it_belongs_to_one_study_and_stands_with_the_pages_for_every_study(tmp_p
     parts = site._contents(tmp_path, ["song2021", "hosny2018"], chapters)["parts"]
     assert {"file": "studies/song2021/10_change"} in parts[-1]["chapters"]
     assert "10_change" not in json.dumps(parts[:-1])
+    with_papers = chapters | {"published": list(build.chapters_of("published"))}
+    *_, papers, common = site._contents(tmp_path, ["song2021", "hosny2018"], with_papers)["parts"]
+    assert papers["chapters"] == [{"file": "studies/published/09_published"}]
+    assert {"file": "studies/published/11_ibsi"} in common["chapters"]
 
 
 def test_its_code_is_not_folded() -> None:

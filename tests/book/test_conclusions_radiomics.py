@@ -52,3 +52,15 @@ def test_pairs_are_counted_with_the_share_that_is_strong() -> None:
     words = say.correlated(Correlations(pairs, 6, 6, 20))
     assert words.startswith("15 pairs of 6 features that vary and miss no value, in 20 training patients; 7% of the")
     assert "15 pairs of 6 features drawn at random from 9 that vary" in say.correlated(Correlations(pairs, 6, 9, 20))
+
+
+def test_the_standard_is_met_or_what_differs_is_counted() -> None:
+    status = ["within tolerance"] * 4 + ["documented difference"]
+    table = pd.DataFrame({"configuration": "digital phantom", "status": status})
+    assert say.standard(table) == (
+        "Of the 5 reference values for the digital phantom, 4 are met within tolerance, 1 differs by a documented "
+        "convention of pyradiomics, none is unexplained."
+    )
+    several = table.assign(configuration=list("AABBC"), status=["difference", *status[1:]])
+    assert "for 3 configurations of two phantoms, 3 are met" in say.standard(several)
+    assert say.standard(several).endswith("1 differs without a known reason.")

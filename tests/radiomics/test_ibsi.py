@@ -32,6 +32,11 @@ def test_the_digital_phantom_is_compared_without_further_files(monkeypatch: pyte
     assert values["shape", "LeastAxisLength"] * np.sqrt(74 / 73) == pytest.approx(8.54, abs=0.05)
 
 
+def test_the_scan_may_be_left_out(table: pd.DataFrame, shared: Path) -> None:
+    alone = compliance(shared / "real" / "ibsi1_ct_phantom" / "nifti", scan=False)
+    pd.testing.assert_frame_equal(alone, table[table["configuration"] == "digital phantom"])
+
+
 def test_every_difference_has_its_reason(table: pd.DataFrame) -> None:
     assert table.groupby("configuration").size().to_dict() == dict.fromkeys(CONFIGURATIONS, 102)
     assert not (table["status"] == "difference").any()

@@ -38,6 +38,18 @@ def use(kind: str, users: Sequence[str], threshold: float, study: str) -> str:
     return f"{words} In study {study}, the {who} may select only features with an ICC above {threshold:g}."
 
 
+def standard(compliance: pd.DataFrame) -> str:
+    """Say how many of IBSI's reference values the features meet, and how many differ for a known reason."""
+    counts = compliance["status"].value_counts()
+    met, known, odd = (int(counts.get(one, 0)) for one in ("within tolerance", "documented difference", "difference"))
+    phantoms = compliance["configuration"].nunique()
+    of = "the digital phantom" if phantoms == 1 else f"{phantoms} configurations of two phantoms"
+    verb = {True: "differs", False: "differ"}
+    rest = f"{odd} {verb[odd == 1]} without a known reason" if odd else "none is unexplained"
+    convention = f"{known} {verb[known == 1]} by a documented convention of pyradiomics"
+    return f"Of the {len(compliance)} reference values for {of}, {met} are met within tolerance, {convention}, {rest}."
+
+
 def reach(icc: pd.DataFrame, threshold: float) -> str:
     """Say how many of the features that have an ICC reach a threshold, and how many have none."""
     known = icc["icc"].dropna()
