@@ -18,7 +18,7 @@ from radiomics import cMatrices, imageoperations
 from radsupport.errors import InputError, Problem
 
 try:
-    from radsupport.radiomics import _texture  # type: ignore[attr-defined]
+    import radsupport.radiomics._texture as _texture  # type: ignore[import-not-found, unused-ignore]
 except ImportError:  # not built: no C compiler, or a folder that was never installed
     _texture = None
 
