@@ -7,6 +7,7 @@
     const search = controls.querySelector("input");
     const rows = Array.from(box.querySelector("tbody").rows);
     const status = controls.querySelector("output");
+    const all = box.querySelector(".rad-more input");
     const update = () => {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
@@ -17,6 +18,7 @@
         row.hidden = !fits;
         shown += fits ? 1 : 0;
       });
+      if (all && (words.length || fields.some((field) => field.value !== ""))) { all.checked = true; }
       status.textContent = shown + " of " + rows.length + " shown";
     };
     search.addEventListener("input", update);

@@ -22,8 +22,10 @@
     document.head.appendChild(script);
     window.define = amd;
   };
-  if (!window.Plotly && !window.plotlyUnpacked) {
-    window.plotlyUnpacked = unpack(document.querySelector("[data-plotly-library]").textContent.trim()).then(load);
+  if (!waiting.length) { return; }
+  if (!window.Plotly && !window.plotlyUnpacked) { // on the site a file of all pages' holds the library
+    const inside = document.querySelector("[data-plotly-library]");
+    window.plotlyUnpacked = unpack(inside ? inside.textContent.trim() : window.plotlyPacked).then(load);
   }
   Promise.resolve(window.plotlyUnpacked).then(draw);
 })();

@@ -32,7 +32,7 @@ from radsupport.plots import style
 from radsupport.plots.base import Pictures, description, figures_of
 
 _DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
-_LEAST, _GAP = 0.68, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
+_LEAST, _EASY, _GAP = 0.68, 0.85, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
 
 
 class _Page:
@@ -130,19 +130,26 @@ def _figure(fig: Figure | Axes | Pictures, alt: str, caption: str) -> tuple[str,
     pictures = [_image(files["png"], said) for files, said in zip(drawn, words, strict=True)]
     look = "margin:0 0 1rem"
     if isinstance(fig, Pictures):
-        images, look = _side_by_side(pictures, fig.columns), f"{look};max-width:none"
+        images, note, look = _side_by_side(pictures, fig.columns, note), "", f"{look};max-width:none"
     else:
         images = "".join(image for image, _ in pictures)
     return f'<figure class="rad-figure" style="{look}">{images}{note}</figure>', drawn
 
 
-def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int) -> str:
-    """Return pictures in a grid of as many columns as fit, at most so many; none is shrunk below `_LEAST`."""
-    least = f"{_LEAST * max(width for _, width in pictures):.0f}px"
-    if columns:
+def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int, note: str) -> str:
+    """Return pictures in a grid of as many columns as fit, at most so many, and their caption.
+
+    None is shrunk below `_LEAST`. Where so many columns would leave the last row uneven, there are as many as fit with
+    words that are easy to read, and the caption fills the place that stays free.
+    """
+    uneven = bool(columns) and len(pictures) > columns and len(pictures) % columns > 0
+    widest = max(width for _, width in pictures)
+    least = f"{(_EASY if uneven else _LEAST) * widest:.0f}px"
+    if columns and not uneven:
         least = f"max({least},{100 / columns:.4f}% - {_GAP})"
     grid = f"display:grid;gap:{_GAP};grid-template-columns:repeat(auto-fit,minmax(min(100%,{least}),1fr))"
-    return f'<div style="{grid}">{"".join(image for image, _ in pictures)}</div>'
+    images, inside, below = "".join(image for image, _ in pictures), *((note, "") if uneven else ("", note))
+    return f'<div style="{grid}">{images}{inside}</div>{below}'
 
 
 def _words(fig: Figure, alt: str) -> str:
@@ -174,6 +181,7 @@ def show_table(
     max_rows: int = 200,
     filters: Sequence[str] = (),
     wide: str | None = None,
+    folded: bool | None = None,
 ) -> None:
     """Show a table as `tables.table_html` words it: columns, estimates with intervals, rounding, p-values.
 
@@ -194,6 +202,8 @@ def show_table(
         Columns of texts that get a list of their values to choose from, above the table, beside a search.
     wide : str, optional
         With `filters`: the column of long texts.
+    folded : bool, optional
+        Whether only the first rows are seen until all are asked for; by default where there are more than 15.
 
     Raises
     ------
@@ -217,7 +227,7 @@ def show_table(
         show_html(filterable_table(table, caption, filters, headers, wide))
         return
     sortable = len(table) > 3 if sortable is None else sortable
-    display(HTML(table_html(table, caption, sortable=sortable, headers=headers, max_rows=max_rows)))
+    display(HTML(table_html(table, caption, sortable=sortable, headers=headers, max_rows=max_rows, folded=folded)))
 
 
 def show_text(markdown: str) -> None:
@@ -247,13 +257,13 @@ def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
     return (
         f'<figure class="rad-figure" style="margin:0 0 1rem"><div role="group" aria-label="{words}" '
         f'style="min-height:{height}px;background:#fff;color:#1a1a1a" data-plotly="{data}">{words}</div>{note}'
-        f'<script type="text/plain" data-plotly-library>{_plotly_library()}</script>'
+        f'<script type="text/plain" data-plotly-library>{plotly_library()}</script>'
         f"<script>{asset('plotly.js')}</script></figure>"
     )
 
 
 @functools.cache
-def _plotly_library() -> str:
+def plotly_library() -> str:
     """Return plotly.js of the installed package, compressed, as text."""
     packed = gzip.compress(get_plotlyjs().encode("utf-8"), compresslevel=6, mtime=0)
     return base64.b64encode(packed).decode("ascii")

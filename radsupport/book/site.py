@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from radsupport.book import rooms
+from radsupport.book import rooms, shared
 from radsupport.book.chapter import why_unused
 from radsupport.book.runs import refuse_mixtures
 from radsupport.book.text import literal, relative
@@ -157,7 +157,8 @@ def _chapters(study: Study) -> list[str]:
     lines = ["## The chapters\n"]
     for name, words in CHAPTER_WORDS.items():
         reason = why_unused(name, study)
-        lines.append(f"- {{ref}}`{study.id}-{name}`: {words}" + (f" (not used: {reason})" if reason else ""))
+        title = name[3:].replace("_", " ").capitalize()
+        lines.append(f"- {title}: not used, {reason}" if reason else f"- {{ref}}`{study.id}-{name}`: {words}")
     return lines
 
 
@@ -170,6 +171,8 @@ _PLAIN = {"text", "evalue", "traceback", "text/plain", "text/markdown"}
 _SHOWN = {
     "text/html", "text/markdown", "text/latex", "text/plain", "image/svg+xml", "image/png", "image/jpeg", "image/gif",
 }  # fmt: skip
+#: Tag of a cell whose code shows when the switch of its page is on (``_static/book.css``).
+ON_DEMAND = "on-demand"
 #: The page whose code is what it shows.
 CHANGE = "10_change"
 #: The page that compares features with their standard.
@@ -216,7 +219,8 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     real = [study for study in studies if study != PUBLISHED]
     for study in real:
         refuse_mixtures(Path("results", study), CHAPTER_WORDS)
-    chapters = {study: _stage_study(study, staged) for study in studies}
+    files = shared.begin(book / "_static")
+    chapters = {study: _stage_study(study, staged, files) for study in studies}
     for study in real:
         (staged / study / "index.md").write_text(study_page(study), encoding="utf-8")
     (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies), encoding="utf-8")
@@ -226,16 +230,22 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     return book / "_build" / "html" / "index.html"
 
 
-def _stage_study(study: str, staged: Path) -> list[str]:
-    """Copy a study's executed notebooks with titles and labels of their own; return their names."""
+def _stage_study(study: str, staged: Path, files: Path) -> list[str]:
+    """Copy the executed notebooks of the chapters that a study uses, with titles and labels of their own.
+
+    What their pages share goes to `files`. Returns the chapters' names.
+    """
     folder = staged / study
     folder.mkdir()
-    title = "" if study == PUBLISHED else load_study(study).id
-    names = []
+    loaded = None if study == PUBLISHED else load_study(study)
+    title, names = loaded.id if loaded else "", []
     for path in sorted(Path("results", study, "notebooks").glob("[0-9][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         _refuse_run(path, study, notebook.metadata.get("papermill", {}).get("parameters", {}))
-        nbformat.write(prepare(notebook, path.stem, study, title), folder / path.name)
+        if loaded and why_unused(path.stem, loaded):
+            continue
+        shared.keep_code(notebook, files / study / path.name)
+        nbformat.write(shared.share(prepare(notebook, path.stem, study, title), files), folder / path.name)
         names.append(path.stem)
     return names
 
@@ -251,7 +261,7 @@ def _refuse_run(path: Path, study: str, parameters: Mapping[str, Any]) -> None:
 
 
 def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
-    """Give a notebook a title and label of its study, fold its code, drop its machinery; every output stays.
+    """Give a notebook a title and label of its study, mark its code, drop its machinery; every output stays.
 
     Figures and sections of two studies made from one notebook would otherwise share their labels,
     and cross-references would lead to the wrong study.
@@ -262,7 +272,7 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
         if cell.cell_type == "code":
             cell.metadata = {key: cell.metadata[key] for key in cell.metadata if key not in _HIDING}
             tag = _display_tag(cell)
-            cell.metadata["tags"] = [] if chapter == CHANGE and tag == "hide-input" else [tag]
+            cell.metadata["tags"] = [] if chapter == CHANGE and tag == ON_DEMAND else [tag]
             cell.outputs = [_readable(output) for output in cell.outputs]
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
     heading = rf"# \1 — {title}" if title else r"# \1"
@@ -271,9 +281,9 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
 
 
 def _display_tag(cell: Any) -> str:
-    """Return how a code cell shows: folded above its output; not at all where it has none and sets nothing up."""
+    """Return how a code cell shows: when its page's switch is on; never where it has no output and sets nothing up."""
     machinery = "injected-parameters" in cell.metadata.get("tags", []) or ".finish()" in cell.source
-    return "remove-cell" if machinery and not cell.outputs else "hide-input"
+    return "remove-cell" if machinery and not cell.outputs else ON_DEMAND
 
 
 def _readable(output: Any) -> Any:
@@ -311,6 +321,7 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
 def _compile(book: Path, log: Path) -> None:
     """Run Jupyter Book with warnings as errors and without network."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(book / "_build" / "html", ignore_errors=True)  # pages and pictures of former builds would stay
     program = str(Path(sys.executable).with_name("jupyter-book"))
     command = [program, "build", str(book), "-n", "-W", "--keep-going", "--all", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -9,7 +9,9 @@ its headers are no buttons; forty lines without a library sort by keyboard and t
 
 from __future__ import annotations
 
+import base64
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -38,6 +40,10 @@ _OF_FEATURES = ("feature", "feature_a", "feature_b", "column", "example")  # of 
 _LONG = 60
 #: Columns that a page has room for, and characters of a text that can be said once for all rows.
 _ROOM, _SHORT = 8, 24
+#: Rows beyond which a table begins folded, and how many are seen then.
+_MANY, _FEW = 15, 6
+#: Characters of a text that stays on one line, and of a row that fits a screen with its intervals on one line.
+_ONE_LINE, _ROW = 17, 125
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
 _WIDE = 1e5
 
@@ -115,14 +121,15 @@ def table_html(
     headers: Mapping[str, str] | None = None,
     max_rows: int = 200,
     whole: bool = False,
+    folded: bool | None = None,
 ) -> str:
-    """Return a table as HTML.
+    """Return a table as HTML, with the table itself (every row, every column, every digit) as CSV to take along.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Its index is not shown; ``reset_index()`` makes it a column. Where it has more columns than a page has room
-        for, those with the same short text in every row are said once, below it.
+        for, or many rows, columns with the same short text in every row are said once, in the caption.
     caption : str
     sortable : bool
         Whether the headers are buttons that sort.
@@ -132,25 +139,37 @@ def table_html(
         Longer tables are cut, and say so.
     whole : bool
         Whether every column is shown, whatever it says.
+    folded : bool, optional
+        Whether only the first rows are seen until all are asked for; by default where there are more than 15.
     """
     columns, same = laid_out(table.head(max_rows), headers), ""
-    if len(columns) > _ROOM and 1 < len(table) <= max_rows and not whole:
+    if (len(columns) > _ROOM or len(table) > _MANY) and 1 < len(table) <= max_rows and not whole:
         columns, same = _without_repeats(columns)
+    seen = min(len(table), max_rows)
+    folded = (seen > _MANY if folded is None else folded) and seen > _FEW
     head = "".join(_header(column, sortable) for column in columns)
-    rows = "".join(
-        "<tr>" + "".join(_cell(column, i, sortable) for column in columns) + "</tr>"
-        for i in range(min(len(table), max_rows))
-    )
+    rows = "".join("<tr>" + "".join(_cell(column, i, sortable) for column in columns) + "</tr>" for i in range(seen))
     script = f"<script>{asset('sort.js')}</script>" if sortable else ""
     style = f"<style>{asset('table.css')}</style>"
     said = f'<p class="rad-note">In every row: {escape(same)}.</p>' if same else ""
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
+    dense = sum(max(map(len, column.texts), default=0) + 2 for column in columns) > _ROW
+    more = f'<label class="rad-more"><input type="checkbox"> Show all {seen} rows</label>' if folded else ""
     return (
-        f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}">{style}'
+        f'<div class="rad-box{" rad-folded" * folded}{" rad-dense" * dense}">{style}'
+        f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}">'
         f'<table class="dataframe"{" data-sortable" * sortable}><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}{cut}"
-        f"{script}</div>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{said}{cut}"
+        f'<p class="rad-foot">{more}{_download(table, caption)}</p>{script}</div>'
     )
+
+
+def _download(table: pd.DataFrame, caption: str) -> str:
+    """Return a link that saves a table as CSV; the table is inside the link."""
+    name = re.sub(r"[^a-z0-9]+", "_", caption.lower()).strip("_")[:60] or "table"
+    packed = base64.b64encode(table.to_csv(index=False, float_format="%.10g").encode("utf-8")).decode("ascii")
+    label = escape(f"CSV of: {caption}", quote=True)
+    return f'<a download="{name}.csv" aria-label="{label}" href="data:text/csv;base64,{packed}">CSV</a>'
 
 
 def _without_repeats(columns: list[Column]) -> tuple[list[Column], str]:
@@ -287,8 +306,10 @@ def _cell(column: Column, row: int, sortable: bool) -> str:
     if sortable:
         raw = "" if pd.api.types.is_scalar(value) and pd.isna(value) else float(value) if column.is_number else value
         key = f' data-sort="{escape(str(raw), quote=True)}"{" data-numeric" * column.is_number}'
-    look = "rad-number" if column.is_number else "rad-left rad-long" if len(text) > _LONG else "rad-left"
-    return f'<td class="{look}"{key}>{escape(text)}</td>'
+    long = " rad-long" if len(text) > _LONG else " rad-short" if len(text) <= _ONE_LINE else ""
+    look = "rad-number" if column.is_number else f"rad-left{long}"
+    shown = escape(text).replace(" (", " <span>(", 1) + "</span>" if column.is_number and " (" in text else escape(text)
+    return f'<td class="{look}"{key}>{shown}</td>'
 
 
 def filterable_table(

@@ -109,6 +109,17 @@ def test_pictures_stand_side_by_side_where_the_page_has_room(shown: list[Any], f
     assert shown[0].data.count("Two cohorts.") == 1
 
 
+def test_a_caption_fills_the_place_that_an_uneven_row_leaves(shown: list[Any], figure_case: Any) -> None:
+    table, options = figure_case("calibration")
+    three = pd.concat([table.assign(cohort=name) for name in "abc"], ignore_index=True)
+    for columns in (2, 3):
+        display.show_figure(figures.calibration(three, facet="cohort", columns=columns, **options), caption="Three.")
+    uneven, even = (output.data for output in shown)
+    assert uneven.endswith("<figcaption>Three.</figcaption></div></figure>")
+    assert ",max(" not in uneven  # three columns where they fit, with words as large as they were drawn or nearly so
+    assert even.endswith("</div><figcaption>Three.</figcaption></figure>")
+
+
 def test_an_empty_table_says_why(shown: list[Any]) -> None:
     nobody = pd.DataFrame({"auc": pd.Series(dtype=float)})
     nobody.attrs["empty"] = "Nobody was followed."
@@ -175,7 +186,7 @@ def test_table_has_caption_headers_and_no_long_decimals(shown: list[Any], figure
     assert not tags.of("script")
     assert not re.search(r"\d\.\d{5,}", html)
     assert "&lt;0.001" in html
-    assert tags.of("div")[0]["tabindex"] == "0"  # a wide table is scrolled by keyboard
+    assert tags.of("div")[1]["tabindex"] == "0"  # a wide table is scrolled by keyboard
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_two_studies_never_share_a_label_or_title() -> None:
 def test_machinery_does_not_reach_the_reader() -> None:
     staged = prepare(executed(), "06_validation", "sts", "sts")
     tags = [cell.metadata["tags"] for cell in staged.cells if cell.cell_type == "code"]
-    assert tags == [["hide-input"], ["remove-cell"], ["hide-input"], ["remove-cell"]]
+    assert tags == [["on-demand"], ["remove-cell"], ["on-demand"], ["remove-cell"]]
     assert [len(cell.get("outputs", [])) for cell in staged.cells] == [0, 0, 0, 1, 0]
     assert "papermill" not in staged.metadata
     nbformat.validate(staged)

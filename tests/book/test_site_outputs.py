@@ -115,5 +115,5 @@ def test_staging_changes_no_output_and_hides_none(cells: list[tuple[str, list[st
     staged = prepare(copy.deepcopy(executed), "06_validation", "sts", "sts")
     assert [cell.get("outputs") for cell in staged.cells] == [cell.get("outputs") for cell in executed.cells]
     for cell in staged.cells[1:]:
-        assert cell.metadata["tags"] == ["hide-input"] if cell.outputs else cell.metadata["tags"]
+        assert cell.metadata["tags"] == ["on-demand"] if cell.outputs else cell.metadata["tags"]
         assert not cell.outputs or "remove-cell" not in cell.metadata["tags"]

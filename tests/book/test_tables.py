@@ -143,3 +143,23 @@ def test_what_a_wide_table_says_in_every_row_is_said_once() -> None:
     for shown in (table_html(wide.drop(columns=["x0", "x1", "x2"]), "Values"), table_html(wide.head(1), "Values"),
                   filterable_table(wide, "Values", ["cohort"])):  # fmt: skip
         assert "In every row" not in shown
+
+
+@pytest.mark.parametrize(
+    ("n", "folded", "seen"),
+    [(15, None, False), (16, None, True), (16, False, False), (9, True, True), (6, True, False)],
+)
+def test_a_long_table_begins_with_its_first_rows(n: int, folded: bool | None, seen: bool) -> None:
+    table = pd.DataFrame({"feature": [f"f{i}" for i in range(n)], "icc": np.linspace(0, 1, n)})
+    html = table_html(table, "ICC", folded=folded)
+    assert ("rad-folded" in html.split("<style>")[0]) is seen
+    assert (f"Show all {n} rows</label>" in html) is seen
+    assert html.count("<tr>") == n + 1
+
+
+def test_what_is_the_same_in_each_of_many_rows_is_said_once() -> None:
+    table = pd.DataFrame({"feature": [f"f{i}" for i in range(30)], "phase": "venous", "icc": np.linspace(0, 1, 30)})
+    html = table_html(table, "ICC")
+    assert "In every row: Phase venous." in html
+    assert html.count("<th ") == 2
+    assert table_html(table.head(9), "ICC").count("<th ") == 3

@@ -1,0 +1,111 @@
+"""What the pages of the site share, each once and in a file of its own: pictures, tables as CSV, scripts, styles.
+
+An executed notebook carries all of it inside, so that it can be mailed and opened anywhere. On the site the same page
+would be several times as heavy, and repeat plotly.js (2 MB) and the scripts of tables in every output.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from PIL import Image
+
+from radsupport.book.show import plotly_library
+from radsupport.book.tables import asset
+from radsupport.nomogram.calculator import SCRIPT, STYLE
+
+#: Below ``_static``, made anew by each build; pages of chapters lie two folders deep.
+FOLDER, _FROM_PAGE = "made", "../../_static/made"
+_STYLES, _SCRIPTS = ("table.css", "filter.css", "slider.css"), ("sort.js", "filter.js", "slider.js", "plotly.js")
+_INSIDE = re.compile(r'(<img\b[^>]*?\ssrc|<a\b[^>]*?\shref)="data:(image/png|image/jpeg|text/csv);base64,([^"]+)"')
+_EMPTY = re.compile(r"<(style|script)>\s*</\1>")
+_LIBRARY = re.compile(r'<script type="text/plain" data-plotly-library>[^<]*</script>')
+_COLOURS = 256
+
+
+def begin(static: Path) -> Path:
+    """Empty the folder of shared files and write the styles and scripts; return it."""
+    folder = static / FOLDER
+    for old in [path for path in folder.rglob("*") if path.is_file()]:
+        old.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    styles = [*map(asset, _STYLES), STYLE]
+    (folder / "page.css").write_text("\n".join(styles), encoding="utf-8")
+    (folder / "page.js").write_text("\n".join([*map(asset, _SCRIPTS), SCRIPT]), encoding="utf-8")
+    return folder
+
+
+def share(notebook: Any, folder: Path) -> Any:
+    """Move what a notebook's outputs carry into files of `folder`; the page looks the same.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        Staged two folders below the book; its outputs are changed in place.
+    folder : Path
+        What `begin` returned. Equal pictures are one file; a picture of more than 256 colours gets the 256 that are
+        nearest (mean difference 0.01 to 0.1 of 255 grey levels, a third of the bytes).
+
+    Returns
+    -------
+    nbformat.NotebookNode
+    """
+    for cell in notebook.cells:
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if "text/html" in data:
+                html = data["text/html"]
+                data["text/html"] = _shared("".join(html) if isinstance(html, list) else html, folder)
+    return notebook
+
+
+def _shared(html: str, folder: Path) -> str:
+    for text in (*map(asset, (*_STYLES, *_SCRIPTS)), STYLE, SCRIPT):
+        html = html.replace(text, "")
+    html = _EMPTY.sub("", html)
+    if _LIBRARY.search(html):
+        (folder / "plotly.js").write_text(f'window.plotlyPacked="{plotly_library()}";', encoding="utf-8")
+        html = _LIBRARY.sub(f'<script defer src="{_FROM_PAGE}/plotly.js"></script>', html)
+    return _INSIDE.sub(lambda found: _as_file(*found.groups(), folder), html)
+
+
+def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
+    """Write what an address carries to a file, and return the element's begin with the file's address."""
+    content, size = base64.b64decode(packed), ""
+    name = f"{hashlib.sha256(content).hexdigest()[:20]}.{kind.split('/')[1]}"
+    if kind != "text/csv":
+        picture = Image.open(io.BytesIO(content))
+        size = f' width="{picture.width}" height="{picture.height}" loading="lazy"'
+        if kind == "image/png" and not (folder / name).is_file():
+            content = _smaller(picture, content)
+    if not (folder / name).is_file():
+        (folder / name).write_bytes(content)
+    return f'{start}="{_FROM_PAGE}/{name}"{size}'
+
+
+def _smaller(picture: Image.Image, content: bytes) -> bytes:
+    """Return an opaque picture with a palette, where that is smaller."""
+    if picture.mode == "P" or (picture.mode == "RGBA" and picture.getchannel("A").getextrema()[0] < 255):
+        return content
+    buffer = io.BytesIO()
+    few = picture.convert("RGB").quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(buffer, "png", optimize=True)
+    return min(content, buffer.getvalue(), key=len)
+
+
+def keep_code(notebook: Any, path: Path) -> None:
+    """Write a notebook without outputs, to take along and run again."""
+    bare = copy.deepcopy(notebook)
+    bare.metadata.pop("papermill", None)
+    for cell in bare.cells:
+        cell.metadata.pop("papermill", None)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(bare, path)
