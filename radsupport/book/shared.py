@@ -72,7 +72,7 @@ def _shared(html: str, folder: Path) -> str:
     if _LIBRARY.search(html):
         (folder / "plotly.js").write_text(f'window.plotlyPacked="{plotly_library()}";', encoding="utf-8")
         html = _LIBRARY.sub(f'<script defer src="{_FROM_PAGE}/plotly.js"></script>', html)
-    return _INSIDE.sub(lambda found: _as_file(*found.groups(), folder), html)
+    return _INSIDE.sub(lambda found: _as_file(found[1], found[2], found[3], folder), html)
 
 
 def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
@@ -91,7 +91,7 @@ def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
 
 def _smaller(picture: Image.Image, content: bytes) -> bytes:
     """Return an opaque picture with a palette, where that is smaller."""
-    if picture.mode == "P" or (picture.mode == "RGBA" and picture.getchannel("A").getextrema()[0] < 255):
+    if picture.mode == "P" or (picture.mode == "RGBA" and any(picture.getchannel("A").histogram()[:255])):
         return content
     buffer = io.BytesIO()
     few = picture.convert("RGB").quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)

@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from radsupport.book import rooms, shared
+from radsupport.book import landing, rooms, shared
 from radsupport.book.chapter import why_unused
 from radsupport.book.runs import refuse_mixtures
 from radsupport.book.text import literal, relative
@@ -32,6 +32,7 @@ Eight chapters lead from a manifest of CT scans and a clinical table to a valida
 Each study below is one settings file that drives the same notebooks. Every number in a table, a figure or a
 conclusion was computed by this build; values printed in a paper are marked "published", and what a study file
 says of itself (its question, its cautions) is quoted from there.
+
 """
 
 
@@ -56,9 +57,11 @@ def estimate(numbers: Mapping[str, Any], key: str, digits: int = 2) -> str:
 
 def landing_page(studies: Sequence[str], left_out: Mapping[str, str], published: bool) -> str:
     """Return the Markdown of the landing page."""
-    rows = [_landing_row(load_study(study), numbers_of(study)) for study in studies]
+    opened = [(load_study(study), numbers_of(study)) for study in studies]
+    rows = [_landing_row(*one) for one in opened]
     header = "| Study | Data | Patients (events) | Cross-validated | External |\n|---|---|---|---|---|"
-    parts = [INTRODUCTION, "## The studies\n", header, *rows, ""]
+    plot = landing.forest([line for one in opened for line in _headlines(*one)])
+    parts = [INTRODUCTION, landing.way(), "## The studies\n", plot, header, *rows, ""]
     parts.append(
         "Area under the ROC curve (AUC) where a yes/no outcome is predicted, Harrell's C where survival is, "
         "each with its 95% confidence interval and the signature it belongs to. 0.5 is chance.\n"
@@ -78,6 +81,16 @@ def _with_commands(reason: str) -> str:
     """Return a reason as plain text in which our own commands stay commands."""
     parts = re.split(r"(`(?:make|radsupport) [^`<]*`|`RADSUPPORT_DATA`)", relative(reason))
     return "".join(part if i % 2 else literal(part, one_line=True) or " " for i, part in enumerate(parts))
+
+
+def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Headline]:
+    """Yield a study's values with their intervals; one without is in the table only."""
+    kind = "synthetic" if study.is_synthetic else "real"
+    for key, cohort in (("headline_train", "cross-validated"), ("headline_external", "external")):
+        entry = numbers.get(key, {})
+        if entry.get("ci_low") is not None:
+            limits = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
+            yield landing.Headline(study.id, kind, cohort, estimate(numbers, key), *limits)
 
 
 def _landing_row(study: Study, numbers: Mapping[str, Any]) -> str:

@@ -153,7 +153,7 @@ def table_html(
     style = f"<style>{asset('table.css')}</style>"
     said = f'<p class="rad-note">In every row: {escape(same)}.</p>' if same else ""
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
-    dense = sum(max(map(len, column.texts), default=0) + 2 for column in columns) > _ROW
+    dense = sum(map(_characters, columns)) > _ROW
     more = f'<label class="rad-more"><input type="checkbox"> Show all {seen} rows</label>' if folded else ""
     return (
         f'<div class="rad-box{" rad-folded" * folded}{" rad-dense" * dense}">{style}'
@@ -162,6 +162,12 @@ def table_html(
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{said}{cut}"
         f'<p class="rad-foot">{more}{_download(table, caption)}</p>{script}</div>'
     )
+
+
+def _characters(column: Column) -> int:
+    """Return how many characters a column needs where its header may wrap, and long texts as well."""
+    longest = max(map(len, column.texts), default=0)
+    return min(max([longest, *(len(word) + 2 for word in column.words.split())]), _LONG // 2) + 2
 
 
 def _download(table: pd.DataFrame, caption: str) -> str:

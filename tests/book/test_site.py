@@ -69,6 +69,9 @@ def test_landing_page_calls_data_by_their_kind_and_names_what_is_left_out(
     assert "0.71 (0.50 to 0.90), n = 56" in rows[0]
     assert "| real |" in rows[1]
     assert "- **lung1**: its files are not here" in page
+    assert page.count("<tr><th") == 2  # the head, and the one value that has an interval
+    assert 'd="M28.6 5H85.7"' in page  # 0.5 to 0.9 on an axis from 0.3 to 1
+    assert 'href="studies/song2021/index.html">song2021</a> synthetic</th><td>cross-validated</td>' in page
 
 
 def _numbers(results: Path, study: str) -> dict[str, Any]:
@@ -86,4 +89,5 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
     assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56 | 0.70 (0.50 to 0.90), n = 56 |" in page
     assert "| CT findings | 0.70 (0.50 to 0.90), n = 56 | – |" in page
     assert all(f"{{ref}}`song2021-{name}`" in page for name in overview.CHAPTER_WORDS)
+    assert "- Deep features: not used, " in overview.study_page("sts")  # and no page that a link could lead to
     assert str(load_study("song2021").cautions[0]) in page
