@@ -17,6 +17,7 @@ from IPython.display import HTML, display
 
 from radsupport import tables as contracts
 from radsupport.book import runs, text
+from radsupport.book.conclusions.validation import distrusted
 from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
 from radsupport.book.show import save_figures_to, word_values
 from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
@@ -190,6 +191,11 @@ class Chapter:
     def cautions(self) -> str:
         """Return the cautions of this chapter as a Markdown list, or that the study file has none."""
         return cautions_words(self.study, self.name[:2])
+
+    def doubts(self, shown: Sequence[str]) -> str:
+        """Repeat which of the signatures shown here chapter 05 found on another scale; empty where none is."""
+        modelling, study = self.published("05_modelling", missing_ok=True), self.study
+        return distrusted(modelling, study.signatures, shown, study.cohort_names)
 
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""

@@ -58,9 +58,12 @@ def number_words(key: str, found: Mapping[str, Any] | None) -> str:
 
 
 def cautions_of(study: Study, chapter: str) -> list[str]:
-    """Return what a reader of one chapter must know: its own limits and contradictions in print, then the study's."""
+    """Return what a reader of one chapter must know: its own limits and contradictions in print.
+
+    Those of no chapter are of the study as a whole: they stand on its page, and after chapter 01's own.
+    """
     own = [caution.text for caution in study.cautions if chapter in caution.chapters]
-    return [*own, *(caution.text for caution in study.cautions if not caution.chapters)]
+    return [*own, *(caution.text for caution in study.cautions if chapter == "01" and not caution.chapters)]
 
 
 def cautions_words(study: Study, chapter: str) -> str:

@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 from pandas.api import types
 
-from radsupport.wording import estimate, fixed, number, p_number, readable
+from radsupport.wording import estimate, fixed, number, p_number, readable, source_words
 
 MISSING = "–"
 _ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "icc": "ICC", "chi2": "χ²"}
@@ -79,6 +79,8 @@ def rounded(column: pd.Series, name: object = "") -> list[str]:
     """
     if types.is_bool_dtype(column.dtype):
         return ["yes" if value else "no" for value in column]
+    if name == "source":
+        column = column.map(lambda value: source_words(value) if isinstance(value, str) else value)
     if name in _OF_FEATURES and not types.is_numeric_dtype(column.dtype):
         column = column.map(lambda value: readable(value) if "__" in str(value) else value)
     if not types.is_numeric_dtype(column.dtype):
@@ -253,6 +255,9 @@ def _estimates(name: str, value: pd.Series, low: pd.Series, high: pd.Series) -> 
     if name in ("value", "difference") and decimals == 2 and not value.abs().max() > 10:
         decimals = 3  # an NRI beyond 1 beside an IDI of 0.004
     alone = low.isna() | high.isna()
+    if name.startswith("median") and (open_ended := low.notna() & high.isna() & value.notna()).any():
+        whole = _estimates(name, value, low, high.mask(open_ended, np.inf))
+        return [text.replace("∞", "not reached") for text in whole]
     return [
         MISSING if np.isnan(x) else fixed(x, decimals) if bare else estimate(x, a, b, decimals)
         for x, a, b, bare in zip(value, low, high, alone, strict=True)

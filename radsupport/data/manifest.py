@@ -126,7 +126,7 @@ def with_files(table: pd.DataFrame, manifest: Path, paths: StudyPaths) -> pd.Dat
 
     def place(text: str) -> Path:
         fetched, beside = paths.data / text, Path(manifest).parent / text
-        return beside if beside.is_file() and not fetched.is_file() else fetched
+        return beside if beside.exists() and not fetched.exists() else fetched
 
     return table.assign(file=pd.Series([place(text) for text in table["path"]], table.index, dtype=object))
 

@@ -14,11 +14,12 @@ import SimpleITK as sitk
 from radsupport.data.clinical import clinical_path, clinical_sheet, doubled, typed_table
 from radsupport.data.cohort_tables import CohortTables
 from radsupport.data.doubts import separating, settings_problems, table_doubts
-from radsupport.data.manifest import CASE_ROLES, manifest_path, parse_manifest, with_files
+from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, manifest_path, parse_manifest, with_files
 from radsupport.data.open import read_feature_study, said
 from radsupport.data.sheets import Sheet, near_names, read_sheet
 from radsupport.errors import GeometryError, Problem, RadsupportError, serious
 from radsupport.files import sha256
+from radsupport.imaging.dicom import read_dicom, scan_folder
 from radsupport.imaging.hounsfield import hu_problems, without_padding
 from radsupport.imaging.ingestion import ingested
 from radsupport.imaging.masks import MIN_VOXELS, mask_quality, warnings_of
@@ -279,6 +280,7 @@ def check(
     for name, rows in table.groupby("study", sort=False):
         files = with_files(rows, Path(path), StudyPaths(str(name), Path(root)))
         problems += _file_problems(files, str(path))
+        problems += _origin_problems(files, str(path), images=study is None or study.data.entry != "features")
         used = files[(files["exclusion"] == "") & files["role"].isin(CASE_ROLES)]
         rows_of: dict[tuple[str, str], list[dict[Any, Any]]] = {}
         for row in used.to_dict("records"):  # a table a case would take a minute for 10 000 rows
@@ -330,6 +332,35 @@ def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:
             yield Problem("the file does not exist", remedy="correct the path or fetch the study", **where)
         elif row["sha256"] and row["file"].is_file() and sha256(row["file"]) != row["sha256"]:
             yield Problem("the file differs from its checksum", f"sha256 {row['sha256']}", "fetch it again", **where)
+
+
+def _origin_problems(files: pd.DataFrame, manifest: str, *, images: bool) -> Iterator[Problem]:
+    """Yield DICOM of another kind than its role says, and with `images` subjects who have nothing but DICOM."""
+    rows = files[files["role"].isin(SUBJECT_ROLES) & (files["exclusion"] == "")]
+    ready = set(files.loc[files["role"] == "image", "subject"])
+    for row in rows.to_dict("records"):
+        where: dict[str, Any] = {"file": manifest, "row": str(row["row"]), "column": "path", "value": row["path"]}
+        if not row["file"].exists():
+            continue
+        try:
+            heads = scan_folder(row["file"]).values() if row["file"].is_dir() else [_head(row["file"])]
+        except RadsupportError as error:
+            yield from (Problem(p.what, p.expected, "export it again", **where) for p in error.problems)
+            continue
+        kinds = {str(head.get("Modality", "")) for head in heads}
+        if row["role"] != "dicom" and kinds != {row["role"].upper()}:
+            yield Problem(
+                f"DICOM of the kind {listed(sorted(kinds))}", row["role"].upper(), "correct the role", **where
+            )
+    for subject, own in rows[~rows["subject"].isin(ready)].groupby("subject", sort=False) if images else []:
+        remedy, at = "convert them with `radsupport ingest`", ", ".join(map(str, own["row"]))
+        roles = listed(list(dict.fromkeys(own["role"])))
+        what = "a subject whose scans no chapter reads"
+        yield Problem(what, "a row with role image", remedy, manifest, at, "role", f"{subject}: {roles}")
+
+
+def _head(path: Path) -> Any:
+    return read_dicom(path, stop_before_pixels=True, specific_tags=["Modality"])
 
 
 def _table_problems(study: Study | None, files: pd.DataFrame, manifest: Path, root: Path) -> list[Problem]:

@@ -67,7 +67,8 @@ def calibration(part: pd.DataFrame, *, points: bool = False) -> dict[str, Any] |
         events (by the horizon), predicted (mean), observed (share, or 1 - Kaplan-Meier), slope with limits, note (why
         there is no slope, or only the share: patients who are not `enough`). Of a label also intercept (in the large)
         with limits, ici, brier, brier_scaled, hl_groups, hl_chi2, hl_df, hl_p (Hosmer-Lemeshow: as many degrees of
-        freedom as groups, two fewer where all are apparent by their `kind`, missing where some are), and where one
+        freedom as groups, two fewer where all are apparent by their `kind`, missing where some are, and for fewer than
+        `FEWEST_SMOOTHED` patients), and where one
         patient makes the slope (`most_influential`) subject, risk, slope_without; of survival ratio (observed /
         predicted) with limits. A slope of survival is the Cox coefficient of log(-log(1 - probability)), follow-up cut
         at the horizon (McLernon et al. 2023, Ann Intern Med
@@ -103,7 +104,7 @@ def _of_label(label: Any, p: Any, fitted: pd.Series) -> dict[str, Any]:
     row |= {"intercept": found.intercept_in_the_large, "intercept_low": found.in_the_large_low}
     row |= {"intercept_high": found.in_the_large_high, "ici": found.ici if found.n >= FEWEST_SMOOTHED else np.nan}
     row |= {"brier": found.brier, "brier_scaled": found.brier_scaled}
-    if fitted.any() and not fitted.all():  # neither number of degrees of freedom is right
+    if found.n < FEWEST_SMOOTHED or (fitted.any() and not fitted.all()):  # neither number of df is right
         return row | dict.fromkeys(("hl_groups", "hl_chi2", "hl_df", "hl_p"), np.nan)
     test = hosmer_lemeshow(label, p, groups_for(len(p)), external=not fitted.all())
     return row | {"hl_groups": test.groups, "hl_chi2": test.chi2, "hl_df": test.df, "hl_p": test.p}

@@ -19,6 +19,7 @@ LEAST_DRAWS = 30
 #: The controls divide patients less often than the study's protocol does: what leaks in ten folds leaks in three, and
 #: thirty runs take seconds.
 CONTROL = {"folds": 3, "inner_folds": 2}
+OBSERVED = ["observed", "observed_low", "observed_high", "divisions"]
 DRAWN = ["draw", "signature", "cohort", "n", "events", "measure", "value", "ci_low", "ci_high", "p_vs_half", "covers"]
 
 
@@ -27,7 +28,9 @@ def protocol(assembly: Assembly, **protocol: Any) -> dict[str, Any]:
     return {**protocol, **CONTROL} | ({"folds": protocol["folds"]} if assembly.learnt_per_fold else {})
 
 
-def permuted(assembly: Assembly, names: Sequence[str], n: int, *, seed: int = 0, **protocol: Any) -> pd.DataFrame:
+def permuted(
+    assembly: Assembly, names: Sequence[str], n: int, *, seed: int = 0, divisions: int = 1, **protocol: Any
+) -> pd.DataFrame:
     """Cross-validate signatures on permuted outcomes: what they score when there is nothing to find.
 
     Parameters
@@ -38,30 +41,34 @@ def permuted(assembly: Assembly, names: Sequence[str], n: int, *, seed: int = 0,
     n : int
         Permutations; number i draws from the seed (`seed`, i), its folds from `seed` + i.
     seed : int
+    divisions : int
+        Divisions into folds with the true outcomes; features learnt in given folds have one.
     **protocol
         Of `run_signatures`: folds, inner_folds, n_jobs.
 
     Returns
     -------
     DataFrame
-        draw, signature, cohort, observed (with the true outcomes, by the same protocol), value (AUC or C-index of the
-        pooled out-of-fold risks).
+        draw, signature, cohort, observed (with the true outcomes, by the same protocol: mean over the divisions, for
+        one may be lucky), observed_low and observed_high (lowest and highest division), divisions, value (AUC or
+        C-index of the pooled out-of-fold risks, one division each: P is too large rather than too small).
     """
     columns, rows = list(assembly.outcome), []
     options = {**protocol, "external": "mean_of_folds", "refit": False}
 
-    def value(of: Assembly, name: str, start: int) -> float:
-        return float(run_signatures(of, [name], **options, seed=start).summary["out_of_fold"].iloc[0])
+    def scores(of: Assembly, name: str, start: int, repeats: int = 1) -> pd.Series:
+        return run_signatures(of, [name], **options, seed=start, repeats=repeats).by_repeat["score"]
 
     for name in names if n else []:
-        people, observed = assembly.training(name)[1].index, value(assembly, name, seed)
+        people, true = assembly.training(name)[1].index, scores(assembly, name, seed, divisions)
+        observed = dict(zip(OBSERVED, (true.mean(), true.min(), true.max(), len(true)), strict=True))
         for i in range(n):
             order = np.random.default_rng([seed, i]).permutation(len(people))
             cohort = assembly.cohort.copy()
             cohort.loc[people, columns] = cohort.loc[people[order], columns].to_numpy()
-            row = {"draw": i + 1, "signature": name, "cohort": "train", "observed": observed}
-            rows.append(row | {"value": value(assembly.changed(cohort=cohort), name, seed + i)})
-    return pd.DataFrame(rows, columns=["draw", "signature", "cohort", "observed", "value"])
+            row = {"draw": i + 1, "signature": name, "cohort": "train"} | observed
+            rows.append(row | {"value": float(scores(assembly.changed(cohort=cohort), name, seed + i).iloc[0])})
+    return pd.DataFrame(rows, columns=["draw", "signature", "cohort", *OBSERVED, "value"])
 
 
 def null_draws(
@@ -140,7 +147,8 @@ def over_draws(table: pd.DataFrame, least: int = LEAST_DRAWS, level: float = 0.9
         signature, cohort, draws, n, events_first (of the first draw) and measure where given, mean with limits (t
         interval, cut at 0 and 1), lowest, highest, sd (over draws; NaN from one), p_t (t test of the mean against 0.5),
         where single draws have intervals how many there are (intervals) and how many hold 0.5 (covering), and of
-        permuted runs observed and p: (1 + number of draws that reach it) / (1 + draws), one-sided, never 0.
+        permuted runs observed (with its range and number of divisions) and p: (1 + number of draws that reach it) /
+        (1 + draws), one-sided, never 0.
     """
     rows = []
     for (signature, cohort), part in table.groupby(["signature", "cohort"], sort=False):
@@ -154,7 +162,8 @@ def over_draws(table: pd.DataFrame, least: int = LEAST_DRAWS, level: float = 0.9
             row |= {"intervals": len(known), "covering": int(known["covers"].sum())}
         if "observed" in part:
             reached = (1 + int((values >= first["observed"]).sum())) / (1 + len(values))
-            row |= {"observed": float(first["observed"]), "p": reached if len(values) >= least else np.nan}
+            row |= {key: first[key] for key in OBSERVED if key in part}
+            row |= {"p": reached if len(values) >= least else np.nan}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -15,7 +15,9 @@ from radsupport.wording import fixed
 OUT_OF_FOLD = {f"value{end}": f"out_of_fold{end}" for end in ("", "_low", "_high")}
 
 
-def scores(predictions: pd.DataFrame, outcome: Sequence[str] = LABEL) -> pd.DataFrame:
+def scores(
+    predictions: pd.DataFrame, outcome: Sequence[str] = LABEL, cohort: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return one row per signature with its value in every cohort.
 
     Parameters
@@ -23,14 +25,16 @@ def scores(predictions: pd.DataFrame, outcome: Sequence[str] = LABEL) -> pd.Data
     predictions : DataFrame
         predictions.parquet, or predictions of reruns in its form.
     outcome : sequence of str
+    cohort : DataFrame, optional
+        cohort.parquet: with its centers, training patients of several also have the value of pairs within them.
 
     Returns
     -------
     DataFrame
-        signature, n, events, measure, out_of_fold with limits, p, p_chance, then the value in each other cohort, and
-        apparent where the models predicted their own patients.
+        signature, n, events, measure, out_of_fold with limits, p, p_chance, of several centers what `discrimination`
+        adds, then the value in each other cohort, and apparent where the models predicted their own patients.
     """
-    found = measure(judged(predictions, outcome, apparent=True), discrimination, outcome=outcome)
+    found = measure(judged(predictions, outcome, apparent=True, cohort=cohort), discrimination, outcome=outcome)
     found = found.astype({"cohort": str, "signature": str})
     train = (
         found[found["cohort"] == "train"].rename(columns=OUT_OF_FOLD).drop(columns=["cohort", "note"], errors="ignore")
@@ -40,19 +44,22 @@ def scores(predictions: pd.DataFrame, outcome: Sequence[str] = LABEL) -> pd.Data
     return train.rename(columns=OUT_OF_FOLD).join(wide[others], on="signature").reset_index(drop=True)
 
 
-def cross_validation(run: SignatureRun, outcome: Sequence[str] = LABEL) -> pd.DataFrame:
+def cross_validation(
+    run: SignatureRun, outcome: Sequence[str] = LABEL, cohort: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return how each signature ranks the training patients: honestly, apparently, and inside the tuning.
 
     Returns
     -------
     DataFrame
-        signature, kind (only where there are published outputs), n, events, measure, out_of_fold (first division) with
-        limits, p_null_se (AUC) or p_wald (C-index) against 0.5, divisions_mean and divisions_range (only where the
-        folds were drawn more than once), apparent, inner_score, optimism (apparent minus the mean over divisions). The
-        inner score is missing where nothing was fitted; for published outputs, which no fold leaves out, the apparent
-        value and the optimism are missing as well.
+        signature, kind (only where there are published outputs), n, events, measure, for training patients of several
+        centers (of `cohort`) centers, within with limits and p_within (pairs within centers), out_of_fold (first
+        division, all pairs) with limits, p_null_se (AUC) or p_wald (C-index) against 0.5, divisions_mean and
+        divisions_range (only where the folds were drawn more than once), apparent, inner_score, optimism (apparent
+        minus the mean over divisions). The inner score is missing where nothing was fitted; for published outputs,
+        which no fold leaves out, the apparent value and the optimism are missing as well.
     """
-    table = scores(run.predictions, outcome)
+    table = scores(run.predictions, outcome, cohort)
     given, taken = [s.name for s in run.signatures if s.learner in GIVEN], published(run.signatures)
     names = table["signature"]
     spread = run.divisions().set_index("signature")
@@ -64,7 +71,9 @@ def cross_validation(run: SignatureRun, outcome: Sequence[str] = LABEL) -> pd.Da
         divisions_range=names.map(_ranges(spread)), kind=_kinds(names, run), **{p: table["p_chance"]},
     )  # fmt: skip
     wanted = ["signature", "kind"] if taken else ["signature"]
-    wanted += ["n", "events", "measure", *OUT_OF_FOLD.values(), p]
+    within = "within" in table and table["within"].notna().any()
+    several = ["centers", "within", "within_low", "within_high", "p_within"] * bool(within)
+    wanted += ["n", "events", "measure", *several, *OUT_OF_FOLD.values(), p]
     wanted += ["divisions_mean", "divisions_range"] if (spread["divisions"] > 1).any() else []
     return table[[*wanted, "apparent", "inner_score", "optimism"]]
 

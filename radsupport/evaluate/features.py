@@ -25,6 +25,16 @@ def leaves(signatures: Sequence[Signature], name: str) -> list[Signature]:
     return [leaf for part in own.combines for leaf in leaves(signatures, part)] if own.combines else [own]
 
 
+def sources_of(signatures: Sequence[Signature], names: Sequence[str]) -> dict[str, set[str]]:
+    """Return the feature sources that each of some signatures learns from, those of its parts among them."""
+    known = {one.name: one for one in signatures}
+    return {
+        name: {source for part in leaves(signatures, name) for source in part.sources}
+        | ({"clinical"} if known[name].columns else set())
+        for name in names
+    }
+
+
 def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: str = "share") -> pd.DataFrame:
     """Return the features that a signature uses most, at most `most` for each of its parts.
 
@@ -37,7 +47,8 @@ def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: st
         As `leaves` returns them.
     most : int
     by : str
-        "share", or "coefficient": the largest of the final fit first, of equal ones the most stable.
+        "share", or "coefficient": the largest of the final fit first, of equal ones (or without any) the most stable;
+        what the final fit does not use is left out.
 
     Returns
     -------
@@ -52,11 +63,17 @@ def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: st
         if not (results / "chosen_features.csv").is_file():
             return nothing
         chosen = pd.read_csv(results / "chosen_features.csv")
-        chosen = chosen.merge(ranked, on=["signature", "feature"], how="left").assign(size=lambda t: t[by].abs())
+        chosen = chosen[chosen[by] != 0].merge(ranked, on=["signature", "feature"], how="left")
+        chosen = chosen.assign(size=chosen[by].abs())
         ranked = chosen.sort_values(["size", "share"], ascending=False, kind="stable")
     best = {part.name: ranked.loc[ranked["signature"] == part.name, nothing.columns.drop("source")] for part in parts}
     found = [best[part.name].head(most).assign(source=source) for part in parts for source in part.sources]
     return pd.concat(found, ignore_index=True)[nothing.columns] if found else nothing
+
+
+def _by(results: Path) -> str:
+    """Return by what features are ranked: their weight where chapter 05 wrote the final fits, else how often chosen."""
+    return "coefficient" if (results / "chosen_features.csv").is_file() else "share"
 
 
 def values_of(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
@@ -71,12 +88,12 @@ def values_of(chosen: pd.DataFrame, results: Path) -> pd.DataFrame:
 
 
 def stable(results: Path, signatures: Sequence[Signature], best: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the features chosen most often for a signature and what it is made of, and their values.
+    """Return the features of most weight in a signature (without weights: most often chosen), and their values.
 
     Parameters
     ----------
     results : Path
-        results/<study>, where chapter 05 leaves ``stability.csv``.
+        results/<study>, where chapter 05 leaves ``chosen_features.csv`` and ``stability.csv``.
     signatures : sequence of Signature
         Those of the study.
     best : str
@@ -90,7 +107,9 @@ def stable(results: Path, signatures: Sequence[Signature], best: str) -> tuple[p
         One column per code.
     """
     parts = leaves(signatures, best)
-    named = chosen_features(results, parts, -(-_FEATURES // len(parts))).rename(columns={"share": "of_fits"})
+    named = chosen_features(results, parts, -(-_FEATURES // len(parts)), _by(results)).rename(
+        columns={"share": "of_fits"}
+    )
     values = {source: values_of(own, results) for source, own in named.groupby("source")}
     named = named.loc[[row["feature"] in values[row["source"]] for row in named.to_dict("records")]]
     letter = named["source"].str[0].str.upper()
@@ -121,7 +140,7 @@ def on_scale(rows: pd.DataFrame, results: Path, signatures: Sequence[Signature],
     people = rows.drop_duplicates("subject").set_index("subject")["cohort"].astype(str)
     risks = rows.astype({"signature": str}).pivot_table(index="subject", columns="signature", values="risk", sort=False)
     parts = leaves(signatures, best)
-    features = values_of(chosen_features(results, parts, -(-20 // len(parts))), results)
+    features = values_of(chosen_features(results, parts, -(-20 // len(parts)), _by(results)), results)
     tables = [
         shifts(table, people).assign(of=of) for of, table in (("risk", risks), ("feature", features)) if len(table)
     ]

@@ -99,7 +99,8 @@ def beside_cox(rows: pd.DataFrame, models: Mapping[str, Any], horizons: Sequence
     Returns
     -------
     DataFrame
-        cohort, signature (the model), horizon, n, events (by then), predicted (mean probability), observed
+        cohort, signature (the model), horizon, n, of (patients whom the Cox model predicts), events (by then),
+        predicted (mean probability), observed
         (1 - Kaplan-Meier) and ratio with limits, c_index with limits (of the probability at the horizon, infinitesimal
         jackknife), mean_apart and most_apart (mean and largest distance to the patient's probability by the Cox model).
         All models are judged in the patients whom every one of them predicts: a fold in which one can not be fitted
@@ -113,8 +114,9 @@ def beside_cox(rows: pd.DataFrame, models: Mapping[str, Any], horizons: Sequence
     table = pd.concat(copies, ignore_index=True).astype({"signature": order})
     at = probabilities(table, usable, horizons)
     key = ["subject", "cohort", "horizon"]
-    at = at[at.groupby(key, observed=True)["signature"].transform("nunique") == len(usable)]
     cox = at.loc[at["signature"] == COVARIATES, [*key, "probability"]].rename(columns={"probability": "by_cox"})
+    cox = cox.assign(of=cox.groupby(key[1:], observed=True)["subject"].transform("size"))
+    at = at[at.groupby(key, observed=True)["signature"].transform("nunique") == len(usable)]
     return measure(at.merge(cox, on=key, how="left"), _judged, ("cohort", "horizon", "signature"))
 
 
@@ -132,7 +134,9 @@ def _judged(part: pd.DataFrame) -> dict[str, Any] | pd.DataFrame:
     if not usable_horizons(part, [float(part["horizon"].iloc[0])]):
         return pd.DataFrame()
     found = calibration(part)
-    row = {key: found[key] for key in ("events", "predicted", "observed", "ratio", "ratio_low", "ratio_high")}
+    row = {"of": int(part["of"].iloc[0])} | {
+        key: found[key] for key in ("events", "predicted", "observed", "ratio", "ratio_low", "ratio_high")
+    }
     c = concordance(part["time"], part["event"], settled(part["probability"].to_numpy(dtype=float)))
     gap = (part["probability"] - part["by_cox"]).abs()
     row |= {"c_index": c.concordance, "c_index_low": c.ci_low, "c_index_high": c.ci_high}

@@ -101,11 +101,14 @@ def too_few(outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> str:
     return f"fewer than {fewest} events or {2 * fewest} patients"
 
 
-def too_small(part: pd.DataFrame, event: str = "event", column: str = "group", *, each: bool = True) -> str:
-    """Say which groups can not be compared, for want of `FEWEST` patients or of an event; empty where all can.
+def too_small(
+    part: pd.DataFrame, event: str = "event", column: str = "group", *, each: bool = True, least: int = 1
+) -> str:
+    """Say which groups can not be compared, for want of `FEWEST` patients or `least` events; empty where all can.
 
-    Without `each`, a group may have no event where the groups together have `FEWEST`: a log-rank test compares observed
-    with expected events, and none where several were expected is what it finds.
+    A hazard ratio needs `FEWEST` events in each group: the variance of its logarithm is about the sum of one over the
+    events of each. Without `each`, a group may have no event where the groups together have `FEWEST`: a log-rank test
+    compares observed with expected events, and none where several were expected is what it finds.
     """
     if part[column].dropna().nunique() < 2:
         return "one group only"
@@ -113,7 +116,9 @@ def too_small(part: pd.DataFrame, event: str = "event", column: str = "group", *
     words = [f"{n} in {name}" for name, n in found["size"].items() if n < FEWEST]
     why = [f"fewer than {FEWEST} patients ({', '.join(words)})"] * bool(words)
     if each:
-        why += [f"no event in {name}" for name, events in found["sum"].items() if events == 0]
+        few = {name: int(events) for name, events in found["sum"].items() if events < least}
+        why += [f"no event in {name}" for name, events in few.items() if not events]
+        why += [f"fewer than {least} events in {name} ({events})" for name, events in few.items() if events]
     elif (events := int(found["sum"].sum())) < FEWEST:
         why.append(f"{events} events, fewer than {FEWEST}")
     return "; ".join(why)

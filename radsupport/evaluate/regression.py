@@ -275,7 +275,8 @@ def optimism_table(data: CoxData, fit: CoxFit | None, added: str, resamples: int
     Returns
     -------
     DataFrame
-        model, n, events, apparent, optimism, corrected, resamples; without a plain fit to start from, no rows.
+        model, n, events, apparent, optimism, corrected, resamples (in which there is a fit), asked (that were drawn);
+        without a plain fit to start from, no rows.
     """
     found = pd.DataFrame()
     found.attrs["empty"] = "There is no model without penalty whose optimism could be measured."
@@ -303,9 +304,9 @@ def _corrected(
     try:
         found = optimism(table, refit, _c_index, resamples, seed)
     except NotEstimableError:
-        return {"apparent": np.nan, "optimism": np.nan, "corrected": np.nan, "resamples": 0}
+        return {"apparent": np.nan, "optimism": np.nan, "corrected": np.nan, "resamples": 0, "asked": resamples}
     row = {key: float(getattr(found, key)) for key in ("apparent", "optimism", "corrected")}
-    return row | {"resamples": found.n_resamples}
+    return row | {"resamples": found.n_resamples, "asked": resamples}
 
 
 def _c_index(fit: CoxFit, rows: pd.DataFrame) -> float:

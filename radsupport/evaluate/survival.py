@@ -28,6 +28,7 @@ from radsupport.stats.brier import brier_score
 from radsupport.stats.cox import with_firth
 from radsupport.stats.logrank import log_rank, maximally_selected_cutoff
 from radsupport.stats.survival_curves import (
+    KaplanMeier,
     kaplan_meier,
     median_follow_up,
     restricted_mean,
@@ -153,22 +154,37 @@ def curves(groups: pd.DataFrame, by: Sequence[str] = _PLACE) -> pd.DataFrame:
     -------
     DataFrame
         The columns of `by`, n (patients of both groups), group, time, survival, ci_low, ci_high, n_risk …, median (of
-        the group, months), p (log-rank).
+        the group, months, as in `times`), p (log-rank).
     """
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
         found = []
         for name, own in part.groupby("group", observed=True):
             km = kaplan_meier(own["time"], own["event"])
-            found.append(km.curve.assign(group=str(name), median=km.median, p=group_p(part)))
+            found.append(km.curve.assign(group=str(name), median=_medians(km, own)["median"], p=group_p(part)))
         return pd.concat(found, ignore_index=True)
 
     return measure(groups, of_groups, by)
 
 
+def followed_to(own: pd.DataFrame) -> float:
+    """Return the time (months) after which fewer than `FEWEST` patients are at risk; of fewer, the shortest."""
+    return float(own["time"].nlargest(min(FEWEST, len(own))).min())
+
+
 def common_end(part: pd.DataFrame) -> float:
-    """Return the time (months) up to which every group is followed: the smallest of their longest follow-ups."""
-    return float(part.groupby("group", observed=True)["time"].max().min())
+    """Return the time (months) up to which `FEWEST` patients of every group are at risk.
+
+    Groups that never had so many, which get no estimate, do not count; NaN where all are such.
+    """
+    ends = [followed_to(own) for _, own in part.groupby("group", observed=True) if len(own) >= FEWEST]
+    return min(ends, default=float("nan"))
+
+
+def _medians(km: KaplanMeier, own: pd.DataFrame) -> dict[str, float]:
+    """Return the median with its limits; what lies where fewer than `FEWEST` are at risk is not reached."""
+    end, found = followed_to(own), {"median": km.median, "median_low": km.median_low, "median_high": km.median_high}
+    return {key: value if value <= end else np.nan for key, value in found.items()}
 
 
 def times(groups: pd.DataFrame) -> pd.DataFrame:
@@ -178,23 +194,26 @@ def times(groups: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         signature, cohort, n, group, events, median, median_low, median_high, restricted_mean, restricted_mean_low,
-        restricted_mean_high (months, 95% CI), tau, end, note. The restricted mean is the area under the curve up to
-        `tau`, to which both groups are followed; after `end` fewer than `FEWEST` patients of the group are at risk. A
-        group of fewer has neither median nor mean, and a note.
+        restricted_mean_high (months, 95% CI), tau, end, note. After `end` fewer than `FEWEST` patients of the group
+        are at risk; medians and their limits beyond it are missing. The restricted mean is the area under the curve up
+        to `tau`, the earliest of these months. A group of fewer has neither median nor mean, and a note.
     """
+
+    restricted = ["restricted_mean", "restricted_mean_low", "restricted_mean_high"]
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
         tau, found = common_end(part), []
         for name, own in part.groupby("group", observed=True):
-            km, mean = kaplan_meier(own["time"], own["event"]), restricted_mean(own["time"], own["event"], tau)
+            km = kaplan_meier(own["time"], own["event"])
             row: dict[str, Any] = {"group": str(name), "n": km.n, "events": km.n_events}
-            row |= {"median": km.median, "median_low": km.median_low, "median_high": km.median_high}
-            row |= {"restricted_mean": mean.rmst, "restricted_mean_low": mean.ci_low}
-            row |= {"restricted_mean_high": mean.ci_high, "tau": tau, "note": ""}
+            row |= dict.fromkeys(["median", "median_low", "median_high", *restricted], np.nan) | {"tau": tau}
             if km.n < FEWEST:
-                estimates = [key for key in row if key.startswith(("median", "restricted"))]
-                row |= dict.fromkeys(estimates, np.nan) | {"note": f"fewer than {FEWEST} patients"}
-            found.append(row | {"end": float(own["time"].nlargest(min(FEWEST, len(own))).min())})
+                row |= {"note": f"fewer than {FEWEST} patients"}
+            else:
+                mean = restricted_mean(own["time"], own["event"], tau)
+                row |= _medians(km, own) | dict(zip(restricted, (mean.rmst, mean.ci_low, mean.ci_high), strict=True))
+                row |= {"note": ""}
+            found.append(row | {"end": followed_to(own)})
         return pd.DataFrame(found)
 
     return measure(groups, of_groups, _PLACE)
@@ -233,8 +252,8 @@ def hazard_ratios(groups: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         signature, cohort, n, contrast ("high against low" or "per SD"), events, hr, hr_low, hr_high, p (Wald), note.
-        What is `too_small`, can not be estimated, or only within a factor of more than `WIDEST`, keeps its row and says
-        why.
+        What is `too_small` (groups need `FEWEST` patients and `FEWEST` events each), can not be estimated, or only
+        within a factor of more than `WIDEST`, keeps its row and says why.
     """
     sd = groups[groups["cohort"] == "train"].groupby("signature", observed=True)["risk"].std()
 
@@ -242,7 +261,7 @@ def hazard_ratios(groups: pd.DataFrame) -> pd.DataFrame:
         unit = sd.get(part["signature"].iloc[0], np.nan)
         table = part[[*SURVIVAL]].assign(high=(part["group"] == HIGH).astype(int), scaled=part["risk"] / unit)
         size, few = {"events": int(part["event"].sum())}, too_few(SURVIVAL) * (not enough(part, SURVIVAL))
-        contrasts = {"high against low": ("high", too_small(part)), "per SD": ("scaled", few)}
+        contrasts = {"high against low": ("high", too_small(part, least=FEWEST)), "per SD": ("scaled", few)}
         return pd.DataFrame([{"contrast": name} | size | _ratio(table, *how) for name, how in contrasts.items()])
 
     return measure(groups, of_groups, _PLACE)

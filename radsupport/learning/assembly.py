@@ -27,7 +27,7 @@ from radsupport.learning.tuning import Combination, TunedPipeline
 from radsupport.settings.learning import Signature
 from radsupport.settings.parts import Column
 from radsupport.tables import read_table
-from radsupport.wording import counted
+from radsupport.wording import counted, source_words
 
 CENTER = "center"
 READER_SOURCES = ("clinical", "ct_findings")
@@ -226,7 +226,9 @@ class Assembly:
         failed: dict[str, str] = {}
         for source in sorted(self._sources(name)):
             rows = whole_table(self.sources[source]).reindex(self.cohort.index)
-            failed |= {str(subject): f"no {source} features" for subject in rows.index[rows.isna().all(axis=1)]}
+            failed |= {
+                str(subject): f"no {source_words(source)} features" for subject in rows.index[rows.isna().all(axis=1)]
+            }
         return failed
 
     def part_columns(self, name: str) -> list[str]:

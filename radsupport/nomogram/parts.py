@@ -364,8 +364,8 @@ def optimism(models: Iterable[Model], table: pd.DataFrame, n_bootstrap: int = 20
     Returns
     -------
     DataFrame
-        model, measure (AUC or C-index), n, apparent, optimism, corrected, resamples (in which the model could be
-        fitted); missing, with 0 resamples, where these are fewer than half.
+        model, measure (AUC or C-index), n, apparent, optimism, corrected, asked (resamples that were drawn), resamples
+        (in which the model could be fitted); missing, with 0 resamples, where these are fewer than half.
     """
     rows = []
     for model in models:
@@ -374,6 +374,7 @@ def optimism(models: Iterable[Model], table: pd.DataFrame, n_bootstrap: int = 20
             "model": model.name,
             "measure": "AUC" if model.outcome == ("label",) else "C-index",
             "n": len(training),
+            "asked": n_bootstrap,
         }
         try:
             found = bootstrap.optimism(training, model.refit, _discrimination, n_bootstrap, seed)

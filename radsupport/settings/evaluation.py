@@ -91,8 +91,8 @@ class Validation(Part):
     the range of decision curves. `best` is the signature singled out beforehand, `comparator` the one that it is
     measured against (reclassification, prediction error). `comparisons` are the groups of signatures that are drawn
     and tested together; without them all are one group. `risk_categories` are the limits of risk classes for the net
-    reclassification. `null_se` adds the P of an AUC by its standard error under chance to the table, where a paper
-    used that (chapter 06 always decides by it whether an AUC is better than chance).
+    reclassification. `null_se` says that a paper's P of an AUC is by the standard error under chance; the header of
+    that P, by which chapter 06 always decides whether an AUC is better than chance, then says so.
     """
 
     bootstrap: PositiveInt = 1000

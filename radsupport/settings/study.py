@@ -107,7 +107,7 @@ class Caution(Part):
 
 
 def _as_caution(given: object) -> object:
-    """Let a plain sentence stand for a caution of no particular chapter."""
+    """Let a plain sentence stand for a caution of no particular chapter: on the study's page and in chapter 01."""
     return {"text": given} if isinstance(given, str) else given
 
 

@@ -98,6 +98,17 @@ def test_a_chapter_gives_its_own_printed_values_and_cautions(here: Path) -> None
     assert chapter.cautions().startswith("- ")
 
 
+def test_what_chapter_05_distrusts_is_repeated_for_what_is_shown(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chapter = begin("05_modelling", namespace(study="song2021"), here)
+    assert chapter.doubts(["Radiomics-A"]) == ""
+    published = {"another_scale:external:radiomics": {"value": 362}}
+    monkeypatch.setattr(type(chapter), "published", lambda *given, **options: published)
+    assert "Radiomics-A in Hospital II (features on another scale: radiomics)" in chapter.doubts(
+        ["Radiomics-A", "DLR-A"]
+    )
+    assert chapter.doubts(["DLR-A"]) == ""
+
+
 def test_a_notebook_without_a_study_checks_its_parameters_too(tmp_path: Path) -> None:
     begin_without_study("09_published", namespace(study="published"), tmp_path)
     with pytest.raises(ParameterError, match="colour"):

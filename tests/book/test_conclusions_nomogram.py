@@ -54,14 +54,19 @@ def example(*results: tuple[str, float]) -> pd.DataFrame:
 
 
 def test_points_add_up_and_a_wrong_sign_is_said() -> None:
-    rows = pd.DataFrame({"term": ["signature_1", "age"], "coef": [0.5, -0.1]})
+    rows = pd.DataFrame({"term": ["signature_1", "age"], "coef": [0.5, -0.1], "ci_high": 0.9})
     words = say.points(example((" at 12 months", 0.81), (" at 24 months", 0.6)), rows, SIGNATURES)
     assert words == (
         "Points of a patient with the median values and the most frequent levels: Age (years) 61.5: 20; Stage II: 30. "
         "Together 50, which stands for survival of 81% at 12 months and 60% at 24 months."
     )
     wrong = say.points(example(("", 0.3)), rows.assign(coef=-1.0), SIGNATURES)
-    assert "A higher risk by Image takes points away" in wrong
+    assert "**Wrong sign.** A higher risk by Image takes points away: beside" in wrong
+    unclear = say.points(example(("", 0.3)), rows.assign(coef=-1.0, ci_high=1.4), SIGNATURES)
+    assert unclear.endswith(
+        "takes points away, but its interval above holds 1: beside the other predictors it can not "
+        "be told which way it points."
+    )
     assert "There is no nomogram to draw" in say.points(pd.DataFrame(), rows, SIGNATURES)
 
 
@@ -81,7 +86,7 @@ def test_who_is_left_out_is_said() -> None:
 
 
 def optimism(*models: str) -> pd.DataFrame:
-    row = {"measure": "AUC", "apparent": 0.8, "optimism": 0.1, "corrected": 0.7, "resamples": 8}
+    row = {"measure": "AUC", "apparent": 0.8, "optimism": 0.1, "corrected": 0.7, "resamples": 8, "asked": 8}
     return pd.DataFrame([{"model": model} | row for model in models])
 
 
@@ -89,6 +94,8 @@ def test_optimism_is_said_in_words() -> None:
     words = say.corrected(optimism("nomogram"))
     assert words.startswith("In training the AUC of the nomogram is 0.80 (apparent); 8 bootstrap resamples")
     assert "at 0.100, which leaves 0.70" in words
+    fewer = say.corrected(optimism("nomogram").assign(asked=10))
+    assert "8 of 10 bootstrap resamples (in the others it can not be fitted) put the optimism" in fewer
     none = optimism("preoperative variant").assign(resamples=0)
     assert say.corrected(none).startswith("The preoperative variant can not be refitted")
 
@@ -126,6 +133,30 @@ def test_the_variant_and_the_signature_in_all_patients_are_said() -> None:
         "reaches 0.70 (0.60–0.80) (nomogram minus variant −0.100, 95% CI −0.150 to −0.050, P 0.010); Image in all 60 "
         "patients: AUC 0.70 (0.60–0.80)."
     )
+
+
+def test_leaving_patients_out_and_reclassification_are_said() -> None:
+    every = scores().head(1).assign(signature="Image, all patients", n=64, value=0.58)
+    table = pd.concat([scores(), every], ignore_index=True)
+    words = (
+        "; in the 60 patients of the nomogram it is 0.70, so that leaving out the other 4 raises it by 0.12, and with "
+        "it what rests on it here."
+    )
+    assert say.reading(table, optimism()).endswith(words)
+    assert "raises" not in say.reading(table, optimism(), several=True)
+    assert "leaving out" not in say.reading(table.replace({"value": {0.58: 0.69}}), optimism())
+    moved = pd.DataFrame({"cohort": "B", "old": "clinical columns alone", "measure": ["continuous NRI", "IDI", "x"]})
+    moved = moved.assign(value=[0.4, 0.321, 0.1], p=[0.2, 0.01, np.nan])
+    found = "; reclassification: IDI 0.321 against the clinical columns alone (P 0.010), of 2 tests, not adjusted."
+    assert say.reading(scores(), optimism(), moved=moved).endswith(found)
+    assert "IDI" not in say.reading(scores(), optimism(), moved=moved.assign(p=0.3))
+
+
+def test_of_several_centers_the_value_is_that_within_them() -> None:
+    table = scores().assign(within=0.55, within_low=0.4, within_high=0.7)
+    words = say.reading(table, optimism())
+    assert words.startswith("- B: AUC 0.55 (0.40–0.70) within centers, 0.70 (0.60–0.80) pooled; it is below")
+    assert "(by −0.100, 95% CI −0.150 to −0.050, pooled)" in words
 
 
 def test_there_is_no_verdict_where_coefficients_were_fitted() -> None:

@@ -17,6 +17,9 @@ def test_one_phase_is_a_phase_and_two_are_phases() -> None:
     assert words.startswith("2 of 3 cases (2 patients, 1 phase) can be used.")
     assert "to 1 × 1 × 3 mm with cubic B-spline" in words
     assert "plus 10 mm" in words
+    assert words.endswith("radiomics is measured without a window.")
+    seen = say.usable(cases, 1, (1.0, 1.0, 3.0), 10.0, "cubic", "resnet")
+    assert seen.endswith("without a window, networks look through one.")
     assert "2 phases" in say.usable(cases, 2, (1.0, 1.0, 1.0), (70.0, 70.0, 20.0), "linear")
     assert "plus 70 × 70 × 20 mm" in say.usable(cases, 2, (1.0, 1.0, 1.0), (70.0, 70.0, 20.0), "linear")
 

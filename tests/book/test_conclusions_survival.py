@@ -135,16 +135,26 @@ def test_the_model_says_what_it_rests_on() -> None:
 
 
 def test_a_signature_used_backwards_is_said() -> None:
-    alone = pd.DataFrame({"term": ["age", SIGNATURE], "hr": [0.5, 0.62]})
-    assert "hazard ratio 0.62 per SD" in say.model(data(), None, "none", alone, LABELS, "Image")
+    alone = pd.DataFrame({"term": ["age", SIGNATURE], "hr": [0.5, 0.62], "ci_low": 0.4, "ci_high": 0.95})
+    words = say.model(data(), None, "none", alone, LABELS, "Image")
+    assert "**Used backwards.**" in words
+    assert "hazard ratio 0.62 (0.40–0.95) per SD" in words
     for hr in (1.5, np.nan):
         assert "backwards" not in say.model(data(), None, "none", alone.assign(hr=hr), LABELS, "Image")
+    open_ended = say.model(data(), None, "none", alone.assign(hr=0.87, ci_high=1.92), LABELS, "Image")
+    assert "backwards" not in open_ended
+    assert open_ended.endswith(
+        "Which way Image points can not be told among these patients (hazard ratio 0.87 (0.40–1.92) per SD)."
+    )
 
 
 def test_selection_says_what_was_kept_and_what_the_signature_is_tested_against() -> None:
-    kept: Any = SimpleNamespace(terms=["age"])
+    kept: Any = SimpleNamespace(terms=["age"], path=[0, 1])
     assert say.selection(kept, LABELS, "Image").startswith("Backward selection keeps Age (years). P-values")
-    none: Any = SimpleNamespace(terms=[])
+    only: Any = SimpleNamespace(terms=["age"], path=[0])
+    words = "There is one characteristic, Age (years): AIC is lower with it than without, so it stays."
+    assert say.selection(only, LABELS, "Image") == words
+    none: Any = SimpleNamespace(terms=[], path=[0, 1])
     words = "Backward selection keeps none.\n\nNo characteristic is kept, so Image is tested against"
     assert say.selection(none, LABELS, "Image").startswith(words)
     assert "There is no model of the characteristics, so Image" in say.selection(None, LABELS, "Image")
@@ -171,6 +181,9 @@ def test_the_parametric_model_that_fits_best_is_set_against_the_cox_model() -> N
             "predicted": [0.452, 0.44, 0.2, 0.3],
             "observed": [0.43, 0.43, 0.2, 0.3],
             "most_apart": [0.117, 0.0, 0.0, 0.0],
+            "n": 44,
+            "of": 44,
+            "c_index": 0.8,
         }
     )
     assert say.parametric(families, judged) == (
@@ -178,6 +191,11 @@ def test_the_parametric_model_that_fits_best_is_set_against_the_cox_model() -> N
         "them apart.\n\nIts mean predicted probability of the event – training, 24 months: 45% against 44% by the Cox "
         "model, 43% observed (Kaplan–Meier); single patients differ by up to 12 percentage points."
     )
+    fewer = judged.assign(of=[56, 56, 44, 44])
+    words = say.parametric(families, fewer, apparent=0.781)
+    assert "models predict: 44 of 56 in training of those whom the Cox model predicts." in words
+    assert "in training reaches 0.80, above the apparent one of 0.78: that is chance and other patients, for" in words
+    assert "Out of fold" not in say.parametric(families, fewer, apparent=0.81)
     far = families.assign(aic=[310.0, 300.0, np.nan])
     assert say.parametric(far, judged.head(0)) == (
         "By AIC the log-normal model fits best (300.0), 10.0 below the Weibull model."

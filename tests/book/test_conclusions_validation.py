@@ -347,3 +347,17 @@ def test_a_cohort_on_another_scale_is_said(tmp_path):
     assert (
         say.shift(evaluate.features.on_scale(rows[rows["cohort"] == "train"], tmp_path, [signature], "A"), NAMES) == ""
     )
+
+
+def test_what_is_on_another_scale_is_repeated_beside_the_values():
+    modelling = {"another_scale:external:radiomics": {"value": 362}, "another_scale:external:deep_published": {}}
+    modelling |= {"auc_train_A": {"value": 0.8}}
+    given = [("R", "radiomics"), ("CT", "ct_findings"), ("CNN", "deep_published")]
+    given = [Signature(name=name, sources=[source]) for name, source in given]
+    given.append(Signature(name="Both", combines=["R", "CT"]))
+    assert say.distrusted(modelling, given, ["R", "CT", "Both"], NAMES) == (
+        "**Not to be trusted**, as the chapter on modelling says: R and Both in East and West (features on another "
+        "scale: radiomics)."
+    )
+    assert "published deep output" in say.distrusted(modelling, given, ["CNN"], NAMES)
+    assert say.distrusted(modelling, given, ["CT"], NAMES) == say.distrusted({}, given, ["R"], NAMES) == ""

@@ -36,7 +36,9 @@ def test_only_the_chapter_s_own_entries_and_cautions_are_shown(root: Path) -> No
     cautions = guide.cautions_of(study, "01")
     assert any("age row" in text for text in cautions)
     assert not any("mean survival" in text for text in cautions)
-    assert cautions[-1].startswith("The paper's 22 sampled cases")  # of the whole study: after the chapter's own
+    assert cautions[-1].startswith("Ten recurrences in Hospital I")  # of the whole study: after the chapter's own
+    assert cautions[-1] not in guide.cautions_of(study, "06")
+    assert any(text.startswith("The paper's 22 sampled cases") for text in guide.cautions_of(study, "05"))
     assert guide.cautions_words(study, "01").count("\n- ") == len(cautions) - 1
     assert guide.printed_beside(study, "99", {}).empty
     assert "names no caution" in guide.cautions_words(study.model_copy(update={"cautions": []}), "01")

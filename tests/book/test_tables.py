@@ -86,6 +86,17 @@ def test_extreme_ratios_are_bounded(ratio: float, low: float, high: float, words
     assert cells(pd.DataFrame({"hr": [ratio], "hr_low": low, "hr_high": high})) == {"HR (95% CI)": [words]}
 
 
+def test_a_median_without_an_upper_limit_keeps_its_lower_one() -> None:
+    table = pd.DataFrame({"median": [64.0, 10.0, np.nan], "median_low": [36.9, 8.0, 5.0]})
+    found = cells(table.assign(median_high=[np.nan, 12.0, np.nan]))
+    assert found == {"Median (95% CI)": ["64.00 (36.90–not reached)", "10.00 (8.00–12.00)", "–"]}
+
+
+def test_sources_are_in_words() -> None:
+    found = cells(pd.DataFrame({"source": ["ct_findings", "radiomics", None]}))
+    assert found == {"Source": ["CT findings", "radiomics", "–"]}
+
+
 def test_an_estimate_and_its_limits_are_one_cell_with_the_same_decimals() -> None:
     table = pd.DataFrame({
         "cohort": "A", "auc": [0.525, np.nan, 0.5], "ci_low": [-0.035, np.nan, np.nan],

@@ -16,6 +16,7 @@ import yaml
 from radsupport import book
 from radsupport.book import chapter as chapters
 from radsupport.errors import ContractError
+from radsupport.evaluate.discrimination import null_se_p
 from radsupport.plots.base import figures_of
 from radsupport.tables import write_table
 
@@ -82,6 +83,10 @@ def test_the_chapter_runs_on_a_label_with_three_cohorts(run, study_values, make_
     page, numbers = run(values, make_predictions(cohort), cohort)
     scores = page.tables["Discrimination by cohort and signature, study mine (50 resamples)"]
     assert len(scores) == 9
+    row = scores.iloc[0]
+    assert row["p_chance"] == null_se_p(row["value"], row["events"], row["n"] - row["events"]) > row["p"]
+    assert "p_chance" in page.tables["Discrimination in subgroups, study mine"]
+    assert "p_chance" in page.tables["Discrimination by center, study mine"]
     assert numbers["auc_external_A"]["value"] == pytest.approx(scores["value"].iloc[6], abs=1e-3)
     assert numbers["headline_external"]["n"] == 40
     assert numbers["headline_external_signature"]["value"] == "A (AUC)"

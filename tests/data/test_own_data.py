@@ -263,3 +263,16 @@ def test_numbers_on_another_scale_are_a_warning(change: str) -> None:
         assert bool(found) == (change != "none")
         assert all(problem.warning and problem.file == "a.csv" for problem in found)
         assert all("in cohort external than in training" in problem.what for problem in found)
+
+
+def test_rows_of_dicom_are_looked_into(project: Path) -> None:
+    write_ct(project / "exam")
+    (project / "nothing").mkdir()
+    write_rtstruct(project / "rs.dcm", {"GTV": [box(8.0)]})
+    rows = ["s1,A,,dicom,exam", "s1,A,,rtstruct,rs.dcm", "s2,A,,seg,rs.dcm", "s3,A,,dicom,nothing", "s9,A,,dicom,exam"]
+    edit(project / "m.csv", "mine,,,,clinical", "".join(f"mine,{row}\n" for row in rows) + "mine,,,,clinical")
+    found = {(p.row, p.what) for p in serious(problems_in(project, study=False)) if "outcome" not in p.what}
+    first = 8  # after the header and six rows of scans
+    assert {(str(first + 2), "DICOM of the kind RTSTRUCT"), (str(first + 3), "no DICOM file in it")} <= found
+    assert (str(first + 4), "a subject whose scans no chapter reads") in found
+    assert not any(row in (str(first), str(first + 1)) for row, _ in found)

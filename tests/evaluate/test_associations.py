@@ -11,7 +11,8 @@ from scipy import stats
 from radsupport.evaluate import associations, judged, planted
 from radsupport.evaluate.associations import LATENT, _rank_correlation
 from radsupport.evaluate.discrimination import null_se_p
-from radsupport.evaluate.features import stable
+from radsupport.evaluate.features import sources_of, stable
+from radsupport.settings.learning import Signature
 from radsupport.stats.roc import auc
 from radsupport.tables import write_table
 
@@ -45,6 +46,17 @@ def test_features_chosen_most_often_get_codes_by_source(make_study, make_cohort,
     assert list(named["feature"]) == ["ct__f0", "ct__f1", "ct__f2", "ct__f7"]
     assert list(values.columns) == list(named["code"])
     np.testing.assert_array_equal(values["R4"].to_numpy(), features["ct__f7"])
+    weights = [("A", "ct__f5", -2.0), ("A", "ct__f0", 0.0), ("A", "ct__f3", 0.5), ("B", "ct__f7", None)]
+    weights = pd.DataFrame(weights, columns=["signature", "feature", "coefficient"])
+    weights.to_csv(tmp_path / "chosen_features.csv", index=False)
+    assert list(stable(tmp_path, signatures, "A + B")[0]["feature"]) == ["ct__f5", "ct__f3", "ct__f7"]
+
+
+def test_sources_of_a_combination_are_those_of_its_parts():
+    parts = [Signature(name="R", sources=["radiomics"]), Signature(name="D", sources=["deep"])]
+    both = Signature(name="R + D + age", combines=["R", "D"], columns=["age"])
+    found = sources_of([*parts, both], ["R", "R + D + age"])
+    assert found == {"R": {"radiomics"}, "R + D + age": {"radiomics", "deep", "clinical"}}
 
 
 def test_agreement_with_the_latent_and_its_ceiling(labelled):

@@ -89,6 +89,9 @@ def test_numbers_judge_external_predictions_with_as_many_degrees_as_groups(label
     test = hosmer_lemeshow(part["label"], part["risk"], 5, external=True)
     assert (row["hl_groups"], row["hl_df"], row["hl_p"]) == (5, 5, test.p)
     assert row["hl_p"] == pytest.approx(stats.chi2.sf(row["hl_chi2"], 5))
+    few = calibration(with_probability(labelled[2]).query("cohort == 'external' and signature == 'A'").head(39))
+    assert np.isnan([few["hl_p"], few["hl_chi2"], few["ici"]]).all()  # one rule for what needs many patients
+    assert np.isfinite(few["brier"])
     assert row["predicted"] == pytest.approx(part["risk"].mean())
     assert row["brier"] == pytest.approx(np.mean((part["risk"] - part["label"]) ** 2))
 

@@ -12,7 +12,7 @@ from radsupport.data.synthetic_patients import draw_subjects, outcomes_without_e
 from radsupport.errors import StudyError
 from radsupport.evaluate import controls
 from radsupport.evaluate import features as of_features
-from radsupport.learning.signatures import OUTCOME
+from radsupport.learning.signatures import OUTCOME, run_signatures
 from radsupport.study import load_study
 
 
@@ -165,7 +165,7 @@ def test_words_of_the_null_draws():
         "Over 30 independent draws of the outcomes, 2 of 2 means have a 95% interval that holds 0.5; by chance 0.1"
         in words
     )
-    assert "no mean is found above 0.5" in words
+    assert "no mean is significantly above 0.5" in words
     assert "48 of 60 intervals from single draws hold 0.5, of which 95% should" in words
     half = np.median([stats.t.ppf(0.975, 29) * np.std(own, ddof=1) / 30**0.5 for own in calm.values()])
     assert f"reach {half:.2f} or more to either side: 30 draws can not show a bias that is smaller" in words
@@ -175,14 +175,14 @@ def test_words_of_the_null_draws():
         controls.over_draws(drawn(high)), names={"train": "Training cohort"}
     )
     low = say.control(controls.over_draws(drawn({"A": [1 - v for v in high["B"]], "B": calm["B"]})))
-    assert "no mean is found above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
+    assert "no mean is significantly above 0.5, where a leak would put it; below 0.5: A (train, 0.19)" in low
     assert "1 of 2 means have a 95% interval that holds 0.5 (A (train, 0.19) not)" in low
     # a mean that misses 0.5 by no more than the number of means lets expect is named, and not called a leak
     mild = say.control(
         controls.over_draws(drawn({"A": [0.58, 0.6, 0.46, 0.58, 0.42] * 6, **dict.fromkeys("BCDE", calm["B"])}))
     )
     assert "4 of 5 means have a 95% interval that holds 0.5 (A (train, 0.53) not)" in mild
-    assert "no mean is found above 0.5" in mild
+    assert "no mean is significantly above 0.5" in mild
 
 
 def permuted_table(values: list[float], observed: float = 0.84) -> pd.DataFrame:
@@ -205,6 +205,10 @@ def test_only_a_mean_above_a_half_is_called_a_leak():
     assert "leaks" not in below
     assert "does not lie above 0.5, where a leak would put it. It lies below 0.5, which is no leak" in below
     assert "with 30 runs it can not be smaller than 1/31 = 0.03" in below
+    assert "it was 0.84 by one division into folds, which may be a lucky or an unlucky one" in below
+    divided = permuted_table([0.43, 0.47] * 15).assign(observed_low=0.8, observed_high=0.9, divisions=5)
+    five = say.control(controls.over_draws(divided))
+    assert "it was 0.84 on average over 5 divisions into folds (0.80 to 0.90; each run has one)" in five
     above = say.control(controls.over_draws(permuted_table([0.63, 0.64, 0.66, 0.68, 0.6] * 6)))
     assert "**it lies above 0.5, where a leak puts it**" in above
     assert "would pass" not in above
@@ -224,6 +228,10 @@ def test_permuted_outcomes_cover_a_half_and_the_planted_effect_stands_out(finish
     runs = controls.permuted(finished.assembly, ["Radiomics"], 8, **protocol)
     observed = finished.run.summary.set_index("signature").loc["Radiomics", "out_of_fold"]
     assert runs["observed"].eq(observed).all()
+    three = controls.permuted(finished.assembly, ["Radiomics"], 1, divisions=3, **protocol).iloc[0]
+    alone = [run_signatures(finished.assembly, ["Radiomics"], **protocol, repeats=3).by_repeat["score"]]
+    assert three["observed"] == pytest.approx(np.mean(alone))
+    assert three[["observed_low", "observed_high", "divisions"]].tolist() == [np.min(alone), np.max(alone), 3]
     summary = controls.over_draws(runs, 5).iloc[0]
     assert summary["mean_low"] < 0.5
     assert summary["highest"] < observed
@@ -248,3 +256,5 @@ def test_a_source_on_another_scale_is_named(small, folder):
         assert row["another_scale"] == (factor == 10)
         assert (row["alarms"] == row["features"]) == (factor == 10)
         assert ("radiomics in East" in words) == (factor == 10)
+        published = say.scale(table.assign(source="deep_published"), dict.fromkeys(("internal", "external"), "East"))
+        assert ("published deep output in East" in published) == (factor == 10)

@@ -120,3 +120,37 @@ def test_gaps_in_single_columns_are_stated(small):
     assert "Age is missing for 1 of 60 in A: filled with the median" in say.missing(
         older, study.columns, {"train": "A"}
     )
+
+
+def test_training_patients_of_several_centers_have_a_value_within_them(finished):
+    predictions = finished.run.predictions
+    cohort = predictions.drop_duplicates("subject")[["subject", "cohort", "label"]].reset_index(drop=True)
+    cohort["center"] = np.where(np.arange(len(cohort)) % 3 == 0, "a", "b")
+    table = cross_validation(finished.run, cohort=cohort).set_index("signature")
+    own = predictions.query("signature == 'Radiomics' and kind == 'out_of_fold'").merge(cohort[["subject", "center"]])
+    gaps = []
+    for _, part in own.groupby("center"):
+        ill, well = part[part["label"] == 1]["risk"].to_numpy(), part[part["label"] == 0]["risk"].to_numpy()
+        gaps += [*np.where(ill[:, None] > well, 1.0, np.where(ill[:, None] == well, 0.5, 0.0)).ravel()]
+    row = table.loc["Radiomics"]
+    assert row["within"] == pytest.approx(np.mean(gaps))
+    assert row["within_low"] < row["within"] < row["within_high"]
+    assert row["centers"] == 2
+    assert row["out_of_fold"] == cross_validation(finished.run).set_index("signature").loc["Radiomics", "out_of_fold"]
+    one = cohort.assign(center=np.where(cohort["cohort"] == "train", "a", cohort["center"]))  # several elsewhere only
+    assert "within" not in cross_validation(finished.run, cohort=one)
+    words = say.cross_validated(table.reset_index(), finished.run.excluded, {})
+    assert words.startswith(f"The interval within centers lies above 0.5 for {(table['within_low'] > 0.5).sum()} of 3")
+
+
+def test_what_does_better_out_of_fold_is_not_called_optimism():
+    table = pd.DataFrame({"signature": ["A", "B"], "out_of_fold_low": [0.55, 0.4], "inner_score": 0.7})
+    table = table.assign(out_of_fold=[0.8, 0.6], apparent=[0.75, 0.58], optimism=[-0.05, -0.02])
+    nobody = pd.DataFrame(columns=["signature", "reason", "cohort"])
+    words = say.cross_validated(table, nobody, {})
+    assert words.startswith(
+        "The interval lies above 0.5 for 1 of 2 fitted signatures. No apparent value lies above the one out of fold. "
+        "Out of fold **A** and **B** did better than apparent: by chance."
+    )
+    mixed = say.cross_validated(table.assign(apparent=[0.9, 0.58], optimism=[0.1, -0.02]), nobody, {})
+    assert "that of **A**: 0.90 against 0.80. Out of fold **B** did better than apparent: by chance." in mixed

@@ -57,6 +57,7 @@ def test_predictions_are_out_of_fold_in_training_and_compared_with_the_cox_model
     assert [row["mean_apart"], row["most_apart"]] == pytest.approx([gap.mean(), gap.max()])
     assert table.loc[("train", COVARIATES), "most_apart"] == 0
     assert row["c_index_low"] < row["c_index"] < row["c_index_high"]
+    assert row["of"] == row["n"] == len(own)
 
 
 def test_all_models_are_judged_in_the_patients_whom_each_of_them_predicts(both, monkeypatch) -> None:

@@ -172,12 +172,31 @@ def test_times_are_those_of_each_group_alone(everyone: pd.DataFrame) -> None:
     row = of(table, "Image", "external").set_index("group").loc[HIGH]
     part = of(everyone, "Image", "external")
     own = part[part["group"] == HIGH]
-    tau = min(part.loc[part["group"] == g, "time"].max() for g in (LOW, HIGH))
+    tau = min(part.loc[part["group"] == g, "time"].nlargest(survival.FEWEST).min() for g in (LOW, HIGH))
     assert row["median"] == kaplan_meier(own["time"], own["event"]).median
     assert row["tau"] == tau
     assert row["restricted_mean"] == restricted_mean(own["time"], own["event"], tau).rmst
     assert row["n"] == len(own)
     assert row["end"] == own["time"].nlargest(survival.FEWEST).min()
+
+
+def test_nothing_is_read_where_fewer_than_five_are_at_risk() -> None:
+    months = [1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    low = pd.DataFrame({"time": months, "event": [0.0] * 6 + [1, 1, 1, 1], "group": LOW})  # half: when two are left
+    high = pd.DataFrame({"time": months, "event": [1.0] * 6 + [0.0] * 4, "group": HIGH})  # half: five are left
+    part = pd.concat([low, high]).assign(signature="Image", cohort="train")
+    table = survival.times(part).set_index("group")
+    assert kaplan_meier(low["time"], low["event"]).median == 8.5  # three at risk
+    assert np.isnan(table.loc[LOW, "median"])
+    assert table.loc[HIGH, "median"] == kaplan_meier(high["time"], high["event"]).median == 5.5
+    assert table["tau"].tolist() == [6, 6]
+    assert table.loc[LOW, "restricted_mean"] == 6
+    assert table.loc[HIGH, "restricted_mean"] == pytest.approx(1 + 0.9 + 0.8 + 0.7 + 0.6 + 0.5)
+    few = survival.hazard_ratios(part.assign(risk=1.0 * (part["group"] == HIGH))).iloc[0]
+    assert few["note"] == "fewer than 5 events in low risk (4)"
+    assert np.isnan(few["hr"])
+    third = pd.concat([part, part.head(3).assign(group="new", time=1.0)])  # a group of three ends nobody's mean
+    assert survival.common_end(third) == 6
 
 
 def test_difference_is_low_minus_high(everyone: pd.DataFrame) -> None:

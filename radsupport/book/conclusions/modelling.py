@@ -11,7 +11,7 @@ from radsupport.evaluate.controls import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.settings.parts import Column
-from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value
+from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value, readable, source_words
 
 _SAME = 1e-9  # divisions whose values differ by less are equal
 
@@ -54,21 +54,25 @@ def _optimism(table: pd.DataFrame) -> str:
     if fitted.empty:
         return "Nothing was fitted, so there is no optimism to speak of."
     worst, divided = fitted.loc[fitted["optimism"].idxmax()], "divisions_mean" in table
-    unseen = float(worst["divisions_mean" if divided else "out_of_fold"])
-    return (
-        f"The interval lies above 0.5 for {(fitted['out_of_fold_low'] > 0.5).sum()} of "
-        f"{counted(len(fitted), 'fitted signature')}. The largest gap between apparent and out of fold"
-        f"{' (mean over divisions)' * divided} is that of **{worst['signature']}**: "
-        f"{fixed(float(worst['apparent']))} against {fixed(unseen)}."
+    unseen, mean = float(worst["divisions_mean" if divided else "out_of_fold"]), " (mean over divisions)" * divided
+    low = "within_low" if table.get("within_low", pd.Series(dtype=float)).notna().any() else "out_of_fold_low"
+    text = (
+        f"The interval{' within centers' * (low == 'within_low')} lies above 0.5 for {(fitted[low] > 0.5).sum()} of "
+        f"{counted(len(fitted), 'fitted signature')}. The largest gap between apparent and out of fold{mean} is that "
+        f"of **{worst['signature']}**: {fixed(float(worst['apparent']))} against {fixed(unseen)}."
     )
+    higher = listed(fitted.loc[fitted["optimism"] < 0, "signature"].map("**{}**".format).tolist())
+    if worst["optimism"] <= 0:
+        text = f"{text.split(' The largest')[0]} No apparent value lies above the one out of fold{mean}."
+    return text + f" Out of fold{mean} {higher} did better than apparent: by chance." * bool(higher != "none")
 
 
 def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     """Say which sources lie on another scale in a cohort than in training (`evaluate.features.sources_on_scale`)."""
     odd = table[table["another_scale"].astype(bool)].to_dict("records")
     words = [
-        f"{row['source']} in {names[str(row['cohort'])]} ({row['alarms']} of {row['features']} columns, such as "
-        f"{row['example']})"
+        f"{source_words(str(row['source']))} in {names[str(row['cohort'])]} ({row['alarms']} of {row['features']} "
+        f"numeric columns, such as {readable(str(row['example']))})"
         for row in odd
     ]
     if not words:
@@ -182,7 +186,7 @@ def learners(table: pd.DataFrame) -> str:
         if training["learner"] == inner["learner"]:
             other = "The best training value belongs to the same learner."
         chosen = f"**{inner['learner']}** (inner folds {fixed(inner['inner_score'])}; out of fold {honest})"
-        lines.append(f"- **{source}**: inner cross-validation chooses {chosen}. {other}")
+        lines.append(f"- **{source_words(str(source))}**: inner cross-validation chooses {chosen}. {other}")
     return "\n".join(lines)
 
 
@@ -296,9 +300,18 @@ def _permuted(row: Mapping[Any, Any], n: int) -> str:
     return (
         f"{runs} of **{row['signature']}** with permuted outcomes gave a mean of {fixed(row['mean'])} (single runs "
         f"from {fixed(row['lowest'])} to {fixed(row['highest'])}). {leak} With the true outcomes it was "
-        f"{fixed(row['observed'])}; the share of runs that reach it, counting the true one, is P = {fixed(row['p'])} "
+        f"{_over_divisions(row)}; the share of runs that reach it, counting the true one, is P = {fixed(row['p'])} "
         f"(permutation test; with {runs} it can not be smaller than 1/{n + 1} = {fixed(1 / (1 + n))})."
     )
+
+
+def _over_divisions(row: Mapping[Any, Any]) -> str:
+    """Word the value with the true outcomes and over how many divisions into folds it is a mean."""
+    n = row.get("divisions", 1)
+    if n == 1:
+        return f"{fixed(row['observed'])} by one division into folds, which may be a lucky or an unlucky one"
+    spread = f"{fixed(row['observed_low'])} to {fixed(row['observed_high'])}"
+    return f"{fixed(row['observed'])} on average over {n} divisions into folds ({spread}; each run has one)"
 
 
 def _joint(summary: pd.DataFrame, draws: int) -> str:
@@ -310,7 +323,7 @@ def _joint(summary: pd.DataFrame, draws: int) -> str:
     verdict = (
         f"**{listed(above)} above 0.5, where a leak would put it**"
         if above
-        else ("no mean is found above 0.5, where a leak would put it")
+        else ("no mean is significantly above 0.5, where a leak would put it")
     )
     verdict += f"; below 0.5: {listed(below)}" * bool(below)
     half = fixed(float(((known["mean_high"] - known["mean_low"]) / 2).median()))

@@ -12,6 +12,7 @@ from radsupport.wording import estimate, fixed, listed, number, p_number
 
 #: Ends the name of a row in which a signature's own risk is judged in every patient, as chapter 06 does.
 ALL_PATIENTS = ", all patients"
+_MOVED = 0.02  # change of a value from which leaving patients out is pointed out
 _SPREAD = 1.5  # ratio of standard deviations from which scales are called different
 
 
@@ -70,7 +71,7 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
     example : DataFrame
         What `Nomogram.example` returns; no rows where there is no nomogram.
     coefficients : DataFrame
-        term and coef of the model.
+        term, coef and ci_high (of the ratio) of the model.
     signatures : mapping of column to name
     """
     if example.empty:
@@ -83,13 +84,19 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
         f"Together {fixed(of['total'][0]['points'], 0)}, which stands for {of['total'][0]['label']} {listed(shares)}."
     )
     own = coefficients[coefficients["term"].isin(list(signatures))]
-    wrong = own.loc[own["coef"] < 0, "term"].map(dict(signatures))
+    wrong = own[own["coef"] < 0]
     if wrong.empty:
         return text
+    away = f"A higher risk by {listed(list(wrong['term'].map(dict(signatures))))} takes points away"
+    if not (wrong["ci_high"] < 1).any():
+        return (
+            f"{text}\n\n{away}, but its interval above holds 1: beside the other predictors it can not be told which "
+            "way it points."
+        )
     return (
-        f"{text}\n\n**Wrong sign.** A higher risk by {listed(list(wrong))} takes points away: beside the other "
-        "predictors the risk out of fold goes with fewer events in training, against what it was built to predict. "
-        "Read it with its interval above, and not as a protective factor."
+        f"{text}\n\n**Wrong sign.** {away}: beside the other predictors the risk out of fold goes with fewer events in "
+        "training, against what it was built to predict. Read it with its interval above, and not as a protective "
+        "factor."
     )
 
 
@@ -159,9 +166,11 @@ def corrected(optimism: pd.DataFrame) -> str:
 def _corrected(row: Mapping[Any, Any]) -> str:
     if not row["resamples"]:
         return f"The {row['model']} can not be refitted often enough to measure its optimism."
+    of, lost = f" of {row['asked']}", " (in the others it can not be fitted)"
+    of, lost = (of, lost) if row["resamples"] < row["asked"] else ("", "")
     return (
         f"In training the {row['measure']} of the {row['model']} is {fixed(row['apparent'])} (apparent); "
-        f"{row['resamples']} bootstrap resamples put the optimism of fitting its coefficients at "
+        f"{row['resamples']}{of} bootstrap resamples{lost} put the optimism of fitting its coefficients at "
         f"{fixed(row['optimism'], 3)}, which leaves {fixed(row['corrected'])}. The risks of signatures are out of "
         "fold: their optimism is already taken out."
     )
@@ -187,11 +196,13 @@ def single_patients(sizes: pd.DataFrame, fewest: int) -> str:
     return f"One patient with the event is worth about this much net benefit: {worth}. Jumps there are single patients."
 
 
-def reading(scores: pd.DataFrame, optimism: pd.DataFrame, several: bool = False) -> str:
+def reading(
+    scores: pd.DataFrame, optimism: pd.DataFrame, several: bool = False, moved: pd.DataFrame | None = None
+) -> str:
     """Say per cohort what the nomogram reaches and whether it can be told from its parts and from its variant.
 
-    Where coefficients were fitted to the patients there is no verdict: a larger model is never far below its parts
-    there.
+    Of several centers the value is that of pairs within centers, with the pooled one beside it. Where
+    coefficients were fitted to the patients there is no verdict: a larger model is never far below its parts there.
 
     Parameters
     ----------
@@ -201,6 +212,8 @@ def reading(scores: pd.DataFrame, optimism: pd.DataFrame, several: bool = False)
         What `nomogram.optimism` returns.
     several : bool
         Whether several signatures enter.
+    moved : DataFrame, optional
+        Reclassification: cohort, old, measure, value, p.
     """
     words = []
     for cohort, here in scores.groupby("cohort", sort=False, observed=True):
@@ -217,13 +230,19 @@ def reading(scores: pd.DataFrame, optimism: pd.DataFrame, several: bool = False)
         gaps = [_gap(by_model[name], several) for name in (SIGNATURE, CLINICAL) if name in by_model]
         more = [f"; {listed([gap for gap in gaps if gap])}"] if any(gaps) else []
         more += [_variant(by_model[PREOPERATIVE])] if PREOPERATIVE in by_model else []
-        more += [_everybody(every)] if every else []
+        more += [_everybody(every, {} if several else by_model.get(SIGNATURE, {}))] if every else []
+        more += [_reclassified(moved[moved["cohort"] == cohort])] if moved is not None and len(moved) else []
         words.append(f"{text}{size}{''.join(more)}.")
     return "\n".join(words) if words else "No cohort has a value of the nomogram."
 
 
 def _value(row: Mapping[Any, Any]) -> str:
-    return "–" if pd.isna(row["value"]) else estimate(row["value"], row["value_low"], row["value_high"])
+    if pd.isna(row["value"]):
+        return "–"
+    value = estimate(row["value"], row["value_low"], row["value_high"])
+    if pd.isna(row.get("within")):
+        return value
+    return f"{estimate(row['within'], row['within_low'], row['within_high'])} within centers, {value} pooled"
 
 
 def _apparent(row: Mapping[Any, Any], optimism: pd.DataFrame) -> str:
@@ -243,7 +262,7 @@ def _gap(row: Mapping[Any, Any], several: bool) -> str:
     if pd.isna(row["difference"]):
         return ""
     name = f"the {CLINICAL}" if row["signature"] == CLINICAL else f"the signature{'s' * several} alone"
-    size = f"{_difference(row)[0]}, 95% CI {_difference(row)[1]}"
+    size = f"{_difference(row)[0]}, 95% CI {_difference(row)[1]}{', pooled' * bool(pd.notna(row.get('within')))}"
     if row["difference_low"] > 0 or row["difference_high"] < 0:
         return f"it is {'above' if row['difference'] > 0 else 'below'} {name} (by {size})"
     return f"it can not be told from {name} (difference {size})"
@@ -264,6 +283,25 @@ def _variant(row: Mapping[Any, Any]) -> str:
     return f"{text} (nomogram minus variant {value}, 95% CI {limits}{p})"
 
 
-def _everybody(row: Mapping[Any, Any]) -> str:
+def _everybody(row: Mapping[Any, Any], judged: Mapping[Any, Any]) -> str:
+    """Say what the signature reaches in everybody, and what leaving patients out does to it, and so to the nomogram."""
     name = row["signature"].removesuffix(ALL_PATIENTS)
-    return f"; {name} in all {row['n']} patients: {row['measure']} {_value(row)}"
+    text = f"; {name} in all {row['n']} patients: {row['measure']} {_value(row)}"
+    change = judged.get("value", float("nan")) - row["value"]
+    if pd.isna(change) or abs(change) < _MOVED:
+        return text
+    return (
+        f"{text}; in the {judged['n']} patients of the nomogram it is {fixed(judged['value'])}, so that leaving out "
+        f"the other {row['n'] - judged['n']} {'raises' if change > 0 else 'lowers'} it by {fixed(abs(change))}, and "
+        "with it what rests on it here"
+    )
+
+
+def _reclassified(moved: pd.DataFrame) -> str:
+    """Say which measures of reclassification have P below 0.05, of how many tests; empty where none has."""
+    tested = moved.dropna(subset=["p"])
+    words = [
+        f"{row['measure']} {fixed(row['value'], 3)} against the {row['old']} (P {p_number(row['p'])})"
+        for row in tested[tested["p"] < 0.05].to_dict("records")
+    ]
+    return f"; reclassification: {listed(words)}, of {len(tested)} tests, not adjusted" if words else ""

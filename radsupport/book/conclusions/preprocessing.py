@@ -34,9 +34,14 @@ _RULES = {
 
 
 def usable(
-    cases: pd.DataFrame, n_phases: int, spacing_mm: Sequence[float], margin_mm: float | Sequence[float], how: str
+    cases: pd.DataFrame,
+    n_phases: int,
+    spacing_mm: Sequence[float],
+    margin_mm: float | Sequence[float],
+    how: str,
+    network: str = "",
 ) -> str:
-    """Say how many cases can be used, and what was done to them."""
+    """Say how many cases can be used, and what was done to them; `network` as `seen` takes it."""
     sides = [margin_mm] if isinstance(margin_mm, int | float) else margin_mm
     spacing, margin = (" × ".join(f"{side:g}" for side in found) for found in (spacing_mm, sides))
     return (
@@ -44,7 +49,7 @@ def usable(
         f"({counted(cases['subject'].nunique(), 'patient')}, {counted(n_phases, 'phase')}) can be used. Images are "
         f"resampled to {spacing} mm with {_INTERPOLATIONS[how]} interpolation, masks to the nearest voxel, and both "
         f"are cut to the masks plus {margin} mm. HU are kept as they are: radiomics is measured without a "
-        "window, networks look through one."
+        f"window{', networks look through one' * bool(network)}."
     )
 
 

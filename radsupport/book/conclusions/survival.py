@@ -207,10 +207,13 @@ def _backwards(alone: pd.DataFrame, added: str) -> str:
     row = alone[alone["term"] == SIGNATURE].iloc[0]
     if not row["hr"] < 1:
         return ""
+    ratio = f"hazard ratio {estimate(row['hr'], row['ci_low'], row['ci_high'])} per SD"
+    turned = "The Cox models of this page turn it round: what they seem to gain from it is no merit of the signature."
+    if not row["ci_high"] < 1:
+        return f"Which way {added} points can not be told among these patients ({ratio})."
     return (
-        f"**Used backwards.** A higher risk by {added} goes with fewer events among these patients (hazard ratio "
-        f"{fixed(row['hr'])} per SD), against what it was built to predict. The Cox models of this page turn it round: "
-        "what they seem to gain from it is no merit of the signature."
+        f"**Used backwards.** A higher risk by {added} goes with fewer events among these patients ({ratio}), against "
+        f"what it was built to predict. {turned}"
     )
 
 
@@ -231,6 +234,8 @@ def selection(kept: Selection | None, labels: Mapping[str, str], added: str) -> 
         text = "Backward selection by AIC needs plain fits of all models on its way; there are none here."
         return f"{text}\n\nThere is no model of the characteristics, {against}"
     text = f"Backward selection keeps {listed([labels[term] for term in kept.terms])}."
+    if len(kept.path) == 1 and len(kept.terms) == 1:
+        return f"There is one characteristic, {labels[kept.terms[0]]}: AIC is lower with it than without, so it stays."
     if not kept.terms:
         return f"{text}\n\nNo characteristic is kept, {against}"
     return f"{text} P-values and intervals of a selected model ignore the selection and are too good."
@@ -264,8 +269,8 @@ def hazards(test: pd.DataFrame, labels: Mapping[str, str]) -> str:
     return f"The effects of {names} seem to change over time (global P {whole}): their hazard ratios are averages."
 
 
-def parametric(families: pd.DataFrame, judged: pd.DataFrame) -> str:
-    """Say which parametric model fits best by AIC, and how what it predicts differs from the Cox model.
+def parametric(families: pd.DataFrame, judged: pd.DataFrame, apparent: float = float("nan")) -> str:
+    """Say which parametric model fits best by AIC, how what it predicts differs from the Cox model, and for whom.
 
     Parameters
     ----------
@@ -273,6 +278,8 @@ def parametric(families: pd.DataFrame, judged: pd.DataFrame) -> str:
         What `evaluate.parametric.families` returns.
     judged : DataFrame
         What `evaluate.parametric.beside_cox` returns, training first.
+    apparent : float
+        C-index of the Cox model in the patients to whom it was fitted.
     """
     fitted = families.dropna(subset=["aic"]).sort_values("aic", kind="stable")
     if families.empty:
@@ -285,7 +292,7 @@ def parametric(families: pd.DataFrame, judged: pd.DataFrame) -> str:
         gap = fitted["aic"].iloc[1] - best["aic"]
         text += f", {gap:.1f} below the {fitted['model'].iloc[1]} model"
         text += "; a difference below 2 hardly tells them apart" if gap < 2 else ""
-    return "\n\n".join([f"{text}.", *_against_cox(judged, best["model"])])
+    return "\n\n".join([f"{text}.", *_against_cox(judged, best["model"]), *_for_whom(judged, apparent)])
 
 
 def _against_cox(judged: pd.DataFrame, best: str) -> list[str]:
@@ -302,6 +309,25 @@ def _against_cox(judged: pd.DataFrame, best: str) -> list[str]:
             f"{100 * one['most_apart']:.0f} percentage points"
         )
     return [f"Its mean predicted probability of the event – {'; '.join(words)}."] if words else []
+
+
+def _for_whom(judged: pd.DataFrame, apparent: float) -> list[str]:
+    """Say where a model without a fit costs patients, and why a C-index out of fold may be the higher one."""
+    cox = judged[judged["signature"] == COVARIATES] if len(judged) else judged
+    fewer = cox[cox["n"] < cox["of"]].drop_duplicates(["cohort", "n", "of"]).to_dict("records") if len(cox) else []
+    words = [f"{row['n']} of {row['of']} in {row['cohort']}" for row in fewer]
+    lost = (
+        f"The table is of the patients whom all these models predict: {listed(words)} of those whom the Cox model "
+        "predicts. Where a model can not be fitted without a fold, its patients count for none of them."
+    )
+    where = cox["cohort"].iloc[0] if len(cox) else ""
+    out = cox.loc[cox["cohort"] == where, "c_index"].max() if len(cox) else float("nan")
+    above = (
+        f"Out of fold the C-index of the Cox model in {where} reaches {fixed(out)}, above the apparent one of "
+        f"{fixed(apparent)}: that is chance{' and other patients' * bool(words)}, for no model ranks patients better "
+        "because it has not seen them."
+    )
+    return [lost] * bool(words) + [above] * bool(out > apparent)
 
 
 def horizons(areas: pd.DataFrame, missing: pd.DataFrame) -> str:

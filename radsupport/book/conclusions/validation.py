@@ -10,15 +10,19 @@ import pandas as pd
 
 from radsupport.evaluate.associations import LATENT
 from radsupport.evaluate.discrimination import headline
+from radsupport.evaluate.features import sources_of
 from radsupport.evaluate.predictions import missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
+from radsupport.settings.learning import Signature
 from radsupport.stats.shift import on_another_scale
 from radsupport.stats.usefulness import LEAST_GAIN
-from radsupport.wording import counted, estimate, fixed, listed, number, p_value, tick
+from radsupport.wording import counted, estimate, fixed, listed, number, p_value, source_words, tick
 
 #: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
 DIVISIONS = "mean_over_divisions:"
+#: Begins the key under which chapter 05 publishes, by cohort and source, that features are on another scale there.
+SCALE = "another_scale:"
 Row = Mapping[Any, Any]
 
 
@@ -128,14 +132,14 @@ def probabilities(locked: Mapping[str, Locked]) -> str:
     return " ".join([words, "The others were translated as the table says.", *parts])
 
 
-def pooling(scores: pd.DataFrame, centers: pd.DataFrame, names: Mapping[str, str]) -> str:
+def pooling(scores: pd.DataFrame, centers: pd.DataFrame | None, names: Mapping[str, str]) -> str:
     """Say where a cohort of several centers looks better, or worse, pooled than its patients are told apart in them.
 
     Parameters
     ----------
     scores : DataFrame
         `evaluate.discrimination` by cohort and signature.
-    centers : DataFrame
+    centers : DataFrame, optional
         The same by cohort, signature and center.
     names : mapping of cohort to name
 
@@ -146,6 +150,7 @@ def pooling(scores: pd.DataFrame, centers: pd.DataFrame, names: Mapping[str, str
         the pooled one lies above or below that of every center, or outside the interval of the value within centers.
     """
     lines = []
+    centers = scores.iloc[:0] if centers is None else centers
     for row in scores.dropna(subset=["within"]).to_dict("records") if "within" in scores else []:
         own = centers[(centers["cohort"] == row["cohort"]) & (centers["signature"] == row["signature"])][
             "value"
@@ -166,6 +171,34 @@ def pooling(scores: pd.DataFrame, centers: pd.DataFrame, names: Mapping[str, str
             )
         lines.append(f"{text}.")
     return "\n".join(lines)
+
+
+def distrusted(
+    modelling: Mapping[str, Any], signatures: Sequence[Signature], shown: Sequence[str], names: Mapping[str, str]
+) -> str:
+    """Repeat, beside values, which signatures chapter 05 found on another scale in a cohort; empty where none is.
+
+    Parameters
+    ----------
+    modelling : mapping
+        Numbers that chapter 05 published.
+    signatures : sequence of Signature
+        All of the study.
+    shown : sequence of str
+        Those whose values are shown.
+    names : mapping of cohort to name
+    """
+    sources = sources_of(signatures, shown)
+    odd: dict[str, list[str]] = {}
+    for key in (key for key in modelling if key.startswith(SCALE)):
+        cohort, source = key.removeprefix(SCALE).split(":")
+        odd[cohort] = [*odd.get(cohort, []), source]
+    words = []
+    for cohort, found in odd.items():
+        own = [name for name, used in sources.items() if set(used) & set(found)]
+        which = listed(list(dict.fromkeys(source_words(one) for one in found if any(one in sources[n] for n in own))))
+        words += [f"{listed(own, 12)} in {names[cohort]} (features on another scale: {which})"] * bool(own)
+    return f"**Not to be trusted**, as the chapter on modelling says: {'; '.join(words)}." if words else ""
 
 
 def shift(table: pd.DataFrame, names: Mapping[str, str]) -> str:
