@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
-STUDY ?= default
+STUDY ?= all
 PROFILE ?= demo
 CORES ?= 2
 MANIFEST ?= data_manifest.csv
@@ -18,7 +18,7 @@ export PYTHONHASHSEED := 0
 .PHONY: book publish test lab check clean help lint
 
 help:
-	@echo "make book [STUDY=song2021|all] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
+	@echo "make book [STUDY=song2021,sts] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
 	@echo "make publish [STUDY=...]                                     run the notebooks again, figures as PDF as well"
 	@echo "make test                                                    run the tests"
 	@echo "make lab                                                     open JupyterLab"
@@ -58,7 +58,7 @@ lab: $(READY)
 	@jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_cohort.ipynb
 
 check: $(READY)
-	@radsupport check $(MANIFEST) $(if $(filter-out all default,$(STUDY)),--study $(STUDY))
+	@radsupport check $(MANIFEST) $(if $(filter-out all,$(STUDY)),--study $(STUDY))
 
 clean:
 	rm -rf results data book/_build book/studies book/_toc.yml .snakemake

@@ -2,16 +2,18 @@
 from pathlib import Path
 
 from radsupport import files
-from radsupport.book import build
+from radsupport.book import build, warm
 
 # Snakemake's own lock outlives a build that was killed; this one does not.
 if workflow.is_main_process and not workflow.dryrun:
     LOCK = files.hold_alone(Path(".snakemake/book.lock"))
+    SERVER = warm.start()
 
-STUDIES, LEFT_OUT = build.choose_studies(config.get("study", "default"))
+STUDIES, LEFT_OUT = build.choose_studies(config.get("study", "all"))
 PROFILE = config.get("profile", "demo")
 CORES = workflow.cores
 SITE = "book/_build/html/index.html"
+RUN = f"python -I {Path(warm.__file__)}"
 
 # What is out of date is told by content: these lists change only where a file that they name did.
 if workflow.is_main_process:
@@ -44,8 +46,8 @@ rule book:
         left_out=LEFT_OUT,
     log:
         "results/logs/book.log",
-    run:
-        build.build_site(params.studies, params.left_out, log[0])
+    shell:
+        f"{RUN} site {config.get('study', 'all')}"
 
 
 rule data:
@@ -56,12 +58,12 @@ rule data:
         expand("results/{{study}}/inputs/{kind}.txt", kind=build.DATA_KINDS),
     log:
         "results/{study}/logs/data.log",
+    priority: lambda w: build.priority_of(w.study, "data")
     threads: (CORES + 1) // 2
     resources:
         jobs=CORES,
     shell:
-        "(radsupport prepare {wildcards.study} --jobs {resources.jobs}"
-        " && python -m radsupport.book.build data {wildcards.study}) > {log} 2>&1 || (cat {log}; exit 1)"
+        RUN + " data {wildcards.study} --jobs {resources.jobs} > {log} 2>&1 || (cat {log}; exit 1)"
 
 
 rule chapter:
@@ -74,9 +76,9 @@ rule chapter:
         profile=PROFILE,
     log:
         "results/{study}/logs/{chapter}.log",
+    priority: lambda w: build.priority_of(w.study, w.chapter)
     threads: lambda w: build.threads_of(w.chapter, CORES)
     resources:
         jobs=lambda w: CORES if w.chapter in build.DIVIDED else 1,
     shell:
-        "python -m radsupport.book.build {wildcards.chapter} {wildcards.study} --profile {params.profile}"
-        " --jobs {resources.jobs}"
+        RUN + " {wildcards.chapter} {wildcards.study} --profile {params.profile} --jobs {resources.jobs}"

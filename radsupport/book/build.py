@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import functools
+import hashlib
 import json
 import os
 import re
@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from radsupport.book.chapter import ENDS_HERE, why_unused
+from radsupport.book import kernel
+from radsupport.book.chapter import opening, why_unused
 from radsupport.book.runs import BUILDS, UPSTREAM
 from radsupport.data import datasets
 from radsupport.data.clinical import clinical_path
@@ -52,8 +53,8 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
     Parameters
     ----------
     wanted : str
-        ``default`` (studies whose file does not say ``build: on_request``), ``all``, or ids separated by
-        commas. A study named by its id must be available.
+        ``all`` (every study whose data are here), or ids separated by commas. A study named by its id must be
+        available.
 
     Raises
     ------
@@ -61,16 +62,14 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
         An unknown id, or a study asked for by name whose data are not here.
     """
     known = study_ids(root / "studies")
-    several = wanted in ("default", "all")
+    several = wanted == "all"
     names = known if several else [name.strip() for name in wanted.split(",") if name.strip()]
     chosen: list[str] = []
     left_out: dict[str, str] = {}
     for name in names:
         study = _loaded(name) if root == Path() and name in known else load_study(name, folder=root / "studies")
         here, reason = datasets.availability(study, root)
-        if here and wanted == "default" and study.build == "on_request":
-            left_out[name] = f"built on request, by `make book STUDY={name}`"
-        elif here:
+        if here:
             chosen.append(name)
         elif several:
             left_out[name] = reason
@@ -133,13 +132,17 @@ def chapter_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]
     StudyError
         The study file names settings or weights that are not there; all of them are listed.
     """
-    own = own_inputs(study, chapter, profile)
+    return [*own_inputs(study, chapter, profile), *_read_and_earlier(study, chapter)]
+
+
+def _read_and_earlier(study: str, chapter: str) -> list[str]:
+    """Return the data that a chapter reads itself, and what earlier chapters leave for it."""
     if study == PUBLISHED:
-        return own
+        return []
     ready = StudyPaths(study).data / ".ready"
     files = data_files(study) if ready.is_file() and READS.get(chapter) else {}
     data = [path for kind in READS.get(chapter, ()) for path in files.get(kind, [])]
-    return [*own, str(ready), *data, *(f"results/{study}/{name}.json" for name in UPSTREAM[chapter])]
+    return [str(ready), *data, *(f"results/{study}/{name}.json" for name in UPSTREAM[chapter])]
 
 
 def _absent(inputs: Sequence[str]) -> list[str]:
@@ -158,6 +161,14 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
     if study == PUBLISHED:
         read = "radsupport/claims/data" if chapter == "09_published" else "radsupport/radiomics/data/ibsi"
         return [notebook, *code, *(str(p) for p in sorted(Path(read).glob("*")))]
+    copies = sorted(map(str, StudyPaths(study).images.glob("*.nii.gz"))) if chapter in IMAGE_CHAPTERS[1:] else []
+    return [notebook, *code, *_named_files(study, chapter, profile), *copies]
+
+
+def _named_files(study: str, chapter: str, profile: str) -> list[str]:
+    """Return the study file of a chapter with what it names: settings of features, weights of networks."""
+    if study == PUBLISHED:
+        return []
     loaded, named = _loaded(study, profile), {}
     if chapter == "03_radiomics" and loaded.radiomics is not None:
         sections = [loaded.radiomics, *(loaded.radiomics.chosen(one) for one in loaded.radiomics.compare)]
@@ -171,8 +182,7 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
         remedy = f"put it there, or correct studies/{study}.yaml"
         problems = [Problem("no such file", remedy=remedy, file=path, column=key) for path, key in absent.items()]
         raise StudyError(f"Chapter {chapter} of study {study} lacks files that its study file names.", problems)
-    copies = sorted(map(str, StudyPaths(study).images.glob("*.nii.gz"))) if chapter in IMAGE_CHAPTERS[1:] else []
-    return [notebook, *code, f"studies/{study}.yaml", *named, *copies]
+    return [f"studies/{study}.yaml", *named]
 
 
 def graph_inputs(study: str, chapter: str) -> list[str]:
@@ -215,8 +225,24 @@ def refresh(studies: Sequence[str], profile: str) -> None:
 
 
 def _list(study: str, chapter: str, profile: str) -> None:
-    versions = [f"{version}  {package}" for package, version in library_versions().items()]
-    _keep(study, chapter, own_inputs(study, chapter, profile), [f"profile {profile}", *versions])
+    versions = [f"{version}  {package}" for package, version in _versions().items()]
+    notebook, *others = own_inputs(study, chapter, profile)
+    code = f"{_code_sum(notebook, _CHECKSUMS.of(Path(notebook)))}  {notebook} without its words"
+    _keep(study, chapter, others, [f"profile {profile}", *versions, code])
+
+
+@functools.lru_cache(maxsize=64)
+def _code_sum(notebook: str, content: str) -> str:
+    """Return the checksum of what a notebook runs: its Markdown decides no result (`site.reworded` stages it)."""
+    if content == "missing":
+        return content
+    found = json.loads(Path(notebook).read_text(encoding="utf-8"))
+    cells = [cell for cell in found["cells"] if cell["cell_type"] != "markdown"]
+    run = [["".join(cell["source"]), cell["metadata"].get("tags", [])] for cell in cells]
+    return hashlib.sha256(json.dumps([run, found["metadata"].get("kernelspec", {})]).encode()).hexdigest()
+
+
+_versions = functools.cache(library_versions)
 
 
 def _lost_images(study: str) -> list[str]:
@@ -343,19 +369,40 @@ def _imports_of(path: Path, _: int) -> list[str]:
     return _imported(path.read_text(encoding="utf-8"))
 
 
+#: ``from radsupport… import …``, on one line or in parentheses; parsing the whole package takes seconds.
+_IMPORT = re.compile(r"^[ \t]*from +(radsupport[\w.]*) +import +(?:\(([^)]*)\)|([^\n(]+))", re.M)
+
+
 def _imported(source: str) -> list[str]:
     """Return the dotted names of the package that Python code imports, with the rooms that they lie in."""
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
-    ours = [node for node in nodes if str(node.module).split(".")[0] == "radsupport"]
-    names = [f"{node.module}.{alias.name}" for node in ours for alias in node.names]
+    ours = [(m[1], re.sub(r"#.*", "", m[2] or m[3])) for m in _IMPORT.finditer(source)]
+    names = [f"{module}.{name.split()[0]}" for module, given in ours for name in given.split(",") if name.strip()]
     names += [f"radsupport.{dotted}" for dotted in re.findall(r"\bbook\.conclusions\.\w+", source)]  # imported by name
-    return [*names, *(str(node.module) for node in ours), *(str(node.module).rpartition(".")[0] for node in ours)]
+    return [*names, *(module for module, _ in ours), *(module.rpartition(".")[0] for module, _ in ours)]
 
 
 def _file_of(name: str) -> str:
     """Return the file of a dotted name, or the empty text where it is none."""
     path = "/".join(name.split("."))
     return next((p for p in (f"{path}.py", f"{path}/__init__.py") if name and Path(p).is_file()), "")
+
+
+#: About how many seconds a chapter that is used takes on one core, to tell the longest way to the end of the build.
+SECONDS = {
+    "data": 5, "01_cohort": 5, "02_preprocessing": 50, "03_radiomics": 100, "04_deep_features": 100,
+    "05_modelling": 80, "06_validation": 20, "07_survival": 25, "08_nomogram": 8, "09_published": 8, "10_change": 10,
+    "11_ibsi": 20,
+}  # fmt: skip
+
+
+def priority_of(study: str, chapter: str) -> int:
+    """Return the seconds from the start of a chapter to the end of the study, with all that wait for it.
+
+    The longest way is begun first, so that no core is left alone with it at the end.
+    """
+    later = [name for name in chapters_of(study) if chapter in (UPSTREAM[name] or ("data",))]
+    used = chapter == "data" or study == PUBLISHED or not why_unused(chapter, _loaded(study))
+    return SECONDS[chapter] * used + max((priority_of(study, name) for name in later), default=0)
 
 
 def threads_of(chapter: str, cores: int) -> int:
@@ -374,11 +421,12 @@ def book_sources() -> list[str]:
     pages = [
         str(path) for path in files if not set(made) & set(path.parents) and ".ipynb_checkpoints" not in path.parts
     ]
+    words = map(str, sorted(Path("notebooks").glob("*.ipynb")))
     drawn = [
         "pyproject.toml",
         *(str(path) for path in sorted(Path("radsupport").rglob("*.py"))),
     ]  # the map of the rooms
-    return list(dict.fromkeys([*pages, *OF_THE_SITE, *_modules(["radsupport.book.site"]), *drawn]))
+    return list(dict.fromkeys([*pages, *words, *OF_THE_SITE, *_modules(["radsupport.book.site"]), *drawn]))
 
 
 def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> None:
@@ -390,44 +438,27 @@ def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> No
 
 def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     """Execute one notebook; on failure say where, keep what was computed, and return 1."""
-    import papermill  # takes seconds to load: only where a notebook is run
-    import zmq
-    from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
-
-    # a kernel warns when its local sockets are not encrypted; where the library can, they are
-    kernel = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
-    paths = StudyPaths(study)
-    log = paths.results / "logs" / f"{chapter}.log"
-    out = paths.results / "notebooks" / f"{chapter}.ipynb"
-    failed = paths.results / "logs" / f"{chapter}.failed.ipynb"
+    start, paths = time.perf_counter(), StudyPaths(study)
+    log, out = paths.results / "logs" / f"{chapter}.log", paths.results / "notebooks" / f"{chapter}.ipynb"
     for folder in (log.parent, out.parent):
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.update({"RADSUPPORT_JOBS": str(jobs), "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
-    absent = _absent(chapter_inputs(study, chapter, profile))
+    absent = _absent(
+        [f"notebooks/{chapter}.ipynb", *_named_files(study, chapter, profile), *_read_and_earlier(study, chapter)]
+    )
     if absent:
         print(f"Chapter {chapter} of study {study} lacks files: {', '.join(absent)}", file=sys.stderr)
         return 1
     parameters = {"study": study} if study == PUBLISHED else {"study": study, "profile": profile}
-    start = time.perf_counter()
-    source = _notebook_for(chapter, study, profile, failed)
     os.environ[BUILDS] = "1"
     try:
-        with log.open("w", encoding="utf-8") as stream:
-            papermill.execute_notebook(
-                source, failed, parameters=parameters, kernel_name="python3",
-                progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
-                config=kernel, extra_arguments=QUIET,
-            )  # fmt: skip
-    except PapermillExecutionError as error:
-        log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")
-        print(f"Chapter {chapter} of study {study} failed in cell {error.cell_index} ({error.ename}):", file=sys.stderr)
-        print(f"{error.evalue}\nLog: {log}\nNotebook as far as it ran: {failed}", file=sys.stderr)
-        print("What was computed before is kept; the same command resumes at this chapter.", file=sys.stderr)
-        return 1
+        if study != PUBLISHED and why_unused(chapter, load_study(study, profile)):
+            log.write_text("", encoding="utf-8")
+            _write_unused(chapter, parameters, out)
+        elif not _executed(chapter, parameters, log, out):
+            return 1
     finally:
         del os.environ[BUILDS]
-    failed.replace(out)
     for later in IMAGE_CHAPTERS[1:] if chapter == IMAGE_CHAPTERS[0] else ():
         _list(study, later, profile)  # with the copies of scans that are there now
     seconds = time.perf_counter() - start
@@ -437,20 +468,60 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     return 0
 
 
-def _notebook_for(chapter: str, study: str, profile: str, scratch: Path) -> Path:
-    """Return the notebook to run: the chapter's own, or its opening where the study does not use it."""
-    import nbformat
+def _executed(chapter: str, parameters: dict[str, str], log: Path, out: Path) -> bool:
+    """Run a notebook with papermill and tell whether it ran to its end; if not, say where it stopped."""
+    import papermill  # takes seconds to load: only where a notebook is run
+    import zmq
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
-    own = Path("notebooks") / f"{chapter}.ipynb"
-    os.environ.pop(ENDS_HERE, None)
-    if study == PUBLISHED or not why_unused(chapter, load_study(study, profile)):
-        return own
-    notebook = nbformat.read(own, as_version=4)
+    # a kernel warns when its local sockets are not encrypted; where the library can, they are
+    encrypted = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
+    failed = log.with_suffix(".failed.ipynb")
+    kernel.provide()
+    try:
+        with log.open("w", encoding="utf-8") as stream:
+            papermill.execute_notebook(
+                Path("notebooks", f"{chapter}.ipynb"), failed, parameters=parameters, kernel_name="python3",
+                progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
+                config=encrypted, extra_arguments=QUIET, request_save_on_cell_execute=False,
+            )  # fmt: skip
+    except (PapermillExecutionError, DeadKernelError) as error:
+        where, words = f"Chapter {chapter} of study {parameters['study']} failed", str(error)
+        if isinstance(error, PapermillExecutionError):
+            where, words = f"{where} in cell {error.cell_index} ({error.ename})", str(error.evalue)
+        log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")
+        ran = f"\nNotebook as far as it ran: {failed}" * failed.is_file()
+        print(f"{where}:\n{words}\nLog: {log}{ran}", file=sys.stderr)
+        print("What was computed before is kept; the same command resumes at this chapter.", file=sys.stderr)
+        return False
+    failed.replace(out)
+    return True
+
+
+def _write_unused(chapter: str, parameters: dict[str, str], out: Path) -> None:
+    """Write the page of a chapter that the study does not use: its notebook up to the reason, without a kernel."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_output
+
+    notebook = nbformat.read(Path("notebooks", f"{chapter}.ipynb"), as_version=4)
+    given = "".join(f'{name} = "{value}"\n' for name, value in parameters.items())
+    injected = new_code_cell(f"# Parameters\n{given}", metadata={"tags": ["injected-parameters"]})
+    first = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    notebook.cells.insert(first + 1, injected)
     last = next(i for i, cell in enumerate(notebook.cells) if "begin(" in cell.source)
+    opened, notes = opening(chapter, {**parameters, "In": ["", given]})
+    data = [{"text/html": note, "text/plain": "<IPython.core.display.HTML object>"} for note in notes]
+    notebook.cells[last].outputs = [new_output("display_data", data=one) for one in data]
     notebook.cells = notebook.cells[: last + 1]
-    os.environ[ENDS_HERE] = "1"
-    nbformat.write(notebook, scratch)
-    return scratch
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for count, cell in enumerate(code, 1):
+        cell.execution_count = count
+    notebook.metadata["papermill"] = {"parameters": parameters}
+    opened.finish()
+    with written_whole(out) as partial:
+        nbformat.write(notebook, partial)
 
 
 def _used() -> dict[str, float]:
@@ -470,21 +541,26 @@ def timings(root: Path = Path("results")) -> str:
 
 
 def main() -> int:
-    """Command line of one chapter, used by the Snakefile."""
+    """Command line of one step of the build, used by the Snakefile."""
     parser = argparse.ArgumentParser(description="Execute one chapter of one study.")
-    parser.add_argument("chapter", choices=[*sorted(UPSTREAM), "data"], help="or data: list the checksums of its data")
+    text = "or data: make its data ready and list their checksums; or site: compile the book of the studies named"
+    parser.add_argument("chapter", choices=[*sorted(UPSTREAM), "data", "site"], help=text)
     parser.add_argument("study")
     parser.add_argument("--profile", default="demo", choices=("demo", "paper"))
     parser.add_argument("--jobs", type=int, default=1, help="processes for work per case")
     given = parser.parse_args()
-    if given.chapter == "data":
-        try:
+    try:
+        if given.chapter == "data":
+            print(datasets.prepare(_loaded(given.study), n_jobs=given.jobs))
             stamp_data(given.study)
-        except RadsupportError as error:
-            print(error, file=sys.stderr)
-            return 1
-        return 0
-    return run_chapter(given.chapter, given.study, given.profile, given.jobs)
+        elif given.chapter == "site":
+            build_site(*choose_studies(given.study), log="results/logs/book.log")
+        else:
+            return run_chapter(given.chapter, given.study, given.profile, given.jobs)
+    except RadsupportError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -27,9 +27,6 @@ from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
 from radsupport.wording import source_words
 
-#: Set by the build, which runs an unused chapter only up to its opening cell.
-ENDS_HERE = "RADSUPPORT_CHAPTER_ENDS_HERE"
-
 #: Parameters of each notebook, and the key of the study file that each one overrides ("" = none).
 PARAMETERS: dict[str, dict[str, str]] = {
     "01_cohort": {"study": "", "profile": "", "normality_alpha": "cohort_tables.normality_alpha"},
@@ -203,11 +200,6 @@ class Chapter:
         folder, inputs = self.paths.results, sorted(self.inputs)
         contracts.write_chapter_json(folder, self.name, self.numbers, self.study.seed, inputs, self.stamp)
 
-    def unused(self, reason: str) -> None:
-        """Say in one line that the study does not use this chapter, and finish it."""
-        display(HTML(f'<div class="rs-note" role="note">This study does not use this chapter: {escape(reason)}.</div>'))
-        self.finish()
-
 
 def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) -> Chapter:
     """Check a notebook's parameters, open its study and show what kind of data it holds.
@@ -227,6 +219,19 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
         An unknown parameter, or a value that the study file would not accept either; the message
         lists the valid ones.
     """
+    opened, notes = opening(chapter, namespace, root)
+    for note in notes:
+        display(HTML(note))
+    reason = why_unused(chapter, opened.study)
+    if reason:
+        opened.finish()
+        study = opened.study.id
+        raise UnusedChapterError(f"Study {study} does not use chapter {chapter}: {reason}. Nothing more to run.")
+    return opened
+
+
+def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) -> tuple[Chapter, list[str]]:
+    """Return what `begin` opens, and as HTML what it shows: whose data these are, and why the chapter is not used."""
     values = refuse_unknown_parameters(chapter, namespace)
     root = root or _root(Path.cwd())
     values["study"], mark, run = str(values.get("study", "")).partition("@")
@@ -241,11 +246,11 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     runs.refuse_mixtures(paths.results, runs.earlier(chapter), study_file, study.profile)
     text.forget(root)
     text.know(study.model_dump())
-    display(HTML(banner(study)))
+    notes = [banner(study)]
     if run:
         where = f"<code>results/{escape(paths.results.name)}</code>"
         words = f"<strong>A run by hand.</strong> It reads and writes {where}; the book keeps its own results."
-        display(HTML(f'<div class="rs-note" role="note">{words}</div>'))
+        notes.append(f'<div class="rs-note" role="note">{words}</div>')
     save_figures_to(paths.figures, chapter)
     kinds = {"out_of_fold": "out of fold", "external": "not in training", "published": "published output"}
     sources = {name: source_words(name) for name in get_args(SourceName)}
@@ -257,10 +262,9 @@ def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) 
     opened.stamp = runs.stamp(paths.results, chapter, differs)
     reason = why_unused(chapter, study)
     if reason:
-        opened.unused(reason)
-        if not os.environ.get(ENDS_HERE):
-            raise UnusedChapterError(f"Study {study.id} does not use chapter {chapter}: {reason}. Nothing more to run.")
-    return opened
+        words = f"This study does not use this chapter: {escape(reason)}."
+        notes.append(f'<div class="rs-note" role="note">{words}</div>')
+    return opened, notes
 
 
 def begin_without_study(chapter: str, namespace: Mapping[str, Any], figures: Path | str) -> Path:

@@ -257,10 +257,35 @@ def _stage_study(study: str, staged: Path, files: Path) -> list[str]:
         _refuse_run(path, study, notebook.metadata.get("papermill", {}).get("parameters", {}))
         if loaded and why_unused(path.stem, loaded):
             continue
+        notebook = reworded(notebook, Path("notebooks", path.name))
         shared.keep_code(notebook, files / study / path.name)
         nbformat.write(shared.share(prepare(notebook, path.stem, study, title), files), folder / path.name)
         names.append(path.stem)
     return names
+
+
+def reworded(executed: Any, source: Path) -> Any:
+    """Give an executed notebook the Markdown that its source has now; without a source of the same code, none."""
+    ran = [cell for cell in executed.cells if cell.cell_type != "markdown"]
+    if not ran or not source.is_file():
+        return executed
+    cells: list[Any] = []
+    end = 0
+    for cell in nbformat.read(source, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            cells.append(cell)
+            continue
+        if not ran:  # a chapter that the study does not use ends before
+            break
+        if ran[0].source != cell.source:
+            return executed
+        own = 1 + any("injected-parameters" in one.metadata.get("tags", []) for one in ran[1:2])
+        cells += ran[:own]
+        ran, end = ran[own:], len(cells)
+    else:
+        end = len(cells)
+    executed.cells = executed.cells if ran else cells[:end]
+    return executed
 
 
 def _refuse_run(path: Path, study: str, parameters: Mapping[str, Any]) -> None:

@@ -120,7 +120,6 @@ class Study(Part):
     citation: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     profile: str = "demo"
-    build: Literal["default", "on_request"] = "default"
     data: Data
     endpoint: Endpoint
     cohorts: dict[CohortName, Cohort]

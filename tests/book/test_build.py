@@ -11,7 +11,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from radsupport.book import build as pipeline
 from radsupport.errors import StudyError
-from radsupport.study import load_study, study_ids
 
 
 @pytest.fixture
@@ -43,14 +42,6 @@ def test_without_data_the_synthetic_studies_are_built_and_the_others_named(proje
     chosen, left_out = pipeline.choose_studies("all")
     assert {"song2021", "yang2023", "gu2023", "cui2022", "published"} <= set(chosen)
     assert "radsupport fetch sts" in left_out["sts"]
-
-
-def test_studies_built_on_request_are_named_with_the_command(project: Path) -> None:
-    chosen, left_out = pipeline.choose_studies("default")
-    assert {"song2021", "published"} <= set(chosen)
-    asked = [name for name in study_ids() if load_study(name).build == "on_request"]
-    assert not set(asked) & set(chosen)
-    assert all(name in left_out for name in asked)
 
 
 def test_a_study_asked_for_by_name_has_to_be_there(project: Path) -> None:
@@ -100,6 +91,19 @@ def test_a_chapter_that_a_study_does_not_use_says_so_in_one_line(project: Path) 
     text = (project / "results/hosny2018/notebooks/07_survival.ipynb").read_text()
     assert "This study does not use this chapter" in text
     assert (project / "results/hosny2018/07_survival.json").is_file()
+
+
+def test_the_longest_way_to_the_end_is_begun_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    of = pipeline.priority_of
+    s = pipeline.SECONDS
+    assert of("song2021", "07_survival") == s["07_survival"]
+    assert of("song2021", "06_validation") == s["06_validation"] + s["07_survival"]
+    assert of("song2021", "05_modelling") == s["05_modelling"] + of("song2021", "06_validation")
+    assert of("song2021", "02_preprocessing") == s["02_preprocessing"] + of("song2021", "04_deep_features")
+    assert of("hosny2018", "02_preprocessing") == of("hosny2018", "05_modelling")  # no images, so no work before
+    assert of("hosny2018", "05_modelling") == s["05_modelling"] + s["06_validation"]  # no nomogram, no follow-up
+    assert of("song2021", "data") >= of("sts", "data") > of("hosny2018", "data") > of("published", "09_published")
 
 
 def test_chapters_with_divided_work_count_for_half_the_cores() -> None:

@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from radsupport.book import runs, site
-from radsupport.book.chapter import ENDS_HERE, PARAMETERS, SHOWN_ONLY, Chapter, begin, begin_without_study
+from radsupport.book.chapter import PARAMETERS, SHOWN_ONLY, Chapter, begin_without_study, opening
 from radsupport.book.show import save_figures_to
 from radsupport.errors import ContractError, ParameterError
 
@@ -26,7 +26,6 @@ def here(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as building:
         building.setenv(runs.BUILDS, "1")
-        building.setenv(ENDS_HERE, "1")
         for name in [*runs.earlier("06_validation"), "06_validation"]:
             run(name, 0.7)
     folder = tmp_path / "results/hosny2018/notebooks"
@@ -39,7 +38,7 @@ def opened(name: str, **parameters: Any) -> Chapter:
     parameters = {"study": "hosny2018"} | parameters
     cell = "\n".join(f"{key} = {value!r}" for key, value in parameters.items() if not callable(value))
     cell += "".join(f"\n{key} = None" for key, value in parameters.items() if callable(value))
-    return begin(name, {"In": ["", cell, "chapter = book.begin()"], **parameters})
+    return opening(name, {"In": ["", cell, "chapter = book.begin()"], **parameters})[0]
 
 
 def run(name: str, value: float, **parameters: Any) -> Chapter:

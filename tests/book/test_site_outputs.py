@@ -96,6 +96,25 @@ def test_the_page_shows_every_output_of_the_executed_notebook(project: Path) -> 
     assert "raise" not in seen
 
 
+def test_words_that_changed_after_the_run_are_those_of_the_page(tmp_path: Path) -> None:
+    tags = {"tags": ["parameters"]}
+    first, second = new_code_cell("study = 'a'", metadata=tags), new_code_cell("f()")
+    ran = [new_code_cell(cell.source, outputs=[stream(f"out-{i}")]) for i, cell in enumerate((first, second))]
+    ran.insert(1, new_code_cell("study = 'sts'", metadata={"tags": ["injected-parameters"]}))
+    executed = notebook([ran[0], ran[1], new_markdown_cell("old words"), ran[2]])
+    source = tmp_path / "06_validation.ipynb"
+    words = [new_markdown_cell(f"new {i}") for i in range(3)]
+    nbformat.write(notebook([words[0], first, words[1], second, words[2]]), source)
+    staged = site.reworded(copy.deepcopy(executed), source).cells[1:]
+    assert [cell.source for cell in staged] == ["new 0", *(c.source for c in ran[:2]), "new 1", "f()", "new 2"]
+    assert [cell.outputs for cell in staged if cell.cell_type == "code"] == [cell.outputs for cell in ran]
+    short = notebook([ran[0], ran[1]])  # ends at its opening, for the study does not use the chapter
+    assert [cell.source for cell in site.reworded(short, source).cells[1:]] == ["new 0", *(c.source for c in ran[:2])]
+    nbformat.write(notebook([first, new_code_cell("other()")]), source)
+    assert site.reworded(copy.deepcopy(executed), source) == executed
+    assert site.reworded(copy.deepcopy(executed), tmp_path / "none.ipynb") == executed
+
+
 outputs = st.one_of(
     st.builds(stream, st.text(min_size=1), st.sampled_from(["stdout", "stderr"])),
     st.builds(
