@@ -15,12 +15,13 @@ export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: book publish test lab check clean help lint
+.PHONY: book publish test bench lab check clean help lint
 
 help:
 	@echo "make book [STUDY=song2021,sts] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
 	@echo "make publish [STUDY=...]                                     run the notebooks again, figures as PDF as well"
 	@echo "make test                                                    run the tests"
+	@echo "make bench                                                   time the methods against other libraries"
 	@echo "make lab                                                     open JupyterLab"
 	@echo "make check MANIFEST=my_manifest.csv [STUDY=mine]             check own data"
 	@echo "make lint                                                    ruff, mypy, import contracts, limits"
@@ -53,6 +54,9 @@ test: $(READY)
 
 lint: $(READY)
 	@ruff check . && ruff format --check . && mypy && lint-imports --no-logo && python tools/house.py
+
+bench: $(READY)
+	@python benchmarks/run.py
 
 lab: $(READY)
 	@jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/01_cohort.ipynb

@@ -1,8 +1,12 @@
-"""How fast, how small and how equal is the extraction? One table against plain pyradiomics, on full-size CT.
+"""How fast, how small and how equal is the extraction? Against plain pyradiomics and its rebuilds, on full-size CT.
 
     python benchmarks/radiomics.py            # everything, about half an hour on two free cores
     python benchmarks/radiomics.py --quick    # 20 mm tumour only, up to 20 cases
     python benchmarks/radiomics.py --only cohorts
+    python benchmarks/radiomics.py --only peers
+
+Peers (fastrad, flash-radiomics, pictologics) are measured where they are installed beside this package, best in an
+environment of their own; those that are not are named.
 
 Every measurement runs in a process of its own with one thread. Wall time depends on what else the machine does, CPU
 time hardly; both are printed. LBP2D is left out on both sides: pyradiomics needs scikit-image for it.
@@ -11,6 +15,7 @@ time hardly; both are printed. LBP2D is left out on both sides: pyradiomics need
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -19,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +39,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks")]
 SHAPE, SPACING = (120, 512, 512), (0.7, 0.7, 1.0)
 COVERS_ALL = 10_000
+#: Rebuilds of pyradiomics by the name of their module; of fastrad and pictologics the original image alone is compared.
+PEERS = {"flash_radiomics": "flash-radiomics", "fastrad": "fastrad", "pictologics": "pictologics"}
+CLASSES = ["firstorder", "shape", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
 MODES = {
     "no resampling": ("ours", "whole", "preCrop"),
     "1 mm, whole image filtered": ("ours", "whole"),
@@ -95,7 +104,10 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
     if task["tool"] == "cohort":
         return cohort(task)
     raw = settings_of(task["mode"], task["tool"])
-    if task["tool"] == "ours":
+    raw["imageType"] = {"Original": {}} if task.get("original") else raw["imageType"]
+    if task["tool"] in PEERS:
+        measure = {"flash_radiomics": by_flash, "fastrad": by_fastrad}[task["tool"]](raw, task)
+    elif task["tool"] == "ours":
         from radsupport.radiomics.case import extract_case
         from radsupport.radiomics.settings import load_settings
 
@@ -114,6 +126,66 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
     result = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "peak": peak_mb()}
     result["values"] = {k: float(np.real(v)) for k, v in values.items() if not k.startswith("diagnostics")}
     return result
+
+
+def by_flash(raw: dict[str, Any], task: dict[str, Any]) -> Callable[[], dict[str, float]]:
+    """Return the extraction by flash-radiomics; it takes pyradiomics' settings and always writes a file."""
+    from flash_radiomics import RadiomicsFeatureExtractor
+
+    raw["scalarFeatureClass"] = raw.pop("featureClass")
+    raw["setting"] |= {"hdf5OutputDirectory": str(Path(task["image"]).parent), "additionalInfo": False}
+    extractor = RadiomicsFeatureExtractor(raw, backend="cpu", num_threads=1)
+    return lambda: extractor.execute(task["image"], task["mask"])
+
+
+def by_fastrad(raw: dict[str, Any], task: dict[str, Any]) -> Callable[[], dict[str, float]]:
+    """Return the extraction by fastrad, which has no filters and reads no NIfTI."""
+    import torch
+    from fastrad import FeatureExtractor, FeatureSettings, Mask, MedicalImage
+
+    torch.set_num_threads(1)
+    width = float(raw["setting"]["binWidth"])
+    extractor = FeatureExtractor(FeatureSettings(feature_classes=CLASSES, bin_width=width, device="cpu"))
+
+    def measure() -> dict[str, float]:
+        image, mask = sitk.ReadImage(task["image"]), sitk.ReadImage(task["mask"])
+        spacing = image.GetSpacing()[::-1]
+        voxels = [torch.from_numpy(sitk.GetArrayFromImage(one).astype(np.float32)) for one in (image, mask)]
+        return extractor.extract(MedicalImage(voxels[0], spacing), Mask(voxels[1], spacing))
+
+    return measure
+
+
+def plain_name(name: str) -> str:
+    """Return a feature's name without image, case and signs, so that names of several tools can be paired."""
+    parts = name.removeprefix("original_").replace(":", "_").lower().split("_")
+    word = "".join(parts[1:]).replace("10thpercentile", "10percentile").replace("90thpercentile", "90percentile")
+    return f"{parts[0]}_{word}"
+
+
+def compare_peers(folder: Path, diameters: list[float]) -> pd.DataFrame:
+    """Return one line per tumour size, set of images and tool; features and differences are of those both have."""
+    here = [module for module in PEERS if importlib.util.find_spec(module) is not None]
+    for module in [one for one in PEERS if one not in here or one == "pictologics"]:
+        print(f"{PEERS[module]} is not measured: not installed here", flush=True)
+    rows = []
+    for diameter in diameters:
+        image, mask = make_scan(folder, diameter)
+        for images, tools in (("original", here), ("nineteen", [one for one in here if one == "flash_radiomics"])):
+            task = {"mode": "no resampling", "image": str(image), "mask": str(mask), "original": images == "original"}
+            tools = [one for one in tools if one != "pictologics"]
+            found = {tool: run_child({**task, "tool": tool}) for tool in ["ours", "whole", *tools]}
+            whole = {plain_name(name): value for name, value in found["whole"]["values"].items()}
+            for tool, one in found.items():
+                own = {plain_name(name): value for name, value in one["values"].items()}
+                shared = [name for name in own if name in whole]
+                away = [abs(own[name] - whole[name]) / max(abs(whole[name]), 1e-12) for name in shared]
+                names = {"ours": "this package", "whole": "pyradiomics"} | PEERS
+                sizes = {"tumour mm": diameter, "images": images, "tool": names[tool], "features shared": len(shared)}
+                costs = {"CPU s": one["cpu"], "slower, CPU": one["cpu"] / found["ours"]["cpu"], "peak MB": one["peak"]}
+                far = sum(not difference <= 1e-4 for difference in away)
+                rows.append({**sizes, **costs, "median diff": float(np.nanmedian(away)), "more than 1e-4 away": far})
+    return pd.DataFrame(rows)
 
 
 def cohort(task: dict[str, Any]) -> dict[str, Any]:
@@ -138,14 +210,14 @@ def largest_difference(ours: dict[str, float], theirs: dict[str, float], log: bo
     return worst
 
 
-def compare_tools(folder: Path, diameters: list[float]) -> pd.DataFrame:
+def compare_tools(folder: Path, diameters: list[float], modes: list[str]) -> pd.DataFrame:
     """Return one line per tumour size, mode and tool."""
     rows = []
     for diameter in diameters:
         image, mask = make_scan(folder, diameter)
-        for mode, tools in MODES.items():
+        for mode in modes:
             found = {}
-            for tool in tools:
+            for tool in MODES[mode]:
                 task = {"tool": tool, "mode": mode, "image": str(image), "mask": str(mask)}
                 found[tool] = run_child(task)
                 print(f"  {diameter:g} mm, {mode}, {tool}: {found[tool]['wall']:.1f} s", file=sys.stderr)
@@ -192,7 +264,8 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="20 mm tumour only, up to 20 cases")
-    parser.add_argument("--only", choices=["tools", "cohorts"], help="one of the two tables")
+    parser.add_argument("--only", choices=["tools", "cohorts", "peers"], help="one of the three tables")
+    parser.add_argument("--mode", choices=list(MODES), help="of the comparison with pyradiomics, one kind of settings")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -201,10 +274,13 @@ def main() -> None:
     print(
         f"\nCT {SHAPE[2]} x {SHAPE[1]} x {SHAPE[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"
     )
+    sizes = [20.0] if arguments.quick else [20.0, 60.0]
     with tempfile.TemporaryDirectory() as name:
-        if arguments.only != "cohorts":
-            show(compare_tools(Path(name), [20.0] if arguments.quick else [20.0, 60.0]))
-        if arguments.only != "tools":
+        if arguments.only in (None, "tools"):
+            show(compare_tools(Path(name), sizes, [arguments.mode] if arguments.mode else list(MODES)))
+        if arguments.only in (None, "peers"):
+            show(compare_peers(Path(name), sizes))
+        if arguments.only in (None, "cohorts"):
             show(compare_cohorts(Path(name), [10, 20] if arguments.quick else [10, 50, 200]))
 
 

@@ -51,6 +51,8 @@ REACHED = {
     "decision_function": "scikit-learn calls it",
     "handle_starttag": "html.parser calls it",
     "emit": "logging calls it",
+    "_applyBinning": "pyradiomics calls it",
+    "__init_subclass__": "Python calls it when a class is defined",
     "__getattr__": "Python calls it when a module of conclusions is asked for",
     "predict_masks": "kept for the localisation of tumours without an outline, which follows",
 }

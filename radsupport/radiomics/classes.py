@@ -6,6 +6,7 @@ pyradiomics' shape features with a surface and diameters that stay fast for larg
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -149,77 +150,6 @@ class SharedLevels(RadiomicsFeaturesBase):
         return self.settings[SHARED].matrices
 
 
-class FastGLCM(SharedLevels, RadiomicsGLCM):
-    """pyradiomics' formulas on the shared matrix."""
-
-    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
-        if self.matrices is None:
-            return super()._calculateMatrix(voxelCoordinates)
-        counts = self.matrices.glcm[None]
-        counts = counts + counts.transpose(0, 2, 1, 3) if self.symmetricalGLCM else counts
-        return counts / counts.sum((1, 2), keepdims=True)
-
-    def _calculateCoefficients(self) -> None:
-        levels, n = self.coefficients["grayLevels"].astype(float), self.coefficients["Ng"]
-        i, j = np.meshgrid(levels, levels, indexing="ij", sparse=True)
-        p, eps = self.P_glcm, np.spacing(1)
-        wide_i, wide_j = i[None, :, :, None], j[None, :, :, None]
-        values = {"eps": eps, "i": i, "j": j}
-        values |= {"kValuesSum": np.arange(2, 2 * n + 1, dtype=float), "kValuesDiff": np.arange(n, dtype=float)}
-        values |= {"px": p.sum(2, keepdims=True), "py": p.sum(1, keepdims=True)}
-        values |= {"ux": (wide_i * p).sum((1, 2), keepdims=True), "uy": (wide_j * p).sum((1, 2), keepdims=True)}
-        values |= {"pxAddy": _by(i + j - 2, p, 2 * n - 1), "pxSuby": _by(np.abs(i - j), p, n)}
-        self.coefficients |= values | {"HXY": -(p * np.log2(p + eps)).sum((1, 2))}
-
-
-def _by(group: npt.NDArray, p: npt.NDArray, n: int) -> npt.NDArray:
-    """Sum the cells (i, j) of co-occurrence by a group of theirs; shape (1, groups, angles)."""
-    angles = p.shape[3]
-    cells = group.astype(int).ravel()[:, None] * angles + np.arange(angles)
-    return np.bincount(cells.ravel(), p.ravel(), minlength=n * angles).reshape(1, n, angles)
-
-
-class FastGLRLM(SharedLevels, RadiomicsGLRLM):
-    """pyradiomics' formulas on the shared matrix."""
-
-    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
-        if self.matrices is None:
-            return super()._calculateMatrix(voxelCoordinates)
-        runs = self.matrices.glrlm[None]
-        self.coefficients["Nr"] = runs.sum((1, 2))
-        return runs
-
-
-class FastGLSZM(SharedLevels, RadiomicsGLSZM):
-    """pyradiomics' formulas on the shared matrix."""
-
-    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
-        return super()._calculateMatrix(voxelCoordinates) if self.matrices is None else self.matrices.glszm[None]
-
-    def _calculateCoefficients(self) -> None:
-        if self.matrices is None:
-            super()._calculateCoefficients()
-            return
-        levels, sizes = self.coefficients["grayLevels"].astype(float), self.matrices.sizes
-        by_size, by_level = self.P_glszm.sum(1), self.P_glszm.sum(2)
-        values = {"ps": by_size, "pg": by_level, "ivector": levels, "jvector": sizes}
-        self.coefficients |= values | {"Nz": by_level.sum(1), "Np": (by_size * sizes).sum(1)}
-
-
-class FastGLDM(SharedLevels, RadiomicsGLDM):
-    """pyradiomics' formulas on the shared matrix."""
-
-    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
-        if self.matrices is None:
-            return super()._calculateMatrix(voxelCoordinates)
-        occurring = np.flatnonzero(self.matrices.gldm.any(axis=0))
-        counts = self.matrices.gldm[None, :, occurring]
-        values = {"pd": counts.sum(1), "pg": counts.sum(2), "Nz": counts.sum((1, 2))}
-        values |= {"ivector": self.coefficients["grayLevels"].astype(float), "jvector": occurring + 1.0}
-        self.coefficients |= values
-        return counts
-
-
 class FastNGTDM(SharedLevels, RadiomicsNGTDM):
     """pyradiomics' formulas on the shared matrix."""
 
@@ -229,21 +159,128 @@ class FastNGTDM(SharedLevels, RadiomicsNGTDM):
         return np.column_stack([self.matrices.ngtdm, self.coefficients["grayLevels"]])[None]
 
 
-class PlainFirstOrder(SharedLevels, RadiomicsFirstOrder):
-    """pyradiomics' own formulas, which leave out voxels without a value."""
+def _sharing(own: type[RadiomicsFeaturesBase]) -> type[RadiomicsFeaturesBase]:
+    """Return one of pyradiomics' classes with grey levels that are computed once."""
+    return type(f"Shared{own.__name__}", (SharedLevels, own), {})
 
 
 #: Feature class by pyradiomics' name.
 CLASSES: dict[str, type[RadiomicsFeaturesBase]] = {
     "shape": FastShape,
     "shape2D": RadiomicsShape2D,
-    "firstorder": PlainFirstOrder,
-    "glcm": FastGLCM,
-    "glrlm": FastGLRLM,
-    "glszm": FastGLSZM,
-    "gldm": FastGLDM,
+    "firstorder": _sharing(RadiomicsFirstOrder),
+    "glcm": _sharing(RadiomicsGLCM),
+    "glrlm": _sharing(RadiomicsGLRLM),
+    "glszm": _sharing(RadiomicsGLSZM),
+    "gldm": _sharing(RadiomicsGLDM),
     "ngtdm": FastNGTDM,
 }
+#: What pyradiomics calls small and large sizes, their spread, and what is counted, in each matrix of levels and sizes.
+SIZES = {
+    "glrlm": ("ShortRun", "LongRun", "RunLength", "Run", "Run"),
+    "glszm": ("SmallArea", "LargeArea", "SizeZone", "Zone", "Zone"),
+    "gldm": ("SmallDependence", "LargeDependence", "Dependence", "Dependence", ""),
+}
+
+
+def emphasis(counts: npt.NDArray, levels: npt.NDArray, sizes: npt.NDArray, words: Sequence[str]) -> dict[str, float]:
+    """Return pyradiomics' features of a matrix of grey levels and sizes, averaged over directions.
+
+    Parameters
+    ----------
+    counts : array, shape (levels, sizes, directions)
+        Each direction has at least one count.
+    levels, sizes : array
+    words : five str
+        Of `SIZES`.
+    """
+    small, large, spread, one, ending = words
+    kept = counts.any(axis=(0, 2))
+    total = counts.sum((0, 1))
+    p, i, j, directions = counts[:, kept] / total, levels.astype(float), sizes[kept], counts.shape[2]
+    by_level, by_size, mean = p.sum(1), p.sum(0), p.mean(2)
+    level_mean, size_mean, positive = by_level.mean(1), by_size.mean(1), p[p > 0]
+    in_level, in_size = (by_level**2).sum(0), (by_size**2).sum(0)
+    low_high, small_large = np.stack([i**-2, i**2]), np.stack([j**-2, j**2])
+    joint, by_grey, by_extent = low_high @ mean @ small_large.T, low_high @ level_mean, small_large @ size_mean
+    return {
+        f"{small}Emphasis": by_extent[0], f"{large}Emphasis": by_extent[1],
+        "GrayLevelNonUniformity": (in_level * total).mean(), "GrayLevelNonUniformityNormalized": in_level.mean(),
+        f"{spread}NonUniformity": (in_size * total).mean(), f"{spread}NonUniformityNormalized": in_size.mean(),
+        f"{one}Percentage": (1 / (j @ by_size)).mean(),
+        "GrayLevelVariance": (by_level * (i[:, None] - i @ by_level) ** 2).sum() / directions,
+        f"{one}Variance": (by_size * (j[:, None] - j @ by_size) ** 2).sum() / directions,
+        f"{one}Entropy": -(positive * np.log2(positive + np.spacing(1))).sum() / directions,
+        f"LowGrayLevel{ending}Emphasis": by_grey[0], f"HighGrayLevel{ending}Emphasis": by_grey[1],
+        f"{small}LowGrayLevelEmphasis": joint[0, 0], f"{large}LowGrayLevelEmphasis": joint[0, 1],
+        f"{small}HighGrayLevelEmphasis": joint[1, 0], f"{large}HighGrayLevelEmphasis": joint[1, 1],
+    }  # fmt: skip
+
+
+def cooccurrence(counts: npt.NDArray, levels: npt.NDArray) -> dict[str, float]:
+    """Return pyradiomics' features of the symmetrical co-occurrence of grey levels, averaged over directions.
+
+    Parameters
+    ----------
+    counts : array, shape (levels, levels, directions)
+        Each direction has at least one count.
+    levels : array
+    """
+    eps, n, i = np.spacing(1), int(levels[-1]), levels.astype(float)
+    p = counts + counts.transpose(1, 0, 2)
+    p = p / p.sum((0, 1))
+    px = p.sum(1)
+    mean, directions = i @ px, p.shape[2]
+    sums = _by(np.add.outer(levels, levels) - 2, p, 2 * n - 1)
+    apart = _by(np.abs(np.subtract.outer(levels, levels)), p, n)
+    k, k_sum, gap = np.arange(n, dtype=float), np.arange(2, 2 * n + 1, dtype=float), apart.mean(1)
+    off, off_sum = i[:, None] - mean, k_sum[:, None] - 2 * mean
+    variance, covariance = (px * off**2).sum(0), np.einsum("ia,ija,ja->a", off, p, off, optimize=True)
+    cross = px[:, None] * px
+    hx, hxy, hxy1, hxy2 = (
+        -(a * np.log2(b + eps)).reshape(-1, directions).sum(0)
+        for a, b in ((px, px), (p, p), (p, cross), (cross, cross))
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.where(variance == 0, 1, covariance / (variance + eps))
+        imc1 = np.where(hx == 0, 0, (hxy - hxy1) / hx)
+        imc2 = np.where(hxy2 == hxy, 0, np.sqrt(1 - np.exp(-2 * (hxy2 - hxy))))
+    return {
+        "Autocorrelation": i @ p.mean(2) @ i, "JointAverage": mean.mean(), "SumAverage": (k_sum @ sums).mean(),
+        "ClusterProminence": (sums * off_sum**4).sum() / directions,
+        "ClusterShade": (sums * off_sum**3).sum() / directions,
+        "ClusterTendency": (sums * off_sum**2).sum() / directions,
+        "Contrast": k**2 @ gap, "Correlation": correlation.mean(), "SumSquares": variance.mean(),
+        "DifferenceAverage": k @ gap, "DifferenceVariance": (apart * (k[:, None] - k @ apart) ** 2).sum() / directions,
+        "DifferenceEntropy": -(apart * np.log2(apart + eps)).sum() / directions,
+        "SumEntropy": -(sums * np.log2(sums + eps)).sum() / directions,
+        "JointEnergy": (p**2).sum() / directions, "JointEntropy": hxy.mean(),
+        "Imc1": imc1.mean(), "Imc2": _mean_of_known(imc2), "MCC": _maximal_correlation(p, cross + eps),
+        "Idm": gap @ (1 / (1 + k**2)), "Idmn": gap @ (1 / (1 + k**2 / n**2)),
+        "Id": gap @ (1 / (1 + k)), "Idn": gap @ (1 / (1 + k / n)),
+        "InverseVariance": gap[1:] @ k[1:] ** -2.0, "MaximumProbability": p.max((0, 1)).mean(),
+    }  # fmt: skip
+
+
+def _by(group: npt.NDArray, p: npt.NDArray, n: int) -> npt.NDArray:
+    """Sum the cells (i, j) of co-occurrence by a group of theirs; shape (groups, directions)."""
+    cells = group.ravel()[:, None] * p.shape[2] + np.arange(p.shape[2])
+    return np.bincount(cells.ravel(), p.ravel(), minlength=n * p.shape[2]).reshape(n, -1)
+
+
+def _mean_of_known(values: npt.NDArray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean().real) if known.size else float("nan")
+
+
+def _maximal_correlation(p: npt.NDArray, independent: npt.NDArray) -> float:
+    """Return the mean root of the second largest eigenvalue of Q, one matrix product a direction."""
+    if len(p) < 2:
+        return 1.0
+    joint = p.transpose(2, 0, 1)
+    values = np.linalg.eigvals(joint / independent.transpose(2, 0, 1) @ joint.transpose(0, 2, 1))
+    with np.errstate(invalid="ignore"):
+        return _mean_of_known(np.sqrt(np.sort(values)[:, -2]))
 
 
 def first_order(shared: Discretised, voxel_mm3: float) -> dict[str, float]:
@@ -297,8 +334,7 @@ def class_values(
         inside = sitk.GetArrayViewFromImage(mask) == setting.get("label", 1)
         setting = {**setting, SHARED: discretised(sitk.GetArrayViewFromImage(image), inside, setting)}
     for class_name, features in classes.items():
-        finite = class_name == "firstorder" and np.isfinite(setting[SHARED].values).all()
-        found = first_order(setting[SHARED], float(np.prod(image.GetSpacing()))) if finite else {}
+        found = _own_values(class_name, setting, image)
         if found and found.keys() >= set(features):
             found = {feature: found[feature] for feature in features}
         else:
@@ -308,3 +344,20 @@ def class_values(
             found = measure.execute()
         values |= {f"{image_name}_{class_name}_{name}": float(np.real(value)) for name, value in found.items()}
     return values
+
+
+def _own_values(class_name: str, setting: dict[str, Any], image: sitk.Image) -> dict[str, float]:
+    """Return the features of a class by this package's formulas; none where pyradiomics' are needed."""
+    shared: Discretised | None = setting.get(SHARED)
+    if shared is not None and class_name == "firstorder" and np.isfinite(shared.values).all():
+        return first_order(shared, float(np.prod(image.GetSpacing())))
+    symmetrical = class_name == "glcm" and setting.get("symmetricalGLCM", True)
+    matrices = shared.matrices if shared is not None and (symmetrical or class_name in SIZES) else None
+    if shared is None or matrices is None:
+        return {}
+    if symmetrical:
+        return cooccurrence(matrices.glcm, shared.levels)
+    counts = getattr(matrices, class_name)
+    counts = counts if counts.ndim == 3 else counts[:, :, None]
+    sizes = matrices.sizes if class_name == "glszm" else np.arange(1.0, counts.shape[1] + 1)
+    return emphasis(counts, shared.levels, sizes, SIZES[class_name])

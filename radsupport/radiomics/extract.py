@@ -9,7 +9,8 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,16 @@ def case_key(image: str | Path, mask: str | Path, settings_digest: str, extra: s
         Whatever else decides about values (a perturbation).
     """
     digest = hashlib.sha256()
-    versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
-    for part in (str(EXTRACTION_VERSION), settings_digest, extra, *versions):
+    for part in (str(EXTRACTION_VERSION), settings_digest, extra, *_versions()):
         digest.update(part.encode() + b"\0")
     for path in (image, mask):
         digest.update(_file_hash(Path(path)))
     return digest.hexdigest()
+
+
+@cache
+def _versions() -> list[str]:
+    return [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
 
 
 def _file_hash(path: Path) -> bytes:
@@ -184,7 +189,7 @@ def run_job(job: Job) -> Outcome:
         return Outcome(job.subject, job.phase, **{**kept, "cached": True})
     outcome = _outcome(job, extract_case(job.image, job.mask, job.settings, job.perturbation), start)
     if job.cache is not None:
-        content = {k: v for k, v in asdict(outcome).items() if k not in ("subject", "phase")}
+        content = {k: v for k, v in vars(outcome).items() if k not in ("subject", "phase")}
         store(job.cache, key, content)
     return outcome
 
