@@ -44,10 +44,11 @@ def _optimism(
     rng = np.random.default_rng(seed)
     training, test = [], []
     for _ in range(n_resamples):
-        drawn = table.iloc[rng.integers(0, len(table), len(table))].reset_index(drop=True)
+        rows = rng.integers(0, len(table), len(table))
+        drawn = table.iloc[rows].reset_index(drop=True)
         try:
-            fit = refit(drawn)
-            pair = error(_risk(predict(fit, drawn), drawn), drawn), error(_risk(predict(fit, table), table), table)
+            risk = _risk(predict(refit(drawn), table), table)
+            pair = error(risk[rows], drawn), error(risk, table)
         except (NotEstimableError, np.linalg.LinAlgError):
             # A resample in which the model can not be fitted is left out, and shows in `n_resamples`.
             continue

@@ -176,7 +176,7 @@ class Design:
     levels : mapping of piece to tuple of str
         Levels of each category, the reference first.
     spec : formulaic.ModelSpec
-        The terms with what they learnt from training.
+        The terms with what they learnt from training; None where they are columns as they are, and nothing was learnt.
     """
 
     predictors: tuple[Predictor, ...]
@@ -270,6 +270,9 @@ class Design:
         return matrix
 
     def _evaluated(self, rows: pd.DataFrame) -> FloatArray:
+        if self.spec is None:
+            pieces = {piece.text: piece for piece in self.pieces}
+            return _plain_matrix([pieces[one.pieces[0]] for one in self.predictors], rows, self.levels)
         with np.errstate(all="ignore"):
             found = self._own_spec().get_model_matrix(_frame(self.pieces, rows, self.levels), context=FUNCTIONS)
         return np.asarray(found, dtype=float)[:, 1:]
@@ -368,8 +371,14 @@ def build_design(
         raise InputError("The covariates can not be coded:", problems)
     if not terms:
         return Design(())
-    spec, matrix = _learnt(data, [term.names for term in terms], pieces, levels)
-    parts = _column_parts(spec, {_key(text): found for text, found in levels.items()})
+    spec, stray = None, []
+    if all(len(term.pieces) == 1 and (term.name in levels or not term.pieces[0].function) for term in terms):
+        matrix = _plain_matrix([term.pieces[0] for term in terms], data, levels)
+        parts = [_plain_parts(term.name, levels) for term in terms]
+    else:
+        spec, matrix = _learnt(data, [term.names for term in terms], pieces, levels)
+        parts = _column_parts(spec, {_key(text): found for text, found in levels.items()})
+        stray = list(_stray_knots(spec, pieces))  # also in a resample, which may lack the extremes
     predictors = tuple(
         _predictor(term, own, {text: (ordered[text], levels[text][0]) for text in levels})
         for term, own in zip(terms, parts, strict=True)
@@ -379,7 +388,6 @@ def build_design(
         raise NotEstimableError(
             "The covariates can not be coded:", [_too_rich(data, one.name, one.sources) for one in too_rich]
         )
-    stray = list(_stray_knots(spec, pieces))  # also in a resample, which may lack the extremes
     if stray:
         raise NotEstimableError("The covariates can not be coded:", stray)
     problems = _not_finite(predictors, matrix, data, set())
@@ -412,6 +420,22 @@ def _learnt(
             raise InputError(what + " Look for a column that has the name of a function.") from error
         raise NotEstimableError("The covariates can not be coded:", wrong) from error
     return found.model_spec, np.asarray(found, dtype=float)[:, 1:]
+
+
+def _plain_matrix(pieces: Iterable[Piece], rows: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> FloatArray:
+    """Return columns as they are and categories as 0/1, where formulaic has nothing to learn: it takes milliseconds."""
+    columns = []
+    for piece in pieces:
+        if piece.text in levels:
+            labels = rows[piece.source].map(level_label).to_numpy(object)
+            columns += [(labels == level).astype(float) for level in levels[piece.text][1:]]
+        else:
+            columns.append(rows[piece.source].to_numpy(dtype=float))
+    return np.column_stack(columns) if columns else np.empty((len(rows), 0))
+
+
+def _plain_parts(text: str, levels: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    return [(f"{text}{level}", level) for level in levels[text][1:]] if text in levels else [(text, "")]
 
 
 def _column_parts(spec: Any, levels: Mapping[str, tuple[str, ...]]) -> list[list[tuple[str, str]]]:
