@@ -130,7 +130,7 @@ def on_scale(rows: pd.DataFrame, results: Path, signatures: Sequence[Signature],
     signatures : sequence of Signature
         Those of the study.
     best : str
-        The signature whose features are looked at, twenty at most.
+        The signature whose features are looked at: those its fits chose most often, twenty at most.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def on_scale(rows: pd.DataFrame, results: Path, signatures: Sequence[Signature],
     people = rows.drop_duplicates("subject").set_index("subject")["cohort"].astype(str)
     risks = rows.astype({"signature": str}).pivot_table(index="subject", columns="signature", values="risk", sort=False)
     parts = leaves(signatures, best)
-    features = values_of(chosen_features(results, parts, -(-20 // len(parts)), _by(results)), results)
+    features = values_of(chosen_features(results, parts, -(-20 // len(parts))), results)
     tables = [
         shifts(table, people).assign(of=of) for of, table in (("risk", risks), ("feature", features)) if len(table)
     ]
