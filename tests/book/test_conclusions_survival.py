@@ -121,7 +121,10 @@ def test_the_model_says_what_it_rests_on() -> None:
     fit: Any = SimpleNamespace(coef=pd.Series([1.0, 2.0]), n=90, n_events=30, n_missing=2)
     alone = pd.DataFrame({"term": ["age", SIGNATURE], "hr": [0.5, 1.5]})
     words = say.model(data(), fit, "", alone, LABELS, "Image")
-    assert "2 coefficients for 30 events in 90 patients (15.0 events per coefficient" in words
+    assert "2 coefficients for 30 events in 90 patients (15.0 events per coefficient)" in words
+    fewer: Any = SimpleNamespace(coef=pd.Series([1.0, 2.0]), n=90, n_events=19, n_missing=2)
+    unstable = say.model(data(), fewer, "", alone, LABELS, "Image")
+    assert "(9.5 events per coefficient; with fewer than about 10 the ratios are unstable)" in unstable
     assert ", 2 left out for missing values." in words
     assert words.endswith("Every level has events, so no levels are merged and no penalty is needed.")
     assert "It needed Firth's penalty" in say.model(data(), fit, "Firth's penalty", alone, LABELS, "Image")

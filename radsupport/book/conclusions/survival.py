@@ -192,8 +192,9 @@ def _size(data: CoxData, fit: CoxFit | None, note: str, added: str, *, merged: b
     if fit is None:
         return f"The covariates together can not be fitted: {note}."
     n = len(fit.coef)
+    few = "; with fewer than about 10 the ratios are unstable" * bool(fit.n_events < 10 * n)
     text = f"The model of all covariates has {counted(n, 'coefficient')} for {fit.n_events} events in {fit.n} patients "
-    text += f"({fixed(fit.n_events / n, 1)} events per coefficient; with fewer than about 10 the ratios are unstable)"
+    text += f"({fixed(fit.n_events / n, 1)} events per coefficient{few})"
     text += f", {fit.n_missing} left out for missing values. " if fit.n_missing else ". "
     text += f"{added} is not part of it: whether it adds to the characteristics is tested below. "
     if note:
