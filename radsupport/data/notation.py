@@ -27,6 +27,8 @@ SURE = {
     for mark in (",", ".")
 }
 """What can only be read with this decimal mark."""
+PLAIN = re.compile(rf"(?!{EITHER['.'].pattern}\Z)-?(?:0|[1-9]\d*)(?:\.\d+)?{_EXP}")
+"""What Python reads as well, and nobody in another way: most cells of most tables."""
 _WRAPPED = re.compile(r"(?:(?:np\.)?(?:array|float\d*|tensor)\(|[\[(])\s*(.+?)\s*[\])]")
 _COMPLEX = re.compile(rf"({_SIGN}[\d.,]+{_EXP})[+-]0(?:[.,]0*)?j")
 _SPACED = re.compile(rf"({_SIGN}[1-9]\d{{0,2}}(?:[{_SPACES}]\d{{3}})+)([.,]\d+)?")
@@ -43,13 +45,14 @@ def unwrapped(text: str) -> str:
 
 def decimal_marks(texts: pd.Series) -> set[str]:
     """Return the decimal marks that some of these texts can only be read with."""
-    unique = texts.drop_duplicates()
-    marked = unique[unique.str.contains("[.,]", regex=True, na=False)].map(unwrapped)
-    return {
+    marked = [text for text in dict.fromkeys(texts.tolist()) if isinstance(text, str) and ("." in text or "," in text)]
+    others = [unwrapped(text) for text in marked if not PLAIN.fullmatch(text)]
+    found = {
         mark
         for mark in (",", ".")
-        if any(SURE[mark].fullmatch(text) and not EITHER[mark].fullmatch(text) for text in marked)
+        if any(SURE[mark].fullmatch(text) and not EITHER[mark].fullmatch(text) for text in others)
     }
+    return found | {"."} if len(others) < len(marked) else found
 
 
 def column_mark(texts: pd.Series, marks: frozenset[str], decimal: str = "") -> tuple[str, str]:

@@ -19,7 +19,7 @@ from radsupport.data.clinical import asked, clinical_path, clinical_sheet, doubl
 from radsupport.data.cohort_tables import CohortTables
 from radsupport.data.cohorts import build_cohort
 from radsupport.data.manifest import study_files
-from radsupport.data.notation import read_numbers
+from radsupport.data.notation import EITHER, PLAIN, read_numbers
 from radsupport.data.sheets import Sheet, cell_text, disagreements, near_names, read_sheet
 from radsupport.errors import ClinicalTableError, InputError, Problem, StudyError, serious
 from radsupport.settings.study import Study
@@ -185,6 +185,9 @@ def _feature(
 ) -> tuple[pd.Series, list[Problem], tuple[int, int, int], bool]:
     """Return a column's numbers, problems, cells missing, infinite and with an error, and whether it was rewritten."""
     text = sheet.table[name]
+    plain = None if study.data.decimal else _plain(text, codes)
+    if plain is not None:
+        return plain[0], [], (plain[1], 0, 0), False
     lower = text.str.casefold()
     infinite, errors = lower.isin(INFINITE), lower.isin(EXCEL_ERRORS)
     missing = (lower.isin(codes) | lower.map(cell_text).isin(codes)) & ~errors
@@ -202,6 +205,24 @@ def _feature(
         )
     counts = int(missing.sum()), int(infinite.sum()), int(errors.sum())
     return values.mask(infinite), problems, counts, bool(given.ne(texts).any())
+
+
+def _plain(text: pd.Series, codes: set[str]) -> tuple[pd.Series, int] | None:
+    """Return a column's numbers and how many are missing, at once; None where a cell has to be looked at closely."""
+    cells = text.tolist()
+    sure = {cell for cell in cells if PLAIN.fullmatch(cell)}
+    others = set(cells) - sure
+    doubtful = {cell for cell in others if EITHER["."].fullmatch(cell)}
+    gone = {
+        cell for cell in others if {cell.casefold(), cell_text(cell.casefold())} & codes - {*EXCEL_ERRORS, *INFINITE}
+    }
+    known = not doubtful or any("." in cell for cell in sure)  # that the point is no thousands mark
+    written = {*sure, *doubtful, *(cell_text(cell) for cell in sure | doubtful if cell[-1] == "0")}
+    if others - doubtful - gone or not known or not codes.isdisjoint(written):
+        return None
+    missing = text.isin(gone)
+    values = pd.to_numeric(text[~missing], errors="coerce").astype(float)
+    return (values.reindex(text.index), int(missing.sum())) if np.isfinite(values).all() else None
 
 
 def _by_cause(problems: list[Problem], file: str) -> list[Problem]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from radsupport.data import open as opening
 from radsupport.data.cohort_tables import CohortTables, failed_cases
+from radsupport.data.notation import EITHER, SURE, decimal_marks, unwrapped
 from radsupport.data.open import read_feature_study
+from radsupport.data.sheets import Sheet
 from radsupport.errors import ClinicalTableError, InputError, StudyError
 from radsupport.settings.study import Study
 from radsupport.study import load_study, merge
@@ -45,6 +51,30 @@ MINIMAL: dict[str, Any] = {
 COLUMNS = "id,alive,logit,general_info_Version,original_x,original_y,original_z\n"
 A = COLUMNS + "1,1,0.1,v,1,nan,5\n2,0,0.9,v,inf,,6\n3,0,0.8,v,3,7,#DIV/0!\n4,1,0.2,v,,,\n"
 B = COLUMNS + " L-1,1,0.3,v,4,8,9\n,0,0.7,v,5,9,1\n3,,0.7,v,5,9,1\n"
+
+
+CELLS = (
+    "0.5", "-1.25", "12", "1e-05", "2.5E3", "1.792", "-39.875", "+1.792", "\u22121.792", "1,792", "12,5", "1.234,5", "",
+    "N/A", "nan", "-999", "-999.0", "999.00", "1.000", "1", "inf", "-Infinity", "1e999", "#DIV/0!", "x", "007",
+    "\uff11", "[1.5]", "100",
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(CELLS) | st.sampled_from(CELLS[:7]), min_size=1, max_size=6), st.sampled_from(["", "."])
+)
+def test_a_plain_column_read_at_once_is_the_one_read_cell_by_cell(cells: list[str], decimal: str) -> None:
+    changes = {"data": {"missing_values": ["-999", "1"], "decimal": decimal}}
+    study = Study.model_validate(merge(MINIMAL, changes))
+    codes = {*opening.NUMBERS_FOR_MISSING, *opening.EXCEL_ERRORS, "-999", "1"}
+    sheet = Sheet(pd.DataFrame({"a": pd.Series(cells, dtype=object)}), [2 + i for i in range(len(cells))], [], "f.csv")
+    at_once = opening._feature(study, sheet, "a", codes)
+    with mock.patch.object(opening, "_plain", return_value=None):
+        one_by_one = opening._feature(study, sheet, "a", codes)
+    pd.testing.assert_series_equal(at_once[0], one_by_one[0], check_exact=True, check_names=False)
+    assert at_once[1:] == one_by_one[1:]
+    marks = {m for m in ",." for c in map(unwrapped, cells) if SURE[m].fullmatch(c) and not EITHER[m].fullmatch(c)}
+    assert decimal_marks(sheet.table["a"]) == marks
 
 
 def write(folder: Path, a: str = A, b: str = B) -> None:
