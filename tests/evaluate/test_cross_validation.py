@@ -9,9 +9,11 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from radsupport.book.conclusions import modelling as say
+from radsupport.book.conclusions import validation
 from radsupport.evaluate.cross_validation import cross_validation, scores
 from radsupport.learning.inspection import selection_funnel
 from radsupport.learning.signatures import SignatureRun
+from radsupport.wording import estimate
 
 
 def spread(values: dict[str, list[float]]) -> pd.DataFrame:
@@ -137,6 +139,10 @@ def test_training_patients_of_several_centers_have_a_value_within_them(finished)
     assert row["within_low"] < row["within"] < row["within_high"]
     assert row["centers"] == 2
     assert row["out_of_fold"] == cross_validation(finished.run).set_index("signature").loc["Radiomics", "out_of_fold"]
+    pooled = table.reset_index().rename(columns={"out_of_fold": "value"}).assign(cohort="train")
+    line = validation.pooling(pooled, None, {"train": "North"}).split("\n")[table.index.get_loc("Radiomics")]
+    limits = estimate(*row[["within", "within_low", "within_high"]])
+    assert line.startswith(f"- North, Radiomics: AUC {limits} within 2 centers, {row['out_of_fold']:.3f} pooled")
     one = cohort.assign(center=np.where(cohort["cohort"] == "train", "a", cohort["center"]))  # several elsewhere only
     assert "within" not in cross_validation(finished.run, cohort=one)
     words = say.cross_validated(table.reset_index(), finished.run.excluded, {})
