@@ -1,0 +1,35 @@
+"""All benchmarks are run whatever becomes of one, and what they print is kept with the machine it was measured on."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def test_every_benchmark_is_run_and_a_failed_one_named(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location("run_benchmarks", root / "benchmarks" / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run)
+    (tmp_path / "run.py").write_text("raise SystemExit('not itself')")
+    (tmp_path / "radiomics.py").write_text("import sys; print('ratio 60', sys.argv[1:], len(sys.path[0]) > 0)")
+    (tmp_path / "slow.py").write_text("print('half'); raise SystemExit(3)")
+    monkeypatch.setattr(run, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--", "--quick"])
+    assert run.main() == 1
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "## radiomics" in page
+    assert "ratio 60 ['--quick']" in page
+    assert "half" in page
+    assert "failed with status 3" in page
+    assert "not itself" not in page
+    assert "pyradiomics 3" in page
+    monkeypatch.setattr(sys, "argv", ["run.py", "radiomics"])
+    assert run.main() == 0
+    assert "slow" not in (tmp_path / "results.md").read_text(encoding="utf-8")
