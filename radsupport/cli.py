@@ -58,11 +58,26 @@ def run_check(given: Namespace) -> int:
 
 
 def run_fetch(given: Namespace) -> int:
-    """Bring a study's files to data/<study> and verify them."""
+    """Bring a study's files to data/<study>, or the ImageNet weights to the user's cache, and verify them."""
     from radsupport.data import datasets
 
+    if given.study == WEIGHTS:
+        return _fetch_weights(given)
     done = datasets.fetch(_study(given), given.mirror, given.out, given.root)
     print(datasets.summary(done))
+    return 0
+
+
+def _fetch_weights(given: Namespace) -> int:
+    """Fetch the ImageNet weights of every depth that a study's network has in the profile paper."""
+    from radsupport.networks.resnet import fetch_imagenet
+
+    folder = given.root / STUDIES
+    networks = [load_study(name, "paper", folder).deep for name in study_ids(folder)]
+    for depth in sorted(
+        {one.depth for one in networks if one and one.network == "resnet" and one.weights == "imagenet"}
+    ):
+        print(f"ImageNet weights of ResNet-{depth}: {fetch_imagenet(depth, given.out, given.mirror)}, SHA-256 verified")
     return 0
 
 
@@ -171,6 +186,8 @@ def _safe(name: str, what: str) -> str:
     return name
 
 
+#: What `radsupport fetch` takes in the place of a study.
+WEIGHTS = "weights"
 EPILOG = """exit codes: 0 all is well, 1 problems were found or something failed (said on stderr), 2 wrong usage
 
 Run it in the project's folder, or name that by --root."""
@@ -247,10 +264,11 @@ def _add_check(commands: Any) -> None:
 def _add_data(commands: Any) -> None:
     text = (
         "Bring every file of a study to data/STUDY and verify its sha256. Files that are there are only verified. "
-        "With --mirror (or RADSUPPORT_DATA) nothing is downloaded."
+        "With --mirror (or RADSUPPORT_DATA) nothing is downloaded. `radsupport fetch weights` brings torchvision's "
+        "ImageNet weights, which the profile paper of yang2023 and gu2023 uses, to the user's cache."
     )
     fetch = _command(commands, "fetch", run_fetch, "download a real study's public files and verify them", text)
-    fetch.add_argument("study", help="id of the study, such as sts")
+    fetch.add_argument("study", help="id of the study, such as sts; or weights")
     fetch.add_argument("--mirror", type=Path, metavar="FOLDER", help="take the files from this folder instead")
     fetch.add_argument("--out", type=Path, metavar="FOLDER", help="where to put them (default: data/STUDY)")
     says = "generate a synthetic study's CT volumes and clinical sheet"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +51,12 @@ class Given:
     folds : int
         Folds of the modelling chapter, for features that are learnt on the label.
     seed : int
+    jobs : int
+        Networks that are trained at once, in processes of one thread: the values do not depend on it.
+    kept : dict
+        What was read or cut before and is looked at again, by what was asked for.
+    also : sequence
+        Settings of the compared choices, whose inputs are cut in the same pass over the cases.
     """
 
     cohort: pd.DataFrame
@@ -61,6 +67,9 @@ class Given:
     folder: Path
     folds: int = 5
     seed: int = 0
+    jobs: int = 1
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    also: Sequence[Any] = ()
 
     @property
     def predicted(self) -> list[str]:
@@ -88,8 +97,14 @@ class Given:
         make: Callable[[Volume], Made],
         outline: str = "mask",
         roi: Roi | None = None,
+        keep: bool = False,
     ) -> tuple[dict[str, Made], pd.DataFrame]:
         """Make the input of each subject in one phase; who has none is logged.
+
+        Parameters
+        ----------
+        keep : bool
+            Keep the scans as they are read: for small ones that several regions are cut from.
 
         Returns
         -------
@@ -103,7 +118,11 @@ class Given:
         def make_one(subject: str) -> Made:
             if subject not in found.index:
                 raise InputError(f"There is no case in the {phase} phase.")
-            return make(read_volume(found.loc[subject], view, outline, roi))
+            case, key = found.loc[subject], (phase, subject, outline)
+            read = self.kept[key] if key in self.kept else read_case(case, outline)
+            if keep:
+                self.kept[key] = read
+            return make(volume_of(read, view, roi, case.get("roi_rough")))
 
         made, log = make_inputs(subjects, make_one)
         failed = log.loc[log["failed"], ["subject", "reason"]]
@@ -120,8 +139,8 @@ class Given:
         return sorted(n.index[n == len(phases)])[:most]
 
 
-def read_volume(case: Any, view: Window, outline: str = "mask", roi: Roi | None = None) -> Volume:
-    """Return image, outline and region of one case of the table `cases`.
+def read_case(case: Any, outline: str = "mask") -> tuple[Float32Array, sitk.Image]:
+    """Return image (HU) and outline of one case of the table `cases`.
 
     Raises
     ------
@@ -132,9 +151,14 @@ def read_volume(case: Any, view: Window, outline: str = "mask", roi: Roi | None 
         raise InputError(f"Excluded: {case['exclusion']}")
     if not (isinstance(case["image"], str) and isinstance(case[outline], str)):
         raise InputError(f"There is no preprocessed image and {outline.replace('_', ' ')}.")
-    image, drawn = sitk.GetArrayFromImage(read_image(case["image"])), read_mask(case[outline])
-    looked_at = drawn if roi is None else region(roi, drawn, case.get("roi_rough"))
-    mask, inside = (sitk.GetArrayFromImage(part) > 0 for part in (drawn, looked_at))
+    return sitk.GetArrayFromImage(read_image(case["image"])), read_mask(case[outline])
+
+
+def volume_of(read: tuple[Float32Array, sitk.Image], view: Window, roi: Roi | None, rough: Any) -> Volume:
+    """Return image after windowing, outline and region of a case that was read."""
+    image, drawn = read
+    mask = sitk.GetArrayFromImage(drawn) > 0
+    inside = mask if roi is None else sitk.GetArrayFromImage(region(roi, drawn, rough)) > 0
     return Volume(window(image, view.level, view.width), mask, inside)
 
 

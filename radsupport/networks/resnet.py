@@ -10,8 +10,8 @@ Fine-tuning a ResNet on a label with cosine annealing (Gu 2023), and self-superv
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +22,15 @@ import torch
 import yaml
 from monai.networks.nets import resnet18, resnet34, resnet50, resnet101
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import nn
 from torch.nn import functional
 
 from radsupport.errors import FetchError, InputError, Problem
+from radsupport.files import mirror_folder, sha256
 from radsupport.networks import training
 from radsupport.networks.training import Float32Array, IntArray, Lesson, Schedule
+from radsupport.networks.unet import split_subjects
 
 Pooling = Literal["max", "average"]
 Normalisation = Literal["imagenet", "image", "none"]
@@ -42,6 +45,11 @@ class WeightsFile:
 
     url: str
     sha256: str
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.url.rsplit("/", 1)[1]
 
 
 IMAGENET_WEIGHTS = {
@@ -69,6 +77,7 @@ class ResNetFeatures(nn.Module):
             spatial_dims=2, n_input_channels=3, feed_forward=False, conv1_t_stride=2, bias_downsample=False
         )
         self.depth = depth
+        self.pooling: Pooling = "average"
         self.n_features = 512 if depth < 50 else 2048
         self.weights_description = f"ResNet-{depth} with unnamed weights"
 
@@ -79,10 +88,10 @@ class ResNetFeatures(nn.Module):
             images = part(images)
         return images
 
-    def forward(self, images: torch.Tensor, pooling: Pooling = "average") -> torch.Tensor:
-        """Return pooled features, shape (n, n_features)."""
+    def forward(self, images: torch.Tensor, pooling: Pooling | None = None) -> torch.Tensor:
+        """Return pooled features, shape (n, n_features); pooled as in training where nothing is said."""
         maps = self.maps(images)
-        return maps.amax(dim=(2, 3)) if pooling == "max" else maps.mean(dim=(2, 3))
+        return maps.amax(dim=(2, 3)) if (pooling or self.pooling) == "max" else maps.mean(dim=(2, 3))
 
 
 def build_resnet(
@@ -95,9 +104,9 @@ def build_resnet(
     depth : int
         18, 34, 50 or 101.
     weights : str
-        "random": He-normal weights of `seed`, trained on nothing. "imagenet": torchvision's file,
-        taken from `folder` or downloaded to it, its SHA-256 verified. Anything else is the path of a
-        local file in torchvision's format.
+        "random": He-normal weights of `seed`, trained on nothing. "imagenet": torchvision's file, its SHA-256
+        verified (`imagenet_file`; nothing is downloaded). Anything else is the path of a local file in
+        torchvision's format.
     folder : Path, optional
         Where downloaded weights are kept; the user's cache folder by default.
 
@@ -110,40 +119,74 @@ def build_resnet(
     if weights == "random":
         net.weights_description = f"ResNet-{depth} with random weights (seed {seed}), not trained on any image"
         return net.eval()
-    path = fetch_imagenet(depth, folder) if weights == "imagenet" else Path(weights)
+    path = imagenet_file(depth, folder) if weights == "imagenet" else Path(weights)
+    if path is None:
+        raise FetchError(
+            f"The ImageNet weights of ResNet-{depth} ({imagenet_source(depth).name}) are not on this machine, and a "
+            "book is built without the network. Run `radsupport fetch weights` where there is internet, set "
+            "RADSUPPORT_DATA to a folder that holds the file, give its path as `weights:`, or use `weights: outlines`."
+        )
     load_torchvision_weights(net, path)
     net.weights_description = describe_file(depth, path)
     return net.eval()
 
 
-def fetch_imagenet(depth: int, folder: Path | None = None) -> Path:
+def imagenet_file(depth: int, folder: Path | None = None, mirror: Path | None = None) -> Path | None:
+    """Return torchvision's ImageNet weights of one depth where they are on this machine, else None.
+
+    They are looked for in `folder` (the user's cache by default), then in `mirror` (the folder that
+    ``RADSUPPORT_DATA`` names by default) and in ``weights`` in it. A file with another checksum does not count.
+    """
+    source, local = imagenet_source(depth), mirror_folder(mirror)
+    folders = [folder or Path(pooch.os_cache("pooch")), *([local, local / "weights"] if local else [])]
+    found = (place / source.name for place in folders)
+    return next((path for path in found if path.is_file() and sha256(path) == source.sha256), None)
+
+
+def imagenet_source(depth: int) -> WeightsFile:
+    """Return where the ImageNet weights of one depth come from.
+
+    Raises
+    ------
+    InputError
+        None are known.
+    """
+    if depth not in IMAGENET_WEIGHTS:
+        raise InputError(f"No checksum is known for ImageNet weights of ResNet-{depth}. Give the path of a file.")
+    return IMAGENET_WEIGHTS[depth]
+
+
+def fetch_imagenet(depth: int, folder: Path | None = None, mirror: Path | None = None) -> Path:
     """Return torchvision's ImageNet weights of one depth, downloaded once, with its SHA-256 verified.
 
     Raises
     ------
     FetchError
-        No connection, or another checksum.
+        No connection, another checksum, or a `mirror` (or ``RADSUPPORT_DATA``) that lacks them: nothing is
+        downloaded then.
     """
-    if depth not in IMAGENET_WEIGHTS:
-        raise InputError(f"No checksum is known for ImageNet weights of ResNet-{depth}. Give the path of a file.")
-    source = IMAGENET_WEIGHTS[depth]
-    name = source.url.rsplit("/", 1)[1]
-    known = f"sha256:{source.sha256}"
+    source, here, local = imagenet_source(depth), imagenet_file(depth, folder, mirror), mirror_folder(mirror)
+    if here is not None:
+        return here
     try:
-        return Path(pooch.retrieve(source.url, known, fname=name, path=folder))
+        if local is not None:
+            raise OSError(
+                f"the folder {local} has no {source.name} of this checksum, and with it nothing is downloaded"
+            )
+        return Path(pooch.retrieve(source.url, f"sha256:{source.sha256}", fname=source.name, path=folder))
     except (OSError, ValueError) as error:
         raise FetchError(
             f"ImageNet weights of ResNet-{depth} could not be fetched from {source.url} ({error}). "
-            f"Put a copy of {name} into {folder or pooch.os_cache('pooch')}, or use `weights: random`."
+            f"Put a copy of {source.name} into {folder or pooch.os_cache('pooch')}, or use `weights: outlines`."
         ) from error
 
 
 def describe_file(depth: int, path: Path) -> str:
     """Say which weights a file holds, by its checksum rather than its name."""
-    digest = pooch.file_hash(str(path), alg="sha256")
+    digest = sha256(path)
     known = IMAGENET_WEIGHTS.get(depth)
     if known is not None and digest == known.sha256:
-        return f"ResNet-{depth} with ImageNet weights of torchvision ({known.url.rsplit('/', 1)[1]}, SHA-256 verified)"
+        return f"ResNet-{depth} with ImageNet weights of torchvision ({known.name}, SHA-256 verified)"
     return f"ResNet-{depth} with weights of the file {path.name} (SHA-256 {digest[:12]}…)"
 
 
@@ -290,6 +333,7 @@ def fine_tune(
     labels: NDArray[Any],
     settings: FineTuneSettings | None = None,
     *,
+    pooling: Pooling = "average",
     checkpoints: Path | None = None,
     description: str = "fine-tuning",
 ) -> FineTuned:
@@ -301,6 +345,8 @@ def fine_tune(
         Windowed slices as channels, 0-1.
     labels : array of int, shape (n,)
         Classes 0, 1, ...; two of them for an endpoint.
+    pooling : "max" or "average"
+        As the features are pooled later.
     checkpoints : Path, optional
         Folder for a checkpoint named by data, weights and settings; a killed training resumes.
     """
@@ -311,27 +357,122 @@ def fine_tune(
         raise InputError(f"`labels` must give a class 0, 1, ... to each of the {len(inputs)} images.")
     inner, watched = training.inner_split(labels, settings.validation_share, settings.seed)
     truth = torch.as_tensor(labels[watched])
-    with training.reproducible(settings.seed):
-        tuned, head = copy.deepcopy(net), nn.Linear(net.n_features, int(labels.max()) + 1)
-    model = training.channels_last(nn.Sequential(tuned, head).to(training.choose_device()))
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
 
     def loss_of(logits: torch.Tensor, positions: IntArray) -> torch.Tensor:
         return functional.cross_entropy(logits, torch.as_tensor(labels[inner[positions]], device=logits.device))
 
-    def watch() -> dict[str, float]:
+    def watch(model: nn.Module) -> dict[str, float]:
         logits = torch.as_tensor(training.predict_batches(model, inputs[watched]))
         accuracy = float((logits.argmax(dim=1) == truth).float().mean())
         return {"validation_loss": functional.cross_entropy(logits, truth).item(), "validation_accuracy": accuracy}
 
     # batch normalisation can not measure the spread of one image
-    lesson = Lesson(len(inner), lambda b: inputs[inner[b]], loss_of, watch, fewest=2)
-    annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
-    path = training.checkpoint_file(checkpoints, "resnet", asdict(settings), net.state_dict(), inputs, labels)
-    options: dict[str, Any] = {"scheduler": annealing, "checkpoint": path, "description": description}
-    history = training.fit(model, optimizer, lesson, settings, **options)
-    tuned.weights_description = f"{net.weights_description}, fine-tuned on {len(labels)} labelled images"
+    lesson = Lesson(len(inner), lambda b: inputs[inner[b]], loss_of, lambda: {}, fewest=2)
+    path = training.checkpoint_file(checkpoints, "resnet", asdict(settings), pooling, net.state_dict(), inputs, labels)
+    tuned = _taught(
+        net, int(labels.max()) + 1, lesson, watch, settings, pooling, checkpoint=path, description=description
+    )
+    tuned.net.weights_description = f"{net.weights_description}, fine-tuned on {len(labels)} labelled images"
+    return tuned
+
+
+def _taught(
+    net: ResNetFeatures, outputs: int, lesson: Lesson, watch: Callable[[nn.Module], dict[str, float]],
+    settings: FineTuneSettings, pooling: Pooling = "average", **options: Any,
+) -> FineTuned:  # fmt: skip
+    """Teach a copy of `net` and a new linear head a lesson: SGD with cosine annealing."""
+    with training.reproducible(settings.seed):
+        tuned, head = copy.deepcopy(net), nn.Linear(net.n_features, outputs)
+    tuned.pooling = pooling
+    model = training.channels_last(nn.Sequential(tuned, head).to(training.choose_device()))
+    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+    options["scheduler"] = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
+    history = training.fit(model, optimizer, replace(lesson, watch=lambda: watch(model)), settings, **options)
     return FineTuned(tuned.eval(), head, history)
+
+
+def outline_measures(images: NDArray[Any], outlines: NDArray[Any]) -> Float32Array:
+    """Measure what an outline shows in its slices: what a network can learn without any outcome.
+
+    Parameters
+    ----------
+    images : array, shape (n, 3, rows, columns)
+        Windowed slices, 0-1.
+    outlines : bool array of the same shape
+
+    Returns
+    -------
+    float32 array, shape (n, 6)
+        Log area; mean and SD inside; mean step between neighbours inside; mean inside minus mean of a rim of three
+        pixels outside; log of perimeter² / area. Each with mean 0 and SD 1 over the images.
+    """
+    inside = np.asarray(outlines) > 0
+    plane = np.zeros((3, 3, 3), bool)
+    plane[1] = True
+    flat = inside.reshape(-1, *inside.shape[2:])
+    rim = (ndimage.binary_dilation(flat, plane, iterations=3) & ~flat).reshape(inside.shape)
+    edge = (flat & ~ndimage.binary_erosion(flat, plane)).reshape(inside.shape)
+    steps = [
+        (np.abs(np.diff(images, axis=axis)), np.delete(inside, 0, axis) & np.delete(inside, -1, axis))
+        for axis in (2, 3)
+    ]
+
+    def mean(values: NDArray[Any], where: NDArray[Any]) -> NDArray[Any]:
+        return (values * where).sum(axis=(1, 2, 3)) / np.maximum(where.sum(axis=(1, 2, 3)), 1)
+
+    area, level = inside.sum(axis=(1, 2, 3)), mean(images, inside)
+    spread = np.sqrt(mean((images - level[:, None, None, None]) ** 2, inside))
+    step = sum(mean(*one) for one in steps)
+    shape = np.log(np.maximum(edge.sum(axis=(1, 2, 3)), 1) ** 2 / np.maximum(area, 1))
+    found = np.stack([np.log1p(area), level, spread, step, level - mean(images, rim), shape], axis=1)
+    return ((found - found.mean(axis=0)) / np.maximum(found.std(axis=0), 1e-9)).astype(np.float32)
+
+
+def pretrain_outlines(
+    net: ResNetFeatures, images: NDArray[Any], outlines: NDArray[Any], subjects: Sequence[str],
+    settings: FineTuneSettings | None = None, pooling: Pooling = "average", **options: Any,
+) -> FineTuned:  # fmt: skip
+    """Train a network to read `outline_measures` off images alone: weights that have seen outlines, but no outcome.
+
+    Every image is shown in its eight orientations. A share of the subjects is set aside to watch the training. Give it
+    training images only.
+
+    Parameters
+    ----------
+    subjects : sequence of str
+        Whose image each is.
+    pooling : "max" or "average"
+        As the features are pooled later.
+    """
+    settings = settings or FineTuneSettings()
+    inputs, n = normalise_images(images, settings.normalisation), len(images)
+    targets = outline_measures(images, outlines)
+    aside = set(split_subjects(subjects, settings.validation_share, settings.seed)[1])
+    watched = np.array([subject in aside for subject in subjects])
+    inner, truth = np.flatnonzero(~watched), torch.as_tensor(targets[watched])
+
+    def turned(positions: IntArray) -> NDArray[Any]:
+        copies = [(inputs[inner[p % len(inner)]], p // len(inner)) for p in positions]
+        return np.stack([np.rot90(image if k < 4 else image[:, ::-1], k % 4, axes=(1, 2)) for image, k in copies])
+
+    def loss_of(found: torch.Tensor, positions: IntArray) -> torch.Tensor:
+        wanted = torch.as_tensor(targets[inner[positions % len(inner)]], device=found.device)
+        return functional.mse_loss(found, wanted)
+
+    def watch(model: nn.Module) -> dict[str, float]:
+        found = torch.as_tensor(training.predict_batches(model, inputs[watched]))
+        return {"validation_loss": functional.mse_loss(found, truth).item()}
+
+    checkpoints = options.pop("checkpoints", None)
+    parts = (asdict(settings), pooling, net.state_dict(), inputs, targets, list(subjects))
+    path = training.checkpoint_file(checkpoints, "outlines", *parts)
+    lesson = Lesson(8 * len(inner), turned, loss_of, lambda: {}, fewest=2)
+    tuned = _taught(net, targets.shape[1], lesson, watch, settings, pooling, checkpoint=path, description="outlines")
+    tuned.net.weights_description = (
+        f"ResNet-{net.depth} with weights trained to read size, brightness, texture and shape of the outlined tumour "
+        f"off {n} training images (seed {settings.seed}), not trained on ImageNet or on any outcome"
+    )
+    return tuned
 
 
 def pretrain_rotation(

@@ -32,6 +32,8 @@ DICE = (*LOSSES, ("validation_dsc", "validation", "Dice"))
 ACCURACY = (*LOSSES, ("validation_accuracy", "validation", "accuracy"))
 #: What `finish` counts in the table of features, where a source names it among its facts.
 COUNTED = ("patients with features", "features per phase", "features that are the same in everybody")
+#: Weights of a ResNet that are made here, on the training patients' images without their outcome.
+PRETRAINED = ("rotation", "outlines")
 Tables = dict[str, pd.DataFrame]
 
 
@@ -218,7 +220,7 @@ _USED: dict[str, Callable[[Any], bool]] = {
     "enlarge_mm": lambda s: s.enlarge_mm > 0,
     "sampled_training_cases": lambda s: s.sampled_cases == "as_published",
     "margin_mm": lambda s: s.box_mm is None,
-    "rotation_epochs": lambda s: s.weights == "rotation",
+    "pretraining_epochs": lambda s: s.weights in PRETRAINED,
     "epochs": lambda s: s.fine_tune != "no",
     "max_shift": lambda s: s.augment,
 }
@@ -227,7 +229,7 @@ _USED: dict[str, Callable[[Any], bool]] = {
 def _used(spec: Any, key: str) -> bool:
     """Return whether a setting matters beside the others; a ResNet that is not trained needs none of training."""
     if spec.network == "resnet" and key in ("patience", "learning_rate", "batch_size"):
-        return bool(spec.fine_tune != "no" or spec.weights == "rotation")
+        return bool(spec.fine_tune != "no" or spec.weights in PRETRAINED)
     return key not in _USED or _USED[key](spec)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import InputError, StudyError
-from radsupport.imaging.patches import Float32Array, SliceStack, cuboid_slices, join_stacks, tumour_channels
+from radsupport.imaging.patches import BoolArray, Float32Array, SliceStack, cuboid_slices, join_stacks, tumour_channels
 from radsupport.networks import cnn3d, resnet, result, unet
 from radsupport.networks.inputs import SECOND, Given, Volume, required
 from radsupport.networks.result import DeepResult, Tables, finish, nothing
 from radsupport.networks.schemes import learn_cnn3d
-from radsupport.networks.training import cached_rows, content_hash
+from radsupport.networks.training import cached_rows, choose_device, content_hash
+from radsupport.parallel import map_cases
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.stats.outcome import assign_folds
 from radsupport.tables import Variant
@@ -56,9 +58,11 @@ def compute(spec: Unet | Resnet | Cnn3d, given: Given, compared_on: Sequence[str
     if type(spec) not in SOURCES:
         raise StudyError("The study names no network that chapter 04 can run.")
     run, variants = SOURCES[type(spec)], []
+    chosen = [spec.chosen(choice) for choice in spec.compare]
+    given = replace(given, kept={}, also=tuple(chosen))  # what several of them need is read and computed once
     own = run(spec, given)
-    for choice in spec.compare:
-        other = run(spec.chosen(choice), given)
+    for choice, other_spec in zip(spec.compare, chosen, strict=True):
+        other = run(other_spec, given)
         words = (choice.name, choice.group, choice.description, "deep", tuple(compared_on))
         variants.append(Variant(*words, other.features, other.by_fold, other.icc))
     return replace(own, variants=tuple(variants))
@@ -89,35 +93,69 @@ def printed_layers(spec: Unet | Resnet | Cnn3d) -> pd.DataFrame:
 # U-Net
 
 
+@dataclass(frozen=True)
+class Taught:
+    """A trained U-Net, who gave how many slices to it, four examples of these, and who has none."""
+
+    network: unet.TrainedUNet
+    trained: set[str]
+    n_slices: int
+    examples: pd.DataFrame
+    failed: pd.DataFrame
+
+
 def learn_unet(spec: Unet, given: Given) -> DeepResult:
     """Train the U-Net on outlines (or read it back), and describe everybody by its bottleneck."""
-    who, folder = segmenters(spec, given.cohort, given.seed), given.folder / "unet"
-    stack, unlearnt = case_slices(spec, given, spec.train_phase, who)
-    shown = thinned(stack, spec.slices_per_case)
-    network = train_on(spec, shown, who, given.seed, folder)
+    if _training(spec) not in given.kept:  # those of the compared choices are trained beside it
+        apart = {_training(one): one for one in (spec, *given.also)}
+        jobs = _processes(given)
+        teach = partial(taught, given=given if jobs == 1 else replace(given, kept={}))
+        done_all = map_cases(teach, list(apart.values()), jobs, progress=False)
+        given.kept |= dict(zip(apart, done_all, strict=True))
+    done: Taught = given.kept[_training(spec)]
+    network, folder = done.network, given.folder / "unet"
     tables, failed = bottleneck_tables(spec, given, network.model, given.predicted, folder)
     # a rough region has no second reading
     twice = given.twice(30) if spec.roi == "accurate" else []
     again = bottleneck_tables(spec, given, network.model, twice, None, SECOND)[0] if len(twice) > 1 else {}
     kept = network.history.loc[network.history["best"]].iloc[-1]
-    trained = set(shown.table["subject"])
     facts = {
-        "patients who trained the network": len(trained),
-        "slices they gave": len(shown.table),
+        "patients who trained the network": len(done.trained),
+        "slices they gave": done.n_slices,
         "Dice on the validation part": f"{float(kept['validation_dsc']):.2f}",
         "epoch kept": int(kept["epoch"]),
         **dict.fromkeys(result.COUNTED),
         "from slices to patient": result.said(spec, "aggregation"),
     }
-    largest = stack.table.groupby("subject", sort=False)["area"].idxmax().head(4)
     return finish(
-        given, {None: tables}, facts, [*failed, unlearnt], again,
+        given, {None: tables}, facts, [*failed, done.failed], again,
         weights="random weights (initialisation of He et al.), trained on outlines alone: no ImageNet, no outcome",
         history=result.tidy_history(network.history, "U-Net", result.DICE),
-        inputs=result.sheet((subject, stack.images[i, 0], stack.masks[i]) for subject, i in largest.items()),
-        layers=unet.layer_table(spec.base_channels, spec.input_px), trainers=_by_cohort(given.cohort, trained),
+        inputs=done.examples, layers=unet.layer_table(spec.base_channels, spec.input_px),
+        trainers=_by_cohort(given.cohort, done.trained),
         how=f", {spec.validation_share:.0%} of whom form the validation part",
     )  # fmt: skip
+
+
+def _training(spec: Unet) -> str:
+    """Name what a U-Net is trained by: settings with the same name have the same network."""
+    return spec.model_dump_json(exclude={"aggregation", "compare", "compare_on"})
+
+
+def _processes(given: Given) -> int:
+    """Return how many networks are trained at once: one on a graphics card."""
+    return given.jobs if choose_device().type == "cpu" else 1
+
+
+def taught(spec: Unet, given: Given) -> Taught:
+    """Train the U-Net on the slices of those who may teach it, or read it back."""
+    who = segmenters(spec, given.cohort, given.seed)
+    stack, failed = case_slices(spec, given, spec.train_phase, who)
+    shown = thinned(stack, spec.slices_per_case)
+    network = train_on(spec, shown, who, given.seed, given.folder / "unet")
+    largest = stack.table.groupby("subject", sort=False)["area"].idxmax().head(4)
+    examples = result.sheet((subject, stack.images[i, 0], stack.masks[i]) for subject, i in largest.items())
+    return Taught(network, set(shown.table["subject"]), len(shown.table), examples, failed)
 
 
 def segmenters(spec: Unet, cohort: pd.DataFrame, seed: int = 0) -> list[str]:
@@ -158,7 +196,7 @@ def case_slices(
         return cuboid_slices(volume.image, volume.mask, volume.roi, size=spec.input_px)
 
     order = [*known, *sorted(set(subjects) - set(known))]
-    made, failed = given.inputs(phase, order, given.windows[phase], make, outline, roi=spec)
+    made, failed = given.inputs(phase, order, given.windows[phase], make, outline, roi=spec, keep=True)
     required(made, failed, f"No patient has slices in the {phase} phase")
     named = [replace(stack, table=stack.table.assign(subject=subject)) for subject, stack in made.items()]
     return join_stacks(named), failed
@@ -203,21 +241,30 @@ def bottleneck_tables(
 ) -> tuple[Tables, list[pd.DataFrame]]:
     """Return the features of patients in every model phase, and who has none.
 
-    A phase's slices are kept under the hash of slices and weights, if there is a folder for them.
+    A phase's slices are kept under the hash of slices and weights, if there is a folder for them; choices that differ
+    in the aggregation alone share them.
     """
-    weights = content_hash(model.state_dict()) if cache else ""
+    weights = content_hash(model.state_dict())
     tables, failures = {}, []
     for phase in given.phases:
-        stack, failed = case_slices(spec, given, phase, subjects, outline)
-        key = f"bottleneck_{content_hash(weights, stack.images)[:16]}" if cache else ""
-
-        def describe(_: list[int], images: Float32Array = stack.images) -> Float32Array:
-            return unet.bottleneck_features(model, images)[None]
-
-        (slices,) = cached_rows([key], describe, cache)
-        tables[phase] = unet.aggregate_slices(slices, stack.table, spec.aggregation, seed=0)
+        key = (weights, phase, outline, spec.roi, spec.shift_mm, spec.enlarge_mm, spec.input_px)
+        if key not in given.kept:
+            given.kept[key] = described(spec, given, model, subjects, cache, phase, outline, weights)
+        slices, table, failed = given.kept[key]
+        tables[phase] = unet.aggregate_slices(slices, table, spec.aggregation, seed=0)
         failures.append(failed)
     return tables, failures
+
+
+def described(
+    spec: Unet, given: Given, model: unet.UNet2D, subjects: Sequence[str], cache: Path | None, phase: str,
+    outline: str, weights: str,
+) -> tuple[Float32Array, pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Return the bottleneck features of a phase's slices, what each slice is, and who has none."""
+    stack, failed = case_slices(spec, given, phase, subjects, outline)
+    key = f"bottleneck_{content_hash(weights, stack.images)[:16]}" if cache else ""
+    (slices,) = cached_rows([key], lambda _: unet.bottleneck_features(model, stack.images)[None], cache)
+    return slices, stack.table, failed
 
 
 # ResNet
@@ -225,11 +272,15 @@ def bottleneck_tables(
 
 @dataclass(frozen=True)
 class Images:
-    """What the network sees of one phase, by reader: subject to (3, rows, columns), and who has none."""
+    """What the network sees of one phase, by reader: subject to (3, rows, columns), and who has none.
+
+    `outlines` holds the first reader's outline of each image, where the network is trained on it.
+    """
 
     reader1: dict[str, Float32Array]
     reader2: dict[str, Float32Array]
     failed: pd.DataFrame
+    outlines: dict[str, BoolArray]
 
 
 def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
@@ -317,43 +368,74 @@ def cut(volume: Volume, spec: Resnet, spacing_mm: float) -> Float32Array:
 def case_images(spec: Resnet, given: Given) -> dict[str, Images]:
     """Cut everybody's slices in every model phase, and again where a second reader outlined training patients.
 
+    Choices that are compared are cut in the same pass over the cases, as far as they share the window.
+
     Raises
     ------
     InputError
         Nobody has an image in one of the phases.
     """
-    found = {}
-    twice = given.twice(spec.icc_subjects)
+    key = _look(spec)
+    if key not in given.kept:
+        alike = {
+            _look(one): one for one in (spec, *given.also) if isinstance(one, Resnet) and one.window == spec.window
+        }
+        phases = {phase: _cut_phase(list(alike.values()), given, phase) for phase in given.phases}
+        given.kept |= {look: {phase: found[i] for phase, found in phases.items()} for i, look in enumerate(alike)}
+    return given.kept[key]
 
-    def make(volume: Volume) -> Float32Array:
-        return cut(volume, spec, given.spacing_mm[0])
 
-    for phase in given.phases:
-        view = spec.window or given.windows[phase]
-        first, failed = given.inputs(phase, given.predicted, view, make)
-        required(first, failed, f"No patient has an image in the {phase} phase")
-        found[phase] = Images(first, given.inputs(phase, twice, view, make, SECOND)[0], failed)
+def _look(spec: Resnet) -> str:
+    """Name what a network is shown: settings with the same name see the same images."""
+    seen = {"input_px", "slices", "box_mm", "margin_mm", "masked", "window", "icc_subjects"}
+    return spec.model_dump_json(include=seen) + str(spec.weights == "outlines")
+
+
+def _cut_phase(specs: Sequence[Resnet], given: Given, phase: str) -> list[Images]:
+    """Cut the images of one phase as each of the settings says, reading every case once."""
+    view, twice = specs[0].window or given.windows[phase], given.twice(max(one.icc_subjects for one in specs))
+    mm = given.spacing_mm[0]
+
+    def make(volume: Volume) -> list[tuple[Float32Array, BoolArray | None]]:
+        drawn = replace(volume, image=volume.mask.astype(np.float32))
+        return [(cut(volume, s, mm), cut(drawn, s, mm) > 0.5 if s.weights == "outlines" else None) for s in specs]
+
+    first, failed = given.inputs(phase, given.predicted, view, make)
+    required(first, failed, f"No patient has an image in the {phase} phase")
+    second = given.inputs(phase, twice, view, make, SECOND)[0]
+    found = []
+    for i, spec in enumerate(specs):
+        own = [subject for subject in twice[: spec.icc_subjects] if subject in second]
+        outlines = {subject: made[i][1] for subject, made in first.items() if made[i][1] is not None}
+        images = {subject: made[i][0] for subject, made in first.items()}
+        found.append(Images(images, {subject: second[subject][i][0] for subject in own}, failed, outlines))
     return found
 
 
 def starting_network(
     spec: Resnet, given: Given, images: Mapping[str, Images]
 ) -> tuple[resnet.ResNetFeatures, pd.DataFrame]:
-    """Return the network before any label is seen, and how it was trained (no rows where it was not).
+    """Return the network before any outcome is seen, and how it was trained (no rows where it was not).
 
-    ``weights: rotation`` trains it to tell by how many quarter turns an image of a training patient was turned.
+    ``weights: rotation`` trains it to tell by how many quarter turns an image of a training patient was turned,
+    ``weights: outlines`` to read size, brightness, texture and shape of the outlined tumour off the image alone.
     """
-    if spec.weights != "rotation":
+    if spec.weights not in result.PRETRAINED:
         net = resnet.build_resnet(spec.depth, spec.weights, seed=given.seed)
         return net, pd.DataFrame(columns=result.NO_HISTORY)
     train = set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])
-    shown = [image for found in images.values() for subject, image in found.reader1.items() if subject in train]
-    tuned = resnet.pretrain_rotation(
-        resnet.build_resnet(spec.depth, "random", seed=given.seed), np.stack(shown),
-        resnet.FineTuneSettings.of(spec, max_epochs=spec.rotation_epochs, seed=given.seed),
-        checkpoints=given.folder / "resnet",
-    )  # fmt: skip
-    return tuned.net, result.tidy_history(tuned.history, "rotation", result.ACCURACY)
+    shown = [(phase, subject) for phase, found in images.items() for subject in found.reader1 if subject in train]
+    stack = np.stack([images[phase].reader1[subject] for phase, subject in shown])
+    start = resnet.build_resnet(spec.depth, "random", seed=given.seed)
+    settings = resnet.FineTuneSettings.of(spec, max_epochs=spec.pretraining_epochs, seed=given.seed)
+    folder = given.folder / "resnet"
+    if spec.weights == "rotation":
+        tuned = resnet.pretrain_rotation(start, stack, settings, pooling=spec.pooling, checkpoints=folder)
+        return tuned.net, result.tidy_history(tuned.history, "rotation", result.ACCURACY)
+    outlines = np.stack([images[phase].outlines[subject] for phase, subject in shown])
+    whose = [subject for _, subject in shown]
+    tuned = resnet.pretrain_outlines(start, stack, outlines, whose, settings, spec.pooling, checkpoints=folder)
+    return tuned.net, result.tidy_history(tuned.history, "outlines", result.LOSSES)
 
 
 def fine_tuned(
@@ -371,23 +453,25 @@ def fine_tuned(
     """
     settings = resnet.FineTuneSettings.of(spec, max_epochs=spec.epochs, seed=given.seed)
     numbers: list[int | None] = [] if folds is None else [int(k) for k in np.unique(folds)]
+    tasks, places = [], [(fold, phase) for fold in [*numbers, None] for phase in images]
+    for fold, phase in places:
+        name, used = (EVERYONE, labels) if fold is None else (f"fold {fold}", labels[folds != fold])
+        known = {s: images[phase].reader1[s] for s in used.index if s in images[phase].reader1}
+        required(known, images[phase].failed, f"No training patient has an image in the {phase} phase")
+        options = {"checkpoints": checkpoints, "description": f"{phase}, {name}", "pooling": spec.pooling}
+        tasks.append((start, np.stack(list(known.values())), used.loc[list(known)].to_numpy(), settings, options))
+    tuned = map_cases(_fine_tune, tasks, _processes(given), progress=False)
     nets: dict[int | None, dict[str, resnet.ResNetFeatures]] = {}
     curves = []
-    for fold in [*numbers, None]:
-        name, used = (EVERYONE, labels) if fold is None else (f"fold {fold}", labels[folds != fold])
-        nets[fold] = {}
-        for phase, found in images.items():
-            known = {s: found.reader1[s] for s in used.index if s in found.reader1}
-            required(known, found.failed, f"No training patient has an image in the {phase} phase")
-            tuned = resnet.fine_tune(
-                start, np.stack(list(known.values())), used.loc[list(known)].to_numpy(), settings,
-                checkpoints=checkpoints, description=f"{phase}, {name}",
-            )  # fmt: skip
-            nets[fold][phase] = tuned.net
-            curves.append(
-                result.tidy_history(tuned.history, f"{phase}, {name}" if len(images) > 1 else name, result.ACCURACY)
-            )
+    for (fold, phase), task, one in zip(places, tasks, tuned, strict=True):
+        nets.setdefault(fold, {})[phase] = one.net
+        name = task[4]["description"] if len(images) > 1 else task[4]["description"].removeprefix(f"{phase}, ")
+        curves.append(result.tidy_history(one.history, name, result.ACCURACY))
     return nets, curves
+
+
+def _fine_tune(task: tuple[Any, ...]) -> resnet.FineTuned:
+    return resnet.fine_tune(*task[:4], **task[4])
 
 
 def pooled(

@@ -60,6 +60,8 @@ class UNet2D(BasicUNet):
             norm=cast(Any, None),  # MONAI takes None as "no layer", though it does not declare it
         )
         self.base_channels = base_channels
+        for up in (self.upcat_1, self.upcat_2, self.upcat_3, self.upcat_4):
+            up.is_pad = False  # sides are multiples of 16: padding by nothing would only copy the maps
 
     def bottleneck(self, images: torch.Tensor) -> torch.Tensor:
         """Return the last convolution before the decoder, after its ELU; shape (n, 16 base, rows/16, columns/16)."""

@@ -114,7 +114,8 @@ class Resnet(Compared):
     """ResNet features of the slices around the largest section.
 
     `box_mm` is the side of the square around the tumour; null takes the smallest square and `margin_mm`. `weights`:
-    random, rotation (self-supervised on the training images), imagenet (fetched), or the path of a file.
+    random, rotation (self-supervised on the training images), outlines (trained to read size, brightness, texture and
+    shape off the training images, without their outcome), imagenet (`radsupport fetch weights`), or the path of a file.
     """
 
     network: Literal["resnet"]
@@ -127,7 +128,7 @@ class Resnet(Compared):
     pooling: Literal["max", "average"] = "max"
     normalisation: Literal["imagenet", "image", "none"] = "imagenet"
     weights: str = "random"
-    rotation_epochs: PositiveInt = 20
+    pretraining_epochs: PositiveInt = 20
     fine_tune: Literal["no", "out_of_fold", "as_published"] = "no"
     epochs: PositiveInt = 50
     patience: PositiveInt = 10

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from radsupport.errors import FetchError, InputError, NotEstimableError
+from radsupport.files import MIRROR
 from radsupport.networks import resnet
 from radsupport.networks.resnet import (
     FineTuneSettings,
@@ -22,6 +27,8 @@ from radsupport.networks.resnet import (
     build_resnet,
     fine_tune,
     normalise_images,
+    outline_measures,
+    pretrain_outlines,
     pretrain_rotation,
     resnet_features,
 )
@@ -115,17 +122,44 @@ def test_imagenet_is_recognised_by_checksum_and_a_wrong_file_refused(
     url = "http://127.0.0.1:9/resnet18-test.pth"
     known = WeightsFile(url, resnet.pooch.file_hash(str(path)))
     monkeypatch.setitem(resnet.IMAGENET_WEIGHTS, 18, known)
+    monkeypatch.delenv(MIRROR, raising=False)
     net = build_resnet(18, "imagenet", folder=tmp_path)
     assert net.weights_description == (
         "ResNet-18 with ImageNet weights of torchvision (resnet18-test.pth, SHA-256 verified)"
     )
     monkeypatch.setitem(resnet.IMAGENET_WEIGHTS, 18, dataclasses.replace(known, sha256="0" * 64))
-    with pytest.raises(FetchError, match="could not be fetched"):
+    with pytest.raises(FetchError, match=r"not on this machine.*radsupport fetch weights"):
         build_resnet(18, "imagenet", folder=tmp_path)
+    with pytest.raises(FetchError, match="could not be fetched"):
+        resnet.fetch_imagenet(18, tmp_path)
     for weights in resnet.IMAGENET_WEIGHTS.values():
         assert weights.url == url or weights.sha256[:8] in weights.url
     with pytest.raises(InputError, match="No checksum is known for ImageNet weights of ResNet-34"):
         build_resnet(34, "imagenet", folder=tmp_path)
+
+
+def test_weights_are_fetched_once_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "resnet50-test.pth").write_bytes(b"not really weights")
+    digest = hashlib.sha256(b"not really weights").hexdigest()
+    monkeypatch.delenv(MIRROR, raising=False)
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(tmp_path / "web"))) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/resnet50-test.pth"
+        monkeypatch.setitem(resnet.IMAGENET_WEIGHTS, 50, WeightsFile(url, digest))
+        got = resnet.fetch_imagenet(50, tmp_path / "cache")
+        monkeypatch.setitem(resnet.IMAGENET_WEIGHTS, 18, WeightsFile(url, "0" * 64))
+        with pytest.raises(FetchError, match="hash"):
+            resnet.fetch_imagenet(18, tmp_path / "other")
+        server.shutdown()
+    assert got == tmp_path / "cache" / "resnet50-test.pth"
+    assert got.read_bytes() == b"not really weights"
+    assert resnet.fetch_imagenet(50, tmp_path / "cache") == got  # the server is gone
+    assert resnet.imagenet_file(50, tmp_path / "none") is None
+    assert resnet.imagenet_file(50, tmp_path / "none", tmp_path / "web") == tmp_path / "web" / "resnet50-test.pth"
+    with pytest.raises(FetchError, match="nothing is downloaded"):
+        resnet.fetch_imagenet(50, tmp_path / "none", tmp_path / "other")
 
 
 def test_other_files_are_refused_with_every_difference(torchvision: dict[str, Any], tmp_path: Path) -> None:
@@ -222,3 +256,29 @@ def test_self_supervised_weights_name_themselves(net: ResNetFeatures) -> None:
     )
     assert tuned.head.out_features == 4
     assert not torch.equal(tuned.net.backbone.conv1.weight, net.backbone.conv1.weight)
+
+
+def test_an_outline_is_measured_by_hand() -> None:
+    stack, outlines = np.zeros((2, 3, 12, 12)), np.zeros((2, 3, 12, 12), bool)
+    outlines[0, :, 4:8, 4:8], outlines[1, :, 5:7, 2:10] = True, True
+    stack[0, :, 4:8, 4:8] = np.arange(4)  # columns 0 1 2 3: steps of 1 along rows, of 0 along columns
+    stack[1, :, 5:7, 2:10] = 2.0
+    first = np.array([np.log1p(48), 1.5, np.sqrt(1.25), 1.0, 1.5, np.log(36**2 / 48)])
+    second = np.array([np.log1p(48), 2.0, 0.0, 0.0, 2.0, np.log(48**2 / 48)])
+    # two images: each is one SD off the mean, on the side of the larger value, or 0 where both are equal
+    np.testing.assert_allclose(outline_measures(stack, outlines)[0], np.sign(np.round(first - second, 9)), atol=1e-6)
+
+
+def test_weights_learnt_from_outlines_read_what_is_inside(net: ResNetFeatures, tmp_path: Path) -> None:
+    stack, _ = images(12)
+    outlines = np.zeros(stack.shape, bool)
+    outlines[:, :, 8:20, 8:20] = True
+    stack[:, :, 8:20, 8:20] += np.linspace(0, 1, 12)[:, None, None, None]
+    whose = [f"S{i // 2}" for i in range(12)]
+    tuned = pretrain_outlines(net, stack, outlines, whose, QUICK, "max", checkpoints=tmp_path)
+    assert tuned.history["validation_loss"].iloc[-1] < tuned.history["train_loss"].iloc[0]
+    assert "brightness" in tuned.net.weights_description
+    assert "not trained on ImageNet or on any outcome" in tuned.net.weights_description
+    again = pretrain_outlines(net, stack, outlines, whose, QUICK, "max", checkpoints=tmp_path)
+    pd.testing.assert_frame_equal(tuned.history, again.history, check_exact=True)
+    assert len(list(tmp_path.iterdir())) == 1

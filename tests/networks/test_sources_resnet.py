@@ -12,6 +12,7 @@ import SimpleITK as sitk
 import torch
 
 from radsupport.errors import InputError
+from radsupport.networks import resnet
 from radsupport.networks.inputs import Volume
 from radsupport.networks.resnet import ResNetFeatures, build_resnet, normalise_images
 from radsupport.networks.result import DeepResult
@@ -20,7 +21,7 @@ from radsupport.settings.study import Study
 
 PHASES = ["arterial", "venous"]
 DEEP = {
-    "depth": 18, "input_px": 40, "box_mm": 16.0, "weights": "random", "rotation_epochs": 2, "patience": 2,
+    "depth": 18, "input_px": 40, "box_mm": 16.0, "weights": "random", "pretraining_epochs": 2, "patience": 2,
     "batch_size": 4, "icc_subjects": 5, "window": {"level": 100, "width": 400},
 }  # fmt: skip
 
@@ -131,6 +132,29 @@ def test_self_supervision_sees_training_patients_only(rotation: Study, scans: An
         images["venous"].reader1[subject] = images["venous"].reader1[subject][:, ::-1]
     other, _ = start_of(rotation, scans, images, "rotated")
     assert not torch.equal(start.backbone.conv1.weight, other.backbone.conv1.weight)
+
+
+def test_outlines_of_training_patients_alone_teach_the_network(
+    study_with: Callable[..., Study], scans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = study_with("yang2023", {**DEEP, "weights": "outlines"})
+    given = scans.given(study, "outlines")
+    images = case_images(study.deep, given)
+    taught: list[Any] = []
+
+    def spy(start: Any, stack: Any, outlines: Any, whose: Any, settings: Any, pooling: str, **_: Any) -> None:
+        taught.extend([stack, outlines, whose, settings, pooling])
+        raise StopIteration
+
+    monkeypatch.setattr(resnet, "pretrain_outlines", spy)
+    with pytest.raises(StopIteration):
+        starting_network(study.deep, given, images)
+    stack, outlines, whose, settings, pooling = taught
+    assert set(whose) == set(scans.labels().index)
+    assert (len(whose), pooling, settings.max_epochs) == (12, "max", 2)  # two phases
+    assert outlines.shape == stack.shape
+    # 8 x 8 of 16 x 16 voxels are outlined, in the second and third of the three slices: 20 x 20 of 40 x 40 pixels
+    np.testing.assert_allclose(outlines.mean(axis=(0, 2, 3)), [0, 0.25, 0.25], atol=0.01)
 
 
 def test_a_killed_pretraining_goes_on_where_it_was(

@@ -15,7 +15,7 @@ from radsupport.book.conclusions.deep_features import network, training
 from radsupport.errors import InputError, StudyError
 from radsupport.imaging.patches import SliceStack
 from radsupport.imaging.preprocessing import window
-from radsupport.networks import sources, unet
+from radsupport.networks import inputs, sources, unet
 from radsupport.networks.inputs import in_rows
 from radsupport.networks.result import DeepResult
 from radsupport.networks.unet import UNet2D
@@ -348,3 +348,23 @@ def test_layers_and_who_trained_are_handed_on(song: Study, cases: pd.DataFrame, 
     assert words.startswith("Loss and Dice per epoch of 1 network trained")
     leaking = changed(song, sampled_cases="as_published").deep
     assert sources.trainers(leaking, a_cohort(), song.seed) == {"segmentation": 4, "train": 3}
+
+
+def test_compared_choices_read_each_scan_once_and_train_once_for_each_region(
+    song: Study, cases: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets: list[dict[str, Any]] = [{"aggregation": "mean"}, {"aggregation": "max"}, {"shift_mm": [1, 0, 0]}]
+    alone = [run(changed(song, **one), cases, tmp_path / str(i)).features for i, one in enumerate(sets)]
+    compared = [{"group": "g", "name": f"n{i}", "set": one} for i, one in enumerate(sets)]
+    read: list[str] = []
+    trained: list[int] = []
+    own_read, own_train = inputs.read_case, unet.train_unet
+    monkeypatch.setattr(inputs, "read_case", lambda case, *a: (read.append(case["image"]), own_read(case, *a))[1])
+    monkeypatch.setattr(unet, "train_unet", lambda *a, **k: (trained.append(1), own_train(*a, **k))[1])
+    together = sources.compute(
+        changed(song, compare=compared).deep, given_of(song, a_cohort(), cases, tmp_path / "together")
+    )
+    assert len(read) == len(set(read))
+    assert len(trained) == 2
+    for variant, features in zip(together.variants, alone, strict=True):
+        pd.testing.assert_frame_equal(variant.features, features, check_exact=True)

@@ -181,3 +181,13 @@ def test_bad_slices_and_masks_are_named() -> None:
         train_unet(images, masks[:2], images, masks, QUICK)
     with pytest.raises(InputError, match="base_channels"):
         build_unet(0)
+
+
+def test_leaving_out_empty_padding_changes_no_value() -> None:
+    model = build_unet(2, seed=1)
+    images = torch.rand(2, 1, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = model(images)
+        for up in (model.upcat_1, model.upcat_2, model.upcat_3, model.upcat_4):
+            up.is_pad = True
+        assert torch.equal(found, model(images))
