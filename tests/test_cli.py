@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from radsupport.claims.claims import COLUMNS
 from radsupport.cli import build_parser, main
 from radsupport.errors import Problem
-from radsupport.files import MIRROR
+from radsupport.files import MIRROR, sha256
 
 COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies", "published")
 Output = pytest.CaptureFixture[str]
@@ -127,6 +127,28 @@ def test_prepare_says_why_a_real_study_is_not_available(
     assert run(project, "prepare", "sts") == 1
     assert "Study sts is not available" in capsys.readouterr().err
     assert not (project / "data" / "sts" / ".ready").exists()
+
+
+def test_fetch_weights_brings_those_of_the_profile_paper(
+    project: Path, root: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from radsupport.networks import resnet
+
+    for name in ("yang2023.yaml", "gu2023.yaml"):
+        (project / "studies" / name).write_bytes((root / "studies" / name).read_bytes())
+    (project / "local").mkdir()
+    for depth in (50, 101):
+        file = project / "local" / f"resnet{depth}.pth"
+        file.write_bytes(bytes(depth))
+        source = resnet.WeightsFile(f"http://127.0.0.1:9/resnet{depth}.pth", sha256(file))
+        monkeypatch.setitem(resnet.IMAGENET_WEIGHTS, depth, source)
+    assert run(project, "fetch", "weights", "--mirror", str(project / "local"), "--out", str(project / "kept")) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in out] == [f"ImageNet weights of ResNet-{depth}" for depth in (50, 101)]
+    assert (project / "kept" / "resnet101.pth").read_bytes() == bytes(101)
+    (project / "local" / "resnet50.pth").write_bytes(b"another file")
+    assert run(project, "fetch", "weights", "--mirror", str(project / "local"), "--out", str(project / "new")) == 1
+    assert "no resnet50.pth of this checksum" in capsys.readouterr().err
 
 
 def test_fetch_takes_files_from_a_local_folder(project: Path, shared: Path, capsys: Output) -> None:

@@ -10,6 +10,7 @@ Fine-tuning a ResNet on a label with cosine annealing (Gu 2023), and self-superv
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from torch import nn
 from torch.nn import functional
 
 from radsupport.errors import FetchError, InputError, Problem
-from radsupport.files import mirror_folder, sha256
+from radsupport.files import mirror_folder, sha256, written_whole
 from radsupport.networks import training
 from radsupport.networks.training import Float32Array, IntArray, Lesson, Schedule
 from radsupport.networks.unet import split_subjects
@@ -35,6 +36,8 @@ from radsupport.networks.unet import split_subjects
 Pooling = Literal["max", "average"]
 Normalisation = Literal["imagenet", "image", "none"]
 BUILDERS = {18: resnet18, 34: resnet34, 50: resnet50, 101: resnet101}
+#: Learning rate of `pretrain_outlines` at its start, with Adam.
+OUTLINE_RATE = 1e-3
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 
@@ -137,6 +140,8 @@ def imagenet_file(depth: int, folder: Path | None = None, mirror: Path | None = 
     They are looked for in `folder` (the user's cache by default), then in `mirror` (the folder that
     ``RADSUPPORT_DATA`` names by default) and in ``weights`` in it. A file with another checksum does not count.
     """
+    if depth not in IMAGENET_WEIGHTS:
+        return None
     source, local = imagenet_source(depth), mirror_folder(mirror)
     folders = [folder or Path(pooch.os_cache("pooch")), *([local, local / "weights"] if local else [])]
     found = (place / source.name for place in folders)
@@ -157,7 +162,7 @@ def imagenet_source(depth: int) -> WeightsFile:
 
 
 def fetch_imagenet(depth: int, folder: Path | None = None, mirror: Path | None = None) -> Path:
-    """Return torchvision's ImageNet weights of one depth, downloaded once, with its SHA-256 verified.
+    """Return torchvision's ImageNet weights of one depth in `folder`, brought once, with its SHA-256 verified.
 
     Raises
     ------
@@ -166,8 +171,12 @@ def fetch_imagenet(depth: int, folder: Path | None = None, mirror: Path | None =
         downloaded then.
     """
     source, here, local = imagenet_source(depth), imagenet_file(depth, folder, mirror), mirror_folder(mirror)
+    target = (folder or Path(pooch.os_cache("pooch"))) / source.name
+    if here is not None and here != target:
+        with written_whole(target) as partial:
+            shutil.copyfile(here, partial)
     if here is not None:
-        return here
+        return target
     try:
         if local is not None:
             raise OSError(
@@ -316,14 +325,14 @@ class FineTuned:
     ----------
     net : ResNetFeatures
         Its `weights_description` says on how many labels it was tuned.
-    head : nn.Linear
-        Features to one logit per class.
+    head : nn.Module
+        Features to one logit per class, or to what is read off an outline.
     history : DataFrame
         One row per epoch: epoch, learning_rate, train_loss, validation_loss, validation_accuracy, best.
     """
 
     net: ResNetFeatures
-    head: nn.Linear
+    head: nn.Module
     history: pd.DataFrame
 
 
@@ -370,25 +379,31 @@ def fine_tune(
     lesson = Lesson(len(inner), lambda b: inputs[inner[b]], loss_of, lambda: {}, fewest=2)
     path = training.checkpoint_file(checkpoints, "resnet", asdict(settings), pooling, net.state_dict(), inputs, labels)
     tuned = _taught(
-        net, int(labels.max()) + 1, lesson, watch, settings, pooling, checkpoint=path, description=description
-    )
+        net, lambda: nn.Linear(net.n_features, int(labels.max()) + 1), lesson, watch, settings, pooling,
+        checkpoint=path, description=description,
+    )  # fmt: skip
     tuned.net.weights_description = f"{net.weights_description}, fine-tuned on {len(labels)} labelled images"
     return tuned
 
 
 def _taught(
-    net: ResNetFeatures, outputs: int, lesson: Lesson, watch: Callable[[nn.Module], dict[str, float]],
-    settings: FineTuneSettings, pooling: Pooling = "average", **options: Any,
+    net: ResNetFeatures, head: Callable[[], nn.Module], lesson: Lesson, watch: Callable[[nn.Module], dict[str, float]],
+    settings: FineTuneSettings, pooling: Pooling, rate: float | None = None, **options: Any,
 ) -> FineTuned:  # fmt: skip
-    """Teach a copy of `net` and a new linear head a lesson: SGD with cosine annealing."""
+    """Teach a copy of `net` and a new head a lesson, with cosine annealing; Adam where a `rate` is given, else SGD."""
     with training.reproducible(settings.seed):
-        tuned, head = copy.deepcopy(net), nn.Linear(net.n_features, outputs)
+        tuned, end = copy.deepcopy(net), head()
     tuned.pooling = pooling
-    model = training.channels_last(nn.Sequential(tuned, head).to(training.choose_device()))
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+    model = training.channels_last(nn.Sequential(tuned, end).to(training.choose_device()))
+    if rate is None:
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(
+            model.parameters(), lr=settings.learning_rate, momentum=settings.momentum
+        )
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     options["scheduler"] = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
     history = training.fit(model, optimizer, replace(lesson, watch=lambda: watch(model)), settings, **options)
-    return FineTuned(tuned.eval(), head, history)
+    return FineTuned(tuned.eval(), end, history)
 
 
 def outline_measures(images: NDArray[Any], outlines: NDArray[Any]) -> Float32Array:
@@ -467,7 +482,12 @@ def pretrain_outlines(
     parts = (asdict(settings), pooling, net.state_dict(), inputs, targets, list(subjects))
     path = training.checkpoint_file(checkpoints, "outlines", *parts)
     lesson = Lesson(8 * len(inner), turned, loss_of, lambda: {}, fewest=2)
-    tuned = _taught(net, targets.shape[1], lesson, watch, settings, pooling, checkpoint=path, description="outlines")
+
+    def head() -> nn.Module:  # features of one scale each, as the models standardise them later
+        return nn.Sequential(nn.BatchNorm1d(net.n_features), nn.Linear(net.n_features, targets.shape[1]))
+
+    options |= {"checkpoint": path, "description": "outlines"}
+    tuned = _taught(net, head, lesson, watch, settings, pooling, OUTLINE_RATE, **options)
     tuned.net.weights_description = (
         f"ResNet-{net.depth} with weights trained to read size, brightness, texture and shape of the outlined tumour "
         f"off {n} training images (seed {settings.seed}), not trained on ImageNet or on any outcome"

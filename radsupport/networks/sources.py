@@ -111,7 +111,7 @@ def learn_unet(spec: Unet, given: Given) -> DeepResult:
         jobs = _processes(given)
         teach = partial(taught, given=given if jobs == 1 else replace(given, kept={}))
         done_all = map_cases(teach, list(apart.values()), jobs, progress=False)
-        given.kept |= dict(zip(apart, done_all, strict=True))
+        given.kept.update(zip(apart, done_all, strict=True))
     done: Taught = given.kept[_training(spec)]
     network, folder = done.network, given.folder / "unet"
     tables, failed = bottleneck_tables(spec, given, network.model, given.predicted, folder)
@@ -292,6 +292,8 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     seen = {subject for found in images.values() for subject in found.reader1}
     who = seen & set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])
     weights, how, folds = start.weights_description, ", without their outcome", None
+    if spec.weights in result.PRETRAINED and resnet.imagenet_file(spec.depth) is None:
+        weights += "; no ImageNet weights of this depth are on this machine (`radsupport fetch weights`)"
     kept_in: Path | None = cache
     if spec.fine_tune == "no":
         facts |= {"epoch kept": int(history["kept"].iloc[0])} if len(history) else {}
@@ -381,7 +383,7 @@ def case_images(spec: Resnet, given: Given) -> dict[str, Images]:
             _look(one): one for one in (spec, *given.also) if isinstance(one, Resnet) and one.window == spec.window
         }
         phases = {phase: _cut_phase(list(alike.values()), given, phase) for phase in given.phases}
-        given.kept |= {look: {phase: found[i] for phase, found in phases.items()} for i, look in enumerate(alike)}
+        given.kept.update({look: {phase: one[i] for phase, one in phases.items()} for i, look in enumerate(alike)})
     return given.kept[key]
 
 
@@ -418,8 +420,18 @@ def starting_network(
     """Return the network before any outcome is seen, and how it was trained (no rows where it was not).
 
     ``weights: rotation`` trains it to tell by how many quarter turns an image of a training patient was turned,
-    ``weights: outlines`` to read size, brightness, texture and shape of the outlined tumour off the image alone.
+    ``weights: outlines`` to read size, brightness, texture and shape of the outlined tumour off the image alone. As
+    with a published file of weights, choices that differ in what the network is shown start from one network, which
+    learnt on the study's own input.
     """
+    key = ("start", spec.weights, spec.depth, spec.pooling, spec.normalisation, spec.pretraining_epochs)
+    if key not in given.kept:
+        given.kept[key] = _started(spec, given, images)
+    net, history = given.kept[key]
+    return net, history.copy()
+
+
+def _started(spec: Resnet, given: Given, images: Mapping[str, Images]) -> tuple[resnet.ResNetFeatures, pd.DataFrame]:
     if spec.weights not in result.PRETRAINED:
         net = resnet.build_resnet(spec.depth, spec.weights, seed=given.seed)
         return net, pd.DataFrame(columns=result.NO_HISTORY)

@@ -383,14 +383,15 @@ def train(
             stopping.check(history[-1])
             if scheduler is not None:
                 scheduler.step()
-            if stopping.best_epoch(history) == epoch:
+            now_best = stopping.best_epoch(history) == epoch
+            if now_best:
                 best_weights = _copy(model)
             if checkpoint:
                 state = {"history": history, "best": best_weights, "finished": stopping.is_over(history)}
                 if not state["finished"]:  # a finished training needs no optimiser any more: a third of the size
                     parts = {"optimizer": optimizer, "scheduler": scheduler}
                     state |= {name: part and part.state_dict() for name, part in parts.items()}
-                    state["model"] = _copy(model)
+                    state["model"] = best_weights if now_best else _copy(model)  # written once where both are one
                 save_checkpoint(checkpoint, state)
             bar.update()
             bar.set_postfix({stopping.monitor: f"{history[-1][stopping.monitor]:.3f}"})
