@@ -462,7 +462,7 @@ def pretrain_outlines(
     settings = settings or FineTuneSettings()
     inputs, n = normalise_images(images, settings.normalisation), len(images)
     targets = outline_measures(images, outlines)
-    aside = set(split_subjects(subjects, settings.validation_share, settings.seed)[1])
+    aside = set(split_subjects(list(subjects), settings.validation_share, settings.seed)[1])
     watched = np.array([subject in aside for subject in subjects])
     inner, truth = np.flatnonzero(~watched), torch.as_tensor(targets[watched])
 

@@ -384,7 +384,8 @@ def case_images(spec: Resnet, given: Given) -> dict[str, Images]:
         }
         phases = {phase: _cut_phase(list(alike.values()), given, phase) for phase in given.phases}
         given.kept.update({look: {phase: one[i] for phase, one in phases.items()} for i, look in enumerate(alike)})
-    return given.kept[key]
+    found: dict[str, Images] = given.kept[key]
+    return found
 
 
 def _look(spec: Resnet) -> str:
@@ -408,7 +409,7 @@ def _cut_phase(specs: Sequence[Resnet], given: Given, phase: str) -> list[Images
     found = []
     for i, spec in enumerate(specs):
         own = [subject for subject in twice[: spec.icc_subjects] if subject in second]
-        outlines = {subject: made[i][1] for subject, made in first.items() if made[i][1] is not None}
+        outlines = {subject: drawn for subject, made in first.items() if (drawn := made[i][1]) is not None}
         images = {subject: made[i][0] for subject, made in first.items()}
         found.append(Images(images, {subject: second[subject][i][0] for subject in own}, failed, outlines))
     return found
@@ -466,8 +467,9 @@ def fine_tuned(
     settings = resnet.FineTuneSettings.of(spec, max_epochs=spec.epochs, seed=given.seed)
     numbers: list[int | None] = [] if folds is None else [int(k) for k in np.unique(folds)]
     tasks, places = [], [(fold, phase) for fold in [*numbers, None] for phase in images]
-    for fold, phase in places:
-        name, used = (EVERYONE, labels) if fold is None else (f"fold {fold}", labels[folds != fold])
+    names = [f"fold {fold}" if fold is not None else EVERYONE for fold, _ in places]
+    for (fold, phase), name in zip(places, names, strict=True):
+        used = labels if fold is None else labels[folds != fold]
         known = {s: images[phase].reader1[s] for s in used.index if s in images[phase].reader1}
         required(known, images[phase].failed, f"No training patient has an image in the {phase} phase")
         options = {"checkpoints": checkpoints, "description": f"{phase}, {name}", "pooling": spec.pooling}
@@ -475,10 +477,10 @@ def fine_tuned(
     tuned = map_cases(_fine_tune, tasks, _processes(given), progress=False)
     nets: dict[int | None, dict[str, resnet.ResNetFeatures]] = {}
     curves = []
-    for (fold, phase), task, one in zip(places, tasks, tuned, strict=True):
+    for (fold, phase), name, one in zip(places, names, tuned, strict=True):
         nets.setdefault(fold, {})[phase] = one.net
-        name = task[4]["description"] if len(images) > 1 else task[4]["description"].removeprefix(f"{phase}, ")
-        curves.append(result.tidy_history(one.history, name, result.ACCURACY))
+        words = f"{phase}, {name}" if len(images) > 1 else name
+        curves.append(result.tidy_history(one.history, words, result.ACCURACY))
     return nets, curves
 
 

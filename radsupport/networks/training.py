@@ -30,6 +30,7 @@ from radsupport.files import written_whole
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Model = TypeVar("Model", bound=nn.Module)
+_MEMORY: Any = torch.utils.deterministic
 _UNREADABLE = (
     pickle.UnpicklingError, struct.error, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError,
 )  # fmt: skip
@@ -84,17 +85,17 @@ def reproducible(seed: int, deterministic: bool = True) -> Iterator[None]:
     # cuBLAS reads this once, when its first handle is made.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
-    benchmark, filled = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
+    benchmark, filled = torch.backends.cudnn.benchmark, _MEMORY.fill_uninitialized_memory
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = False
         # no network here reads memory before it writes it: filling it takes a tenth of the time and changes nothing
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        _MEMORY.fill_uninitialized_memory = False
         try:
             yield
         finally:
-            torch.utils.deterministic.fill_uninitialized_memory = filled
+            _MEMORY.fill_uninitialized_memory = filled
             torch.use_deterministic_algorithms(before)
             torch.backends.cudnn.benchmark = benchmark
 
