@@ -175,12 +175,8 @@ def _named_files(study: str, chapter: str, profile: str) -> list[str]:
         named = {f"studies/radiomics/{one.settings}": "radiomics.settings" for one in sections}
     if chapter == "04_deep_features" and loaded.deep is not None:
         sections = [loaded.deep, *(loaded.deep.chosen(one) for one in loaded.deep.compare)]
-        weights = {getattr(one, "weights", "random") for one in sections} - {
-            "random",
-            "rotation",
-            "outlines",
-            "imagenet",
-        }
+        made = {"random", "rotation", "outlines", "imagenet"}  # all others are files
+        weights = {getattr(one, "weights", "random") for one in sections} - made
         named = dict.fromkeys(sorted(weights), "deep.weights")
     absent = {path: key for path, key in named.items() if not Path(path).is_file()}
     if absent:
