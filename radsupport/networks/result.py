@@ -228,6 +228,8 @@ _USED: dict[str, Callable[[Any], bool]] = {
 
 def _used(spec: Any, key: str) -> bool:
     """Return whether a setting matters beside the others; a ResNet that is not trained needs none of training."""
+    if spec.network == "resnet" and key == "learning_rate" and spec.weights == "outlines":
+        return bool(spec.fine_tune != "no")  # that training has a rate of its own
     if spec.network == "resnet" and key in ("patience", "learning_rate", "batch_size"):
         return bool(spec.fine_tune != "no" or spec.weights in PRETRAINED)
     return key not in _USED or _USED[key](spec)

@@ -29,12 +29,15 @@ def test_no_key_or_value_is_raw(study_id: str) -> None:
 
 
 def test_what_an_untrained_network_does_not_use_is_shown_for_the_choice_that_uses_it() -> None:
-    table = shown("yang2023", compare=[])
+    table = shown("yang2023", weights="imagenet", compare=[])
     assert not any("epoch" in name.lower() or name.startswith(("Learning", "Batch", "Margin")) for name in table)
-    table = shown("yang2023")
+    table = shown("yang2023", weights="imagenet")
     assert table["Learning rate at the start (SGD) (only for the compared choice: self-supervised)"] == "0.01"
     assert table["Margin around that square (only for the compared choice: smallest square)"] == "5 mm"
     assert "Learning rate at the start (SGD)" not in table
+    table = shown("yang2023")
+    assert table["Epochs of that training"] == "3"
+    assert "Learning rate at the start (SGD)" not in table  # learning from outlines has a rate of its own
 
 
 def test_sampled_patients_are_none_unless_the_study_samples_them() -> None:
