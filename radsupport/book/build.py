@@ -132,17 +132,13 @@ def chapter_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]
     StudyError
         The study file names settings or weights that are not there; all of them are listed.
     """
-    return [*own_inputs(study, chapter, profile), *_read_and_earlier(study, chapter)]
-
-
-def _read_and_earlier(study: str, chapter: str) -> list[str]:
-    """Return the data that a chapter reads itself, and what earlier chapters leave for it."""
+    own = own_inputs(study, chapter, profile)
     if study == PUBLISHED:
-        return []
+        return own
     ready = StudyPaths(study).data / ".ready"
     files = data_files(study) if ready.is_file() and READS.get(chapter) else {}
     data = [path for kind in READS.get(chapter, ()) for path in files.get(kind, [])]
-    return [str(ready), *data, *(f"results/{study}/{name}.json" for name in UPSTREAM[chapter])]
+    return [*own, str(ready), *data, *(f"results/{study}/{name}.json" for name in UPSTREAM[chapter])]
 
 
 def _absent(inputs: Sequence[str]) -> list[str]:
@@ -161,14 +157,6 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
     if study == PUBLISHED:
         read = "radsupport/claims/data" if chapter == "09_published" else "radsupport/radiomics/data/ibsi"
         return [notebook, *code, *(str(p) for p in sorted(Path(read).glob("*")))]
-    copies = sorted(map(str, StudyPaths(study).images.glob("*.nii.gz"))) if chapter in IMAGE_CHAPTERS[1:] else []
-    return [notebook, *code, *_named_files(study, chapter, profile), *copies]
-
-
-def _named_files(study: str, chapter: str, profile: str) -> list[str]:
-    """Return the study file of a chapter with what it names: settings of features, weights of networks."""
-    if study == PUBLISHED:
-        return []
     loaded, named = _loaded(study, profile), {}
     if chapter == "03_radiomics" and loaded.radiomics is not None:
         sections = [loaded.radiomics, *(loaded.radiomics.chosen(one) for one in loaded.radiomics.compare)]
@@ -183,7 +171,8 @@ def _named_files(study: str, chapter: str, profile: str) -> list[str]:
         remedy = f"put it there, or correct studies/{study}.yaml"
         problems = [Problem("no such file", remedy=remedy, file=path, column=key) for path, key in absent.items()]
         raise StudyError(f"Chapter {chapter} of study {study} lacks files that its study file names.", problems)
-    return [f"studies/{study}.yaml", *named]
+    copies = sorted(map(str, StudyPaths(study).images.glob("*.nii.gz"))) if chapter in IMAGE_CHAPTERS[1:] else []
+    return [notebook, *code, f"studies/{study}.yaml", *named, *copies]
 
 
 def graph_inputs(study: str, chapter: str) -> list[str]:
@@ -444,9 +433,7 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     for folder in (log.parent, out.parent):
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.update({"RADSUPPORT_JOBS": str(jobs), "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
-    absent = _absent(
-        [f"notebooks/{chapter}.ipynb", *_named_files(study, chapter, profile), *_read_and_earlier(study, chapter)]
-    )
+    absent = _absent(chapter_inputs(study, chapter, profile))
     if absent:
         print(f"Chapter {chapter} of study {study} lacks files: {', '.join(absent)}", file=sys.stderr)
         return 1

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 #: Relative to the project root: the path of a socket may not be longer than about 100 characters.
 SOCKET = ".snakemake/warm.sock"
@@ -70,6 +71,10 @@ def serve(listener: socket.socket) -> int:
 def _import_everything() -> None:
     for name in LOADED:
         importlib.import_module(name)
+    from radsupport.book import build
+
+    for notebook in Path("notebooks").glob("*.ipynb"):
+        build.code_of(notebook)  # kept in memory, so that no copy reads the package
     gc.collect()
     gc.freeze()  # copies share these pages: the collector is not to write into them
 
