@@ -105,8 +105,8 @@ def show_figure(
     figures = figures_of(fig)
     for found in figures:
         plt.close(found)  # or Jupyter shows a figure of pyplot again below the cell, without its alt text
-    html, drawn = _figure(fig, alt, caption)
-    display(HTML(html))
+    drawn = _drawn(figures)
+    display(HTML(figure_html(fig, alt, caption, drawn)))
     _save_for_print(figures, drawn)
 
 
@@ -116,16 +116,13 @@ def _why_empty(table: pd.DataFrame, given: str | None) -> str | None:
     return None if found is None else str(found)
 
 
-def figure_html(fig: Figure | Axes | Pictures, alt: str = "", caption: str = "") -> str:
-    """Return what `show_figure` shows: a ``figure`` element with the images inside."""
-    return _figure(fig, alt, caption)[0]
-
-
-def _figure(fig: Figure | Axes | Pictures, alt: str, caption: str) -> tuple[str, list[dict[str, bytes]]]:
-    """Return what is shown, and each figure in the formats that it was drawn in."""
+def figure_html(
+    fig: Figure | Axes | Pictures, alt: str = "", caption: str = "", drawn: Sequence[Mapping[str, bytes]] | None = None
+) -> str:
+    """Return what `show_figure` shows: a ``figure`` element with the images inside, which may be drawn already."""
     figures = figures_of(fig)
     words = [_words(found, alt) for found in figures]
-    drawn = _drawn(figures)
+    drawn = _drawn(figures) if drawn is None else drawn
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     pictures = [_image(files["png"], said) for files, said in zip(drawn, words, strict=True)]
     look = "margin:0 0 1rem"
@@ -133,7 +130,7 @@ def _figure(fig: Figure | Axes | Pictures, alt: str, caption: str) -> tuple[str,
         images, note, look = _side_by_side(pictures, fig.columns, note), "", f"{look};max-width:none"
     else:
         images = "".join(image for image, _ in pictures)
-    return f'<figure class="rad-figure" style="{look}">{images}{note}</figure>', drawn
+    return f'<figure class="rad-figure" style="{look}">{images}{note}</figure>'
 
 
 def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int, note: str) -> str:
