@@ -20,6 +20,7 @@ from radsupport.parallel import map_cases
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 Sampling = Literal["segmentation", "box"]
+Centre = Literal["tumour", "largest_section"]
 Case = TypeVar("Case")
 
 
@@ -181,41 +182,59 @@ def tumour_channels(
     return image if side == size else resize_planes(image, (size, size)).astype(np.float32)
 
 
-def tumour_patch(
-    volume: NDArray[Any], mask: NDArray[Any], *, sampling: Sampling, shape: tuple[int, int, int] = (10, 150, 150),
-    field: tuple[int, int, int] | None = None,
-) -> Patch:  # fmt: skip
-    """Cut the patch of a 3-D network, centred on the largest section (Cui 2022, Methods).
+def tumour_field(
+    volume: NDArray[Any], mask: NDArray[Any], field: tuple[int, int, int], centre: Centre = "largest_section"
+) -> Patch:
+    """Cut what a patch of a 3-D network covers, background and all, around the middle of the tumour's box (Cui 2022).
 
     Parameters
     ----------
     volume : array, shape (slices, rows, columns)
         Windowed image, 0-1.
-    sampling : "segmentation" or "box"
-        Segmentation sampling sets voxels without tumour to 0; box sampling (the paper's
-        non-segmentation sampling) keeps the background.
-    shape : tuple of int
-        Voxels of the patch.
-    field : tuple of int, optional
-        Voxels of the volume that the patch covers, if more than `shape`: averaged down to it.
+    field : tuple of int
+        Voxels of the volume that are cut.
+    centre : "tumour" or "largest_section"
+        The middle slice: that of the tumour's box (as printed), or the one with most of the tumour.
     """
     _same_grid(volume, mask=mask)
+    inside = np.asarray(mask) > 0
+    z, y, x = ((part.start + part.stop) // 2 for part in tumour_box(inside))
+    at = (z if centre == "tumour" else largest_slice(inside), y, x)
+    tumour = crop_centred(inside, at, field)
+    return Patch(crop_centred(np.asarray(volume, dtype=np.float32), at, field), tumour, tumour.sum() / inside.sum())
+
+
+def sampled_patch(
+    cut: Patch, sampling: Sampling, shape: tuple[int, int, int], margin: Sequence[int] | None = None
+) -> Patch:
+    """Set the background of a field to 0, as the sampling wants it, and average the field down to a patch.
+
+    Parameters
+    ----------
+    sampling : "segmentation" or "box"
+        Segmentation sampling sets all voxels without tumour to 0; box sampling (the paper's non-segmentation
+        sampling) keeps those in the tumour's bounding box.
+    shape : tuple of int
+        Voxels of the patch.
+    margin : sequence of int, optional
+        Voxels (slices, rows, columns) by which the box is wider than the tumour; None keeps the whole field.
+    """
     if sampling not in ("segmentation", "box"):
         raise InputError(f"Unknown sampling '{sampling}'. Use 'segmentation' or 'box'.")
-    field = field or shape
-    if any(wide < narrow for wide, narrow in zip(field, shape, strict=True)):
-        raise InputError(f"`field` {field} must be at least as large as `shape` {shape}.")
-    inside = np.asarray(mask) > 0
-    _, rows, columns = tumour_box(inside)
-    centre = (largest_slice(inside), (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2)
-    image = crop_centred(np.asarray(volume, dtype=np.float32), centre, field)
-    tumour = crop_centred(inside, centre, field)
-    image = image * tumour if sampling == "segmentation" else image
-    share = float(tumour.sum() / inside.sum())
-    if field != shape:
+    if any(wide < narrow for wide, narrow in zip(cut.image.shape, shape, strict=True)):
+        raise InputError(f"`field` {cut.image.shape} must be at least as large as the patch {shape}.")
+    image, tumour = cut.image, cut.mask
+    if sampling == "segmentation":
+        image = image * tumour
+    elif margin is not None and tumour.any():
+        wide = zip(tumour_box(tumour), margin, strict=True)
+        box = tuple(slice(max(part.start - more, 0), part.stop + more) for part, more in wide)
+        image = np.zeros_like(image)
+        image[box] = cut.image[box]
+    if image.shape != tuple(shape):
         image = _interpolated(image, shape, "area")
         tumour = _interpolated(tumour, shape, "area") >= 0.5
-    return Patch(image.astype(np.float32), tumour, share)
+    return Patch(image.astype(np.float32), tumour, float(cut.share_inside))
 
 
 def patch_table(patches: Mapping[str, Patch]) -> pd.DataFrame:
@@ -272,4 +291,12 @@ def covered_voxels(
     if field_mm is None:
         return patch
     slices, rows, columns = (round(mm / side) for mm, side in zip(field_mm, reversed(spacing_mm), strict=True))
+    return slices, rows, columns
+
+
+def margin_voxels(margin_mm: float | None, spacing_mm: Sequence[float]) -> tuple[int, int, int] | None:
+    """Return a margin in voxels (slices, rows, columns) of a grid with these sides (x, y, z); None stays None."""
+    if margin_mm is None:
+        return None
+    slices, rows, columns = (round(margin_mm / side) for side in reversed(spacing_mm))
     return slices, rows, columns

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.imaging.patches import Sampling, tumour_patch
+from radsupport.imaging.patches import Centre, Sampling, margin_voxels, sampled_patch, tumour_field
 from radsupport.imaging.preprocessing import window
 from radsupport.imaging.reading import check_geometry, read_image, read_mask, read_pair
 from radsupport.imaging.regions import bounding_box, crop, largest_slice, rough_roi_box, slice_areas
@@ -99,7 +99,9 @@ def windowed(cases: pd.DataFrame, subject: str, windows: Windows) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def shares(cases: pd.DataFrame, of: Windows | Sequence[Voxels], n_jobs: int = 1) -> pd.DataFrame:
+def shares(
+    cases: pd.DataFrame, of: Windows | Sequence[Voxels], n_jobs: int = 1, centre: Centre = "tumour"
+) -> pd.DataFrame:
     """Return which share of the tumours windows cut off (a mapping), or patches of some sizes hold (a sequence).
 
     Parameters
@@ -110,6 +112,8 @@ def shares(cases: pd.DataFrame, of: Windows | Sequence[Voxels], n_jobs: int = 1)
         Windows in HU, or voxels of the image that a patch covers; the same size twice counts once.
     n_jobs : int
         Cases at once.
+    centre : {"tumour", "largest_section"}
+        The middle slice of patches.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def shares(cases: pd.DataFrame, of: Windows | Sequence[Voxels], n_jobs: int = 1)
         percent). Of patches patch (its size as text), n, median, smallest (share inside, 0 to 1), whole, below_half
         (numbers of tumours that lie wholly, or to less than a half, inside), whichever way they are sampled.
     """
-    return _window_shares(cases, of) if isinstance(of, Mapping) else _patch_shares(cases, of, n_jobs)
+    return _window_shares(cases, of) if isinstance(of, Mapping) else _patch_shares(cases, of, n_jobs, centre)
 
 
 def _window_shares(cases: pd.DataFrame, windows: Windows) -> pd.DataFrame:
@@ -262,9 +266,10 @@ def _areas(cases: pd.DataFrame, phase: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _patch_shares(cases: pd.DataFrame, fields: Sequence[Voxels], n_jobs: int) -> pd.DataFrame:
+def _patch_shares(cases: pd.DataFrame, fields: Sequence[Voxels], n_jobs: int, centre: Centre) -> pd.DataFrame:
     """Return how much of the tumours patches of some sizes hold."""
-    items = [(row["mask"], list(dict.fromkeys(fields))) for row in cases[cases["exclusion"] == ""].to_dict("records")]
+    used, sizes = cases[cases["exclusion"] == ""].to_dict("records"), list(dict.fromkeys(fields))
+    items = [(row["mask"], sizes, centre) for row in used]
     found = map_cases(_shares, items, n_jobs=n_jobs, progress=False)
     shares = pd.DataFrame([row for rows in found for row in rows], columns=["patch", "share"])
     grouped = shares.groupby("patch", sort=False)["share"]
@@ -272,17 +277,18 @@ def _patch_shares(cases: pd.DataFrame, fields: Sequence[Voxels], n_jobs: int) ->
     return table.assign(below_half=grouped.agg(lambda s: int((s < 0.5).sum()))).reset_index()
 
 
-def _shares(item: tuple[str, list[Voxels]]) -> list[dict[str, Any]]:
-    path, fields = item
+def _shares(item: tuple[str, list[Voxels], Centre]) -> list[dict[str, Any]]:
+    path, fields, centre = item
     drawn = read_mask(path)
     mask = sitk.GetArrayFromImage(drawn)[bounding_box(drawn).slices]  # what is cut off is outside the tumour
-    shares = [tumour_patch(mask, mask, sampling="segmentation", shape=field).share_inside for field in fields]
+    shares = [tumour_field(mask, mask, field, centre).share_inside for field in fields]
     return [{"patch": " × ".join(map(str, f)), "share": share} for f, share in zip(fields, shares, strict=True)]
 
 
 def sampled(
-    cases: pd.DataFrame, patch: Voxels, field: Voxels, sampling: Sequence[Sampling], view: tuple[float, float]
-) -> pd.DataFrame:
+    cases: pd.DataFrame, patch: Voxels, field: Voxels, sampling: Sequence[Sampling], view: tuple[float, float],
+    centre: Centre = "tumour", box_margin_mm: float | None = 0.0,
+) -> pd.DataFrame:  # fmt: skip
     """Return the same slices of a small, a middle and a large tumour, sampled both ways.
 
     Parameters
@@ -295,6 +301,10 @@ def sampled(
         Background 0, background kept.
     view : (level, width)
         Window in HU.
+    centre : {"tumour", "largest_section"}
+        The middle slice of a patch.
+    box_margin_mm : float, optional
+        Background kept around the tumour's box; None keeps all of it.
 
     Returns
     -------
@@ -303,9 +313,10 @@ def sampled(
     """
     rows = []
     for case in _picked(cases[cases["exclusion"] == ""], (0.1, 0.5, 0.95)):
-        volume = window(sitk.GetArrayFromImage(read_image(case["image"])), *view)
-        mask = sitk.GetArrayFromImage(read_mask(case["mask"]))
-        cut = {way: tumour_patch(volume, mask, sampling=way, shape=patch, field=field) for way in sampling}
+        scan, mask = read_image(case["image"]), sitk.GetArrayFromImage(read_mask(case["mask"]))
+        volume, margin = window(sitk.GetArrayFromImage(scan), *view), margin_voxels(box_margin_mm, scan.GetSpacing())
+        whole = tumour_field(volume, mask, field, centre)
+        cut = {way: sampled_patch(whole, way, patch, margin) for way in sampling}
         for z in (patch[0] // 2, patch[0] // 2 + patch[0] // 3):
             for way, part in cut.items():
                 caption = f"{case['max_axial_diameter_mm']:.0f} mm, {way}, slice {z + 1}"

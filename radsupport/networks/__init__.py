@@ -1,11 +1,11 @@
 """Neural networks as sources of features and risks: U-Net, ResNet and 3-D CNN, and what they look at.
 
 `compute` takes the section `deep` of a study file and what it is `Given` (patients, scans, windows, folders), trains
-the network where it is trained, and returns a `DeepResult`: the table of everybody's features, how it was trained,
-what it saw. `trainers`, `settings_table` and `printed_layers` describe the network, `between_phases` asks how alike
-the features of two phases are, `second_reader` scores the outlines of another reader, `attend` shows where a network
-that gives risks looks. Networks, training loop and checkpoints lie in `unet`, `resnet`, `cnn3d` and `training`; the
-environment variable ``RADSUPPORT_DEVICE`` chooses where they compute.
+the network where it is trained, and returns a `DeepResult`: the table of everybody's features, how it was trained, what
+it saw. `trainers`, `settings_table` and `printed_layers` describe the network, `between_phases` asks how alike the
+features of two phases are, `second_reader` scores the outlines of another reader, `by_sample_size` lets networks learn
+from fewer patients, `attend` shows where a network that gives risks looks. Networks, training loop and checkpoints lie
+in `unet`, `resnet`, `cnn3d` and `training`; the environment variable ``RADSUPPORT_DEVICE`` chooses where they compute.
 """
 
 import warnings
@@ -18,11 +18,11 @@ warnings.filterwarnings("ignore", message="IProgress not found", category=TqdmWa
 from radsupport.networks.attention import attend  # noqa: E402
 from radsupport.networks.inputs import Given  # noqa: E402
 from radsupport.networks.result import between_phases, settings_table  # noqa: E402
-from radsupport.networks.schemes import second_reader  # noqa: E402
+from radsupport.networks.schemes import by_sample_size, second_reader  # noqa: E402
 from radsupport.networks.sources import compute, printed_layers, trainers  # noqa: E402
 from radsupport.networks.unet import predict_masks  # noqa: E402
 
 __all__ = [
-    "Given", "attend", "between_phases", "compute", "predict_masks", "printed_layers", "second_reader",
-    "settings_table", "trainers",
+    "Given", "attend", "between_phases", "by_sample_size", "compute", "predict_masks", "printed_layers",
+    "second_reader", "settings_table", "trainers",
 ]  # fmt: skip

@@ -71,15 +71,17 @@ class SameConvolution(nn.Module):
     def __init__(self, channels_in: int, filters: int, kernel: Shape3D) -> None:
         super().__init__()
         self.kernel = kernel
-        self.convolution = nn.Conv3d(channels_in, filters, kernel)
-        self.relu = nn.ReLU()
+        # the even part of the padding is the convolution's own, which copies nothing; the odd voxel comes after
+        self.after = [part for k in reversed(kernel) for part in (0, (k - 1) % 2)]
+        slices, rows, columns = ((k - 1) // 2 for k in kernel)
+        self.convolution = nn.Conv3d(channels_in, filters, kernel, padding=(slices, rows, columns))
+        self.relu = nn.ReLU(inplace=True)
         nn.init.xavier_uniform_(self.convolution.weight)
         nn.init.zeros_(self.convolution.bias)  # type: ignore[arg-type]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return maps of the same slices, rows and columns."""
-        padded = functional.pad(x, same_padding(x.shape[2:], self.kernel, 1))
-        return self.relu(self.convolution(padded))
+        return self.relu(self.convolution(functional.pad(x, self.after) if any(self.after) else x))
 
 
 class SameMaxPooling(nn.Module):
@@ -91,10 +93,11 @@ class SameMaxPooling(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return maps of half the slices, rows and columns, rounded up."""
-        padded = functional.pad(x, same_padding(x.shape[2:], self.kernel, 2), value=float("-inf"))
+        pads = same_padding(x.shape[2:], self.kernel, 2)
         if x.is_cuda and torch.are_deterministic_algorithms_enabled():
-            return deterministic_max_pool(padded, self.kernel)
-        return functional.max_pool3d(padded, self.kernel, stride=2)
+            return deterministic_max_pool(functional.pad(x, pads, value=float("-inf")), self.kernel)
+        # rounded up, the last window holds the voxel by which the padding after exceeds the one before
+        return functional.max_pool3d(x, self.kernel, stride=2, padding=pads[-2::-2], ceil_mode=True)
 
 
 def deterministic_max_pool(x: torch.Tensor, kernel: Shape3D) -> torch.Tensor:
@@ -142,8 +145,10 @@ class CNN3D(nn.Module):
         self.patch, self.width = patch, width
         self.centre: torch.Tensor
         self.spread: torch.Tensor
+        self.most: torch.Tensor
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("most", torch.full((), torch.inf))
         channels = 1
         for layer in LAYERS:
             if layer.filters:
@@ -166,14 +171,20 @@ class CNN3D(nn.Module):
             units = wanted
 
     def standardise_by(self, images: Float32Array) -> None:
-        """From now on subtract the mean of these (training) patches from every input and divide by their SD."""
-        spread = float(images.std())
-        self.centre.fill_(float(images.mean()))
+        """From now on shift and scale every input by the mean and SD of what these (training) patches show.
+
+        What sampling or window set to 0 does not count, as nnU-Net counts the foreground alone (Isensee 2021): else the
+        silhouette of a tumour drowns its inside. Values end at 3 SD.
+        """
+        shown = images[images > 0]
+        spread = float(shown.std()) if shown.size else 0.0
+        self.centre.fill_(float(shown.mean()) if shown.size else 0.0)
         self.spread.fill_(spread if spread > 0 else 1.0)
+        self.most.fill_(3.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits of no event and event, shape (n, 2); the table's softmax is left to the loss."""
-        x = (x - self.centre) / self.spread
+        x = ((x - self.centre) / self.spread).clamp(-self.most, self.most)
         for module in self.children():
             x = module(x)
         return x
@@ -258,6 +269,15 @@ def augment(patch: NDArray[Any], operation: Operation, shift: tuple[int, int] = 
     return np.ascontiguousarray(patch)
 
 
+def augmented(images: Float32Array, moved: Float32Array, cases: IntArray, operations: IntArray) -> Float32Array:
+    """Return a batch of augmented patches, all that share an operation at once; `moved` holds the translated ones."""
+    batch = np.empty((len(cases), *images.shape[1:]), dtype=images.dtype)
+    for number in np.unique(operations):
+        rows, name = operations == number, OPERATIONS[number]
+        batch[rows] = moved[cases[rows]] if name == "translate" else augment(images[cases[rows]], name)
+    return batch
+
+
 def _translate(patch: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
     """Move without wrapping round: what leaves on one side does not come back on the other."""
     pads = [(0, 0)] * (patch.ndim - 2) + [(max(by, 0), max(-by, 0)) for by in shift]
@@ -269,18 +289,21 @@ def _translate(patch: NDArray[Any], shift: tuple[int, int]) -> NDArray[Any]:
 class CNN3DSettings(Schedule):
     """How the 3-D CNN is trained.
 
-    Learning rate, Adam without decay, dropout, class weights, five folds and the seven-fold
-    augmentation are the paper's; epochs, batch size, patience and the range of the translation are
-    not printed. Early stopping watches a stratified part of the training patients (`inner_share`);
-    watching the held-out fold, the usual reading of the paper, would choose the epoch that suits it
-    best and so flatter its predictions.
+    Learning rate, Adam without decay, dropout, class weights, five folds and the seven-fold augmentation are the
+    paper's; epochs, batch size and the range of the translation are not printed.
 
     Attributes
     ----------
     standardise : bool
-        Shift and scale all inputs by mean and SD of the training patches (not printed). Without it a
-        network given whole boxes, in which all patients look nearly alike, stays at its start for
-        tens of epochs.
+        Shift and scale all inputs by mean and SD of what the training patches show (not printed).
+    schedule : "constant" or "cosine"
+        The learning rate stays (printed), or falls to 0 along a cosine over the epochs.
+    stop_on : "inner", "held_out" or "last"
+        Early stopping watches a stratified part of the training patients (`inner_share`) or, the usual reading of the
+        paper, the fold that is predicted: that chooses the epoch which suits it best and so flatters its predictions.
+        With "last" nothing is chosen: all other folds learn (80% of five, as printed) and the last epoch is kept.
+    train_limit : int, optional
+        Most patients that a network learns from, drawn by outcome: what more of them are worth.
     """
 
     width: float = 1.0
@@ -290,7 +313,10 @@ class CNN3DSettings(Schedule):
     augment: bool = True
     max_shift: int = 10
     standardise: bool = True
+    schedule: Literal["constant", "cosine"] = "constant"
+    stop_on: Literal["inner", "held_out", "last"] = "inner"
     inner_share: float = 0.2
+    train_limit: int | None = None
     mixed_precision: bool = True
 
 
@@ -344,8 +370,12 @@ def train_cnn3d(
         model.standardise_by(images)
     model = training.channels_last(model.to(training.choose_device()), dimensions=3)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.max_epochs)
     lesson = _lesson(model, (images, labels), (watched_images, watched), settings)
-    history = training.fit(model, optimizer, lesson, settings, checkpoint=checkpoint, description=description)
+    history = training.fit(
+        model, optimizer, lesson, settings, *(("epoch", "highest") if settings.stop_on == "last" else ()),
+        scheduler=cosine if settings.schedule == "cosine" else None, checkpoint=checkpoint, description=description,
+    )  # fmt: skip
     return model.eval(), history
 
 
@@ -357,18 +387,18 @@ def _lesson(model: CNN3D, learnt: Pair, watched: Pair, settings: CNN3DSettings) 
     (images, labels), place = learnt, training.choose_device()
     weights = torch.as_tensor(class_weights(labels), device=place)
     shifts = [draw_shift(settings.seed, case, settings.max_shift) for case in range(len(images))]
+    moved = np.stack([augment(one, "translate", by) for one, by in zip(images, shifts, strict=True)])
     copies = len(OPERATIONS) if settings.augment else 1
 
     def batch_of(positions: IntArray) -> Float32Array:
-        cases, operations = np.divmod(positions, copies)
-        return np.stack([augment(images[c], OPERATIONS[o], shifts[c]) for c, o in zip(cases, operations, strict=True)])
+        return augmented(images, moved, *np.divmod(positions, copies))
 
     def loss_of(logits: torch.Tensor, positions: IntArray) -> torch.Tensor:
         return _weighted_loss(logits, labels[positions // copies], weights)
 
     def watch() -> dict[str, float]:
         others, truth = watched
-        logits = torch.as_tensor(training.predict_batches(model, others, batch_size=8), device=place)
+        logits = torch.as_tensor(training.predict_batches(model, others, batch_size=16), device=place)
         correct = logits.argmax(dim=1).cpu().numpy() == truth
         loss = _weighted_loss(logits, truth, weights).item()
         return {"validation_loss": loss, "validation_accuracy": float(correct.mean())}
@@ -398,8 +428,8 @@ class CrossValidated:
         network that never saw the subject), apparent (mean risk by those that used it to learn or to
         stop).
     history : DataFrame
-        One row per fold and epoch: fold, epoch, learning_rate, train_loss, validation_loss,
-        validation_accuracy, best.
+        One row per fold and epoch: fold, learnt (patients), epoch, learning_rate, train_loss,
+        validation_loss, validation_accuracy, best.
     """
 
     models: tuple[CNN3D, ...]
@@ -414,6 +444,7 @@ def cross_validate(
     settings: CNN3DSettings | None = None,
     *,
     checkpoints: Path | None = None,
+    first: int | None = None,
 ) -> CrossValidated:
     """Train one network per stratified fold of patients; augmented copies stay on their patient's side.
 
@@ -425,26 +456,28 @@ def cross_validate(
     checkpoints : Path, optional
         Folder for one checkpoint per fold, named by data and settings; a killed run resumes in its
         fold and epoch, a finished one is read back.
+    first : int, optional
+        Train the networks of the first folds only; patients of the others have no risk out of fold.
     """
     settings = settings or CNN3DSettings()
     images, names = check_patches(images), training.check_subjects(subjects, len(images))
     labels = as_binary(y, "y", len(images))
-    # two choices that are no longer offered stay in the key, so that earlier checkpoints are found
-    known = asdict(settings) | {"stop_on": "inner"}
-    key = training.content_hash("cnn3d", known, images, labels, None)[:16] if checkpoints else ""
+    key = training.content_hash("cnn3d", asdict(settings), images, labels)[:16] if checkpoints else ""
     models, histories, fold_of = [], [], np.empty(len(labels), int)
-    risks = np.empty((settings.folds, len(labels)))
+    risks = np.full((settings.folds, len(labels)), np.nan)
     for fold, (learn, watch, held) in enumerate(_folds(labels, settings)):
+        fold_of[held] = fold
+        if first is not None and fold >= first:
+            continue
         model, history = train_cnn3d(
             images[learn], labels[learn], images[watch], labels[watch], settings,
             checkpoint=checkpoints / f"cnn3d_{key}_fold{fold}.pt" if checkpoints else None,
             description=f"3-D CNN, fold {fold + 1} of {settings.folds}",
         )  # fmt: skip
         models.append(model)
-        histories.append(history.assign(fold=fold))
-        for cases in (np.union1d(learn, watch), held):
+        histories.append(history.assign(fold=fold, learnt=len(learn)))
+        for cases in (np.setdiff1d(np.arange(len(labels)), held), held):
             risks[fold, cases] = predict_risk(model, images[cases])
-        fold_of[held] = fold
     table = pd.DataFrame({"fold": fold_of, "label": labels}, index=pd.Index(names, name="subject"))
     own = np.arange(settings.folds)[:, None] == fold_of
     apparent = pd.DataFrame(np.where(own, np.nan, risks)).melt(ignore_index=False)
@@ -456,7 +489,7 @@ def cross_validate(
 def predict_risk(model: CNN3D, images: NDArray[Any]) -> NDArray[np.float64]:
     """Return the probability of the event (class 1) of each patch, shape (n,)."""
     images, model = check_patches(images, model.patch), training.on_device(model)
-    risk = training.predict_batches(lambda batch: model(batch).softmax(dim=1)[:, 1], images, batch_size=8)
+    risk = training.predict_batches(lambda batch: model(batch).softmax(dim=1)[:, 1], images, batch_size=16)
     return risk.astype(np.float64)
 
 
@@ -484,5 +517,11 @@ def _folds(labels: IntArray, settings: CNN3DSettings) -> Iterator[tuple[IntArray
         )
     splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
     for rest, held in splitter.split(np.zeros(len(labels)), labels):
-        learn, watch = training.inner_split(labels[rest], settings.inner_share, settings.seed)
-        yield rest[learn], rest[watch], held
+        learn, watch = rest, held
+        if settings.stop_on == "inner":
+            inner, outer = training.inner_split(labels[rest], settings.inner_share, settings.seed)
+            learn, watch = rest[inner], rest[outer]
+        if settings.train_limit is not None and settings.train_limit < len(learn):
+            left_out = (len(learn) - settings.train_limit) / len(learn)
+            learn = learn[training.inner_split(labels[learn], left_out, settings.seed)[0]]
+        yield learn, watch, held

@@ -223,6 +223,10 @@ _USED: dict[str, Callable[[Any], bool]] = {
     "pretraining_epochs": lambda s: s.weights in PRETRAINED,
     "epochs": lambda s: s.fine_tune != "no",
     "max_shift": lambda s: s.augment,
+    "box_margin_mm": lambda s: "box" in s.sampling,
+    "inner_share": lambda s: s.stop_on == "inner",
+    "learning_sizes": lambda s: bool(s.learning_sizes),
+    "learning_folds": lambda s: bool(s.learning_sizes),
 }
 
 
@@ -232,6 +236,8 @@ def _used(spec: Any, key: str) -> bool:
         return bool(spec.fine_tune != "no")  # that training has a rate of its own
     if spec.network == "resnet" and key in ("patience", "learning_rate", "batch_size"):
         return bool(spec.fine_tune != "no" or spec.weights in PRETRAINED)
+    if spec.network == "cnn3d" and key == "patience":
+        return bool(spec.stop_on != "last")
     return key not in _USED or _USED[key](spec)
 
 
@@ -239,11 +245,11 @@ def said(spec: Any, key: str) -> str:
     """Return the value of one setting in words and units."""
     row, value = ROWS[spec.network][key], getattr(spec, key)
     words = row.get("words", {})
-    if isinstance(value, list):
+    if isinstance(value, list) and words:
         return "; ".join(words[one] for one in value)
     if isinstance(value, str | int | float | None) and value in words:
         return str(words[value])
-    sizes = [f"{part:g}" for part in value] if isinstance(value, tuple) else []
+    sizes = [f"{part:g}" for part in value] if isinstance(value, tuple | list) else []
     plain = f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else ""
     forms = {"times": " × ".join(sizes), "listed": ", ".join(sizes), "plain": plain, "file": Path(str(value)).name}
     return str(row.get("say", "{0}").format(value, **forms))

@@ -7,14 +7,23 @@ of everybody holds, for training patients, the mean of the networks that learnt 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from radsupport.errors import InputError
-from radsupport.imaging.patches import Float32Array, Patch, Sampling, covered_voxels, patch_table, tumour_patch
+from radsupport.imaging.patches import (
+    Float32Array,
+    Patch,
+    Sampling,
+    covered_voxels,
+    margin_voxels,
+    patch_table,
+    sampled_patch,
+    tumour_field,
+)
 from radsupport.networks import cnn3d
 from radsupport.networks.inputs import SECOND, Given, Volume, complete_folds, required
 from radsupport.networks.result import ACCURACY, DeepResult, Tables, finish, kept_epoch, nothing, sheet, tidy_history
@@ -26,6 +35,12 @@ from radsupport.wording import fixed
 #: What papers call the two ways of cutting patches.
 SCHEMES: dict[Sampling, str] = {"segmentation": "SS", "box": "NSS"}
 READERS = ("reader 1", "reader 2")
+#: Who the validation part is.
+_WATCHED = {
+    "inner": "a part of these patients is the validation part",
+    "held_out": "that one is the validation part too and chooses the epoch, which flatters its predictions",
+    "last": "that one is the validation part too, which chooses nothing: the last epoch is kept",
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +117,7 @@ def learn_cnn3d(spec: Cnn3d, given: Given) -> DeepResult:
         history=pd.concat(curves, ignore_index=True), layers=layers,
         inputs=sheet((f"{name}, {s.name}", patch.image[middle], patch.mask[middle]) for name, s, patch in shown),
         trainers={"train": max(len(s.trained.predictions) for s in schemes)},
-        how=", each on all folds but the one it predicts; a part of these patients is the validation part",
+        how=f", each on all folds but the one it predicts; {_WATCHED[spec.stop_on]}",
         folds=shared_folds(schemes, list(given.labels().index)), schemes=tuple(schemes), ranges=risk_ranges(schemes),
     )  # fmt: skip
 
@@ -110,30 +125,81 @@ def learn_cnn3d(spec: Cnn3d, given: Given) -> DeepResult:
 def case_patches(
     spec: Cnn3d, given: Given, phase: str, sampling: Sampling, subjects: Sequence[str], outline: str = "mask"
 ) -> tuple[dict[str, Patch], pd.DataFrame]:
-    """Cut each subject's patch, by the outline of one reader; subject, phase, reason of those who have none."""
+    """Cut each subject's patch, by the outline of one reader; subject, phase, reason of those who have none.
+
+    A scan is read once: what a patch covers of it is kept for the other sampling schemes and the compared choices.
+    """
     size = covered_voxels(spec.patch, spec.field_mm, given.spacing_mm)
 
     def make(volume: Volume) -> Patch:
-        return tumour_patch(volume.image, volume.mask, sampling=sampling, shape=spec.patch, field=size)
+        return tumour_field(volume.image, volume.mask, size, spec.centre)
 
-    return given.inputs(phase, subjects, spec.window, make, outline)
+    view = (spec.centre, spec.window.level, spec.window.width)
+    key = ("cnn3d", id(given.cases), phase, outline, size, *view, tuple(subjects))
+    if key not in given.kept:
+        given.kept[key] = given.inputs(phase, subjects, spec.window, make, outline)
+    fields, failed = given.kept[key]
+    margin = margin_voxels(spec.box_margin_mm, given.spacing_mm)
+    return {one: sampled_patch(field, sampling, spec.patch, margin) for one, field in fields.items()}, failed
 
 
 def train_schemes(spec: Cnn3d, given: Given) -> list[Scheme]:
     """Cut the patches and cross-validate the network for each phase and sampling scheme."""
-    labels, schemes = given.labels(), []
-    settings = cnn3d.CNN3DSettings.of(spec, seed=given.seed)
+    schemes = []
     for phase in given.phases:
         for sampling in spec.sampling:
             patches, failed = case_patches(spec, given, phase, sampling, given.predicted)
-            known = {s: patches[s].image for s in labels.index if s in patches}
+            known = {s: patches[s].image for s in given.labels().index if s in patches}
             required(known, failed, f"No training patient has a patch in the {phase} phase")
-            trained = cnn3d.cross_validate(
-                np.stack(list(known.values()))[:, None], labels.loc[list(known)].to_numpy(), list(known), settings,
-                checkpoints=given.folder / "cnn3d",
-            )  # fmt: skip
+            trained = _cross_validated(spec, given, patches)
             schemes.append(Scheme(spec, given, phase, sampling, patches, trained, failed))
     return schemes
+
+
+def _cross_validated(
+    spec: Cnn3d, given: Given, patches: Mapping[str, Patch], first: int | None = None
+) -> cnn3d.CrossValidated:
+    """Cross-validate the network on the training patients who have a patch, in all folds or the first ones."""
+    labels = given.labels()
+    labels = labels[labels.index.isin(patches)]
+    images = np.stack([patches[subject].image for subject in labels.index])[:, None]
+    settings = cnn3d.CNN3DSettings.of(spec, seed=given.seed)
+    return cnn3d.cross_validate(
+        images, labels.to_numpy(), list(labels.index), settings, checkpoints=given.folder / "cnn3d", first=first
+    )
+
+
+def by_sample_size(schemes: Sequence[Scheme]) -> pd.DataFrame:
+    """Judge every scheme by networks that learn from fewer patients, in the same held-out patients at every size.
+
+    Networks of the first `learning_folds` folds learn from each of the `learning_sizes`, drawn by outcome, in the
+    study's own epochs; the last size is that of the networks of the study.
+
+    Returns
+    -------
+    DataFrame
+        signature (scheme), judged, n (patients that a network learns from), held (patients judged), value (AUC out of
+        fold), value_low, value_high (DeLong, 95%), p (DeLong's paired test of the first two schemes at this size).
+    """
+    columns = ["signature", "judged", "n", "held", "value", "value_low", "value_high", "p"]
+    if not schemes or not schemes[0].spec.learning_sizes:
+        return nothing("This study asks for no networks that learn from fewer patients.", columns)
+    spec = schemes[0].spec
+    first, rows = min(spec.learning_folds, spec.folds), []
+    whole = min(part["learnt"].iloc[0] for _, part in schemes[0].trained.history.groupby("fold"))
+    for n in [*sorted(one for one in spec.learning_sizes if one < whole), whole]:
+        few, risks = spec.model_copy(update={"train_limit": n}), {}
+        for scheme in schemes:
+            trained = scheme.trained if n == whole else _cross_validated(few, scheme.given, scheme.patches, first)
+            held = trained.predictions[trained.predictions["fold"] < first]
+            risks[f"{scheme.phase}, {scheme.name}" if len(scheme.given.phases) > 1 else scheme.name] = held
+        tables = list(risks.values())
+        y, pair = tables[0]["label"].to_numpy(), [table["out_of_fold"].to_numpy() for table in tables[:2]]
+        p = delong_test(y, pair[0], pair[1]).p if len(pair) == 2 and tables[0].index.equals(tables[1].index) else np.nan
+        for name, held in risks.items():
+            area = auc(held["label"].to_numpy(), held["out_of_fold"].to_numpy())
+            rows.append((name, "out of fold", n, len(held), area.auc, area.ci_low, area.ci_high, p))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def scheme_risks(scheme: Scheme) -> pd.DataFrame:

@@ -318,9 +318,11 @@ class Stopping:
 
     def check(self, row: Mapping[str, float]) -> None:
         """Raise NotEstimableError where training has diverged."""
-        if not np.isfinite(row[self.monitor]):
+        for name in (self.monitor, "train_loss"):
+            if np.isfinite(row.get(name, 0.0)):
+                continue
             raise NotEstimableError(
-                f"Training diverged: {self.monitor} is {row[self.monitor]} in epoch {row['epoch']}. "
+                f"Training diverged: {name} is {row[name]} in epoch {row['epoch']}. "
                 "Lower the learning rate, or look for missing values in the images."
             )
 

@@ -143,9 +143,13 @@ class Cnn3d(Compared):
     """3-D CNN trained on the label, on patches with and without the background.
 
     `patch` is slices, rows and columns of the network's input; `field_mm` what it covers of the scan (by default as
-    many mm as voxels). `max_shift` bounds the random translation in voxels. `cam_layer` is the layer of Grad-CAM,
-    `neighbour_mm` how far the tissue next to the tumour reaches, `cam_patients` how many are pictured; `occlusion`
-    is the covering block (slices, rows, columns) of the check on Grad-CAM in those patients.
+    many mm as voxels), around the middle of the tumour or its largest section (`centre`). Box sampling keeps the
+    background within `box_margin_mm` of the tumour's bounding box, all of it where that is null. `max_shift` bounds the
+    random translation in voxels. How it learns (`standardise`, `schedule`, `stop_on`, `inner_share`,
+    `train_limit`) is described in `networks.cnn3d.CNN3DSettings`. `learning_sizes` are numbers of
+    patients that the networks of the first `learning_folds` folds learn from once more. `cam_layer` is the layer of
+    Grad-CAM, `neighbour_mm` how far the tissue next to the tumour reaches, `cam_patients` how many are pictured;
+    `occlusion` is the covering block (slices, rows, columns) of the check on Grad-CAM in those patients.
     """
 
     network: Literal["cnn3d"]
@@ -153,7 +157,9 @@ class Cnn3d(Compared):
     field_mm: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     width: PositiveFloat = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    centre: Literal["tumour", "largest_section"] = "tumour"
     sampling: list[Literal["segmentation", "box"]] = ["segmentation", "box"]
+    box_margin_mm: Annotated[float, Field(ge=0)] | None = 0.0
     window: Window
     learning_rate: PositiveFloat = 1e-5
     max_epochs: PositiveInt = 100
@@ -162,6 +168,13 @@ class Cnn3d(Compared):
     folds: Folds = 5
     augment: bool = True
     max_shift: PositiveInt = 10
+    standardise: bool = True
+    schedule: Literal["constant", "cosine"] = "constant"
+    stop_on: Literal["inner", "held_out", "last"] = "inner"
+    inner_share: Share = 0.2
+    train_limit: PositiveInt | None = None
+    learning_sizes: list[PositiveInt] = []
+    learning_folds: PositiveInt = 1
     cam_layer: str = "convolution6"
     cam_patients: PositiveInt = 6
     neighbour_mm: PositiveFloat = 10.0

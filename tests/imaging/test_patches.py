@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from radsupport.errors import GeometryError, InputError, MaskError
 from radsupport.imaging.patches import (
+    Patch,
     covered_voxels,
     crop_centred,
     cuboid_slices,
@@ -17,12 +20,21 @@ from radsupport.imaging.patches import (
     join_stacks,
     largest_slice,
     make_inputs,
+    margin_voxels,
     patch_table,
+    sampled_patch,
     tumour_box,
     tumour_channels,
-    tumour_patch,
+    tumour_field,
 )
 from radsupport.imaging.preprocessing import window
+
+
+def tumour_patch(
+    volume: np.ndarray, mask: np.ndarray, *, sampling: Any, shape: Any = (10, 150, 150), field: Any = None
+) -> Patch:
+    """Cut and sample at once, around the largest section."""
+    return sampled_patch(tumour_field(volume, mask, field or shape, "largest_section"), sampling, shape)
 
 
 def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: float) -> np.ndarray:
@@ -181,3 +193,19 @@ def test_a_failed_case_is_logged_and_the_others_go_on(scan: tuple[np.ndarray, np
 def test_a_field_in_mm_becomes_voxels_axis_by_axis() -> None:
     assert covered_voxels((10, 48, 48), None, (1.0, 1.0, 1.0)) == (10, 48, 48)
     assert covered_voxels((10, 48, 48), (10, 150, 120), (1.0, 1.5, 2.0)) == (5, 100, 120)
+
+
+def test_a_margin_in_mm_becomes_voxels_of_each_axis() -> None:
+    assert margin_voxels(10.0, (2.0, 1.0, 5.0)) == (2, 10, 5)
+    assert margin_voxels(0.0, (2.0, 1.0, 5.0)) == (0, 0, 0)
+    assert margin_voxels(None, (2.0, 1.0, 5.0)) is None
+
+
+def test_the_middle_is_that_of_the_tumours_box_or_its_largest_section(scan: tuple[np.ndarray, np.ndarray]) -> None:
+    volume, mask = scan
+    mask = mask.copy()
+    mask[19:29, 20, 30] = True  # a long thin tip: the box reaches from slice 6 to 28, the ball's middle is 12
+    tip = tumour_field(volume, mask, (5, 9, 9), "tumour")
+    np.testing.assert_array_equal(tip.image, volume[15:20, 16:25, 26:35])
+    section = tumour_field(volume, mask, (5, 9, 9), "largest_section")
+    np.testing.assert_array_equal(section.image, volume[10:15, 16:25, 26:35])

@@ -110,7 +110,7 @@ def test_sizes_are_those_of_the_resampled_masks(cases: pd.DataFrame) -> None:
 
 def test_shares_inside_a_patch_are_those_of_its_slices(cases: pd.DataFrame) -> None:
     own = cases[cases["phase"] == "arterial"].head(1)
-    table = previews.shares(own, [(10, 150, 150), (10, 150, 150), (40, 150, 150)])
+    table = previews.shares(own, [(10, 150, 150), (10, 150, 150), (40, 150, 150)], centre="largest_section")
     assert table["patch"].tolist() == ["10 × 150 × 150", "40 × 150 × 150"]
     mask = sitk.GetArrayFromImage(sitk.ReadImage(own["mask"].iloc[0])) != 0
     areas = mask.sum(axis=(1, 2))

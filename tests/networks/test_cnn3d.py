@@ -21,6 +21,7 @@ from radsupport.errors import InputError, NotEstimableError
 from radsupport.networks import cnn3d
 from radsupport.networks.cnn3d import (
     CNN3D,
+    OPERATIONS,
     CNN3DSettings,
     SameConvolution,
     SameMaxPooling,
@@ -160,12 +161,13 @@ def test_loss_weighs_like_keras() -> None:
 
 def test_augmented_copies_are_trained_on_and_only_those(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[float, str]] = []
+    real = cnn3d.augmented
 
-    def record(patch: np.ndarray, operation: str, shift: tuple[int, int]) -> np.ndarray:
-        seen.append((float(patch.max()), operation))
-        return patch
+    def record(images: np.ndarray, moved: np.ndarray, cases: np.ndarray, operations: np.ndarray) -> np.ndarray:
+        seen.extend((float(images[c].max()), OPERATIONS[o]) for c, o in zip(cases, operations, strict=True))
+        return real(images, moved, cases, operations)
 
-    monkeypatch.setattr(cnn3d, "augment", record)
+    monkeypatch.setattr(cnn3d, "augmented", record)
     images, y = patches(8)
     images *= np.arange(1, 9, dtype=np.float32).reshape(8, 1, 1, 1, 1)
     one_epoch = dataclasses.replace(QUICK, max_epochs=1)
@@ -180,18 +182,41 @@ def test_augmented_copies_are_trained_on_and_only_those(monkeypatch: pytest.Monk
 
 def test_inputs_are_standardised_by_the_training_patches_only() -> None:
     images, y = patches(12)
+    images[:, :, 0] = 0  # what sampling set to 0 is no part of what is shown
     one_epoch = dataclasses.replace(QUICK, max_epochs=1)
     watched = 5 * images[8:] + 7
     model, _ = train_cnn3d(images[:8], y[:8], watched, y[8:], one_epoch)
-    assert model.centre.item() == pytest.approx(images[:8].mean(), rel=1e-5)
-    assert model.spread.item() == pytest.approx(images[:8].std(), rel=1e-5)
+    shown = images[:8][images[:8] > 0]
+    assert 0.5 < shown.size / images[:8].size < 1
+    assert model.centre.item() == pytest.approx(shown.mean(), rel=1e-5)
+    assert model.spread.item() == pytest.approx(shown.std(), rel=1e-5)
     seen: list[torch.Tensor] = []
     model.convolution1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    predict_risk(model, images[:8])
-    assert seen[0].mean().item() == pytest.approx(0, abs=1e-5)
-    assert seen[0].std(correction=0).item() == pytest.approx(1, rel=1e-4)
+    predict_risk(model, np.concatenate([images[:1], images[1:2] * 100]))
+    wanted = (np.concatenate([images[:1], images[1:2] * 100]) - shown.mean()) / shown.std()
+    np.testing.assert_allclose(seen[0].numpy(), wanted.clip(-3, 3), atol=1e-4)
     plain, _ = train_cnn3d(images[:8], y[:8], watched, y[8:], dataclasses.replace(one_epoch, standardise=False))
     assert (plain.centre.item(), plain.spread.item()) == (0, 1)
+
+
+def test_the_kept_epoch_and_the_learners_follow_from_the_stopping() -> None:
+    images, y = patches(20)
+    one = dataclasses.replace(QUICK, augment=False, max_epochs=3, schedule="cosine")
+    ways = [dataclasses.replace(one, stop_on=way) for way in ("inner", "held_out", "last")]  # type: ignore[arg-type]
+    splits = {settings.stop_on: list(cnn3d._folds(y, settings)) for settings in ways}
+    for way, folds in splits.items():
+        for learn, watch, held in folds:
+            assert not set(learn) & set(held)
+            assert np.array_equal(watch, held) == (way != "inner")
+            assert len(learn) + len(held) == (20 if way != "inner" else 20 - len(watch))
+    few = list(cnn3d._folds(y, dataclasses.replace(one, stop_on="last", train_limit=6)))
+    assert [len(learn) for learn, _, _ in few] == [6, 6]
+    assert all(y[learn].sum() == 3 for learn, _, _ in few)
+    done = cross_validate(images, y, range(20), dataclasses.replace(one, stop_on="last"), first=1)  # type: ignore[arg-type]
+    assert done.history["best"].tolist() == [False, False, True]
+    rate = one.learning_rate * (1 + np.cos(np.pi * np.arange(3) / 3)) / 2
+    np.testing.assert_allclose(done.history["learning_rate"], rate)
+    assert done.predictions.groupby("fold")["out_of_fold"].count().tolist() == [10, 0]
 
 
 def test_finds_a_planted_difference_out_of_fold() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radsupport.errors import InputError
-from radsupport.networks.cnn3d import augment, draw_shift
+from radsupport.networks.cnn3d import OPERATIONS, augment, augmented, draw_shift
 
 PLANE = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 
@@ -50,6 +50,16 @@ def test_shift_is_the_cases_own_and_stays_in_range() -> None:
     assert shifts == [draw_shift(7, case) for case in range(500)]
     assert {by for shift in shifts for by in shift} == set(range(-10, 11))
     assert draw_shift(8, 0) != shifts[0] or draw_shift(8, 1) != shifts[1]
+
+
+def test_a_batch_is_what_its_patches_are_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    images = rng.random((5, 1, 2, 6, 6), dtype=np.float32)
+    shifts = [draw_shift(1, case, 2) for case in range(5)]
+    moved = np.stack([augment(image, "translate", by) for image, by in zip(images, shifts, strict=True)])
+    cases, operations = np.divmod(rng.permutation(35), 7)
+    one_by_one = [augment(images[c], OPERATIONS[o], shifts[c]) for c, o in zip(cases, operations, strict=True)]
+    np.testing.assert_array_equal(augmented(images, moved, cases, operations), np.stack(one_by_one))
 
 
 def test_bad_input_is_named() -> None:

@@ -52,10 +52,10 @@ def test_sampled_patients_are_none_unless_the_study_samples_them() -> None:
 
 def test_values_carry_their_units() -> None:
     table = shown("cui2022")
-    assert table["Patch (slices, rows, columns)"] == "10 × 32 × 32 voxels"
+    assert table["Patch (slices, rows, columns)"] == "5 × 24 × 24 voxels"
     assert table["Learning rate (Adam)"] == "0.001"
     assert shown("song2021", learning_rate=1e-5)["Learning rate (Adam)"] == "0.00001"
-    assert table["Window"] == "level 100 HU, width 400 HU"
+    assert table["Window"] == "level 100 HU, width 200 HU"
 
 
 def test_printed_layers_are_those_of_the_studys_own_network() -> None:

@@ -13,10 +13,11 @@ import SimpleITK as sitk
 from sklearn.model_selection import StratifiedKFold
 
 from radsupport.book.conclusions.deep_features import training
-from radsupport.errors import InputError, MaskError
-from radsupport.imaging.patches import Patch, Sampling, covered_voxels, tumour_patch
+from radsupport.errors import InputError
+from radsupport.imaging.patches import Sampling, covered_voxels
 from radsupport.networks import schemes as network_schemes
 from radsupport.networks.cnn3d import CNN3DSettings
+from radsupport.networks.inputs import Given
 from radsupport.networks.result import DeepResult
 from radsupport.networks.schemes import Scheme, case_patches
 from radsupport.settings.study import Study
@@ -24,7 +25,8 @@ from radsupport.settings.study import Study
 DEEP = {
     "patch": [4, 12, 12], "width": 0.03, "learning_rate": 2e-3, "max_epochs": 2, "patience": 2, "batch_size": 4,
     "folds": 2, "augment": False, "max_shift": 1, "window": {"level": 100, "width": 400},
-    "field_mm": None,
+    "field_mm": None, "centre": "largest_section", "box_margin_mm": None, "schedule": "constant",
+    "stop_on": "inner", "learning_sizes": [],
 }  # fmt: skip
 SS, NSS = "arterial__risk_segmentation", "arterial__risk_box"
 RISKS = [SS, NSS]
@@ -137,7 +139,7 @@ def test_a_case_without_an_input_is_missing_with_its_reason_and_harms_nobody(
     for table, whole in [(lost.features, result.features), *((lost.by_fold[k], result.by_fold[k]) for k in (0, 1))]:
         assert table["subject"].tolist() == sorted(scans.cohort["subject"])
         assert np.isnan(of(table, ["E01", "E02"])).all()
-        np.testing.assert_array_equal(of(table, others), of(whole, others))
+        np.testing.assert_allclose(of(table, others), of(whole, others), rtol=1e-6)  # other patients share their batch
 
 
 def test_a_training_patient_without_an_input_keeps_a_fold_but_trains_nothing(study: Study, scans: Any) -> None:
@@ -159,16 +161,13 @@ def test_nobody_with_an_input_is_said_in_plain_words(study: Study, scans: Any) -
 def test_schemes_that_lost_different_patients_are_refused(
     study: Study, scans: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut, n = tumour_patch, 0
+    cut = case_patches
 
-    def cut_but_one(*args: Any, sampling: Sampling, **options: Any) -> Patch:
-        nonlocal n
-        n += sampling == "box"
-        if n == 5 and sampling == "box":
-            raise MaskError("too large for a box")
-        return cut(*args, sampling=sampling, **options)
+    def cut_but_one(spec: Any, given: Any, phase: str, sampling: Sampling, *rest: Any) -> Any:
+        patches, failed = cut(spec, given, phase, sampling, *rest)
+        return {one: patch for one, patch in patches.items() if sampling != "box" or one != "T04"}, failed
 
-    monkeypatch.setattr(network_schemes, "tumour_patch", cut_but_one)
+    monkeypatch.setattr(network_schemes, "case_patches", cut_but_one)
     with pytest.raises(InputError, match="can not use the same patients"):
         scans.result(study, "different")
 
@@ -192,6 +191,45 @@ def test_patches_are_the_windowed_image_around_the_largest_section(study: Study,
     assert cut[case["subject"]].share_inside == 0.5
 
 
+def test_a_box_keeps_the_background_of_its_margin_and_the_scan_is_read_once(
+    study: Study, scans: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, given = scans.cases.iloc[0], scans.given(study)
+    inside = sitk.GetArrayFromImage(sitk.ReadImage(case["mask"])) > 0
+    first = [int(found.min()) for found in np.nonzero(inside)]
+    cut = {"centre": "tumour", "patch": (4, 16, 16)}
+    specs = [study.deep.model_copy(update=cut | {"box_margin_mm": mm}) for mm in (None, 0.0, 2.0)]
+    whole, tight, wide = (case_patches(spec, given, "arterial", "box", ["T00"])[0]["T00"] for spec in specs)
+    image = np.clip((sitk.GetArrayFromImage(sitk.ReadImage(case["image"])) + 100) / 400, 0, 1)
+    # the lesion has 4 x 8 x 8 voxels of 1 mm and is centred: it fills the slices and lies 4 voxels from the sides
+    np.testing.assert_allclose(whole.image, np.pad(image, 8)[
+        first[0] + 8 : first[0] + 12, first[1] + 4 : first[1] + 20, first[2] + 4 : first[2] + 20
+    ], atol=1e-6)  # fmt: skip
+    for patch, edge in ((tight, 4), (wide, 2)):
+        kept = np.zeros((4, 16, 16), bool)
+        kept[:, edge : 16 - edge, edge : 16 - edge] = True
+        np.testing.assert_array_equal(patch.image, whole.image * kept)
+        assert patch.share_inside == 1
+    monkeypatch.setattr(Given, "inputs", None)
+    again, _ = case_patches(study.deep.model_copy(update=cut), given, "arterial", "segmentation", ["T00"])
+    np.testing.assert_array_equal(again["T00"].image, whole.image * whole.mask)
+
+
+def test_fewer_patients_teach_and_the_same_ones_are_judged(study: Study, scans: Any) -> None:
+    spec = study.deep.model_copy(update={"learning_sizes": [4, 99], "learning_folds": 1, "stop_on": "last"})
+    found = scans.result(study.model_copy(update={"deep": spec}), "sizes")
+    sizes = network_schemes.by_sample_size(found.schemes)
+    assert sizes["signature"].tolist() == ["SS", "NSS"] * 2
+    assert sizes[["n", "held"]].to_numpy().tolist() == [[4, 7]] * 2 + [[7, 7]] * 2
+    assert sizes["p"].between(0, 1).all()
+    # the last size is the study's own networks in the same patients
+    own = found.schemes[1].trained.predictions.query("fold == 0")
+    y, risk = own["label"].to_numpy(), own["out_of_fold"].to_numpy()
+    pairs = np.sign(risk[y == 1][:, None] - risk[y == 0])
+    assert sizes["value"].iloc[3] == pytest.approx((pairs.mean() + 1) / 2)
+    assert "fewer patients" in network_schemes.by_sample_size(()).attrs["empty"]
+
+
 def test_the_field_is_turned_from_mm_into_voxels_axis_by_axis(study_with: Callable[..., Study]) -> None:
     spacing = {"spacing_mm": (0.5, 2.0, 3.0)}  # x, y, z; the field is given as slices, rows, columns
     study = study_with("cui2022", {**DEEP, "field_mm": [30, 40, 50]}, preprocessing=spacing)
@@ -202,7 +240,8 @@ def test_the_field_is_turned_from_mm_into_voxels_axis_by_axis(study_with: Callab
 def test_settings_of_the_study_reach_the_training(study: Study) -> None:
     settings = dataclasses.asdict(CNN3DSettings.of(study.deep, seed=study.seed))
     shared = set(DEEP) & set(settings)
-    assert shared == {"width", "learning_rate", "max_epochs", "patience", "batch_size", "folds", "augment", "max_shift"}
+    assert {"width", "learning_rate", "max_epochs", "patience", "batch_size", "folds", "augment"} < shared
+    assert {"max_shift", "schedule", "stop_on"} < shared
     assert {name: settings[name] for name in shared} == {name: DEEP[name] for name in shared}
     assert settings["seed"] == study.seed
 

@@ -16,7 +16,7 @@ _INTERPOLATIONS = {"cubic": "cubic B-spline", "linear": "linear"}
 _SEEN = {
     "unet": "The network of this study sees every slice of the box around the region; some are shown.",
     "resnet": "The network of this study sees the largest section and its two neighbours.",
-    "cnn3d": "The network of this study sees {n} slices around the largest section; some are shown.",
+    "cnn3d": "The network of this study sees {n} slices through the middle of the tumour; some are shown.",
 }
 _RULES = {
     "max_diameter": "the **largest diameter** is the largest distance within the outline in any axial plane",
