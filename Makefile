@@ -65,4 +65,4 @@ check: $(READY)
 	@radsupport check $(MANIFEST) $(if $(filter-out all,$(STUDY)),--study $(STUDY))
 
 clean:
-	rm -rf results data book/_build book/studies book/_toc.yml .snakemake
+	rm -rf results data book/_build book/studies book/_static/made book/_toc.yml .snakemake

@@ -22,10 +22,26 @@
     document.head.appendChild(script);
     window.define = amd;
   };
+  const fetched = (address) => new Promise((done) => { // on the site one file holds the library for all pages
+    const script = document.createElement("script");
+    script.onload = () => done(window.plotlyPacked);
+    script.src = address;
+    document.head.appendChild(script);
+  });
+  const start = () => {
+    if (!window.Plotly && !window.plotlyUnpacked) {
+      const library = document.querySelector("[data-plotly-library]");
+      const address = library.getAttribute("data-src");
+      window.plotlyUnpacked = (address ? fetched(address) : Promise.resolve(library.textContent.trim()))
+        .then(unpack).then(load);
+    }
+    Promise.resolve(window.plotlyUnpacked).then(draw);
+  };
   if (!waiting.length) { return; }
-  if (!window.Plotly && !window.plotlyUnpacked) { // on the site a file of all pages' holds the library
-    const inside = document.querySelector("[data-plotly-library]");
-    window.plotlyUnpacked = unpack(inside ? inside.textContent.trim() : window.plotlyPacked).then(load);
-  }
-  Promise.resolve(window.plotlyUnpacked).then(draw);
+  if (typeof IntersectionObserver === "undefined") { start(); return; }
+  const near = new IntersectionObserver((seen) => { // a reader who never comes near does not load it
+    if (seen.some((one) => one.isIntersecting)) { near.disconnect(); start(); }
+  }, { rootMargin: "1000px" });
+  waiting.forEach((element) => near.observe(element));
+  window.addEventListener("beforeprint", start);
 })();

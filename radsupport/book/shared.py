@@ -38,7 +38,9 @@ def begin(static: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     styles = [*map(asset, _STYLES), STYLE]
     (folder / "page.css").write_text("\n".join(styles), encoding="utf-8")
-    (folder / "page.js").write_text("\n".join([*map(asset, _SCRIPTS), SCRIPT]), encoding="utf-8")
+    scripts = "\n".join([*map(asset, _SCRIPTS), SCRIPT])
+    when = f'document.addEventListener("DOMContentLoaded", () => {{\n{scripts}\n}});\n'
+    (folder / "page.js").write_text(when, encoding="utf-8")
     return folder
 
 
@@ -69,9 +71,11 @@ def _shared(html: str, folder: Path) -> str:
     for text in (*map(asset, (*_STYLES, *_SCRIPTS)), STYLE, SCRIPT):
         html = html.replace(text, "")
     html = _EMPTY.sub("", html)
-    if _LIBRARY.search(html):
-        (folder / "plotly.js").write_text(f'window.plotlyPacked="{plotly_library()}";', encoding="utf-8")
-        html = _LIBRARY.sub(f'<script defer src="{_FROM_PAGE}/plotly.js"></script>', html)
+    if _LIBRARY.search(html):  # every *.js below _static is loaded by every page; this one only where it is drawn
+        (folder / "plotly.mjs").write_text(f'window.plotlyPacked="{plotly_library()}";', encoding="utf-8")
+        html = _LIBRARY.sub(
+            f'<script type="text/plain" data-plotly-library data-src="{_FROM_PAGE}/plotly.mjs"></script>', html
+        )
     return _INSIDE.sub(lambda found: _as_file(found[1], found[2], found[3], folder), html)
 
 

@@ -94,6 +94,7 @@ def test_plotly_is_one_file_for_all_figures(folder: Path) -> None:
     figure = go.Figure(go.Scatter(x=[0, 1], y=[1, 0]))
     pages = staged(folder, *[plotly_html(figure, "Flow", "A caption")] * 2)
     assert all(len(page) < 20_000 and "data-plotly=" in page for page in pages)
+    assert all(page.count("data-plotly-library") == 1 for page in pages)
     assert plotly_library() in file_of(pages[0], folder).read_text(encoding="utf-8")
 
 

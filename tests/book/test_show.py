@@ -259,7 +259,7 @@ const boxes = job.figures.map((f) => ({ text: "words", map: new Map([["data-plot
 const calls = []; let loaded = 0; let hash = "";
 globalThis.window = { define: "kept" };
 globalThis.document = {
-  querySelectorAll: () => boxes, querySelector: () => ({ textContent: job.library }),
+  querySelectorAll: () => boxes, querySelector: () => ({ textContent: job.library, getAttribute: () => null }),
   createElement: () => ({}),
   head: { appendChild: (script) => {
     loaded += 1;
@@ -269,7 +269,11 @@ globalThis.document = {
   } },
 };
 const run = new Function(job.script); run(); run();
-setTimeout(() => process.stdout.write(JSON.stringify({ calls, loaded, hash, define: window.define })), 1500);
+const end = () => { process.stdout.write(JSON.stringify({ calls, loaded, hash, define: window.define }));
+  process.exit(); };
+const drawn = () => calls.length >= boxes.length;
+const poll = setInterval(() => { if (drawn()) { clearInterval(poll); setTimeout(end, 300); } }, 50);
+setTimeout(end, 20000);
 """
 
 
