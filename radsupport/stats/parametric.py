@@ -27,8 +27,8 @@ _Terms = tuple[FloatArray, FloatArray, FloatArray]
 
 def _weibull(z: FloatArray, event: IntArray) -> _Terms:
     """Log density of events and log survival of others at z, their first, and minus their second derivative."""
-    hazard = np.exp(z)
-    return event * z - hazard, event - hazard, hazard
+    hazard: FloatArray = np.exp(z)
+    return event * z - hazard, event * 1.0 - hazard, hazard
 
 
 def _log_logistic(z: FloatArray, event: IntArray) -> _Terms:

@@ -156,7 +156,8 @@ def solve_path(
     automatic = lambdas is None
     grid = largest * min_ratio ** (np.arange(n_lambdas) / max(n_lambdas - 1, 1)) if lambdas is None else lambdas
     null_deviance = 2 * (loss.saturated - null_value)
-    coefs, values, ratios = [], [], []
+    coefs: list[FloatArray] = []
+    values, ratios = [], []
     for k, penalty in enumerate(grid):
         start = beta if k < 2 else _ahead(coefs[-2:], grid[k - 2 : k + 1])
         l1, l2 = float(penalty) * alpha * penalised, float(penalty) * (1 - alpha) * penalised
@@ -347,4 +348,4 @@ def _solved(matrix: FloatArray, right: FloatArray) -> FloatArray:
     if not right.size:
         return right
     _, found, failed = lapack.dposv(matrix, right)
-    return np.linalg.solve(matrix, right) if failed else found
+    return np.asarray(np.linalg.solve(matrix, right) if failed else found, dtype=float)
