@@ -21,11 +21,12 @@ import pandas as pd
 import vulture
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What may not be exceeded; room was made for formulas, competing risks, outlines and tables of any kind, and runs that
-#: are never mixed. Lines of code are those without blank lines, comments and docstrings.
+#: What may not be exceeded; room was made for formulas, competing risks, outlines and tables of any kind, runs that are
+#: never mixed, chapters that start warm, own texture features, exact penalised models, networks that learn on boxes and
+#: from outlines, and a site of shared files. Lines of code are those without blank lines, comments and docstrings.
 LIMITS = {
-    "files": 170,
-    "lines of code": 26000,
+    "files": 176,
+    "lines of code": 27600,
     "public names": 165,
     "lines of the longest file": 600,
     "percent of functions over 30 lines": 2,

@@ -33,8 +33,13 @@ LOADED = (
 _BEGUN = b"+"
 
 
-def start() -> subprocess.Popen[bytes]:
-    """Start the server; it lives while this process does and the value that is returned is kept."""
+def start() -> subprocess.Popen[bytes] | None:
+    """Start the server; it lives while this process does and the value that is returned is kept.
+
+    None outside Linux, where libraries that were loaded need not survive a fork: jobs run without a server there.
+    """
+    if sys.platform != "linux":
+        return None
     os.makedirs(os.path.dirname(SOCKET), exist_ok=True)
     if os.path.exists(SOCKET):
         os.unlink(SOCKET)

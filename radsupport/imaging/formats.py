@@ -78,7 +78,7 @@ def inflated(raw: bytes, path: Path) -> bytes:
         unpack = isal_zlib.decompressobj(wbits=47)
         try:
             parts.append(unpack.decompress(raw))
-        except isal_zlib.error as error:
+        except isal_zlib.error as error:  # type: ignore[misc]  # its stub calls the class an instance
             raise refused(path, f"its gzip stream is damaged ({error})", "an intact file", "copy it again") from error
         if not unpack.eof:
             raise refused(path, "its gzip stream ends too early: truncated", "an intact file", "copy it again")

@@ -30,7 +30,7 @@ def test_one_phase_is_a_phase_and_two_are_phases() -> None:
         ("unet", None, "every slice of the box"),
         ("resnet", 3, "its two neighbours"),
         ("resnet", 1, "the largest section alone"),
-        ("cnn3d", 10, "10 slices around"),
+        ("cnn3d", 10, "10 slices through the middle of the tumour"),
         ("", None, "No network"),
     ],
 )
