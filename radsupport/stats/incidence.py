@@ -24,6 +24,8 @@ from radsupport.stats.regression import check_level
 from radsupport.stats.survival_curves import kaplan_meier, prediction_times, survival_times
 
 _ESTIMATES = ("incidence", "ci_low", "ci_high", "competing", "competing_low", "competing_high", "one_minus_km")
+#: A sum of steps is 0 or 1 but for this, and has no limits then.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ def _estimate(own: FloatArray, any_event: pd.DataFrame, z: float) -> tuple[Float
     joint = np.divide(before * own * (n - own), n * (n - d) * (n - 1), out=np.zeros_like(n), where=left)
     sums = [np.cumsum(part) for part in (any_part, any_part * value + joint, any_part * value**2 + 2 * joint * value)]
     variance = np.maximum(value**2 * sums[0] - 2 * value * sums[1] + sums[2] + np.cumsum(own_part), 0)
-    inside = np.where((value > 0) & (value < 1), value, np.nan)
+    inside = np.where((value > _ROUNDING) & (value < 1 - _ROUNDING), value, np.nan)
     width = z * np.sqrt(variance) / np.abs(inside * np.log(inside))
     return value, inside ** np.exp(width), inside ** np.exp(-width)
 
