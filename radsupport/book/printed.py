@@ -54,6 +54,8 @@ def number_words(key: str, found: Mapping[str, Any] | None) -> str:
         return p_number(float(value))
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
         return estimate(float(value), float(low), float(high))
+    if key.startswith("median_") and low is not None and math.isfinite(low):  # the curve's band stays above one half
+        return estimate(float(value), float(low), math.inf).replace("∞", "not reached")
     return number(float(value)) if float(value).is_integer() else fixed(float(value))
 
 

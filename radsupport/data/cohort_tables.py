@@ -15,7 +15,7 @@ from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
 from radsupport.stats.survival_curves import median_follow_up
 from radsupport.tables import write_table
-from radsupport.wording import source_words
+from radsupport.wording import counted, source_words
 
 NO_FEATURE = "the published table holds no feature of this subject"
 NOTHING_FITTED = "none: a published output is taken as it is"
@@ -252,15 +252,15 @@ def _candidates(signature: Signature, study: Study, features: Mapping[str, pd.Da
     """Return the candidate parameters of a signature and what they are; None where images give them."""
     sizes = {name: 1 if one.kind == "number" else len(one.levels) - 1 for name, one in study.columns.items()}
     if signature.combines:
-        words = [f"risks of {len(signature.combines)} signatures"]
-        words += [f"{len(signature.columns)} variables"] if signature.columns else []
+        words = [f"risks of {counted(len(signature.combines), 'signature')}"]
+        words += [counted(len(signature.columns), "variable")] if signature.columns else []
         return len(signature.combines) + sum(sizes[name] for name in signature.columns), ", ".join(words)
     from_images = _image_sources(signature)
     names = [name for name, column in study.columns.items() if column.source in signature.sources]
     names = list(dict.fromkeys([*names, *signature.columns]))
     if from_images:
         kinds = ", ".join(map(source_words, from_images)) + " features" * (signature.learner != "published")
-        told = kinds + (f", {len(names)} variables" if names else "")
+        told = kinds + (f", {counted(len(names), 'variable')}" if names else "")
         if not set(from_images) <= set(features):
             return None, told
         columns = [name for source in from_images for name in features[source].columns.drop("subject")]
@@ -269,7 +269,7 @@ def _candidates(signature: Signature, study: Study, features: Mapping[str, pd.Da
         return sum(re.search(signature.features, name) is not None for name in columns) + sum(
             sizes[name] for name in names
         ), told
-    return sum(sizes[name] for name in names), f"{len(names)} variables"
+    return sum(sizes[name] for name in names), counted(len(names), "variable")
 
 
 def _image_sources(signature: Signature) -> list[str]:

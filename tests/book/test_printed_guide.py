@@ -19,6 +19,9 @@ from radsupport.study import load_study
         ("auc_train", {"value": 0.8123, "ci_low": None, "ci_high": None}, "0.81"),
         ("auc_train", {"value": float("nan")}, "not estimable"),
         ("best", {"value": "DLR-A"}, "DLR-A"),
+        ("median_high", {"value": 43.42, "ci_low": 37.68, "ci_high": float("nan")}, "43.42 (37.68–not reached)"),
+        ("median_high", {"value": 43.42, "ci_low": 37.68, "ci_high": None}, "43.42 (37.68–not reached)"),
+        ("auc_train", {"value": 0.8, "ci_low": 0.7, "ci_high": None}, "0.80"),
         ("n_train", None, "not computed"),
     ],
 )
@@ -34,7 +37,9 @@ def test_only_the_chapter_s_own_entries_and_cautions_are_shown(root: Path) -> No
     ]
     assert "AUC DLR-A" not in set(table["item"])
     cautions = guide.cautions_of(study, "01")
-    assert any("age row" in text for text in cautions)
+    (age,) = [text for text in cautions if "age row" in text]
+    assert "with another statistic and P" in age  # 140.000 and 0.054 for age, 189.500 and 0.380 for the portal vein
+    assert not any("enhancement pattern" in text for text in guide.cautions_of(study, "02"))
     assert not any("mean survival" in text for text in cautions)
     assert cautions[-1].startswith("Ten recurrences in Hospital I")  # of the whole study: after the chapter's own
     assert cautions[-1] not in guide.cautions_of(study, "06")

@@ -63,6 +63,10 @@ def test_combined_signatures_count_their_risks_and_variables(root: Path, cohort:
     table = opened(yang, cohort.assign(event=cohort["label"])).events_per_variable().set_index("signature")
     assert table.loc["clinic+dl", "parameters"] == 2 + 3
     assert "same events" in table.loc["clinic+dl", "remark"]
+    song = load_study("song2021", folder=root / "studies")
+    table = opened(song, cohort).events_per_variable().set_index("signature")
+    assert table.loc["DLR-A + s", "candidates"] == "risks of 1 signature, 1 variable"
+    assert table.loc["DLR-A + sag", "candidates"] == "risks of 1 signature, 3 variables"
 
 
 def test_a_study_without_tables_has_no_candidates_there(root: Path, cohort: pd.DataFrame) -> None:
