@@ -17,6 +17,7 @@ from radsupport.stats.survival_curves import median_follow_up
 from radsupport.tables import write_table
 from radsupport.wording import counted, source_words
 
+LEARNT_BY_NETWORK = "the network learns its features from these events; candidates can not be counted"
 NO_FEATURE = "the published table holds no feature of this subject"
 NOTHING_FITTED = "none: a published output is taken as it is"
 ENOUGH_EVENTS = 10.0
@@ -277,6 +278,8 @@ def _image_sources(signature: Signature) -> list[str]:
 
 
 def _remark(per_parameter: float, parameters: int | None, signature: Signature) -> str:
+    if signature.learner == "Network":
+        return LEARNT_BY_NETWORK
     if parameters == 0:
         return "no candidates in this study's tables"
     if parameters is None or (per_parameter < 1 and _image_sources(signature)):

@@ -36,10 +36,10 @@ def test_scales_are_said_and_another_scale_is_pointed_out() -> None:
     words = say.scales(spread(0.2, 0.25), "odds_ratio", NAMES)
     assert words.startswith("A signature's odds ratio is for a risk that is one standard deviation (SD) higher")
     assert "0.200 of Image" in words
-    assert "another scale" not in words
+    assert "spread differently" not in words
     assert "Image in Hospital B: SD 0.020, 0.10 of training's" in say.scales(spread(0.2, 0.02), "hr", NAMES)
     assert "hazard ratio" in say.scales(spread(0.2, 0.02), "hr", NAMES)
-    assert "another scale" not in say.scales(spread(0.0, 0.2), "hr", NAMES)
+    assert "spread differently" not in say.scales(spread(0.0, 0.2), "hr", NAMES)
 
 
 def test_a_printed_ratio_per_unit_is_announced() -> None:
@@ -57,8 +57,8 @@ def test_points_add_up_and_a_wrong_sign_is_said() -> None:
     rows = pd.DataFrame({"term": ["signature_1", "age"], "coef": [0.5, -0.1], "ci_high": 0.9})
     words = say.points(example((" at 12 months", 0.81), (" at 24 months", 0.6)), rows, SIGNATURES)
     assert words == (
-        "Points of a patient with the median values and the most frequent levels: Age (years) 61.5: 20; Stage II: 30. "
-        "Together 50, which stands for survival of 81% at 12 months and 60% at 24 months."
+        "Points of a patient with the median values and the most frequent levels: Age (years) 61.5: 20.4; "
+        "Stage II: 30.0. Together 50.4, which stands for survival of 81% at 12 months and 60% at 24 months."
     )
     wrong = say.points(example(("", 0.3)), rows.assign(coef=-1.0), SIGNATURES)
     assert "**Wrong sign.** A higher risk by Image takes points away: beside" in wrong

@@ -228,6 +228,20 @@ def test_a_risk_that_hardly_varies_is_no_rival(labelled):
     assert "A does better" not in "".join(line for line in text.splitlines() if "minus B" in line)
 
 
+@pytest.mark.parametrize(("p", "low", "verdict"), [(0.04, 0.01, "A does better"), (0.04, -0.01, "undecided")])
+def test_a_p_value_that_contradicts_the_interval_decides_nothing(p: float, low: float, verdict: str) -> None:
+    row = {
+        "signature_a": "A",
+        "signature_b": "B",
+        "role": "comparator",
+        "cohort": "train",
+        "p": p,
+        "measure": "C-index",
+    }
+    row |= {"difference": 0.1, "difference_low": low, "difference_high": 0.2, "value_a": 0.7, "value_b": 0.6, "n": 50}
+    assert f"): {verdict}" in say._rival(row, NAMES, (), set(), set())
+
+
 def test_what_else_a_reader_must_know_stands_at_the_end(labelled):
     assert meaning(labelled[2], notes=["Always.", "Here."]).endswith("- Always.\n- Here.")
 

@@ -218,7 +218,7 @@ def centers(differing: pd.DataFrame, harmonised: pd.DataFrame, train: Sequence[s
     if len(known):
         row = dict(known.loc[known["difference"].abs().idxmax()])
         found = (
-            f"The largest difference is {fixed(row['difference'])} ({row['center']}, {row['judged']}, "
+            f"The largest difference is {fixed(row['difference'], 3)} ({row['center']}, {row['judged']}, "
             f"{p_value(row['p'], name='P')}); {(known['p'] < 0.05).sum()} of {len(known)} have P < 0.05 before "
             "adjustment."
         )

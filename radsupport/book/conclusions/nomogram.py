@@ -58,8 +58,8 @@ def scales(spread: pd.DataFrame, ratio: str, names: Mapping[Any, str], per_unit:
     if not words:
         return text
     return (
-        f"{text}\n\n**Risks on another scale.** Training risks come from the models of the folds, the others from one "
-        f"model. They spread differently – {'; '.join(words)} – so training's coefficients fit less well there."
+        f"{text}\n\n**Risks that spread differently.** Training risks come from models that never saw the patient, "
+        f"the others from all of training: {'; '.join(words)}. Training's coefficients fit less well there."
     )
 
 
@@ -77,11 +77,11 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
     if example.empty:
         return "There is no nomogram to draw: the model above has no fit, or nobody is followed to its horizons."
     of = {kind: rows.to_dict("records") for kind, rows in example.groupby("kind")}
-    parts = [f"{row['label']} {_plain(row['value'])}: {fixed(row['points'], 0)}" for row in of["predictor"]]
+    parts = [f"{row['label']} {_plain(row['value'])}: {fixed(row['points'], 1)}" for row in of["predictor"]]
     shares = [f"{100 * row['value']:.0f}%{row['label']}" for row in of["result"]]
     text = f"Points of a patient with the median values and the most frequent levels: {'; '.join(parts)}. "
     text += (
-        f"Together {fixed(of['total'][0]['points'], 0)}, which stands for {of['total'][0]['label']} {listed(shares)}."
+        f"Together {fixed(of['total'][0]['points'], 1)}, which stands for {of['total'][0]['label']} {listed(shares)}."
     )
     own = coefficients[coefficients["term"].isin(list(signatures))]
     wrong = own[own["coef"] < 0]

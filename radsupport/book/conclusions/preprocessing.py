@@ -20,7 +20,7 @@ _SEEN = {
 }
 _RULES = {
     "max_diameter": "the **largest diameter** is the largest distance within the outline in any axial plane",
-    "diameter_class": "its **class** follows from it",
+    "diameter_class": "the **class of size** follows from the largest distance within the outline in any axial plane",
     "ct_ratio": "the **CT ratio** is the mean HU of the tumour's largest section (without a rim of 1 mm) over that "
     "of the organ's sample in the same plane",
     "enhanced_rate": "the **relatively enhanced rate** is the rise of the tumour's mean HU after contrast over "

@@ -379,12 +379,15 @@ _ROLES = {
 
 def _rival(row: Row, names: Mapping[str, str], published: Collection[str], flat: set[str], pooled: set[str]) -> str:
     a, b, role = row["signature_a"], row["signature_b"], _ROLES[row["role"]]
+    low, high = row["difference_low"], row["difference_high"]
     if row["cohort"] == "train" and b in published:
         role += "; a published output, which may be flattered here"
     if np.isnan(row["p"]):
         return f"{names[row['cohort']]}: {a} and {b} ({role}): {row['note'] or 'not tested'}."
     if flat & {a, b}:
         verdict = f"no finding, because the risks of {listed(sorted(flat & {a, b}))} hardly vary"
+    elif np.isfinite(low) and (row["p"] < 0.05) == (low <= 0 <= high):
+        verdict = "undecided, because only one of P and the interval, which are computed in two ways, leaves out chance"
     elif row["p"] < 0.05:
         verdict = f"**{a} does worse than {b}**" if row["difference"] < 0 else f"{a} does better"
     else:
@@ -392,7 +395,7 @@ def _rival(row: Row, names: Mapping[str, str], published: Collection[str], flat:
     if row["role"] == "highest" and row["p"] < 0.05:
         verdict += " (a rival picked after looking makes P too small)"
     measure, test = ("AUC", "DeLong") if row["measure"] == "AUC" else ("C-index", "jackknife")
-    text = estimate(row["difference"], row["difference_low"], row["difference_high"], 3)
+    text = estimate(row["difference"], low, high, 3)
     return (
         f"{names[row['cohort']]}: {a} ({measure} {fixed(row['value_a'], 3)}) minus {b} ({fixed(row['value_b'], 3)}; "
         f"{role}): {text}, {p_value(row['p'], name='P')} ({test}, paired, n = {row['n']:.0f}"
