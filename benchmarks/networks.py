@@ -9,6 +9,7 @@ what hooks on a network's layer do: one slice at a time through the whole networ
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable
 
 import numpy as np
@@ -23,12 +24,7 @@ RNG = np.random.default_rng(0)
 def seconds(task: Callable[[], object], repeats: int = 3) -> float:
     """Fastest of some runs, after one that warms up."""
     task()
-    found = []
-    for _ in range(repeats):
-        start = time.process_time()
-        task()
-        found.append(time.process_time() - start)
-    return min(found)
+    return min(timeit.repeat(task, timer=time.process_time, repeat=repeats, number=1))
 
 
 def hooked(network: torch.nn.Module, layer: torch.nn.Module, slices: np.ndarray, pool: Callable[..., object]) -> None:

@@ -5,7 +5,7 @@
     python benchmarks/radiomics.py --only cohorts
     python benchmarks/radiomics.py --only peers
 
-Peers (fastrad, flash-radiomics, pictologics) are measured where they are installed beside this package, best in an
+Peers (fastrad, flash-radiomics) are measured where they are installed beside this package, best in an
 environment of their own; those that are not are named.
 
 Every measurement runs in a process of its own with one thread. Wall time depends on what else the machine does, CPU
@@ -39,8 +39,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks")]
 SHAPE, SPACING = (120, 512, 512), (0.7, 0.7, 1.0)
 COVERS_ALL = 10_000
-#: Rebuilds of pyradiomics by the name of their module; of fastrad and pictologics the original image alone is compared.
-PEERS = {"flash_radiomics": "flash-radiomics", "fastrad": "fastrad", "pictologics": "pictologics"}
+#: Rebuilds of pyradiomics by the name of their module; of fastrad, which has no filters, the original image alone.
+PEERS = {"flash_radiomics": "flash-radiomics", "fastrad": "fastrad"}
 CLASSES = ["firstorder", "shape", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
 MODES = {
     "no resampling": ("ours", "whole", "preCrop"),
@@ -166,14 +166,13 @@ def plain_name(name: str) -> str:
 def compare_peers(folder: Path, diameters: list[float]) -> pd.DataFrame:
     """Return one line per tumour size, set of images and tool; features and differences are of those both have."""
     here = [module for module in PEERS if importlib.util.find_spec(module) is not None]
-    for module in [one for one in PEERS if one not in here or one == "pictologics"]:
+    for module in [one for one in PEERS if one not in here]:
         print(f"{PEERS[module]} is not measured: not installed here", flush=True)
     rows = []
     for diameter in diameters:
         image, mask = make_scan(folder, diameter)
         for images, tools in (("original", here), ("nineteen", [one for one in here if one == "flash_radiomics"])):
             task = {"mode": "no resampling", "image": str(image), "mask": str(mask), "original": images == "original"}
-            tools = [one for one in tools if one != "pictologics"]
             found = {tool: run_child({**task, "tool": tool}) for tool in ["ours", "whole", *tools]}
             whole = {plain_name(name): value for name, value in found["whole"]["values"].items()}
             for tool, one in found.items():

@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import time
+import timeit
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from dcurves import dca
-from lifelines import WeibullAFTFitter
 from lifelines.utils import concordance_index
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.metrics import cumulative_dynamic_auc
@@ -29,7 +29,6 @@ from threadpoolctl import threadpool_limits
 
 from radsupport.stats.concordance import bootstrap_concordance, concordance
 from radsupport.stats.lasso import cv_lasso_cox, lasso_cox
-from radsupport.stats.parametric import fit_parametric
 from radsupport.stats.time_roc import time_dependent_roc
 from radsupport.stats.usefulness import net_benefit_survival
 
@@ -39,12 +38,7 @@ RNG = np.random.default_rng(0)
 def seconds(task: Callable[[], object], repeats: int = 5) -> float:
     """Fastest of some runs, after one that warms up."""
     task()
-    found = []
-    for _ in range(repeats):
-        start = time.process_time()
-        task()
-        found.append(time.process_time() - start)
-    return min(found)
+    return min(timeit.repeat(task, timer=time.process_time, repeat=repeats, number=1))
 
 
 def row(task: str, ours: float, loop: float, what: str, timed: str, r: float | None = None) -> dict[str, object]:
@@ -98,16 +92,6 @@ def decisions() -> dict[str, object]:
     return row("survival decision curve, 99 thresholds, n = 686", ours, loop, "dcurves", "all")
 
 
-def parametric() -> dict[str, object]:
-    """Weibull model of 300 patients and 5 covariates."""
-    x, when, event = survival_data(300, 5)
-    table = pd.DataFrame(x).add_prefix("x")
-    ours = seconds(lambda: fit_parametric(when, event, table))
-    rows = table.assign(time=when, event=event)
-    loop = seconds(lambda: WeibullAFTFitter().fit(rows, "time", "event"), repeats=1)
-    return row("Weibull AFT, 300 × 5", ours, loop, "lifelines", "all")
-
-
 def time_auc() -> dict[str, object]:
     """Time-dependent AUC of 2 000 subjects at three horizons, with its standard error; sksurv gives none."""
     x, when, event = survival_data(2000)
@@ -146,7 +130,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="leave out the LASSO")
     quick = parser.parse_known_args()[0].quick  # make bench hands its arguments to all scripts
     with threadpool_limits(limits=1):
-        rows = [bootstrap(), *many(), time_auc(), decisions(), parametric(), *([] if quick else lasso())]
+        rows = [bootstrap(), *many(), time_auc(), decisions(), *([] if quick else lasso())]
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 

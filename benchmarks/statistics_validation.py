@@ -6,7 +6,7 @@ Run `python benchmarks/statistics_validation.py`. Every ratio is measured in thi
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Callable
 
 import numpy as np
@@ -27,12 +27,7 @@ RNG = np.random.default_rng(0)
 def seconds(task: Callable[[], object], repeats: int = 5) -> float:
     """Fastest of some runs, after one that warms up."""
     task()
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        task()
-        found.append(time.perf_counter() - start)
-    return min(found)
+    return min(timeit.repeat(task, repeat=repeats, number=1))
 
 
 def row(task: str, ours: float, naive: float, loop: str, r: float | None = None) -> dict[str, object]:

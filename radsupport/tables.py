@@ -10,6 +10,7 @@ A chapter that compares choices writes one feature table per choice, and one lin
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import warnings
@@ -313,10 +314,11 @@ def read_chapter_json(folder: Path, chapter: str) -> dict[str, Any]:
     return content
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that decide results, by their names."""
+@functools.cache
+def library_versions(packages: tuple[str, ...] = VERSIONS_OF) -> dict[str, str]:
+    """Return versions of libraries by their names; looked up once, as each is a file of many lines."""
     found = {}
-    for package in VERSIONS_OF:
+    for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -70,6 +70,11 @@ def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:
     return f"{value_text} ({low_text}{joint}{high_text})"
 
 
+def until_reached(text: str) -> str:
+    """Say of the open end of a median's interval what it means: the curve's limit never falls below one half."""
+    return text.replace("∞", "not reached")
+
+
 def fixed(value: float, decimals: int = 2) -> str:
     """Word a number with a fixed number of decimals and a typographic minus; none before a zero."""
     if value is None or math.isnan(value):

@@ -215,7 +215,7 @@ def refresh(studies: Sequence[str], profile: str) -> None:
 
 
 def _list(study: str, chapter: str, profile: str) -> None:
-    versions = [f"{version}  {package}" for package, version in _versions().items()]
+    versions = [f"{version}  {package}" for package, version in library_versions().items()]
     notebook, *others = own_inputs(study, chapter, profile)
     code = f"{_code_sum(notebook, _CHECKSUMS.of(Path(notebook)))}  {notebook} without its words"
     _keep(study, chapter, others, [f"profile {profile}", *versions, code])
@@ -230,9 +230,6 @@ def _code_sum(notebook: str, content: str) -> str:
     cells = [cell for cell in found["cells"] if cell["cell_type"] != "markdown"]
     run = [["".join(cell["source"]), cell["metadata"].get("tags", [])] for cell in cells]
     return hashlib.sha256(json.dumps([run, found["metadata"].get("kernelspec", {})]).encode()).hexdigest()
-
-
-_versions = functools.cache(library_versions)
 
 
 def _lost_images(study: str) -> list[str]:

@@ -59,7 +59,8 @@ def forest(rows: Sequence[Headline]) -> str:
         f"<td>{row.cohort}</td><td>{_line(row)}</td><td>{escape(row.words)}</td></tr>"
         for row in rows
     )
-    head = "".join(f'<th scope="col">{word}</th>' for word in ("Study", "Judged", "0.3 to 1, rule at 0.5", "AUC or C"))
+    axis = f"{_LEFT:g} to {_RIGHT:g}, rule at {_CHANCE:g}"
+    head = "".join(f'<th scope="col">{word}</th>' for word in ("Study", "Judged", axis, "AUC or C"))
     caption = (
         "Discrimination of each study's signature (95% CI): dots cross-validated, squares external; synthetic dashed"
     )

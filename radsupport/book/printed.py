@@ -12,7 +12,7 @@ import pandas as pd
 from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
 from radsupport.stats.table_one import COX, LOG_RANK, baseline_table
-from radsupport.wording import estimate, fixed, number, p_number
+from radsupport.wording import estimate, fixed, number, p_number, until_reached
 
 
 def printed_beside(study: Study, chapter: str, numbers: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def number_words(key: str, found: Mapping[str, Any] | None) -> str:
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
         return estimate(float(value), float(low), float(high))
     if key.startswith("median_") and low is not None and math.isfinite(low):  # the curve's band stays above one half
-        return estimate(float(value), float(low), math.inf).replace("∞", "not reached")
+        return until_reached(estimate(float(value), float(low), math.inf))
     return number(float(value)) if float(value).is_integer() else fixed(float(value))
 
 

@@ -265,26 +265,20 @@ def _stage_study(study: str, staged: Path, files: Path) -> list[str]:
 
 
 def reworded(executed: Any, source: Path) -> Any:
-    """Give an executed notebook the Markdown that its source has now; without a source of the same code, none."""
-    ran = [cell for cell in executed.cells if cell.cell_type != "markdown"]
-    if not ran or not source.is_file():
+    """Give an executed notebook the Markdown that its source has now; as it is where it ran other code than that."""
+    if not source.is_file():
         return executed
-    cells: list[Any] = []
-    end = 0
-    for cell in nbformat.read(source, as_version=4).cells:
-        if cell.cell_type == "markdown":
-            cells.append(cell)
-            continue
-        if not ran:  # a chapter that the study does not use ends before
-            break
-        if ran[0].source != cell.source:
-            return executed
-        own = 1 + any("injected-parameters" in one.metadata.get("tags", []) for one in ran[1:2])
-        cells += ran[:own]
-        ran, end = ran[own:], len(cells)
-    else:
-        end = len(cells)
-    executed.cells = executed.cells if ran else cells[:end]
+    ran: list[list[Any]] = []
+    for cell in (cell for cell in executed.cells if cell.cell_type != "markdown"):
+        if ran and "injected-parameters" in cell.metadata.get("tags", []):
+            ran[-1].append(cell)
+        else:
+            ran.append([cell])
+    cells = nbformat.read(source, as_version=4).cells
+    if [own[0].source for own in ran] != [cell.source for cell in cells if cell.cell_type != "markdown"]:
+        return executed
+    left = iter(ran)
+    executed.cells = [one for cell in cells for one in ([cell] if cell.cell_type == "markdown" else next(left))]
     return executed
 
 

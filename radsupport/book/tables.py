@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,7 +22,8 @@ import pandas as pd
 import yaml
 from pandas.api import types
 
-from radsupport.wording import estimate, fixed, number, p_number, readable, source_words
+from radsupport.files import slug
+from radsupport.wording import estimate, fixed, number, p_number, readable, source_words, until_reached
 
 MISSING = "–"
 _ABBREVIATIONS = {"p": "P", "ci": "CI", "hr": "HR", "auc": "AUC", "icc": "ICC", "chi2": "χ²"}
@@ -131,7 +131,7 @@ def table_html(
     ----------
     table : pandas.DataFrame
         Its index is not shown; ``reset_index()`` makes it a column. Where it has more columns than a page has room
-        for, or many rows, columns with the same short text in every row are said once, in the caption.
+        for, or many rows, columns with the same short text in every row are said once, below it.
     caption : str
     sortable : bool
         Whether the headers are buttons that sort.
@@ -174,7 +174,7 @@ def _characters(column: Column) -> int:
 
 def _download(table: pd.DataFrame, caption: str) -> str:
     """Return a link that saves a table as CSV; the table is inside the link."""
-    name = re.sub(r"[^a-z0-9]+", "_", caption.lower()).strip("_")[:60] or "table"
+    name = slug(caption)[:60] or "table"
     packed = base64.b64encode(table.to_csv(index=False, float_format="%.10g").encode("utf-8")).decode("ascii")
     label = escape(f"CSV of: {caption}", quote=True)
     return f'<a download="{name}.csv" aria-label="{label}" href="data:text/csv;base64,{packed}">CSV</a>'
@@ -256,8 +256,7 @@ def _estimates(name: str, value: pd.Series, low: pd.Series, high: pd.Series) -> 
         decimals = 3  # an NRI beyond 1 beside an IDI of 0.004
     alone = low.isna() | high.isna()
     if name.startswith("median") and (open_ended := low.notna() & high.isna() & value.notna()).any():
-        whole = _estimates(name, value, low, high.mask(open_ended, np.inf))
-        return [text.replace("∞", "not reached") for text in whole]
+        return [until_reached(text) for text in _estimates(name, value, low, high.mask(open_ended, np.inf))]
     return [
         MISSING if np.isnan(x) else fixed(x, decimals) if bare else estimate(x, a, b, decimals)
         for x, a, b, bare in zip(value, low, high, alone, strict=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-import SimpleITK as sitk
 
 from radsupport.errors import InputError, Problem
 from radsupport.files import sha256, written_whole
@@ -91,10 +90,10 @@ def ingest(
     odd = [*(problem.what for problem in padded), *odd]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    image_path = _write(image, out / f"{name}_image.nii.gz")
+    image_path = write_image(image, out / f"{name}_image.nii.gz")
     if outline is None:
         return Ingested(image_path, None, volume, None, tuple(odd))
-    mask_path = _write(outline.mask, out / f"{name}_mask.nii.gz")
+    mask_path = write_image(outline.mask, out / f"{name}_mask.nii.gz")
     known = {"sha256": sha256(mask_path), "region": outline.name, "drawn_mm3": outline.drawn_mm3}
     with written_whole(_beside(mask_path)) as partial:
         text = json.dumps(known | {"mm3": outline.mm3, "notes": outline.notes}, ensure_ascii=False)
@@ -150,8 +149,3 @@ def volumes(drawn: float, mm3: float) -> str:
 
 def _beside(mask: Path) -> Path:
     return mask.with_name(f"{mask.name}.json")
-
-
-def _write(image: sitk.Image, path: Path) -> Path:
-    write_image(image, path)
-    return path

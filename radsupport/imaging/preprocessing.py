@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +22,7 @@ from radsupport.imaging.masks import mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, read_image, read_mask, write_image
 from radsupport.imaging.regions import Box, bounding_box, crop
 from radsupport.parallel import map_cases
+from radsupport.tables import library_versions
 
 Interpolator = Literal["nearest", "linear", "cubic"]
 _INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": sitk.sitkBSpline}
@@ -309,7 +308,8 @@ def _given(case: Mapping[str, Any], key: str) -> bool:
 def case_key(case: Mapping[str, Any], settings: Settings) -> str:
     """Return the hash of a case's files, settings and library versions; "" where a file can not be read."""
     digest = hashlib.sha256(str(PREPROCESSING_VERSION).encode())
-    for part in (repr(tuple(settings)), *_versions()):
+    versions = (f"{name} {version}" for name, version in library_versions(_LIBRARIES).items())
+    for part in (repr(tuple(settings)), *versions):
         digest.update(part.encode() + b"\0")
     for role in _INPUTS:
         digest.update(role.encode() + b"\0")
@@ -319,12 +319,6 @@ def case_key(case: Mapping[str, Any], settings: Settings) -> str:
             except OSError:
                 return ""
     return digest.hexdigest()
-
-
-@functools.cache
-def _versions() -> list[str]:
-    """Return names and versions of the libraries; looked up once, as each is a file of many lines."""
-    return [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
 
 
 def load(case: Mapping[str, Any], out: Path, stem: str, key: str) -> dict[str, Any] | None:

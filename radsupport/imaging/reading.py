@@ -82,7 +82,7 @@ def read_image(path: str | Path) -> sitk.Image:
     return image
 
 
-def write_image(image: sitk.Image, path: Path) -> None:
+def write_image(image: sitk.Image, path: Path) -> Path:
     """Write a copy of our own, a ``.nii.gz``, whole or not at all; isal packs it in a quarter of ITK's time.
 
     Parameters
@@ -90,6 +90,11 @@ def write_image(image: sitk.Image, path: Path) -> None:
     image : SimpleITK.Image
     path : Path
         Its folder is made where there is none.
+
+    Returns
+    -------
+    Path
+        As given.
     """
     with written_whole(path) as partial:
         plain = partial.with_suffix("")  # ITK puts the header together
@@ -98,6 +103,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
             partial.write_bytes(igzip.compress(plain.read_bytes(), compresslevel=1, mtime=0))
         finally:
             plain.unlink(missing_ok=True)
+    return path
 
 
 def read_label_map(path: str | Path) -> sitk.Image:

@@ -135,7 +135,7 @@ def case_patches(
         return tumour_field(volume.image, volume.mask, size, spec.centre)
 
     view = (spec.centre, spec.window.level, spec.window.width)
-    key = ("cnn3d", id(given.cases), phase, outline, size, *view, tuple(subjects))
+    key = ("cnn3d", phase, outline, size, *view, tuple(subjects))
     if key not in given.kept:
         given.kept[key] = given.inputs(phase, subjects, spec.window, make, outline)
     fields, failed = given.kept[key]

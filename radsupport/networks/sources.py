@@ -247,7 +247,7 @@ def bottleneck_tables(
     weights = content_hash(model.state_dict())
     tables, failures = {}, []
     for phase in given.phases:
-        key = (weights, phase, outline, spec.roi, spec.shift_mm, spec.enlarge_mm, spec.input_px)
+        key = (weights, phase, outline, tuple(subjects), spec.roi, spec.shift_mm, spec.enlarge_mm, spec.input_px)
         if key not in given.kept:
             given.kept[key] = described(spec, given, model, subjects, cache, phase, outline, weights)
         slices, table, failed = given.kept[key]

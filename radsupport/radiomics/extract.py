@@ -10,8 +10,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from radsupport.files import written_whole
 from radsupport.parallel import map_cases, peak_mb, reset_peak
 from radsupport.radiomics.case import CaseFeatures, Perturbation, extract_case, feature_names
 from radsupport.radiomics.settings import RadiomicsSettings, Settings, load_settings
+from radsupport.tables import library_versions
 
 #: Raise this by one when a change of this package changes any feature value.
 EXTRACTION_VERSION = 3
@@ -43,16 +42,12 @@ def case_key(image: str | Path, mask: str | Path, settings_digest: str, extra: s
         Whatever else decides about values (a perturbation).
     """
     digest = hashlib.sha256()
-    for part in (str(EXTRACTION_VERSION), settings_digest, extra, *_versions()):
+    versions = (f"{name} {version}" for name, version in library_versions(_LIBRARIES).items())
+    for part in (str(EXTRACTION_VERSION), settings_digest, extra, *versions):
         digest.update(part.encode() + b"\0")
     for path in (image, mask):
         digest.update(_file_hash(Path(path)))
     return digest.hexdigest()
-
-
-@cache
-def _versions() -> list[str]:
-    return [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
 
 
 def _file_hash(path: Path) -> bytes:

@@ -102,7 +102,7 @@ def test_the_chapter_runs_on_survival(run, study_values, make_cohort, make_predi
     cohort = make_cohort({"train": 50, "external": 40})
     page, numbers = run(study_values(survival=True), make_predictions(cohort, survival=True), cohort)
     assert numbers["c_index_external_A"]["n"] == 40
-    assert "Brier score at the horizons, study mine; A − B: against B" in page.tables
+    assert "Brier score at the horizons, study mine; difference: minus B" in page.tables
     assert any(c.startswith("Decision curves, mine") for c in page.captions)
     rules = next(table for caption, table in page.tables.items() if caption.startswith("How risks became"))
     assert "Cox regression on the risk" in set(rules["rule"])
