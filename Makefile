@@ -30,7 +30,7 @@ help:
 # pyradiomics has no wheels for current Pythons and builds against the numpy, setuptools, versioneer and
 # Cython it finds installed: they go in first, then pyradiomics (tools/pyradiomics_build says what Python 3.12
 # needs), then the rest. torch is pinned: where the index offers a CPU build of that version, pip takes it.
-$(READY): pyproject.toml constraints.txt radsupport/radiomics/texture.c
+$(READY): pyproject.toml constraints.txt radsupport/radiomics/texture.c radsupport/stats/penalised.c
 	@echo "Setting up $(VENV) (a few minutes, once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)

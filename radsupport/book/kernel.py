@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from importlib.metadata import EntryPoint
 from typing import Any, cast
 
@@ -93,8 +94,31 @@ def run() -> int:
         del sys.path[0]  # as the launcher does; the kernel puts its own in this place
     from ipykernel.kernelapp import launch_new_instance
 
+    _copy_workers()
     launch_new_instance()
     return 0
+
+
+def _copy_workers() -> None:
+    """Let the processes that share a chapter's work be copies of the kernel: each would import the rooms anew.
+
+    A forked copy has no thread but one, and takes over what others held. Here numerical libraries have one thread, and
+    those of the kernel wait for messages. joblib offers the method in its copy of loky only, with a warning for
+    programs of which this is not known. A copy ends with its kernel (Linux), also where that is killed.
+    """
+    from joblib.externals.loky.backend import context
+
+    warnings.filterwarnings("ignore", message="`fork` start method should not be used", category=UserWarning)
+    context.set_start_method("fork")
+    os.register_at_fork(after_in_child=end_with_parent)
+
+
+def end_with_parent() -> None:
+    """Have this process killed when the one that forked it ends, however that happens (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Provisioner(LocalProvisioner):

@@ -84,27 +84,19 @@ def _import_everything() -> None:
     gc.freeze()  # copies share these pages: the collector is not to write into them
 
 
-def _end_with_parent() -> None:
-    """Have this process killed when the one that forked it ends, however that happens (Linux)."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 def _work(connection: socket.socket, given: list[str], files: list[int]) -> int:
     """Run one job in this copy and tell its exit status; or be the kernel of that job."""
-    _end_with_parent()
+    from radsupport.book import build, kernel
+
+    kernel.end_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number, file in enumerate(files, 1):
         os.dup2(file, number)
         os.close(file)
-    from radsupport.book import build, kernel
-
     if kernel.fork():
         connection.close()
-        _end_with_parent()
+        kernel.end_with_parent()
         return kernel.run()
     threading.Thread(target=_end_with_job, args=[connection], daemon=True).start()
     codes = [1]

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit, logsumexp
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
@@ -212,6 +213,25 @@ def platt_curve(scores: FloatArray, label: IntArray) -> tuple[float, float]:
             return slope, float(fit.intercept_[0])
     mean = float(target.mean())
     return FLATTEST, float(np.log(mean / (1 - mean)))
+
+
+class GradientBoosting(GradientBoostingClassifier):
+    """scikit-learn's; of a grid, settings that differ in the number of trees alone are fitted once."""
+
+    def fit_points(self, points: Sequence[dict[str, Any]], X: FloatArray, y: IntArray) -> list[GradientBoosting]:
+        """Fit the most trees of each setting: fewer trees with the same seed are the first of these."""
+        models = [clone(self).set_params(**point) for point in points]
+        fitted: dict[str, GradientBoosting] = {}
+        for model in sorted(models, key=lambda model: model.n_estimators, reverse=True):
+            n, rest = model.n_estimators, {**model.get_params(), "n_estimators": None}
+            whole = fitted.setdefault(str(rest), model)
+            if whole is model:
+                model.fit(X, y)
+            else:
+                vars(model).update(
+                    vars(whole) | {"n_estimators": n, "n_estimators_": n, "estimators_": whole.estimators_[:n]}
+                )
+        return models
 
 
 class NaiveBayes(BinaryRisk):

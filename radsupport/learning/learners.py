@@ -14,13 +14,12 @@ import pandas as pd
 import yaml
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection import ParameterGrid
 from sksurv.ensemble import GradientBoostingSurvivalAnalysis, RandomSurvivalForest
 from xgboost import XGBClassifier
 
 from radsupport.errors import InputError, Problem
-from radsupport.learning.estimators import GivenRisk, NaiveBayes, PlattSVC
+from radsupport.learning.estimators import GivenRisk, GradientBoosting, NaiveBayes, PlattSVC
 from radsupport.learning.linear import CoxRisk, GlmBoost, PenalisedCox, PenalisedLogistic, PlsLogistic
 from radsupport.settings.learning import Signature
 
@@ -169,7 +168,7 @@ def _binary(seed: int, full: bool) -> dict[str, Learner]:
     ridge = [10.0**k for k in ((-1, -1.5, -2, -2.5, -3, -3.5, -4, -5) if full else (-1, -2, -3, -4))]
     costs = [2.0**k for k in range(-5, 6, 1 if full else 5)]
     gammas = [2.0**k for k in range(-10, 1, 1 if full else 5)]
-    gbm = GradientBoostingClassifier(learning_rate=0.1, min_samples_leaf=10, subsample=0.5, random_state=seed)
+    gbm = GradientBoosting(learning_rate=0.1, min_samples_leaf=10, subsample=0.5, random_state=seed)
     return {
         "glmBoost": Learner(GlmBoost(), [{"n_iterations": [50, 100, 150]}]),
         "GBM": Learner(gbm, [{"max_depth": [1, 2, 3], "n_estimators": [50, 100, 150]} if full

@@ -65,9 +65,11 @@ class LassoPath:
     def at(self, lambdas: Any) -> tuple[FloatArray, FloatArray]:
         """Intercepts (m,) and coefficients (m, p) at any penalties, linear between those of the path, flat beyond."""
         wanted = np.atleast_1d(np.asarray(lambdas, dtype=float))
-        rising = self.lambdas[::-1]
-        columns = [np.interp(wanted, rising, column) for column in self.coef.to_numpy()[::-1].T]
-        return np.interp(wanted, rising, self.intercept[::-1]), np.array(columns).T.reshape(wanted.size, -1)
+        rising, known = self.lambdas[::-1], self.coef.to_numpy()[::-1]
+        coef = np.zeros((wanted.size, known.shape[1]))
+        for j in np.flatnonzero(known.any(axis=0)):
+            coef[:, j] = np.interp(wanted, rising, known[:, j])
+        return np.interp(wanted, rising, self.intercept[::-1]), coef
 
     def linear_predictor(self, features: Any, lambdas: Any) -> FloatArray:
         """Linear predictors, shape (n, m): log odds, or log hazard relative to a subject whose features are all 0."""
@@ -252,7 +254,9 @@ def _fit(names: list[str], values: FloatArray, loss: Loss, settings: Settings, k
 def _matrix(features: Any, names: list[str] | None = None, n: int | None = None) -> tuple[list[str], FloatArray]:
     """Names and values of complete numeric features."""
     if isinstance(features, pd.DataFrame):
-        wrong = [str(name) for name, kind in features.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+        kinds = features.dtypes.to_numpy()
+        numeric = {kind: pd.api.types.is_numeric_dtype(kind) for kind in set(kinds)}
+        wrong = [str(name) for name, kind in zip(features.columns, kinds, strict=True) if not numeric[kind]]
         if wrong:
             raise InputError(f"`features` must be numeric; these columns are not: {', '.join(wrong[:10])}.")
         found = [str(name) for name in features.columns]

@@ -22,6 +22,11 @@ from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import NotEstimableError
 from radsupport.stats.cox import RiskSets, at_deaths, subject_weights
 
+try:
+    import radsupport.stats._penalised as _penalised  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # not built: no C compiler, or a folder that was never installed
+    _penalised = None
+
 _KKT = 1e-9  # relative to the largest penalty
 _KKT_LOOSE = 1e-6  # where columns are nearly identical and rounding keeps the strict one out of reach
 _MAX_NEWTON = 200
@@ -149,6 +154,7 @@ def solve_path(
         Given penalties, falling; otherwise `n_lambdas` from the smallest that selects nothing down to `min_ratio` times
         it, stopping as glmnet does once the explained deviance hardly grows.
     """
+    x = np.ascontiguousarray(x)
     beta, null_value, score = _null_model(loss, x, penalised)
     largest = float(np.abs(score[penalised > 0]).max() / alpha) if (penalised > 0).any() else 0.0
     if not largest > 1e-14:
@@ -194,6 +200,11 @@ def _solve(
     loss: Loss, x: FloatArray, l1: FloatArray, l2: FloatArray, start: FloatArray, largest: float
 ) -> tuple[FloatArray, float]:
     """Return the coefficients at one penalty, and the log-likelihood there."""
+    if _penalised is not None and isinstance(loss, BinomialLoss):
+        beta = start.copy()
+        status, value = _penalised.logistic(np.ascontiguousarray(x), loss.y.astype(float), l1, l2, beta, largest)
+        if status == 0:  # else Python tries again, and says why not
+            return beta, value
     beta, free = start, l1 == 0
     used = np.flatnonzero(beta)
     eta = x[:, used] @ beta[used]
@@ -310,6 +321,9 @@ def penalised_quadratic(hessian: FloatArray, linear: FloatArray, l1: FloatArray,
         Where to start; its nonzero entries and signs are the first active set.
     """
     b, sign = start.copy(), np.sign(start)
+    if _penalised is not None and _penalised.quadratic(np.ascontiguousarray(hessian), linear, l1, b) == 0:
+        return b
+    b = start.copy()
     active = (b != 0) | (l1 == 0)
     tolerance = 1e-12 * max(float(np.abs(linear).max()), float(l1.max()))
     matrix = hessian.copy()

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from radsupport.checks import FloatArray, as_finite
 from radsupport.errors import InputError, NotEstimableError
@@ -276,7 +275,7 @@ def compare_groups(
 
 
 _BY_MEAN = ("student_t", "welch_t", "anova", "welch_anova")
-_ADJUSTMENTS = {"bh": "fdr_bh", "holm": "holm"}
+_ADJUSTMENTS = ("bh", "holm", "none")
 
 
 def adjust_p(p: Any, method: str = "bh") -> FloatArray:
@@ -292,7 +291,8 @@ def adjust_p(p: Any, method: str = "bh") -> FloatArray:
     Returns
     -------
     ndarray, shape (n,)
-        Adjusted p-values, as R's p.adjust (statsmodels).
+        Adjusted p-values, as R's p.adjust. Not by statsmodels' ``multipletests``, which has Python search all of its
+        memory for garbage: a third of a second a call.
 
     Raises
     ------
@@ -300,14 +300,17 @@ def adjust_p(p: Any, method: str = "bh") -> FloatArray:
         Unknown method, or a value outside 0-1.
     """
     name = method.lower()
-    if name not in (*_ADJUSTMENTS, "none"):
-        raise InputError(f"`method` is {method!r}; expected one of {', '.join([*_ADJUSTMENTS, 'none'])}.")
+    if name not in _ADJUSTMENTS:
+        raise InputError(f"`method` is {method!r}; expected one of {', '.join(_ADJUSTMENTS)}.")
     values = np.atleast_1d(np.asarray(p, dtype=float))
     if values.ndim != 1 or ((values < 0) | (values > 1)).any():
         raise InputError("`p` must be one-dimensional, with values between 0 and 1 or NaN.")
     adjusted, known = values.copy(), ~np.isnan(values)
-    if name != "none" and known.any():
-        adjusted[known] = multipletests(values[known], method=_ADJUSTMENTS[name])[1]
+    if name == "bh" and known.any():
+        adjusted[known] = stats.false_discovery_control(values[known])
+    elif name == "holm":
+        order = np.flatnonzero(known)[np.argsort(values[known], kind="stable")]
+        adjusted[order] = np.minimum(np.maximum.accumulate(np.arange(len(order), 0, -1) * values[order]), 1.0)
     return adjusted
 
 

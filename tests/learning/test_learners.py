@@ -20,6 +20,7 @@ from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.estimators import (
     FLATTEST,
     GivenRisk,
+    GradientBoosting,
     NaiveBayes,
     PlattSVC,
     ScaledSVC,
@@ -317,6 +318,10 @@ POINTS = [
     (PenalisedLogistic(), [{"strength": s, "mixing": m} for m in (1.0, 0.3, 0.0) for s in (0.03, 0.5, 1.0)]),
     (GlmBoost(), [{"n_iterations": n, "learning_rate": r} for n in (20, 5) for r in (0.1, 0.3)]),
     (PlsLogistic(), [{"n_components": n} for n in (3, 1, 2)]),
+    (
+        GradientBoosting(subsample=0.5, random_state=4),
+        [{"n_estimators": n, "max_depth": d} for d in (1, 2) for n in (3, 9, 6)],
+    ),
     (ScaledSVC(class_weight="balanced"), [{"kernel": "linear", "C": 1.0}, {"C": 0.1}, {"C": 9.0, "gamma": 0.05}]),
 ]
 

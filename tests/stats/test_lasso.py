@@ -8,6 +8,7 @@ import pytest
 from scipy import special
 
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.stats import penalised
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.lasso import cv_lasso_binomial, cv_lasso_cox, lasso_binomial, lasso_cox
 from radsupport.stats.logistic import fit_logistic
@@ -165,7 +166,25 @@ def test_between_penalties_coefficients_are_linear(data):
         found.linear_predictor(features[features.columns[::-1]], 0.1)
 
 
-def test_the_quadratic_is_minimised_exactly():
+@pytest.mark.skipif(penalised._penalised is None, reason="the C functions are not built")
+@pytest.mark.parametrize(("n", "p", "common"), [(60, 12, 0.0), (70, 150, 0.9), (40, 90, 0.999)])
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
+def test_c_and_python_give_the_same_path(n, p, common, alpha, monkeypatch):
+    rng = np.random.default_rng(n)
+    features = np.sqrt(common) * rng.normal(size=(n, 1)) + np.sqrt(1 - common) * rng.normal(size=(n, p))
+    y = (features[:, 0] - features[:, 1] + rng.normal(size=n) > 0).astype(int)
+    quick = lasso_binomial(features, y, alpha=alpha, n_lambdas=30, min_ratio=0.02)
+    monkeypatch.setattr(penalised, "_penalised", None)
+    plain = lasso_binomial(features, y, alpha=alpha, n_lambdas=30, min_ratio=0.02)
+    np.testing.assert_allclose(quick.coef, plain.coef, atol=1e-6)
+    np.testing.assert_allclose(quick.dev_ratio, plain.dev_ratio, atol=1e-12)
+    assert ((quick.coef != 0) == (plain.coef != 0)).to_numpy().all()
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_the_quadratic_is_minimised_exactly(built, monkeypatch):
+    if not built:
+        monkeypatch.setattr(penalised, "_penalised", None)
     rng = np.random.default_rng(5)
     for _ in range(30):
         root = rng.normal(size=(8, 6))
