@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,22 +26,63 @@ def as_table(X: Any, fitted_on: Sequence[str] | None = None) -> pd.DataFrame:
     """
     if not isinstance(X, pd.DataFrame):
         raise InputError(f"A DataFrame with one row per subject is expected, not {type(X).__name__}.")
-    twice = X.columns[X.columns.duplicated()]
-    if len(twice):
+    if fitted_on is not None and X.columns.tolist() == fitted_on:  # what was checked in the fit
+        return X
+    if not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()]
         raise InputError(f"Columns occur twice: {', '.join(map(str, twice[:10]))}. Rename or drop them.")
-    known = set(X.columns)  # asking the index for each of a thousand names takes a hundred times as long
-    missing = [] if fitted_on is None else [name for name in fitted_on if name not in known]
+    # Asking the index for each of a thousand names takes a hundred times as long.
+    known = set() if fitted_on is None else set(X.columns)
+    missing = [name for name in fitted_on or () if name not in known]
     if missing:
         raise InputError(f"{counted(len(missing), 'column')} of the fit missing: {', '.join(map(str, missing[:10]))}.")
     return X
 
 
-def count_row(step: str, n_in: int, n_out: int, reasons: str) -> pd.DataFrame:
-    """Return one row of the funnel: how many features went into a step and came out of it, and why."""
-    return pd.DataFrame([{"step": step, "n_in": n_in, "n_out": n_out, "reasons": reasons}])
+def only(X: Any, names: Sequence[str]) -> pd.DataFrame:
+    """Return these columns of a table, and the table itself where it has no others; errors as `as_table`."""
+    table = as_table(X, names)
+    return table if table.columns.tolist() == names else table[names]
 
 
-class Imputer(TransformerMixin, BaseEstimator):
+def _by_kind(table: pd.DataFrame, aside: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the numeric columns and the others, both without those to be left aside."""
+    aside = [name for name in aside if name in table.columns]
+    table = table.drop(columns=aside) if aside else table
+    numeric = table.select_dtypes("number")
+    some = numeric.shape[1] < table.shape[1]
+    return numeric, table.drop(columns=numeric.columns) if some else table.iloc[:, :0]
+
+
+def _level_counts(column: pd.Series) -> dict[Any, int]:
+    """Return how often each level of a column occurs, in their own order or that of their first appearance."""
+    order = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else ()
+    counts = Counter(dict.fromkeys(order, 0))
+    counts.update(column.to_numpy(object)[column.notna().to_numpy()].tolist())  # pandas' takes twenty times as long
+    return {level: n for level, n in counts.items() if n}
+
+
+FUNNEL = ["step", "n_in", "n_out", "reasons"]
+
+
+class Counted:
+    """Base of steps that count the features that they are given and that they keep.
+
+    Attributes
+    ----------
+    counted_ : tuple
+        step, n_in, n_out, reasons.
+    """
+
+    counted_: tuple[str, int, int, str]
+
+    @property
+    def counts_(self) -> pd.DataFrame:
+        """The same as one row of the funnel: how many features went in and came out, and why."""
+        return pd.DataFrame([self.counted_], columns=FUNNEL)
+
+
+class Imputer(Counted, TransformerMixin, BaseEstimator):
     """Fill missing values: numeric columns by the median, categories by the most frequent level.
 
     Own code around pandas, because scikit-learn's imputer needs one dtype for all columns and drops a
@@ -66,42 +108,46 @@ class Imputer(TransformerMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Imputer:
         """Learn medians and most frequent levels of `X`."""
-        table = as_table(X).drop(columns=[c for c in self.passthrough if c in X.columns])
-        numeric = table.select_dtypes("number")
-        other = table.drop(columns=numeric.columns)
-        modes = {name: column.mode().iloc[0] for name, column in other.items() if column.notna().any()}
+        numeric, other = _by_kind(as_table(X), self.passthrough)
+        modes = {name: _most_frequent(column) for name, column in other.items() if column.notna().any()}
         values = numeric.to_numpy(float, na_value=np.nan)
         missing = np.isnan(values)
         known, gappy = ~missing.all(axis=0), missing.any(axis=0)
         middle = np.median(values, axis=0)  # pandas' median goes column by column
         middle[gappy & known] = np.nanmedian(values[:, gappy & known], axis=0)
         self.fill_ = {**dict(zip(numeric.columns[known], middle[known].tolist(), strict=True)), **modes}
-        dropped = len(table.columns) - len(self.fill_)
+        n_in = numeric.shape[1] + other.shape[1]
+        dropped = n_in - len(self.fill_)
         self.selected_ = [c for c in X.columns if c in self.fill_ or c in self.passthrough]
         gaps = int(missing.sum()) + int(other.isna().to_numpy().sum())
         reasons = [f"{dropped} without any value"] * (dropped > 0) + [f"{gaps} gaps filled"] * (gaps > 0)
-        self.counts_ = count_row("imputation", len(table.columns), len(self.fill_), ", ".join(reasons))
+        self.counted_ = ("imputation", n_in, len(self.fill_), ", ".join(reasons))
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the kept columns of `X` without gaps."""
         check_is_fitted(self)
-        table = as_table(X, self.selected_)[self.selected_]
-        numeric = [name for name in table.select_dtypes("number").columns if name not in self.passthrough]
+        table = only(X, self.selected_)
+        numeric, _ = _by_kind(table, self.passthrough)
         # One block at a time: pandas' fillna by column takes a hundred times longer on a thousand features.
-        values = table[numeric].to_numpy(float, na_value=np.nan)
-        values = np.where(np.isnan(values), [self.fill_[name] for name in numeric], values)
-        filled = pd.DataFrame(values, index=table.index, columns=numeric)
-        known = set(numeric)
-        others = [name for name in table.columns if name not in known]
-        if not others:
+        values = numeric.to_numpy(float, na_value=np.nan)
+        values = np.where(np.isnan(values), [self.fill_[name] for name in numeric.columns], values)
+        filled = pd.DataFrame(values, index=table.index, columns=numeric.columns)
+        if filled.shape[1] == table.shape[1]:
             return filled
-        columns = {name: table[name] for name in others}
-        for name in others:
-            gaps = columns[name].isna()
-            if name not in self.passthrough and gaps.any():
-                columns[name] = columns[name].where(~gaps, self.fill_[name])
-        return pd.concat([filled, pd.DataFrame(columns, index=table.index)], axis=1)[self.selected_]
+        others = table.drop(columns=filled.columns)
+        gaps = others.isna()
+        for name in others.columns[gaps.to_numpy().any(axis=0)]:
+            if name not in self.passthrough:
+                others[name] = others[name].where(~gaps[name], self.fill_[name])
+        return pd.concat([filled, others], axis=1)[self.selected_]
+
+
+def _most_frequent(column: pd.Series) -> Any:
+    counts = _level_counts(column)
+    most = max(counts.values())
+    tied = [level for level, n in counts.items() if n == most]
+    return tied[0] if len(tied) == 1 else column.mode().iloc[0]
 
 
 class OneHot(TransformerMixin, BaseEstimator):
@@ -126,26 +172,26 @@ class OneHot(TransformerMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> OneHot:
         """Learn the levels of every column that is not numeric."""
-        table = as_table(X).drop(columns=[c for c in self.passthrough if c in X.columns])
+        _, categories = _by_kind(as_table(X), self.passthrough)
         self.columns_ = list(X.columns)
-        categories = table.drop(columns=table.select_dtypes("number").columns)
         self.levels_: dict[str, list[Any]] = {}
         for name, column in categories.items():
-            counts = column.value_counts(sort=False)
-            counts = counts[counts > 0]
-            reference = counts.idxmax()
-            self.levels_[str(name)] = sorted((level for level in counts.index if level != reference), key=str)
+            counts = _level_counts(column)
+            reference = max(counts, key=lambda level: counts[level])
+            self.levels_[str(name)] = sorted((level for level in counts if level != reference), key=str)
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return `X` with 0/1 columns in the place of its categories."""
         check_is_fitted(self)
-        table = as_table(X, self.columns_)[self.columns_]
+        table = only(X, self.columns_)
         if not self.levels_:
             return table
-        parts = {name: table[name] for name in table.columns if name not in self.levels_}
-        coded = {f"{c}={level}": (table[c] == level).astype(float) for c, ls in self.levels_.items() for level in ls}
-        return pd.DataFrame({**parts, **coded}, index=table.index)
+        coded = {
+            f"{c}={level}": np.asarray(table[c] == level, dtype=float) for c, ls in self.levels_.items() for level in ls
+        }
+        plain = table.drop(columns=list(self.levels_))
+        return pd.concat([plain, pd.DataFrame(coded, index=table.index)], axis=1)
 
 
 class ZScore(TransformerMixin, BaseEstimator):
@@ -170,8 +216,7 @@ class ZScore(TransformerMixin, BaseEstimator):
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the z-scores of the columns of the fit."""
         check_is_fitted(self)
-        table = as_table(X, self.columns_)
-        table = table if list(table.columns) == self.columns_ else table[self.columns_]
+        table = only(X, self.columns_)
         return pd.DataFrame((table.to_numpy(float) - self.mean_) / self.scale_, table.index, self.columns_)
 
 

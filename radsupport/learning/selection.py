@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray, IntArray, as_binary
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.learning.preparation import as_table, count_row
+from radsupport.learning.preparation import Counted, as_table, only
 from radsupport.stats.groups import feature_tests
 from radsupport.stats.lasso import LassoCV, cv_lasso_binomial, cv_lasso_cox
 from radsupport.stats.outcome import Target, as_target, fold_numbers, is_survival, strata
@@ -31,15 +31,13 @@ COLUMNS = ["feature", "test", "statistic", "p", "p_adjusted"]
 _SHORT_PATH: dict[str, Any] = {"n_lambdas": 50, "min_ratio": 0.02}
 
 
-class FeatureFilter(TransformerMixin, BaseEstimator):
+class FeatureFilter(Counted, TransformerMixin, BaseEstimator):
     """Base of the selection steps: a subclass says which columns to keep.
 
     Attributes
     ----------
     selected_ : list of str
         Columns kept, in the order of the table.
-    counts_ : DataFrame
-        One row: step, n_in, n_out, reasons.
     """
 
     step = "selection"
@@ -51,13 +49,13 @@ class FeatureFilter(TransformerMixin, BaseEstimator):
         self.selected_ = [name for name, kept in zip(table.columns, keep, strict=True) if kept]
         if not self.selected_:
             raise InputError(f"The step `{self.step}` kept none of {len(keep)} features ({reasons}). Relax it.")
-        self.counts_ = count_row(self.step, len(keep), len(self.selected_), reasons)
+        self.counted_ = (self.step, len(keep), len(self.selected_), reasons)
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the chosen columns of `X`."""
         check_is_fitted(self)
-        return as_table(X, self.selected_)[self.selected_]
+        return only(X, self.selected_)
 
     def get_feature_names_out(self, input_features: Any = None) -> Any:
         """Return the chosen columns, as scikit-learn asks for them."""

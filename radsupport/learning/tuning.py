@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError
 from radsupport.files import written_whole
-from radsupport.learning.preparation import as_table
+from radsupport.learning.preparation import FUNNEL, as_table
 from radsupport.stats.outcome import Target, as_target, discrimination, is_survival, ranking, risk_of, stratified_folds
 
 
@@ -38,7 +38,6 @@ class InnerPart(NamedTuple):
     outside: FloatArray
 
 
-FUNNEL = ["step", "n_in", "n_out", "reasons"]
 Fitted = tuple[list[tuple[str, Any]], pd.DataFrame]  # steps, and the columns that come out of them
 
 
@@ -137,8 +136,8 @@ class TunedPipeline(BaseEstimator):
             self.inner_risk_ = model.risk_of_scores(ranks[best]) if hasattr(model, "for_tuning") else risks[best]
         self.pipeline_ = Pipeline([*steps, ("learner", model)])
         self.features_ = list(columns.columns)
-        counts = [step.counts_ for _, step in steps if hasattr(step, "counts_")]
-        self.funnel_ = pd.concat(counts, ignore_index=True) if counts else pd.DataFrame(columns=FUNNEL)
+        counts = [step.counted_ for _, step in steps if hasattr(step, "counted_")]
+        self.funnel_ = pd.DataFrame(counts, columns=FUNNEL)
         return self
 
     def _inner_parts(self, X: pd.DataFrame, target: Target) -> list[InnerPart]:
