@@ -398,11 +398,14 @@ def matrix(
     bar : mapping, optional
         Options of the colour bar, such as its label; none is drawn without them.
     """
+    drawn_by = figures_of(ax)[0].canvas
+    _Undrawn(drawn_by.figure)
     sns.heatmap(
         values, ax=ax, vmin=limits[0], vmax=limits[1], cmap=colours, cbar=bar is not None, annot=labels, fmt="",
         cbar_kws={"shrink": 0.8, "pad": 0.03, **(bar or {})}, annot_kws={"fontsize": fontsize}, rasterized=True,
         xticklabels=list(columns) or False, yticklabels=list(rows) or False,
     )  # fmt: skip
+    drawn_by.figure.set_canvas(drawn_by)
     mesh = _ink_cells(ax)
     slanted = max((len(str(name)) for name in columns), default=0) * len(columns) > 40
     for tick in ax.get_xticklabels():
@@ -414,6 +417,14 @@ def matrix(
     ax.tick_params(length=0)
     ax.tick_params(axis="y", labelrotation=0)
     return mesh
+
+
+class _Undrawn(FigureCanvasAgg):
+    """Have seaborn not draw a figure to see whether its labels overlap: how they are turned is said afterwards."""
+
+    def draw(self) -> None:
+        """Draw nothing."""
+        self.figure.stale = False
 
 
 def clustered_map(

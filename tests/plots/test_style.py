@@ -108,3 +108,23 @@ def test_new_figure_stays_out_of_pyplot() -> None:
     assert len(axes) == 4
     assert plt.get_fignums() == before  # the notebook would show it twice
     assert tuple(fig.get_size_inches()) == (12.0, 8.4)
+
+
+def test_a_text_laid_out_once_is_laid_out_as_matplotlib_does() -> None:
+    fig, (ax,) = style.new_figure()
+    options: dict[str, list[Any]] = {
+        "text": ["AUC", "two\nlines", "$x$"], "rotation": [0, 40], "ha": ["left", "right"], "va": ["top", "baseline"],
+        "rotation_mode": ["default", "anchor"], "fontsize": [8, 11], "fontweight": ["normal", "bold"],
+        "parse_math": [True, False], "linespacing": [1.2, 2.0], "multialignment": ["left", "center"],
+    }  # fmt: skip
+    plain = {name: values[0] for name, values in options.items()} | {"text": "two\nlines $x$"}
+    every = [plain | {name: value} for name, values in options.items() for value in values]
+    texts = [ax.text(0, 0, one.pop("text"), **one) for one in every]
+    with style.context():
+        for dpi in (80, 160, 80):
+            fig.dpi = dpi
+            renderer = fig.canvas.get_renderer()  # type: ignore[attr-defined]
+            for one in texts:
+                kept, plainly = style._laid_out_once(one, renderer), style._lay_out(one, renderer)
+                assert kept[0].bounds == plainly[0].bounds
+                assert kept[1:] == plainly[1:]
