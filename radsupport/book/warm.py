@@ -29,6 +29,7 @@ SETTINGS = dict.fromkeys(
 LOADED = (
     "papermill", "ipykernel.kernelapp", "radsupport.book.build", "radsupport.book.site", "radsupport.claims",
     "radsupport.evaluate", "radsupport.networks", "radsupport.nomogram", "radsupport.radiomics",
+    "torch._inductor.config",  # what torch.use_deterministic_algorithms imports: two seconds in every chapter 04
 )  # fmt: skip
 _BEGUN = b"+"
 

@@ -53,11 +53,14 @@ class Patch:
 
 def tumour_box(mask: NDArray[Any]) -> tuple[slice, slice, slice]:
     """Return the smallest cuboid around the mask."""
-    found = np.argwhere(np.asarray(mask) > 0)
-    if found.size == 0:
-        raise MaskError("The mask is empty; there is nothing to crop to. Exclude the case or redraw it.")
-    rows = zip(found.min(axis=0).tolist(), found.max(axis=0).tolist(), strict=True)
-    z, y, x = (slice(low, high + 1) for low, high in rows)
+    inside, sides = np.asarray(mask) > 0, []
+    for axis in range(3):  # slices first: rows and columns are then looked for in the slices of the mask alone
+        found = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
+        if found.size == 0:
+            raise MaskError("The mask is empty; there is nothing to crop to. Exclude the case or redraw it.")
+        sides.append(slice(int(found[0]), int(found[-1]) + 1))
+        inside = inside[sides[0]] if axis == 0 else inside
+    z, y, x = sides
     return z, y, x
 
 

@@ -315,7 +315,7 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     again = {phase: found.reader2 for phase, found in images.items()}
     read_twice = all(len(part) for part in again.values())
     tables = {
-        fold: {phase: pooled(spec, own[phase], found.reader1, kept_in) for phase, found in images.items()}
+        fold: {phase: everybody(spec, given, own[phase], images, phase, kept_in) for phase in images}
         for fold, own in nets.items()
     }
     second = {phase: pooled(spec, nets[None][phase], part, None) for phase, part in again.items()} if read_twice else {}
@@ -486,6 +486,18 @@ def fine_tuned(
 
 def _fine_tune(task: tuple[Any, ...]) -> resnet.FineTuned:
     return resnet.fine_tune(*task[:4], **task[4])
+
+
+def everybody(
+    spec: Resnet, given: Given, net: resnet.ResNetFeatures, images: Mapping[str, Images], phase: str,
+    cache: Path | None,
+) -> pd.DataFrame:  # fmt: skip
+    """Return the pooled features of a phase, computed once for choices that have the same network and images."""
+    key = ("pooled", content_hash(net.state_dict()), _look(spec), phase, spec.pooling, spec.normalisation)
+    if key not in given.kept:
+        given.kept[key] = pooled(spec, net, images[phase].reader1, cache)
+    table: pd.DataFrame = given.kept[key]
+    return table
 
 
 def pooled(

@@ -278,7 +278,7 @@ def save_and_die(path, state):
     written += 1
     if written == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-training.save_checkpoint = save_and_die
+training.save_checkpoint, training.BETWEEN = save_and_die, 0
 images, y = patches(16)
 cross_validate(images, y, range(16), QUICK, checkpoints=Path({folder!r}))
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,18 @@ def test_training_without_patience_runs_all_epochs() -> None:
 def test_divergence_is_an_error_not_a_best_epoch() -> None:
     with pytest.raises(NotEstimableError, match="score is nan in epoch 2"):
         Scripted([1.0, float("nan"), 0.5]).run(Stopping(3, "score", "lowest"))
+
+
+@pytest.mark.parametrize(("between", "epochs"), [(0.0, [1, 2, 3, 4, 5]), (2.5, [3, 5]), (9.0, [5])])
+def test_a_checkpoint_is_written_where_the_last_one_is_old_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, between: float, epochs: list[int]
+) -> None:
+    clock, written = iter(range(100)), []  # an epoch takes a second; each checkpoint one more
+    monkeypatch.setattr(network_training, "BETWEEN", between)
+    monkeypatch.setattr(network_training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(network_training, "save_checkpoint", lambda _, state: written.append(len(state["history"])))
+    Scripted([0.1, 0.5, 0.4, 0.6, 0.2]).run(Stopping(5, "score", "highest"), tmp_path / "training.pt")
+    assert written == epochs
 
 
 @pytest.mark.parametrize("killed_after", [1, 2, 3])
