@@ -128,6 +128,26 @@ def as_survival(time: Any, event: Any, *, any_event: bool = False) -> tuple[Floa
     return times, events
 
 
+def varies(values: Any) -> Any:
+    """Say of each column whether its values differ by more than rounding: by 1e-12 of the largest of them.
+
+    A feature that is 1 by definition comes out as 1 ± 1e-16; its standard deviation is above 0, and it is a constant.
+
+    Parameters
+    ----------
+    values : array-like, shape (rows, columns)
+        NaN is no value.
+
+    Returns
+    -------
+    bool ndarray, shape (columns,)
+        False for a column without values.
+    """
+    table = np.asarray(values, dtype=float)
+    high, low = np.fmax.reduce(table, axis=0, initial=-np.inf), np.fmin.reduce(table, axis=0, initial=np.inf)
+    return high - low > 1e-12 * np.maximum(np.abs(high), np.abs(low))
+
+
 def columns_by_pattern(known: Any) -> Iterator[tuple[Any, IntArray]]:
     """Group the columns of a table that know the same rows, so that each group can be computed at once.
 

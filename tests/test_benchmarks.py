@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.scripts import load_script
 
 
 def test_every_benchmark_is_run_and_a_failed_one_named(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    spec = importlib.util.spec_from_file_location("run_benchmarks", root / "benchmarks" / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    run = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(run)
+    run = load_script(root / "benchmarks" / "run.py")
     (tmp_path / "run.py").write_text("raise SystemExit('not itself')")
     (tmp_path / "radiomics.py").write_text("import sys; print('ratio 60', sys.argv[1:], len(sys.path[0]) > 0)")
     (tmp_path / "slow.py").write_text("print('half'); raise SystemExit(3)")

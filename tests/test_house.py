@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers.scripts import load_script
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from nbformat import write
 from nbformat.v4 import new_code_cell, new_notebook
@@ -15,10 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 @pytest.fixture(scope="module")
 def house(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("house", root / "tools" / "house.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(root / "tools" / "house.py")
 
 
 @pytest.fixture

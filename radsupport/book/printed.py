@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,11 +38,18 @@ def printed_beside(study: Study, chapter: str, numbers: Mapping[str, Mapping[str
         if entry.chapter == chapter:
             found = numbers.get(entry.ours)
             row: dict[str, Any] = {"item": entry.item, "printed in": entry.where, "published": entry.value}
-            rows.append(row | {"this build": number_words(entry.ours, found), "patients here": (found or {}).get("n")})
+            ours = number_words(entry.ours, found, places(entry.value))
+            rows.append(row | {"this build": ours, "patients here": (found or {}).get("n")})
     return pd.DataFrame(rows, columns=["item", "printed in", "published", "this build", "patients here"])
 
 
-def number_words(key: str, found: Mapping[str, Any] | None) -> str:
+def places(printed: str) -> int:
+    """Return how many decimals a value has that stands beside a printed one: as many, but two or three."""
+    found = re.search(r"\d*\.(\d+)", printed)
+    return min(max(len(found[1]), 2), 3) if found else 2
+
+
+def number_words(key: str, found: Mapping[str, Any] | None, decimals: int = 2) -> str:
     """Word one number of this build: a p-value by its key (``p_…``, ``…_p_…``, ``…_p``), else with its interval."""
     if found is None:
         return "not computed"
@@ -53,10 +61,10 @@ def number_words(key: str, found: Mapping[str, Any] | None) -> str:
     if key.startswith("p_") or key.endswith("_p") or "_p_" in key:
         return p_number(float(value))
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
-        return estimate(float(value), float(low), float(high))
+        return estimate(float(value), float(low), float(high), decimals)
     if key.startswith("median_") and low is not None and math.isfinite(low):  # the curve's band stays above one half
-        return until_reached(estimate(float(value), float(low), math.inf))
-    return number(float(value)) if float(value).is_integer() else fixed(float(value))
+        return until_reached(estimate(float(value), float(low), math.inf, decimals))
+    return number(float(value)) if float(value).is_integer() else fixed(float(value), decimals)
 
 
 def cautions_of(study: Study, chapter: str) -> list[str]:

@@ -156,7 +156,8 @@ def table_html(
     said = f'<p class="rad-note">In every row: {escape(same)}.</p>' if same else ""
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
     dense = sum(map(_characters, columns)) > _ROW
-    more = f'<label class="rad-more"><input type="checkbox"> Show all {seen} rows</label>' if folded else ""
+    which = "these" if len(table) > max_rows else "all"
+    more = f'<label class="rad-more"><input type="checkbox"> Show {which} {seen} rows</label>' if folded else ""
     return (
         f'<div class="rad-box{" rad-folded" * folded}{" rad-dense" * dense}">{style}'
         f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}">'

@@ -427,8 +427,8 @@ def brier(
     -------
     DataFrame
         cohort, signature, horizon (months), n, brier with limits (bootstrap), null (Kaplan-Meier of the same patients:
-        an estimate that knows their outcomes), scaled (1 - brier / null); with `against` also difference and p (missing
-        for itself). Empty without a horizon; ``attrs["empty"]`` says why.
+        an estimate that knows their outcomes), scaled (1 - brier / null); with `against` also difference with limits
+        (influence function) and p (missing for itself). Empty without a horizon; ``attrs["empty"]`` says why.
     """
     if models is not None:
         return integrated_brier(rows, models, until)
@@ -443,7 +443,9 @@ def brier(
     compared = brier_differences(rows, against)
     if compared.empty:
         return table.assign(difference=np.nan, p=np.nan)
-    return table.merge(compared[[*_BY, "difference", "p"]], on=list(_BY), how="left")
+    return table.merge(
+        compared[[*_BY, "difference", "difference_low", "difference_high", "p"]], on=list(_BY), how="left"
+    )
 
 
 def _brier(part: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from radsupport.learning.learners import GIVEN
 from radsupport.learning.signatures import SignatureRun, heirs_of_published, published
 from radsupport.wording import fixed
 
+COHORTS = ("internal", "external")
 OUT_OF_FOLD = {f"value{end}": f"out_of_fold{end}" for end in ("", "_low", "_high")}
 
 
@@ -32,16 +33,27 @@ def scores(
     -------
     DataFrame
         signature, n, events, measure, out_of_fold with limits, p, p_chance, of several centers what `discrimination`
-        adds, then the value in each other cohort, and apparent where the models predicted their own patients.
+        adds, then of each other cohort the value (internal, external) with limits and n_internal, n_external, and
+        apparent where the models predicted their own patients.
     """
     found = measure(judged(predictions, outcome, apparent=True, cohort=cohort), discrimination, outcome=outcome)
     found = found.astype({"cohort": str, "signature": str})
     train = (
         found[found["cohort"] == "train"].rename(columns=OUT_OF_FOLD).drop(columns=["cohort", "note"], errors="ignore")
     )
-    wide = found.pivot_table(index="signature", columns="cohort", values="value", dropna=False)
-    others = [key for key in ("internal", "external", APPARENT) if key in wide]
-    return train.rename(columns=OUT_OF_FOLD).join(wide[others], on="signature").reset_index(drop=True)
+    train = train.rename(columns=OUT_OF_FOLD)
+    for key in (*COHORTS, APPARENT):
+        own = found[found["cohort"] == key].set_index("signature")
+        named = {"value": key}
+        if key in COHORTS:
+            named |= {"value_low": f"{key}_low", "value_high": f"{key}_high", "n": f"n_{key}"}
+        train = train.join(own.rename(columns=named)[list(named.values())], on="signature") if len(own) else train
+    return train.reset_index(drop=True)
+
+
+def elsewhere(table: pd.DataFrame) -> list[str]:
+    """Return the columns of `scores` that are of other cohorts than training: n, value and limits."""
+    return [name for key in COHORTS for name in (f"n_{key}", key, f"{key}_low", f"{key}_high") if name in table]
 
 
 def cross_validation(

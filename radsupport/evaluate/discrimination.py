@@ -83,7 +83,9 @@ def discrimination(
         kept = {key for key in row if key in ("events", "measure", "value", "centers", "within")}
         return {key: row[key] if key in kept else np.nan for key in row} | {"note": reason}
     if n_bootstrap:
-        row |= dict(zip(("boot_low", "boot_high"), _resampled(part, outcome, n_bootstrap, seed), strict=True))
+        *limits, used = _resampled(part, outcome, n_bootstrap, seed)
+        row |= dict(zip(("boot_low", "boot_high"), limits, strict=True))
+        row |= {"note": _lost(used, n_bootstrap)} if used < n_bootstrap else {}
     if until is not None:
         row["uno"] = _uno(part, outcome, until)
     if ranks and is_label:
@@ -155,14 +157,19 @@ def _concordance(part: pd.DataFrame, outcome: Sequence[str]) -> dict[str, float]
     return limits | {"p": p, "p_chance": p}
 
 
-def _resampled(part: pd.DataFrame, outcome: Sequence[str], n: int, seed: int) -> tuple[float, float]:
-    """Return percentile limits over resamples of patients."""
+def _resampled(part: pd.DataFrame, outcome: Sequence[str], n: int, seed: int) -> tuple[float, float, int]:
+    """Return percentile limits over resamples of patients, and in how many of them there is a value."""
     if tuple(outcome) == LABEL:
-        found = bootstrap_auc(part["label"], part["risk"], n, seed)
-        return found.ci_low, found.ci_high
+        found = bootstrap_auc(part["label"], part["risk"], n, seed)  # drawn by class: none fails
+        return found.ci_low, found.ci_high, n
     columns = part[outcome[0]], part[outcome[1]], {"risk": part["risk"]}
-    low, high = bootstrap_concordance(*columns, n_resamples=n, seed=seed)["risk"].quantile([0.025, 0.975])
-    return float(low), float(high)
+    drawn = bootstrap_concordance(*columns, n_resamples=n, seed=seed)["risk"]
+    low, high = drawn.quantile([0.025, 0.975])
+    return float(low), float(high), int(drawn.notna().sum())
+
+
+def _lost(used: Any, n: int) -> str:
+    return f"the bootstrap has a value in {used} of {n} resamples"
 
 
 def _ranks(part: pd.DataFrame) -> float:
@@ -336,7 +343,9 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
     alike = (found["difference_high"] - found["difference_low"]).abs() < 1e-12
     lost = ["z", "p", "difference_low", "difference_high"]
     found[lost] = found[lost].mask(alike)
-    found["note"] = np.where(alike, f"{NO_VARIANCE} (the two rank everybody alike)", "")
+    used = found.get("used", pd.Series(n_bootstrap, found.index))
+    found["note"] = [_lost(one, n_bootstrap) if one < n_bootstrap else "" for one in used]
+    found["note"] = found["note"].mask(alike, f"{NO_VARIANCE} (the two rank everybody alike)")
     return found.assign(n=n, events=events, p_adjusted=adjust_p(found["p"], "holm"))[[*PAIRS, "note"]]
 
 

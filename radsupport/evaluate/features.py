@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from radsupport.errors import ContractError
-from radsupport.evaluate.reruns import COHORTS
+from radsupport.evaluate.cross_validation import COHORTS
 from radsupport.learning.assembly import Assembly, whole_table
 from radsupport.settings.learning import Signature
 from radsupport.stats.shift import on_another_scale, shifts
@@ -64,6 +64,7 @@ def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: st
             return nothing
         chosen = pd.read_csv(results / "chosen_features.csv")
         chosen = chosen[chosen[by] != 0].merge(ranked, on=["signature", "feature"], how="left")
+        chosen = chosen.fillna({"share": 0.0})  # of the final fit alone: no fold chose it
         chosen = chosen.assign(size=chosen[by].abs())
         ranked = chosen.sort_values(["size", "share"], ascending=False, kind="stable")
     best = {part.name: ranked.loc[ranked["signature"] == part.name, nothing.columns.drop("source")] for part in parts}
@@ -155,19 +156,21 @@ def sources_on_scale(assembly: Assembly) -> pd.DataFrame:
     -------
     DataFrame
         cohort, source, n (patients), features, outside (mean share of values outside the training range), alarms
-        (columns, by `stats.shifts`), another_scale (whether the source as a whole is on one), example (the column with
-        the most values outside); empty without another cohort.
+        (columns, by `stats.shifts`), beyond (those of them without a value inside that range), another_scale (whether
+        the source as a whole is on one), example (the column with the most values outside); empty without another
+        cohort.
     """
     rows = []
     for source, table in assembly.sources.items():
         found = shifts(whole_table(table).select_dtypes("number"), assembly.cohort["cohort"])
         apart = on_another_scale(found)
         for cohort, part in found[found["cohort"].isin(COHORTS)].groupby("cohort", sort=False):
-            odd = part[part["alarm"].astype(bool)].sort_values("outside", ascending=False, kind="stable")["column"]
+            odd = part[part["alarm"].astype(bool)].sort_values("outside", ascending=False, kind="stable")
+            beyond, odd = odd.loc[odd["outside"].eq(1), "column"], odd["column"]
             row = {"cohort": cohort, "source": source, "n": int(part["n"].max()), "features": len(part)}
             row |= {"outside": part["outside"].mean(), "alarms": len(odd), "another_scale": str(cohort) in apart}
-            rows.append(row | {"example": odd.iloc[0] if len(odd) else ""})
-    columns = ["cohort", "source", "n", "features", "outside", "alarms", "another_scale", "example"]
+            rows.append(row | {"beyond": len(beyond), "example": odd.iloc[0] if len(odd) else ""})
+    columns = ["cohort", "source", "n", "features", "outside", "alarms", "beyond", "another_scale", "example"]
     table = pd.DataFrame(rows, columns=columns)
     table.attrs["empty"] = "Nobody outside the training cohort."
     return table

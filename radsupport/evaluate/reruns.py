@@ -14,9 +14,9 @@ import pandas as pd
 from scipy import stats
 from sklearn.base import BaseEstimator, clone
 
-from radsupport.checks import FloatArray, IntArray
+from radsupport.checks import FloatArray, IntArray, varies
 from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
-from radsupport.evaluate.cross_validation import OUT_OF_FOLD, scores
+from radsupport.evaluate.cross_validation import OUT_OF_FOLD, elsewhere, scores
 from radsupport.evaluate.discrimination import discrimination, pairs
 from radsupport.evaluate.predictions import judged
 from radsupport.learning.assembly import CENTER, Assembly, read_source, whole_table
@@ -27,7 +27,6 @@ from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
 from radsupport.wording import listed
 
-COHORTS = ("internal", "external")
 VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
 DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
 AS_CHOSEN = "as the study has it"
@@ -69,7 +68,7 @@ def learners(assembly: Assembly, sources: Sequence[str], names: Sequence[str], *
     table = scores(run.predictions, assembly.outcome).merge(run.summary[["signature", "inner_score"]], on="signature")
     table[["source", "learner"]] = table["signature"].str.split(" ", n=1, expand=True)
     table = table.sort_values(["source", "inner_score"], ascending=[True, False], kind="stable", ignore_index=True)
-    return table[columns + [key for key in COHORTS if key in table]]
+    return table[columns + elsewhere(table)]
 
 
 def with_learners(signatures: Sequence[Signature], sources: Sequence[str], names: Sequence[str]) -> list[Signature]:
@@ -150,7 +149,7 @@ def _rerun_on(
 
 def _row(predictions: pd.DataFrame, assembly: Assembly) -> dict[str, Any]:
     table = scores(predictions, assembly.outcome)
-    columns = ["n", "events", *OUT_OF_FOLD.values(), *(key for key in COHORTS if key in table)]
+    columns = ["n", "events", *OUT_OF_FOLD.values(), *elsewhere(table)]
     return dict(table[columns].iloc[0].astype(object))
 
 
@@ -291,9 +290,9 @@ def differing(table: pd.DataFrame, centers: Any, group: Any, alpha: float = 0.05
         parts = [table.to_numpy(float)[rows & (centers == c)] for c in sorted(set(centers[rows]))]
         if len(parts) < 2 or min(map(len, parts)) < 2:
             continue
-        varies = np.ptp(np.concatenate(parts), axis=0) > 0
+        told = varies(np.concatenate(parts))
         p = np.ones(table.shape[1])
-        p[varies] = stats.kruskal(*[part[:, varies] for part in parts], axis=0).pvalue
+        p[told] = stats.kruskal(*[part[:, told] for part in parts], axis=0).pvalue
         found |= stats.false_discovery_control(p, method="bh") < alpha
     return int(found.sum())
 

@@ -17,7 +17,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from radsupport.checks import FloatArray, IntArray, as_binary
+from radsupport.checks import FloatArray, IntArray, as_binary, varies
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.preparation import Counted, as_table, only
 from radsupport.stats.groups import feature_tests
@@ -82,8 +82,7 @@ class VarianceFilter(FeatureFilter):
 
     def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
         values = X.to_numpy(float)
-        noise = 1e-12 * np.abs(values).max(axis=0)
-        keep = (np.ptp(values, axis=0) > noise) & (values.var(axis=0) > self.threshold)
+        keep = varies(values) & (values.var(axis=0) > self.threshold)
         dropped = int((~keep).sum())
         return keep, f"{dropped} constant" if dropped else ""
 

@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 from scipy import stats
 
+from radsupport.checks import varies
 from radsupport.errors import NotEstimableError
 from radsupport.files import write_csv
 from radsupport.networks.inputs import Given, in_rows
@@ -26,7 +27,11 @@ FOLDS = "folds.csv"
 NO_HISTORY = ["network", "epoch", "set", "metric", "value", "kept"]
 NO_ICC = ["feature", "icc", "ci_low", "ci_high", "n"]
 ALPHA = 0.05
-UNREAD = "There is no second reading of the regions that this network uses."
+UNREAD = "Fewer than two training patients have a second reading of the regions that this network uses."
+ONLY_RISKS = (
+    "This network gives risks, not features that could be chosen by their agreement: what a second reader's outlines "
+    "of other cohorts change in the risks is shown below, where there are any."
+)
 LOSSES = (("train_loss", "train", "loss"), ("validation_loss", "validation", "loss"))
 DICE = (*LOSSES, ("validation_dsc", "validation", "Dice"))
 ACCURACY = (*LOSSES, ("validation_accuracy", "validation", "accuracy"))
@@ -162,14 +167,19 @@ def finish(
     failed : sequence of DataFrame
         subject, phase, reason of cases without an input.
     again : dict of phase to DataFrame, optional
-        Table by a second reader's outlines, for each feature's ICC in those whom both read in all phases.
+        Table by a second reader's outlines, for each feature's ICC in those whom both read in all phases; not given
+        where the network has risks instead of features.
     rest
         Further attributes of the result.
     """
     made = {fold: in_rows(given.predicted, parts) for fold, parts in tables.items()}
     features = made.pop(None)
-    values, icc = features.drop(columns="subject"), nothing(UNREAD, NO_ICC)
-    counts = (values.notna().any(axis=1).sum(), values.shape[1] // len(given.phases), (values.std() == 0).sum())
+    values, icc = features.drop(columns="subject"), nothing(UNREAD if again is not None else ONLY_RISKS, NO_ICC)
+    counts = (
+        values.notna().any(axis=1).sum(),
+        values.shape[1] // len(given.phases),
+        (~varies(values[values.notna().any(axis=1)])).sum(),
+    )
     facts |= {what: int(n) for what, n in zip(COUNTED, counts, strict=True) if what in facts}
     twice = sorted(set.intersection(*(set(part["subject"]) for part in again.values()))) if again else []
     if again and len(twice) > 1:
@@ -356,7 +366,10 @@ def between_phases(features: pd.DataFrame, cohort: pd.DataFrame, phases: Sequenc
     pairs = pd.DataFrame({"r": r.ravel(), "p": p_of_correlation(r, len(values)).ravel()})
     outcome = train.loc[values.index, "label" if "label" in train.columns else "event"].dropna()
     chosen = [_differing(part.loc[outcome.index], outcome.to_numpy() == 1) for part in (a, b)]
-    criterion = f"that differ between the outcomes (Mann-Whitney, P < {ALPHA:g})"
+    # of a survival outcome this asks who was seen to have the event, though some were followed briefly
+    classes = "the outcomes" if "label" in train.columns else "patients whose event was seen and others"
+    briefly = "" if "label" in train.columns else ", however long they were followed"
+    criterion = f"that differ between {classes} (Mann-Whitney, P < {ALPHA:g}{briefly})"
     if not all(len(names) for names in chosen):
         chosen, criterion = [list(a.columns), list(b.columns)], "that vary"
     both = [name for name in chosen[0] if name in chosen[1]]
@@ -370,7 +383,7 @@ def _varying(values: pd.DataFrame, phase: str) -> pd.DataFrame:
     prefix = f"{phase}__"
     part = values[[name for name in values.columns if name.startswith(prefix)]]
     part = part.rename(columns=lambda name: name.removeprefix(prefix)).astype(float)
-    return part.loc[:, part.std() > 1e-12 * part.abs().max()]
+    return part.loc[:, varies(part)]
 
 
 def _differing(part: pd.DataFrame, event: np.ndarray) -> list[str]:

@@ -35,6 +35,8 @@ from radsupport.wording import fixed
 #: What papers call the two ways of cutting patches.
 SCHEMES: dict[Sampling, str] = {"segmentation": "SS", "box": "NSS"}
 READERS = ("reader 1", "reader 2")
+#: How `by_sample_size` names the networks of the study in all their held-out patients.
+ALL_FOLDS = "all folds"
 #: Who the validation part is.
 _WATCHED = {
     "inner": "a part of these patients is the validation part",
@@ -173,32 +175,36 @@ def by_sample_size(schemes: Sequence[Scheme]) -> pd.DataFrame:
     """Judge every scheme by networks that learn from fewer patients, in the same held-out patients at every size.
 
     Networks of the first `learning_folds` folds learn from each of the `learning_sizes`, drawn by outcome, in the
-    study's own epochs; the last size is that of the networks of the study.
+    study's own epochs; the last size is that of the networks of the study. Where these folds are not all, the study's
+    own networks are judged in all folds beside it: few held-out patients give another value, and another P.
 
     Returns
     -------
     DataFrame
-        signature (scheme), judged, n (patients that a network learns from), held (patients judged), value (AUC out of
-        fold), value_low, value_high (DeLong, 95%), p (DeLong's paired test of the first two schemes at this size).
+        signature (scheme), judged (in which folds), n (patients that a network learns from), held (patients judged),
+        events, value (AUC out of fold), value_low, value_high (DeLong, 95%), p (DeLong's paired test of the first two
+        schemes at this size).
     """
-    columns = ["signature", "judged", "n", "held", "value", "value_low", "value_high", "p"]
+    columns = ["signature", "judged", "n", "held", "events", "value", "value_low", "value_high", "p"]
     if not schemes or not schemes[0].spec.learning_sizes:
         return nothing("This study asks for no networks that learn from fewer patients.", columns)
     spec = schemes[0].spec
     first, rows = min(spec.learning_folds, spec.folds), []
     whole = min(part["learnt"].iloc[0] for _, part in schemes[0].trained.history.groupby("fold"))
-    for n in [*sorted(one for one in spec.learning_sizes if one < whole), whole]:
+    asked = [(n, first) for n in sorted(one for one in spec.learning_sizes if one < whole)]
+    for n, judged in dict.fromkeys([*asked, (whole, first), (whole, spec.folds)]):
         few, risks = spec.model_copy(update={"train_limit": n}), {}
         for scheme in schemes:
             trained = scheme.trained if n == whole else _cross_validated(few, scheme.given, scheme.patches, first)
-            held = trained.predictions[trained.predictions["fold"] < first]
+            held = trained.predictions[trained.predictions["fold"] < judged]
             risks[f"{scheme.phase}, {scheme.name}" if len(scheme.given.phases) > 1 else scheme.name] = held
         tables = list(risks.values())
         y, pair = tables[0]["label"].to_numpy(), [table["out_of_fold"].to_numpy() for table in tables[:2]]
         p = delong_test(y, pair[0], pair[1]).p if len(pair) == 2 and tables[0].index.equals(tables[1].index) else np.nan
         for name, held in risks.items():
             area = auc(held["label"].to_numpy(), held["out_of_fold"].to_numpy())
-            rows.append((name, "out of fold", n, len(held), area.auc, area.ci_low, area.ci_high, p))
+            where = f"first {judged} of {spec.folds} folds" if judged < spec.folds else ALL_FOLDS
+            rows.append((name, where, n, len(held), int(held["label"].sum()), area.auc, area.ci_low, area.ci_high, p))
     return pd.DataFrame(rows, columns=columns)
 
 

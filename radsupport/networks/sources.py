@@ -119,10 +119,11 @@ def learn_unet(spec: Unet, given: Given) -> DeepResult:
     twice = given.twice(30) if spec.roi == "accurate" else []
     again = bottleneck_tables(spec, given, network.model, twice, None, SECOND)[0] if len(twice) > 1 else {}
     kept = network.history.loc[network.history["best"]].iloc[-1]
+    watched = counted(len(unet.split_subjects(sorted(done.trained), spec.validation_share)[1]), "patient")
     facts = {
         "patients who trained the network": len(done.trained),
         "slices they gave": done.n_slices,
-        "Dice on the validation part": f"{float(kept['validation_dsc']):.2f}",
+        "Dice on the validation part": f"{float(kept['validation_dsc']):.2f} (mean over the slices of {watched})",
         "epoch kept": int(kept["epoch"]),
         **dict.fromkeys(result.COUNTED),
         "from slices to patient": result.said(spec, "aggregation"),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from radsupport.checks import varies
 from radsupport.errors import InputError
 from radsupport.radiomics.case import Perturbation
 from radsupport.radiomics.extract import extract
@@ -255,7 +256,7 @@ def correlations(features: pd.DataFrame, most: int = 3000, seed: int = 0) -> Cor
     phases = [name.rpartition("__")[0] for name in values.columns]
     measured = values.notna().T.groupby(phases).any()
     values = values[measured[measured.any(axis=1)].all()].dropna(axis=1)
-    values = values.loc[:, values.std() > 0]
+    values = values.loc[:, varies(values)]
     usable = values.shape[1]
     if usable > most:
         values = values.sample(most, axis=1, random_state=seed)

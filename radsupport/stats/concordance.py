@@ -279,6 +279,8 @@ class ConcordanceDifference:
         Of the difference, by the joint infinitesimal jackknife (R: ``concordance(fit_a, fit_b)`` and its vcov).
     ci_low, ci_high : float
         Percentile limits of the difference, from the paired bootstrap.
+    used : int
+        Resamples in which both exist: one without an event has no comparable pair.
     """
 
     concordance_a: float
@@ -289,6 +291,7 @@ class ConcordanceDifference:
     p: float
     ci_low: float
     ci_high: float
+    used: int
 
 
 def concordance_difference(
@@ -332,9 +335,10 @@ def concordance_difference(
     se = float(np.sqrt(((if_a - if_b) ** 2).sum()))
     z = (c_a - c_b) / se if se > 0 else float("nan")
     drawn = bootstrap_concordance(time, event, risks, tau=tau, weight=weight, n_resamples=n_resamples, seed=seed)
-    low, high = percentile_limits((drawn["a"] - drawn["b"]).to_numpy()[:, None], level, "a concordance index")
-    p = float(2 * stats.norm.sf(abs(z)))
-    return ConcordanceDifference(c_a, c_b, c_a - c_b, se, z, p, float(low[0]), float(high[0]))
+    apart = (drawn["a"] - drawn["b"]).to_numpy()
+    low, high = percentile_limits(apart[:, None], level, "a concordance index")
+    p, used = float(2 * stats.norm.sf(abs(z))), int(np.isfinite(apart).sum())
+    return ConcordanceDifference(c_a, c_b, c_a - c_b, se, z, p, float(low[0]), float(high[0]), used)
 
 
 def bootstrap_concordance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from radsupport.book.conclusions.deep_features import learnt, network, phases, training
+from radsupport.book.conclusions.deep_features import heat, learnt, network, phases, sizes, training
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 
 WINDOW = {"level": 100, "width": 400}
@@ -23,7 +23,7 @@ def test_the_network_is_named_with_those_who_trained_it() -> None:
     assert said["no"].endswith("No network is trained on the outcome.")
     assert "all 60 training patients, as published" in said["as_published"]
     honest = network(Resnet(network="resnet", depth=101, fine_tune="out_of_fold"), {"train": 60})
-    assert honest.startswith("A ResNet-101 describes the slices")
+    assert honest.startswith("A ResNet-101 describes the largest section and its two neighbours.")
     assert "never saw that patient's outcome" in honest
 
 
@@ -63,3 +63,36 @@ def test_a_small_share_is_not_said_to_be_none() -> None:
     words = of(pd.DataFrame({"r": [0.95] + [0.1] * 3999, "p": [0.001] + [0.5] * 3999}), ("a", "b"))
     assert "Of 4,000 pairs" in words
     assert "<1% with |r| above 0.8" in words
+
+
+def test_a_resnet_describes_as_many_slices_as_its_settings_say() -> None:
+    said = {n: network(Resnet(network="resnet", slices=n), {"train": 60}) for n in (1, 3)}
+    assert said[1].startswith("A ResNet-50 describes the largest section. ")
+    assert said[3].startswith("A ResNet-50 describes the largest section and its two neighbours. ")
+
+
+def test_values_of_some_folds_are_said_to_be_of_some_folds() -> None:
+    columns = ["signature", "judged", "n", "held", "events", "value", "p"]
+    rows = [(n, "first 2 of 5 folds", size, 72, 30, v, p) for size, p in ((36, 0.2), (142, 0.003)) for n, v in
+            (("SS", 0.783), ("NSS", 0.901))]  # fmt: skip
+    table = pd.DataFrame([*rows, ("SS", "all folds", 142, 178, 73, 0.746, 0.089)], columns=columns)
+    table = pd.concat([table, table.tail(1).assign(signature="NSS", value=0.79)], ignore_index=True)
+    words = sizes(table)
+    assert words.startswith(
+        "The sizes are compared in the 72 patients (30 with the event) of the first 2 of 5 folds only."
+    )
+    assert "SS 0.783 and NSS 0.901; P = 0.003 of their difference in these" in words
+    assert "SS 0.746 and NSS 0.790; P = 0.089 of their difference in all 178, whom chapter 06 judges." in words
+    assert "is no finding" in words
+    assert "no finding" not in sizes(table.assign(p=0.01))
+    assert sizes(table[table["judged"] == "all folds"]) == sizes(table.iloc[:0]) == ""
+    assert "difference" not in sizes(table.assign(p=np.nan))
+
+
+def test_maps_that_contradict_occlusion_are_said_to_tell_nothing() -> None:
+    table = pd.DataFrame({"scheme": ["SS", "SS", "NSS", "NSS"], "spearman": [-0.33, -0.77, -0.4, np.nan]})
+    words = heat(table)
+    assert "SS −0.77 to −0.33 in 2 patients and NSS −0.40 to −0.40 in 1 patient." in words
+    assert "**Only 0 of 3 maps agree" in words
+    assert "2 of 3 maps: the two agree for the most part" in heat(table.assign(spearman=[0.9, 0.6, 0.4, np.nan]))
+    assert heat(table.assign(spearman=np.nan)) == heat(table.iloc[:0]) == ""

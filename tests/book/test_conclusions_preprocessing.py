@@ -53,6 +53,8 @@ def test_tumours_that_patches_cut_are_counted() -> None:
 def test_rules_are_said_only_for_what_a_study_measures() -> None:
     assert "aorta" in say.rules(["ct_ratio", "enhanced_rate"])
     assert "aorta" not in say.rules(["diameter_class"])
+    beginning = "The rules: the **class of size** follows from the largest distance within the outline"
+    assert say.rules(["diameter_class"]).startswith(beginning)
     assert "No variable" in say.rules([])
 
 

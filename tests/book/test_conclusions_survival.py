@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from radsupport.book.conclusions import survival as say
 from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
@@ -80,7 +81,7 @@ def test_end_of_the_curves_and_pooling() -> None:
     sets = pd.DataFrame({"cohort": ["all cohorts, pooled"], "n": [130], "training": [90]})
     words = say.curves(times.assign(end=[51.4, 20.0]), sets)
     assert words.startswith("Of the groups of **Image**, fewer than 5 patients are at risk after these months: ")
-    assert "Hospital A: low risk 51, high risk 20." in words
+    assert "Hospital A: low risk 51.4, high risk 20.0." in words
     assert "90 of the 130 patients of all cohorts are those on whom" in words
     assert "Pooling" not in say.curves(times.assign(end=1.0), sets.assign(training=0))
 
@@ -165,13 +166,20 @@ def test_selection_says_what_was_kept_and_what_the_signature_is_tested_against()
 
 def test_hazards_words_follow_the_p_values() -> None:
     def table(*p: float) -> pd.DataFrame:
-        return pd.DataFrame({"covariate": [*["age", "sex"][: len(p) - 1], GLOBAL], "p": p})
+        chi2 = stats.chi2.isf(p, 1)
+        return pd.DataFrame({"covariate": [*["age", "sex"][: len(p) - 1], GLOBAL], "p": p, "chi2": chi2, "df": 1})
 
     assert "effect of Age (years) (P 0.010) seems to change" in say.hazards(table(0.01, 0.2), LABELS)
     assert "effects of Age (years) (P 0.010) and Sex (P 0.010) seem" in say.hazards(table(0.01, 0.01, 0.2), LABELS)
     assert "No covariate has P below 0.05" in say.hazards(table(0.2, 0.2), LABELS)
     assert "all together do" in say.hazards(table(0.2, 0.01), LABELS)
     assert "There is no model" in say.hazards(pd.DataFrame(), LABELS)
+    related = table(0.04, 0.2, 0.001).assign(chi2=[4.2, 1.6, 13.8], df=[1, 1, 2])
+    words = say.hazards(related, LABELS)
+    assert (
+        "The global χ² (13.8 on 2 df) is more than the single ones add up to (5.8): the covariates are related" in words
+    )
+    assert "add up" not in say.hazards(related.assign(chi2=[4.2, 8.0, 13.8]), LABELS)
 
 
 def test_the_parametric_model_that_fits_best_is_set_against_the_cox_model() -> None:
@@ -232,7 +240,9 @@ def test_reading_names_every_cohort() -> None:
     assert "- Hospital A: 30 events in 90 patients; C-index 0.70 (0.60–0.80), which does not cover 0.5" in words
     assert "0.70 (0.40–0.80), which covers 0.5; log-rank P of the groups 0.010." in words
     assert words.count("searched here") == 1
-    assert "the others are the test" in words
+    assert "the other is the test." in words
+    third = pd.concat([table, table.tail(1).assign(cohort="Hospital C")]).assign(p_groups=0.01)
+    assert "the others are the test." in say.reading(third, searched=True)
     alone = say.reading(table.head(1).assign(p_groups=0.01), searched=False)
     assert "searched here" not in alone
     assert "Nobody outside the training cohort" in alone

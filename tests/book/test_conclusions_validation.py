@@ -136,7 +136,7 @@ def test_the_guide_says_what_the_intervals_allow(labelled):
     text = meaning(predictions)
     assert "North, A: AUC" in text
     assert "against 0.5 by the standard error under chance: better than chance." in text
-    assert "9 pairs of signatures were compared" in text
+    assert "3 pairs of signatures were compared in 3 cohorts (9 tests)" in text
     assert "0.45 would be expected if no two differed" in text
     assert "no interval or test: everybody has the same risk" in meaning(predictions.assign(risk=0.5))
     assert "ranks the wrong way" in meaning(predictions.assign(risk=1 - predictions["risk"]))
@@ -375,3 +375,61 @@ def test_what_is_on_another_scale_is_repeated_beside_the_values():
     )
     assert "published deep output" in say.distrusted(modelling, given, ["CNN"], NAMES)
     assert say.distrusted(modelling, given, ["CT"], NAMES) == say.distrusted({}, given, ["R"], NAMES) == ""
+
+
+def test_what_an_unseen_value_lies_below_half_is_no_optimism():
+    own = [{"cohort": "train", "signature": "A", "measure": "AUC", "apparent": 0.715, "value": 0.412}]
+    said = (
+        "The apparent AUC of A (0.715) is 0.303 above the out-of-fold one; at most 0.215 of this, what lies above 0.5"
+    )
+    assert say._optimism(own, {}, NAMES) == f"{said}, is optimism."
+    other = {"cohort": "external", "signature": "A", "measure": "AUC", "apparent": np.nan, "value": 0.6}
+    words = say._optimism([*own, other], {}, NAMES)
+    assert words == f"{said}, is optimism; in East and West (0.600) the value lies above the out-of-fold one, too."
+    low = say._optimism([own[0] | {"apparent": 0.48}], {}, NAMES)
+    assert "at most 0.000 of this" in low
+    entry = {
+        "value": 0.45,
+        "n": 3,
+        "ci_low": 0.4,
+        "ci_high": 0.5,
+    }  # the mean over divisions decides, where there is one
+    assert "at most 0.215" in say._optimism([own[0] | {"value": 0.6}], {"mean_over_divisions:A": entry}, NAMES)
+    assert "0.115 above the out-of-fold one: that much is optimism" in say._optimism(
+        [own[0] | {"value": 0.6}], {}, NAMES
+    )
+
+
+def test_a_slope_that_leaves_out_one_in_training_is_said():
+    row = {"cohort": "train", "signature": "A", "slope": 0.51, "slope_low": 0.26, "slope_high": 0.76}
+    table = pd.DataFrame([row, row | {"cohort": "external"}, row | {"signature": "B"}])
+    words = "The slope of the out-of-fold risks of A leaves out 1, North 0.51 (0.26–0.76): too extreme."
+    assert say._slope(table, "A", NAMES) == words
+    assert say._slope(table.assign(slope_high=1.1), "A", NAMES) == say._slope(None, "A", NAMES) == ""
+    steep = say._slope(table.assign(slope=1.6, slope_low=1.2, slope_high=2.0, horizon=24), "A", NAMES)
+    assert "North by 24 months 1.60 (1.20–2.00): not extreme enough." in steep
+    none = say._slope(table.assign(slope=-0.46, slope_low=-1.15, slope_high=0.22), "A", NAMES)
+    assert none.endswith("(−1.15 to 0.22): it is not shown that the event becomes more frequent as the risk rises.")
+
+
+def test_reclassification_is_said_in_favour_of_whom_it_speaks_for():
+    rows = [("train", "continuous NRI", -0.548, 0.0002), ("train", "IDI", -0.076, 0.005)]
+    rows += [("external", "IDI", 0.1, 0.04), ("external", "continuous NRI", -0.19, 0.53)]
+    rows += [("internal", "IDI", np.nan, np.nan)]
+    table = pd.DataFrame(rows, columns=["cohort", "measure", "value", "p"])
+    words = say._reclassified(table, "A", "B", NAMES)
+    assert "North continuous NRI −0.548 (P < 0.001) in favour of B" in words
+    assert "North IDI −0.076 (P = 0.005) in favour of B" in words
+    assert "East and West IDI 0.100 (P = 0.040) in favour of A, of 4 tests, not adjusted." in words
+    assert say._reclassified(table.assign(p=0.5), "A", "B", NAMES) == say._reclassified(None, "A", "B", NAMES) == ""
+
+
+def test_a_pair_in_several_cohorts_is_one_pair():
+    rows = [(key, "A", "B", 0.01) for key in ("train", "external")] + [
+        ("train", "A", "C", 0.5),
+        ("external", "C", "A", 0.5),
+    ]
+    words = say._pairs(pd.DataFrame(rows, columns=["cohort", "signature_a", "signature_b", "p"]))
+    assert words.startswith("2 pairs of signatures were compared in 2 cohorts (4 tests); 2 had P < 0.05")
+    one = say._pairs(pd.DataFrame(rows[:1], columns=["cohort", "signature_a", "signature_b", "p"]))
+    assert one.startswith("1 pair of signatures was compared; 1 had P < 0.05")

@@ -23,6 +23,7 @@ from radsupport.study import load_study
         ("median_high", {"value": 43.42, "ci_low": 37.68, "ci_high": None}, "43.42 (37.68–not reached)"),
         ("auc_train", {"value": 0.8, "ci_low": 0.7, "ci_high": None}, "0.80"),
         ("n_train", None, "not computed"),
+        ("median_low_risk_train", {"value": "not reached", "ci_low": 62.0, "ci_high": None}, "not reached"),
     ],
 )
 def test_numbers_are_worded_by_what_they_are(key: str, found: dict | None, words: str) -> None:
@@ -59,3 +60,36 @@ def test_a_chapter_without_printed_values_says_so(root: Path) -> None:
     assert guide.printed_beside(hosny, "01", {}).empty
     assert "quotes no printed value for this chapter" in guide.printed_words(hosny, "01")
     assert "What was printed" in guide.printed_words(hosny, "06")
+
+
+def test_what_gu_s_caution_calls_impossible_is(root: Path) -> None:
+    study = load_study("gu2023", folder=root / "studies")
+    printed = {one.ours: float(one.value) for one in study.published if one.ours.endswith("_external_RDPs")
+               and one.ours[:3] in ("sen", "spe", "ppv")}  # fmt: skip
+    positive = study.synthetic.centers["center_2"].events
+    negative = study.synthetic.centers["center_2"].n - positive
+    assert (positive, negative) == (27, 57)
+    assert printed["sensitivity_external_RDPs"] not in {round(k / positive, 2) for k in range(positive + 1)}
+    false = [
+        negative - k for k in range(negative + 1) if round(k / negative, 2) == printed["specificity_external_RDPs"]
+    ]
+    assert false == [12]  # 45 of 57: possible
+    assert round(positive / (positive + 12), 2) == 0.69 < printed["ppv_external_RDPs"] == 0.97
+    (caution,) = [text for text in guide.cautions_of(study, "06") if "impossible" in text]
+    assert "at most 27 of 39, 0.69; 0.97 is printed" in caution
+    assert "specificity are impossible" not in caution
+
+
+@pytest.mark.parametrize(
+    ("printed", "found", "words"),
+    [
+        ("0.165499", {"value": 0.1949}, "0.195"),
+        ("0.824 (0.764-0.885)", {"value": 0.7461, "ci_low": 0.6702, "ci_high": 0.8219}, "0.746 (0.670–0.822)"),
+        ("0.89 (0.83-0.94)", {"value": 0.7461, "ci_low": 0.6702, "ci_high": 0.8219}, "0.75 (0.67–0.82)"),
+        ("42.1%", {"value": 0.7461}, "0.75"),
+        ("73", {"value": 73.0}, "73"),
+        (".4", {"value": 0.412}, "0.41"),
+    ],
+)
+def test_a_value_has_as_many_decimals_as_the_printed_one_beside_it(printed: str, found: dict, words: str) -> None:
+    assert guide.number_words("auc_train", found, guide.places(printed)) == words

@@ -166,6 +166,10 @@ def test_a_long_table_begins_with_its_first_rows(n: int, folded: bool | None, se
     assert ("rad-folded" in html.split("<style>")[0]) is seen
     assert (f"Show all {n} rows</label>" in html) is seen
     assert html.count("<tr>") == n + 1
+    cut = table_html(table, "ICC", folded=folded, max_rows=n - 1)
+    assert f"The first {n - 1} of {n} rows." in cut
+    assert "Show all" not in cut
+    assert (f"Show these {n - 1} rows</label>" in cut) is (seen and n - 1 > (15 if folded is None else 6))
 
 
 def test_what_is_the_same_in_each_of_many_rows_is_said_once() -> None:

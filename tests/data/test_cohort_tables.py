@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.data.cohort_tables import MOST_REASONS, NOTHING_FITTED, CohortTables, reason_lines
+from radsupport.data.cohort_tables import LEARNT_BY_NETWORK, MOST_REASONS, NOTHING_FITTED, CohortTables, reason_lines
 from radsupport.settings.study import Study
 from radsupport.study import load_study
 
@@ -83,6 +83,17 @@ def test_a_published_output_has_no_candidates(root: Path, cohort: pd.DataFrame) 
     assert table.loc["CNN", ["parameters", "events", "per_parameter"]].isna().all()
     assert table.loc["CNN", "candidates"] == "published deep output"
     assert "outnumber" in table.loc["Radiomics", "remark"]
+
+
+def test_the_candidates_of_a_network_are_not_counted(root: Path, cohort: pd.DataFrame) -> None:
+    cui = load_study("cui2022", folder=root / "studies")
+    table = opened(cui, cohort).events_per_variable().set_index("signature")
+    assert table.loc[["SS-3D-CNN", "NSS-3D-CNN"], "remark"].eq(LEARNT_BY_NETWORK).all()
+    assert table.loc[["SS-3D-CNN", "NSS-3D-CNN"], "per_parameter"].isna().all()
+    others = table.drop(index=["SS-3D-CNN", "NSS-3D-CNN"])
+    assert not others["remark"].str.contains("network learns").any()
+    assert others.loc["Combined", "parameters"] == 3
+    assert "the risks were learnt from the same events" in others.loc["Combined", "remark"]
 
 
 def test_features_of_tables_are_counted_and_patients_without_any_are_not(root: Path, cohort: pd.DataFrame) -> None:

@@ -286,6 +286,10 @@ def test_brier_scores_and_their_difference_to_another_signature(followed):
     assert row["scaled"] == pytest.approx(1 - row["brier"] / row["null"])
     apart = brier_difference(a["time"], a["event"], risk[0], risk[1], 12.0).iloc[0]
     assert [row["difference"], row["p"]] == pytest.approx([apart["difference"], apart["p"]])
+    half = stats.norm.isf(0.025) * apart["se"]  # Wald, as the z test
+    assert [row["difference_low"], row["difference_high"]] == pytest.approx(
+        [row["difference"] - half, row["difference"] + half]
+    )
     assert table.query("signature == 'B'")[["difference", "p"]].isna().all(axis=None)
     assert row["brier_low"] < row["brier"] < row["brier_high"]
     assert len(table) == 3 * 3 * 2

@@ -256,5 +256,8 @@ def test_a_source_on_another_scale_is_named(small, folder):
         assert row["another_scale"] == (factor == 10)
         assert (row["alarms"] == row["features"]) == (factor == 10)
         assert ("radiomics in East" in words) == (factor == 10)
+        assert row["beyond"] <= row["alarms"]
+        lost = row["beyond"] > 0 and factor == 10
+        assert (f"{row['beyond']} of them without a value inside the training range" in words) == lost
         published = say.scale(table.assign(source="deep_published"), dict.fromkeys(("internal", "external"), "East"))
         assert ("published deep output in East" in published) == (factor == 10)

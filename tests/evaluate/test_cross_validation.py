@@ -13,6 +13,7 @@ from radsupport.book.conclusions import validation
 from radsupport.evaluate.cross_validation import cross_validation, scores
 from radsupport.learning.inspection import selection_funnel
 from radsupport.learning.signatures import SignatureRun
+from radsupport.stats.roc import auc
 from radsupport.wording import estimate
 
 
@@ -93,6 +94,10 @@ def test_values_of_every_cohort(finished):
     table = scores(finished.run.predictions).set_index("signature")
     rows = finished.run.predictions.query("signature == 'Both' and kind == 'external'")
     assert table.loc["Both", "external"] == pytest.approx(roc_auc_score(rows["label"], rows["risk"]))
+    own = auc(rows["label"], rows["risk"])
+    limits = table.loc["Both", ["external_low", "external_high"]].tolist()
+    assert limits == pytest.approx([own.ci_low, own.ci_high])
+    assert table.loc["Both", "n_external"] == len(rows)
     rows = finished.run.predictions.query("signature == 'Both' and kind == 'apparent'")
     assert table.loc["Both", "apparent"] == pytest.approx(roc_auc_score(rows["label"], rows["risk"]))
     assert "internal" not in table
@@ -160,3 +165,13 @@ def test_what_does_better_out_of_fold_is_not_called_optimism():
     )
     mixed = say.cross_validated(table.assign(apparent=[0.9, 0.58], optimism=[0.1, -0.02]), nobody, {})
     assert "that of **A**: 0.90 against 0.80. Out of fold **B** did better than apparent: by chance." in mixed
+
+
+def test_the_largest_gap_may_be_that_of_a_network_which_has_no_inner_score():
+    table = pd.DataFrame({"signature": ["Net", "Clinical", "CNN"], "out_of_fold": [0.746, 0.623, 0.7]})
+    table = table.assign(out_of_fold_low=[0.67, 0.54, 0.6], apparent=[0.859, 0.732, np.nan])
+    table = table.assign(optimism=table["apparent"] - table["out_of_fold"], inner_score=[np.nan, 0.669, np.nan])
+    table["kind"] = ["out of fold", "out of fold", "published output; not fitted here"]
+    words = say.cross_validated(table, pd.DataFrame(columns=["signature", "reason", "cohort"]), {})
+    assert words.startswith("The interval lies above 0.5 for 2 of 2 fitted signatures.")
+    assert "that of **Net**: 0.86 against 0.75." in words

@@ -13,7 +13,7 @@ from radsupport import evaluate
 from radsupport.evaluate import judged, measure
 from radsupport.evaluate.discrimination import _by_comparison, null_se_p, pairs
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
-from radsupport.stats.bootstrap import bootstrap_auc
+from radsupport.stats.bootstrap import bootstrap_auc, resample_counts
 from radsupport.stats.concordance import concordance
 from radsupport.stats.roc import auc, delong_test, delong_unpaired, roc_curve
 from radsupport.stats.table_one import compare_groups
@@ -188,3 +188,20 @@ def test_risks_with_and_without_the_label_are_compared_by_ranks(labelled):
     assert evaluate.discrimination(part, ranks=True)["p_ranks"] == expected
     assert np.isnan(evaluate.discrimination(part.assign(label=1.0), ranks=True)["p_ranks"])
     assert "p_ranks" not in evaluate.discrimination(part)
+
+
+def test_lost_resamples_stand_in_the_note_of_a_c_index_and_of_a_pair():
+    rng = np.random.default_rng(9)
+    part = pd.DataFrame({"subject": [f"s{i}" for i in range(20)], "cohort": "train", "time": np.arange(1.0, 21)})
+    part = part.assign(event=(np.arange(20) % 4 == 0).astype(int), signature="A", risk=rng.normal(size=20))
+    both = pd.concat([part, part.assign(signature="B", risk=rng.normal(size=20))], ignore_index=True)
+    options = {"outcome": ("time", "event"), "n_bootstrap": 400, "seed": 0}
+    counts = np.concatenate(list(resample_counts(20, 400, 0)))
+    usable = sum(any(c[i] and c[i + 1 :].any() for i in range(0, 20, 4)) for c in counts)
+    assert usable < 400
+    words = f"the bootstrap has a value in {usable} of 400 resamples"
+    row = evaluate.discrimination(part, **options)
+    assert row["note"] == words
+    assert row["boot_low"] < row["value"] < row["boot_high"]
+    assert pairs(both, **options)["note"].tolist() == [words]
+    assert "note" not in evaluate.discrimination(part.assign(event=1), **options)

@@ -440,7 +440,9 @@ def test_heat_map_holds_the_weightiest_features_in_training_units(
     )
     parts = leaves(SIGNATURES, "Both")
     assert [part.name for part in parts] == ["Image", "Clinic"]
-    assert chosen_features(tmp_path, parts, 2, "coefficient")["feature"].tolist() == ["ct__b", "ct__c"]
+    best = chosen_features(tmp_path, parts, 2, "coefficient")
+    assert best["feature"].tolist() == ["ct__b", "ct__c"]
+    assert best["share"].tolist() == [0, 0]  # in the final fit, and in no fold
     own = divided[divided["signature"] == "Image"]
     found = survival.feature_values(own, tmp_path, "Both", SIGNATURES, 2)
     table = found[found["cohort"] == "train"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from radsupport.networks.resnet import OUTLINE_RATE
 from radsupport.networks.result import NO_HISTORY, ROWS, DeepResult, settings_table
 from radsupport.networks.sources import printed_layers
 from radsupport.settings.features import Cnn3d, Resnet, Unet
@@ -48,6 +49,10 @@ def test_sampled_patients_are_none_unless_the_study_samples_them() -> None:
     assert shown("song2021", sampled_cases="as_published")["Number of patients sampled to train it"] == "22"
     assert "Region moved by (x, y, z)" not in table
     assert shown("song2021", shift_mm=[3, 3, 0])["Region moved by (x, y, z)"] == "3, 3, 0 mm"
+
+
+def test_the_rate_that_outlines_are_learnt_at_is_the_one_that_is_said() -> None:
+    assert f"learning rate {OUTLINE_RATE:g} at the start" in ROWS["resnet"]["weights"]["words"]["outlines"]
 
 
 def test_values_carry_their_units() -> None:

@@ -144,3 +144,15 @@ def test_too_little_to_correlate_is_said() -> None:
         nothing = collinearity.between_phases(table, cohort, phases)
         assert nothing.pairs.empty
         assert "nothing to correlate" in nothing.block.attrs["empty"]
+
+
+def test_a_survival_outcome_is_said_to_ignore_how_long_patients_were_followed() -> None:
+    features, cohort = tables()
+    by_label = collinearity.between_phases(features, cohort, STUDY)
+    assert by_label.criterion == "that differ between the outcomes (Mann-Whitney, P < 0.05)"
+    followed = collinearity.between_phases(features, cohort.rename(columns={"label": "event"}), STUDY)
+    words = (
+        "that differ between patients whose event was seen and others (Mann-Whitney, P < 0.05, however long they were"
+    )
+    assert followed.criterion == f"{words} followed)"
+    pd.testing.assert_frame_equal(followed.matrix, by_label.matrix)

@@ -18,7 +18,7 @@ from radsupport.imaging.patches import Sampling, covered_voxels
 from radsupport.networks import schemes as network_schemes
 from radsupport.networks.cnn3d import CNN3DSettings
 from radsupport.networks.inputs import Given
-from radsupport.networks.result import DeepResult
+from radsupport.networks.result import ONLY_RISKS, DeepResult
 from radsupport.networks.schemes import Scheme, case_patches
 from radsupport.settings.study import Study
 
@@ -219,8 +219,14 @@ def test_fewer_patients_teach_and_the_same_ones_are_judged(study: Study, scans: 
     spec = study.deep.model_copy(update={"learning_sizes": [4, 99], "learning_folds": 1, "stop_on": "last"})
     found = scans.result(study.model_copy(update={"deep": spec}), "sizes")
     sizes = network_schemes.by_sample_size(found.schemes)
-    assert sizes["signature"].tolist() == ["SS", "NSS"] * 2
-    assert sizes[["n", "held"]].to_numpy().tolist() == [[4, 7]] * 2 + [[7, 7]] * 2
+    assert sizes["signature"].tolist() == ["SS", "NSS"] * 3
+    assert found.icc.attrs["empty"] == ONLY_RISKS  # whoever read twice: risks are judged, not chosen
+    assert sizes[["n", "held"]].to_numpy().tolist() == [[4, 7]] * 2 + [[7, 7]] * 2 + [[7, 14]] * 2
+    assert sizes["judged"].tolist() == ["first 1 of 2 folds"] * 4 + ["all folds"] * 2
+    predicted = found.schemes[0].trained.predictions
+    assert (
+        sizes["events"].tolist() == [predicted.query("fold == 0")["label"].sum()] * 4 + [predicted["label"].sum()] * 2
+    )
     assert sizes["p"].between(0, 1).all()
     # the last size is the study's own networks in the same patients
     own = found.schemes[1].trained.predictions.query("fold == 0")

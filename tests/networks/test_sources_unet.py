@@ -22,6 +22,7 @@ from radsupport.networks.unet import UNet2D
 from radsupport.settings.features import Unet, Window
 from radsupport.settings.study import Study
 from radsupport.study import load_study
+from radsupport.wording import counted
 
 SHAPE = (8, 20, 22)
 SEGMENTATION, TRAIN, EXTERNAL = 4, 6, 2
@@ -283,6 +284,10 @@ def test_a_case_that_fails_is_a_row_without_values_and_a_reason(
         assert part.loc[lost].isna().all(axis=None)
         assert part.drop(index=lost).notna().all(axis=None)
     assert found.facts["patients who trained the network"] == SEGMENTATION - 1
+    watched = round((SEGMENTATION - 1) * TINY["validation_share"])  # at least one
+    assert found.facts["Dice on the validation part"].endswith(
+        f" (mean over the slices of {counted(watched, 'patient')})"
+    )
     assert found.facts["patients with features"] == TRAIN + EXTERNAL
     assert found.facts["features per phase"] == part.shape[1] == 32
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from helpers.nomogram_study import LABELS, ONE, SURVIVAL, TWO, cox_models, label_models
 
+from radsupport.book.conclusions.validation import pooling
 from radsupport.errors import InputError
 from radsupport.evaluate.discrimination import discrimination, pairs
 from radsupport.evaluate.predictions import judged, measure
@@ -223,3 +224,26 @@ def test_the_models_table_tests_each_predictor(table: pd.DataFrame, cox_rows: pd
     assert rows["reference"].tolist() == [False, False, True, False]
     assert rows["p_term"].notna().all()
     assert "hr" in cox_models(cox_rows)["nomogram"].table()
+
+
+def test_a_nomogram_is_judged_within_the_centers_of_a_cohort(table: pd.DataFrame) -> None:
+    """As chapter 08 does it: a center whose risks and prevalence both lie higher lifts the pooled value alone."""
+    rows = as_signatures(label_models(table), table)
+    rows = rows.assign(center=np.where(rows["label"] == 1, "a", "b"))
+    mixed = rows["subject"].str[1:].astype(int) % 3 == 0
+    rows["center"] = rows["center"].mask(mixed, np.where(rows["center"] == "a", "b", "a"))
+    rows["risk"] += 5.0 * (rows["center"] == "a")
+    scores = measure(rows, discrimination)
+    row = scores.query("cohort == 'external' and signature == 'nomogram'").iloc[0]
+    own = rows.query("cohort == 'external' and signature == 'nomogram'")
+    wins = []
+    for _, part in own.groupby("center"):
+        ill, well = part.loc[part["label"] == 1, "risk"].to_numpy(), part.loc[part["label"] == 0, "risk"].to_numpy()
+        wins += [*((np.sign(ill[:, None] - well) + 1) / 2).ravel()]
+    assert row["within"] == pytest.approx(np.mean(wins))
+    assert row["value"] == pytest.approx(auc(own["label"], own["risk"]).auc)
+    assert (row["centers"], row["within"] < row["within_high"] < row["value"]) == (2, True)
+    centers = measure(rows, discrimination, ["cohort", "signature", "center"], fewest=5)
+    words = pooling(scores, centers, {"train": "A", "external": "B"})
+    assert f"- B, nomogram: AUC {row['within']:.2f} (" in words
+    assert f"within 2 centers, {row['value']:.3f} pooled" in words

@@ -343,3 +343,10 @@ def test_a_case_that_failed_in_one_phase_costs_its_patient_and_no_feature() -> N
     nobody = table.assign(**{name: np.nan for name in names if name.startswith("b")})
     assert (correlations(nobody).used, correlations(nobody).n) == (3, 12)
     assert correlations(table[["subject"]]).pairs.empty
+
+
+def test_a_feature_that_is_one_but_for_rounding_is_not_correlated() -> None:
+    rng = np.random.default_rng(6)
+    table = pd.DataFrame(rng.normal(size=(25, 3)), columns=["a__x", "a__y", "a__z"]).assign(subject=range(25))
+    noise = 1 + np.tile([0, 2.2e-16, 0, 0, -1.1e-16], 5)  # GLCM's MCC of a constant region, and the like
+    assert correlations(table.assign(a__one=noise)).usable == correlations(table).usable == 3

@@ -96,3 +96,13 @@ def test_limits_need_enough_usable_resamples():
     mean = bootstrap(lambda counts: counts @ np.arange(10)[:, None] / 10, 10, 4000, 0)
     low, high = percentile_limits(mean, 0.95, "a mean")
     assert high[0] - low[0] == pytest.approx(2 * 1.96 * np.std(np.arange(10)) / np.sqrt(10), rel=0.05)
+
+
+def test_resamples_without_a_comparable_pair_are_counted():
+    rng = np.random.default_rng(4)
+    time, risk = rng.permutation(np.arange(1.0, 31)), rng.normal(size=30)
+    event = np.isin(time, [3, 9])  # in one resample in eight neither of the two is drawn
+    found = concordance_difference(time, event, risk, rng.normal(size=30), n_resamples=200, seed=5)
+    counts = np.concatenate(list(resample_counts(30, 200, 5)))
+    usable = [any(drawn[i] and drawn[time > time[i]].any() for i in np.flatnonzero(event)) for drawn in counts]
+    assert found.used == sum(usable) < 200

@@ -88,3 +88,30 @@ def test_a_port_of_r_s_survival_gives_the_same_test():
     found = schoenfeld_test(fit_cox(table, "t", "e", ["x", "z"]))
     assert found["covariate"].tolist() == other["name"].tolist()
     np.testing.assert_allclose(found[["chi2", "df", "p"]], other[["chisq", "df", "p"]], rtol=1e-6)
+
+
+def test_related_covariates_can_have_a_global_statistic_above_the_sum_of_the_single_ones():
+    """Grambsch and Therneau's score test with the exact information matrix, written out death by death."""
+    rng = np.random.default_rng(8)
+    shared = rng.normal(size=120)
+    table = pd.DataFrame({"a": shared + 0.3 * rng.normal(size=120), "b": shared + 0.3 * rng.normal(size=120)})
+    table["t"] = np.round(rng.exponential(20, 120), 1) + 0.1
+    table["e"] = rng.random(120) < 0.7
+    table.loc[table["t"] > table["t"].median(), ["a", "b"]] += [0.4, -0.4]  # the contrast turns, the sum does not
+    table["e"] = table["e"].astype(int)
+    fit = fit_cox(table, "t", "e", ["a", "b"])
+    found = schoenfeld_test(fit, "identity").set_index("covariate")["chi2"]
+    x, t, e = table[["a", "b"]].to_numpy(), table["t"].to_numpy(), table["e"].to_numpy()
+    w, mean = np.exp(x @ np.asarray(fit.coef)), t[e == 1].mean()
+    score, info = np.zeros(4), np.zeros((4, 4))
+    for time in np.unique(t[e == 1]):
+        dead, m, g = (t == time) & (e == 1), int(((t == time) & (e == 1)).sum()), time - mean
+        for j in range(m):  # Efron: the j-th of m deaths at once
+            weight = w * (t >= time) - j / m * w * dead
+            centre = weight @ x / weight.sum()
+            spread = (x * weight[:, None]).T @ x / weight.sum() - np.outer(centre, centre)
+            info += np.kron([[1, g], [g, g**2]], spread)
+            score[2:] += g * (x[dead].mean(0) - centre)
+    rest = info[2:, 2:] - info[2:, :2] @ np.linalg.solve(info[:2, :2], info[:2, 2:])
+    assert found["GLOBAL"] == pytest.approx(score[2:] @ np.linalg.solve(rest, score[2:]), rel=1e-8)
+    assert found["GLOBAL"] > 1.25 * found[["a", "b"]].sum()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from helpers.scripts import load_script
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 
 
 def test_every_second_of_a_chapter_is_in_one_part(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = importlib.util.spec_from_file_location("profile_build", root / "tools" / "profile_build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_script(root / "tools" / "profile_build.py")
     sources = {"chapter = book.begin('x', globals())": 2.0, "x = 1": 3.0, "y = 2\nbook.show_figure(y)": 4.0}
     cells = [new_code_cell(source, metadata={"papermill": {"duration": s}}) for source, s in sources.items()]
     notebook = new_notebook(cells=[new_markdown_cell("# T", metadata={"papermill": {"duration": 9.0}}), *cells])

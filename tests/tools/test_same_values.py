@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.scripts import load_script
 
 TABLE = (
     "<div><style>td {color: red}</style><table><caption>Patients</caption><thead><tr><th>Cohort</th><th>n</th>"
@@ -38,14 +37,7 @@ Compare = Callable[..., tuple[int, list[str]]]
 
 @pytest.fixture(scope="module")
 def script(root: Path) -> ModuleType:
-    path = root / "tools" / "same_values.py"
-    spec = importlib.util.spec_from_file_location("same_values", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script(root / "tools" / "same_values.py")
 
 
 def _page(*outputs: dict[str, str]) -> str:

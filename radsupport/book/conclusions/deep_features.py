@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import pandas as pd
 
 from radsupport.settings.features import Cnn3d, Resnet, Unet
-from radsupport.wording import STRONG, counted, listed, share
+from radsupport.wording import STRONG, counted, fixed, listed, p_value, share
 
 #: Risks that lie closer together than this tell nobody apart.
 FLAT = 0.05
+#: Spearman's correlation from which two maps of one patient are said to show the same.
+HEAT_AGREES = 0.5
 _FINE_TUNED = {
     "no": "No network is trained on the outcome.",
     "out_of_fold": "It is fine-tuned on the outcome of the {n} training patients, anew in each fold, so that a "
@@ -36,7 +38,8 @@ def network(spec: Unet | Resnet | Cnn3d, trainers: Mapping[str, int]) -> str:
         )
     if isinstance(spec, Resnet):
         how = _FINE_TUNED[spec.fine_tune].format(n=n)
-        return f"A ResNet-{spec.depth} describes the slices around the largest section. {how}"
+        seen = {1: "the largest section", 3: "the largest section and its two neighbours"}[spec.slices]
+        return f"A ResNet-{spec.depth} describes {seen}. {how}"
     leak = (
         f"**{n} of them are cross-validated later, as published: their outlines were seen by the network.**"
         if n
@@ -80,6 +83,62 @@ def learnt(ranges: pd.DataFrame) -> str:
         f"**The out-of-fold risks of {' and '.join(flat)} are nearly the same for everybody:** these networks have "
         "learnt next to nothing in the epochs they were given, and what later pages say of them is said of that. It is "
         "no evidence against the sampling scheme."
+    )
+
+
+def sizes(table: pd.DataFrame) -> str:
+    """Say in whom networks of fewer patients are judged, and what all patients say; "" where all are judged.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `networks.by_sample_size`.
+    """
+    if table["judged"].nunique() < 2:
+        return ""
+    few, whole = (
+        table[(table["judged"] == name) & (table["n"] == table["n"].max())] for name in table["judged"].unique()
+    )
+    places, values = [few.iloc[0], whole.iloc[0]], []
+    for part in (few, whole):
+        p = part["p"].iloc[0]
+        difference = f"; {p_value(p, name='P')} of their difference" if p == p else ""
+        values.append(
+            listed([f"{row['signature']} {fixed(row['value'], 3)}" for row in part.to_dict("records")]) + difference
+        )
+    alone = bool(places[0]["p"] < 0.05 <= places[1]["p"])
+    return (
+        f"The sizes are compared in the {places[0]['held']} patients ({places[0]['events']} with the event) of the "
+        f"{places[0]['judged']} only. The study's own networks: {values[0]} in these; {values[1]} in all "
+        f"{places[1]['held']}, whom chapter 06 judges."
+        + " **A difference of these folds alone, which all of them together do not confirm, is no finding.**"
+        * alone
+    )
+
+
+def heat(table: pd.DataFrame) -> str:
+    """Say whether Grad-CAM shows what covering parts of the patch shows; "" where nobody was checked.
+
+    Parameters
+    ----------
+    table : DataFrame
+        scheme, spearman (of both maps over the voxels of one patient).
+    """
+    known = table.dropna(subset=["spearman"])
+    parts = [
+        f"{name} {fixed(own['spearman'].min())} to {fixed(own['spearman'].max())} in {counted(len(own), 'patient')}"
+        for name, own in known.groupby("scheme", sort=False)
+    ]
+    if not parts:
+        return ""
+    text = f"Spearman's correlation of Grad-CAM with occlusion: {listed(parts)}."
+    agree = int((known["spearman"] > HEAT_AGREES).sum())
+    if agree > len(known) / 2:
+        return f"{text} Above {HEAT_AGREES:g} in {agree} of {len(known)} maps: the two agree for the most part."
+    return (
+        f"{text} **Only {agree} of {len(known)} maps agree (above {HEAT_AGREES:g}):** what Grad-CAM paints is not what "
+        "lowers the risk when it is covered, so that neither the pictures nor the shares of heat tell what the "
+        "networks use."
     )
 
 

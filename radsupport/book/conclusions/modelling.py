@@ -50,7 +50,7 @@ def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[
 
 
 def _optimism(table: pd.DataFrame) -> str:
-    fitted = table[table["inner_score"].notna() & table["apparent"].notna()]
+    fitted = table[table["apparent"].notna()]  # networks, too, though no inner folds tuned them; no published output
     if fitted.empty:
         return "Nothing was fitted, so there is no optimism to speak of."
     worst, divided = fitted.loc[fitted["optimism"].idxmax()], "divisions_mean" in table
@@ -72,7 +72,7 @@ def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     odd = table[table["another_scale"].astype(bool)].to_dict("records")
     words = [
         f"{source_words(str(row['source']))} in {names[str(row['cohort'])]} ({row['alarms']} of {row['features']} "
-        f"numeric columns, such as {readable(str(row['example']))})"
+        f"numeric columns, {_beyond(row)}such as {readable(str(row['example']))})"
         for row in odd
     ]
     if not words:
@@ -82,6 +82,12 @@ def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
         "HU, scanners this different, or (of a network's risks) the mean of several models: until that is explained, "
         "risks of these patients are not to be trusted."
     )
+
+
+def _beyond(row: Mapping[Any, Any]) -> str:
+    """Say how many columns have no value inside the training range: one is enough, where few raise an alarm."""
+    n = int(row.get("beyond", 0))
+    return f"{n} of them without a value inside the training range, " if n else ""
 
 
 def divisions(spread: pd.DataFrame) -> str:

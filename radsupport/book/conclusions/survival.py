@@ -107,7 +107,7 @@ def curves(times: pd.DataFrame, sets: pd.DataFrame) -> str:
         cohort (name of a set of cohorts), n, training (its patients on whom the cut-off was chosen).
     """
     ends = [
-        f"{cohort}: " + ", ".join(f"{row['group']} {fixed(row['end'], 0)}" for row in own.to_dict("records"))
+        f"{cohort}: " + ", ".join(f"{row['group']} {fixed(row['end'], 1)}" for row in own.to_dict("records"))
         for cohort, own in times.groupby("cohort", sort=False)
     ]
     text = (
@@ -260,14 +260,32 @@ def hazards(test: pd.DataFrame, labels: Mapping[str, str]) -> str:
     against = own[own["p"] < 0.05].to_dict("records")
     together = float(test.loc[test["covariate"] == GLOBAL, "p"].iloc[0])
     whole = p_number(together)
+    more = _beyond_single(test) if together < 0.05 else ""
     if not against and together < 0.05:
-        return f"No single covariate has P below 0.05, but all together do (global P {whole}): read ratios as averages."
+        alone = "No single covariate has P below 0.05, but all together do"
+        return f"{alone} (global P {whole}): read ratios as averages.{more}"
     if not against:
         return f"No covariate has P below 0.05 (global P {whole}). That is no proof: few events can hide a trend."
     names = listed([f"{labels[row['covariate']]} (P {p_number(row['p'])})" for row in against])
     if len(against) == 1:
-        return f"The effect of {names} seems to change over time (global P {whole}): its hazard ratio is an average."
-    return f"The effects of {names} seem to change over time (global P {whole}): their hazard ratios are averages."
+        return (
+            f"The effect of {names} seems to change over time (global P {whole}): its hazard ratio is an average.{more}"
+        )
+    return (
+        f"The effects of {names} seem to change over time (global P {whole}): their hazard ratios are averages.{more}"
+    )
+
+
+def _beyond_single(test: pd.DataFrame) -> str:
+    """Say that the global statistic is well above the sum of the single ones, as it can be of related covariates."""
+    alone, own = test[test["covariate"] == GLOBAL].iloc[0], test[test["covariate"] != GLOBAL]
+    if not alone["chi2"] > 1.25 * own["chi2"].sum():
+        return ""
+    return (
+        f" The global χ² ({fixed(alone['chi2'], 1)} on {alone['df']:.0f} df) is more than the single ones add up to "
+        f"({fixed(own['chi2'].sum(), 1)}): the covariates are related, and what changes over time is a contrast "
+        "between them that no single test sees."
+    )
 
 
 def parametric(families: pd.DataFrame, judged: pd.DataFrame, apparent: float = float("nan")) -> str:
@@ -400,7 +418,8 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
         groups = f"the groups are not compared ({row['note']})" if np.isnan(row["p_groups"]) else groups
         words.append(f"- {row['cohort']}: {row['events']} events in {row['n']} patients; C-index {value}; {groups}.")
     outside = (
-        "The first line is the training cohort, where the cut-off was chosen; the others are the test."
+        "The first line is the training cohort, where the cut-off was chosen; "
+        f"{'the others are' if len(words) > 2 else 'the other is'} the test."
         if len(words) > 1
         else "Nobody outside the training cohort is followed: how the signature does elsewhere is not on this page."
     )

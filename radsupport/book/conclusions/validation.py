@@ -294,6 +294,7 @@ def meaning(
     names: Mapping[str, str],
     calibration: pd.DataFrame | None = None,
     useful: pd.DataFrame | None = None,
+    moved: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
     synthetic: bool = False,
 ) -> str:
@@ -317,6 +318,8 @@ def meaning(
     names : mapping of cohort to name
     calibration, useful : DataFrame, optional
         `evaluate.calibration` and `evaluate.usefulness` by cohort (and horizon) and signature.
+    moved : DataFrame, optional
+        `evaluate.reclassification` of best against comparator: cohort (and horizon), measure, value, p.
     notes : sequence of str
         What else a reader must know.
     synthetic : bool
@@ -336,7 +339,8 @@ def meaning(
     ]
     lines += ["" if best in published else _optimism(own, modelling, names)]
     lines += [_divisions(scores, best, comparator, modelling), _pairs(pairs)]
-    lines += [_calibrated(calibration, best, names), _useful(useful, best, names)]
+    lines += [_calibrated(calibration, best, names), _slope(calibration, best, names), _useful(useful, best, names)]
+    lines += [_reclassified(moved, best, comparator, names)]
     if set(scores["cohort"]) == {"train"}:
         lines.append("Nobody outside the training cohort is judged: nothing here says how a signature does elsewhere.")
     if synthetic:
@@ -423,7 +427,8 @@ def _optimism(own: Sequence[Row], modelling: Mapping[str, Any], names: Mapping[s
     """Word how far the chosen signature's value on its own patients lies above the one of patients it did not see.
 
     That is the mean over divisions into folds where there were several, as in chapter 05: one is luck. Values of
-    several centers are pooled, as apparent ones are. What does not fall elsewhere is not called optimism.
+    several centers are pooled, as apparent ones are. What does not fall elsewhere is not called optimism, nor is what
+    an unseen value lies below 0.5: nobody expects less than chance of other patients.
     """
     row = next((row for row in own if row["cohort"] == "train"), None)
     if row is None or np.isnan(row["apparent"] - row["value"]):
@@ -437,9 +442,12 @@ def _optimism(own: Sequence[Row], modelling: Mapping[str, Any], names: Mapping[s
     if gap <= 0:
         return f"The apparent {row['measure']} of {name} is not above the {which} one: no optimism is seen."
     above = [f"{names[key]} ({fixed(one, 3)})" for key, one in pooled.items() if one > value]
-    verdict = ": that much is optimism"
-    if above:
-        verdict = f", as optimism makes it; but in {listed(above)} the value lies above the {which} one, too"
+    elsewhere = f"in {listed(above)} the value lies above the {which} one, too"
+    if value < 0.5:
+        most = fixed(max(row["apparent"] - 0.5, 0), 3)
+        verdict = f"; at most {most} of this, what lies above 0.5, is optimism{f'; {elsewhere}' * bool(above)}"
+    else:
+        verdict = f", as optimism makes it; but {elsewhere}" if above else ": that much is optimism"
     return (
         f"The apparent {row['measure']} of {name} ({fixed(row['apparent'], 3)}) is {fixed(gap, 3)} above the "
         f"{which} one{verdict}."
@@ -488,6 +496,35 @@ def _calibrated(table: pd.DataFrame | None, best: str, names: Mapping[str, str])
     return f"Mean risk by {best}, predicted and observed (ideal slope: 1): {listed(parts, 12)}." if parts else ""
 
 
+def _slope(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
+    """Say whether risks out of fold are too extreme, not enough so, or tell nothing, where the slope leaves out 1."""
+    if table is None or "slope" not in table:
+        return ""
+    own = table[(table["signature"] == best) & (table["cohort"] == "train")].dropna(subset=["slope_low", "slope_high"])
+    no_rise = "it is not shown that the event becomes more frequent as the risk rises"
+    parts = [
+        f"{_place(row, names)} {estimate(row['slope'], row['slope_low'], row['slope_high'])}: "
+        f"{'not extreme enough' if row['slope'] > 1 else 'too extreme' if row['slope_low'] > 0 else no_rise}"
+        for row in own.to_dict("records")
+        if not row["slope_low"] <= 1 <= row["slope_high"]
+    ]
+    return f"The slope of the out-of-fold risks of {best} leaves out 1, {listed(parts, 12)}." if parts else ""
+
+
+def _reclassified(table: pd.DataFrame | None, best: str, comparator: str, names: Mapping[str, str]) -> str:
+    """Say which measures of reclassification have P below 0.05, in whose favour, of how many tests."""
+    if table is None or "p" not in table:
+        return ""
+    tested = table.dropna(subset=["p"])
+    parts = [
+        f"{_place(row, names)} {row['measure']} {fixed(row['value'], 3)} ({p_value(row['p'], name='P')}) in favour of "
+        f"{best if row['value'] > 0 else comparator}"
+        for row in tested[tested["p"] < 0.05].to_dict("records")
+    ]
+    many = f"{listed(parts, 12)}, of {counted(len(tested), 'test')}, not adjusted"
+    return f"Reclassification by {best} against {comparator}: {many}." if parts else ""
+
+
 def _useful(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
     """Say where acting by the chosen signature gains over treating everybody and nobody."""
     if table is None or "share" not in table:
@@ -511,8 +548,12 @@ def _pairs(pairs: pd.DataFrame) -> str:
     if pairs.empty:
         return "No pair of signatures could be compared."
     small, chance = int((pairs["p"] < 0.05).sum()), 0.05 * len(pairs)
-    were = "was" if len(pairs) == 1 else "were"
+    each = [frozenset(pair) for pair in zip(pairs["signature_a"], pairs["signature_b"], strict=True)]
+    were, where = "was" if len(set(each)) == 1 else "were", ""
+    if len(each) > len(set(each)):
+        where = f" in {counted(pairs['cohort'].nunique(), 'cohort')} ({counted(len(each), 'test')})"
     return (
-        f"{counted(len(pairs), 'pair')} of signatures {were} compared; {small} had P < 0.05 before adjustment, "
-        f"{tick(chance)} would be expected if no two differed. A large P does not show that two signatures are equal."
+        f"{counted(len(set(each)), 'pair')} of signatures {were} compared{where}; {small} had P < 0.05 before "
+        f"adjustment, {tick(chance)} would be expected if no two differed. A large P does not show that two signatures "
+        "are equal."
     )
