@@ -195,11 +195,11 @@ def test_lost_resamples_stand_in_the_note_of_a_c_index_and_of_a_pair():
     part = pd.DataFrame({"subject": [f"s{i}" for i in range(20)], "cohort": "train", "time": np.arange(1.0, 21)})
     part = part.assign(event=(np.arange(20) % 4 == 0).astype(int), signature="A", risk=rng.normal(size=20))
     both = pd.concat([part, part.assign(signature="B", risk=rng.normal(size=20))], ignore_index=True)
-    options = {"outcome": ("time", "event"), "n_bootstrap": 400, "seed": 0}
-    counts = np.concatenate(list(resample_counts(20, 400, 0)))
+    options = {"outcome": ("time", "event"), "n_bootstrap": 2000, "seed": 0}
+    counts = np.concatenate(list(resample_counts(20, 2000, 0)))
     usable = sum(any(c[i] and c[i + 1 :].any() for i in range(0, 20, 4)) for c in counts)
-    assert usable < 400
-    words = f"the bootstrap has a value in {usable} of 400 resamples"
+    assert usable < 2000
+    words = f"the bootstrap has a value in {usable} of 2000 resamples"
     row = evaluate.discrimination(part, **options)
     assert row["note"] == words
     assert row["boot_low"] < row["value"] < row["boot_high"]
