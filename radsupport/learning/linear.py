@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from radsupport.checks import FloatArray, IntArray
+from radsupport.checks import FloatArray, IntArray, varies
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.estimators import BinaryRisk
 from radsupport.stats.cox import RiskSets, evaluate, risk_sets
@@ -294,10 +294,10 @@ class PlsLogistic(LogOdds):
             values, label = model._checked(X, y)
         X = values
         means, scales = X.mean(axis=0), X.std(axis=0, ddof=1)
-        varies = np.ptp(X, axis=0) > 1e-12 * np.abs(X).max(axis=0)
-        if not varies.any():
+        told = varies(X)
+        if not told.any():
             raise InputError("PlsLogistic needs a column that varies; all are constant. Drop them before.")
-        scaled = np.where(varies, (X - means) / np.where(varies, scales, 1.0), 0.0)
+        scaled = np.where(told, (X - means) / np.where(told, scales, 1.0), 0.0)
         scores = largest._components(scaled, label)
         for model in sorted(models, key=lambda model: model.n_components):
             n = min(model.n_components, scores.shape[1])
@@ -307,7 +307,7 @@ class PlsLogistic(LogOdds):
             # Scores are linear in the z-scored columns: T = Z W (P'W)^-1.
             rotation = model.weights_ @ np.linalg.inv(model.loadings_.T @ model.weights_)
             model.component_coef_ = final[1:]
-            model.coef_ = np.where(varies, rotation @ final[1:] / np.where(varies, scales, 1.0), 0.0)
+            model.coef_ = np.where(told, rotation @ final[1:] / np.where(told, scales, 1.0), 0.0)
             model.intercept_ = float(final[0] - means @ model.coef_)
         return models
 

@@ -192,7 +192,7 @@ def test_risks_with_and_without_the_label_are_compared_by_ranks(labelled):
 
 def test_lost_resamples_stand_in_the_note_of_a_c_index_and_of_a_pair():
     rng = np.random.default_rng(9)
-    part = pd.DataFrame({"subject": [f"s{i}" for i in range(20)], "cohort": "train", "time": np.arange(1.0, 21)})
+    part = pd.DataFrame({"subject": [f"s{i:02d}" for i in range(20)], "cohort": "train", "time": np.arange(1.0, 21)})
     part = part.assign(event=(np.arange(20) % 4 == 0).astype(int), signature="A", risk=rng.normal(size=20))
     both = pd.concat([part, part.assign(signature="B", risk=rng.normal(size=20))], ignore_index=True)
     options = {"outcome": ("time", "event"), "n_bootstrap": 2000, "seed": 0}

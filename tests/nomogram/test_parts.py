@@ -227,7 +227,7 @@ def test_the_models_table_tests_each_predictor(table: pd.DataFrame, cox_rows: pd
 
 
 def test_a_nomogram_is_judged_within_the_centers_of_a_cohort(table: pd.DataFrame) -> None:
-    """As chapter 08 does it: a center whose risks and prevalence both lie higher lifts the pooled value alone."""
+    """As chapter 08 does it: a center whose risks all lie higher moves the pooled value alone."""
     rows = as_signatures(label_models(table), table)
     rows = rows.assign(center=np.where(rows["label"] == 1, "a", "b"))
     mixed = rows["subject"].str[1:].astype(int) % 3 == 0
@@ -242,7 +242,9 @@ def test_a_nomogram_is_judged_within_the_centers_of_a_cohort(table: pd.DataFrame
         wins += [*((np.sign(ill[:, None] - well) + 1) / 2).ravel()]
     assert row["within"] == pytest.approx(np.mean(wins))
     assert row["value"] == pytest.approx(auc(own["label"], own["risk"]).auc)
-    assert (row["centers"], row["within"] < row["within_high"] < row["value"]) == (2, True)
+    assert row["centers"] == 2
+    assert row["within_low"] < row["within"] < row["within_high"]
+    assert abs(row["within"] - row["value"]) > 0.01
     centers = measure(rows, discrimination, ["cohort", "signature", "center"], fewest=5)
     words = pooling(scores, centers, {"train": "A", "external": "B"})
     assert f"- B, nomogram: AUC {row['within']:.2f} (" in words
