@@ -195,12 +195,13 @@ def region(spec: Roi, outline: sitk.Image, rough: Any) -> sitk.Image:
         Accurate or rough, `shift_mm`, `enlarge_mm`.
     outline : SimpleITK.Image
         The reader's outline.
-    rough : str or path
-        File of the rough quadrilaterals; without one a rough region is the cuboid around the outline.
+    rough : str, path or SimpleITK.Image
+        The rough quadrilaterals or their file; without one a rough region is the cuboid around the outline.
     """
     found = outline
     if spec.roi == "rough":
-        found = rough_roi_box(read_mask(rough) if isinstance(rough, str | Path) and str(rough) else outline)
+        drawn = read_mask(rough) if isinstance(rough, str | Path) and str(rough) else rough
+        found = rough_roi_box(drawn if isinstance(drawn, sitk.Image) else outline)
     if any(spec.shift_mm):
         found = shift_roi(found, spec.shift_mm)
     return enlarge_roi(found, spec.enlarge_mm) if spec.enlarge_mm else found

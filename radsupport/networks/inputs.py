@@ -120,9 +120,14 @@ class Given:
                 raise InputError(f"There is no case in the {phase} phase.")
             case, key = found.loc[subject], (phase, subject, outline)
             read = self.kept[key] if key in self.kept else read_case(case, outline)
+            rough = case.get("roi_rough")
             if keep:
                 self.kept[key] = read
-            return make(volume_of(read, view, roi, case.get("roi_rough")))
+                if roi is not None and roi.roi == "rough" and isinstance(rough, str) and rough:
+                    if rough not in self.kept:
+                        self.kept[rough] = read_mask(rough)
+                    rough = self.kept[rough]
+            return make(volume_of(read, view, roi, rough))
 
         made, log = make_inputs(subjects, make_one)
         failed = log.loc[log["failed"], ["subject", "reason"]]

@@ -10,6 +10,7 @@ Training the U-Net on outlined slices (Song 2021, Supplementary Methods 1).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ def build_unet(base_channels: int = 64, seed: int = 0) -> UNet2D:
     return model
 
 
+@functools.cache
 def layer_table(base_channels: int = 64, size: int = 256) -> pd.DataFrame:
     """List the network level by level, for an input of `size` x `size` pixels.
 
