@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def job(project: Path, *code: str, chapter: str = "05_modelling", study: str = "
 
 
 def test_a_chapter_runs_in_a_kernel_that_is_a_copy_and_says_what_it_used(project: Path) -> None:
-    code = "import sys, radsupport.networks\nprint(sys.argv[0], __name__, os.getcwd())\nprint(3, file=sys.stderr)"
+    code = "import sys, radsupport.networks\nprint(sys.argv[0], __name__, os.getcwd())\nprint(3, file=sys.stderr)\n"
+    # its workers are copies as well: none imports what it was not asked for
+    code += "from joblib import Parallel, delayed\nloaded = lambda name: (name in sys.modules, os.getpid())\n"
+    code += "print(Parallel(n_jobs=2)(delayed(loaded)('radsupport.nomogram') for _ in range(2)), os.getpid())"
     done = job(project, code, "chapter.publish('x', 1 / 3)\nchapter.finish()")
     said, errors = done.communicate(timeout=200)
     assert done.returncode == 0, errors
@@ -56,6 +60,9 @@ def test_a_chapter_runs_in_a_kernel_that_is_a_copy_and_says_what_it_used(project
     executed = nbformat.read(results / "notebooks/05_modelling.ipynb", as_version=4)
     outputs = {out.name: out.text for out in executed.cells[-2].outputs if out.output_type == "stream"}
     assert outputs["stdout"].startswith("ipykernel_launcher __main__ ")
+    workers = re.findall(r"\((True|False), (\d+)\)", outputs["stdout"])
+    assert [loaded for loaded, _ in workers] == ["True", "True"]
+    assert outputs["stdout"].split()[-1] not in [number for _, number in workers]
     assert outputs["stderr"] == "3\n"
     assert (results / "logs/05_modelling.log").read_text().endswith("3\n")
     used = json.loads((results / "logs/05_modelling.usage.json").read_text())
