@@ -78,19 +78,20 @@ class ScaledSVC(SVC):
         weight = len(y) / (2.0 * np.bincount(y, minlength=2))
         squares, products = (X**2).sum(axis=1), X @ X.T
         machines: list[Machine] = []
+        own = self.get_params()  # clones would take as long as the fits
         _libsvm.set_verbosity_wrap(0)
-        for model in (clone(self).set_params(**point) for point in points):
-            gamma = 1.0 / (X.shape[1] * X.var()) if model.gamma == "scale" else model.gamma
-            kernel = products if model.kernel == "linear" else _gaussian(squares, squares, products, gamma)
+        for model in ({**own, **point} for point in points):
+            gamma = 1.0 / (X.shape[1] * X.var()) if model["gamma"] == "scale" else model["gamma"]
+            kernel = products if model["kernel"] == "linear" else _gaussian(squares, squares, products, gamma)
             found = _libsvm.fit(
-                kernel, y.astype(float), kernel="precomputed", C=model.C, class_weight=weight, tol=model.tol,
-                cache_size=model.cache_size,
+                kernel, y.astype(float), kernel="precomputed", C=model["C"], class_weight=weight,
+                tol=model["tol"], cache_size=model["cache_size"],
             )  # fmt: skip
             # libsvm's signs are those of its first label, the one without the event.
             used, weights, bias = found[0], -found[3][0], -float(found[4][0])
             values = kernel[:, used] @ weights + bias
             scale = float(values.mean()), float(values.std()) or 1.0
-            machines.append(Machine(X[used], weights, bias, gamma if model.kernel == "rbf" else None, *scale))
+            machines.append(Machine(X[used], weights, bias, gamma if model["kernel"] == "rbf" else None, *scale))
         return machines
 
     def decision_function(self, X: Any) -> FloatArray:

@@ -395,12 +395,7 @@ def _by_normality(table: pd.DataFrame, label: IntArray, alpha: float) -> pd.Data
         normal[:] = False
         if tested.size:
             normal[tested] = shapiro_p(group[:, tested]) > alpha
-    parts = [
-        feature_tests(table.loc[:, mask], label, rule).set_axis(np.flatnonzero(mask))
-        for mask, rule in ((normal, "t"), (~normal, "mann_whitney"))
-        if mask.any()
-    ]
-    return pd.concat(parts).sort_index()
+    return feature_tests(table, label, "shapiro", alpha, normal)
 
 
 def _checked(X: pd.DataFrame, y: Any) -> tuple[pd.DataFrame, IntArray]:

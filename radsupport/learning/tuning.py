@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError
-from radsupport.files import written_whole
 from radsupport.learning.preparation import FUNNEL, as_table
 from radsupport.stats.outcome import Target, as_target, discrimination, is_survival, ranking, risk_of, stratified_folds
 
@@ -224,8 +224,10 @@ def _remembered(folder: str, kind: str, given: Any, make: Callable[[], Any]) -> 
         return make()
     path = Path(folder) / f"{name}.{kind}"
     if not path.is_file():
-        with written_whole(path) as partial:
-            partial.write_bytes(pickle.dumps(make(), 5))
+        made = pickle.dumps(make(), 5)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(made)  # nobody but this run reads it: no waiting until it is on the disk
+        partial.replace(path)
     return pickle.loads(path.read_bytes())
 
 

@@ -148,10 +148,10 @@ def _normal(values: FloatArray, alpha: float) -> Any:
     return normal
 
 
-def _choose(a: FloatArray, b: FloatArray, rule: str, alpha: float) -> pd.DataFrame:
+def _choose(a: FloatArray, b: FloatArray, rule: str, alpha: float, normal: Any) -> pd.DataFrame:
     """Test, statistic and p for columns without missing values."""
-    use_t = np.full(a.shape[1], rule == "t")
-    if rule == "shapiro":
+    use_t = np.full(a.shape[1], rule == "t") if normal is None else normal
+    if rule == "shapiro" and normal is None:
         use_t = _normal(a, alpha) & _normal(b, alpha)
     statistic, p = np.full(a.shape[1], np.nan), np.full(a.shape[1], np.nan)
     parts: tuple[tuple[Any, _Test], ...] = ((use_t, _welch), (~use_t, _mann_whitney))
@@ -173,7 +173,7 @@ def _as_features(X: Any, n: int) -> tuple[FloatArray, pd.Index]:
     return frame.to_numpy(dtype=float), frame.columns
 
 
-def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) -> pd.DataFrame:
+def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05, normal: Any = None) -> pd.DataFrame:
     """Compare each feature between the two outcome groups, all features at once.
 
     Parameters
@@ -185,6 +185,8 @@ def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) ->
         Mann-Whitney.
     alpha : float
         Level of the normality test.
+    normal : bool array, shape (features,), optional
+        Which features are normal in both groups, where that is known already.
 
     Returns
     -------
@@ -204,7 +206,9 @@ def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) ->
     values, names = _as_features(X, labels.size)
     known = np.isfinite(values)
     parts = [
-        _tested(values[:, columns], labels, subjects, rule, alpha).set_index(columns)
+        _tested(
+            values[:, columns], labels, subjects, rule, alpha, normal if normal is None else normal[columns]
+        ).set_index(columns)
         for subjects, columns in columns_by_pattern(known)
     ]
     table = pd.concat(parts).sort_index()
@@ -213,11 +217,11 @@ def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05) ->
     return table
 
 
-def _tested(values: FloatArray, labels: IntArray, subjects: Any, rule: str, alpha: float) -> pd.DataFrame:
+def _tested(values: FloatArray, labels: IntArray, subjects: Any, rule: str, alpha: float, normal: Any) -> pd.DataFrame:
     a, b = values[subjects & (labels == 0)], values[subjects & (labels == 1)]
     if min(len(a), len(b)) == 0:
         return pd.DataFrame({"test": "none", "statistic": np.nan, "p": np.nan}, index=range(values.shape[1]))
-    return _choose(a, b, rule, alpha)
+    return _choose(a, b, rule, alpha, normal)
 
 
 #: Fewest differences of a paired test.

@@ -47,10 +47,11 @@ def job(project: Path, *code: str, chapter: str = "05_modelling", study: str = "
 
 
 def test_a_chapter_runs_in_a_kernel_that_is_a_copy_and_says_what_it_used(project: Path) -> None:
-    code = "import sys, radsupport.networks\nprint(sys.argv[0], __name__, os.getcwd())\nprint(3, file=sys.stderr)\n"
+    code = "import sys, radsupport.networks\nprint(sys.argv[0], __name__, os.getcwd())\n"
     # its workers are copies as well: none imports what it was not asked for
     code += "from joblib import Parallel, delayed\nloaded = lambda name: (name in sys.modules, os.getpid())\n"
-    code += "print(Parallel(n_jobs=2)(delayed(loaded)('radsupport.nomogram') for _ in range(2)), os.getpid())"
+    code += "print(Parallel(n_jobs=2)(delayed(loaded)('radsupport.nomogram') for _ in range(2)), os.getpid())\n"
+    code += "print(3, file=sys.stderr)"
     done = job(project, code, "chapter.publish('x', 1 / 3)\nchapter.finish()")
     said, errors = done.communicate(timeout=200)
     assert done.returncode == 0, errors
@@ -58,7 +59,9 @@ def test_a_chapter_runs_in_a_kernel_that_is_a_copy_and_says_what_it_used(project
     results = project / "results/song2021"
     assert json.loads((results / "05_modelling.json").read_text())["numbers"]["x"]["value"] == 1 / 3
     executed = nbformat.read(results / "notebooks/05_modelling.ipynb", as_version=4)
-    outputs = {out.name: out.text for out in executed.cells[-2].outputs if out.output_type == "stream"}
+    outputs = {"stdout": "", "stderr": ""}
+    for out in executed.cells[-2].outputs:
+        outputs[out.name] += out.text
     assert outputs["stdout"].startswith("ipykernel_launcher __main__ ")
     workers = re.findall(r"\((True|False), (\d+)\)", outputs["stdout"])
     assert [loaded for loaded, _ in workers] == ["True", "True"]
