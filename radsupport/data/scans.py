@@ -16,7 +16,7 @@ from radsupport.files import slug
 from radsupport.imaging.regions import with_regions
 from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
-from radsupport.stats.agreement import bland_altman, icc_features, kappa
+from radsupport.stats.agreement import bland_altman, icc_features, kappa, known_kind, stacked_icc
 from radsupport.tables import Variant, compared_signatures
 
 PREDICTED = ("train", "internal", "external")
@@ -243,7 +243,9 @@ def category_agreement(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _influence(both: pd.DataFrame, icc: float) -> dict[str, Any]:
     """Return the patient without whom the ICC changes most."""
-    without = pd.Series({subject: _icc(both.drop(index=subject)) for subject in both.index})
+    each = np.repeat(both[["image", "reader"]].to_numpy(float)[:, :, None], len(both), axis=2)
+    each[np.arange(len(both)), :, np.arange(len(both))] = np.nan  # one patient left out in each
+    without = pd.Series(stacked_icc(each, known_kind("ICC(2,1)"), 0.95)["icc"].to_numpy(), both.index)
     shift = (without - icc).abs()
     if not shift.notna().any():
         return {"patient": "", "mean": np.nan, "icc_without": np.nan}
@@ -253,10 +255,6 @@ def _influence(both: pd.DataFrame, icc: float) -> dict[str, Any]:
 
 def _sides(both: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return both[["image"]].set_axis(["value"], axis=1), both[["reader"]].set_axis(["value"], axis=1)
-
-
-def _icc(both: pd.DataFrame) -> float:
-    return float(icc_features(*_sides(both)).iloc[0]["icc"]) if len(both) > 1 else float("nan")
 
 
 def _dependence(both: pd.DataFrame) -> dict[str, float]:

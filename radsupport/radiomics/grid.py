@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import sparse
-from scipy.ndimage import spline_filter1d
 
 from radsupport.errors import MaskError
+from radsupport.imaging.preprocessing import cubic_spline, interpolation_weights
 from radsupport.imaging.reading import like
 from radsupport.imaging.regions import Box, bounding_box, crop
 
@@ -123,9 +123,15 @@ def grid_image(image: sitk.Image, grid: Grid, box: Box) -> sitk.Image:
     near = sitk.RegionOfInterest(image, (upper - lower).tolist(), lower.tolist())
     if not grid.round_hu:
         return _resample(near, image, grid, box, grid.interpolator)
-    found = _resample(sitk.Cast(near, sitk.sitkFloat64), image, grid, box, grid.interpolator)
+    if grid.interpolator == sitk.sitkBSpline:
+        first = grid.first + np.asarray(box.start) / grid.ratio
+        found = cubic_spline(
+            near, image.TransformContinuousIndexToPhysicalPoint(first.tolist()), grid.spacing, box.size
+        )
+    else:
+        found = _resample(sitk.Cast(near, sitk.sitkFloat64), image, grid, box, grid.interpolator)
     # a tie that arithmetic misses by a hair goes up like any other: crops and whole images round alike
-    return as_integers(like(np.floor(sitk.GetArrayFromImage(found) + (0.5 + 1e-6)), found))
+    return as_integers(like(np.floor(sitk.GetArrayViewFromImage(found) + (0.5 + 1e-6)), found))
 
 
 def as_integers(image: sitk.Image) -> sitk.Image:
@@ -260,30 +266,6 @@ def interpolation_matrix(n: int, grid: Grid, axis: int) -> sparse.csr_array:
         Rows of voxels beyond the image are 0, as ITK fills them.
     """
     position = grid.first[axis] + np.arange(grid.size[axis]) / grid.ratio[axis]
-    inside = (position >= -0.5) & (position < n - 0.5)
-    low = np.floor(position).astype(int)
-    part = position - low
-    matrix = np.zeros((grid.size[axis], n))
-    rows = np.arange(len(low))
-    if grid.interpolator == sitk.sitkLinear or n == 1:
-        for tap in (0, 1):
-            np.add.at(matrix, (rows, np.clip(low + tap, 0, n - 1)), np.where(tap, part, 1 - part) * inside)
-    else:
-        for tap in (-1, 0, 1, 2):
-            np.add.at(matrix, (rows, _mirrored(low + tap, n)), _cubic(part - tap) * inside)
-        matrix = matrix @ spline_filter1d(np.eye(n), 3, axis=0, mode="mirror")
+    matrix = interpolation_weights(n, position, linear=grid.interpolator == sitk.sitkLinear)
     matrix[np.abs(matrix) < _NEGLIGIBLE] = 0
     return sparse.csr_array(matrix.astype(np.float32))
-
-
-def _cubic(x: npt.NDArray) -> npt.NDArray:
-    """Cubic B-spline."""
-    x = np.abs(x)
-    return np.where(x < 1, 2 / 3 - x**2 + x**3 / 2, np.where(x < 2, (2 - x) ** 3 / 6, 0.0))
-
-
-def _mirrored(index: npt.NDArray, n: int) -> npt.NDArray:
-    """Reflect indices about the first and the last voxel."""
-    period = 2 * (n - 1)
-    index = np.abs(index) % period
-    return np.minimum(index, period - index)
