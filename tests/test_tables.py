@@ -127,6 +127,8 @@ def test_time_without_event_is_refused() -> None:
         ("features_x", features().assign(ct__mean=[0.5, np.inf]), "column ct__mean, value inf] an infinite value"),
         ("features_x", features().assign(ct__mean=["0.5", "x"]), "not of type 'float64'"),
         ("features_x", features().assign(subject=["a", "a"]), "the same subject twice"),
+        ("features_x", features().assign(subject=["a", ""]), "an empty text"),
+        ("features_x", features().drop(columns="subject"), "subject"),
         ("cases", cases().assign(phase="arterial"), "the same key twice"),
         ("cases", cases().assign(spacing_x_mm=[0.0, 1.0]), "a spacing that is not positive"),
         ("predictions", predictions().assign(risk=[0.1, np.nan]), "column risk] a missing value"),

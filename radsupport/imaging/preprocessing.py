@@ -111,18 +111,23 @@ def cubic_spline(
     An axis whose new voxels are old ones is only cut.
     """
     grid = placed(np.zeros((1, 1, 1)), origin, spacing, image.GetDirection())
-    last = grid.TransformIndexToPhysicalPoint([int(n) - 1 for n in size])
-    ends = [image.TransformPhysicalPointToContinuousIndex(list(point)) for point in (origin, last)]
     found = sitk.GetArrayViewFromImage(image).astype(np.float64)
-    for axis, (first, stop) in enumerate(zip(*(end[::-1] for end in ends), strict=True)):
-        step = spacing[2 - axis] / image.GetSpacing()[2 - axis]
-        position = first + np.arange(size[2 - axis]) * step
-        position[-1] = stop  # ITK's own rounding says whether a centre on the image's very border lies inside
-        n, nearest = found.shape[axis], np.rint(position).astype(int)
+
+    def at(axis: int, index: int) -> float:
+        point = grid.TransformIndexToPhysicalPoint([index * (i == axis) for i in range(3)])
+        return image.TransformPhysicalPointToContinuousIndex(point)[axis]
+
+    for axis in range(3):
+        n, first = image.GetSize()[axis], at(axis, 0)
+        position = first + np.arange(size[axis]) * (spacing[axis] / image.GetSpacing()[axis])
+        # ITK's own rounding says whether a centre on the very border of the image lies inside
+        for index in np.flatnonzero(np.isclose(np.abs(position - (n - 1) / 2), n / 2, rtol=0, atol=1e-6)):
+            position[index] = at(axis, int(index))
+        nearest = np.rint(position).astype(int)
         if np.allclose(position, nearest, rtol=0, atol=1e-9) and nearest.min() >= 0 and nearest.max() < n:
-            found = found.take(nearest, axis)
+            found = found.take(nearest, 2 - axis)
         else:
-            found = np.moveaxis(np.tensordot(interpolation_weights(n, position), found, (1, axis)), 0, axis)
+            found = np.moveaxis(np.tensordot(interpolation_weights(n, position), found, (1, 2 - axis)), 0, 2 - axis)
     return placed(np.ascontiguousarray(found), origin, spacing, image.GetDirection())
 
 

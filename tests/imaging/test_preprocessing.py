@@ -13,7 +13,15 @@ import SimpleITK as sitk
 
 from radsupport.errors import InputError
 from radsupport.imaging import preprocessing
-from radsupport.imaging.preprocessing import Settings, noise_hu, preprocess, preprocess_case, resample, window
+from radsupport.imaging.preprocessing import (
+    Settings,
+    cubic_spline,
+    noise_hu,
+    preprocess,
+    preprocess_case,
+    resample,
+    window,
+)
 from radsupport.imaging.reading import like, read_image, read_mask
 
 DEFAULT = Settings((1.0, 1.0, 1.0), "cubic", 5.0)
@@ -53,6 +61,22 @@ def test_the_grid_shares_the_outer_corner_and_stays_inside() -> None:
     last = np.array(result.TransformIndexToPhysicalPoint([n - 1 for n in result.GetSize()]))
     assert (last <= corner + np.array(image.GetSize()) * image.GetSpacing()).all()
     assert sitk.GetArrayFromImage(result).min() >= sitk.GetArrayFromImage(image).min() - 1
+
+
+@pytest.mark.parametrize("size", [(9, 11, 13), (5, 1, 17), (4, 3, 5)])
+@pytest.mark.parametrize("ratio", [(1.0, 0.7, 1.5), (0.5, 2.0, 1.0), (3.0, 1.3, 0.4)])
+def test_a_cubic_spline_equals_itk_and_is_nothing_beyond_the_image(size: Any, ratio: Any) -> None:
+    rng, spacing = np.random.default_rng(1), np.array([0.9, 1.2, 3.0])
+    image = image_of(rng.normal(0, 300, size[::-1]).round().astype(np.int16), tuple(spacing))
+    image.SetDirection((0, -1, 0, 1, 0, 0, 0, 0, -1))
+    new, n = spacing * ratio, [int(np.ceil(a / b)) + 2 for a, b in zip(size, ratio, strict=True)]
+    origin = image.TransformContinuousIndexToPhysicalPoint((np.asarray(ratio) / 2 - 0.5 - np.array([1, 0, 2])).tolist())
+    found = cubic_spline(image, origin, new.tolist(), n)
+    grid = n, sitk.Transform(), sitk.sitkBSpline, origin, new.tolist(), image.GetDirection()
+    itk = sitk.Resample(sitk.Cast(image, sitk.sitkFloat64), *grid, 0.0, sitk.sitkFloat64)
+    assert sitk.GetArrayFromImage(found) == pytest.approx(sitk.GetArrayFromImage(itk), abs=1e-6)
+    assert found.GetOrigin() == itk.GetOrigin()
+    assert found.GetSpacing() == itk.GetSpacing()
 
 
 def test_integers_become_floats_so_nothing_is_cut_off_or_overflows() -> None:
