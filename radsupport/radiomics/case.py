@@ -234,11 +234,13 @@ def _measure(region: Region, settings: RadiomicsSettings) -> dict[str, float]:
     shapes = {name: listed for name, listed in settings.feature_classes.items() if name.startswith("shape")}
     others = {name: listed for name, listed in settings.feature_classes.items() if name not in shapes}
     values = class_values(dict(sorted(shapes.items())), "original", *drawn.part(box), setting)
+    whole = None
     for kind, own in filter_steps(settings.image_types, setting):
         for filtered in filtered_images(region, kind, own):
-            tight = bounding_box(filtered.mask)
-            image, mask = crop(filtered.image, tight), crop(filtered.mask, tight)
-            values |= class_values(others, filtered.name, image, mask, filtered.settings)
+            if filtered.mask is not whole:  # the images of one filter share it
+                whole, tight = filtered.mask, bounding_box(filtered.mask)
+                mask = crop(whole, tight)
+            values |= class_values(others, filtered.name, crop(filtered.image, tight), mask, filtered.settings)
     return values
 
 
