@@ -163,6 +163,9 @@ def columns_by_pattern(known: Any) -> Iterator[tuple[Any, IntArray]]:
     columns : int ndarray
         Positions of these columns, ascending. Nearly always there is one group of all columns.
     """
+    if known.size and known.all():
+        yield np.ones(len(known), dtype=bool), np.arange(known.shape[1])
+        return
     groups: dict[bytes, list[int]] = {}
     # Hashing packed columns is some fifty times faster than np.unique(axis=1), which sorts them.
     for position, pattern in enumerate(np.ascontiguousarray(np.packbits(known, axis=0).T)):

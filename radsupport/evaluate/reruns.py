@@ -22,7 +22,7 @@ from radsupport.evaluate.predictions import judged
 from radsupport.learning.assembly import CENTER, Assembly, read_source, whole_table
 from radsupport.learning.learners import GIVEN
 from radsupport.learning.preparation import ComBat, Imputer, as_table
-from radsupport.learning.signatures import run_signatures
+from radsupport.learning.signatures import SignatureRun, run_signatures
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
 from radsupport.wording import listed
@@ -34,7 +34,14 @@ WITHOUT, WITH = "without", "with ComBat"
 FEW = 5  # draws per size below which nothing is said of rising or flat
 
 
-def learners(assembly: Assembly, sources: Sequence[str], names: Sequence[str], **protocol: Any) -> pd.DataFrame:
+def learners(
+    assembly: Assembly,
+    sources: Sequence[str],
+    names: Sequence[str],
+    *,
+    run: SignatureRun | None = None,
+    **protocol: Any,
+) -> pd.DataFrame:
     """Run every learner on every source, and return the best by inner cross-validation first.
 
     Selection and folds are those of the first signature that uses the source alone, so that only the learner differs;
@@ -46,6 +53,8 @@ def learners(assembly: Assembly, sources: Sequence[str], names: Sequence[str], *
     assembly : Assembly
     sources, names : sequence of str
         Sources and learners.
+    run : SignatureRun, optional
+        The assembly's own run by the same protocol: a learner that a signature of it has is not fitted again.
     **protocol
         Of `run_signatures`: folds, inner_folds, repeats, external, seed, n_jobs.
 
@@ -64,11 +73,28 @@ def learners(assembly: Assembly, sources: Sequence[str], names: Sequence[str], *
     columns = ["source", "learner", "n", "inner_score", *OUT_OF_FOLD.values(), "apparent"]
     if not compared:
         return _empty("No learners are compared.", columns)
-    run = run_signatures(assembly.changed(signatures=compared), **protocol)
-    table = scores(run.predictions, assembly.outcome).merge(run.summary[["signature", "inner_score"]], on="signature")
+    predictions, summary = _run_or_known(assembly, compared, run, protocol)
+    table = scores(predictions, assembly.outcome).merge(summary[["signature", "inner_score"]], on="signature")
     table[["source", "learner"]] = table["signature"].str.split(" ", n=1, expand=True)
     table = table.sort_values(["source", "inner_score"], ascending=[True, False], kind="stable", ignore_index=True)
     return table[columns + elsewhere(table)]
+
+
+def _run_or_known(
+    assembly: Assembly, compared: Sequence[Signature], run: SignatureRun | None, protocol: Mapping[str, Any]
+) -> list[pd.DataFrame]:
+    """Return predictions and summary of signatures, of those in a run that differ by name alone as they are there."""
+    own = [] if run is None else run.signatures
+    known = {s.name: o.name for s in compared for o in own if s.model_copy(update={"name": o.name}) == o}
+    others = [s for s in compared if s.name not in known]
+    runs = [run_signatures(assembly.changed(signatures=others), **protocol)] if others else []
+    parts = [[x.predictions, x.summary] for x in runs]
+    if run is not None:
+        there = (run.predictions, run.summary)
+        parts += [[t[t["signature"] == o].assign(signature=name) for t in there] for name, o in known.items()]
+    order = {s.name: i for i, s in enumerate(compared)}
+    joined = [pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)]
+    return [table.sort_values("signature", key=lambda names: names.map(order), kind="stable") for table in joined]
 
 
 def with_learners(signatures: Sequence[Signature], sources: Sequence[str], names: Sequence[str]) -> list[Signature]:

@@ -137,8 +137,8 @@ class Imputer(Counted, TransformerMixin, BaseEstimator):
             return filled
         others = table.drop(columns=filled.columns)
         gaps = others.isna()
-        for name in others.columns[gaps.to_numpy().any(axis=0)]:
-            if name not in self.passthrough:
+        for name, gappy in gaps.any().items():
+            if gappy and name not in self.passthrough:
                 others[name] = others[name].where(~gaps[name], self.fill_[name])
         return pd.concat([filled, others], axis=1)[self.selected_]
 

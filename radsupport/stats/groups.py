@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import floor, inf
 from typing import Any
 
@@ -124,18 +125,30 @@ def _mann_whitney(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]
     ordered = np.take_along_axis(pooled, order, axis=1)
     tied, constant = (np.diff(ordered, axis=1) == 0).any(axis=1), ordered[:, 0] == ordered[:, -1]
     statistic, p = np.full(a.shape[1], np.nan), np.full(a.shape[1], np.nan)
-    exact = ~tied & (max(len(a), len(b)) < _EXACT_BELOW)
-    for columns, method in ((exact & ~constant, "exact"), (tied & ~constant, "asymptotic")):
-        if columns.any():
-            found = stats.mannwhitneyu(a[:, columns], b[:, columns], axis=0, method=method)
-            statistic[columns], p[columns] = found.statistic, found.pvalue
+    ranked = tied & ~constant
+    if ranked.any():
+        found = stats.mannwhitneyu(a[:, ranked], b[:, ranked], axis=0, method="asymptotic")
+        statistic[ranked], p[ranked] = found.statistic, found.pvalue
     # Without ties the ranks are known from the one sorting: scipy would sort again.
-    plain, n = ~tied & ~exact & ~constant, len(a) + len(b)
-    ranks = (order[plain] < len(a)) @ np.arange(1.0, n + 1)
-    statistic[plain] = ranks - len(a) * (len(a) + 1) / 2
-    away = np.abs(statistic[plain] - len(a) * len(b) / 2) - 0.5
-    p[plain] = np.minimum(2 * stats.norm.sf(away / np.sqrt(len(a) * len(b) * (n + 1) / 12)), 1.0)
+    plain, n = ~tied & ~constant, len(a) + len(b)
+    u = (order[plain] < len(a)) @ np.arange(1.0, n + 1) - len(a) * (len(a) + 1) / 2
+    if max(len(a), len(b)) < _EXACT_BELOW:
+        p[plain] = _exact_of_each_u(len(a), len(b))[u.astype(np.int64)]
+    else:
+        away = np.abs(u - len(a) * len(b) / 2) - 0.5
+        p[plain] = np.minimum(2 * stats.norm.sf(away / np.sqrt(len(a) * len(b) * (n + 1) / 12)), 1.0)
+    statistic[plain] = u
     return statistic, p
+
+
+@cache
+def _exact_of_each_u(n: int, m: int) -> FloatArray:
+    """Exact p of each U from 0 to n m, from samples that have it: whole ones above, one between, the rest below."""
+    above, between = np.divmod(np.arange(n * m + 1), m)
+    member = np.arange(n)[:, None]
+    a = np.where(member < above, m + 1.0 + member, np.where(member == above, between - 0.5, -1.0 - member))
+    b = np.broadcast_to(np.arange(m, dtype=float)[:, None], (m, n * m + 1))
+    return np.asarray(stats.mannwhitneyu(a, b, axis=0, method="exact").pvalue, dtype=float)
 
 
 def _normal(values: FloatArray, alpha: float) -> Any:
@@ -211,7 +224,7 @@ def feature_tests(X: Any, y: Any, rule: str = "shapiro", alpha: float = 0.05, no
         ).set_index(columns)
         for subjects, columns in columns_by_pattern(known)
     ]
-    table = pd.concat(parts).sort_index()
+    table = parts[0] if len(parts) == 1 else pd.concat(parts).sort_index()
     table.insert(0, "feature", names)
     table["n"] = known.sum(axis=0)
     return table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -44,6 +46,18 @@ def test_table_is_that_of_the_run_best_inner_score_first(compared):
         assert row["out_of_fold_low"] < row["out_of_fold"] < row["out_of_fold_high"]
     assert table["external"].notna().all()
     assert set(table["source"]) == {"radiomics"}
+
+
+def test_what_the_run_has_is_not_fitted_again(compared, monkeypatch):
+    assembly, protocol, run, table = compared
+    ran, fit = [], reruns.run_signatures
+    monkeypatch.setattr(
+        reruns, "run_signatures", lambda of, **how: ran.append([s.name for s in of.signatures]) or fit(of, **how)
+    )
+    known = replace(run, signatures=run.signatures[:-1])
+    again = reruns.learners(assembly, ["radiomics"], LEARNERS, run=known, **protocol)
+    pd.testing.assert_frame_equal(again, table)
+    assert ran == [[f"radiomics {LEARNERS[-1]}"]]
 
 
 def test_a_learner_alone_gives_the_same_row(compared):

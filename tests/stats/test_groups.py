@@ -126,6 +126,16 @@ def test_mann_whitney_is_exact_below_fifty_without_ties():
     assert group_tests.mann_whitney([1, 1, 2], [1, 1, 2])[1] == 1
 
 
+@pytest.mark.parametrize("n", [(1, 1), (1, 5), (5, 1), (10, 46), (49, 49)])
+def test_exact_p_of_many_columns_is_that_of_each(n):
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(n[0], 30)), rng.normal(0.3, size=(n[1], 30))
+    found = group_tests.feature_tests(np.concatenate([a, b]), np.repeat([0, 1], n), "mann_whitney")
+    each = stats.mannwhitneyu(a, b, axis=0, method="exact")
+    assert (found["statistic"] == each.statistic).all()
+    assert (found["p"] == each.pvalue).all()
+
+
 def feature_block(n=(30, 45), features=40, seed=2):
     rng = np.random.default_rng(seed)
     y = np.repeat([0, 1], n)
