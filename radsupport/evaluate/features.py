@@ -166,10 +166,10 @@ def sources_on_scale(assembly: Assembly) -> pd.DataFrame:
         apart = on_another_scale(found)
         for cohort, part in found[found["cohort"].isin(COHORTS)].groupby("cohort", sort=False):
             odd = part[part["alarm"].astype(bool)].sort_values("outside", ascending=False, kind="stable")
-            beyond, odd = odd.loc[odd["outside"].eq(1), "column"], odd["column"]
+            beyond = int(odd["outside"].eq(1).sum())
             row = {"cohort": cohort, "source": source, "n": int(part["n"].max()), "features": len(part)}
             row |= {"outside": part["outside"].mean(), "alarms": len(odd), "another_scale": str(cohort) in apart}
-            rows.append(row | {"beyond": len(beyond), "example": odd.iloc[0] if len(odd) else ""})
+            rows.append(row | {"beyond": beyond, "example": odd["column"].iloc[0] if len(odd) else ""})
     columns = ["cohort", "source", "n", "features", "outside", "alarms", "beyond", "another_scale", "example"]
     table = pd.DataFrame(rows, columns=columns)
     table.attrs["empty"] = "Nobody outside the training cohort."

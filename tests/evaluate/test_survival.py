@@ -556,3 +556,14 @@ def test_a_risk_that_is_constant_or_ranks_backwards_gives_everybody_the_same(div
     train, outside = of(divided, "Image", "train"), of(changed, "Image", "external")
     expected = 1 - kaplan_meier(train["time"], train["event"], [12.0]).at_times["survival"].item()
     np.testing.assert_allclose(lock(changed, SURVIVAL)["Image"].probability(outside, [12.0]), expected)
+
+
+def test_a_difference_has_the_interval_of_the_chapter_on_validation_turned_round(divided: pd.DataFrame) -> None:
+    own = divided[divided["cohort"] == "train"]
+    options = {"outcome": ("time", "event"), "n_bootstrap": 40, "seed": 3}
+    validation = pairs(own, **options).iloc[0]
+    turned = survival.each_pair(own, baseline=validation["signature_a"], **options)
+    row = turned[turned["signature_b"] == validation["signature_a"]].iloc[0]
+    assert row["signature_a"] == validation["signature_b"]
+    found = row[["difference", "difference_low", "difference_high"]].astype(float).to_numpy()
+    np.testing.assert_allclose(found, -validation[["difference", "difference_high", "difference_low"]].astype(float))
