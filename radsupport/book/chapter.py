@@ -19,7 +19,7 @@ from radsupport import tables as contracts
 from radsupport.book import runs, text
 from radsupport.book.conclusions.validation import distrusted
 from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
-from radsupport.book.show import save_figures_to, word_values
+from radsupport.book.show import save_figures_to, show_text, word_values
 from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
 from radsupport.files import sha256
 from radsupport.settings.parts import SourceName
@@ -193,6 +193,16 @@ class Chapter:
         """Repeat which of the signatures shown here chapter 05 found on another scale; empty where none is."""
         modelling, study = self.published("05_modelling", missing_ok=True), self.study
         return distrusted(modelling, study.signatures, shown, study.cohort_names)
+
+    def in_short(self, *sentences: str) -> None:
+        """Show the short answer of the page as a list, and keep it for the study's first page; empty ones are left out.
+
+        On the site it stands on top of the page; lines that already are a list are taken as they are.
+        """
+        lines = [line for one in sentences for line in one.splitlines() if line.strip()]
+        words = text.sentence("\n".join(line if line.startswith("- ") else f"- {line}" for line in lines))
+        show_text(words)
+        self.publish(f"in_short_{self.name}", words)
 
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""

@@ -183,7 +183,7 @@ class CohortTables:
             signature, candidates (words), parameters (of clinical variables and CT findings: 1 per number, levels - 1
             per category; of feature tables: their columns; NaN where images give the candidates, or nothing is
             fitted), events (of the rarer outcome for a label, of the patients with an outcome and something of every
-            source of the signature), per_parameter, remark.
+            source of the signature), per_parameter, remark; ``attrs["enough"]``: how many per parameter are called so.
 
         Notes
         -----
@@ -203,7 +203,9 @@ class CohortTables:
             shown = float("nan") if parameters is None else float(parameters)
             rows.append((signature.name, words, shown, rarer, each, _remark(each, parameters, signature)))
         names = ["signature", "candidates", "parameters", "events", "per_parameter", "remark"]
-        return pd.DataFrame(rows, columns=names)
+        table = pd.DataFrame(rows, columns=names)
+        table.attrs["enough"] = ENOUGH_EVENTS
+        return table
 
     def _fitted(self, signature: Signature) -> pd.DataFrame:
         """Return the training patients with an outcome and at least one value of every source of a signature."""

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from radsupport.book import build, site
+from radsupport.book import build, site, staging
 from radsupport.book.chapter import begin
 from radsupport.errors import ParameterError
 
@@ -83,7 +83,7 @@ def test_it_belongs_to_one_study_and_stands_with_the_pages_for_every_study(tmp_p
 def test_its_code_is_not_folded() -> None:
     page = nbformat.from_dict(json.loads(json.dumps(PAGE)))
     tags = [
-        cell.metadata["tags"] for cell in site.prepare(page, "10_change", "x", "x").cells if cell.cell_type == "code"
+        cell.metadata["tags"] for cell in staging.prepare(page, "10_change", "x", "x").cells if cell.cell_type == "code"
     ]
     assert set(map(tuple, tags)) == {(), ("remove-cell",)}
 

@@ -130,3 +130,12 @@ def test_numbers_of_the_page_have_keys(labelled):
     lost = scores.assign(value=np.nan)
     assert Chapter.estimates(lost, "auc_{cohort}_{signature}") == {}
     assert Chapter.estimates(lost.iloc[:0], "x") == {}
+
+
+def test_the_short_answer_is_shown_as_a_list_and_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("radsupport.book.chapter.show_text", shown.append)
+    chapter = begin("06_validation", namespace(study="song2021"), here)
+    chapter.in_short("One.", "", "- two.\n- three.")
+    assert shown == ["- One.\n- two.\n- three."]
+    assert chapter.numbers["in_short_06_validation"]["value"] == shown[0]

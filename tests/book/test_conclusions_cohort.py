@@ -106,3 +106,24 @@ def test_directions_are_those_of_the_statistics_shown() -> None:
         printed_baseline(table, "event", duct, names, survival=("time", "event"))
     )
     assert say.directions(DataFrame()) == ""
+
+
+def test_the_short_answer_counts_cohorts_differences_and_events():
+    summary = DataFrame({"cohort": ["train", "external"], "n": [142, 84], "events": [67, 27]})
+    words = say.sizes(summary, {"train": "training", "external": "elsewhere"}, "metastasis")
+    assert words == "Patients (with metastasis): training 142 (67) and elsewhere 84 (27)."
+    by_cohort, by_outcome = DataFrame(), DataFrame()
+    by_cohort.attrs["p"], by_outcome.attrs["p"] = {"age": 0.04, "sex": 0.5, "size": np.nan}, {"age": 0.001}
+    words = say.differing(by_cohort, by_outcome)
+    assert words.endswith("one in twenty: 1 of 2 between the cohorts, 1 of 1 between the outcomes.")
+    assert say.differing(DataFrame(), DataFrame()) == ""
+
+
+def test_a_published_output_has_no_candidates_and_images_too_many():
+    names, each = ["taken", "image", "ten", "nine"], [np.nan, np.nan, 10.0, 9.9]
+    table = DataFrame({"signature": names, "events": [np.nan, 50, 50, 50], "per_parameter": each})
+    table.attrs["enough"] = 10.0
+    words = say.burden(table)
+    assert words.startswith("Of 3 fitted signatures, 2 have fewer than 10 training events per candidate")
+    assert words.endswith(": image and nine.")
+    assert say.burden(table.head(1)) == ""

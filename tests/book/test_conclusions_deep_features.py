@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from radsupport.book.conclusions.deep_features import heat, learnt, network, phases, sizes, training
+from radsupport.book.conclusions.deep_features import counts, heat, learnt, network, phases, sizes, training
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 
 WINDOW = {"level": 100, "width": 400}
@@ -96,3 +96,8 @@ def test_maps_that_contradict_occlusion_are_said_to_tell_nothing() -> None:
     assert "**Only 0 of 3 maps agree" in words
     assert "2 of 3 maps: the two agree for the most part" in heat(table.assign(spearman=[0.9, 0.6, 0.4, np.nan]))
     assert heat(table.assign(spearman=np.nan)) == heat(table.iloc[:0]) == ""
+
+
+def test_patients_without_any_deep_feature_do_not_count() -> None:
+    features = pd.DataFrame({"subject": ["a", "b"], "x": [1.0, None], "y": [None, None]})
+    assert counts(features, 0) == "2 columns of features or risks, in 1 patient; 0 cases failed."

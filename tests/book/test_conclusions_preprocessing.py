@@ -79,3 +79,9 @@ def test_differences_that_depend_on_the_size_are_said() -> None:
     assert "P < 0.001" in words
     assert "Read the panels" in words
     assert "The spread of the differences depends" in say.agreement(finding(spread_p=0.01))
+
+
+def test_scanners_are_as_far_apart_as_their_medians() -> None:
+    table = pd.DataFrame({"slice_thickness_mm": [1.0, 5.0, 3.0], "noise_hu": [8.04, np.nan, 8.04]})
+    assert say.scanners(table) == "Medians over centers and phases: slice thickness 1 to 5 mm, noise 8.04 HU."
+    assert say.scanners(table.head(1)) == ""

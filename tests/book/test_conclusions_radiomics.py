@@ -64,3 +64,8 @@ def test_the_standard_is_met_or_what_differs_is_counted() -> None:
     several = table.assign(configuration=list("AABBC"), status=["difference", *status[1:]])
     assert "for 3 configurations of two phantoms, 3 are met" in say.standard(several)
     assert say.standard(several).endswith("1 differs without a known reason.")
+
+
+def test_features_are_counted_without_the_column_of_patients() -> None:
+    features = pd.DataFrame({"subject": ["a", "b"], "x": [1.0, 2.0], "y": [3.0, 4.0]})
+    assert say.counts(features, 1) == "2 features, of all phases together, in 2 patients; 1 case failed."

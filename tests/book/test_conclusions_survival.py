@@ -237,7 +237,7 @@ def test_reading_names_every_cohort() -> None:
     row = {"signature": "Image", "n": 90, "events": 30, "c_index": 0.7, "c_index_low": 0.6, "c_index_high": 0.8}
     table = pd.DataFrame([row | {"cohort": "Hospital A"}, row | {"cohort": "Hospital B", "c_index_low": 0.4}])
     words = say.reading(table.assign(p_groups=0.01), searched=True)
-    assert "- Hospital A: 30 events in 90 patients; C-index 0.70 (0.60–0.80), which does not cover 0.5" in words
+    assert "- Hospital A, Image: 30 events in 90 patients; C-index 0.70 (0.60–0.80), which does not cover 0.5" in words
     assert "0.70 (0.40–0.80), which covers 0.5; log-rank P of the groups 0.010." in words
     assert words.count("searched here") == 1
     assert "the other is the test." in words

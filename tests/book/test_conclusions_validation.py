@@ -36,7 +36,9 @@ def meaning(
     pairs = evaluate.comparisons(rows, families or {"all": list(rows["signature"].cat.categories)}, **options)
     rivals = evaluate.rivals(rows, scores, pairs, best, comparator, **options)
     words = {"modelling": {}, "published": [], "names": NAMES} | given
-    return say.meaning(rows, scores, pairs, rivals, best=best, comparator=comparator, **words)
+    answer, rest = say.meaning(rows, scores, pairs, rivals, best=best, comparator=comparator, **words)
+    assert not set(answer.splitlines()) & set(rest.splitlines())  # nothing is said twice
+    return f"{answer}\n{rest}"
 
 
 def test_who_is_judged_is_counted_from_the_predictions(labelled):
@@ -290,14 +292,14 @@ def test_conclusions_of_several_centers_say_where_they_pool():
     tests = evaluate.comparisons(rows, {"all": ["A", "B", "C"]})
     rivals = evaluate.rivals(rows, scores, tests, "A", "B")
     given: dict[str, Any] = {"best": "A", "comparator": "B", "published": [], "names": NAMES}
-    text = say.meaning(rows, scores, tests, rivals, {}, **given)
+    text = "\n".join(say.meaning(rows, scores, tests, rivals, {}, **given))
     assert "paired, n = 240, pooled over centers)" in text
     assert "the AUCs of the group all (pooled over centers) are not all equal" in text
     assert "the pairs say which differ" in text
     for p, words in ((0.04, "after Holm's adjustment."), (0.2, "after Holm's adjustment, nor before it.")):
         none = tests.assign(p=p, p_adjusted=0.3)
-        assert f"no single pair differs {words}" in say.meaning(rows, scores, none, rivals, {}, **given)
-    alone = say.meaning(rows, scores.drop(columns="within"), tests, rivals, {}, **given)
+        assert f"no single pair differs {words}" in say.meaning(rows, scores, none, rivals, {}, **given)[1]
+    alone = "\n".join(say.meaning(rows, scores.drop(columns="within"), tests, rivals, {}, **given))
     assert "pooled over centers" not in alone
 
 

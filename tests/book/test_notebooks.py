@@ -87,3 +87,14 @@ def test_rooms_are_called_with_arguments_that_they_have(notebook: tuple[str, Any
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             given = {k.arg for k in call.keywords if k.arg} - (drawn if place == "plots" else set())
             assert given <= set(parameters), f"{place}.{name}"
+
+
+def test_a_chapter_of_a_study_has_a_short_answer_and_a_key_figure(notebook: tuple[str, Any]) -> None:
+    name, content = notebook
+    tags = [tag for cell in content.cells for tag in cell.metadata.get("tags", [])]
+    if "profile" in PARAMETERS[name] and name != "10_change":
+        assert tags.count("first") == 1
+        assert tags.count("key-figure") >= 1
+        assert sum("chapter.in_short(" in cell.source for cell in content.cells) == 1
+    headings = [cell for cell in content.cells if {"first", "more"} & set(cell.metadata.get("tags", []))]
+    assert all(cell.cell_type == "markdown" and cell.source.startswith("##") for cell in headings)

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from radsupport import tables as contracts
 from radsupport.book import site as overview
-from radsupport.book.site import prepare
+from radsupport.book.staging import prepare
 from radsupport.study import load_study
 
 
@@ -85,9 +85,14 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
     entry = {"value": 0.7, "n": 56, "ci_low": 0.5, "ci_high": 0.9}
     numbers = {"auc_train_DLR-A": entry, "auc_train_CT findings": entry, "auc_external_DLR-A": entry}
     monkeypatch.setattr(overview, "numbers_of", lambda study: numbers)
-    page = overview.study_page("song2021")
+    numbers["in_short_06_validation"] = {"value": "- better than chance", "n": None, "ci_low": None, "ci_high": None}
+    figures = {"06_validation": ["<figure>roc</figure>"], "05_modelling": ["<figure>not here</figure>"]}
+    page = overview.study_page("song2021", figures)
+    assert "- better than chance\n\nMore in {ref}`song2021-06_validation`." in page
+    assert page.count("<figure>") == 1
+    assert page.index("better than chance") < page.index("| DLR-A |") < page.index("<figure>roc")
     assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56 | 0.70 (0.50 to 0.90), n = 56 |" in page
     assert "| CT findings | 0.70 (0.50 to 0.90), n = 56 | – |" in page
     assert all(f"{{ref}}`song2021-{name}`" in page for name in overview.CHAPTER_WORDS)
-    assert "- Deep features: not used, " in overview.study_page("sts")  # and no page that a link could lead to
+    assert "- Deep features: not used, " in overview.study_page("sts", {})  # and no page that a link could lead to
     assert str(load_study("song2021").cautions[0]) in page

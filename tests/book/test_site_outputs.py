@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from radsupport.book import site
-from radsupport.book.site import prepare
+from radsupport.book.staging import key_figures, prepare, reworded
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -105,14 +105,14 @@ def test_words_that_changed_after_the_run_are_those_of_the_page(tmp_path: Path) 
     source = tmp_path / "06_validation.ipynb"
     words = [new_markdown_cell(f"new {i}") for i in range(3)]
     nbformat.write(notebook([words[0], first, words[1], second, words[2]]), source)
-    staged = site.reworded(copy.deepcopy(executed), source).cells[1:]
+    staged = reworded(copy.deepcopy(executed), source).cells[1:]
     assert [cell.source for cell in staged] == ["new 0", *(c.source for c in ran[:2]), "new 1", "f()", "new 2"]
     assert [cell.outputs for cell in staged if cell.cell_type == "code"] == [cell.outputs for cell in ran]
     short = notebook([ran[0], ran[1]])  # ran other code than the source has
-    assert site.reworded(copy.deepcopy(short), source) == short
+    assert reworded(copy.deepcopy(short), source) == short
     nbformat.write(notebook([first, new_code_cell("other()")]), source)
-    assert site.reworded(copy.deepcopy(executed), source) == executed
-    assert site.reworded(copy.deepcopy(executed), tmp_path / "none.ipynb") == executed
+    assert reworded(copy.deepcopy(executed), source) == executed
+    assert reworded(copy.deepcopy(executed), tmp_path / "none.ipynb") == executed
 
 
 outputs = st.one_of(
@@ -136,3 +136,26 @@ def test_staging_changes_no_output_and_hides_none(cells: list[tuple[str, list[st
     for cell in staged.cells[1:]:
         assert cell.metadata["tags"] == ["on-demand"] if cell.outputs else cell.metadata["tags"]
         assert not cell.outputs or "remove-cell" not in cell.metadata["tags"]
+
+
+sections = st.lists(st.tuples(st.sampled_from(["first", "more", ""]), st.booleans()), max_size=5)
+
+
+@given(sections)
+def test_the_short_answer_and_the_key_figure_stand_first_and_nothing_is_lost(found: list[tuple[str, bool]]) -> None:
+    figure = shown({"text/html": "<figure>f</figure>"})
+    made = [new_code_cell("begin()", outputs=[stream("banner")])]
+    for i, (tag, key) in enumerate(found):
+        made.append(new_markdown_cell(f"## {i}", metadata={"tags": [tag] if tag else []}))
+        outputs = [stream(f"out-{i}"), *[figure] * key]
+        made.append(new_code_cell("f()", metadata={"tags": ["key-figure"] * key}, outputs=outputs))
+    staged = prepare(notebook(made), "06_validation", "sts", "sts")
+    order = [int(cell.source[3:].split()[0]) for cell in staged.cells if cell.source.startswith("## ")]
+    assert order == sorted(range(len(found)), key=lambda i: found[i][0] != "first")
+    folded = [cell.source.startswith("## ") and "rs-more" in cell.source for cell in staged.cells]
+    assert sum(folded) == sum(tag == "more" for tag, _ in found)
+    said = [one.text for cell in staged.cells for one in cell.get("outputs", []) if one.output_type == "stream"]
+    assert said == ["banner", *(f"out-{i}" for i in order)]
+    drawn = [one for cell in staged.cells for one in cell.get("outputs", []) if one == figure]
+    assert len(drawn) == sum(key for _, key in found) + bool("first" in dict(found) and any(key for _, key in found))
+    assert len(key_figures(staged)) == sum(key for _, key in found)

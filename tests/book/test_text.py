@@ -24,7 +24,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from radsupport import plots
 from radsupport.book import chapter as chapters
-from radsupport.book import show, site, text
+from radsupport.book import show, site, staging, text
 from radsupport.book.show import figure_html, plotly_html, show_table, show_text
 from radsupport.book.widgets import folded_sheets, slider_html
 from radsupport.plots import style
@@ -244,4 +244,4 @@ def test_paths_are_those_of_the_project(tmp_path: Path, monkeypatch: pytest.Monk
     assert str(tmp_path) not in read(show_text, f"Written: {project}/results/a.csv").words
     output = new_output("stream", name="stderr", text=f"{project}/a/b.py:3: UserWarning: odd")
     monkeypatch.chdir(tmp_path)
-    assert site._readable(output)["text"] == "a/b.py:3: UserWarning: odd"
+    assert staging._readable(output)["text"] == "a/b.py:3: UserWarning: odd"

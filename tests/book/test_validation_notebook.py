@@ -48,6 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
 
     monkeypatch.setattr(book, "show_figure", figure)
     monkeypatch.setattr(book, "show_text", page.text.append)
+    monkeypatch.setattr(chapters, "show_text", page.text.append)
     monkeypatch.setattr(book, "show_table", table)
     monkeypatch.setattr(chapters, "display", lambda *_: None)
 

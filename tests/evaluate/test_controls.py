@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -261,3 +263,23 @@ def test_a_source_on_another_scale_is_named(small, folder):
         assert (f"{row['beyond']} of them without a value inside the training range" in words) == lost
         published = say.scale(table.assign(source="deep_published"), dict.fromkeys(("internal", "external"), "East"))
         assert ("published deep output in East" in published) == (factor == 10)
+
+
+def test_a_leak_is_said_in_one_line_from_thirty_runs_on():
+    row = {
+        "signature": "A",
+        "draws": 30,
+        "mean": 0.5,
+        "mean_low": 0.48,
+        "mean_high": 0.52,
+        "lowest": 0.4,
+        "highest": 0.6,
+    }
+    nothing = pd.DataFrame({"signature": [], "out_of_fold": []})
+    short = functools.partial(say.short, nothing, "A", "AUC")
+    clean, leaking = pd.DataFrame([row]), pd.DataFrame([row | {"mean_low": 0.501}])
+    assert short(clean).endswith("A 0.50 (0.48–0.52); none above 0.5, where a leak would put it.")
+    assert "**A above 0.5, where a leak would put it**" in short(leaking)
+    few = short(clean.assign(draws=3))
+    assert few == "Control: 3 runs with permuted outcomes gave 0.40 to 0.60; no verdict."
+    assert short(clean.head(0)) == ""

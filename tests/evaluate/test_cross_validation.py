@@ -175,3 +175,14 @@ def test_the_largest_gap_may_be_that_of_a_network_which_has_no_inner_score():
     words = say.cross_validated(table, pd.DataFrame(columns=["signature", "reason", "cohort"]), {})
     assert words.startswith("The interval lies above 0.5 for 2 of 2 fitted signatures.")
     assert "that of **Net**: 0.86 against 0.75." in words
+
+
+def test_the_chosen_signature_is_said_with_what_it_flatters_itself_by():
+    row = {"signature": "A", "n": 50.0, "out_of_fold": 0.7, "out_of_fold_low": 0.6, "out_of_fold_high": 0.8}
+    table = pd.DataFrame([row | {"apparent": 0.9}, row | {"signature": "B", "out_of_fold": np.nan, "apparent": 0.9}])
+    none = pd.DataFrame()
+    words = say.short(table, "A", "AUC", none)
+    assert words.endswith("AUC 0.70 (0.60–0.80) in 50 training patients, out of fold; on its own patients 0.90.")
+    assert say.short(table, "B", "AUC", none) == ""
+    several = table.assign(within=0.65, within_low=0.55, within_high=0.75)
+    assert "AUC 0.65 (0.55–0.75) within centers in 50" in say.short(several, "A", "AUC", none)

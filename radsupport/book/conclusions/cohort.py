@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from radsupport.settings.parts import Endpoint, Label
-from radsupport.wording import counted
+from radsupport.wording import counted, listed
 
 _DIRECTIONS = {
     "odds ratio": "Odds ratios are those of a variable's second level against its first, in “{second}” against "
@@ -27,6 +27,35 @@ def endpoint(found: Endpoint) -> str:
     words = [f"{label.name} (yes: {label.positive}; no: {label.negative})"] if label is not None else []
     words += [f"{survival.name} (months)"] if survival is not None else []
     return "; also ".join(words if found.primary == "label" else words[::-1])
+
+
+def sizes(summary: pd.DataFrame, names: Mapping[str, str], event: str) -> str:
+    """Say how many patients each cohort has and how many of them the event (cohort by key, n, events)."""
+    rows = [f"{names.get(str(row.cohort), row.cohort)} {row.n} ({row.events})" for row in summary.itertuples()]
+    return f"Patients (with {event}): {listed(rows, 12)}."
+
+
+def burden(candidates: pd.DataFrame) -> str:
+    """Say how many signatures have too few events for what they may choose among (`data`'s table of them)."""
+    fitted = candidates.dropna(subset=["events"])
+    if fitted.empty:
+        return ""
+    few = fitted.loc[~(fitted["per_parameter"] >= candidates.attrs["enough"]), "signature"].tolist()
+    rule = f"fewer than {candidates.attrs['enough']:g} training events per candidate"
+    from_images = " (as all that choose among features of images)"
+    return f"Of {counted(len(fitted), 'fitted signature')}, {len(few)} have {rule}{from_images}: {listed(few)}."
+
+
+def differing(by_cohort: pd.DataFrame, by_outcome: pd.DataFrame) -> str:
+    """Say how many characteristics differ between cohorts, and between the outcomes, beside what chance gives."""
+    words = []
+    for what, table in (("cohorts", by_cohort), ("outcomes", by_outcome)):
+        known = pd.Series(table.attrs.get("p", {}), dtype=float).dropna()
+        if len(known):
+            words.append(f"{(known < 0.05).sum()} of {len(known)} between the {what}")
+    return f"Characteristics that differ at P < 0.05, of which chance gives one in twenty: {', '.join(words)}." * bool(
+        words
+    )
 
 
 def split(column: str, drawn: bool, seed: int) -> str:

@@ -162,3 +162,10 @@ def phases(pairs: pd.DataFrame, matrix: pd.DataFrame, overlap: int, names: tuple
         f"{STRONG:g}. Features {which}: {rows} in the {names[0]} and {columns} in the {names[1]} phase, {overlap} of "
         "them the same channel in both."
     )
+
+
+def counts(features: pd.DataFrame, failed: int) -> str:
+    """Say how many features, or risks, the networks give of how many patients, and how many cases failed."""
+    known = features.drop(columns="subject").notna().any(axis=1).sum()
+    found = f"{counted(features.shape[1] - 1, 'column')} of features or risks, in {counted(known, 'patient')}"
+    return f"{found}; {counted(failed, 'case')} failed."

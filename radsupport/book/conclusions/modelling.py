@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from radsupport.evaluate.controls import LEAST_DRAWS
@@ -47,6 +48,41 @@ def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[
         lines.append(f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason}): {where}")
     left_out = "\n".join(lines) or "Every patient has a prediction by every signature."
     return "\n\n".join([_optimism(table), *[words] * bool(taken), left_out])
+
+
+def short(table: pd.DataFrame, best: str, measure: str, control: pd.DataFrame) -> str:
+    """Say in two lines what the signature of the later chapters reaches, and what permuted outcomes do."""
+    return "\n".join(filter(None, [_chosen(table, best, measure), _leak(control)]))
+
+
+def _chosen(table: pd.DataFrame, best: str, measure: str) -> str:
+    """Say what a signature reaches out of fold, and what on its own patients; empty where it has no value."""
+    own = table[table["signature"] == best].dropna(subset=["out_of_fold"])
+    if own.empty:
+        return ""
+    row, value = own.iloc[0], "within" if own.get("within", pd.Series(np.nan)).notna().any() else "out_of_fold"
+    words = estimate(row[value], row[f"{value}_low"], row[f"{value}_high"]) + " within centers" * (value == "within")
+    apparent = f"; on its own patients {fixed(row['apparent'])}" * bool(pd.notna(row["apparent"]))
+    whose = f"in {row['n']:.0f} training patients, out of fold{apparent}"
+    return f"{best}, the signature of the later chapters: {measure} {words} {whose}."
+
+
+def _leak(summary: pd.DataFrame) -> str:
+    """Say in one line whether permuted outcomes gave more than chance (`control`); empty without a control."""
+    if summary.empty:
+        return ""
+    runs = f"{counted(int(summary['draws'].max()), 'run')} with permuted outcomes"
+    if summary["draws"].max() < LEAST_DRAWS:
+        return (
+            f"Control: {runs} gave {fixed(summary['lowest'].min())} to {fixed(summary['highest'].max())}; no verdict."
+        )
+    above = summary.loc[summary["mean_low"] > 0.5, "signature"].tolist()
+    words = [
+        f"{one['signature']} {estimate(one['mean'], one['mean_low'], one['mean_high'])}"
+        for one in summary.to_dict("records")
+    ]
+    where = "above 0.5, where a leak would put it"
+    return f"Control: means of {runs}: {listed(words)}; {f'**{listed(above)} {where}**' if above else f'none {where}'}."
 
 
 def _optimism(table: pd.DataFrame) -> str:

@@ -53,6 +53,16 @@ def usable(
     )
 
 
+def scanners(table: pd.DataFrame) -> str:
+    """Say how far the medians of centers and phases lie apart (slice_thickness_mm, noise_hu)."""
+    if len(table) < 2:
+        return ""
+    words = {"slice_thickness_mm": "slice thickness {} mm", "noise_hu": "noise {} HU"}
+    ends = {key: sorted({f"{found:.3g}" for found in (table[key].min(), table[key].max())}, key=float) for key in words}
+    spread = [text.format(" to ".join(ends[key])) for key, text in words.items() if table[key].notna().any()]
+    return f"Medians over centers and phases: {', '.join(spread)}."
+
+
 def seen(network: str, slices: int | None = None) -> str:
     """Say which slices of a case a network (unet, resnet, cnn3d, or none) looks at."""
     if network == "resnet" and slices == 1:

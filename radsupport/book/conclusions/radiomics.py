@@ -8,7 +8,7 @@ import pandas as pd
 
 from radsupport.radiomics.agreement import Correlations
 from radsupport.stats.agreement import known_kind
-from radsupport.wording import STRONG, listed, share
+from radsupport.wording import STRONG, counted, listed, share
 
 #: What the forms of Shrout & Fleiss 1979 take the readers for, and what they ask of them.
 FORMS = {
@@ -36,6 +36,12 @@ def use(kind: str, users: Sequence[str], threshold: float, study: str) -> str:
         )
     who = f"signature {users[0]}" if len(users) == 1 else f"signatures {listed(users)}"
     return f"{words} In study {study}, the {who} may select only features with an ICC above {threshold:g}."
+
+
+def counts(features: pd.DataFrame, failed: int) -> str:
+    """Say how many features (a column each) were measured in how many patients, and how many cases failed."""
+    found = f"{features.shape[1] - 1:,} features, of all phases together, in {counted(len(features), 'patient')}"
+    return f"{found}; {counted(failed, 'case')} failed."
 
 
 def standard(compliance: pd.DataFrame) -> str:

@@ -416,11 +416,12 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
         groups = f"log-rank P of the groups {p_number(row['p_groups'])}"
         groups += " (too small: the cut-off was searched here)" * bool(searched and not i)
         groups = f"the groups are not compared ({row['note']})" if np.isnan(row["p_groups"]) else groups
-        words.append(f"- {row['cohort']}: {row['events']} events in {row['n']} patients; C-index {value}; {groups}.")
+        who = f"{row['cohort']}, {row['signature']}: {row['events']} events in {counted(row['n'], 'patient')}"
+        words.append(f"- {who}; C-index {value}; {groups}.")
     outside = (
-        "The first line is the training cohort, where the cut-off was chosen; "
+        "- The first line is the training cohort, where the cut-off was chosen; "
         f"{'the others are' if len(words) > 2 else 'the other is'} the test."
         if len(words) > 1
-        else "Nobody outside the training cohort is followed: how the signature does elsewhere is not on this page."
+        else "- Nobody outside the training cohort is followed: how the signature does elsewhere is not on this page."
     )
-    return "\n".join([f"For **{c_index['signature'].iloc[0]}**:", "", *words, "", outside])
+    return "\n".join([*words, outside])
