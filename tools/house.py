@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: from outlines, and a site of shared files. Lines of code are those without blank lines, comments and docstrings.
 LIMITS = {
     "files": 176,
-    "lines of code": 27600,
+    "lines of code": 28200,
     "public names": 165,
     "lines of the longest file": 600,
     "percent of functions over 30 lines": 2,
