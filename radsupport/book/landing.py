@@ -1,7 +1,8 @@
-"""Two pictures of the landing page in plain HTML, whose words stay words: the way of the data, every study's value."""
+"""What the landing page shows in plain HTML, whose words stay words: the data's way, each study's values, its card."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -41,6 +42,31 @@ class Headline:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the landing page says of one study, as text; `figure` is the HTML of one of its figures, if it has one."""
+
+    study: str
+    title: str
+    kind: str
+    size: str
+    values: Sequence[str]
+    figure: str
+
+
+def cards(found: Sequence[Card]) -> str:
+    """Return a card per study that leads to its first page; the thumbnail is the first picture of its figure."""
+    items = []
+    for card in found:
+        source = re.search(r'<img\b[^>]*\bsrc="(?:\.\./)*([^"]+)"', card.figure)
+        picture = f'<img src="{source[1]}" alt="" loading="lazy">' if source else ""
+        lines = "".join(f"<span>{escape(line)}</span>" for line in (f"{card.kind}, {card.size}", *card.values))
+        name = f"<strong>{escape(card.title)}</strong><code>{escape(card.study)}</code>"
+        link = f'<a href="studies/{escape(card.study)}/index.html">{picture}{name}{lines}</a>'
+        items.append(f'<li class="rs-{card.kind}-card">{link}</li>')
+    return f'<ul class="rs-cards">{"".join(items)}</ul>\n'
 
 
 def way() -> str:

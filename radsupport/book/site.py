@@ -35,6 +35,13 @@ conclusion was computed by this build; values printed in a paper are marked "pub
 says of itself (its question, its cautions) is quoted from there.
 
 """
+OFFERS = """## What the book offers
+
+- **Your own patients**: a manifest of scans and a table, or feature tables, become a book like this: {ref}`own-data`.
+- **A calculator** for one patient, on the nomogram page of each study that has one; it works without network.
+- **Every number again**: a switch shows each chapter's code, a link takes its notebook along.
+- **Methods and terms**: {ref}`methods`, {ref}`glossary`. Start with a study's first page.
+"""
 
 
 def numbers_of(study: str, root: Path = Path("results")) -> dict[str, Any]:
@@ -56,13 +63,18 @@ def estimate(numbers: Mapping[str, Any], key: str, digits: int = 2) -> str:
     return f"{text}, n = {entry['n']}" if entry.get("n") else text
 
 
-def landing_page(studies: Sequence[str], left_out: Mapping[str, str], published: bool) -> str:
-    """Return the Markdown of the landing page."""
+def landing_page(
+    studies: Sequence[str],
+    left_out: Mapping[str, str],
+    published: bool,
+    figures: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+) -> str:
+    """Return the Markdown of the landing page; `figures`: by study and chapter, HTML."""
     opened = [(load_study(study), numbers_of(study)) for study in studies]
-    rows = [_landing_row(*one) for one in opened]
-    header = "| Study | Data | Patients (events) | Cross-validated | External |\n|---|---|---|---|---|"
+    drawn = {study: [*found.get("06_validation", ()), ""][0] for study, found in (figures or {}).items()}
+    shown = landing.cards([_card(*one, drawn.get(one[0].id, "")) for one in opened])
     plot = landing.forest([line for one in opened for line in _headlines(*one)])
-    parts = [INTRODUCTION, landing.way(), "## The studies\n", plot, header, *rows, ""]
+    parts = [INTRODUCTION, landing.way(), "## The studies\n", plot, shown]
     parts.append(
         "Area under the ROC curve (AUC) where a yes/no outcome is predicted, Harrell's C where survival is, "
         "each with its 95% confidence interval and the signature it belongs to. 0.5 is chance.\n"
@@ -73,8 +85,7 @@ def landing_page(studies: Sequence[str], left_out: Mapping[str, str], published:
         parts.append("")
     if published:
         parts.append("## The four papers\n\nWhat they printed, recomputed: {ref}`published-09_published`.\n")
-    parts.append("## How to read on\n\nStart with a study's first page, or with {ref}`methods`.")
-    parts.append("Terms are explained in the {ref}`glossary`.\n")
+    parts.append(OFFERS)
     return "\n".join(parts)
 
 
@@ -85,7 +96,7 @@ def _with_commands(reason: str) -> str:
 
 
 def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Headline]:
-    """Yield a study's values with their intervals; one without is in the table only."""
+    """Yield a study's values with their intervals; one without is on its card only."""
     kind = "synthetic" if study.is_synthetic else "real"
     for key, cohort in (("headline_train", "cross-validated"), ("headline_external", "external")):
         entry = numbers.get(key, {})
@@ -94,15 +105,16 @@ def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Hea
             yield landing.Headline(study.id, kind, cohort, estimate(numbers, key), *limits)
 
 
-def _landing_row(study: Study, numbers: Mapping[str, Any]) -> str:
-    kind = "synthetic" if study.is_synthetic else "real"
+def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card:
     n, events = numbers.get("n_subjects", {}).get("value"), numbers.get("n_events", {}).get("value")
-    size = f"{n} ({events})" if n is not None else "–"
-    cells = [f"{{ref}}`{study.id} <{study.id}>`<br>{literal(study.title, one_line=True)}", kind, size]
-    for key in ("headline_train", "headline_external"):
-        value, name = estimate(numbers, key), numbers.get(f"{key}_signature", {}).get("value", "")
-        cells.append(f"{value}<br>{literal(name, one_line=True)}" if value != "–" else "–")
-    return "| " + " | ".join(cells) + " |"
+    size = f"{n} patients, {events} with the event" if n is not None else "no patients counted"
+    values = []
+    for key, words in (("headline_train", "Cross-validated"), ("headline_external", "External")):
+        if (value := estimate(numbers, key)) != "–":
+            name = numbers.get(f"{key}_signature", {}).get("value", "")
+            values.append(f"{words}: {value}{f' ({name})' * bool(name)}")
+    kind = "synthetic" if study.is_synthetic else "real"
+    return landing.Card(study.id, " ".join(study.title.split()), kind, size, values, figure)
 
 
 #: Chapters whose short answers and key figures a study's first page repeats.
@@ -247,7 +259,7 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     chapters = {study: _stage_study(study, staged, files) for study in studies}
     for study in real:
         (staged / study / "index.md").write_text(study_page(study, chapters[study]), encoding="utf-8")
-    (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies), encoding="utf-8")
+    (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies, chapters), encoding="utf-8")
     rooms.write(book)
     (book / "_toc.yml").write_text(yaml.safe_dump(_contents(book, real, chapters), sort_keys=False), encoding="utf-8")
     _compile(book, log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,14 @@ def test_landing_page_calls_data_by_their_kind_and_names_what_is_left_out(
     numbers = {"headline_train": {"value": 0.71, "n": 56, "ci_low": 0.5, "ci_high": 0.9}}
     contracts.write_chapter_json(folder, "06_validation", numbers)
     monkeypatch.setattr(overview, "numbers_of", lambda study: _numbers(tmp_path, study))
-    page = overview.landing_page(["song2021", "sts"], {"lung1": "its files are not here"}, published=True)
-    rows = [line for line in page.splitlines() if line.startswith("| {ref}")]
-    assert "| synthetic |" in rows[0]
-    assert "0.71 (0.50 to 0.90), n = 56" in rows[0]
-    assert "| real |" in rows[1]
+    drawn = [f'<figure><img alt="" src="../../_static/made/{name}.png"></figure>' for name in ("flow", "roc")]
+    figures = {"song2021": {"01_cohort": drawn[:1], "06_validation": drawn[1:]}}
+    page = overview.landing_page(["song2021", "sts"], {"lung1": "its files are not here"}, True, figures)
+    cards = re.findall(r"<li class=\"rs-(\w+)-card\">(.*?)</li>", page)
+    assert [kind for kind, _ in cards] == ["synthetic", "real"]
+    assert "<span>Cross-validated: 0.71 (0.50 to 0.90), n = 56</span>" in cards[0][1]
+    assert '<a href="studies/song2021/index.html"><img src="_static/made/roc.png"' in cards[0][1]
+    assert "<img" not in cards[1][1]
     assert "- **lung1**: its files are not here" in page
     assert page.count("<tr><th") == 2  # the head, and the one value that has an interval
     assert 'd="M28.6 5H85.7"' in page  # 0.5 to 0.9 on an axis from 0.3 to 1
