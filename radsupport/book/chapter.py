@@ -144,6 +144,8 @@ class Chapter:
             self.publish_all(found)
             for name in found:
                 self.publish(f"{name}_signature", f"{signature} ({part['measure'].iloc[0]})")
+                self.publish(f"{name}_cohort", cohorts[0])
+                self.publish(f"{name}_pooled", bool(part.get("pooled", pd.Series(dtype=float)).notna().any()))
 
     def publish_coefficients(
         self, table: pd.DataFrame, part: str, ratio: str = "hr", names: Mapping[str, str] | None = None

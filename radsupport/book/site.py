@@ -98,21 +98,27 @@ def _with_commands(reason: str) -> str:
 def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Headline]:
     """Yield a study's values with their intervals; one without is on its card only."""
     kind = "synthetic" if study.is_synthetic else "real"
-    for key, cohort in (("headline_train", "cross-validated"), ("headline_external", "external")):
-        entry = numbers.get(key, {})
+    for key in ("headline_train", "headline_external"):
+        entry, cohort = numbers.get(key, {}), _judged(key, numbers)
         if entry.get("ci_low") is not None:
             limits = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
             yield landing.Headline(study.id, kind, cohort, estimate(numbers, key), *limits)
+
+
+def _judged(key: str, numbers: Mapping[str, Any]) -> str:
+    """Return whom a headline judges: a cohort of the hospital that trained is internal, however it was split off."""
+    cohort = numbers.get(f"{key}_cohort", {}).get("value", "external")
+    return "cross-validated" if key == "headline_train" else str(cohort)
 
 
 def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card:
     n, events = numbers.get("n_subjects", {}).get("value"), numbers.get("n_events", {}).get("value")
     size = f"{n} patients, {events} with the event" if n is not None else "no patients counted"
     values = []
-    for key, words in (("headline_train", "Cross-validated"), ("headline_external", "External")):
+    for key in ("headline_train", "headline_external"):
         if (value := estimate(numbers, key)) != "–":
             name = numbers.get(f"{key}_signature", {}).get("value", "")
-            values.append(f"{words}: {value}{f' ({name})' * bool(name)}")
+            values.append(f"{_judged(key, numbers).capitalize()}: {value}{f' ({name})' * bool(name)}")
     kind = "synthetic" if study.is_synthetic else "real"
     return landing.Card(study.id, " ".join(study.title.split()), kind, size, values, figure)
 
@@ -143,7 +149,11 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
         *_pictures(study, figures),
         *_chapters(study),
     ]
-    general = [f"- {literal(caution, one_line=True)}" for caution in study.cautions if not caution.chapters]
+    general = [
+        f"- {literal(caution, one_line=True)}"
+        for caution in study.cautions
+        if not caution.chapters or "06" in caution.chapters
+    ]
     if general:
         lines += ["\n## What these data can not show\n", *general]
     return "\n".join(lines) + "\n"
@@ -186,7 +196,11 @@ def _scores(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     for name in names:
         values = [estimate(numbers, f"{measure}_{key}_{name}") for key in cohorts]
         lines.append(f"| {literal(name, one_line=True)} | {' | '.join(values)} |")
-    return [*lines, "", "95% confidence intervals; 0.5 is chance.\n"]
+    taken = [one.name for one in study.signatures if one.learner == "published" and one.name in names]
+    note = f" Published output, not fitted here and so not out of fold: {', '.join(taken)}." if taken else ""
+    pooled = " Cohorts of several centers are pooled here; the answer in short has values within centers."
+    several = any(numbers.get(f"headline_{key}_pooled", {}).get("value") for key in ("train", "external"))
+    return [*lines, "", f"95% confidence intervals; 0.5 is chance.{literal(note)}{pooled * several}\n"]
 
 
 CHAPTER_WORDS = {
@@ -257,6 +271,7 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
         refuse_mixtures(Path("results", study), CHAPTER_WORDS)
     files = shared.begin(book / "_static")
     chapters = {study: _stage_study(study, staged, files) for study in studies}
+    shared.shrink(files)
     for study in real:
         (staged / study / "index.md").write_text(study_page(study, chapters[study]), encoding="utf-8")
     (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies, chapters), encoding="utf-8")

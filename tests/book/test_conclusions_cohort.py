@@ -109,9 +109,9 @@ def test_directions_are_those_of_the_statistics_shown() -> None:
 
 
 def test_the_short_answer_counts_cohorts_differences_and_events():
-    summary = DataFrame({"cohort": ["train", "external"], "n": [142, 84], "events": [67, 27]})
+    summary = DataFrame({"cohort": ["train", "external", "images"], "n": [142, 84, 9], "events": [67, 27, np.nan]})
     words = say.sizes(summary, {"train": "training", "external": "elsewhere"}, "metastasis")
-    assert words == "Patients (with metastasis): training 142 (67) and elsewhere 84 (27)."
+    assert words == "Patients (with metastasis): training 142 (67), elsewhere 84 (27) and images 9 (–)."
     by_cohort, by_outcome = DataFrame(), DataFrame()
     by_cohort.attrs["p"], by_outcome.attrs["p"] = {"age": 0.04, "sex": 0.5, "size": np.nan}, {"age": 0.001}
     words = say.differing(by_cohort, by_outcome)
@@ -127,3 +127,4 @@ def test_a_published_output_has_no_candidates_and_images_too_many():
     assert words.startswith("Of 3 fitted signatures, 2 have fewer than 10 training events per candidate")
     assert words.endswith(": image and nine.")
     assert say.burden(table.head(1)) == ""
+    assert "Of 1 fitted signature, 1 has fewer" in say.burden(table.iloc[:2])

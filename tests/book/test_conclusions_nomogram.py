@@ -37,7 +37,7 @@ def test_scales_are_said_and_another_scale_is_pointed_out() -> None:
     assert words.startswith("A signature's odds ratio is for a risk that is one standard deviation (SD) higher")
     assert "0.200 of Image" in words
     assert "spread differently" not in words
-    assert "Image in Hospital B: SD 0.020, 0.10 of training's" in say.scales(spread(0.2, 0.02), "hr", NAMES)
+    assert "Image in Hospital B: SD 0.020, 0.10 times training's" in say.scales(spread(0.2, 0.02), "hr", NAMES)
     assert "hazard ratio" in say.scales(spread(0.2, 0.02), "hr", NAMES)
     assert "spread differently" not in say.scales(spread(0.0, 0.2), "hr", NAMES)
 
@@ -118,7 +118,7 @@ def scores() -> pd.DataFrame:
 
 def test_a_difference_is_above_below_or_neither() -> None:
     assert say.reading(scores(), optimism()) == (
-        "- B: AUC 0.70 (0.60–0.80); it is below the signature alone (by −0.100, 95% CI −0.150 to −0.050) and "
+        "- Nomogram, B: AUC 0.70 (0.60–0.80); it is below the signature alone (by −0.100, 95% CI −0.150 to −0.050) and "
         "it can not be told from the clinical columns alone (difference 0.050, 95% CI −0.010 to 0.100)."
     )
     assert "the signatures alone" in say.reading(scores(), optimism(), several=True)
@@ -129,9 +129,9 @@ def test_the_variant_and_the_signature_in_all_patients_are_said() -> None:
     names = ["nomogram", "preoperative variant", "Image, all patients"]
     table = scores().assign(signature=names, n=[58, 58, 60])
     assert say.reading(table, optimism()) == (
-        "- B: AUC 0.70 (0.60–0.80) in 58 of 60 patients; the preoperative variant, the one that can guide treatment, "
-        "reaches 0.70 (0.60–0.80) (nomogram minus variant −0.100, 95% CI −0.150 to −0.050, P 0.010); Image in all 60 "
-        "patients: AUC 0.70 (0.60–0.80)."
+        "- Nomogram, B: AUC 0.70 (0.60–0.80) in 58 of 60 patients; the preoperative variant, the one that can guide "
+        "treatment, reaches 0.70 (0.60–0.80) (nomogram minus variant −0.100, 95% CI −0.150 to −0.050, P 0.010); Image "
+        "in all 60 patients: AUC 0.70 (0.60–0.80)."
     )
 
 
@@ -155,7 +155,7 @@ def test_leaving_patients_out_and_reclassification_are_said() -> None:
 def test_of_several_centers_the_value_is_that_within_them() -> None:
     table = scores().assign(within=0.55, within_low=0.4, within_high=0.7)
     words = say.reading(table, optimism())
-    assert words.startswith("- B: AUC 0.55 (0.40–0.70) within centers, 0.70 (0.60–0.80) pooled; it is below")
+    assert words.startswith("- Nomogram, B: AUC 0.55 (0.40–0.70) within centers, 0.70 (0.60–0.80) pooled; it is below")
     assert "(by −0.100, 95% CI −0.150 to −0.050, pooled)" in words
 
 
@@ -163,14 +163,15 @@ def test_there_is_no_verdict_where_coefficients_were_fitted() -> None:
     table = pd.concat([scores().assign(cohort="A, apparent", fitted=60), scores().assign(cohort="Both", fitted=40)])
     train, both = say.reading(table, optimism("nomogram", "preoperative variant")).split("\n")
     assert train == (
-        "- A, apparent: AUC 0.70 (0.60–0.80); corrected for optimism 0.70; the preoperative variant 0.80, "
+        "- Nomogram, A, apparent: AUC 0.70 (0.60–0.80); corrected for optimism 0.70; the preoperative variant 0.80, "
         "corrected 0.70."
     )
     assert both == (
-        "- Both: AUC 0.70 (0.60–0.80), 40 of the 60 patients being those to whom the coefficients were fitted."
+        "- Nomogram, Both: AUC 0.70 (0.60–0.80), 40 of the 60 patients being those to whom the coefficients were "
+        "fitted."
     )
     lost = optimism("nomogram").assign(resamples=0)
-    assert say.reading(table, lost).startswith("- A, apparent: AUC 0.70 (0.60–0.80).\n")
+    assert say.reading(table, lost).startswith("- Nomogram, A, apparent: AUC 0.70 (0.60–0.80).\n")
 
 
 def test_axes_that_turn_are_named() -> None:

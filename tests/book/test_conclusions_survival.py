@@ -247,6 +247,7 @@ def test_reading_names_every_cohort() -> None:
     assert "searched here" not in alone
     assert "Nobody outside the training cohort" in alone
     several = table.assign(p_groups=0.01, within=[0.61, np.nan], within_low=[0.5, np.nan], within_high=[0.7, np.nan])
+    assert "30 events in 90 patients (death); C-index" in say.reading(several, searched=False, event="death")
     words = say.reading(several, searched=False)
     assert "C-index 0.61 (0.50–0.70) within centers, 0.70 pooled; log-rank" in words
     few = table.assign(c_index_low=np.nan, c_index_high=np.nan, p_groups=np.nan, note="no event in low risk")

@@ -35,6 +35,7 @@ def png(mode: str = "RGBA", alpha: int = 255) -> str:
 def staged(folder: Path, *htmls: str) -> list[str]:
     cells = [new_code_cell("show()", outputs=[new_output("display_data", {"text/html": html})]) for html in htmls]
     notebook = shared.share(new_notebook(cells=[new_markdown_cell("# T"), *cells]), folder)
+    shared.shrink(folder)
     return [cell.outputs[0].data["text/html"] for cell in notebook.cells[1:]]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def site_folder(root: Path, folder: Path) -> Path:
-    """Write the book's settings, style and two short pages into `folder`/book, beside the package; return the book."""
+    """Write the book's settings, style and three short pages into `folder`/book, beside the package; return the book."""
     book = folder / "book"
     for name in ("pyproject.toml", "radsupport"):
         (folder / name).symlink_to(root / name)
@@ -15,6 +15,6 @@ def site_folder(root: Path, folder: Path) -> Path:
         shutil.copytree(root / "book" / name, book / name)
     for name in ("_config.yml", "references.bib"):
         shutil.copy(root / "book" / name, book)
-    for name in ("methods", "glossary"):
-        (book / f"{name}.md").write_text(f"({name})=\n# {name}\n", encoding="utf-8")
+    for name, label in {"methods": "methods", "glossary": "glossary", "bring_your_own": "own-data"}.items():
+        (book / f"{name}.md").write_text(f"({label})=\n# {name}\n", encoding="utf-8")
     return book

@@ -30,8 +30,12 @@ def endpoint(found: Endpoint) -> str:
 
 
 def sizes(summary: pd.DataFrame, names: Mapping[str, str], event: str) -> str:
-    """Say how many patients each cohort has and how many of them the event (cohort by key, n, events)."""
-    rows = [f"{names.get(str(row.cohort), row.cohort)} {row.n} ({row.events})" for row in summary.itertuples()]
+    """Say how many patients each cohort has and how many of them the event (cohort by key, n, events).
+
+    Patients who are in the study for their images only have no events to count.
+    """
+    known = summary.assign(events=["–" if pd.isna(n) else f"{n:.0f}" for n in summary["events"]]).to_dict("records")
+    rows = [f"{names.get(row['cohort'], row['cohort'])} {row['n']} ({row['events']})" for row in known]
     return f"Patients (with {event}): {listed(rows, 12)}."
 
 
@@ -43,7 +47,8 @@ def burden(candidates: pd.DataFrame) -> str:
     few = fitted.loc[~(fitted["per_parameter"] >= candidates.attrs["enough"]), "signature"].tolist()
     rule = f"fewer than {candidates.attrs['enough']:g} training events per candidate"
     from_images = " (as all that choose among features of images)"
-    return f"Of {counted(len(fitted), 'fitted signature')}, {len(few)} have {rule}{from_images}: {listed(few)}."
+    verb = "has" if len(few) == 1 else "have"
+    return f"Of {counted(len(fitted), 'fitted signature')}, {len(few)} {verb} {rule}{from_images}: {listed(few)}."
 
 
 def differing(by_cohort: pd.DataFrame, by_outcome: pd.DataFrame) -> str:

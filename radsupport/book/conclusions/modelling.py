@@ -116,7 +116,7 @@ def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     return (
         f"**Another scale than in training:** {listed(words)}. Other units, standardised against raw, another zero of "
         "HU, scanners this different, or (of a network's risks) the mean of several models: until that is explained, "
-        "risks of these patients are not to be trusted."
+        "risks that rest on these columns are not to be trusted in these patients."
     )
 
 

@@ -29,8 +29,8 @@ def model(size: Mapping[str, Any], study: str) -> str:
 def scales(spread: pd.DataFrame, ratio: str, names: Mapping[Any, str], per_unit: bool = False) -> str:
     """Say what a standard deviation of each signature's risk is, and where risks spread clearly otherwise.
 
-    Training risks are out of fold, from many models; those of other cohorts come from one. Where the two differ in
-    scale, the coefficients of training do not fit the other cohort.
+    Training risks are out of fold; those of other cohorts come from one model or the mean of the folds' models. Where
+    the two differ in scale, the coefficients of training do not fit the other cohort.
 
     Parameters
     ----------
@@ -54,12 +54,13 @@ def scales(spread: pd.DataFrame, ratio: str, names: Mapping[Any, str], per_unit:
         share = row["sd"] / train[row["signature"]] if train[row["signature"]] > 0 else 1.0
         if not 1 / _SPREAD < share < _SPREAD:
             where = f"{row['signature']} in {names[row['cohort']]}"
-            words.append(f"{where}: SD {fixed(row['sd'], 3)}, {fixed(share)} of training's")
+            words.append(f"{where}: SD {fixed(row['sd'], 3)}, {fixed(share)} times training's")
     if not words:
         return text
     return (
         f"{text}\n\n**Risks that spread differently.** Training risks come from models that never saw the patient, "
-        f"the others from all of training: {'; '.join(words)}. Training's coefficients fit less well there."
+        f"the others from one of all training patients, or the mean of several: {'; '.join(words)}. Training's "
+        "coefficients fit less well there."
     )
 
 
@@ -221,7 +222,7 @@ def reading(
         if NOMOGRAM not in by_model:
             continue
         row = by_model[NOMOGRAM]
-        text = f"- {cohort}: {row['measure']} {_value(row)}"
+        text = f"- Nomogram, {cohort}: {row['measure']} {_value(row)}"
         if row["fitted"]:
             words.append(f"{text}{_apparent(row, optimism)}.")
             continue

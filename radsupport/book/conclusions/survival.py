@@ -391,7 +391,7 @@ def common_patients(table: pd.DataFrame) -> str:
     )
 
 
-def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
+def reading(c_index: pd.DataFrame, *, searched: bool, event: str = "") -> str:
     """Say what the page shows of the main signature, cohort by cohort, and what it can not show.
 
     Parameters
@@ -401,8 +401,10 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
         have no test); of one signature.
     searched : bool
         Whether the cut-off was chosen by the outcome.
+    event : str
+        What is followed; a study may predict another outcome.
     """
-    words = []
+    words, of = [], f" ({event})" * bool(event)
     for i, row in enumerate(c_index.to_dict("records")):
         low, high = row["c_index_low"], row["c_index_high"]
         value = (
@@ -416,7 +418,7 @@ def reading(c_index: pd.DataFrame, *, searched: bool) -> str:
         groups = f"log-rank P of the groups {p_number(row['p_groups'])}"
         groups += " (too small: the cut-off was searched here)" * bool(searched and not i)
         groups = f"the groups are not compared ({row['note']})" if np.isnan(row["p_groups"]) else groups
-        who = f"{row['cohort']}, {row['signature']}: {row['events']} events in {counted(row['n'], 'patient')}"
+        who = f"{row['cohort']}, {row['signature']}: {row['events']} events in {counted(row['n'], 'patient')}{of}"
         words.append(f"- {who}; C-index {value}; {groups}.")
     outside = (
         "- The first line is the training cohort, where the cut-off was chosen; "

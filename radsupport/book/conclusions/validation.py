@@ -340,7 +340,7 @@ def meaning(
     Returns
     -------
     tuple of str
-        The chosen signature in every cohort and against the study's comparator; and all else.
+        The chosen signature in every cohort, against the study's comparator, its calibration and its use; all else.
     """
     flat = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}
     shown = headline(scores)
@@ -348,6 +348,9 @@ def meaning(
     afterwards = rivals.get("role", pd.Series(dtype=str)) == "highest"
     short = [_value(row, names) for row in own]
     short += _rivals(rivals[~afterwards], rows, scores, published, names)
+    divided = _divisions(scores, best, comparator, modelling)
+    short += [divided] if _TURNED in divided else []
+    short += [_calibrated(calibration, best, names), _useful(useful, best, names)]
     lines = _rivals(rivals[afterwards], rows, scores, published, names)
     lines += _equalities(pairs, names, _pooled(scores))
     lines += [
@@ -356,8 +359,8 @@ def meaning(
         for name, sd in flat.items()
     ]
     lines += ["" if best in published else _optimism(own, modelling, names)]
-    lines += [_divisions(scores, best, comparator, modelling), _pairs(pairs)]
-    lines += [_calibrated(calibration, best, names), _slope(calibration, best, names), _useful(useful, best, names)]
+    lines += [divided] if _TURNED not in divided else []
+    lines += [_pairs(pairs), _slope(calibration, best, names)]
     lines += [_reclassified(moved, best, comparator, names)]
     if set(scores["cohort"]) == {"train"}:
         lines.append("Nobody outside the training cohort is judged: nothing here says how a signature does elsewhere.")
@@ -393,6 +396,7 @@ def _value(row: Row, names: Mapping[str, str]) -> str:
     return f"{where}, {row['signature']}: {text}{test}: {verdict}.{power if is_auc else ''}"
 
 
+_TURNED = "On average the two stand the other way round than in the first division"
 _ROLES = {
     "comparator": "the study's comparator",
     "highest": "the highest of the others, picked after looking",
@@ -488,7 +492,7 @@ def _divisions(scores: pd.DataFrame, best: str, comparator: str, modelling: Mapp
     ]
     means, firsts = [float(entry["value"]) for entry in known.values()], [first[name] for name in known]
     turned = len(known) > 1 and (means[0] - means[1]) * (firsts[0] - firsts[1]) < 0
-    other_way = " On average the two stand the other way round than in the first division." if turned else ""
+    other_way = f" {_TURNED}." if turned else ""
     count = max(int(entry["n"]) for entry in known.values())
     return (
         f"Training is judged by the first of {count} divisions into folds; over all of them the "
@@ -520,7 +524,7 @@ def _slope(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> s
     if table is None or "slope" not in table:
         return ""
     own = table[(table["signature"] == best) & (table["cohort"] == "train")].dropna(subset=["slope_low", "slope_high"])
-    no_rise = "it is not shown that the event becomes more frequent as the risk rises"
+    no_rise = "so much too extreme that, by the slope alone, nothing of their spread need be real"
     parts = [
         f"{_place(row, names)} {estimate(row['slope'], row['slope_low'], row['slope_high'])}: "
         f"{'not extreme enough' if row['slope'] > 1 else 'too extreme' if row['slope_low'] > 0 else no_rise}"
