@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def site_folder(root: Path, folder: Path) -> Path:
-    """Write the book's settings, style and three short pages into `folder`/book, beside the package; return the book."""
+    """Write the settings, style and three short pages of a book into `folder`/book, beside the package; return it."""
     book = folder / "book"
     for name in ("pyproject.toml", "radsupport"):
         (folder / name).symlink_to(root / name)
