@@ -162,7 +162,11 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
 def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     """Return what the chapters answer in short, each with the way to its page."""
     found = {name: numbers.get(f"in_short_{name}", {}).get("value") for name in _ABSTRACT}
-    lines = [f"{words}\n\nMore in {{ref}}`{study.id}-{name}`.\n" for name, words in found.items() if words]
+    lines = [
+        f"**{{ref}}`{name[3:].capitalize()} <{study.id}-{name}>`**\n\n{words}\n"
+        for name, words in found.items()
+        if words
+    ]
     return ["## The answer in short\n", *lines] if lines else []
 
 

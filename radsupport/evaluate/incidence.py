@@ -62,7 +62,7 @@ def incidence(groups: pd.DataFrame, cohort: pd.DataFrame, months: Sequence[float
     table = table.reindex(columns=list(dict.fromkeys([*table, *_COLUMNS])))
     gap = table["one_minus_km"] - table["incidence"]
     table = table.assign(overstated=gap.where(gap.abs() > 1e-12, 0 * gap))  # what is left of rounding is none
-    table.attrs["empty"] = "The study file names no competing event (`competing_values`), so there is no bias to show."
+    table.attrs["empty"] = "No event that competes with this one is recorded, so that a bias by one can not be shown."
     return table
 
 

@@ -25,7 +25,7 @@ from radsupport.parallel import map_cases
 from radsupport.tables import library_versions
 
 Interpolator = Literal["nearest", "linear", "cubic"]
-_INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": None}
+_INTERPOLATORS = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "cubic": sitk.sitkBSpline}
 _EXTRA_MASKS = ("mask_reader2", "roi_rough")
 _SOFT_TISSUE_HU = (0.0, 100.0)
 
@@ -83,7 +83,7 @@ def resample(
     start = np.zeros(3) if box is None else np.asarray(box.start)
     size = size if box is None else np.asarray(box.size)
     origin = image.TransformContinuousIndexToPhysicalPoint(((start + 0.5) * new / old - 0.5).tolist())
-    if interpolator == "cubic":
+    if interpolator == "cubic" and 2 not in image.GetSize():  # ITK mirrors an axis of two voxels in a way of its own
         return sitk.Cast(cubic_spline(image, origin, new.tolist(), size.tolist()), sitk.sitkFloat32)
     voxel_type = image.GetPixelID() if interpolator == "nearest" else sitk.sitkFloat32
     grid = size.tolist(), sitk.Transform(), _INTERPOLATORS[interpolator], origin, new.tolist(), image.GetDirection()

@@ -137,7 +137,8 @@ class Kind:
     ) -> Axes:
         """Draw one picture with its title and alt text; a column of the table can give an option."""
         table = _with_limits(table, self.estimates)
-        given = {name: table[name].iloc[0] for name in self.options if name in table.columns} | given
+        known = {name: table[name].dropna() for name in self.options if name in table.columns}
+        given = {name: found.iloc[0] if len(found) else table[name].iloc[0] for name, found in known.items()} | given
         width, height = size or (self.size(table) if callable(self.size) else self.size)
         before = set(ax.findobj(Text)) if ax is not None else set()
         with style.context():

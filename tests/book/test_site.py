@@ -92,7 +92,7 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
     numbers["in_short_06_validation"] = {"value": "- better than chance", "n": None, "ci_low": None, "ci_high": None}
     figures = {"06_validation": ["<figure>roc</figure>"], "05_modelling": ["<figure>not here</figure>"]}
     page = overview.study_page("song2021", figures)
-    assert "- better than chance\n\nMore in {ref}`song2021-06_validation`." in page
+    assert "**{ref}`Validation <song2021-06_validation>`**\n\n- better than chance\n" in page
     assert page.count("<figure>") == 1
     assert page.index("better than chance") < page.index("| DLR-A |") < page.index("<figure>roc")
     assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56 | 0.70 (0.50 to 0.90), n = 56 |" in page

@@ -111,7 +111,10 @@ def test_options_can_differ_by_facet() -> None:
 
     assert units(by_cohort(), time_unit={"a": "years"}) == ["Time (months)", "Time (years)"]
     assert units(by_cohort(), time_unit=pd.Series({"b": "days"})) == ["Time (days)", "Time (months)"]
-    assert units(by_cohort(time_unit="weeks")) == ["Time (weeks)"] * 2
+    weeks = by_cohort(time_unit="weeks")
+    assert units(weeks) == ["Time (weeks)"] * 2
+    later = weeks["time_unit"].where(weeks.groupby("cohort").cumcount() > 0)  # a row without it does not hide it
+    assert units(weeks.assign(time_unit=later)) == ["Time (weeks)"] * 2
     two = survival_figures.prediction_error(by_cohort(), facet=["cohort", "n"], time_unit={("a", 7): "years"})
     assert [fig.axes[0].get_xlabel() for fig in two.figures] == ["Time (months)", "Time (years)"]
     assert [fig.axes[0].get_title(loc="left") for fig in two.figures] == ["b, 5", "a, 7"]
