@@ -341,7 +341,7 @@ def _maximum(sets: RiskSets, x: FloatArray, penalty: str, columns: Sequence[str]
 def _refuse_no_information(information: FloatArray, columns: Sequence[str]) -> None:
     """Raise where covariates vary, but within no risk set (or only together with others)."""
     scale = np.sqrt(np.maximum(np.diag(information), 0.0))
-    flat = scale <= 1e-8
+    flat = scale <= 1e-7  # the root of what rounding leaves of standardised values, a few times 2e-16
     if columns and not flat.any():
         smallest, vectors = np.linalg.eigh(information / np.outer(scale, scale))
         flat = np.abs(vectors[:, 0]) > 1e-6 if smallest[0] < 1e-12 else flat
