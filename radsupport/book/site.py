@@ -118,7 +118,7 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
     for key in ("headline_train", "headline_external"):
         if (value := estimate(numbers, key)) != "–":
             name = numbers.get(f"{key}_signature", {}).get("value", "")
-            values.append(f"{_judged(key, numbers).capitalize()}: {value}{f' ({name})' * bool(name)}")
+            values.append(f"{_judged(key, numbers).capitalize()}: {value}{f', {name}' * bool(name)}")
     kind = "synthetic" if study.is_synthetic else "real"
     return landing.Card(study.id, " ".join(study.title.split()), kind, size, values, figure)
 
