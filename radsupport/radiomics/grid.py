@@ -123,7 +123,7 @@ def grid_image(image: sitk.Image, grid: Grid, box: Box) -> sitk.Image:
     near = sitk.RegionOfInterest(image, (upper - lower).tolist(), lower.tolist())
     if not grid.round_hu:
         return _resample(near, image, grid, box, grid.interpolator)
-    if grid.interpolator == sitk.sitkBSpline and 2 not in image.GetSize():
+    if grid.interpolator == sitk.sitkBSpline:
         first = grid.first + np.asarray(box.start) / grid.ratio
         found = cubic_spline(
             near, image.TransformContinuousIndexToPhysicalPoint(first.tolist()), grid.spacing, box.size

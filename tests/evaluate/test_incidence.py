@@ -65,4 +65,4 @@ def test_a_group_of_four_has_no_values_at_the_months(groups: pd.DataFrame, cohor
 def test_without_a_competing_event_there_is_a_reason(groups: pd.DataFrame, cohort: pd.DataFrame) -> None:
     found = incidence(groups, cohort[["subject"]])
     assert found.empty
-    assert "names no competing event" in found.attrs["empty"]
+    assert "No event that competes" in found.attrs["empty"]
