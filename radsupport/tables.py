@@ -100,8 +100,9 @@ CASES = pa.DataFrameSchema(
     },
     unique=["subject", "phase"],
 )
+_FEATURE = r"^.+__.+$"  # a column of features: source, feature
 FEATURES = pa.DataFrameSchema(
-    {"subject": _text(unique=True), r"^.+__.+$": _number(_FINITE, regex=True, required=False)}, strict=True
+    {"subject": _text(unique=True), _FEATURE: _number(_FINITE, regex=True, required=False)}, strict=True
 )
 PREDICTIONS = pa.DataFrameSchema(
     {
@@ -176,7 +177,7 @@ def _plain_features(frame: pd.DataFrame) -> bool:
     if "subject" not in frame or not frame.columns.is_unique:
         return False
     subjects, features = frame["subject"], frame.drop(columns="subject")
-    named = all(isinstance(name, str) and re.match(".+__.+$", name) for name in features)
+    named = all(isinstance(name, str) and re.match(_FEATURE, name) for name in features)
     texts = all(isinstance(value, str) and value for value in subjects) and subjects.is_unique
     floats = features.dtypes.eq("float64").all() and subjects.dtype == "object"
     return bool(named and texts and floats and not np.isinf(features.to_numpy()).any())

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from monai.networks.nets import BasicUNet
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 from torch import nn
 from torch.nn import functional
 
@@ -133,40 +134,11 @@ def bottleneck_features(model: UNet2D, images: NDArray[Any]) -> Float32Array:
     return training.predict_batches(lambda batch: model.bottleneck(batch).mean(dim=(2, 3)), check_planes(images))
 
 
-def two_means(points: NDArray[Any], seed: int = 0, starts: int = 10) -> NDArray[np.int64]:
-    """Divide points (n, c) into two clusters by K-means: the best of some starts, all of which run at once.
-
-    The starts (k-means++) are drawn as scikit-learn's ``KMeans(2, n_init=starts, random_state=seed)`` draws them, so
-    that the division is the same. Distances to the mean of a cluster follow from the products of the points.
-    """
-    rng, n = np.random.RandomState(seed), len(points)
-    points = points - points.mean(axis=0)
-    products = points @ points.T
-    squares = np.diag(products)
-    apart = np.maximum(squares[:, None] - 2 * products + squares, 0)
-    weights = np.zeros((starts, 2, n))
-    for weight in weights:
-        first = rng.choice(n, p=np.full(n, 1 / n))
-        drawn = rng.uniform(size=2) * apart[first].sum()
-        tried = np.searchsorted(np.cumsum(apart[first]), drawn).clip(max=n - 1)
-        second = tried[np.argmin(np.minimum(apart[first], apart[tried]).sum(axis=1))]
-        weight[[0, 1], [first, second]] = 1
-    labels = np.full((starts, n), -1)
-    while True:
-        sums = weights @ products
-        distances = squares - 2 * sums + (sums * weights).sum(axis=2, keepdims=True)
-        before, labels = labels, distances.argmin(axis=1)
-        if np.array_equal(before, labels):  # nobody changes sides in any start
-            return labels[np.argmin(distances.min(axis=1).sum(axis=1))]
-        members = np.stack([labels == 0, labels == 1], axis=1)
-        weights = members / np.maximum(members.sum(axis=2, keepdims=True), 1)
-
-
 def _larger_cluster(slices: NDArray[Any], area: NDArray[Any], seed: int) -> NDArray[Any]:
     """Average the larger of two K-means clusters; one slice, or identical ones, can not be clustered."""
     if (slices == slices[0]).all():
         return slices.mean(axis=0)
-    labels = two_means(slices, seed)
+    labels = KMeans(n_clusters=2, n_init=10, random_state=seed).fit_predict(slices)
     sizes: list[int] = np.bincount(labels, minlength=2).tolist()
     keep = labels[np.argmax(area)] if sizes[0] == sizes[1] else int(np.argmax(sizes))
     return slices[labels == keep].mean(axis=0)

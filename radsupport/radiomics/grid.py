@@ -121,15 +121,18 @@ def grid_image(image: sitk.Image, grid: Grid, box: Box) -> sitk.Image:
     upper = np.ceil(grid.first + np.asarray(box.stop) / grid.ratio).astype(int) + reach + 1
     lower, upper = np.maximum(lower, 0), np.minimum(upper, image.GetSize())
     near = sitk.RegionOfInterest(image, (upper - lower).tolist(), lower.tolist())
-    if not grid.round_hu:
+    spline = grid.interpolator == sitk.sitkBSpline
+    if not grid.round_hu and not (spline and 2 in image.GetSize()):  # ITK's spline reads beyond an axis of two voxels
         return _resample(near, image, grid, box, grid.interpolator)
-    if grid.interpolator == sitk.sitkBSpline:
+    if spline:
         first = grid.first + np.asarray(box.start) / grid.ratio
         found = cubic_spline(
             near, image.TransformContinuousIndexToPhysicalPoint(first.tolist()), grid.spacing, box.size
         )
     else:
         found = _resample(sitk.Cast(near, sitk.sitkFloat64), image, grid, box, grid.interpolator)
+    if not grid.round_hu:
+        return sitk.Cast(found, image.GetPixelID())
     # a tie that arithmetic misses by a hair goes up like any other: crops and whole images round alike
     return as_integers(like(np.floor(sitk.GetArrayViewFromImage(found) + (0.5 + 1e-6)), found))
 

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 from radsupport.errors import InputError
@@ -25,7 +23,6 @@ from radsupport.networks.unet import (
     predict_masks,
     split_subjects,
     train_unet,
-    two_means,
 )
 
 
@@ -170,16 +167,6 @@ def test_aggregation_of_identical_slices_and_of_two() -> None:
         aggregate_slices(features, table, "attention")
     with pytest.raises(InputError, match="5 slices are described"):
         aggregate_slices(features[:3], table)
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_two_clusters_are_those_of_scikit_learn(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    points = rng.normal(size=(rng.integers(2, 40), 16)) + 1.5 * rng.integers(0, 2 + seed % 3, size=(1, 16))
-    points[len(points) // 2 :] += rng.normal(size=16)
-    points[-1] = points[0] if seed == 3 else points[-1]
-    expected = KMeans(n_clusters=2, n_init=10, random_state=seed).fit_predict(points)
-    assert adjusted_rand_score(two_means(points, seed), expected) == 1
 
 
 def test_bad_slices_and_masks_are_named() -> None:

@@ -46,9 +46,8 @@ def burden(candidates: pd.DataFrame) -> str:
         return ""
     few = fitted.loc[~(fitted["per_parameter"] >= candidates.attrs["enough"]), "signature"].tolist()
     rule = f"fewer than {candidates.attrs['enough']:g} training events per candidate"
-    from_images = " (as all that choose among features of images)"
     verb = "has" if len(few) == 1 else "have"
-    return f"Of {counted(len(fitted), 'fitted signature')}, {len(few)} {verb} {rule}{from_images}: {listed(few)}."
+    return f"Of {counted(len(fitted), 'fitted signature')}, {len(few)} {verb} {rule}: {listed(few)}."
 
 
 def differing(by_cohort: pd.DataFrame, by_outcome: pd.DataFrame) -> str:

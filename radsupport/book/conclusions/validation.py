@@ -349,8 +349,7 @@ def meaning(
     short = [_value(row, names) for row in own]
     short += _rivals(rivals[~afterwards], rows, scores, published, names)
     divided = _divisions(scores, best, comparator, modelling)
-    short += [divided] if _TURNED in divided else []
-    short += [_calibrated(calibration, best, names), _useful(useful, best, names)]
+    short += [divided * (_TURNED in divided), _calibrated(calibration, best, names), _useful(useful, best, names)]
     lines = _rivals(rivals[afterwards], rows, scores, published, names)
     lines += _equalities(pairs, names, _pooled(scores))
     lines += [
@@ -359,8 +358,7 @@ def meaning(
         for name, sd in flat.items()
     ]
     lines += ["" if best in published else _optimism(own, modelling, names)]
-    lines += [divided] if _TURNED not in divided else []
-    lines += [_pairs(pairs), _slope(calibration, best, names)]
+    lines += [divided * (_TURNED not in divided), _pairs(pairs), _slope(calibration, best, names)]
     lines += [_reclassified(moved, best, comparator, names)]
     if set(scores["cohort"]) == {"train"}:
         lines.append("Nobody outside the training cohort is judged: nothing here says how a signature does elsewhere.")
