@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ def test_no_outputs_are_committed(notebook: tuple[str, Any]) -> None:
     _, content = notebook
     assert all(not cell.outputs and cell.execution_count is None for cell in code(content.cells))
     assert content.metadata.language_info.name == "python"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_are_kept_line_by_line_so_that_changes_can_be_read(path: Path) -> None:
+    assert all(isinstance(cell["source"], list) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
 
 
 def test_one_parameters_cell_that_holds_the_valid_parameters(notebook: tuple[str, Any]) -> None:
