@@ -125,18 +125,36 @@ class Chapter:
             found[key.format_map({str(name): item for name, item in row.items()})] = entry
         return found
 
-    def publish_headline(self, scores: pd.DataFrame, signature: str) -> None:
-        """Publish the value of one signature in training and in the first other cohort, within centers where several.
+    def publish_headline(
+        self,
+        scores: pd.DataFrame,
+        signature: str,
+        *,
+        rows: pd.DataFrame | None = None,
+        rivals: pd.DataFrame | None = None,
+        calibration: pd.DataFrame | None = None,
+        useful: pd.DataFrame | None = None,
+    ) -> None:
+        """Publish one signature's main numbers in training and in the first other cohort, within centers where several.
 
         Parameters
         ----------
         scores : DataFrame
             `evaluate.discrimination` by cohort and signature.
         signature : str
+        rows : DataFrame, optional
+            `evaluate.judged`: no difference is published from a signature whose risks hardly vary.
+        rivals, calibration, useful : DataFrame, optional
+            `evaluate.rivals`, and `evaluate.calibration` and `evaluate.usefulness` by cohort (and horizon: the last one
+            counts) and signature.
         """
         from radsupport.evaluate.discrimination import headline  # other chapters need not wait for the learners
+        from radsupport.evaluate.summary import flat_signatures
 
         main = headline(scores)[lambda table: table["signature"] == signature].set_index("cohort", drop=False)
+        if rows is not None and rivals is not None and len(rivals) and (main["measure"] == "AUC").any():
+            flat = list(flat_signatures(rows))
+            rivals = rivals[~(rivals["signature_a"].isin(flat) | rivals["signature_b"].isin(flat))]
         other = [key for key in ("external", "internal") if key in main.index][:1]
         for key, cohorts in {"headline_train": ["train"], "headline_external": other}.items():
             part = main[main["cohort"].isin(cohorts)]
@@ -146,6 +164,20 @@ class Chapter:
                 self.publish(f"{name}_signature", f"{signature} ({part['measure'].iloc[0]})")
                 self.publish(f"{name}_cohort", cohorts[0])
                 self.publish(f"{name}_pooled", bool(part.get("pooled", pd.Series(dtype=float)).notna().any()))
+                self._publish_known(name, part, {"events": "events", "p": "p_chance"})
+                beside = _of(rivals, cohorts, "role", ["comparator", "both"])
+                self.publish_all(self.estimates(beside, f"{name}_rival", "difference"))
+                self._publish_known(name, beside, {"rival_name": "signature_b", "rival_p": "p"})
+                risks = _of(calibration, cohorts, "signature", [signature])
+                self._publish_known(name, risks, {one: one for one in ("predicted", "observed", "horizon")})
+                self._publish_known(name, _of(useful, cohorts, "signature", [signature]), {"useful": "better_at"})
+
+    def _publish_known(self, key: str, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+        """Publish columns of a table's last row, where they are known."""
+        for row in table.tail(1).to_dict("records"):
+            for name, column in columns.items():
+                if pd.notna(row.get(column)):
+                    self.publish(f"{key}_{name}", row[column])
 
     def publish_coefficients(
         self, table: pd.DataFrame, part: str, ratio: str = "hr", names: Mapping[str, str] | None = None
@@ -211,6 +243,13 @@ class Chapter:
         self.publish("profile", self.study.profile)
         folder, inputs = self.paths.results, sorted(self.inputs)
         contracts.write_chapter_json(folder, self.name, self.numbers, self.study.seed, inputs, self.stamp)
+
+
+def _of(table: pd.DataFrame | None, cohorts: Sequence[str], column: str, values: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of cohorts that have certain values; none of a table that is not there or empty."""
+    if table is None or not {"cohort", column} <= set(table):
+        return pd.DataFrame()
+    return table[table["cohort"].isin(list(cohorts)) & table[column].isin(list(values))]
 
 
 def begin(chapter: str, namespace: Mapping[str, Any], root: Path | None = None) -> Chapter:

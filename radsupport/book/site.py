@@ -19,6 +19,7 @@ import yaml
 
 from radsupport.book import landing, rooms, shared
 from radsupport.book.chapter import why_unused
+from radsupport.book.conclusions import abstract
 from radsupport.book.runs import refuse_mixtures
 from radsupport.book.staging import CHANGE, key_figures, prepare, reworded
 from radsupport.book.text import literal, relative
@@ -123,8 +124,9 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
     return landing.Card(study.id, " ".join(study.title.split()), kind, size, values, figure)
 
 
-#: Chapters whose short answers and key figures a study's first page repeats.
-_ABSTRACT, _PICTURED = ("06_validation", "07_survival", "08_nomogram"), ("01_cohort", "06_validation", "07_survival")
+#: Chapters whose doubts and key figures a study's first page repeats.
+_DOUBTED = ("06_validation", "07_survival", "08_nomogram")
+_PICTURED = ("01_cohort", *_DOUBTED)
 
 
 def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
@@ -147,7 +149,7 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
         *_answer(study, numbers),
         *_scores(study, numbers),
         *_pictures(study, figures),
-        *_chapters(study),
+        *_chapters(study, numbers),
     ]
     general = [
         f"- {literal(caution, one_line=True)}"
@@ -160,14 +162,22 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
 
 
 def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
-    """Return what the chapters answer in short, each with the way to its page."""
-    found = {name: numbers.get(f"in_short_{name}", {}).get("value") for name in _ABSTRACT}
-    lines = [
-        f"**{{ref}}`{name[3:].capitalize()} <{study.id}-{name}>`**\n\n{words}\n"
-        for name, words in found.items()
-        if words
-    ]
-    return ["## The answer in short\n", *lines] if lines else []
+    """Return the study in three sentences, and what speaks against believing them."""
+    given = {one.name for one in study.signatures if one.learner == "published"}
+    judged = str(numbers.get("headline_train_signature", {}).get("value", "")).rsplit(" (", 1)[0]
+    found = abstract.answer(numbers, study.endpoint.event_name, study.cohort_names, judged in given)
+    if not found:
+        return []
+    doubts = dict.fromkeys(
+        line.removeprefix("- ")
+        for name in _DOUBTED
+        for line in str(numbers.get(f"in_short_{name}", {}).get("value", "")).splitlines()
+        if line.startswith("- **Not to be trusted**")
+    )
+    invented = "The patients are synthetic: this is no finding about people." if study.is_synthetic else ""
+    caution = " ".join([*doubts, *filter(None, [invented])])
+    lines = [f"{i}. {literal(sentence, one_line=True)}" for i, sentence in enumerate(found, 1)]
+    return ["## The answer in short\n", *lines, "", f"**Caution.** {caution}\n" if caution else ""]
 
 
 def _pictures(study: Study, figures: Mapping[str, Sequence[str]]) -> list[str]:
@@ -219,13 +229,15 @@ CHAPTER_WORDS = {
 }
 
 
-def _chapters(study: Study) -> list[str]:
-    lines = ["## The chapters\n"]
+def _chapters(study: Study, numbers: Mapping[str, Any]) -> list[str]:
+    lines, shorts = ["## The chapters\n"], []
     for name, words in CHAPTER_WORDS.items():
         reason = why_unused(name, study)
         title = name[3:].replace("_", " ").capitalize()
         lines.append(f"- {title}: not used, {reason}" if reason else f"- {{ref}}`{study.id}-{name}`: {words}")
-    return lines
+        short = None if reason else numbers.get(f"in_short_{name}", {}).get("value")
+        shorts += [f"````{{dropdown}} {title} in short\n{short}\n````\n"] if short else []
+    return [*lines, "", *shorts]
 
 
 PUBLISHED = "published"

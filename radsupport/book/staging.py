@@ -18,6 +18,7 @@ import nbformat
 from radsupport.book.text import relative
 
 FIRST, MORE, KEY = "first", "more", "key-figure"
+_KEPT = re.compile(r"<figure|data-nomogram")
 #: Metadata of a cell that would hide what it printed.
 _HIDING = ("mystnb", "jupyter", "collapsed", "scrolled")
 #: Parts of an output that are plain text, which names files of this machine.
@@ -72,14 +73,15 @@ def prepare(notebook: Any, chapter: str, study: str, title: str) -> Any:
 
 
 def key_figures(notebook: Any) -> list[str]:
-    """Return the figures of the cells tagged `KEY`, each cell's first, as HTML."""
+    """Return the figures of the cells tagged `KEY`, each cell's first, and the calculator, as HTML."""
     return ["".join(figure["data"]["text/html"]) for figure in _key_outputs(notebook.cells)]
 
 
 def _key_outputs(cells: list[Any]) -> list[Any]:
     keys = [cell for cell in cells if cell.cell_type == "code" and KEY in _tags(cell)]
     figures = (
-        [one for one in cell.outputs if "<figure" in "".join(one.get("data", {}).get("text/html", ""))] for cell in keys
+        [one for one in cell.outputs if _KEPT.search("".join(one.get("data", {}).get("text/html", "")))]
+        for cell in keys
     )
     return [own[0] for own in figures if own]
 

@@ -89,12 +89,21 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
     entry = {"value": 0.7, "n": 56, "ci_low": 0.5, "ci_high": 0.9}
     numbers = {"auc_train_DLR-A": entry, "auc_train_CT findings": entry, "auc_external_DLR-A": entry}
     monkeypatch.setattr(overview, "numbers_of", lambda study: numbers)
-    numbers["in_short_06_validation"] = {"value": "- better than chance", "n": None, "ci_low": None, "ci_high": None}
+    said = "- better than chance\n- **Not to be trusted** elsewhere."
+    for key, value in {
+        "in_short_06_validation": said,
+        "in_short_07_survival": said,
+        "headline_train_cohort": "train",
+    }.items():
+        numbers[key] = {"value": value}
+    numbers |= {"headline_train": entry, "headline_train_signature": {"value": "DLR-A (AUC)"}}
     figures = {"06_validation": ["<figure>roc</figure>"], "05_modelling": ["<figure>not here</figure>"]}
     page = overview.study_page("song2021", figures)
-    assert "**{ref}`Validation <song2021-06_validation>`**\n\n- better than chance\n" in page
+    assert f"````{{dropdown}} Validation in short\n{said}\n````" in page
+    assert page.count("**Caution.** **Not to be trusted** elsewhere. The patients are synthetic") == 1
     assert page.count("<figure>") == 1
-    assert page.index("better than chance") < page.index("| DLR-A |") < page.index("<figure>roc")
+    order = ["\n1. In 56 training patients", "**Caution.**", "| DLR-A |", "<figure>roc", "Validation in short"]
+    assert sorted(order, key=page.index) == order
     assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56 | 0.70 (0.50 to 0.90), n = 56 |" in page
     assert "| CT findings | 0.70 (0.50 to 0.90), n = 56 | – |" in page
     assert all(f"{{ref}}`song2021-{name}`" in page for name in overview.CHAPTER_WORDS)

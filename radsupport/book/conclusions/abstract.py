@@ -1,0 +1,119 @@
+"""A study in three sentences: how well it tells patients apart, what it adds, whether its risks are right and useful.
+
+They speak of patients whom the model had not seen, of another hospital where there are some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from radsupport.wording import counted, estimate, fixed, share
+
+#: A number with ``value``, ``n``, ``ci_low`` and ``ci_high``, as chapters publish them.
+Entry = Mapping[str, Any]
+_OUT_OF_FOLD = "each predicted by a model that was fitted without them"
+
+
+def answer(numbers: Mapping[str, Entry], event: str, names: Mapping[str, str], given: bool = False) -> list[str]:
+    """Return the sentences that the numbers of chapters 06 and 08 allow; none where nothing was judged.
+
+    Parameters
+    ----------
+    numbers : mapping
+        What `Chapter.publish_headline` and chapter 08 published.
+    event : str
+        What is predicted.
+    names : mapping of cohort to name
+    given : bool
+        Whether the signature is a published output, which no fold leaves anybody out of.
+
+    Returns
+    -------
+    list of str
+        Discrimination; the paired differences; calibration and use.
+    """
+    key = next((one for one in ("headline_external", "headline_train") if _value(numbers, one) is not None), "")
+    if not key:
+        return []
+    sentences = [_told_apart(numbers, key, event, names, given), _added(numbers, key), _right(numbers, key, event)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _value(numbers: Mapping[str, Entry], key: str) -> Any:
+    return numbers.get(key, {}).get("value")
+
+
+def _told_apart(numbers: Mapping[str, Entry], key: str, event: str, names: Mapping[str, str], given: bool) -> str:
+    cohort, n = str(_value(numbers, f"{key}_cohort")), int(numbers[key]["n"])
+    events = _value(numbers, f"{key}_events")
+    of_whom = "" if events is None else f" ({int(events)} with {event})"
+    signature, measure = str(_value(numbers, f"{key}_signature")).removesuffix(")").rsplit(" (", 1)
+    where = f"In {counted(n, 'patient')} of {names.get(cohort, cohort)}{of_whom}"
+    if cohort == "train":
+        how = "" if given else f", {_OUT_OF_FOLD}"
+        where = f"In {counted(n, 'training patient')}{of_whom}{how}; nobody outside was judged"
+    verdict = _against_chance(numbers[key], _value(numbers, f"{key}_p"))
+    before = "" if cohort == "train" else _before(numbers, given)
+    within = " within centers" * bool(_value(numbers, f"{key}_pooled"))
+    return f"{where}: {signature} {verdict}, {measure} {_interval(numbers[key])}{within}{before}."
+
+
+def _against_chance(entry: Entry, p: float | None) -> str:
+    if p is None:
+        return "could not be tested against chance"
+    if p >= 0.05:
+        return "was not shown to be better than chance"
+    return "told patients apart better than chance" if entry["value"] > 0.5 else "ranked patients the wrong way round"
+
+
+def _before(numbers: Mapping[str, Entry], given: bool) -> str:
+    if _value(numbers, "headline_train") is None:
+        return ""
+    return f" (training{'' if given else ', out of fold'}: {_interval(numbers['headline_train'])})"
+
+
+def _interval(entry: Entry, decimals: int = 2) -> str:
+    low, high = entry.get("ci_low"), entry.get("ci_high")
+    return fixed(entry["value"], decimals) if low is None else estimate(entry["value"], low, high, decimals)
+
+
+def _added(numbers: Mapping[str, Entry], key: str) -> str:
+    """Word the paired differences from the study's comparator, and of the nomogram from clinical columns alone."""
+    cohort, parts = _value(numbers, f"{key}_cohort"), []
+    if _value(numbers, f"{key}_rival") is not None:
+        name = _value(numbers, f"{key}_rival_name")
+        parts.append(f"There it {_difference(numbers[f'{key}_rival'], name, _value(numbers, f'{key}_rival_p'))}")
+    gain = f"gain_over_clinical_{cohort}"
+    if _value(numbers, gain) is not None:
+        parts.append(
+            f"{'the' if parts else 'The'} nomogram "
+            f"{_difference(numbers[gain], 'the clinical columns alone', _value(numbers, f'{gain}_p'))}"
+        )
+    pooled = ", pooled over centers" if parts and _value(numbers, f"{key}_pooled") else ""
+    return f"{'; '.join(parts)}{pooled}." if parts else ""
+
+
+def _difference(entry: Entry, other: str, p: float | None) -> str:
+    low, high = entry.get("ci_low"), entry.get("ci_high")
+    words = f"(difference {_interval(entry, 3)})"
+    if low is None or (p is not None and (p < 0.05) == (low <= 0 <= high)):  # computed in two ways that disagree
+        return f"could not be told to be better or worse than {other} {words}"
+    if low <= 0 <= high:
+        return f"was not shown to be better or worse than {other} {words}"
+    return f"was {'better' if entry['value'] > 0 else 'worse'} than {other} {words}"
+
+
+def _right(numbers: Mapping[str, Entry], key: str, event: str) -> str:
+    """Word mean risk against what was seen, and the thresholds at which acting on it gains."""
+    parts, months = [], _value(numbers, f"{key}_horizon")
+    by = "" if months is None else f" by {months:g} months"
+    mean, seen = _value(numbers, f"{key}_predicted"), _value(numbers, f"{key}_observed")
+    if mean is not None and seen is not None:
+        parts.append(f"Its mean risk of {event}{by} was {share(mean)}, the share observed {share(seen)}")
+    useful = _value(numbers, f"{key}_useful")
+    if useful is not None:
+        where = f"at thresholds of {useful}" if useful else "at no threshold that was looked at"
+        start = "acting on it" if parts else f"Acting on its risk{by}"
+        parts.append(f"{start} does better than treating everybody and treating nobody {where}")
+    return f"{'; '.join(parts)}." if parts else ""

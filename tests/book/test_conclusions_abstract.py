@@ -1,0 +1,90 @@
+"""A study in three sentences: of the patients outside where there are some, with what each verdict needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from radsupport.book.conclusions.abstract import answer
+
+NAMES = {"train": "training", "external": "Hospital II"}
+
+
+def entry(value: Any, low: float | None = None, high: float | None = None, n: int | None = 84) -> dict[str, Any]:
+    return {"value": value, "n": n, "ci_low": low, "ci_high": high}
+
+
+def judged(cohort: str, p: float, value: tuple[float, ...], **more: Any) -> dict[str, dict[str, Any]]:
+    key = "headline_train" if cohort == "train" else "headline_external"
+    found = {"cohort": cohort, "signature": "RDPs (AUC)", "pooled": False, "events": 27, "p": p} | more
+    return {key: entry(*value)} | {f"{key}_{name}": entry(one) for name, one in found.items()}
+
+
+FULL = (
+    judged("train", 0.001, (0.72, 0.64, 0.81))
+    | judged("external", 0.001, (0.82, 0.73, 0.91), rival_name="Size", rival_p=0.36, predicted=0.426, observed=0.321)
+    | {"headline_external_useful": entry("14% to 63%"), "headline_external_rival": entry(-0.018, -0.055, 0.02)}
+    | {"gain_over_clinical_external": entry(0.06, 0.018, 0.101), "gain_over_clinical_external_p": entry(0.004)}
+)
+
+
+def test_patients_outside_are_spoken_of_where_there_are_some() -> None:
+    assert answer(FULL, "metastasis", NAMES) == [
+        "In 84 patients of Hospital II (27 with metastasis): RDPs told patients apart better than chance, "
+        "AUC 0.82 (0.73–0.91) (training, out of fold: 0.72 (0.64–0.81)).",
+        "There it was not shown to be better or worse than Size (difference −0.018 (−0.055 to 0.020)); the nomogram "
+        "was better than the clinical columns alone (difference 0.060 (0.018–0.101)).",
+        "Its mean risk of metastasis was 43%, the share observed 32%; acting on it does better than treating everybody "
+        "and treating nobody at thresholds of 14% to 63%.",
+    ]
+
+
+def test_without_patients_outside_it_says_so() -> None:
+    numbers = judged("train", 0.2, (0.55, 0.45, 0.65), useful="", horizon=36.0)
+    first, last = answer(numbers, "death", NAMES)
+    assert "In 84 training patients (27 with death), each predicted by a model that was fitted without them" in first
+    assert "nobody outside was judged: RDPs was not shown to be better than chance, AUC 0.55 (0.45–0.65)." in first
+    assert last == (
+        "Acting on its risk by 36 months does better than treating everybody and treating nobody at no threshold that "
+        "was looked at."
+    )
+    assert "fitted without" not in answer(numbers, "death", NAMES, given=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("p", "value", "words"),
+    [
+        (0.03, (0.3, 0.2, 0.4), "ranked patients the wrong way round"),
+        (None, (0.7, None, None), "could not be tested against chance, AUC 0.70"),
+    ],
+)
+def test_verdict_follows_from_p_and_side(p: float | None, value: tuple[Any, ...], words: str) -> None:
+    assert words in answer(judged("external", p, value), "death", NAMES)[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("p", "limits", "words"),
+    [
+        (0.04, (-0.1, -0.01), "was worse than Size"),
+        (0.2, (-0.1, -0.01), "could not be told to be better or worse than Size"),  # interval and P disagree
+        (0.04, (-0.1, 0.01), "could not be told to be better or worse than Size"),
+    ],
+)
+def test_a_difference_needs_both_p_and_interval(p: float, limits: tuple[float, float], words: str) -> None:
+    numbers = judged("external", 0.01, (0.7, 0.6, 0.8), rival_name="Size", rival_p=p)
+    numbers["headline_external_rival"] = entry(-0.05, *limits)
+    assert words in answer(numbers, "death", NAMES)[1]
+
+
+def test_nothing_is_said_where_nothing_was_judged() -> None:
+    assert answer({}, "death", NAMES) == []
+    assert answer({"headline_train": entry(None)}, "death", NAMES) == []
+
+
+def test_values_within_centers_are_called_so() -> None:
+    numbers = judged("external", 0.01, (0.7, 0.6, 0.8), pooled=True, rival_name="Size", rival_p=0.5)
+    numbers["headline_external_rival"] = entry(0.01, -0.05, 0.06)
+    first, second = answer(numbers, "death", NAMES)
+    assert "AUC 0.70 (0.60–0.80) within centers" in first
+    assert second.endswith(", pooled over centers.")
