@@ -168,12 +168,8 @@ def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     found = abstract.answer(numbers, study.endpoint.event_name, study.cohort_names, judged in given)
     if not found:
         return []
-    doubts = dict.fromkeys(
-        line.removeprefix("- ")
-        for name in _DOUBTED
-        for line in str(numbers.get(f"in_short_{name}", {}).get("value", "")).splitlines()
-        if line.startswith("- **Not to be trusted**")
-    )
+    words = "\n".join(str(numbers.get(f"in_short_{name}", {}).get("value", "")) for name in _DOUBTED)
+    doubts = [line.removeprefix("- ") for line in words.splitlines() if line.startswith("- **Not to be trusted**")][:1]
     invented = "The patients are synthetic: this is no finding about people." if study.is_synthetic else ""
     caution = " ".join([*doubts, *filter(None, [invented])])
     lines = [f"{i}. {literal(sentence, one_line=True)}" for i, sentence in enumerate(found, 1)]
@@ -198,10 +194,9 @@ def _scores(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     measure = next(m for m in measures if any(number.startswith(f"{m}_{cohorts[0]}_") for number in numbers))
     prefix = f"{measure}_{cohorts[0]}_"
     names = [key.removeprefix(prefix) for key in numbers if key.startswith(prefix)]
-    head = [
-        f"{literal(study.cohorts[key].name, one_line=True)} ({'out of fold' if key == 'train' else key})"
-        for key in cohorts
-    ]
+    kinds = {key: "out of fold" if key == "train" else key for key in cohorts}
+    cohort_names = {key: literal(study.cohorts[key].name, one_line=True) for key in cohorts}
+    head = [f"{name}{'' if kinds[key] in name else f' ({kinds[key]})'}" for key, name in cohort_names.items()]
     lines = [
         f"## {measures[measure]} of each signature\n",
         f"| Signature | {' | '.join(head)} |",

@@ -45,10 +45,10 @@ def _value(numbers: Mapping[str, Entry], key: str) -> Any:
 
 
 def _told_apart(numbers: Mapping[str, Entry], key: str, event: str, names: Mapping[str, str], given: bool) -> str:
-    cohort, n = str(_value(numbers, f"{key}_cohort")), int(numbers[key]["n"])
+    cohort, n = str(_value(numbers, f"{key}_cohort") or key.removeprefix("headline_")), int(numbers[key]["n"])
     events = _value(numbers, f"{key}_events")
     of_whom = "" if events is None else f" ({int(events)} with {event})"
-    signature, measure = str(_value(numbers, f"{key}_signature")).removesuffix(")").rsplit(" (", 1)
+    signature, _, measure = str(_value(numbers, f"{key}_signature")).removesuffix(")").rpartition(" (")
     where = f"In {counted(n, 'patient')} of {names.get(cohort, cohort)}{of_whom}"
     if cohort == "train":
         how = "" if given else f", {_OUT_OF_FOLD}"
@@ -75,7 +75,9 @@ def _before(numbers: Mapping[str, Entry], given: bool) -> str:
 
 def _interval(entry: Entry, decimals: int = 2) -> str:
     low, high = entry.get("ci_low"), entry.get("ci_high")
-    return fixed(entry["value"], decimals) if low is None else estimate(entry["value"], low, high, decimals)
+    if low is None or high is None:
+        return fixed(entry["value"], decimals)
+    return estimate(entry["value"], low, high, decimals)
 
 
 def _added(numbers: Mapping[str, Entry], key: str) -> str:
@@ -97,7 +99,9 @@ def _added(numbers: Mapping[str, Entry], key: str) -> str:
 def _difference(entry: Entry, other: str, p: float | None) -> str:
     low, high = entry.get("ci_low"), entry.get("ci_high")
     words = f"(difference {_interval(entry, 3)})"
-    if low is None or (p is not None and (p < 0.05) == (low <= 0 <= high)):  # computed in two ways that disagree
+    if (
+        low is None or high is None or (p is not None and (p < 0.05) == (low <= 0 <= high))
+    ):  # computed in two ways that disagree
         return f"could not be told to be better or worse than {other} {words}"
     if low <= 0 <= high:
         return f"was not shown to be better or worse than {other} {words}"
