@@ -250,12 +250,13 @@ def _outcome_problems(study: Study, file: str) -> typing.Iterator[Problem]:
 
 def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, str, list[str], list[str]]]:
     """Yield (place, kind, names used there, names that exist) for everything that refers to another section."""
-    columns = list(study.columns)
+    columns, centers = list(study.columns), [one for part in study.cohorts.values() for one in part.centers]
     for signature in study.signatures:
         where = f"signatures.{signature.name}"
         yield where, "phase", signature.phases, list(study.phases)
         yield where, "column", signature.columns, columns
         yield where, "signature", signature.combines, names
+        yield f"{where}.seen", "center", signature.seen, centers
     yield from _modelling_references(study, names)
     for section, part in (("radiomics", study.radiomics), ("deep", study.deep)):
         yield f"{section}.compare_on", "signature", part.compare_on if part else [], names

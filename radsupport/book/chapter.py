@@ -224,9 +224,9 @@ class Chapter:
         return cautions_words(self.study, self.name[:2])
 
     def doubts(self, shown: Sequence[str]) -> str:
-        """Repeat which of the signatures shown here chapter 05 found on another scale; empty where none is."""
+        """Repeat which signatures shown here are on another scale, or met patients before; empty where none does."""
         modelling, study = self.published("05_modelling", missing_ok=True), self.study
-        return distrusted(modelling, study.signatures, shown, study.cohort_names)
+        return distrusted(modelling, study.signatures, shown, study.cohort_names, study.cohorts)
 
     def in_short(self, *sentences: str) -> None:
         """Show the short answer of the page as a list, and keep it for the study's first page; empty ones are left out.

@@ -88,8 +88,8 @@ def forest(rows: Sequence[Headline]) -> str:
     axis = f"{_LEFT:g} to {_RIGHT:g}, rule at {_CHANCE:g}"
     head = "".join(f'<th scope="col">{word}</th>' for word in ("Study", "Judged", axis, "AUC or C"))
     caption = (
-        "Discrimination of each study's signature (95% CI): dots cross-validated, squares patients held out (internal) "
-        "or of other hospitals (external); synthetic dashed"
+        "Discrimination of each study's signature (95% CI): dots cross-validated, squares other patients (random "
+        "split, or other years: temporal, of the hospitals that trained; other hospitals: geographic); synthetic dashed"
     )
     table = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="rs-forest" role="region" tabindex="0" aria-label="Forest plot">{table}</div>\n' if rows else ""

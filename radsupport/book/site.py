@@ -20,6 +20,7 @@ import yaml
 from radsupport.book import landing, rooms, shared
 from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import abstract
+from radsupport.book.conclusions.comparison import flattered
 from radsupport.book.runs import refuse_mixtures
 from radsupport.book.staging import CHANGE, key_figures, prepare, reworded
 from radsupport.book.text import literal, relative
@@ -100,16 +101,17 @@ def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Hea
     """Yield a study's values with their intervals; one without is on its card only."""
     kind = "synthetic" if study.is_synthetic else "real"
     for key in ("headline_train", "headline_external"):
-        entry, cohort = numbers.get(key, {}), _judged(key, numbers)
+        entry, cohort = numbers.get(key, {}), _judged(key, numbers, study)
         if entry.get("ci_low") is not None:
             limits = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
             yield landing.Headline(study.id, kind, cohort, estimate(numbers, key), *limits)
 
 
-def _judged(key: str, numbers: Mapping[str, Any]) -> str:
-    """Return whom a headline judges: a cohort of the hospital that trained is internal, however it was split off."""
-    cohort = numbers.get(f"{key}_cohort", {}).get("value", "external")
-    return "cross-validated" if key == "headline_train" else str(cohort)
+def _judged(key: str, numbers: Mapping[str, Any], study: Study) -> str:
+    """Return whom a headline judges: the kind of validation that the study file names, else the cohort's key."""
+    cohort = str(numbers.get(f"{key}_cohort", {}).get("value", "external"))
+    kind = study.cohorts[cohort].validation if cohort in study.cohorts else ""
+    return "cross-validated" if key == "headline_train" else kind or cohort
 
 
 def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card:
@@ -119,7 +121,7 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
     for key in ("headline_train", "headline_external"):
         if (value := estimate(numbers, key)) != "–":
             name = numbers.get(f"{key}_signature", {}).get("value", "")
-            values.append(f"{_judged(key, numbers).capitalize()}: {value}{f', {name}' * bool(name)}")
+            values.append(f"{_judged(key, numbers, study).capitalize()}: {value}{f', {name}' * bool(name)}")
     kind = "synthetic" if study.is_synthetic else "real"
     return landing.Card(study.id, " ".join(study.title.split()), kind, size, values, figure)
 
@@ -127,6 +129,8 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
 #: Chapters whose doubts and key figures a study's first page repeats.
 _DOUBTED = ("06_validation", "07_survival", "08_nomogram")
 _PICTURED = ("01_cohort", *_DOUBTED)
+#: How the lines of a short answer begin that speak against believing the rest.
+_DOUBTS = ("Not to be trusted", "Flattered", "One center alone", "Nobody outside", "Worse than chance")
 
 
 def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
@@ -154,7 +158,7 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
     general = [
         f"- {literal(caution, one_line=True)}"
         for caution in study.cautions
-        if not caution.chapters or "06" in caution.chapters
+        if not caution.chapters or {"05", "06"} & set(caution.chapters)
     ]
     if general:
         lines += ["\n## What these data can not show\n", *general]
@@ -169,9 +173,10 @@ def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     words = "\n".join(str(numbers.get(f"in_short_{name}", {}).get("value", "")) for name in _DOUBTED)
-    doubts = [line.removeprefix("- ") for line in words.splitlines() if line.startswith("- **Not to be trusted**")][:1]
+    lines = [line.removeprefix("- ") for line in words.splitlines()]
+    doubts = [next((line for line in lines if line.startswith(f"**{start}")), "") for start in _DOUBTS]
     invented = "The patients are synthetic: this is no finding about people." if study.is_synthetic else ""
-    caution = " ".join([*doubts, *filter(None, [invented])])
+    caution = " ".join(filter(None, [*doubts, invented]))
     lines = [f"{i}. {literal(sentence, one_line=True)}" for i, sentence in enumerate(found, 1)]
     return ["## The answer in short\n", *lines, "", f"**Caution.** {caution}\n" if caution else ""]
 
@@ -194,7 +199,7 @@ def _scores(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     measure = next(m for m in measures if any(number.startswith(f"{m}_{cohorts[0]}_") for number in numbers))
     prefix = f"{measure}_{cohorts[0]}_"
     names = [key.removeprefix(prefix) for key in numbers if key.startswith(prefix)]
-    kinds = {key: "out of fold" if key == "train" else key for key in cohorts}
+    kinds = {key: study.cohorts[key].validation or key for key in cohorts} | {"train": "out of fold"}
     cohort_names = {key: literal(study.cohorts[key].name, one_line=True) for key in cohorts}
     head = [f"{name}{'' if kinds[key] in name else f' ({kinds[key]})'}" for key, name in cohort_names.items()]
     lines = [
@@ -209,7 +214,9 @@ def _scores(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     note = f" Published output, not fitted here and so not out of fold: {', '.join(taken)}." if taken else ""
     pooled = " Cohorts of several centers are pooled here; the answer in short has values within centers."
     several = any(numbers.get(f"headline_{key}_pooled", {}).get("value") for key in ("train", "external"))
-    return [*lines, "", f"95% confidence intervals; 0.5 is chance.{literal(note)}{pooled * several}\n"]
+    met = flattered(study.signatures, study.cohorts, names, study.cohort_names)
+    words = f"95% confidence intervals; 0.5 is chance.{literal(note)}{pooled * several}"
+    return [*lines, "", f"{words}{literal(f' {met}'.replace('**', '')) * bool(met)}\n"]
 
 
 CHAPTER_WORDS = {

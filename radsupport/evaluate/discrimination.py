@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -350,9 +350,15 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
 
 
 def rivals(
-    rows: pd.DataFrame, scores: pd.DataFrame, tested: pd.DataFrame, best: str, comparator: str = "", **options: Any
+    rows: pd.DataFrame,
+    scores: pd.DataFrame,
+    tested: pd.DataFrame,
+    best: str,
+    comparator: str = "",
+    simple: Collection[str] = (),
+    **options: Any,
 ) -> pd.DataFrame:
-    """Return the chosen signature minus its comparator, and minus the highest of the others, in each cohort.
+    """Return the chosen signature minus its comparator, minus the highest and minus each simple one, in each cohort.
 
     Parameters
     ----------
@@ -363,13 +369,16 @@ def rivals(
     tested : DataFrame
         `comparisons`; a pair that is not among them is tested on the patients common to the two.
     best, comparator : str
+    simple : collection of str
+        Signatures that cost less, such as the diameter alone: they are rivals where `best` is not shown to be better.
     **options
         Of `pairs`.
 
     Returns
     -------
     DataFrame
-        cohort, role (comparator, highest, or both), and `PAIRS` with `best` as signature_a, and its measure.
+        cohort, role (comparator, highest, both, or simple, of which one may be the highest), and `PAIRS` with `best` as
+        signature_a, and its measure.
     """
     found = []
     for cohort, part in scores.dropna(subset=["value"]).groupby("cohort", sort=False, observed=True):
@@ -378,12 +387,14 @@ def rivals(
         if best not in values or others.empty:
             continue
         highest = str(others.idxmax())
-        for other in dict.fromkeys([name for name in (comparator, highest) if name in others.index]):
+        for other in dict.fromkeys([name for name in (comparator, highest, *simple) if name in others.index]):
             two = rows[(rows["cohort"] == cohort) & rows["signature"].isin([best, other])]
             own = tested[tested["cohort"] == cohort] if len(tested) else tested
-            role = "both" if highest == comparator else "comparator" if other == comparator else "highest"
-            for row in [_oriented(own, best, other) or _oriented(pairs(two, **options), best, other)]:
-                found += [{"cohort": cohort, "role": role, "measure": part["measure"].iloc[0]} | row] if row else []
+            role = "both" if highest == comparator else "comparator"
+            role = role if other == comparator else "simple" if other in simple else "highest"
+            row = _oriented(own, best, other) or _oriented(pairs(two, **options), best, other)
+            if row and not (role == "simple" and row["difference_low"] > 0):
+                found.append({"cohort": cohort, "role": role, "measure": part["measure"].iloc[0]} | row)
     return pd.DataFrame(found)
 
 

@@ -45,7 +45,8 @@ class Signature(Part):
 
     `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression found in
     the names of such columns (all without it), `columns` single clinical variables or CT findings, `combines` other
-    signatures whose out-of-fold risks enter. `harmonise` takes out differences between the training centers (ComBat)
+    signatures whose out-of-fold risks enter. `seen` are the centers that a published output was trained or tuned on, as
+    far as its authors say. `harmonise` takes out differences between the training centers (ComBat)
     in each fold. `description` is shown beside the name.
     """
 
@@ -58,7 +59,13 @@ class Signature(Part):
     selection: Selection = Selection()
     learner: str = "SVM"
     harmonise: bool = False
+    seen: list[str] = []
     description: str = ""
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it needs no image features: clinical variables, and what a reader measures or finds."""
+        return not self.combines and set(self.sources) <= {"ct_findings"}
 
     @model_validator(mode="after")
     def has_input(self) -> Signature:

@@ -14,11 +14,15 @@ from radsupport.settings.synthetic import Synthetic
 
 
 class Cohort(Part):
-    """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint."""
+    """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint.
+
+    `validation` says what its patients are to those of training, in the words of the TRIPOD statement.
+    """
 
     name: str
     centers: list[str]
     share: Share | None = None
+    validation: Literal["", "random split", "temporal", "geographic"] = ""
 
 
 class Data(Part):

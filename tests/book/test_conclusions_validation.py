@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from radsupport import evaluate
+from radsupport.book.conclusions import comparison
 from radsupport.book.conclusions import validation as say
 from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
 from radsupport.settings.learning import Signature
+from radsupport.settings.study import Cohort
 from radsupport.tables import write_table
 from radsupport.wording import estimate
 
@@ -241,7 +243,7 @@ def test_a_p_value_that_contradicts_the_interval_decides_nothing(p: float, low: 
         "measure": "C-index",
     }
     row |= {"difference": 0.1, "difference_low": low, "difference_high": 0.2, "value_a": 0.7, "value_b": 0.6, "n": 50}
-    assert f"): {verdict}" in say._rival(row, NAMES, (), set(), set())
+    assert f"): {verdict}" in comparison._rival(row, NAMES, {}, set(), set())
 
 
 def test_what_else_a_reader_must_know_stands_at_the_end(labelled):
@@ -405,11 +407,14 @@ def test_what_an_unseen_value_lies_below_half_is_no_optimism():
 def test_a_slope_that_leaves_out_one_in_training_is_said():
     row = {"cohort": "train", "signature": "A", "slope": 0.51, "slope_low": 0.26, "slope_high": 0.76}
     table = pd.DataFrame([row, row | {"cohort": "external"}, row | {"signature": "B"}])
-    words = "The slope of the out-of-fold risks of A leaves out 1, North 0.51 (0.26–0.76): too extreme."
+    words = (
+        "The slope of the risks of A leaves out 1, North, out of fold, 0.51 (0.26–0.76): too extreme; East and West "
+        "0.51 (0.26–0.76): too extreme."
+    )
     assert say._slope(table, "A", NAMES) == words
     assert say._slope(table.assign(slope_high=1.1), "A", NAMES) == say._slope(None, "A", NAMES) == ""
     steep = say._slope(table.assign(slope=1.6, slope_low=1.2, slope_high=2.0, horizon=24), "A", NAMES)
-    assert "North by 24 months 1.60 (1.20–2.00): not extreme enough." in steep
+    assert "North by 24 months, out of fold, 1.60 (1.20–2.00): not extreme enough;" in steep
     none = say._slope(table.assign(slope=-0.46, slope_low=-1.15, slope_high=0.22), "A", NAMES)
     assert none.endswith(
         "(−1.15 to 0.22): so much too extreme that, by the slope alone, nothing of their spread need be real."
@@ -421,11 +426,12 @@ def test_reclassification_is_said_in_favour_of_whom_it_speaks_for():
     rows += [("external", "IDI", 0.1, 0.04), ("external", "continuous NRI", -0.19, 0.53)]
     rows += [("internal", "IDI", np.nan, np.nan)]
     table = pd.DataFrame(rows, columns=["cohort", "measure", "value", "p"])
-    words = say._reclassified(table, "A", "B", NAMES)
+    words = comparison.reclassified(table, "A", "B", NAMES)
     assert "North continuous NRI −0.548 (P < 0.001) in favour of B" in words
     assert "North IDI −0.076 (P = 0.005) in favour of B" in words
     assert "East and West IDI 0.100 (P = 0.040) in favour of A, of 4 tests, not adjusted." in words
-    assert say._reclassified(table.assign(p=0.5), "A", "B", NAMES) == say._reclassified(None, "A", "B", NAMES) == ""
+    assert comparison.reclassified(table.assign(p=0.5), "A", "B", NAMES) == ""
+    assert comparison.reclassified(None, "A", "B", NAMES) == ""
 
 
 def test_a_pair_in_several_cohorts_is_one_pair():
@@ -433,7 +439,114 @@ def test_a_pair_in_several_cohorts_is_one_pair():
         ("train", "A", "C", 0.5),
         ("external", "C", "A", 0.5),
     ]
-    words = say._pairs(pd.DataFrame(rows, columns=["cohort", "signature_a", "signature_b", "p"]))
+    words = comparison.counted_pairs(pd.DataFrame(rows, columns=["cohort", "signature_a", "signature_b", "p"]))
     assert words.startswith("2 pairs of signatures were compared in 2 cohorts (4 tests); 2 had P < 0.05")
-    one = say._pairs(pd.DataFrame(rows[:1], columns=["cohort", "signature_a", "signature_b", "p"]))
+    one = comparison.counted_pairs(pd.DataFrame(rows[:1], columns=["cohort", "signature_a", "signature_b", "p"]))
     assert one.startswith("1 pair of signatures was compared; 1 had P < 0.05")
+
+
+SCORE = {"cohort": "external", "signature": "A", "measure": "AUC", "value": 0.6, "value_low": 0.48, "value_high": 0.71}
+SCORE |= {"p_chance": 0.13, "n": 104, "events": 76}
+
+
+def test_a_center_that_is_not_shown_to_be_better_than_chance_is_named():
+    table = pd.DataFrame([SCORE | {"center": "W"}, SCORE | {"center": "E", "value_low": 0.55, "p_chance": 0.001}])
+    assert comparison.in_centers(table, "A", NAMES) == [
+        "**One center alone**, East and West, A: W 0.60 (0.48–0.71), 76 events in 104 patients, P = 0.13: chance is not "
+        "excluded there."
+    ]
+    untested = table.assign(p_chance=np.nan)
+    assert comparison.in_centers(table.tail(1), "A", NAMES) == comparison.in_centers(untested, "A", NAMES) == []
+    assert comparison.in_centers(table, "B", NAMES) == comparison.in_centers(None, "A", NAMES) == []
+
+
+@pytest.mark.parametrize(
+    ("p", "low", "high", "words"),
+    [
+        (0.13, 0.48, 0.71, "chance is not excluded"),
+        (0.03, 0.52, 0.71, "better than chance"),
+        (0.03, 0.48, 0.71, "undecided"),
+        (0.07, 0.52, 0.71, "undecided"),
+    ],
+)
+def test_p_and_interval_have_to_agree_on_chance(p: float, low: float, high: float, words: str) -> None:
+    row = SCORE | {"p_chance": p, "value_low": low, "value_high": high}
+    assert comparison.against_chance(row).startswith(words)
+    assert f": {words}" in say._value(row, NAMES)
+
+
+def test_worse_than_chance_is_called_no_finding():
+    rows = [SCORE | {"cohort": "train", "value": 0.402, "value_low": 0.32, "value_high": 0.484}]
+    rows += [SCORE | {"signature": "B", "value": 0.44, "value_low": 0.3, "value_high": 0.58}]
+    rows += [SCORE | {"signature": "C", "value": 0.47, "value_low": 0.4, "value_high": 0.55}]
+    rows += [SCORE | {"signature": "D", "value": 0.2, "value_low": np.nan, "value_high": np.nan}]
+    words = comparison.below_chance(pd.DataFrame(rows), NAMES)
+    assert words.startswith(
+        "**Worse than chance**: A in North 0.40 (0.32–0.48) and B in East and West 0.44 (0.30–0.58). Most likely"
+    )
+    assert comparison.below_chance(pd.DataFrame(rows[2:]), NAMES) == ""
+
+
+def test_the_kind_of_validation_is_said_as_the_study_file_has_it():
+    cohorts = {
+        "internal": Cohort(name="South", centers=["N"], validation="temporal"),
+        "train": Cohort(name="N", centers=["N"]),
+    }
+    scores = pd.DataFrame({"cohort": ["train", "internal"]})
+    words = say._tested(scores, NAMES, cohorts)
+    assert words.startswith("South is a temporal validation, other years of the hospitals that trained.")
+    assert "No other hospital is judged" in words
+    cohorts["external"] = Cohort(name="E", centers=["E"], validation="geographic")
+    both = say._tested(pd.DataFrame({"cohort": ["train", "internal", "external"]}), NAMES, cohorts)
+    assert both.endswith("East and West is a geographic validation, other hospitals.")
+    assert say._tested(scores, NAMES, {}) == ""
+    assert say._tested(scores.head(1), NAMES, cohorts).startswith("**Nobody outside the training cohort is judged")
+
+
+def test_where_risks_are_too_low_on_the_whole_is_said():
+    row = {"cohort": "external", "signature": "A", "n": 314, "events": 226, "predicted": 0.461, "observed": 0.72}
+    label = row | {"intercept": 1.17, "intercept_low": 0.92, "intercept_high": 1.43}
+    right = label | {"cohort": "internal", "intercept_low": -0.1}
+    few = label | {"cohort": "internal", "events": 3, "n": 20, "intercept_low": np.nan}
+    said = (
+        "On the whole the risks by A are not right: East and West too low (mean 0.46, observed 0.72; intercept 1.17 "
+        "(0.92–1.43); 226 events in 314 patients)."
+    )
+    assert say._on_the_whole(pd.DataFrame([label, right]), "A", NAMES) == said
+    told = say._on_the_whole(pd.DataFrame([label, few]), "A", NAMES)
+    assert told == f"{said} Whether they are right on the whole, too few tell: South (3 events in 20 patients)."
+    assert say._on_the_whole(pd.DataFrame([right]), "A", NAMES) == say._on_the_whole(None, "A", NAMES) == ""
+    later = row | {"horizon": 60.0, "cohort": "train", "ratio": 0.7, "ratio_low": 0.5, "ratio_high": 0.9}
+    words = say._on_the_whole(pd.DataFrame([later]), "A", NAMES)
+    assert "North by 60 months too high, out of fold (mean 0.46, observed 0.72; observed / expected 0.70" in words
+
+
+def test_patients_that_a_published_output_was_fitted_to_are_named_wherever_it_stands(labelled):
+    given = [Signature(name="A", sources=["radiomics"]), Signature(name="A + B", combines=["A", "B"])]
+    given.append(Signature(name="B", sources=["deep_published"], learner="published", seen=["W"]))
+    cohorts = {"train": Cohort(name="N", centers=["N"]), "external": Cohort(name="E", centers=["E", "W"])}
+    words = say.distrusted({}, given, ["A", "B", "A + B"], NAMES, cohorts)
+    assert words == (
+        "**Flattered:** B was trained or tuned on patients of East and West (W); values there of B and A + B are no "
+        "validation."
+    )
+    assert say.distrusted({}, given, ["A"], NAMES, cohorts) == ""
+    unknown = [*given[:2], given[2].model_copy(update={"seen": []})]
+    assert say.distrusted({}, unknown, ["B"], NAMES, cohorts) == ""
+    lines = meaning(labelled[2], published=["B"], signatures=given, cohorts=cohorts).splitlines()
+    met = [line for line in lines if "flattered here, for it has met patients of W" in line]
+    assert [line.startswith("- East and West: A ") for line in met] == [True]
+
+
+def test_a_simple_predictor_that_may_do_as_well_is_in_the_short_answer(labelled):
+    rows = evaluate.judged(labelled[2])
+    scores = evaluate.measure(rows, evaluate.discrimination)
+    tests = evaluate.comparisons(rows)
+    for best, other in (("A", "B"), ("B", "A")):
+        for row in evaluate.rivals(rows, scores, tests, best, "A + B", [other]).to_dict("records"):
+            assert (row["role"] != "simple") or row["difference_low"] <= 0
+    row = evaluate.rivals(rows, scores, tests, "B", "A + B", ["A"]).query("role == 'simple'").iloc[0].to_dict()
+    row |= {"p": 0.5, "difference": 0.01, "difference_low": -0.1, "difference_high": 0.12}
+    words = comparison._rival(row, NAMES, {}, set(), set())
+    assert "; a simple predictor, without image features): 0.010 (−0.100 to 0.120)" in words
+    assert words.endswith(": no difference is shown, so A alone may do as well.")

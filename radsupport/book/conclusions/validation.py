@@ -8,22 +8,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radsupport.book.conclusions.comparison import (
+    Row,
+    against_chance,
+    below_chance,
+    counted_pairs,
+    equalities,
+    flattered,
+    in_centers,
+    minus_rivals,
+    place,
+    pooled_cohorts,
+    reclassified,
+    seen_by,
+)
 from radsupport.evaluate.associations import LATENT
 from radsupport.evaluate.discrimination import headline
 from radsupport.evaluate.features import sources_of
-from radsupport.evaluate.predictions import missing_predictions
+from radsupport.evaluate.predictions import FEWEST, missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
 from radsupport.settings.learning import Signature
+from radsupport.settings.study import Cohort
 from radsupport.stats.shift import on_another_scale
 from radsupport.stats.usefulness import LEAST_GAIN
-from radsupport.wording import counted, estimate, fixed, listed, number, p_value, source_words, tick
+from radsupport.wording import counted, estimate, fixed, listed, number, p_value, source_words
 
 #: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
 DIVISIONS = "mean_over_divisions:"
 #: Begins the key under which chapter 05 publishes, by cohort and source, that features are on another scale there.
 SCALE = "another_scale:"
-Row = Mapping[Any, Any]
 
 
 def titles(names: Mapping[str, str], signatures: Sequence[str], published: Collection[str] = ()) -> dict[str, str]:
@@ -174,9 +188,13 @@ def pooling(scores: pd.DataFrame, centers: pd.DataFrame | None, names: Mapping[s
 
 
 def distrusted(
-    modelling: Mapping[str, Any], signatures: Sequence[Signature], shown: Sequence[str], names: Mapping[str, str]
+    modelling: Mapping[str, Any],
+    signatures: Sequence[Signature],
+    shown: Sequence[str],
+    names: Mapping[str, str],
+    cohorts: Mapping[Any, Cohort] | None = None,
 ) -> str:
-    """Repeat, beside values, which signatures chapter 05 found on another scale in a cohort; empty where none is.
+    """Repeat, beside values, which signatures are on another scale in a cohort, or have met its patients before.
 
     Parameters
     ----------
@@ -187,6 +205,8 @@ def distrusted(
     shown : sequence of str
         Those whose values are shown.
     names : mapping of cohort to name
+    cohorts : mapping of key to Cohort, optional
+        Those of the study file: where a published output was fitted to their centers, the text says so.
     """
     sources = sources_of(signatures, shown)
     odd: dict[str, list[str]] = {}
@@ -198,7 +218,8 @@ def distrusted(
         own = [name for name, used in sources.items() if set(used) & set(found)]
         which = listed(list(dict.fromkeys(source_words(one) for one in found if any(one in sources[n] for n in own))))
         words += [f"{listed(own, 12)} in {names[cohort]} (features on another scale: {which})"] * bool(own)
-    return f"**Not to be trusted**, as the chapter on modelling says: {'; '.join(words)}." if words else ""
+    odd_ones = f"**Not to be trusted**, as the chapter on modelling says: {'; '.join(words)}." if words else ""
+    return "\n\n".join(filter(None, [odd_ones, flattered(signatures, cohorts or {}, shown, names)]))
 
 
 def shift(table: pd.DataFrame, names: Mapping[str, str]) -> str:
@@ -281,18 +302,6 @@ def planted(table: pd.DataFrame, names: Mapping[str, str], effect: float) -> str
     return f'{planted}{nothing}"Found" means above 0.5 with P < 0.05 by {test}.\n\n' + "\n".join(lines)
 
 
-def _rivals(
-    rivals: pd.DataFrame, rows: pd.DataFrame, scores: pd.DataFrame, published: Collection[str], names: Mapping[str, str]
-) -> list[str]:
-    flat = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}
-    return [_rival(row, names, published, set(flat), _pooled(scores)) for row in rivals.to_dict("records")]
-
-
-def _pooled(scores: pd.DataFrame) -> set[str]:
-    """Return the cohorts of several centers, whose values of everybody are pooled."""
-    return set(scores.dropna(subset=["within"])["cohort"]) if "within" in scores else set()
-
-
 def meaning(
     rows: pd.DataFrame,
     scores: pd.DataFrame,
@@ -304,6 +313,9 @@ def meaning(
     comparator: str,
     published: Collection[str],
     names: Mapping[str, str],
+    signatures: Sequence[Signature] = (),
+    cohorts: Mapping[Any, Cohort] | None = None,
+    centers: pd.DataFrame | None = None,
     calibration: pd.DataFrame | None = None,
     useful: pd.DataFrame | None = None,
     moved: pd.DataFrame | None = None,
@@ -328,6 +340,12 @@ def meaning(
     published : collection of str
         Signatures that are published outputs.
     names : mapping of cohort to name
+    signatures : sequence of Signature
+        All of the study.
+    cohorts : mapping of key to Cohort, optional
+        Those of the study file.
+    centers : DataFrame, optional
+        `evaluate.discrimination` by cohort, signature and center.
     calibration, useful : DataFrame, optional
         `evaluate.calibration` and `evaluate.usefulness` by cohort (and horizon) and signature.
     moved : DataFrame, optional
@@ -344,24 +362,24 @@ def meaning(
     """
     flat = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}
     shown = headline(scores)
-    own = shown[shown["signature"] == best].to_dict("records")
+    own, others = shown[shown["signature"] == best].to_dict("records"), shown[shown["signature"] != best]
+    seen = seen_by(signatures, cohorts or {}) if signatures else {name: {"train": []} for name in published}
     afterwards = rivals.get("role", pd.Series(dtype=str)) == "highest"
-    short = [_value(row, names) for row in own]
-    short += _rivals(rivals[~afterwards], rows, scores, published, names)
+    short = [_value(row, names) for row in own] + in_centers(centers, best, names)
+    short += [below_chance(shown[shown["signature"] == best], names), _tested(scores, names, cohorts or {})]
+    short += minus_rivals(rivals[~afterwards], rows, scores, seen, names)
     divided = _divisions(scores, best, comparator, modelling)
-    short += [divided * (_TURNED in divided), _calibrated(calibration, best, names), _useful(useful, best, names)]
-    lines = _rivals(rivals[afterwards], rows, scores, published, names)
-    lines += _equalities(pairs, names, _pooled(scores))
+    short += [divided * (_TURNED in divided), _on_the_whole(calibration, best, names), _useful(useful, best, names)]
+    lines = [*minus_rivals(rivals[afterwards], rows, scores, seen, names), below_chance(others, names)]
+    lines += equalities(pairs, names, pooled_cohorts(scores))
     lines += [
         f"{name}: its risks hardly vary between the training patients (standard deviation {number(sd, 2)}): as built "
         "here it learnt next to nothing and can not be judged; a difference from it is no finding about another one."
         for name, sd in flat.items()
     ]
     lines += ["" if best in published else _optimism(own, modelling, names)]
-    lines += [divided * (_TURNED not in divided), _pairs(pairs), _slope(calibration, best, names)]
-    lines += [_reclassified(moved, best, comparator, names)]
-    if set(scores["cohort"]) == {"train"}:
-        lines.append("Nobody outside the training cohort is judged: nothing here says how a signature does elsewhere.")
+    lines += [divided * (_TURNED not in divided), counted_pairs(pairs), _calibrated(calibration, best, names)]
+    lines += [_slope(calibration, best, names), reclassified(moved, best, comparator, names)]
     if synthetic:
         lines.append("The patients are synthetic: agreement or disagreement with a paper says nothing about the paper.")
     listing = ("\n".join(f"- {line}" for line in part if line) for part in (short, [*lines, *notes]))
@@ -376,10 +394,7 @@ def _value(row: Row, names: Mapping[str, str]) -> str:
         return (
             f"{where}, {row['signature']}: {row['measure']} {fixed(row['value'])}; {row.get('note') or 'not tested'}."
         )
-    verdict = "chance is not excluded"
-    if p < 0.05:
-        verdict = "better than chance" if row["value"] > 0.5 else "it ranks the wrong way"
-    several = row.get("pooled", np.nan) >= 0
+    verdict, several = against_chance(row), row.get("pooled", np.nan) >= 0
     test = " against 0.5 by the standard error under chance" if is_auc and not several else ""
     within = f" within centers (pooled {fixed(row['pooled'])})" if several else ""
     least = least_detectable(int(row["n"]), int(row["events"]))
@@ -394,54 +409,27 @@ def _value(row: Row, names: Mapping[str, str]) -> str:
     return f"{where}, {row['signature']}: {text}{test}: {verdict}.{power if is_auc else ''}"
 
 
-_TURNED = "On average the two stand the other way round than in the first division"
-_ROLES = {
-    "comparator": "the study's comparator",
-    "highest": "the highest of the others, picked after looking",
-    "both": "the study's comparator and the highest of the others",
+#: What the patients of a cohort are to those of training, by the words of the TRIPOD statement.
+_KINDS = {
+    "random split": "a random split, patients of the hospitals that trained",
+    "temporal": "a temporal validation, other years of the hospitals that trained",
+    "geographic": "a geographic validation, other hospitals",
 }
 
 
-def _rival(row: Row, names: Mapping[str, str], published: Collection[str], flat: set[str], pooled: set[str]) -> str:
-    a, b, role = row["signature_a"], row["signature_b"], _ROLES[row["role"]]
-    low, high = row["difference_low"], row["difference_high"]
-    if row["cohort"] == "train" and b in published:
-        role += "; a published output, which may be flattered here"
-    if np.isnan(row["p"]):
-        return f"{names[row['cohort']]}: {a} and {b} ({role}): {row['note'] or 'not tested'}."
-    if flat & {a, b}:
-        verdict = f"no finding, because the risks of {listed(sorted(flat & {a, b}))} hardly vary"
-    elif np.isfinite(low) and (row["p"] < 0.05) == (low <= 0 <= high):
-        verdict = "undecided, because only one of P and the interval, which are computed in two ways, leaves out chance"
-    elif row["p"] < 0.05:
-        verdict = f"**{a} does worse than {b}**" if row["difference"] < 0 else f"{a} does better"
-    else:
-        verdict = "no difference is shown, and any inside the interval is possible"
-    if row["role"] == "highest" and row["p"] < 0.05:
-        verdict += " (a rival picked after looking makes P too small)"
-    measure, test = ("AUC", "DeLong") if row["measure"] == "AUC" else ("C-index", "jackknife")
-    text = estimate(row["difference"], low, high, 3)
-    return (
-        f"{names[row['cohort']]}: {a} ({measure} {fixed(row['value_a'], 3)}) minus {b} ({fixed(row['value_b'], 3)}; "
-        f"{role}): {text}, {p_value(row['p'], name='P')} ({test}, paired, n = {row['n']:.0f}"
-        f"{', pooled over centers' * (row['cohort'] in pooled)}): {verdict}."
-    )
+def _tested(scores: pd.DataFrame, names: Mapping[str, str], cohorts: Mapping[Any, Cohort]) -> str:
+    """Say what kind of validation each cohort is, as far as the study file says, and whether any is of elsewhere."""
+    judged = [str(key) for key in dict.fromkeys(scores["cohort"]) if key != "train"]
+    if not judged:
+        return "**Nobody outside the training cohort is judged**: nothing here says how a signature does elsewhere."
+    kinds = {key: cohorts[key].validation for key in judged if key in cohorts and cohorts[key].validation}
+    words = "; ".join(f"{names[key]} is {_KINDS[kind]}" for key, kind in kinds.items())
+    nowhere = ". No other hospital is judged: nothing here says how a signature does there"
+    own = len(kinds) == len(judged) and "geographic" not in kinds.values()
+    return f"{words}{nowhere * own}." if words else ""
 
 
-def _equalities(pairs: pd.DataFrame, names: Mapping[str, str], pooled: set[str]) -> list[str]:
-    lines = []
-    for (family, cohort), own in pairs.groupby(["family", "cohort"], sort=False):
-        p, told = own.iloc[0].get("p_equal", np.nan), bool((own["p_adjusted"] < 0.05).any())
-        if p < 0.05:
-            before = "" if (own["p"] < 0.05).any() else ", nor before it"
-            none = f"but no single pair differs after Holm's adjustment{before}"
-            which = "the pairs say which differ" if told else none
-            lines.append(
-                f"{names[str(cohort)]}: the AUCs of the group {family}"
-                f"{' (pooled over centers)' * (cohort in pooled)} are not all equal "
-                f"({p_value(p, name='P')}, DeLong's χ² with {own['df'].iloc[0]:.0f} df); {which}."
-            )
-    return lines
+_TURNED = "On average the two stand the other way round than in the first division"
 
 
 def _optimism(own: Sequence[Row], modelling: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -513,37 +501,49 @@ def _calibrated(table: pd.DataFrame | None, best: str, names: Mapping[str, str])
     for row in own.to_dict("records"):
         slope = [row.get(f"slope{end}", np.nan) for end in ("", "_low", "_high")]
         words = "" if np.isnan(slope).any() else f", slope {estimate(*slope)}"
-        parts.append(f"{_place(row, names)} {fixed(row['predicted'])} and {fixed(row['observed'])}{words}")
+        parts.append(f"{place(row, names)} {fixed(row['predicted'])} and {fixed(row['observed'])}{words}")
     return f"Mean risk by {best}, predicted and observed (ideal slope: 1): {listed(parts, 12)}." if parts else ""
 
 
+def _on_the_whole(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
+    """Say where risks are too low or too high on the whole, by an interval that leaves out what it should hold.
+
+    Of a yes/no outcome that is the intercept (0), of survival observed over expected (1).
+    """
+    key, ideal, what = ("ratio", 1.0, "observed / expected") if table is not None and "ratio" in table else _INTERCEPT
+    if table is None or f"{key}_low" not in table:
+        return ""
+    wrong, few = [], []
+    for row in table[table["signature"] == best].to_dict("records"):
+        value, low, high = (row[f"{key}{end}"] for end in ("", "_low", "_high"))
+        where, size = place(row, names), f"{row['events']} events in {counted(row['n'], 'patient')}"
+        few += [f"{where} ({size})"] * bool(row["events"] < FEWEST or np.isnan(low))
+        if row["events"] >= FEWEST and (low > ideal or high < ideal):
+            how = f"too {'low' if low > ideal else 'high'}{', out of fold' * (row['cohort'] == 'train')}"
+            means = f"mean {fixed(row['predicted'])}, observed {fixed(row['observed'])}"
+            wrong.append(f"{where} {how} ({means}; {what} {estimate(value, low, high)}; {size})")
+    parts = [f"On the whole the risks by {best} are not right: {listed(wrong, 12)}"] * bool(wrong)
+    parts += [f"Whether they are right on the whole, too few tell: {listed(few, 12)}"] * bool(few)
+    return " ".join(f"{part}." for part in parts)
+
+
+_INTERCEPT = ("intercept", 0.0, "intercept")
+
+
 def _slope(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
-    """Say whether risks out of fold are too extreme, not enough so, or tell nothing, where the slope leaves out 1."""
+    """Say whether risks are too extreme, not enough so, or tell nothing, where the slope leaves out 1."""
     if table is None or "slope" not in table:
         return ""
-    own = table[(table["signature"] == best) & (table["cohort"] == "train")].dropna(subset=["slope_low", "slope_high"])
+    own = table[table["signature"] == best].dropna(subset=["slope_low", "slope_high"])
     no_rise = "so much too extreme that, by the slope alone, nothing of their spread need be real"
     parts = [
-        f"{_place(row, names)} {estimate(row['slope'], row['slope_low'], row['slope_high'])}: "
+        f"{place(row, names)}{', out of fold,' * (row['cohort'] == 'train')} "
+        f"{estimate(row['slope'], row['slope_low'], row['slope_high'])}: "
         f"{'not extreme enough' if row['slope'] > 1 else 'too extreme' if row['slope_low'] > 0 else no_rise}"
         for row in own.to_dict("records")
         if not row["slope_low"] <= 1 <= row["slope_high"]
     ]
-    return f"The slope of the out-of-fold risks of {best} leaves out 1, {listed(parts, 12)}." if parts else ""
-
-
-def _reclassified(table: pd.DataFrame | None, best: str, comparator: str, names: Mapping[str, str]) -> str:
-    """Say which measures of reclassification have P below 0.05, in whose favour, of how many tests."""
-    if table is None or "p" not in table:
-        return ""
-    tested = table.dropna(subset=["p"])
-    parts = [
-        f"{_place(row, names)} {row['measure']} {fixed(row['value'], 3)} ({p_value(row['p'], name='P')}) in favour of "
-        f"{best if row['value'] > 0 else comparator}"
-        for row in tested[tested["p"] < 0.05].to_dict("records")
-    ]
-    many = f"{listed(parts, 12)}, of {counted(len(tested), 'test')}, not adjusted"
-    return f"Reclassification by {best} against {comparator}: {many}." if parts else ""
+    return f"The slope of the risks of {best} leaves out 1, {'; '.join(parts)}." if parts else ""
 
 
 def _useful(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
@@ -551,30 +551,8 @@ def _useful(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> 
     if table is None or "share" not in table:
         return ""
     own = table[table["signature"] == best].dropna(subset=["share"]).to_dict("records")
-    found = [f"{_place(row, names)} at thresholds of {row['better_at']}" for row in own if row["share"] > 0]
-    never = [_place(row, names) for row in own if not row["share"] > 0]
+    found = [f"{place(row, names)} at thresholds of {row['better_at']}" for row in own if row["share"] > 0]
+    never = [place(row, names) for row in own if not row["share"] > 0]
     parts = [listed(found, 12)] * bool(found) + [f"nowhere in {listed(never, 12)}"] * bool(never)
     gain = f"Acting by {best} has a net benefit of {LEAST_GAIN:g} or more above treating everybody and treating nobody"
     return f"{gain}: {'; '.join(parts)}." if parts else ""
-
-
-def _place(row: Row, names: Mapping[str, str]) -> str:
-    return names[str(row["cohort"])] + (f" by {row['horizon']:g} months" if row.get("horizon", 0) > 0 else "")
-
-
-def _pairs(pairs: pd.DataFrame) -> str:
-    if pairs.empty:
-        return ""
-    pairs = pairs.dropna(subset=["p"])
-    if pairs.empty:
-        return "No pair of signatures could be compared."
-    small, chance = int((pairs["p"] < 0.05).sum()), 0.05 * len(pairs)
-    each = [frozenset(pair) for pair in zip(pairs["signature_a"], pairs["signature_b"], strict=True)]
-    were, where = "was" if len(set(each)) == 1 else "were", ""
-    if len(each) > len(set(each)):
-        where = f" in {counted(pairs['cohort'].nunique(), 'cohort')} ({counted(len(each), 'test')})"
-    return (
-        f"{counted(len(set(each)), 'pair')} of signatures {were} compared{where}; {small} had P < 0.05 before "
-        f"adjustment, {tick(chance)} would be expected if no two differed. A large P does not show that two signatures "
-        "are equal."
-    )

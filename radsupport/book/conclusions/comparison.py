@@ -1,0 +1,205 @@
+"""Chapter 06 in words: signatures compared with chance, with one another, and with what they have met before."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radsupport.evaluate.summary import flat_signatures
+from radsupport.settings.learning import Signature
+from radsupport.settings.study import Cohort
+from radsupport.wording import counted, estimate, fixed, listed, p_value, tick
+
+Row = Mapping[Any, Any]
+#: Said where P and an interval, by two methods, do not agree.
+UNDECIDED = "undecided, because only one of P and the interval, which are computed in two ways, leaves out chance"
+#: An AUC or C-index below which a ranking is called worse than chance whatever its interval.
+_BELOW = 0.45
+_ROLES = {
+    "comparator": "the study's comparator",
+    "highest": "the highest of the others, picked after looking",
+    "both": "the study's comparator and the highest of the others",
+    "simple": "a simple predictor, without image features",
+}
+
+
+def place(row: Row, names: Mapping[str, str]) -> str:
+    """Return the cohort of a row in words, with its horizon where it has one."""
+    return names[str(row["cohort"])] + (f" by {row['horizon']:g} months" if row.get("horizon", 0) > 0 else "")
+
+
+def against_chance(row: Row) -> str:
+    """Say whether a value differs from 0.5: by its P and by its interval, which has to agree."""
+    low, high, p = row["value_low"], row["value_high"], row["p_chance"]
+    if np.isfinite(low) and (p < 0.05) == (low <= 0.5 <= high):
+        return UNDECIDED
+    if p < 0.05:
+        return "better than chance" if row["value"] > 0.5 else "it ranks the wrong way"
+    return "chance is not excluded"
+
+
+def in_centers(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> list[str]:
+    """Name the centers of a cohort in which the chosen signature alone is not shown to be better than chance."""
+    own = pd.DataFrame() if table is None else table[table["signature"] == best].dropna(subset=["p_chance"])
+    lines: dict[str, list[str]] = {}
+    for row in own.to_dict("records"):
+        if (verdict := against_chance(row)) != "better than chance":
+            size = f"{row['events']} events in {counted(row['n'], 'patient')}"
+            value = estimate(row["value"], row["value_low"], row["value_high"])
+            words = f"{row['center']} {value}, {size}, {p_value(row['p_chance'], name='P')}: {verdict} there"
+            lines.setdefault(names[row["cohort"]], []).append(words)
+    return [f"**One center alone**, {where}, {best}: {'; '.join(words)}." for where, words in lines.items()]
+
+
+def below_chance(table: pd.DataFrame, names: Mapping[str, str], value: str = "value") -> str:
+    """Say which signatures rank patients whom they have not seen worse than chance, and what that means.
+
+    That is an interval below 0.5, or a value below 0.45; of a row without an interval nothing is said.
+
+    Parameters
+    ----------
+    table : DataFrame
+        signature, cohort (train without it), and `value` with limits.
+    names : mapping of cohort to name
+    value : str
+    """
+    known = table.dropna(subset=[f"{value}_high"])
+    found = known[(known[f"{value}_high"] < 0.5) | (known[value] < _BELOW)].to_dict("records")
+    parts = [
+        f"{row['signature']} in {names[str(row.get('cohort', 'train'))]} "
+        f"{estimate(*(row[f'{value}{end}'] for end in ('', '_low', '_high')))}"
+        for row in found
+    ]
+    why = "an unstable fit, of which each fold's model leans another way, or chance; no finding turned round"
+    return f"**Worse than chance**: {listed(parts, 12)}. Most likely {why}." if parts else ""
+
+
+def seen_by(signatures: Sequence[Signature], cohorts: Mapping[Any, Cohort]) -> dict[str, dict[str, list[str]]]:
+    """Return, by published output and cohort, the centers whose patients its authors fitted it to.
+
+    Of an output whose study file names none (`seen`) that is not known: the training cohort stands there without any.
+    """
+    found = {}
+    for one in (one for one in signatures if one.learner == "published"):
+        met = {str(key): [name for name in one.seen if name in cohort.centers] for key, cohort in cohorts.items()}
+        found[one.name] = {key: centers for key, centers in met.items() if centers} if one.seen else {"train": []}
+    return found
+
+
+def flattered(
+    signatures: Sequence[Signature], cohorts: Mapping[Any, Cohort], shown: Collection[str], names: Mapping[str, str]
+) -> str:
+    """Say which published outputs, and what learns from them, meet patients again that their authors fitted them to."""
+    words = []
+    for name, where in seen_by(signatures, cohorts).items():
+        parts = [f"{names[key]} ({listed(centers)})" for key, centers in where.items() if centers]
+        known = [name, *(one.name for one in signatures if name in one.combines)]
+        own = [one for one in known if one in shown]
+        if parts and own:
+            words.append(f"**Flattered:** {name} was trained or tuned on patients of {listed(parts)}; values there of "
+                         f"{listed(own)} are no validation.")  # fmt: skip
+    return " ".join(words)
+
+
+def minus_rivals(
+    rivals: pd.DataFrame,
+    rows: pd.DataFrame,
+    scores: pd.DataFrame,
+    seen: Mapping[str, Mapping[str, Sequence[str]]],
+    names: Mapping[str, str],
+) -> list[str]:
+    """Say of each row of `evaluate.rivals` whether the two signatures differ; `seen` as `seen_by` returns it."""
+    flat = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}
+    return [_rival(row, names, seen, set(flat), pooled_cohorts(scores)) for row in rivals.to_dict("records")]
+
+
+def pooled_cohorts(scores: pd.DataFrame) -> set[str]:
+    """Return the cohorts of several centers, whose values of everybody are pooled."""
+    return set(scores.dropna(subset=["within"])["cohort"]) if "within" in scores else set()
+
+
+def _rival(
+    row: Row,
+    names: Mapping[str, str],
+    seen: Mapping[str, Mapping[str, Sequence[str]]],
+    flat: set[str],
+    pooled: set[str],
+) -> str:
+    a, b, role = row["signature_a"], row["signature_b"], _ROLES[row["role"]]
+    low, high = row["difference_low"], row["difference_high"]
+    if row["cohort"] in seen.get(b, {}):
+        met = seen[b][row["cohort"]]
+        how = f"flattered here, for it has met patients of {listed(met)}" if met else "which may be flattered here"
+        role += f"; a published output, {how}"
+    if np.isnan(row["p"]):
+        return f"{names[row['cohort']]}: {a} and {b} ({role}): {row['note'] or 'not tested'}."
+    if flat & {a, b}:
+        verdict = f"no finding, because the risks of {listed(sorted(flat & {a, b}))} hardly vary"
+    elif np.isfinite(low) and (row["p"] < 0.05) == (low <= 0 <= high):
+        verdict = UNDECIDED
+    elif row["p"] < 0.05:
+        verdict = f"**{a} does worse than {b}**" if row["difference"] < 0 else f"{a} does better"
+    else:
+        verdict = f"no difference is shown{f', so {b} alone may do as well' * (row['role'] == 'simple')}"
+    if row["role"] == "highest" and row["p"] < 0.05:
+        verdict += " (a rival picked after looking makes P too small)"
+    measure, test = ("AUC", "DeLong") if row["measure"] == "AUC" else ("C-index", "jackknife")
+    text = estimate(row["difference"], low, high, 3)
+    return (
+        f"{names[row['cohort']]}: {a} ({measure} {fixed(row['value_a'], 3)}) minus {b} ({fixed(row['value_b'], 3)}; "
+        f"{role}): {text}, {p_value(row['p'], name='P')} ({test}, paired, n = {row['n']:.0f}"
+        f"{', pooled over centers' * (row['cohort'] in pooled)}): {verdict}."
+    )
+
+
+def equalities(pairs: pd.DataFrame, names: Mapping[str, str], pooled: set[str]) -> list[str]:
+    """Say in which groups of signatures the AUCs are not all equal."""
+    lines = []
+    for (family, cohort), own in pairs.groupby(["family", "cohort"], sort=False):
+        p, told = own.iloc[0].get("p_equal", np.nan), bool((own["p_adjusted"] < 0.05).any())
+        if p < 0.05:
+            before = "" if (own["p"] < 0.05).any() else ", nor before it"
+            none = f"but no single pair differs after Holm's adjustment{before}"
+            which = "the pairs say which differ" if told else none
+            lines.append(
+                f"{names[str(cohort)]}: the AUCs of the group {family}"
+                f"{' (pooled over centers)' * (cohort in pooled)} are not all equal "
+                f"({p_value(p, name='P')}, DeLong's χ² with {own['df'].iloc[0]:.0f} df); {which}."
+            )
+    return lines
+
+
+def reclassified(table: pd.DataFrame | None, best: str, comparator: str, names: Mapping[str, str]) -> str:
+    """Say which measures of reclassification have P below 0.05, in whose favour, of how many tests."""
+    if table is None or "p" not in table:
+        return ""
+    tested = table.dropna(subset=["p"])
+    parts = [
+        f"{place(row, names)} {row['measure']} {fixed(row['value'], 3)} ({p_value(row['p'], name='P')}) in favour of "
+        f"{best if row['value'] > 0 else comparator}"
+        for row in tested[tested["p"] < 0.05].to_dict("records")
+    ]
+    many = f"{listed(parts, 12)}, of {counted(len(tested), 'test')}, not adjusted"
+    return f"Reclassification by {best} against {comparator}: {many}." if parts else ""
+
+
+def counted_pairs(pairs: pd.DataFrame) -> str:
+    """Say how many pairs were tested, and how many small P chance alone would give."""
+    if pairs.empty:
+        return ""
+    pairs = pairs.dropna(subset=["p"])
+    if pairs.empty:
+        return "No pair of signatures could be compared."
+    small, chance = int((pairs["p"] < 0.05).sum()), 0.05 * len(pairs)
+    each = [frozenset(pair) for pair in zip(pairs["signature_a"], pairs["signature_b"], strict=True)]
+    were, where = "was" if len(set(each)) == 1 else "were", ""
+    if len(each) > len(set(each)):
+        where = f" in {counted(pairs['cohort'].nunique(), 'cohort')} ({counted(len(each), 'test')})"
+    return (
+        f"{counted(len(set(each)), 'pair')} of signatures {were} compared{where}; {small} had P < 0.05 before "
+        f"adjustment, {tick(chance)} would be expected if no two differed. A large P does not show that two signatures "
+        "are equal."
+    )
