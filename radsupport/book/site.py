@@ -130,7 +130,7 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
 _DOUBTED = ("06_validation", "07_survival", "08_nomogram")
 _PICTURED = ("01_cohort", *_DOUBTED)
 #: How the lines of a short answer begin that speak against believing the rest.
-_DOUBTS = ("Not to be trusted", "Flattered", "One center alone", "Nobody outside", "Worse than chance")
+_DOUBTS = ("Not to be trusted", "Flattered", "One center alone", "Worse than chance")
 
 
 def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:

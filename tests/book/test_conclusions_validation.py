@@ -452,8 +452,8 @@ SCORE |= {"p_chance": 0.13, "n": 104, "events": 76}
 def test_a_center_that_is_not_shown_to_be_better_than_chance_is_named():
     table = pd.DataFrame([SCORE | {"center": "W"}, SCORE | {"center": "E", "value_low": 0.55, "p_chance": 0.001}])
     assert comparison.in_centers(table, "A", NAMES) == [
-        "**One center alone**, East and West, A: W 0.60 (0.48–0.71), 76 events in 104 patients, P = 0.13: chance is not "
-        "excluded there."
+        "**One center alone**, East and West, A: W 0.60 (0.48–0.71), 76 events in 104 patients, P = 0.13: chance is "
+        "not excluded there."
     ]
     untested = table.assign(p_chance=np.nan)
     assert comparison.in_centers(table.tail(1), "A", NAMES) == comparison.in_centers(untested, "A", NAMES) == []
