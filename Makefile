@@ -15,11 +15,12 @@ export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: book publish test bench lab check clean help lint
+.PHONY: book publish gate test bench lab check clean help lint
 
 help:
 	@echo "make book [STUDY=song2021,sts] [PROFILE=demo|paper] [CORES=2]   run the notebooks and build the site"
-	@echo "make publish [STUDY=...]                                     run the notebooks again, figures as PDF as well"
+	@echo "make publish [STUDY=...]                                     the same from the start, figures as PDF, and search for identifiers"
+	@echo "make gate                                                    search the site for identifiers"
 	@echo "make test                                                    run the tests"
 	@echo "make bench                                                   time the methods against other libraries"
 	@echo "make lab                                                     open JupyterLab"
@@ -48,6 +49,10 @@ book: $(READY)
 publish: export RADSUPPORT_PRINT := 1
 publish: AGAIN := --forceall
 publish: book
+	@$(MAKE) --no-print-directory gate
+
+gate: $(READY)
+	@radsupport gate book/_build/html
 
 test: $(READY)
 	@python -m pytest -n $(CORES) --dist loadfile

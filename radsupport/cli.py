@@ -1,4 +1,5 @@
-"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, recompute printed values.
+"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, recompute printed values,
+search a site for identifiers.
 
 Libraries are loaded when a command needs them.
 """
@@ -145,6 +146,17 @@ def run_ingest(given: Namespace) -> int:
     return 0
 
 
+def run_gate(given: Namespace) -> int:
+    """Search a built site for what belongs to persons or to this machine; raise with every finding."""
+    from radsupport.book import gate
+
+    problems = gate.search(given.site, given.root)
+    if problems:
+        raise gate.GateError(f"{given.site} must not be published: {counted(len(problems), 'finding')}.", problems)
+    print(f"{given.site}: no identifier found.")
+    return 0
+
+
 def run_claims(given: Namespace) -> int:
     """Check a table of printed values; print the verdicts."""
     try:
@@ -191,6 +203,12 @@ WEIGHTS = "weights"
 EPILOG = """exit codes: 0 all is well, 1 problems were found or something failed (said on stderr), 2 wrong usage
 
 Run it in the project's folder, or name that by --root."""
+GATE = (
+    "Search every file of a site (pages, search index, scripts, notebooks, tables, texts in pictures, archives) for "
+    "subjects, paths, headers of scans and dates of every real study, for names, tags and UIDs of DICOM, and for paths "
+    "and names of this machine. Ids of fewer than four characters and numbers of fewer than six digits are looked for "
+    "in columns of subjects and behind words such as patient only."
+)
 CLAIMS = """Recompute printed values from the printed figures beside them.
 
 The table has one row per printed value, with the columns study, table, item, group,
@@ -229,6 +247,9 @@ def build_parser() -> ArgumentParser:
     _add_data(commands)
     _add_ingest(commands)
     _command(commands, "studies", run_studies, "list the studies and whether their data are here")
+    says = "search a built site for identifiers before it is published"
+    gate = _command(commands, "gate", run_gate, says, GATE)
+    gate.add_argument("site", type=Path, nargs="?", default=Path("book/_build/html"), help="default: %(default)s")
     published = commands.add_parser("published", help="recompute what papers printed")
     _add_claims(published.add_subparsers(dest="action", required=True))
     return parser

@@ -417,10 +417,19 @@ def book_sources() -> list[str]:
 
 
 def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> None:
-    """Stage the executed notebooks and compile the book."""
+    """Stage the executed notebooks, compile the book, and warn of identifiers in it."""
+    from radsupport.book import gate
     from radsupport.book.site import build
 
-    build(Path("book"), list(studies), dict(left_out), Path(log))
+    page = build(Path("book"), list(studies), dict(left_out), Path(log))
+    try:
+        found = len(gate.search(page.parent))
+    except RadsupportError as error:
+        found = max(1, len(error.problems))
+    if found:
+        print(
+            f"Not to be published: identifiers in the site, {found} findings; `make gate` lists them.", file=sys.stderr
+        )
 
 
 def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:

@@ -20,8 +20,16 @@ from radsupport.book import runs, text
 from radsupport.book.conclusions.validation import distrusted
 from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
 from radsupport.book.show import save_figures_to, show_text, word_values
-from radsupport.errors import ContractError, ParameterError, Problem, StudyError, UnusedChapterError
-from radsupport.files import sha256
+from radsupport.data.people import known_subjects, subjects_of
+from radsupport.errors import (
+    ContractError,
+    ParameterError,
+    Problem,
+    RadsupportError,
+    StudyError,
+    UnusedChapterError,
+)
+from radsupport.files import sha256, write_csv
 from radsupport.settings.parts import SourceName
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
@@ -241,6 +249,8 @@ class Chapter:
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""
         self.publish("profile", self.study.profile)
+        if len(key := text.numbers_given()):  # who is who on this page; never published
+            write_csv(key, self.paths.results / "patients" / f"{self.name}.csv")
         folder, inputs = self.paths.results, sorted(self.inputs)
         contracts.write_chapter_json(folder, self.name, self.numbers, self.study.seed, inputs, self.stamp)
 
@@ -296,6 +306,8 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
     study_file = root / "studies" / f"{study.id}.yaml"
     runs.refuse_mixtures(paths.results, runs.earlier(chapter), study_file, study.profile)
     text.forget(root)
+    if not study.is_synthetic:
+        text.hide(_people(chapter, study, paths))
     text.know(study.model_dump())
     notes = [banner(study)]
     if run:
@@ -316,6 +328,16 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
         words = f"This study does not use this chapter: {escape(reason)}."
         notes.append(f'<div class="rs-note" role="note">{words}</div>')
     return opened, notes
+
+
+def _people(chapter: str, study: Study, paths: StudyPaths) -> set[str]:
+    """Return the ids of a real study that are known as a chapter begins; the first one asks its files, if it can."""
+    if chapter != "01_cohort":
+        return known_subjects(paths.results)
+    try:
+        return subjects_of(study, paths.root)
+    except RadsupportError:  # the notebook says so where it reads them
+        return set()
 
 
 def begin_without_study(chapter: str, namespace: Mapping[str, Any], figures: Path | str) -> Path:

@@ -22,6 +22,7 @@ import plotly.graph_objects as go
 from IPython.display import HTML, Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from plotly.offline import get_plotlyjs
 
 from radsupport.book import text
@@ -60,8 +61,22 @@ def word_values(words: Mapping[str, Mapping[Any, str]]) -> None:
 
 def _drawn(figures: Sequence[Figure]) -> list[dict[str, bytes]]:
     """Draw figures once for the page and, where they are saved, for print."""
+    for found in figures:
+        _number_patients(found)
     printed = [] if _Page.folder is None else ["svg", *["pdf"] * bool(os.environ.get("RADSUPPORT_PRINT"))]
     return [style.drawn(found, "png", *printed, dpi=_DPI) for found in figures]
+
+
+def _number_patients(fig: Figure) -> None:
+    """Put numbers in the place of the ids of real patients in every text of a figure, whoever drew it."""
+    if not text.hides():
+        return
+    for axis in (axis for ax in fig.axes for axis in ax._axis_map.values()):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        if (short := list(map(text.nameless, labels))) != labels:
+            axis.set_ticks(axis.get_ticklocs(), labels=short)
+    for words in fig.findobj(Text):
+        words.set_text(text.nameless(words.get_text()))
 
 
 def _save_for_print(figures: Sequence[Figure], drawn: Sequence[Mapping[str, bytes]]) -> None:
@@ -151,7 +166,7 @@ def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int, note: str
 
 def _words(fig: Figure, alt: str) -> str:
     """Return the alt text of a figure, which must have one."""
-    words = alt.strip() or description(fig)
+    words = text.relative(alt.strip() or description(fig))
     if not words:
         raise InputError(
             "The figure has no alt text. Draw it with radsupport.plots, or say what it shows to those who do not see "
@@ -236,7 +251,7 @@ def show_text(markdown: str) -> None:
 def show_html(html: str) -> None:
     """Show HTML as it is, such as a nomogram's calculator; nothing where there is none."""
     if html:
-        display(HTML(html))
+        display(HTML(text.nameless(html)))
 
 
 def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
@@ -247,8 +262,8 @@ def plotly_html(fig: go.Figure, alt: str = "", caption: str = "") -> str:
     beside it. The plotly form of output (``application/vnd.plotly.v1+json``) is left out: MyST-NB warns of it, and the
     book is built with warnings as errors.
     """
-    words = escape(_plotly_alt(fig, alt), quote=True)
-    data = escape(fig.to_json(), quote=True)
+    words = escape(text.relative(_plotly_alt(fig, alt)), quote=True)
+    data = escape(text.nameless(fig.to_json()), quote=True)
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     height = int(fig.layout.height or 450)
     return (

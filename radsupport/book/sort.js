@@ -5,7 +5,7 @@
     const x = a.getAttribute("data-sort"), y = b.getAttribute("data-sort");
     if (x === "" || y === "") { return x === y ? 0 : (x === "" ? Infinity : -Infinity); }
     const numeric = a.getAttribute("data-numeric") !== null;
-    return numeric ? Number(x) - Number(y) : x.localeCompare(y);
+    return numeric ? Number(x) - Number(y) : x.localeCompare(y, undefined, { numeric: true });
   };
   function sort(table, column, header) {
     const down = header.getAttribute("aria-sort") === "ascending";

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from radsupport.book import text
 from radsupport.book.tables import asset
 from radsupport.errors import InputError
 from radsupport.plots import style
@@ -49,6 +50,7 @@ def folded_sheets(sections: pd.DataFrame, summary: str) -> str:
     str
         HTML for `book.show_html`: JPEG, as CT noise takes ten times as much room in PNG.
     """
+    sections = text.shown(sections)
     per_sheet = _COLUMNS * _ROWS
     pictures = []
     for first in range(0, len(sections), per_sheet):
@@ -62,13 +64,13 @@ def _picture(part: pd.DataFrame) -> str:
     rows = math.ceil(len(part) / _COLUMNS)
     figure, (ax,) = style.new_figure(width=_COLUMNS * _TILE, height=rows * _TILE * 1.15)
     contact_sheet(part, ax, columns=_COLUMNS, centre=_CENTRE, width=_WIDTH)
-    for text in ax.texts:
-        text.set_fontsize(6)
+    for words in ax.texts:
+        words.set_fontsize(6)
     for collection in ax.collections:
         collection.set_linewidth(0.8)
     source = base64.b64encode(style.drawn(figure, "jpeg", dpi=_DPI)["jpeg"]).decode("ascii")
-    words = escape(alt_text("contact_sheet", part, centre=_CENTRE, width=_WIDTH), quote=True)
-    return f'<img alt="{words}" src="data:image/jpeg;base64,{source}" style="width:100%;background:#fff">'
+    said = escape(alt_text("contact_sheet", part, centre=_CENTRE, width=_WIDTH), quote=True)
+    return f'<img alt="{said}" src="data:image/jpeg;base64,{source}" style="width:100%;background:#fff">'
 
 
 LEVELS = 16
@@ -101,6 +103,7 @@ def slider_html(table: pd.DataFrame, title: str, caption: str = "") -> str:
         No rows, missing columns, single planes, or patients with different panels or shapes.
     """
     panels = _checked(table)
+    table = text.shown(table)
     patients = [_patient(str(name), part) for name, part in table.groupby("subject", sort=False)]
     first = patients[0]["frames"][len(patients[0]["frames"]) // 2]["layers"]
     options = "".join(f'<option value="{i}">{escape(p["name"])}</option>' for i, p in enumerate(patients))

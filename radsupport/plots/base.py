@@ -186,6 +186,12 @@ class Kind:
         return figures
 
 
+class LABELS:
+    """What figures show of a table's texts: the book sets it, so that no label is the id of a real patient."""
+
+    shown: Callable[[pd.DataFrame], pd.DataFrame] = staticmethod(lambda table: table)
+
+
 KINDS: dict[str, Kind] = {}  #: all figures by the names of their functions
 
 
@@ -251,6 +257,8 @@ def figure(
         ) -> Any:
             if isinstance(table, pd.DataFrame) and table.empty:
                 return Pictures([], table, columns)
+            if isinstance(table, pd.DataFrame) and "subject" in table:
+                table = LABELS.shown(table)
             by = [facet] if isinstance(facet, str) else list(facet or [])
             given |= {name: value for name, value in (("columns", columns), ("names", names))
                       if value and name in kind.options}  # fmt: skip

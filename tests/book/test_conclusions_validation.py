@@ -114,7 +114,10 @@ def test_the_patient_who_makes_a_slope_is_named():
     }  # fmt: skip
     table = pd.DataFrame([row, {**row, "subject": np.nan, "slope_without": np.nan}])
     text = say.influence(table, NAMES)
-    assert "East and West, A: one of 50 patients (external_007, predicted risk <0.0001) makes the slope 0.31" in text
+    assert (
+        "East and West, A: one of 50 patients (patient external_007, predicted risk <0.0001) makes the slope 0.31"
+        in text
+    )
     assert text.endswith("without this patient it is 0.94.")
     assert say.influence(table.tail(1), NAMES) == say.influence(table.drop(columns="slope_without"), NAMES) == ""
 

@@ -242,3 +242,58 @@ def test_paths_are_those_of_the_project(tmp_path: Path, monkeypatch: pytest.Monk
     output = new_output("stream", name="stderr", text=f"{project}/a/b.py:3: UserWarning: odd")
     monkeypatch.chdir(tmp_path)
     assert staging._readable(output)["text"] == "a/b.py:3: UserWarning: odd"
+
+
+def test_a_real_study_shows_numbers_of_the_page_in_the_place_of_ids(tmp_path: Path) -> None:
+    text.forget(tmp_path)
+    text.hide(["STS_002", "Müller, Anna", "12", "<b>9</b>1"])
+    assert text.sentence("Patient STS_002 and sts_002, not STS_0021 nor xSTS_002") == (
+        "Patient No. 1 and No. 1, not STS_0021 nor xSTS_002"
+    )
+    assert text.sentence("12 of 22; case 12 of study a; MÜLLER,  Anna") == "12 of 22; case No. 2 of study a; No. 3"
+    assert text.sentence("of <b>9</b>1.") == "of No. 4."
+    assert text.relative("data/STS_002/STS_002_ct.nii.gz") == "data/No. 1/No. 1_ct.nii.gz"
+    table = pd.DataFrame(
+        {"subject": ["12", "12 *", "12, arterial *", "120"], "n": 12, "STS_002": ["12", "a", "STS_002", "b"]}
+    )
+    seen = text.shown(table)
+    assert list(seen["subject"]) == ["No. 2", "No. 2 *", "No. 2, arterial *", "120"]
+    assert list(seen.columns) == ["subject", "n", "No. 1"]
+    assert list(seen["No. 1"]) == ["12", "a", "No. 1", "b"]
+    text.know(pd.DataFrame({"subject": ["later_77"]}))
+    assert text.relative("later_77") == "No. 5"
+    key = text.numbers_given().set_index("number")["subject"]
+    assert dict(key) == {
+        "No. 1": "STS_002",
+        "No. 2": "12",
+        "No. 3": "Müller, Anna",
+        "No. 4": "<b>9</b>1",
+        "No. 5": "later_77",
+    }
+    text.forget(tmp_path)
+    text.know(pd.DataFrame({"subject": ["synthetic_1"]}))
+    assert text.relative("synthetic_1") == "synthetic_1"
+
+
+def test_no_figure_names_a_real_patient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text.forget(tmp_path)
+    text.hide(["STS_002", "3"])
+    plane = [[0.1, 0.9], [0.4, 0.6]]
+    slices = pd.DataFrame({"subject": ["STS_002 *", "3"], "image": [plane] * 2, "mask": [[[0, 1], [0, 1]]] * 2})
+    show.save_figures_to(tmp_path, "02")
+    drawn = plots.contact_sheet(slices)
+    own, (ax,) = style.new_figure()
+    ax.bar(["STS_002", "b"], [1, 2])
+    ax.set_title("STS_002")
+    show.show_figure(drawn, caption="Patient STS_002")
+    show.show_figure(own, alt="Bars of STS_002")
+    show.show_html(slider_html(pd.DataFrame([{"subject": "3", "panel": "a", "image": [plane] * 2, "heat": [plane] * 2,
+                                              "mask": [plane] * 2, "words": "of STS_002"}]), "t"))  # fmt: skip
+    show.save_figures_to(None)
+    said = capsys.readouterr().out
+    files = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.svg")}
+    text.forget(tmp_path)
+    assert len(files) == 2
+    assert not any("STS_002" in one for one in (said, *files, *files.values()))
+    assert all("No. 1" in one for one in files.values())
+    assert "<!-- No. 2 -->" in next(iter(sorted(files.items())))[1]

@@ -258,9 +258,9 @@ def influence(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     """Name the patients who make a slope of `evaluate.calibration`, one line each; empty without any."""
     found = table.dropna(subset=["slope_without"]) if "slope_without" in table else table.iloc[:0]
     lines = [
-        f"- {names[row['cohort']]}, {row['signature']}: one of {counted(row['n'], 'patient')} ({row['subject']}, "
-        f"predicted risk {number(row['risk'], 2)}) makes the slope {fixed(row['slope'])}; without this patient it is "
-        f"{fixed(row['slope_without'])}."
+        f"- {names[row['cohort']]}, {row['signature']}: one of {counted(row['n'], 'patient')} "
+        f"(patient {row['subject']}, predicted risk {number(row['risk'], 2)}) makes the slope {fixed(row['slope'])}; "
+        f"without this patient it is {fixed(row['slope_without'])}."
         for row in found.to_dict("records")
     ]
     head = (

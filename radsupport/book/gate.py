@@ -1,0 +1,374 @@
+"""No identifier leaves the house: what a built site holds that belongs to a person, or to the machine that built it.
+
+Everything below the site is searched: pages, search index, scripts, notebooks, tables, text in pictures, archives.
+Searched for are, of every real study, the subjects of its manifest and tables, what only one subject's path, NIfTI
+description or DICOM header holds, cells that name somebody, and dates; and on any page what looks like a person's name
+or an identifier of DICOM, an absolute path, and the names of this machine and its user. Values are compared as whole
+words in any case. An id that is too short or too plain to be told from other numbers (`text.distinct`) is looked for
+only in columns of subjects and behind words such as "patient".
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import getpass
+import gzip
+import html
+import io
+import re
+import socket
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pandas as pd
+from PIL import Image
+
+from radsupport.book.text import distinct, naming
+from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, study_files
+from radsupport.data.people import sheets_of, subjects_of
+from radsupport.data.sheets import Sheet
+from radsupport.errors import Problem, RadsupportError
+from radsupport.settings.study import Study
+from radsupport.study import STUDIES, load_study, study_ids
+
+SUBJECT, CELL, DATE = "the id of a patient", "a cell that names somebody", "a date of a patient"
+PLACE, HEADER = "part of one patient's path", "what one patient's scan says of itself"
+MACHINE, PATH = "the name of this machine or of its user", "a path of this machine"
+NUMBERED = "show it with `book.show_…`, which numbers the patients of a real study"
+#: How to mend each kind of finding.
+REMEDIES = {
+    SUBJECT: f"{NUMBERED}; where it stands in a text of the study file or of the manifest, reword that",
+    CELL: "leave that column out of what is shown, or make it a column with levels",
+    DATE: "show a number of days or a year instead",
+    PLACE: "show the running number instead of the file",
+    HEADER: "leave it out, and clear it in the file (`radsupport ingest` writes neither)",
+    MACHINE: "remove it from the text that says it",
+    PATH: "name files by their place in the project",
+    "a UID of DICOM": "leave it out",
+    "a person's name as DICOM writes it": "leave it out",
+    "a tag of DICOM": "leave it out",
+    "a file of data": "remove it from what is published",
+    "an unreadable file": "make the site again, or remove the file",
+}
+#: What is found by its form on our own pages, and words or signs without which there is none; the root of DICOM's own
+#: UIDs names nobody.
+FORMS: dict[str, tuple[str, str]] = {
+    "a UID of DICOM": (r"(?<![\w.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}(?![\w.])(?<=[\d.]{20})", "."),
+    "a person's name as DICOM writes it": (r"(?<![\w\\^])[A-Z][A-Za-zÀ-ÿ'-]+\^[A-Z][A-Za-zÀ-ÿ'-]+", "^"),
+    "a tag of DICOM": (
+        r"\b(?:Patient'?s? ?(?:Name|ID|Birth ?Date)|\(?0010, ?00[123]0\)?)[\"']?\s*[:=]\s*[\"']?[\w^][\w^ .-]+",
+        "patientname patientid patientbirthdate name id birthdate date 0010",
+    ),
+    DATE: (
+        r"\b(?i:born|birth|dob|studydate|seriesdate|acquisitiondate)\W{1,9}(?:on\W)?"
+        r"(?:(?:19|20)\d\d-?[01]\d-?[0-3]\d|[0-3]?\d[./][01]?\d[./](?:19|20)?\d\d)\b",
+        "born birth dob studydate seriesdate acquisitiondate",
+    ),
+    PATH: (
+        r"(?<![\w/:.<*?+~-])(?:file:/{2,3})?/(?:home|Users|root|mnt|media|srv|tmp|scratch|nfs|export|Volumes|private)"
+        r"/[^\s/\"'<>]+|(?<!\w)[A-Za-z]:\\\\?[\w.-]+\\|\bfile:///?\w+",
+        "home users root mnt media srv tmp scratch nfs export volumes private file :\\",
+    ),
+}
+_FORMS = {kind: (re.compile(form), set(needed.split())) for kind, (form, needed) in FORMS.items()}
+#: User and machine names that say nothing about anybody.
+NOBODY = frozenset(
+    "root user users admin runner build builder docker ubuntu debian jovyan localhost localdomain host server".split()  # noqa: SIM905
+)
+_DATED = re.compile(r"((?:19|20)\d\d)-?([01]\d)-?([0-3]\d)(?:[T ].*)?|([0-3]?\d)[./-]([01]?\d)[./-]((?:19|20)\d\d)")
+_NAMING = re.compile(
+    r"name|\bid\b|ident|\bmrn\b|birth|\bdob\b|address|street|phone|mail|insur|accession|remark|comment", re.IGNORECASE
+)
+_TAGS = (
+    "PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyDate",
+    "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "ReferringPhysicianName", "OperatorsName",
+)  # fmt: skip
+#: How year, month and day are written.
+_DAYS = ("{0}-{1}-{2}", "{0}{1}{2}", "{2}.{1}.{0}", "{1}/{2}/{0}", "{2}/{1}/{0}")
+_NOTES = ("descrip", "aux_file", "db_name", "intent_name")
+_PICTURES, _FONTS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff"), (".woff", ".woff2", ".ttf", ".eot")
+_DATA = (".nii", ".nii.gz", ".dcm", ".nrrd", ".mha", ".parquet", ".pkl", ".npz", ".npy", ".h5")
+_CELL = re.compile(r"<t[hd]\b.*?</t[hd]>", re.DOTALL)
+_WORD, _DATA_URI = re.compile(r"[^\W_]+"), re.compile(r"data:([\w/+.-]+);base64,([A-Za-z0-9+/=]+)")
+
+
+class GateError(RadsupportError):
+    """A site holds what must not leave the house."""
+
+
+@dataclass(frozen=True)
+class Needle:
+    """A value that is looked for: its kind, the words it consists of, and what finds it."""
+
+    value: str
+    kind: str
+
+    @property
+    def words(self) -> list[str]:
+        """Words that a text has to hold for the value to be in it."""
+        return _WORD.findall(self.value.casefold())
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What finds the value as a whole word."""
+        return naming([self.value])
+
+
+def needles(study: Study, root: Path = Path()) -> list[Needle]:
+    """Return what is looked for of a real study."""
+    files = study_files(study, root)
+    sheets = sheets_of(study, files, root)
+    found = {(one, SUBJECT) for one in subjects_of(study, root, sheets)}
+    said = set(map(str.casefold, _texts_of(study.model_dump())))
+    for sheet in sheets:
+        found |= set(_cells(sheet, said))
+    cases = files[files["subject"] != ""]
+    known = {"image", "images", "mask", "masks", "scan", "scans", "dicom", "data", *said}
+    places = {path: re.split(r"[/\\]|(?:\.[a-z]\w{1,4})+$", path) for path in cases["path"]}
+    found |= {(part, PLACE) for part in _of_one(cases, places, known)} | {(path, PLACE) for path in places if path}
+    headers = {row["path"]: list(_header(Path(row["file"]), row["role"])) for row in cases.to_dict("records")}
+    found |= {(part, HEADER) for part in _of_one(cases, headers, known)}
+    ids = {value.casefold() for value, kind in found if kind == SUBJECT}
+    others = [Needle(*one) for one in sorted(found) if one[0].casefold() not in ids and distinct(one[0])]
+    return [*(Needle(value, SUBJECT) for value, kind in sorted(found) if kind == SUBJECT), *others]
+
+
+def _texts_of(found: object) -> Iterator[str]:
+    if isinstance(found, Mapping):
+        for key, value in found.items():
+            yield from (str(key), *_texts_of(value))
+    elif isinstance(found, list | tuple | set):
+        for value in found:
+            yield from _texts_of(value)
+    elif isinstance(found, str):
+        yield found
+
+
+def _of_one(cases: pd.DataFrame, parts: Mapping[str, list[str]], known: set[str]) -> set[str]:
+    """Return the texts that files of a single subject hold, and that are no word of the study."""
+    rows = [(subject, part) for subject, path in zip(cases["subject"], cases["path"], strict=True)
+            for part in parts.get(path, []) if part.casefold() not in known]  # fmt: skip
+    owners = pd.DataFrame(rows, columns=["subject", "part"]).groupby("part")["subject"].nunique()
+    return set(owners.index[owners == 1]) - {""}
+
+
+def _header(file: Path, role: str) -> Iterator[str]:
+    """Yield the texts of a scan's header that may name somebody, whole and in pieces."""
+    if role in CASE_ROLES and file.name.endswith((".nii", ".nii.gz")) and file.is_file():
+        import nibabel  # with pydicom a second to load: only where a study has scans
+
+        header: Any = nibabel.load(file).header
+        found = [header[key].tobytes().decode("latin-1").strip("\0 ") for key in _NOTES]
+    elif role in SUBJECT_ROLES and file.exists():
+        import pydicom
+
+        first = next((path for path in [file, *sorted(file.rglob("*"))] if path.is_file()), None)
+        tags: Any = pydicom.dcmread(first, stop_before_pixels=True, force=True) if first else {}
+        found = [str(tags[name].value) for name in _TAGS if name in tags]
+    else:
+        return
+    for text in found:
+        yield text
+        yield from (part for part in re.split(r"[\s^=;,]+", text) if len(part) > 4 or part.isalpha())
+
+
+def _cells(sheet: Sheet, said: set[str]) -> Iterator[tuple[str, str]]:
+    """Yield dates of a sheet, and the cells of columns that name people and that the study file does not know."""
+    for name in sheet.table.columns:
+        cells = {cell.strip(): None for cell in map(str, sheet.table[name])}.keys() - {""}
+        naming_header, number = _NAMING.search(name), re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
+        texts = {cell for cell in cells if "." not in cell[:8] or not number.fullmatch(cell)}
+        for day in filter(None, map(_day, texts)):
+            yield from ((form.format(*day), DATE) for form in _DAYS)
+        if name.casefold() in said or not (naming_header or sum(map(str.isnumeric, texts)) < len(cells) / 2):
+            continue
+        if naming_header or 2 < len(cells) == len(sheet.table):
+            yield from ((cell, CELL) for cell in texts if cell.casefold() not in said and not _day(cell))
+
+
+def _day(cell: str) -> tuple[str, str, str] | None:
+    found = _DATED.fullmatch(cell)
+    if found is None:
+        return None
+    year, month, day = found.group(1, 2, 3) if found[1] else found.group(6, 5, 4)
+    try:
+        datetime(int(year), int(month), int(day))
+    except ValueError:
+        return None
+    return year, month.zfill(2), day.zfill(2)
+
+
+def of_the_machine(root: Path = Path()) -> list[Needle]:
+    """Return the names of this machine and its user, and where the project and its environment lie."""
+    host = socket.gethostname().casefold()
+    names = {getpass.getuser(), Path.home().name, host, host.split(".")[0]}
+    places = (root, Path(), Path(sys.prefix))
+    folders = {str(place) for path in places for place in (path.absolute(), path.resolve())}
+    found = [Needle(name, MACHINE) for name in sorted(names) if distinct(name) and name.casefold() not in NOBODY]
+    return found + [Needle(path, PATH) for path in sorted(folders) if path.count("/") > 1]
+
+
+def looked_for(root: Path = Path()) -> list[Needle]:
+    """Return what is looked for: of every real study of ``studies/``, and of this machine."""
+    studies = [load_study(name, folder=root / STUDIES) for name in study_ids(root / STUDIES)]
+    return of_the_machine(root) + [one for study in studies if not study.is_synthetic for one in needles(study, root)]
+
+
+def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = None) -> list[Problem]:
+    """Return what a built site holds that must not leave the house, by file and kind.
+
+    Parameters
+    ----------
+    site : Path
+        Folder with ``index.html``.
+    root : Path
+        Project root.
+    wanted : iterable of Needle, optional
+        By default what `looked_for` returns.
+
+    Raises
+    ------
+    GateError
+        There is no such site.
+    RadsupportError
+        The manifest or a table of a real study can not be read, so that nobody knows what to look for.
+    """
+    if not (site / "index.html").is_file():
+        raise GateError("Nothing was searched.", [Problem("no site here", "index.html", "run `make book`", str(site))])
+    wanted = looked_for(root) if wanted is None else list(wanted)
+    own = {name: Hay(wanted, forms) for name, forms in (("ours", _FORMS), ("theirs", {}))}
+    problems: list[Problem] = []
+    for path in sorted(path for path in site.rglob("*") if path.is_file()):
+        inside = path.relative_to(site)
+        theirs = inside.parts[0] == "_static" and inside.parts[1] != "made" and not path.name.startswith("book.")
+        problems += own["theirs" if theirs else "ours"].problems(str(inside), path.read_bytes())
+    return problems
+
+
+class Hay:
+    """What is looked for, by its first word, so that a file of megabytes is read once."""
+
+    def __init__(self, wanted: Iterable[Needle], forms: Mapping[str, tuple[re.Pattern[str], set[str]]]) -> None:
+        self.forms, self.plain = forms, {one.value.casefold() for one in wanted if not distinct(one.value)}
+        self.named = naming(self.plain) if self.plain else None
+        self.wanted = [(set(one.words), one) for one in wanted if distinct(one.value) and one.words]
+        self.any = naming(one.value for _, one in self.wanted)
+
+    def problems(self, name: str, content: bytes) -> Iterator[Problem]:
+        """Yield what a file holds, one problem per kind; its own name is searched as well."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        try:
+            texts = [name, *_readable(name, content, found)]
+        except (OSError, ValueError, zlib.error, zipfile.BadZipFile):
+            texts, found["an unreadable file"] = [name], [("", "")]
+        for text in texts:
+            for kind, value, around in self._found(text):
+                found.setdefault(kind, []).append((value, around))
+        for kind, places in found.items():
+            value, around = places[0]
+            others = len({found.casefold() for found, _ in places}) - 1
+            what = f"{kind}, {value[:1]}… ({len(value)} characters){f' and {others} more' * bool(others)}"
+            yield Problem(what, "", REMEDIES[kind], name, value=self.any.sub("▒▒▒", around))
+
+    def _found(self, text: str) -> Iterator[tuple[str, str, str]]:
+        folded = text.casefold()
+        words = set(_WORD.findall(folded))
+        for needed, one in self.wanted:
+            if needed <= words and (" " in one.value or one.value.casefold() in folded):
+                hit = one.pattern.search(text)
+                yield from [(one.kind, one.value, _around(text, hit))] if hit else []
+        for kind in [
+            kind
+            for kind, (_, needed) in self.forms.items()
+            if needed & words or any(sign in text for sign in needed if not sign.isalnum())
+        ]:
+            form = self.forms[kind][0]
+            yield from ((kind, hit[0], _around(text, hit)) for hit in form.finditer(text))
+        for hit in self.named.finditer(text) if self.named else ():
+            yield SUBJECT, hit["short"], _around(text, hit)
+        for cell in _subject_cells(text) if self.plain else ():
+            if cell.casefold() in self.plain:
+                yield SUBJECT, cell, "in a column of subjects"
+
+
+def _around(text: str, hit: re.Match[str]) -> str:
+    """Return the words around a finding, which is blotted out."""
+    before, after = text[max(0, hit.start() - 40) : hit.start()], text[hit.end() : hit.end() + 20]
+    return " ".join(f"{before}▒▒▒{after}".split())
+
+
+def _subject_cells(text: str) -> Iterator[str]:
+    """Yield the cells of columns of subjects: of tables in HTML, and of a text that is a CSV."""
+    for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
+        rows = [[_plain(cell) for cell in _CELL.findall(row)] for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)]
+        yield from _of_subjects(rows)
+    yield from _of_subjects(csv.reader(io.StringIO(text))) if "," in text[:2000].partition("\n")[0] else ()
+
+
+def _plain(cell: str) -> str:
+    return re.sub("<[^>]+>", "", cell).strip()
+
+
+def _of_subjects(rows: Iterable[list[str]]) -> Iterator[str]:
+    """Yield the cells below a header that says whose they are."""
+    heads, *others = rows or [[]]
+    places = [i for i, head in enumerate(heads) if head.strip("\ufeff ").casefold() in ("patient", "subject", "case")]
+    yield from (row[i].strip() for row in others for i in places if i < len(row))
+
+
+def _readable(name: str, content: bytes, found: dict[str, list[tuple[str, str]]]) -> Iterator[str]:
+    """Yield every text of a file; what is no page's business goes to `found`."""
+    kind = name.lower()
+    if kind.endswith(_DATA) or content[128:132] == b"DICM":
+        found.setdefault("a file of data", []).append((Path(name).name, ""))
+    elif kind.endswith(_PICTURES):
+        yield from _picture(content)
+    elif content.startswith(b"PK\3\4"):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            yield archive.comment.decode("latin-1")
+            for part in archive.infolist():
+                yield part.filename
+                yield from _readable(part.filename, archive.read(part), found)
+    elif content.startswith(b"\x1f\x8b"):
+        yield from _readable(name.removesuffix(".gz"), gzip.decompress(content), found)
+    elif kind.endswith(".inv"):
+        yield zlib.decompress(content.split(b"\n", 4)[4]).decode("utf-8", "replace")
+    elif kind.endswith(".pdf"):
+        for packed in re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL):
+            yield zlib.decompressobj().decompress(packed).decode("latin-1") if packed[:1] == b"x" else ""
+        yield content.decode("latin-1")
+    elif not kind.endswith(_FONTS):
+        yield from _written(name, content.decode("utf-8", "replace"), found)
+
+
+def _written(name: str, text: str, found: dict[str, list[tuple[str, str]]]) -> Iterator[str]:
+    """Yield a text as it is read: without codes of HTML, JSON and addresses, once with and once without its tags."""
+    for kind, packed in _DATA_URI.findall(text):
+        ending = {"text/csv": ".csv", "image/png": ".png", "image/jpeg": ".jpeg"}.get(kind, ".txt")
+        yield from _readable(f"{name}{ending}", base64.b64decode(packed + "=" * (-len(packed) % 4)), found)
+    text = _DATA_URI.sub("", text)
+    if name.endswith((".svg", ".html")):
+        text = re.sub(r"(?<=\s)d=\"[^\"]*\"", "", text)
+    if "\\u" in text:
+        text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
+    text = unquote(html.unescape(text)) if re.search("[&%]", text) else text
+    yield text
+    if name.endswith((".svg", ".html", ".xml", ".ipynb")):
+        yield re.sub(r"<[^>]{1,2000}>", "", text)
+
+
+def _picture(content: bytes) -> Iterator[str]:
+    """Yield the texts that a picture carries beside its dots."""
+    with Image.open(io.BytesIO(content)) as picture:
+        notes = [*picture.info.values(), *picture.getexif().values()]
+    for note in notes:
+        if isinstance(note, bytes | str):
+            yield note if isinstance(note, str) else note.decode("latin-1")
