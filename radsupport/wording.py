@@ -70,6 +70,22 @@ def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:
     return f"{value_text} ({low_text}{joint}{high_text})"
 
 
+def reached(value: float, at_risk: float = math.nan, decimals: int = 1) -> str:
+    """Word a time by which a curve falls so far: ``12.3``, never (infinite), or only where too few are left to say.
+
+    Parameters
+    ----------
+    value : float
+        Infinite where the curve never falls so far, NaN where it does so beyond what can be estimated.
+    at_risk : float
+        Patients left at the time that is not estimable, where that is known.
+    decimals : int
+    """
+    if math.isnan(value):
+        return "not estimable" + ("" if math.isnan(at_risk) else f", {at_risk:.0f} at risk")
+    return "not reached" if math.isinf(value) else fixed(value, decimals)
+
+
 def until_reached(text: str) -> str:
     """Say of the open end of a median's interval what it means: the curve's limit never falls below one half."""
     return text.replace("∞", "not reached")

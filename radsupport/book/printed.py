@@ -62,8 +62,10 @@ def number_words(key: str, found: Mapping[str, Any] | None, decimals: int = 2) -
         return p_number(float(value))
     if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
         return estimate(float(value), float(low), float(high), decimals)
-    if key.startswith("median_") and low is not None and math.isfinite(low):  # the curve's band stays above one half
-        return until_reached(estimate(float(value), float(low), math.inf, decimals))
+    if key.startswith("median_") and low is not None and math.isfinite(low):
+        if high is not None and math.isinf(high):  # the curve's band stays above one half
+            return until_reached(estimate(float(value), float(low), math.inf, decimals))
+        return f"{fixed(float(value), decimals)} (from {fixed(float(low), decimals)})"
     return number(float(value)) if float(value).is_integer() else fixed(float(value), decimals)
 
 

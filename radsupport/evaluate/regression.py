@@ -243,8 +243,9 @@ def added_value(data: CoxData, base: CoxFit | None, added: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        model, n, events, coefficients, aic, concordance (apparent), concordance_se, p_lr (likelihood ratio, against the
-        covariates kept); rows that can not be fitted are missing.
+        model, n, events, coefficients, aic, concordance (apparent), concordance_se, hr (of the signature, per SD) with
+        hr_low and hr_high, chi2, df and p_lr (likelihood ratio, against the covariates kept); rows that can not be
+        fitted are missing.
     """
     terms, sources = ([], []) if base is None else (base.design.names, base.design.sources)
     table, rows = data.table.dropna(subset=sources), []
@@ -258,9 +259,13 @@ def added_value(data: CoxData, base: CoxFit | None, added: str) -> pd.DataFrame:
         except NotEstimableError:
             continue
         tested = SIGNATURE in columns and len(columns) == len(terms) + 1
-        p = float(stats.chi2.sf(fit.drop_chi2(SIGNATURE), 1)) if tested else np.nan
+        chi2 = float(fit.drop_chi2(SIGNATURE)) if tested else np.nan
+        own = fit.table[fit.table["term"] == SIGNATURE][["hr", "ci_low", "ci_high"]].to_numpy(dtype=float)
+        ratio = own[0] if len(own) else [np.nan] * 3
         row = {"model": name, "n": fit.n, "events": fit.n_events, "coefficients": len(fit.coef), "aic": fit.aic}
-        rows.append(row | {"concordance": fit.concordance, "concordance_se": fit.concordance_se, "p_lr": p})
+        row |= {"concordance": fit.concordance, "concordance_se": fit.concordance_se}
+        row |= dict(zip(("hr", "hr_low", "hr_high"), ratio, strict=True))
+        rows.append(row | {"chi2": chi2, "df": 1 if tested else np.nan, "p_lr": float(stats.chi2.sf(chi2, 1))})
     found = pd.DataFrame(rows)
     found.attrs["empty"] = "Neither model can be fitted to so few events."
     return found

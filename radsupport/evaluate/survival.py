@@ -78,11 +78,15 @@ def pooled(
 
 
 def follow_up(part: pd.DataFrame) -> dict[str, float]:
-    """Return n, events, longest follow-up and its median by the reverse Kaplan-Meier method (months, 95% CI)."""
+    """Return n, events, longest follow-up and its median by the reverse Kaplan-Meier method (months, 95% CI).
+
+    A median or limit is infinite where the curve never falls so far.
+    """
     own = part.drop_duplicates("subject")
     found = median_follow_up(own["time"], own["event"])
-    row = {"n": len(own), "events": int(own["event"].sum()), "median": found.median}
-    return row | {"median_low": found.ci_low, "median_high": found.ci_high, "longest": float(own["time"].max())}
+    limits = zip(("median", "median_low", "median_high"), (found.median, found.ci_low, found.ci_high), strict=True)
+    row = {"n": len(own), "events": int(own["event"].sum()), "longest": float(own["time"].max())}
+    return row | {key: np.inf if np.isnan(value) else value for key, value in limits}
 
 
 def group_p(part: pd.DataFrame) -> float:
@@ -153,15 +157,16 @@ def curves(groups: pd.DataFrame, by: Sequence[str] = _PLACE) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `by`, n (patients of both groups), group, time, survival, ci_low, ci_high, n_risk …, median (of
-        the group, months, as in `times`), p (log-rank).
+        The columns of `by`, n (patients of both groups), group, time, survival, ci_low, ci_high, n_risk …, median and
+        median_at_risk (of the group, months, as in `times`), p (log-rank).
     """
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
         found = []
         for name, own in part.groupby("group", observed=True):
             km = kaplan_meier(own["time"], own["event"])
-            found.append(km.curve.assign(group=str(name), median=_medians(km, own)["median"], p=group_p(part)))
+            middle = {key: value for key, value in _medians(km, own).items() if key in ("median", "median_at_risk")}
+            found.append(km.curve.assign(group=str(name), **middle, p=group_p(part)))
         return pd.concat(found, ignore_index=True)
 
     return measure(groups, of_groups, by)
@@ -182,9 +187,13 @@ def common_end(part: pd.DataFrame) -> float:
 
 
 def _medians(km: KaplanMeier, own: pd.DataFrame) -> dict[str, float]:
-    """Return the median with its limits; what lies where fewer than `FEWEST` are at risk is not reached."""
+    """Return the median with its limits: infinite where never reached, NaN where fewer than `FEWEST` are left by then.
+
+    `median_at_risk` are the patients at risk at the median.
+    """
     end, found = followed_to(own), {"median": km.median, "median_low": km.median_low, "median_high": km.median_high}
-    return {key: value if value <= end else np.nan for key, value in found.items()}
+    row = {key: np.inf if np.isnan(value) else value if value <= end else np.nan for key, value in found.items()}
+    return row | {"median_at_risk": np.nan if np.isnan(km.median) else float((own["time"] >= km.median).sum())}
 
 
 def times(groups: pd.DataFrame) -> pd.DataFrame:
@@ -194,9 +203,10 @@ def times(groups: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         signature, cohort, n, group, events, median, median_low, median_high, restricted_mean, restricted_mean_low,
-        restricted_mean_high (months, 95% CI), tau, end, note. After `end` fewer than `FEWEST` patients of the group
-        are at risk; medians and their limits beyond it are missing. The restricted mean is the area under the curve up
-        to `tau`, the earliest of these months. A group of fewer has neither median nor mean, and a note.
+        restricted_mean_high (months, 95% CI), tau, median_at_risk, end, note. After `end` fewer than `FEWEST` patients
+        of the group are at risk; medians and their limits beyond it are missing, those that the curve never falls to
+        are infinite. The restricted mean is the area under the curve up to `tau`, the earliest of these months. A group
+        of fewer has neither median nor mean, and a note.
     """
 
     restricted = ["restricted_mean", "restricted_mean_low", "restricted_mean_high"]

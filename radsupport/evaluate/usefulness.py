@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.predictions import LABEL, SURVIVAL, common, enough, too_few, with_variance
+from radsupport.evaluate.predictions import FEWEST, LABEL, SURVIVAL, common, enough, too_few, with_variance
 from radsupport.evaluate.probability import usable_horizons
 from radsupport.stats.usefulness import (
     gains,
@@ -120,8 +120,8 @@ def reclassification(
     -------
     DataFrame
         n, events, measure (continuous NRI, NRI over the limits, IDI), value, value_low, value_high, p (label only), and
-        a note where patients are too few (one row without values) or an estimate has no variance; empty where the two
-        signatures are one, or have no common patient.
+        a note where patients are too few (one row without values), too few for an interval and a test, or an estimate
+        has no variance; empty where the two signatures are one, or have no common patient.
     """
     when, outcome, p = _common(part[part["signature"].isin([new, old])])
     if p.shape[1] < 2 or new == old:
@@ -147,6 +147,12 @@ def reclassification(
 
 
 def _moved(name: str, found: Any, key: str) -> dict[str, Any]:
-    limits = {f"value_{end}": getattr(found, f"{key}_{end}", np.nan) for end in ("low", "high")}
-    row = {"events": found.n_events, "measure": name, "value": getattr(found, key), **limits}
-    return row | ({"p": getattr(found, f"p_{key}")} if hasattr(found, f"p_{key}") else {})
+    """Return one measure; without interval and test where either outcome has fewer than 2 · `FEWEST` patients.
+
+    Its standard error is that of patients who move up or down: as many again as `FEWEST` on either side.
+    """
+    row = {"events": found.n_events, "measure": name, "value": getattr(found, key)}
+    few = min(found.n_events, found.n_nonevents) < 2 * FEWEST
+    row |= {f"value_{end}": np.nan if few else getattr(found, f"{key}_{end}", np.nan) for end in ("low", "high")}
+    row |= {"p": np.nan if few else getattr(found, f"p_{key}")} if hasattr(found, f"p_{key}") else {}
+    return row | {"note": f"no interval or test: {too_few(fewest=2 * FEWEST)}"} if few else row

@@ -26,7 +26,7 @@ from radsupport.plots.base import (
     fitting,
     look,
 )
-from radsupport.wording import counted, fixed, number, p_value
+from radsupport.wording import counted, fixed, number, p_value, reached
 from radsupport.wording import tick as tick_text
 
 _SANKEY = ("source", "target", "n")
@@ -170,8 +170,8 @@ def _median_words(part: pd.DataFrame, time_unit: str) -> str:
     """Word a curve's median where the table has it; a figure computes none."""
     if "median" not in part:
         return ""
-    middle = float(part["median"].iloc[0])
-    return ", median not reached" if np.isnan(middle) else f", median {number(middle)} {time_unit}"
+    middle, at_risk = (float(part[name].iloc[0]) if name in part else np.nan for name in ("median", "median_at_risk"))
+    return f", median {number(middle)} {time_unit}" if np.isfinite(middle) else f", median {reached(middle, at_risk)}"
 
 
 @figure("group", "time", "survival", "n_risk", estimates=["survival"], alt=_km_alt, size=(5.6, 4.6))
@@ -196,7 +196,8 @@ def kaplan_meier(
         The curves of `survival.kaplan_meier`, one after the other: one row per group and time at which someone had
         an event or was censored, in order of time: ``group, time, survival`` (just after the time), ``n_risk``
         (just before it), and optionally ``survival_low, survival_high``, ``n_censor`` (number censored at that
-        time) and ``median`` (of the group, for the alt text).
+        time), ``median`` and ``median_at_risk`` (of the group, as `radsupport.wording.reached` takes them, for the alt
+        text).
     ax : matplotlib.axes.Axes
     p : float, optional
         p-value of the comparison, and `test`, its name.

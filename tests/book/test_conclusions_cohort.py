@@ -76,6 +76,18 @@ def test_complete_patients_are_counted() -> None:
     assert "no variables" in say.complete(cohort, [])
 
 
+def test_a_number_that_many_share_is_said_to_look_filled_in() -> None:
+    column = Column(source="clinical", kind="number", label="Age", unit="years")
+    ages = DataFrame({"age": [68.7] * 6 + [50.5, 71.25] + [40.0 + i for i in range(32)]})
+    words = say.shared_values(ages, {"age": column})
+    assert "6 of 40 patients (15%) have the same Age 68.7 years (no other value has more than 1): most" in words
+    assert say.shared_values(ages, {"age": column}, ["sex"]) == ""
+    highest = ages.replace({68.7: 100.0})  # the end of a scale, such as a share of 100%
+    rounded = ages.assign(age=ages["age"].replace({68.7: 50.0}).round(-1))
+    for other in (highest, rounded, ages.tail(30), ages.head(0)):
+        assert say.shared_values(other, {"age": column}) == ""
+
+
 def test_the_reason_for_no_comparison_is_the_true_one() -> None:
     two = DataFrame({"cohort": ["train", "external"]})
     assert say.nothing_to_compare(two, []).startswith("This study has no clinical variables or CT findings: there")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from radsupport.book.conclusions import nomogram as say
 
@@ -130,8 +131,8 @@ def test_the_variant_and_the_signature_in_all_patients_are_said() -> None:
     table = scores().assign(signature=names, n=[58, 58, 60])
     assert say.reading(table, optimism()) == (
         "- Nomogram, B: AUC 0.70 (0.60–0.80) in 58 of 60 patients; the preoperative variant, the one that can guide "
-        "treatment, reaches 0.70 (0.60–0.80) (nomogram minus variant −0.100, 95% CI −0.150 to −0.050, P 0.010); Image "
-        "in all 60 patients: AUC 0.70 (0.60–0.80)."
+        "treatment, reaches 0.70 (0.60–0.80) (nomogram minus variant −0.100, 95% CI −0.150 to −0.050, P = 0.010); "
+        "Image in all 60 patients: AUC 0.70 (0.60–0.80)."
     )
 
 
@@ -147,7 +148,7 @@ def test_leaving_patients_out_and_reclassification_are_said() -> None:
     assert "leaving out" not in say.reading(table.replace({"value": {0.58: 0.69}}), optimism())
     moved = pd.DataFrame({"cohort": "B", "old": "clinical columns alone", "measure": ["continuous NRI", "IDI", "x"]})
     moved = moved.assign(value=[0.4, 0.321, 0.1], p=[0.2, 0.01, np.nan])
-    found = "; reclassification: IDI 0.321 against the clinical columns alone (P 0.010), of 2 tests, not adjusted."
+    found = "; reclassification: IDI 0.321 against the clinical columns alone (P = 0.010), of 2 tests, not adjusted."
     assert say.reading(scores(), optimism(), moved=moved).endswith(found)
     assert "IDI" not in say.reading(scores(), optimism(), moved=moved.assign(p=0.3))
 
@@ -172,6 +173,26 @@ def test_there_is_no_verdict_where_coefficients_were_fitted() -> None:
     )
     lost = optimism("nomogram").assign(resamples=0)
     assert say.reading(table, lost).startswith("- Nomogram, A, apparent: AUC 0.70 (0.60–0.80).\n")
+
+
+@pytest.mark.parametrize(
+    ("levels", "values", "said"),
+    [
+        (["I", "II", "IIIa", "IIIb"], [1.0, 0.74, 1.1, 0.98], True),
+        (["I", "II", "IIIa", "IIIb"], [1.0, 1.1, 1.2, 1.3], False),
+        (["T2", "T1", "T3"], [1.0, 0.5, 1.5], False),  # the reference comes first, the order is that of the numbers
+        (["T2", "T1", "T3"], [1.0, 1.2, 1.5], True),
+        (["body", "cardia", "antrum"], [1.0, 0.7, 1.2], False),
+        (["NET G1", "NET G2", "NEC"], [1.0, 0.7, 1.2], False),
+        (["M0", "M1"], [1.0, 0.7], False),
+    ],
+)
+def test_points_that_do_not_follow_an_order_are_said(levels: list[str], values: list[float], said: bool) -> None:
+    table = pd.DataFrame({"term": "stage", "level": levels, "hr": values, "p_term": 0.4})
+    words = say.out_of_order(table, {"stage": "Stage"})
+    assert bool(words) is said
+    if levels[0] == "I" and said:
+        assert "levels of Stage (I 1.00, II 0.74, IIIa 1.10, IIIb 0.98; P = 0.40 of the whole) the ratio" in words
 
 
 def test_axes_that_turn_are_named() -> None:

@@ -66,6 +66,21 @@ def test_the_standard_is_met_or_what_differs_is_counted() -> None:
     assert say.standard(several).endswith("1 differs without a known reason.")
 
 
+def test_what_differs_from_the_standard_is_said_with_how_far_and_why() -> None:
+    rows = [("A", 6.0, 3.0, "excess"), ("C", 4.0, 3.0, "excess"), ("C", 100.0, -5.0, "bins"), ("C", 10.0, 5.0, "bins")]
+    rows += [("C", 50.0, -5.0, "bins"), ("D", 50.0, -5.0, "")]
+    table = pd.DataFrame(rows, columns=["configuration", "reference", "difference", "reason"]).assign(
+        status="difference"
+    )
+    within = table.assign(status="within tolerance", difference=0.0, reason="")
+    assert say.differing(pd.concat([table, within])).splitlines() == [
+        "- Differing values: 3 of 8 in configuration C, by 5% to 50% of the reference (median 10%): bins.",
+        "- Differing values: 1 each in configuration A and configuration C, by 3: excess.",
+        "- Differing values: 1 of 2 in configuration D, by 10%: no reason is known.",
+    ]
+    assert say.differing(within) == ""
+
+
 def test_features_are_counted_without_the_column_of_patients() -> None:
     features = pd.DataFrame({"subject": ["a", "b"], "x": [1.0, 2.0], "y": [3.0, 4.0]})
     assert say.counts(features, 1) == "2 features, of all phases together, in 2 patients; 1 case failed."

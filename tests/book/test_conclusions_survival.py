@@ -12,6 +12,7 @@ from scipy import stats
 
 from radsupport.book.conclusions import survival as say
 from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
+from radsupport.settings.parts import Label
 
 LABELS = {"age": "Age (years)", "stage": "Stage", "sex": "Sex"}
 
@@ -20,12 +21,15 @@ LABELS = {"age": "Age (years)", "stage": "Stage", "sex": "Sex"}
     ("values", "words"),
     [
         ((12.34, 8.0, 20.0), "12.3 (8.0–20.0)"),
-        ((12.34, 8.0, np.nan), "12.3 (8.0–not reached)"),
-        ((np.nan, 8.0, np.nan), "not reached (from 8.0)"),
-        ((np.nan, np.nan, np.nan), "not reached"),
-        ((12.34, np.nan, np.nan), "12.3 (no interval)"),
+        ((12.34, 8.0, np.inf), "12.3 (8.0–not reached)"),
+        ((12.34, 8.0, np.nan), "12.3 (8.0–not estimable)"),
+        ((np.inf, 8.0, np.inf), "not reached (from 8.0)"),
+        ((np.inf, np.inf, np.inf), "not reached"),
+        ((np.nan, 8.0, np.inf, 4.0), "not estimable, 4 at risk (from 8.0)"),
+        ((np.nan, np.nan, np.nan), "not estimable"),
+        ((12.34, np.inf, np.inf), "12.3 (no interval)"),
         ((1.2, -3.0, 5.0), "1.2 (\u22123.0 to 5.0)"),
-        ((np.nan, np.nan, np.nan, "–"), "–"),
+        ((np.nan, np.nan, np.nan, np.nan, "–"), "–"),
     ],
 )
 def test_times_and_their_open_ends_in_words(values: Any, words: str) -> None:
@@ -33,12 +37,12 @@ def test_times_and_their_open_ends_in_words(values: Any, words: str) -> None:
 
 
 def test_a_searched_cut_off_shows_its_raw_p_and_the_one_that_allows_for_the_search() -> None:
-    assert say.rule_cell(20.0, 10.0, 0.0123, np.nan) == "20 / 10, P 0.012"
-    assert say.rule_cell(20.0, 10.0, 0.0123, 0.2) == "20 / 10, P 0.012 (0.20 with the search allowed for)"
+    assert say.rule_cell(20.0, 10.0, 0.0123, np.nan) == "20 / 10, P = 0.012"
+    assert say.rule_cell(20.0, 10.0, 0.0123, 0.2) == "20 / 10, P = 0.012 (0.20 with the search allowed for)"
     assert say.search_allowed(np.nan) == ""
     table = say.worded(rules(rule="max_logrank", p=0.0123, p_search=0.2))
     assert table["in_words"].tolist() == ["maximally selected log-rank"] * 2
-    assert table["cell"].tolist()[0] == "45 / 45, P 0.012 (0.20 with the search allowed for)"
+    assert table["cell"].tolist()[0] == "45 / 45, P = 0.012 (0.20 with the search allowed for)"
     assert table["searched"].tolist() == ["0.20 with the search allowed for", ""]
 
 
@@ -164,13 +168,48 @@ def test_selection_says_what_was_kept_and_what_the_signature_is_tested_against()
     assert "There is no model of the characteristics, so Image" in say.selection(None, LABELS, "Image")
 
 
+RATIO = {"hr": 1.5, "hr_low": 1.1, "hr_high": 2.1}
+GAIN = RATIO | {"model": "covariates + Image", "n": 76, "events": 35, "chi2": 5.256, "df": 1}
+
+
+def test_what_a_signature_adds_is_said_with_its_test() -> None:
+    gain = pd.DataFrame([{"model": "covariates", "n": 76, "events": 35, "p_lr": np.nan}, GAIN | {"p_lr": 0.0219}])
+    assert say.added_value(gain, "Image") == (
+        "In training, Image adds to the characteristics kept (chosen on the same patients): likelihood-ratio χ² 5.26 "
+        "on 1 df, P = 0.022 (35 events in 76 patients); hazard ratio per SD 1.50 (1.10–2.10)."
+    )
+    assert "is not shown to add to" in say.added_value(gain.assign(p_lr=[np.nan, 0.14]), "Image")
+    turned = say.added_value(gain.assign(hr=0.5), "Image")
+    assert "adds to the characteristics kept (chosen on the same patients), but pointing against" in turned
+    assert "pointing" not in say.added_value(gain.assign(hr=0.9, p_lr=[np.nan, 0.5]), "Image")
+    assert "adds to a model without any predictor: " in say.added_value(gain.tail(1).assign(model="Image"), "Image")
+    assert say.added_value(gain.head(1), "Image") == say.added_value(pd.DataFrame(), "Image") == ""
+
+
+def test_only_patients_whose_outcome_is_known_can_be_called_wrong() -> None:
+    table = pd.DataFrame({"label": [1, 1, 0, 0, 0], "time": [5.0, 70, 60, 59, 80], "cohort": "Hospital A"})
+    table["group"] = ["low risk", "high risk", "high risk", "high risk", "low risk"]
+    label = Label(column="label", name="recurrence", positive="event", negative="free", horizon_months=60)
+    words = say.wrong_groups(table, label, "")
+    assert words.startswith(
+        "Whom the groups get wrong – Hospital A: 1 of 2 “event” called low risk and 1 of 2 “free” called high risk. "
+        "1 of the 3 patients labelled “free” are not counted: their follow-up ended before 60 months"
+    )
+    at_once = say.wrong_groups(table, label.model_copy(update={"horizon_months": None, "known": "at_once"}), "")
+    assert at_once.endswith("1 of 2 “event” called low risk and 2 of 3 “free” called high risk.")
+    later = say.wrong_groups(table, label.model_copy(update={"horizon_months": None, "known": "during_follow_up"}), "")
+    assert "“free” called" not in later
+    assert "3 of the 3 patients labelled “free” are not counted: their follow-up ended, so" in later
+    assert say.wrong_groups(table, None, "no death seen").startswith('"No death seen" may only mean that')
+
+
 def test_hazards_words_follow_the_p_values() -> None:
     def table(*p: float) -> pd.DataFrame:
         chi2 = stats.chi2.isf(p, 1)
         return pd.DataFrame({"covariate": [*["age", "sex"][: len(p) - 1], GLOBAL], "p": p, "chi2": chi2, "df": 1})
 
-    assert "effect of Age (years) (P 0.010) seems to change" in say.hazards(table(0.01, 0.2), LABELS)
-    assert "effects of Age (years) (P 0.010) and Sex (P 0.010) seem" in say.hazards(table(0.01, 0.01, 0.2), LABELS)
+    assert "effect of Age (years) (P = 0.010) seems to change" in say.hazards(table(0.01, 0.2), LABELS)
+    assert "effects of Age (years) (P = 0.010) and Sex (P = 0.010) seem" in say.hazards(table(0.01, 0.01, 0.2), LABELS)
     assert "No covariate has P below 0.05" in say.hazards(table(0.2, 0.2), LABELS)
     assert "all together do" in say.hazards(table(0.2, 0.01), LABELS)
     assert "There is no model" in say.hazards(pd.DataFrame(), LABELS)
@@ -238,7 +277,7 @@ def test_reading_names_every_cohort() -> None:
     table = pd.DataFrame([row | {"cohort": "Hospital A"}, row | {"cohort": "Hospital B", "c_index_low": 0.4}])
     words = say.reading(table.assign(p_groups=0.01), searched=True)
     assert "- Hospital A, Image: 30 events in 90 patients; C-index 0.70 (0.60–0.80), which does not cover 0.5" in words
-    assert "0.70 (0.40–0.80), which covers 0.5; log-rank P of the groups 0.010." in words
+    assert "0.70 (0.40–0.80), which covers 0.5; log-rank P of the groups = 0.010." in words
     assert words.count("searched here") == 1
     assert "the other is the test." in words
     third = pd.concat([table, table.tail(1).assign(cohort="Hospital C")]).assign(p_groups=0.01)

@@ -34,6 +34,18 @@ def test_kinds_that_fail_most_are_named_by_count_and_by_share():
     assert published.where_they_differ(kinds[2:]) == "No value that could be decided does not hold."
 
 
+def test_the_short_answer_counts_by_paper() -> None:
+    papers = pd.DataFrame({"paper": ["A 2020", "B 2021", "C"], "holds": [9, 3, 0], "does not hold": [1, 0, 0]})
+    words = published.by_paper(papers, pd.DataFrame({"paper": ["A 2020", "A 2020"]}))
+    assert words.startswith("- Decided values that do not hold: A 2020 1 of 10 (10%) and B 2021 0 of 3 (0%); papers")
+    assert words.endswith("\n- Every test tried puts 2 P values on the other side of 0.05: A 2020 2.")
+    assert published.by_paper(papers, pd.DataFrame({"paper": []})).endswith(
+        "- No P value lies on the other side of 0.05 by every test tried."
+    )
+    assert published.not_counted(12, 12) == ""
+    assert published.not_counted(13, 12).startswith("1 further row of the table of claims is not counted")
+
+
 def test_the_chapter_writes_only_into_its_folder(results, folder):
     quoted = claims.write(results, "published", folder)
     written = folder / "results" / "published"

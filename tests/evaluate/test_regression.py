@@ -133,6 +133,11 @@ def test_added_value_is_the_likelihood_ratio_of_the_signature(rows: pd.DataFrame
     gain = 2 * (more.log_likelihood - base.log_likelihood)
     assert table.loc["covariates + Image", "p_lr"] == pytest.approx(stats.chi2.sf(gain, 1), rel=1e-6)
     assert table.loc["covariates + Image", "p_lr"] < 0.01
+    row = table.loc["covariates + Image"]
+    own = more.table.set_index("term").loc[regression.SIGNATURE]
+    assert [row["chi2"], row["df"]] == pytest.approx([gain, 1], rel=1e-6)
+    assert row[["hr", "hr_low", "hr_high"]].tolist() == pytest.approx(own[["hr", "ci_low", "ci_high"]].tolist())
+    assert table.loc["covariates", ["hr", "chi2", "p_lr"]].isna().all()
 
 
 def emptied(data: regression.CoxData) -> CoxFit:

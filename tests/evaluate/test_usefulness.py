@@ -100,6 +100,20 @@ def test_reclassification_needs_another_signature_and_both_outcomes(labelled):
     assert table["note"].str.contains("fewer than 5 patients").all()
 
 
+@pytest.mark.parametrize(("events", "tested"), [(9, False), (10, True)])
+def test_a_measure_of_few_who_could_move_has_no_interval_and_no_test(events, tested):
+    rows = pd.DataFrame({"subject": range(24), "label": [1] * events + [0] * (24 - events), "cohort": "B"})
+    rng = np.random.default_rng(5)
+    two = [rows.assign(signature=name, probability=rng.uniform(0.1, 0.9, 24)) for name in ("A", "B")]
+    rows = pd.concat(two).assign(signature=lambda t: pd.Categorical(t["signature"], ["A", "B"], ordered=True))
+    table = measure(rows, reclassification, ("cohort",), new="A", old="B", halves=True)
+    assert table["value"].notna().all()
+    whole = table[~table["measure"].str.startswith("NRI,")]
+    assert whole[["value_low", "value_high", "p"]].notna().all(axis=None) == tested
+    assert whole["p"].isna().all() != tested
+    assert ("note" in table and table["note"].str.startswith("no interval or test: fewer than 10").all()) != tested
+
+
 def test_reclassification_at_a_horizon_is_weighted_for_censoring(followed):
     _, _, predictions = followed
     at, locked = acting_by(predictions, [12.0, 500.0])

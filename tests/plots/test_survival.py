@@ -39,7 +39,9 @@ def test_a_second_p_is_noted_in_legend_and_alt_text(figure_case: Any) -> None:
 def test_alt_text_has_the_median_of_the_table(figure_case: Any) -> None:
     table, _ = figure_case("kaplan_meier")
     assert "median 18.5 months" in base_figures.alt_text("kaplan_meier", table.assign(median=18.5))
-    assert "median not reached" in base_figures.alt_text("kaplan_meier", table.assign(median=np.nan))
+    assert "median not reached" in base_figures.alt_text("kaplan_meier", table.assign(median=np.inf))
+    few = table.assign(median=np.nan, median_at_risk=4.0)
+    assert "median not estimable, 4 at risk" in base_figures.alt_text("kaplan_meier", few)
 
 
 def test_three_curves_have_one_band_and_no_legend_over_them(figure_case: Any) -> None:

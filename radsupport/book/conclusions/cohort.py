@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from radsupport.settings.parts import Endpoint, Label
-from radsupport.wording import counted, listed
+from radsupport.settings.parts import Column, Endpoint, Label
+from radsupport.wording import counted, listed, number, share
 
 _DIRECTIONS = {
     "odds ratio": "Odds ratios are those of a variable's second level against its first, in “{second}” against "
@@ -18,6 +18,7 @@ _DIRECTIONS = {
     "U": "U counts the pairs of one patient of each group in which the one of “{first}” has the larger value "
     "(ties as one half).",
 }
+_SHARED = 5  # patients with one value, and times the next most frequent, from which it looks filled in
 _OF_TIMES = {"log-rank test", "Cox regression, likelihood-ratio test"}
 
 
@@ -147,6 +148,35 @@ def complete(cohort: pd.DataFrame, columns: Sequence[str]) -> str:
         return "There are no variables that could be missing."
     n = int(cohort[list(columns)].notna().all(axis=1).sum())
     return f"{n} of {len(cohort)} patients have a value in each of the {len(columns)} variables."
+
+
+def shared_values(cohort: pd.DataFrame, columns: Mapping[str, Column], only: Sequence[str] | None = None) -> str:
+    """Name the numbers of which one value looks filled in: one within the range that far more patients have than any.
+
+    Parameters
+    ----------
+    cohort : pandas.DataFrame
+    columns : mapping of column to Column
+    only : sequence of str, optional
+        The columns that a model takes; by default all numbers.
+    """
+    words = []
+    for key in columns if only is None else only:
+        values = cohort[key].dropna() if key in columns and columns[key].kind == "number" else pd.Series(dtype=float)
+        counts = values.value_counts()
+        if len(counts) < 2 or not counts.iloc[0] >= max(_SHARED, _SHARED * counts.iloc[1]):
+            continue
+        value, n = counts.index[0], counts.iloc[0]
+        if values.min() < value < values.max():  # a limit of what is measured, or of the range, is no filling
+            same = f"{columns[key].label} {number(value)} {columns[key].unit}".strip()
+            words.append(f"{n} of {len(values)} patients ({share(n / len(values))}) have the same {same}")
+            words[-1] += f" (no other value has more than {counts.iloc[1]})"
+    if not words:
+        return ""
+    return (
+        f"**As if filled in.** {'; '.join(words)}: most likely it was put where the value was missing. It counts as "
+        "measured here, so that what rests on it is less certain than its interval says."
+    )
 
 
 def nothing_to_compare(cohort: pd.DataFrame, columns: Sequence[str]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from radsupport.nomogram.parts import CLINICAL, NOMOGRAM, PREOPERATIVE, SIGNATURE
-from radsupport.wording import estimate, fixed, listed, number, p_number
+from radsupport.wording import estimate, fixed, listed, number, p_value
 
 #: Ends the name of a row in which a signature's own risk is judged in every patient, as chapter 06 does.
 ALL_PATIENTS = ", all patients"
+_ROMAN = ("", "I", "II", "III", "IV", "V")
 _MOVED = 0.02  # change of a value from which leaving patients out is pointed out
 _SPREAD = 1.5  # ratio of standard deviations from which scales are called different
 
@@ -99,6 +101,44 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
         "training, against what it was built to predict. Read it with its interval above, and not as a protective "
         "factor."
     )
+
+
+def out_of_order(coefficients: pd.DataFrame, labels: Mapping[str, str], ratio: str = "hr") -> str:
+    """Say which variables with numbered levels (stages, grades) neither rise nor fall along them; empty where none.
+
+    Parameters
+    ----------
+    coefficients : DataFrame
+        term, level, `ratio` and p_term (likelihood ratio of the whole variable) of a model, reference levels included.
+    labels : mapping of term to words
+    ratio : {"hr", "odds_ratio"}
+    """
+    words = []
+    for term, own in coefficients.groupby("term", sort=False) if len(coefficients) else []:
+        ranks = [_rank(str(level)) for level in own["level"]]
+        if len(own) < 3 or None in ranks or len({rank[0] for rank in ranks if rank}) > 1:
+            continue
+        ordered = own.iloc[sorted(range(len(own)), key=ranks.__getitem__)]
+        values, p = ordered[ratio], ordered["p_term"].dropna()
+        if values.isna().any() or values.is_monotonic_increasing or values.is_monotonic_decreasing:
+            continue
+        levels = ", ".join(f"{level} {fixed(one)}" for level, one in zip(ordered["level"], values, strict=True))
+        test = f"; {p_value(p.iloc[0], name='P')} of the whole" if len(p) else ""
+        words.append(f"{labels[str(term)]} ({levels}{test})")
+    if not words:
+        return ""
+    return (
+        f"**Not in order.** Along the levels of {listed(words)} the ratio neither only rises nor only falls: a higher "
+        "level need not mean a higher risk here. That is chance where P is large, else the work of what goes with it."
+    )
+
+
+def _rank(level: str) -> tuple[str, int, str] | None:
+    """Return what a numbered level such as IIIa, T2 or 3 is sorted by; None of any other."""
+    found = re.fullmatch(r"((?:[A-Za-z]{1,5} ?)??)(\d+|[IV]+)([a-cA-C]?)", level)
+    if not found or (not found[2].isdigit() and found[2] not in _ROMAN):
+        return None
+    return found[1], int(found[2]) if found[2].isdigit() else _ROMAN.index(found[2]), found[3]
 
 
 def turning(axes: pd.DataFrame) -> str:
@@ -280,7 +320,7 @@ def _variant(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["difference"]):
         return text
     value, limits = _difference(row)
-    p = "" if pd.isna(row["p"]) else f", P {p_number(row['p'])}"
+    p = "" if pd.isna(row["p"]) else f", {p_value(row['p'], name='P')}"
     return f"{text} (nomogram minus variant {value}, 95% CI {limits}{p})"
 
 
@@ -302,7 +342,7 @@ def _reclassified(moved: pd.DataFrame) -> str:
     """Say which measures of reclassification have P below 0.05, of how many tests; empty where none has."""
     tested = moved.dropna(subset=["p"])
     words = [
-        f"{row['measure']} {fixed(row['value'], 3)} against the {row['old']} (P {p_number(row['p'])})"
+        f"{row['measure']} {fixed(row['value'], 3)} against the {row['old']} ({p_value(row['p'], name='P')})"
         for row in tested[tested["p"] < 0.05].to_dict("records")
     ]
     return f"; reclassification: {listed(words)}, of {len(tested)} tests, not adjusted" if words else ""

@@ -6,28 +6,53 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radsupport.wording import counted, listed, two_digits
+from radsupport.wording import counted, listed, share, two_digits
 
 
-def headline(numbers: Mapping[str, tuple[int, int | None]], rows: int) -> str:
+def headline(numbers: Mapping[str, tuple[int, int | None]]) -> str:
     """Say how many printed values hold.
 
     Parameters
     ----------
     numbers : mapping
         From `claims.numbers`: n_claims, holds, does_not_hold, cannot_be_decided, p_values_on_the_other_side.
-    rows : int
-        Rows of the table of claims, counted or not.
     """
     value = {name: number for name, (number, _) in numbers.items()}
-    others, changes = rows - value["n_claims"], counted(value["p_values_on_the_other_side"], "P value")
     return (
         f"Of **{value['n_claims']}** printed values, **{value['holds']}** hold, **{value['does_not_hold']}** do not, "
-        f"and **{value['cannot_be_decided']}** can not be decided from what is printed. For **{changes}** "
-        "every test tried lies on the other side of 0.05 than the printed value. "
-        f"{counted(others, 'further row')} of the table of claims {'is' if others == 1 else 'are'} not counted, for "
-        "want of a printed value of their own that could fail; they are listed with what can not be checked."
+        f"and **{value['cannot_be_decided']}** can not be decided from what is printed."
     )
+
+
+def not_counted(rows: int, claims: int) -> str:
+    """Say how many rows of the table of claims are checked and not counted; empty where none."""
+    others = rows - claims
+    return (
+        f"{counted(others, 'further row')} of the table of claims {'is' if others == 1 else 'are'} not counted, for "
+        "want of a printed value of their own that could fail."
+    ) * bool(others)
+
+
+def by_paper(papers: pd.DataFrame, changes: pd.DataFrame) -> str:
+    """Say how many decided values of each paper do not hold, and where P changes sides.
+
+    Parameters
+    ----------
+    papers : pandas.DataFrame
+        From `claims.verdicts`: paper, holds, does not hold.
+    changes : pandas.DataFrame
+        From `claims.significance_changes`: paper.
+    """
+    decided = papers["holds"] + papers["does not hold"]
+    rows = zip(papers["paper"], papers["does not hold"], decided, strict=True)
+    failed = [f"{paper} {n} of {of} ({share(n / of)})" for paper, n, of in rows if of]
+    where = [f"{paper} {n}" for paper, n in changes["paper"].value_counts(sort=False).items()]
+    sides = f"- Every test tried puts {counted(len(changes), 'P value')} on the other side of 0.05: {listed(where)}."
+    none = "- No P value lies on the other side of 0.05 by every test tried."
+    first = (
+        f"- Decided values that do not hold: {listed(failed)}; papers print different things, so this is no ranking."
+    )
+    return f"{first}\n{sides if where else none}"
 
 
 def where_they_differ(kinds: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from radsupport.radiomics.agreement import Correlations
 from radsupport.stats.agreement import known_kind
-from radsupport.wording import STRONG, counted, listed, share
+from radsupport.wording import STRONG, counted, listed, number, share
 
 #: What the forms of Shrout & Fleiss 1979 take the readers for, and what they ask of them.
 FORMS = {
@@ -54,6 +54,32 @@ def standard(compliance: pd.DataFrame) -> str:
     rest = f"{odd} {verb[odd == 1]} without a known reason" if odd else "none is unexplained"
     convention = f"{known} {verb[known == 1]} by a documented convention of pyradiomics"
     return f"Of the {len(compliance)} reference values for {of}, {met} are met within tolerance, {convention}, {rest}."
+
+
+def differing(compliance: pd.DataFrame) -> str:
+    """List why values differ from IBSI's, in which configurations, and how far; one line a reason, the most first.
+
+    Parameters
+    ----------
+    compliance : DataFrame
+        What `radiomics.compliance` returns.
+    """
+    odd = compliance[compliance["status"] != "within tolerance"]
+    of, lines = compliance.groupby("configuration").size(), []
+    for reason, own in sorted(odd.groupby("reason", sort=False), key=lambda group: -len(group[1])):
+        counts = own["configuration"].value_counts(sort=False)
+        where = [name if name == "digital phantom" else f"configuration {name}" for name in counts.index]
+        if len(set(counts)) > 1 or len(counts) == 1:
+            where = [f"{n} of {of[key]} in {name}" for name, (key, n) in zip(where, counts.items(), strict=True)]
+        else:
+            where[0] = f"{counts.iloc[0]} each in {where[0]}"
+        gaps, apart = (own["difference"] / own["reference"].abs()).abs(), own["difference"]
+        ends = list(dict.fromkeys([share(gaps.min()), share(gaps.max())]))
+        far = " to ".join(ends) + f" of the reference (median {share(gaps.median())})" * (len(ends) > 1)
+        if len(own) > 1 and apart.max() - apart.min() <= 0.01 * apart.abs().max():
+            far = number(apart.median())
+        lines.append(f"- Differing values: {listed(where)}, by {far}: {reason or 'no reason is known'}.")
+    return "\n".join(lines)
 
 
 def reach(icc: pd.DataFrame, threshold: float) -> str:

@@ -7,32 +7,32 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from radsupport.evaluate.predictions import FEWEST
+from radsupport.evaluate.predictions import FEWEST, HIGH, LOW
 from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
+from radsupport.settings.parts import Label
 from radsupport.stats.cox import CoxFit
 from radsupport.stats.regression import Selection
-from radsupport.wording import counted, estimate, fixed, listed, p_number
+from radsupport.wording import counted, estimate, fixed, listed, p_number, p_value, reached
 
 RULES = {
     "youden": "Youden's index", "median": "median", "half": "one half", "max_logrank": "maximally selected log-rank"
 }  # fmt: skip
 
 
-def time_cell(value: float, low: float, high: float, missing: str = "not reached") -> str:
-    """Word a time with its interval; a curve that does not fall far enough leaves the value, or its end, open."""
-    if np.isnan(value):
-        return missing if np.isnan(low) else f"{missing} (from {fixed(low, 1)})"
+def time_cell(value: float, low: float, high: float, at_risk: float = np.nan, missing: str = "") -> str:
+    """Word a time with its interval (`reached`): never reached, or not estimable, may be the value or its end."""
+    if not np.isfinite(value):
+        words = missing or reached(value, at_risk)
+        return f"{words} (from {fixed(low, 1)})" if np.isfinite(low) else words
     if low < 0:
         return estimate(value, low, high, 1)
-    if np.isnan(low) and np.isnan(high):
-        return f"{fixed(value, 1)} (no interval)"
-    return f"{fixed(value, 1)} ({fixed(low, 1)}–{'not reached' if np.isnan(high) else fixed(high, 1)})"
+    return f"{fixed(value, 1)} " + (f"({fixed(low, 1)}–{reached(high)})" if np.isfinite(low) else "(no interval)")
 
 
 def rule_cell(low: float, high: float, p: float, p_search: float) -> str:
     """Word what a cut-off does in a cohort: patients at low and at high risk, and the log-rank P of these groups."""
     searched = search_allowed(p_search)
-    tested = "not tested" if np.isnan(p) else f"P {p_number(p)}"
+    tested = "not tested" if np.isnan(p) else p_value(p, name="P")
     return f"{low:.0f} / {high:.0f}, {tested}" + (f" ({searched})" if searched else "")
 
 
@@ -242,6 +242,68 @@ def selection(kept: Selection | None, labels: Mapping[str, str], added: str) -> 
     return f"{text} P-values and intervals of a selected model ignore the selection and are too good."
 
 
+def added_value(gain: pd.DataFrame, added: str) -> str:
+    """Say whether a signature adds to the characteristics kept, by the likelihood-ratio test; empty without a test.
+
+    Parameters
+    ----------
+    gain : DataFrame
+        What `evaluate.regression.added_value` returns.
+    added : str
+        The signature.
+    """
+    tested = gain.dropna(subset=["p_lr"]) if len(gain) else gain
+    if tested.empty:
+        return ""
+    row = tested.iloc[-1]
+    told = row["p_lr"] < 0.05
+    kept = "the characteristics kept (chosen on the same patients)"
+    kept = "a model without any predictor" if row["model"] == added else kept
+    backwards = ", but pointing against what it was built to predict" * bool(told and row["hr"] < 1)
+    return (
+        f"In training, {added} {'adds' if told else 'is not shown to add'} to {kept}{backwards}: likelihood-ratio χ² "
+        f"{fixed(row['chi2'])} on {row['df']:.0f} df, {p_value(row['p_lr'], name='P')} "
+        f"({counted(row['events'], 'event')} in {counted(row['n'], 'patient')}); hazard ratio per SD "
+        f"{estimate(row['hr'], row['hr_low'], row['hr_high'])}."
+    )
+
+
+def wrong_groups(patients: pd.DataFrame, label: Label | None, unseen: str) -> str:
+    """Count the patients whom the groups get wrong, among those whose outcome is known; name the others.
+
+    Parameters
+    ----------
+    patients : DataFrame
+        cohort (in words), group, label, time (months); of one signature.
+    label : Label or None
+        The outcome that colours the patients; None where it is whether the event was seen.
+    unseen : str
+        What patients without the event are called.
+    """
+    if label is None:
+        return (
+            f'"{unseen[0].upper()}{unseen[1:]}" may only mean that a patient was followed briefly. A bar of the other '
+            "colour is therefore no mistake of the groups by itself, and the two colours have no test here; the "
+            "log-rank test above allows for the length of follow-up."
+        )
+    had = patients["label"].astype(float) == 1
+    followed = patients["time"] >= (0.0 if label.known == "at_once" else label.horizon_months or np.inf)
+    free, words = ~had & followed, []
+    for cohort, own in patients.assign(had=had, free=free).groupby("cohort", sort=False):
+        missed, alarm = own[own["had"]]["group"] == LOW, own[own["free"]]["group"] == HIGH
+        parts = [f"{missed.sum()} of {len(missed)} “{label.positive}” called low risk"] * bool(len(missed))
+        parts += [f"{alarm.sum()} of {len(alarm)} “{label.negative}” called high risk"] * bool(len(alarm))
+        words += [f"{cohort}: {' and '.join(parts)}"] * bool(parts)
+    short, text = (~had & ~free).sum(), f"Whom the groups get wrong – {'; '.join(words)}."
+    if not short:
+        return text
+    until = f" before {label.horizon_months:g} months" if label.horizon_months else ""
+    return (
+        f"{text} {short} of the {(~had).sum()} patients labelled “{label.negative}” are not counted: their follow-up "
+        f"ended{until}, so that the event may have come later, and a bar of their colour need not be a mistake."
+    )
+
+
 def hazards(test: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """Say which covariates speak against proportional hazards.
 
@@ -259,21 +321,17 @@ def hazards(test: pd.DataFrame, labels: Mapping[str, str]) -> str:
     own = test[test["covariate"] != GLOBAL]
     against = own[own["p"] < 0.05].to_dict("records")
     together = float(test.loc[test["covariate"] == GLOBAL, "p"].iloc[0])
-    whole = p_number(together)
+    whole = p_value(together, name="global P")
     more = _beyond_single(test) if together < 0.05 else ""
     if not against and together < 0.05:
         alone = "No single covariate has P below 0.05, but all together do"
-        return f"{alone} (global P {whole}): read ratios as averages.{more}"
+        return f"{alone} ({whole}): read ratios as averages.{more}"
     if not against:
-        return f"No covariate has P below 0.05 (global P {whole}). That is no proof: few events can hide a trend."
-    names = listed([f"{labels[row['covariate']]} (P {p_number(row['p'])})" for row in against])
+        return f"No covariate has P below 0.05 ({whole}). That is no proof: few events can hide a trend."
+    names = listed([f"{labels[row['covariate']]} ({p_value(row['p'], name='P')})" for row in against])
     if len(against) == 1:
-        return (
-            f"The effect of {names} seems to change over time (global P {whole}): its hazard ratio is an average.{more}"
-        )
-    return (
-        f"The effects of {names} seem to change over time (global P {whole}): their hazard ratios are averages.{more}"
-    )
+        return f"The effect of {names} seems to change over time ({whole}): its hazard ratio is an average.{more}"
+    return f"The effects of {names} seem to change over time ({whole}): their hazard ratios are averages.{more}"
 
 
 def _beyond_single(test: pd.DataFrame) -> str:
@@ -415,7 +473,7 @@ def reading(c_index: pd.DataFrame, *, searched: bool, event: str = "") -> str:
             value = f"{apart} within centers, {fixed(row['c_index'])} pooled"
         if np.isnan(low):
             value = f"{fixed(row['c_index'])} without an interval" if row["c_index"] >= 0 else "does not exist"
-        groups = f"log-rank P of the groups {p_number(row['p_groups'])}"
+        groups = p_value(row["p_groups"], name="log-rank P of the groups")
         groups += " (too small: the cut-off was searched here)" * bool(searched and not i)
         groups = f"the groups are not compared ({row['note']})" if np.isnan(row["p_groups"]) else groups
         who = f"{row['cohort']}, {row['signature']}: {row['events']} events in {counted(row['n'], 'patient')}{of}"
