@@ -219,6 +219,10 @@ class Chapter:
                 return {}
             raise
 
+    def full_settings(self) -> Study:
+        """Return the study with the settings of a full run, which are those that the paper prints, where it does."""
+        return load_study(self.study.id, "paper", self.paths.root / "studies")
+
     def printed(self, numbers: Mapping[str, Mapping[str, Any]] | None = None) -> pd.DataFrame:
         """Return what the paper printed for this chapter beside its numbers, or beside others, by `printed_beside`."""
         return printed_beside(self.study, self.name[:2], self.numbers if numbers is None else numbers)

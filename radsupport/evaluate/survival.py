@@ -85,8 +85,9 @@ def follow_up(part: pd.DataFrame) -> dict[str, float]:
     own = part.drop_duplicates("subject")
     found = median_follow_up(own["time"], own["event"])
     limits = zip(("median", "median_low", "median_high"), (found.median, found.ci_low, found.ci_high), strict=True)
-    row = {"n": len(own), "events": int(own["event"].sum()), "longest": float(own["time"].max())}
-    return row | {key: np.inf if np.isnan(value) else value for key, value in limits}
+    row: dict[str, float] = {"n": len(own), "events": int(own["event"].sum())}
+    row |= {key: np.inf if np.isnan(value) else value for key, value in limits}
+    return row | {"longest": float(own["time"].max())}
 
 
 def group_p(part: pd.DataFrame) -> float:

@@ -98,6 +98,12 @@ def test_a_chapter_gives_its_own_printed_values_and_cautions(here: Path) -> None
     assert chapter.cautions().startswith("- ")
 
 
+def test_the_settings_of_a_full_run_are_those_of_the_study_file(here: Path) -> None:
+    chapter = begin("02_preprocessing", namespace(study="cui2022"), here)
+    assert chapter.study.deep.patch == (5, 24, 24)
+    assert chapter.full_settings().deep.patch == (10, 150, 150)  # as the paper prints it
+
+
 def test_what_chapter_05_distrusts_is_repeated_for_what_is_shown(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chapter = begin("05_modelling", namespace(study="song2021"), here)
     assert chapter.doubts(["Radiomics-A"]) == ""

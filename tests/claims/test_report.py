@@ -97,7 +97,7 @@ def test_significance_changes(results):
     assert "Model dl: HR: P vs CI" in set(table["item"])
     assert "Sex: P" not in set(table["item"])
     assert "Age (years): P low vs high" not in set(table["item"])
-    assert f"**{len(table)} P values** every test tried" in published.headline(numbers_of(results), len(results))
+    assert f"Every test tried puts {len(table)} P values" in published.by_paper(claims.verdicts(results), table)
 
 
 def test_every_rule_is_listed():
@@ -133,8 +133,8 @@ def test_a_table_of_ones_own_is_checked_like_the_example(tmp_path):
 
 
 def test_headline_and_findings_are_in_words(results):
-    assert f"**{COUNTED}** printed values" in published.headline(numbers_of(results), len(results))
-    assert f"{len(results) - COUNTED} further rows" in published.headline(numbers_of(results), len(results))
+    assert f"**{COUNTED}** printed values" in published.headline(numbers_of(results))
+    assert f"{len(results) - COUNTED} further rows" in published.not_counted(len(results), COUNTED)
     found = pd.DataFrame({"study": ["a", "b"], "title": ["T", "U"], "text": ["x", "y"]})
     assert published.findings(found, "a") == "- **T.** x"
 
