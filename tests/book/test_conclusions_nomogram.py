@@ -192,7 +192,7 @@ def test_points_that_do_not_follow_an_order_are_said(levels: list[str], values: 
     words = say.out_of_order(table, {"stage": "Stage"})
     assert bool(words) is said
     if levels[0] == "I" and said:
-        assert "levels of Stage (I 1.00, II 0.74, IIIa 1.10, IIIb 0.98; P = 0.40 of the whole) the ratio" in words
+        assert "levels of Stage (I 1.00, II 0.74, IIIa 1.10, IIIb 0.98; likelihood-ratio P = 0.40) the ratio" in words
 
 
 def test_axes_that_turn_are_named() -> None:

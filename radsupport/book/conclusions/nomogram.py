@@ -123,13 +123,14 @@ def out_of_order(coefficients: pd.DataFrame, labels: Mapping[str, str], ratio: s
         if values.isna().any() or values.is_monotonic_increasing or values.is_monotonic_decreasing:
             continue
         levels = ", ".join(f"{level} {fixed(one)}" for level, one in zip(ordered["level"], values, strict=True))
-        test = f"; {p_value(p.iloc[0], name='P')} of the whole" if len(p) else ""
+        test = f"; {p_value(p.iloc[0], name='likelihood-ratio P')}" if len(p) else ""
         words.append(f"{labels[str(term)]} ({levels}{test})")
     if not words:
         return ""
     return (
-        f"**Not in order.** Along the levels of {listed(words)} the ratio neither only rises nor only falls: a higher "
-        "level need not mean a higher risk here. That is chance where P is large, else the work of what goes with it."
+        f"**Not in order.** Along the levels of {listed(words)} the ratio, and with it the points of a nomogram, "
+        "neither only rises nor only falls: a higher level need not mean a higher risk here. That may be chance where P is "
+        "large, or the work of what goes with the level."
     )
 
 
