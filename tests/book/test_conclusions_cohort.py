@@ -72,8 +72,12 @@ def test_competing_events_are_counted_among_those_without_the_event(endpoints: d
 
 def test_complete_patients_are_counted() -> None:
     cohort = DataFrame({"age": [1.0, np.nan, 3.0], "sex": ["f", "m", None]})
-    assert say.complete(cohort, ["age", "sex"]) == "1 of 3 patients have a value in each of the 2 variables."
-    assert "no variables" in say.complete(cohort, [])
+    age, sex = Column(source="clinical", kind="number", label="Age"), {"kind": "category", "levels": ["f", "m"]}
+    columns = {"age": age, "sex": Column(source="clinical", label="Sex", **sex)}
+    assert say.complete(cohort, columns) == "1 of 3 patients have a value in each of the 2 variables."
+    assert "no variables" in say.complete(cohort, {})
+    many = DataFrame({"age": [1.0, 9.0, *[5.0] * 7]})
+    assert "variables.\n\n**As if filled in.** 7 of 9" in say.complete(many, {"age": age})
 
 
 def test_a_number_that_many_share_is_said_to_look_filled_in() -> None:

@@ -40,7 +40,8 @@ def test_a_searched_cut_off_shows_its_raw_p_and_the_one_that_allows_for_the_sear
     assert say.rule_cell(20.0, 10.0, 0.0123, np.nan) == "20 / 10, P = 0.012"
     assert say.rule_cell(20.0, 10.0, 0.0123, 0.2) == "20 / 10, P = 0.012 (0.20 with the search allowed for)"
     assert say.search_allowed(np.nan) == ""
-    table = say.worded(rules(rule="max_logrank", p=0.0123, p_search=0.2))
+    table = say.worded(rules(rule="max_logrank", p=0.0123, p_search=0.2), "max_logrank", "Hospital A")
+    assert table.attrs["said"].startswith("From here on the cut-off is that of this page's rule, maximally selected")
     assert table["in_words"].tolist() == ["maximally selected log-rank"] * 2
     assert table["cell"].tolist()[0] == "45 / 45, P = 0.012 (0.20 with the search allowed for)"
     assert table["searched"].tolist() == ["0.20 with the search allowed for", ""]
@@ -184,6 +185,8 @@ def test_what_a_signature_adds_is_said_with_its_test() -> None:
     assert "pointing" not in say.added_value(gain.assign(hr=0.9, p_lr=[np.nan, 0.5]), "Image")
     assert "adds to a model without any predictor: " in say.added_value(gain.tail(1).assign(model="Image"), "Image")
     assert say.added_value(gain.head(1), "Image") == say.added_value(pd.DataFrame(), "Image") == ""
+    assert say.selection(None, {}, "Image", gain).endswith(f"\n\n{say.added_value(gain, 'Image')}")
+    assert say.selection(None, {}, "Image", gain.head(1)) == say.selection(None, {}, "Image")
 
 
 def test_only_patients_whose_outcome_is_known_can_be_called_wrong() -> None:

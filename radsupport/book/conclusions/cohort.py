@@ -142,12 +142,13 @@ def _open_label(free: pd.Series, label: Label) -> str:
     )
 
 
-def complete(cohort: pd.DataFrame, columns: Sequence[str]) -> str:
-    """Say how many patients have a value of every variable."""
+def complete(cohort: pd.DataFrame, columns: Mapping[str, Column]) -> str:
+    """Say how many patients have a value of every variable, and where values look filled in (`shared_values`)."""
     if not columns:
         return "There are no variables that could be missing."
     n = int(cohort[list(columns)].notna().all(axis=1).sum())
-    return f"{n} of {len(cohort)} patients have a value in each of the {len(columns)} variables."
+    text = f"{n} of {len(cohort)} patients have a value in each of the {len(columns)} variables."
+    return "\n\n".join(filter(None, [text, shared_values(cohort, columns)]))
 
 
 def shared_values(cohort: pd.DataFrame, columns: Mapping[str, Column], only: Sequence[str] | None = None) -> str:

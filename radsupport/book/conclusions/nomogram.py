@@ -129,8 +129,8 @@ def out_of_order(coefficients: pd.DataFrame, labels: Mapping[str, str], ratio: s
         return ""
     return (
         f"**Not in order.** Along the levels of {listed(words)} the ratio, and with it the points of a nomogram, "
-        "neither only rises nor only falls: a higher level need not mean a higher risk here. That may be chance where P is "
-        "large, or the work of what goes with the level."
+        "neither only rises nor only falls: a higher level need not mean a higher risk. That may be chance where P "
+        "is large, or the work of what goes with the level."
     )
 
 

@@ -36,11 +36,16 @@ def rule_cell(low: float, high: float, p: float, p_search: float) -> str:
     return f"{low:.0f} / {high:.0f}, {tested}" + (f" ({searched})" if searched else "")
 
 
-def worded(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the cut-offs of `evaluate.survival.cut_offs` with their words: in_words (the rule), cell, searched."""
+def worded(table: pd.DataFrame, rule: str, training: str) -> pd.DataFrame:
+    """Return the cut-offs of `evaluate.survival.cut_offs` with their words: in_words (the rule), cell, searched.
+
+    What `cut_offs` says of the rule that is used is in ``attrs["said"]``.
+    """
     numbers = table[["low", "high", "p", "p_search"]].to_numpy(dtype=float)
     cells, searched = [rule_cell(*row) for row in numbers], table["p_search"].map(search_allowed)
-    return table.assign(in_words=table["rule"].replace(RULES), cell=cells, searched=searched)
+    shown = table.assign(in_words=table["rule"].replace(RULES), cell=cells, searched=searched)
+    shown.attrs["said"] = cut_offs(table, rule, training)
+    return shown
 
 
 def search_allowed(p: float) -> str:
@@ -218,8 +223,8 @@ def _backwards(alone: pd.DataFrame, added: str) -> str:
     )
 
 
-def selection(kept: Selection | None, labels: Mapping[str, str], added: str) -> str:
-    """Say what backward selection kept, and what a signature is tested against where it kept nothing.
+def selection(kept: Selection | None, labels: Mapping[str, str], added: str, gain: pd.DataFrame | None = None) -> str:
+    """Say what backward selection kept, what a signature is tested against, and whether it adds (`added_value`).
 
     Parameters
     ----------
@@ -229,7 +234,14 @@ def selection(kept: Selection | None, labels: Mapping[str, str], added: str) -> 
         Words for the covariates.
     added : str
         The signature that is to be added.
+    gain : DataFrame, optional
+        What `evaluate.regression.added_value` returns.
     """
+    found = "" if gain is None else added_value(gain, added)
+    return "\n\n".join(filter(None, [_kept(kept, labels, added), found]))
+
+
+def _kept(kept: Selection | None, labels: Mapping[str, str], added: str) -> str:
     against = f"so {added} is tested against the model without any predictor."
     if kept is None:
         text = "Backward selection by AIC needs plain fits of all models on its way; there are none here."
@@ -449,8 +461,10 @@ def common_patients(table: pd.DataFrame) -> str:
     )
 
 
-def reading(c_index: pd.DataFrame, *, searched: bool, event: str = "") -> str:
-    """Say what the page shows of the main signature, cohort by cohort, and what it can not show.
+def reading(
+    c_index: pd.DataFrame, *, searched: bool, event: str = "", gain: pd.DataFrame | None = None, added: str = ""
+) -> str:
+    """Say what the page shows of the main signature, cohort by cohort, what it can not show, and what `added` adds.
 
     Parameters
     ----------
@@ -461,6 +475,8 @@ def reading(c_index: pd.DataFrame, *, searched: bool, event: str = "") -> str:
         Whether the cut-off was chosen by the outcome.
     event : str
         What is followed; a study may predict another outcome.
+    gain : DataFrame, optional
+        What `evaluate.regression.added_value` returns, of the signature `added`.
     """
     words, of = [], f" ({event})" * bool(event)
     for i, row in enumerate(c_index.to_dict("records")):
@@ -484,4 +500,5 @@ def reading(c_index: pd.DataFrame, *, searched: bool, event: str = "") -> str:
         if len(words) > 1
         else "- Nobody outside the training cohort is followed: how the signature does elsewhere is not on this page."
     )
-    return "\n".join([*words, outside])
+    adds = "" if gain is None else added_value(gain, added)
+    return "\n".join([*words, outside, *[f"- {adds}"] * bool(adds)])
