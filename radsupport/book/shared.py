@@ -10,9 +10,7 @@ import base64
 import copy
 import hashlib
 import io
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ _STYLES, _SCRIPTS = ("table.css", "filter.css", "slider.css"), ("sort.js", "filt
 _INSIDE = re.compile(r'(<img\b[^>]*?\ssrc|<a\b[^>]*?\shref)="data:(image/png|image/jpeg|text/csv);base64,([^"]+)"')
 _EMPTY = re.compile(r"<(style|script)>\s*</\1>")
 _LIBRARY = re.compile(r'<script type="text/plain" data-plotly-library>[^<]*</script>')
-_COLOURS = 256
 
 
 def begin(static: Path) -> Path:
@@ -54,7 +51,7 @@ def share(notebook: Any, folder: Path) -> Any:
     notebook : nbformat.NotebookNode
         Staged two folders below the book; its outputs are changed in place.
     folder : Path
-        What `begin` returned. Equal pictures are one file, which `shrink` makes smaller.
+        What `begin` returned. Equal pictures are one file.
 
     Returns
     -------
@@ -90,28 +87,6 @@ def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
     if not (folder / name).is_file():
         (folder / name).write_bytes(content)
     return f'{start}="{_FROM_PAGE}/{name}"{size}'
-
-
-def shrink(folder: Path) -> None:
-    """Give the pictures of a folder the 256 colours that are nearest, where that is smaller; Pillow works in threads.
-
-    The mean difference is 0.01 to 0.1 of 255 grey levels, for a third of the bytes.
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        for path, content in zip(found := sorted(folder.glob("*.png")), workers.map(_smaller, found), strict=True):
-            path.write_bytes(content)
-
-
-def _smaller(path: Path) -> bytes:
-    """Return an opaque picture with a palette, where that is smaller."""
-    content = path.read_bytes()
-    picture = Image.open(io.BytesIO(content))
-    if picture.mode == "P" or (picture.mode == "RGBA" and any(picture.getchannel("A").histogram()[:255])):
-        return content
-    buffer = io.BytesIO()
-    few = picture.convert("RGB").quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    few.save(buffer, "png")
-    return min(content, buffer.getvalue(), key=len)
 
 
 def keep_code(notebook: Any, path: Path) -> None:

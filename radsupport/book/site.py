@@ -289,7 +289,6 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
         refuse_mixtures(Path("results", study), CHAPTER_WORDS)
     files = shared.begin(book / "_static")
     chapters = {study: _stage_study(study, staged, files) for study in studies}
-    shared.shrink(files)
     for study in real:
         (staged / study / "index.md").write_text(study_page(study, chapters[study]), encoding="utf-8")
     (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies, chapters), encoding="utf-8")

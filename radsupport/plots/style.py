@@ -16,11 +16,13 @@ from typing import Any
 from unittest import mock
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from radsupport.errors import InputError
 
@@ -116,7 +118,7 @@ def new_figure(
 
 #: How files of each format are written; versions and dates are left out, so that the same figure gives the same bytes.
 _WRITTEN: dict[str, dict[str, Any]] = {
-    "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},  # 10% larger, in two thirds the time
+    "png": {"format": "raw"},  # packed by `_packed`
     "jpeg": {"pil_kwargs": {"quality": 80}},
     "svg": {"metadata": {"Date": None}},
     "pdf": {"metadata": {"CreationDate": None, "ModDate": None}},
@@ -136,7 +138,8 @@ def drawn(fig: Figure, *formats: str, dpi: float = 160) -> dict[str, bytes]:
     Returns
     -------
     dict of str to bytes
-        A file of each format.
+        A file of each format. A PNG has the 256 colours that are nearest: the mean difference is 0.01 to 0.1 of 255
+        grey levels, for a third of the bytes.
     """
     before, files = fig.dpi, {}
     with context(), mpl.rc_context({"figure.constrained_layout.use": False}):
@@ -149,13 +152,43 @@ def drawn(fig: Figure, *formats: str, dpi: float = 160) -> dict[str, bytes]:
                 fig.set_layout_engine(None)  # or every `savefig` lays it out again, and draws it twice for that
             around = fig.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
             for kind in formats:
-                buffer = io.BytesIO()
-                fig.savefig(buffer, format=kind, dpi=dpi, bbox_inches=around, **_WRITTEN[kind])
-                files[kind] = buffer.getvalue()
+                buffer = _Pixels() if kind == "png" else io.BytesIO()
+                fig.savefig(buffer, dpi=dpi, bbox_inches=around, **({"format": kind} | _WRITTEN[kind]))
+                files[kind] = _packed(buffer.pixels) if isinstance(buffer, _Pixels) else buffer.getvalue()
         finally:
             fig.dpi = before
             fig.set_layout_engine(engine)
     return files
+
+
+class _Pixels(io.BytesIO):
+    """Takes what matplotlib drew before it is packed: an array (rows, columns, 4)."""
+
+    pixels: Any = None
+
+    def write(self, drawn: Any) -> int:
+        self.pixels = np.array(drawn)
+        return int(self.pixels.size)
+
+
+def _packed(pixels: Any, most: int = 256) -> bytes:
+    """Return a PNG of opaque pixels with a palette.
+
+    The colours are counted first and Pillow chooses among them, each repeated as often as it is met: to cut all pixels
+    takes it three times as long, and to pack them in full colour seven times.
+    """
+    known = pixels.view("<u4")[..., 0] & 0xFFFFFF
+    colours, counts = np.unique(known, return_counts=True)
+    times = 1 + counts * 20_000 // known.size
+    sample = np.repeat(colours.view(np.uint8).reshape(-1, 4)[:, :3], times, axis=0)
+    few = Image.fromarray(sample[None]).quantize(most, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    place = np.empty(1 << 24, np.uint8)  # only the places of colours that are there are ever touched
+    place[colours] = np.asarray(few)[0, np.cumsum(times) - times]
+    picture = Image.fromarray(place[known])
+    picture.putpalette(few.getpalette() or [])
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def save(fig: Figure, path: str | Path, *formats: str) -> list[Path]:

@@ -22,20 +22,16 @@ from radsupport.book.tables import filterable_table, table_html
 TABLE = pd.DataFrame({"cohort": ["a", 'b,\n"c"', "<b>é", "d"], "auc": [1 / 3, 0.5, np.nan, 1.0]})
 
 
-def png(mode: str = "RGBA", alpha: int = 255) -> str:
-    """Return a picture of thousands of colours, smooth but for a little noise."""
-    x, y = np.meshgrid(np.linspace(5, 250, 90), np.linspace(5, 250, 60))
-    noise = np.random.default_rng(0).integers(-4, 5, (60, 90, 3))
-    planes = np.dstack([np.stack([x, x, y], axis=2) + noise, np.full_like(x, alpha)]).astype(np.uint8)
+def png() -> str:
+    """Return a picture of 60 rows and 90 columns."""
     buffer = io.BytesIO()
-    Image.fromarray(planes).convert(mode).save(buffer, "png")
+    Image.fromarray(np.arange(5400, dtype=np.uint8).reshape(60, 90)).save(buffer, "png")
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def staged(folder: Path, *htmls: str) -> list[str]:
     cells = [new_code_cell("show()", outputs=[new_output("display_data", {"text/html": html})]) for html in htmls]
     notebook = shared.share(new_notebook(cells=[new_markdown_cell("# T"), *cells]), folder)
-    shared.shrink(folder)
     return [cell.outputs[0].data["text/html"] for cell in notebook.cells[1:]]
 
 
@@ -54,17 +50,8 @@ def test_a_picture_becomes_one_file_that_looks_the_same(folder: Path) -> None:
     first, second = staged(folder, image, image)
     assert first == second
     assert 'width="90" height="60" loading="lazy"' in first
-    kept = file_of(first, folder)
-    before = Image.open(io.BytesIO(base64.b64decode(png()))).convert("RGB")
-    difference = np.abs(np.asarray(Image.open(kept).convert("RGB"), int) - np.asarray(before, int))
-    assert difference.mean() < 6
-    assert kept.stat().st_size < len(base64.b64decode(png()))
+    assert file_of(first, folder).read_bytes() == base64.b64decode(png())
     assert sum(path.suffix == ".png" for path in folder.iterdir()) == 1
-
-
-def test_what_can_not_be_seen_through_a_palette_stays_as_it_was(folder: Path) -> None:
-    (html,) = staged(folder, f'<img alt="heat" src="data:image/png;base64,{png(alpha=90)}">')
-    assert file_of(html, folder).read_bytes() == base64.b64decode(png(alpha=90))
 
 
 def test_a_table_to_take_along_holds_every_row_and_digit(folder: Path) -> None:
