@@ -57,6 +57,8 @@ REACHED = {
     "wait": "jupyter_client calls it",
     "emit": "logging calls it",
     "_applyBinning": "pyradiomics calls it",
+    "_create_initial_point": "lifelines calls it",
+    "write": "matplotlib calls it",
     "__init_subclass__": "Python calls it when a class is defined",
     "__getattr__": "Python calls it when a module of conclusions is asked for",
     "predict_masks": "kept for the localisation of tumours without an outline, which follows",

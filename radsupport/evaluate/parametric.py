@@ -7,6 +7,7 @@ model of the whole training cohort.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,9 @@ from radsupport.stats.parametric import FAMILIES, ParametricFit, fit_parametric
 from radsupport.stats.regression import settled
 
 
+@functools.lru_cache(maxsize=64)
 def like(fit: CoxFit, family: str) -> ParametricFit:
-    """Fit a parametric model to the rows and the design of a Cox model."""
+    """Fit a parametric model to the rows and the design of a Cox model, once."""
     return fit_parametric(fit.data[fit.time], fit.data[fit.event], _coded(fit, fit.data), family)
 
 
