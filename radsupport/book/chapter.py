@@ -173,9 +173,10 @@ class Chapter:
                 self.publish(f"{name}_cohort", cohorts[0])
                 self.publish(f"{name}_pooled", bool(part.get("pooled", pd.Series(dtype=float)).notna().any()))
                 self._publish_known(name, part, {"events": "events", "p": "p_chance"})
-                beside = _of(rivals, cohorts, "role", ["comparator", "both"])
-                self.publish_all(self.estimates(beside, f"{name}_rival", "difference"))
-                self._publish_known(name, beside, {"rival_name": "signature_b", "rival_p": "p"})
+                for role, roles in {"rival": ["comparator", "both"], "simple": ["simple"]}.items():
+                    beside = _of(rivals, cohorts, "role", roles).tail(1)
+                    self.publish_all(self.estimates(beside, f"{name}_{role}", "difference"))
+                    self._publish_known(f"{name}_{role}", beside, {"name": "signature_b", "p": "p"})
                 risks = _of(calibration, cohorts, "signature", [signature])
                 self._publish_known(name, risks, {one: one for one in ("predicted", "observed", "horizon")})
                 self._publish_known(name, _of(useful, cohorts, "signature", [signature]), {"useful": "better_at"})

@@ -56,6 +56,8 @@ def test_without_patients_outside_it_says_so() -> None:
     ("p", "value", "words"),
     [
         (0.03, (0.3, 0.2, 0.4), "ranked patients the wrong way round"),
+        (0.03, (0.56, 0.49, 0.63), "may or may not be better than chance (P and interval disagree)"),
+        (0.03, (0.9, None, None), "told patients apart better than chance, AUC 0.90"),
         (None, (0.7, None, None), "could not be tested against chance, AUC 0.70"),
     ],
 )
@@ -75,6 +77,13 @@ def test_a_difference_needs_both_p_and_interval(p: float, limits: tuple[float, f
     numbers = judged("external", 0.01, (0.7, 0.6, 0.8), rival_name="Size", rival_p=p)
     numbers["headline_external_rival"] = entry(-0.05, *limits)
     assert words in answer(numbers, "death", NAMES)[1]
+
+
+def test_a_simple_predictor_that_is_as_good_is_named() -> None:
+    numbers = judged("train", 0.01, (0.7, 0.6, 0.8), simple_name="Diameter", simple_p=0.4)
+    numbers["headline_train_simple"] = entry(0.01, -0.04, 0.06)
+    words = "There it was not shown to be better or worse than Diameter (difference 0.010 (−0.040 to 0.060))."
+    assert answer(numbers, "death", NAMES)[1] == words
 
 
 def test_nothing_is_said_where_nothing_was_judged() -> None:

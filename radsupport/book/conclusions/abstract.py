@@ -5,9 +5,11 @@ They speak of patients whom the model had not seen, of another hospital where th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from radsupport.book.conclusions.comparison import UNDECIDED, against_chance
 from radsupport.wording import counted, estimate, fixed, share
 
 #: A number with ``value``, ``n``, ``ci_low`` and ``ci_high``, as chapters publish them.
@@ -59,12 +61,23 @@ def _told_apart(numbers: Mapping[str, Entry], key: str, event: str, names: Mappi
     return f"{where}: {signature} {verdict}, {measure} {_interval(numbers[key])}{within}{before}."
 
 
+#: `comparison.against_chance` as a sentence goes on.
+_VERDICTS = {
+    "better than chance": "told patients apart better than chance",
+    "it ranks the wrong way": "ranked patients the wrong way round",
+    "chance is not excluded": "was not shown to be better than chance",
+    UNDECIDED: "may or may not be better than chance (P and interval disagree)",
+}
+
+
 def _against_chance(entry: Entry, p: float | None) -> str:
     if p is None:
         return "could not be tested against chance"
-    if p >= 0.05:
-        return "was not shown to be better than chance"
-    return "told patients apart better than chance" if entry["value"] > 0.5 else "ranked patients the wrong way round"
+    limits = (math.nan if entry.get(f"ci_{end}") is None else entry[f"ci_{end}"] for end in ("low", "high"))
+    return _VERDICTS[against_chance(dict(zip(_ROW, (entry["value"], p, *limits), strict=True)))]
+
+
+_ROW = ("value", "p_chance", "value_low", "value_high")
 
 
 def _before(numbers: Mapping[str, Entry], given: bool) -> str:
@@ -83,9 +96,10 @@ def _interval(entry: Entry, decimals: int = 2) -> str:
 def _added(numbers: Mapping[str, Entry], key: str) -> str:
     """Word the paired differences from the study's comparator, and of the nomogram from clinical columns alone."""
     cohort, parts = _value(numbers, f"{key}_cohort"), []
-    if _value(numbers, f"{key}_rival") is not None:
-        name = _value(numbers, f"{key}_rival_name")
-        parts.append(f"There it {_difference(numbers[f'{key}_rival'], name, _value(numbers, f'{key}_rival_p'))}")
+    for one in (f"{key}_rival", f"{key}_simple"):
+        if _value(numbers, one) is not None:
+            name, start = _value(numbers, f"{one}_name"), "it" if parts else "There it"
+            parts.append(f"{start} {_difference(numbers[one], name, _value(numbers, f'{one}_p'))}")
     gain = f"gain_over_clinical_{cohort}"
     if _value(numbers, gain) is not None:
         parts.append(
