@@ -1,14 +1,6 @@
 (function () {
   "use strict";
   if (typeof document === "undefined") { return; }
-  const waiting = Array.from(document.querySelectorAll("[data-plotly]"))
-    .filter((element) => element.getAttribute("data-ready") === null);
-  waiting.forEach((element) => element.setAttribute("data-ready", ""));
-  const draw = () => waiting.forEach((element) => {
-    const figure = JSON.parse(element.getAttribute("data-plotly"));
-    element.textContent = "";
-    window.Plotly.newPlot(element, figure.data, figure.layout, { displaylogo: false, responsive: true });
-  });
   const unpack = (text) => {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -28,14 +20,23 @@
     script.src = address;
     document.head.appendChild(script);
   });
-  const start = () => {
+  window.radPlotly = (address, packed) => { // once for a page, whoever asks
     if (!window.Plotly && !window.plotlyUnpacked) {
-      const library = document.querySelector("[data-plotly-library]");
-      const address = library.getAttribute("data-src");
-      window.plotlyUnpacked = (address ? fetched(address) : Promise.resolve(library.textContent.trim()))
-        .then(unpack).then(load);
+      window.plotlyUnpacked = (address ? fetched(address) : Promise.resolve(packed)).then(unpack).then(load);
     }
-    Promise.resolve(window.plotlyUnpacked).then(draw);
+    return Promise.resolve(window.plotlyUnpacked);
+  };
+  const waiting = Array.from(document.querySelectorAll("[data-plotly]"))
+    .filter((element) => element.getAttribute("data-ready") === null);
+  waiting.forEach((element) => element.setAttribute("data-ready", ""));
+  const draw = () => waiting.forEach((element) => {
+    const figure = JSON.parse(element.getAttribute("data-plotly"));
+    element.textContent = "";
+    window.Plotly.newPlot(element, figure.data, figure.layout, { displaylogo: false, responsive: true });
+  });
+  const start = () => {
+    const library = document.querySelector("[data-plotly-library]");
+    window.radPlotly(library.getAttribute("data-src"), library.textContent.trim()).then(draw);
   };
   if (!waiting.length) { return; }
   if (typeof IntersectionObserver === "undefined") { start(); return; }

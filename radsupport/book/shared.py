@@ -23,10 +23,12 @@ from radsupport.nomogram.calculator import SCRIPT, STYLE
 
 #: Below ``_static``, made anew by each build; pages of chapters lie two folders deep.
 FOLDER, _FROM_PAGE = "made", "../../_static/made"
-_STYLES, _SCRIPTS = ("table.css", "filter.css", "slider.css"), ("sort.js", "filter.js", "slider.js", "plotly.js")
+_STYLES = ("table.css", "filter.css", "slider.css", "live.css")
+_SCRIPTS = ("sort.js", "filter.js", "slider.js", "plotly.js", "live.js")
 _INSIDE = re.compile(r'(<img\b[^>]*?\ssrc|<a\b[^>]*?\shref)="data:(image/png|image/jpeg|text/csv);base64,([^"]+)"')
 _EMPTY = re.compile(r"<(style|script)>\s*</\1>")
 _LIBRARY = re.compile(r'<script type="text/plain" data-plotly-library>[^<]*</script>')
+_LIVE = re.compile(r'<script type="application/json" data-live>([^<]+)</script>')
 
 
 def begin(static: Path) -> Path:
@@ -69,12 +71,23 @@ def _shared(html: str, folder: Path) -> str:
     for text in (*map(asset, (*_STYLES, *_SCRIPTS)), STYLE, SCRIPT):
         html = html.replace(text, "")
     html = _EMPTY.sub("", html)
-    if _LIBRARY.search(html):  # every *.js below _static is loaded by every page; this one only where it is drawn
+    html = _LIVE.sub(lambda found: _as_script(found[1], folder), html)
+    if (
+        _LIBRARY.search(html) or "data-explore" in html
+    ):  # every page loads every *.js below _static; this one is asked for
         (folder / "plotly.mjs").write_text(f'window.plotlyPacked="{plotly_library()}";', encoding="utf-8")
         html = _LIBRARY.sub(
             f'<script type="text/plain" data-plotly-library data-src="{_FROM_PAGE}/plotly.mjs"></script>', html
         )
     return _INSIDE.sub(lambda found: _as_file(found[1], found[2], found[3], folder), html)
+
+
+def _as_script(numbers: str, folder: Path) -> str:
+    """Write numbers to a file that a page asks for when they are wanted; a script, as no page of a folder can read."""
+    name = hashlib.sha256(numbers.encode("utf-8")).hexdigest()[:20]
+    text = f'(window.radLive=window.radLive||{{}})["{name}"]={numbers};'
+    (folder / f"{name}.mjs").write_text(text, encoding="utf-8")
+    return f'<script type="application/json" data-live data-src="{_FROM_PAGE}/{name}.mjs"></script>'
 
 
 def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:

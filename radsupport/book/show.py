@@ -26,6 +26,7 @@ from matplotlib.text import Text
 from plotly.offline import get_plotlyjs
 
 from radsupport.book import text
+from radsupport.book.live import explore_html, slider_table
 from radsupport.book.tables import asset, filterable_table, table_html
 from radsupport.errors import InputError
 from radsupport.files import slug
@@ -145,7 +146,7 @@ def figure_html(
         images, note, look = _side_by_side(pictures, fig.columns, note), "", f"{look};max-width:none"
     else:
         images = "".join(image for image, _ in pictures)
-    return f'<figure class="rad-figure" style="{look}">{images}{note}</figure>'
+    return f'<figure class="rad-figure" style="{look}">{images}{note}{explore_html(fig, caption)}</figure>'
 
 
 def _side_by_side(pictures: Sequence[tuple[str, float]], columns: int, note: str) -> str:
@@ -194,6 +195,7 @@ def show_table(
     filters: Sequence[str] = (),
     wide: str | None = None,
     folded: bool | None = None,
+    **slider: Any,
 ) -> None:
     """Show a table as `tables.table_html` words it: columns, estimates with intervals, rounding, p-values.
 
@@ -216,6 +218,8 @@ def show_table(
         With `filters`: the column of long texts.
     folded : bool, optional
         Whether only the first rows are seen until all are asked for; by default where there are more than 15.
+    **slider
+        `along` and the other options of `live.slider_table`: rows are seen at one value of a column.
 
     Raises
     ------
@@ -237,6 +241,9 @@ def show_table(
     table = text.shown(table)
     if filters:
         show_html(filterable_table(table, caption, filters, headers, wide))
+        return
+    if slider:
+        show_html(slider_table(table, caption, **slider, headers=headers))
         return
     sortable = len(table) > 3 if sortable is None else sortable
     display(HTML(table_html(table, caption, sortable=sortable, headers=headers, max_rows=max_rows, folded=folded)))

@@ -21,6 +21,7 @@ from radsupport.book import landing, rooms, shared
 from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import abstract
 from radsupport.book.conclusions.comparison import flattered
+from radsupport.book.design import design_of
 from radsupport.book.runs import refuse_mixtures
 from radsupport.book.staging import CHANGE, key_figures, prepare, reworded
 from radsupport.book.text import literal, relative
@@ -150,6 +151,7 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
         f"({study.id})=\n# {literal(study.title, one_line=True)}\n",
         f"{kind}{cite}\n",
         f"## The question\n\n{literal(study.question)}\n\nStudy `{study.id}`, {size}, profile `{profile}`.\n",
+        f"{design_of(study)}\n",
         *_answer(study, numbers),
         *_scores(study, numbers),
         *_pictures(study, figures),

@@ -163,7 +163,7 @@ def table_html(
         f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}">'
         f'<table class="dataframe"{" data-sortable" * sortable}><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{said}{cut}"
-        f'<p class="rad-foot">{more}{_download(table, caption)}</p>{script}</div>'
+        f'<p class="rad-foot">{more}{download(table, caption)}</p>{script}</div>'
     )
 
 
@@ -173,7 +173,7 @@ def _characters(column: Column) -> int:
     return min(max([longest, *(len(word) + 2 for word in column.words.split())]), _LONG // 2) + 2
 
 
-def _download(table: pd.DataFrame, caption: str) -> str:
+def download(table: pd.DataFrame, caption: str) -> str:
     """Return a link that saves a table as CSV; the table is inside the link."""
     name = slug(caption)[:60] or "table"
     packed = base64.b64encode(table.to_csv(index=False, float_format="%.10g").encode("utf-8")).decode("ascii")

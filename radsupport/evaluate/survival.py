@@ -152,8 +152,16 @@ def _search_p(train: pd.DataFrame, signature: str) -> float:
     return float(maximally_selected_cutoff(own["time"], own["event"], own["risk"]).p)
 
 
-def curves(groups: pd.DataFrame, by: Sequence[str] = _PLACE) -> pd.DataFrame:
+def curves(groups: pd.DataFrame, by: Sequence[str] = _PLACE, times: Sequence[float] | None = None) -> pd.DataFrame:
     """Return Kaplan-Meier curves by group, for `plots.kaplan_meier`; a group without patients has none.
+
+    Parameters
+    ----------
+    groups : DataFrame
+    by : sequence of str
+        Columns that make the curves.
+    times : sequence of float, optional
+        Months at which the curves are read, in place of every step; while somebody of the group is followed.
 
     Returns
     -------
@@ -163,11 +171,12 @@ def curves(groups: pd.DataFrame, by: Sequence[str] = _PLACE) -> pd.DataFrame:
     """
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
-        found = []
+        found, p = [], group_p(part)
         for name, own in part.groupby("group", observed=True):
-            km = kaplan_meier(own["time"], own["event"])
+            km = kaplan_meier(own["time"], own["event"], times)
+            curve = km.curve if times is None else km.at_times[km.at_times["n_risk"] > 0]
             middle = {key: value for key, value in _medians(km, own).items() if key in ("median", "median_at_risk")}
-            found.append(km.curve.assign(group=str(name), **middle, p=group_p(part)))
+            found.append(curve.assign(group=str(name), **middle, p=p))
         return pd.concat(found, ignore_index=True)
 
     return measure(groups, of_groups, by)

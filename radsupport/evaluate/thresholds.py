@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.evaluate.predictions import HIGH, LABEL, LOW, measure
 from radsupport.stats.logrank import maximally_selected_cutoff
-from radsupport.stats.roc import confusion, youden
+from radsupport.stats.roc import confusion, confusions, youden
 
 
 def youden_cut(part: pd.DataFrame) -> float:
@@ -157,7 +158,13 @@ def groups(rows: pd.DataFrame, cut: pd.Series) -> pd.DataFrame:
     return known.assign(group=group)
 
 
-def classification(rows: pd.DataFrame, cut: pd.Series, outcome: Sequence[str] = LABEL) -> pd.DataFrame:
+def classification(
+    rows: pd.DataFrame,
+    cut: pd.Series,
+    outcome: Sequence[str] = LABEL,
+    others: int = 0,
+    models: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
     """Return counts and rates of each signature in each cohort at its threshold.
 
     Parameters
@@ -168,18 +175,31 @@ def classification(rows: pd.DataFrame, cut: pd.Series, outcome: Sequence[str] = 
         What `threshold` returns.
     outcome : sequence of str
         Of a time to event there is no right and wrong: the table is empty and says so.
+    others : int
+        Also at so many other thresholds at most, the same in every cohort: those between the risks of all its patients,
+        evenly thinned by rank where there are more; rows in order of the threshold.
+    models : mapping of signature to model, optional
+        With `others`: what `lock` returns, which says what probability a threshold stands for.
 
     Returns
     -------
     DataFrame
         cohort, signature, n, events, threshold, tn, fp, fn, tp, accuracy, sensitivity, specificity, ppv, npv (each with
         exact limits, _low and _high), no_information_rate, p_vs_nir (one-sided exact binomial). A rate without
-        patients is missing.
+        patients is missing. With `others`, in place of the last two: probability of the threshold, and net_benefit at
+        it (tp/n minus fp/n times its odds).
     """
     counts, rates = list(COUNTS), [f"{rate}{end}" for rate in RATES for end in ("", "_low", "_high")]
     columns = ["cohort", "signature", "n", "events", "threshold", *counts, *rates, "no_information_rate", "p_vs_nir"]
     judged = rows if tuple(outcome) == LABEL else rows.iloc[:0]
-    table = measure(at_threshold(judged, cut), _classified).reindex(columns=columns)
+    known = at_threshold(judged, cut)
+    if others:
+        columns = [*columns[:-2], "probability", "net_benefit"]
+        grid = {name: _between(own, others) for name, own in known.groupby("signature", observed=True)}
+        table = measure(known, lambda part: _swept(part, grid[part["signature"].iloc[0]], models or {}))
+        table = table.reindex(columns=columns)
+    else:
+        table = measure(known, _classified).reindex(columns=columns)
     reason = "Not used: no signature has a threshold."
     if tuple(outcome) != LABEL:
         reason = "Not used: risks over time are cut into groups in the survival chapter."
@@ -190,6 +210,26 @@ def classification(rows: pd.DataFrame, cut: pd.Series, outcome: Sequence[str] = 
 def _classified(part: pd.DataFrame) -> dict[str, Any]:
     found = vars(confusion(part["label"], (part["risk"] > part["threshold"]).astype(int)))
     return {"events": int(part["label"].sum()), "threshold": part["threshold"].iloc[0]} | found
+
+
+def _between(own: pd.DataFrame, most: int) -> FloatArray:
+    """Return thresholds between the risks of a signature's patients, `most` at most, and the locked one."""
+    risks = np.unique(own["risk"])
+    middle = risks[:-1] / 2 + risks[1:] / 2
+    if middle.size > most:
+        middle = middle[np.linspace(0, middle.size - 1, most).round().astype(int)]
+    return np.union1d(middle, own["threshold"].iloc[:1])
+
+
+def _swept(part: pd.DataFrame, marks: FloatArray, models: Mapping[str, Any]) -> pd.DataFrame:
+    """Return what one cohort's patients are called at each of the thresholds."""
+    table = confusions(part["label"], part["risk"], marks).assign(events=int(part["label"].sum()))
+    model, chance, known = models.get(part["signature"].iloc[0]), np.full(marks.size, np.nan), np.isfinite(marks)
+    if model is not None and known.any():
+        chance[known] = model.whole.probability(marks[known])
+    inside = np.where((chance >= 0) & (chance < 1), chance, np.nan)
+    benefit = (table["tp"] - table["fp"] * inside / (1 - inside)) / len(part)
+    return table.assign(probability=chance, net_benefit=benefit)
 
 
 RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")

@@ -94,11 +94,15 @@ class Pictures:
         What they show; where it is empty, its ``attrs["empty"]`` says why.
     columns : int
         Most pictures in a row, 0 for as many as fit on the page.
+    kind, by : str, tuple of str
+        Name of the figure function, and the columns of the facet.
     """
 
     figures: list[Figure]
     table: pd.DataFrame
     columns: int = 0
+    kind: str = ""
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -265,7 +269,8 @@ def figure(
             kind.check(table, ax, by)
             if not by:
                 return kind.picture(table, ax, title, size, given)
-            return Pictures(kind.pictures(table, by, title, names or {}, size, given), table, columns)
+            drawn = kind.pictures(table, by, title, names or {}, size, given)
+            return Pictures(drawn, table, columns, kind.name, tuple(by))
 
         return drawn
 

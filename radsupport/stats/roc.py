@@ -439,12 +439,21 @@ def youden(y: Any, risk: Any) -> Youden:
     return Youden(tied[0], float(first["sensitivity"]), float(first["specificity"]), float(total[best[0]] - 1), tied)
 
 
-def _share(count: int, total: int, level: float) -> tuple[float, float, float]:
-    """Proportion with its Clopper-Pearson limits; NaN without a denominator."""
-    if total == 0:
-        return float("nan"), float("nan"), float("nan")
-    low, high = proportion_confint(count, total, alpha=1 - level, method="beta")
-    return count / total, float(low), float(high)
+def _rates(tn: Any, fp: Any, fn: Any, tp: Any, level: float) -> dict[str, Any]:
+    """Proportions of counts (arrays, or numbers) with Clopper-Pearson limits; NaN without a denominator."""
+    of = {
+        "accuracy": (tp + tn, tn + fp + fn + tp),
+        "sensitivity": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "ppv": (tp, tp + fp),
+        "npv": (tn, tn + fn),
+    }
+    fields = {}
+    for name, (count, total) in of.items():
+        known = np.where(np.asarray(total) > 0, total, np.nan)
+        low, high = proportion_confint(np.asarray(count), known, alpha=1 - level, method="beta")
+        fields |= {name: count / known, f"{name}_low": low, f"{name}_high": high}
+    return fields
 
 
 def _kappa(tn: int, fp: int, fn: int, tp: int) -> float:
@@ -487,18 +496,7 @@ def confusion(y: Any, predicted: Any, level: float = 0.95) -> Confusion:
     tn, fp, fn, tp = (int(k) for k in np.bincount(2 * labels + calls, minlength=4))
     n, right = labels.size, tp + tn
     information = max(tp + fn, tn + fp) / n
-    rates = {
-        "accuracy": _share(right, n, level),
-        "sensitivity": _share(tp, tp + fn, level),
-        "specificity": _share(tn, tn + fp, level),
-        "ppv": _share(tp, tp + fp, level),
-        "npv": _share(tn, tn + fn, level),
-    }
-    fields = {
-        f"{name}{end}": value
-        for name, values in rates.items()
-        for end, value in zip(("", "_low", "_high"), values, strict=True)
-    }
+    fields = {name: float(value) for name, value in _rates(tn, fp, fn, tp, level).items()}
     return Confusion(
         tn=tn,
         fp=fp,
@@ -509,3 +507,34 @@ def confusion(y: Any, predicted: Any, level: float = 0.95) -> Confusion:
         kappa=_kappa(tn, fp, fn, tp),
         **fields,
     )
+
+
+def confusions(y: Any, risk: Any, thresholds: Any, level: float = 0.95) -> pd.DataFrame:
+    """Confusion matrices of one risk at many thresholds, each as `confusion` gives it.
+
+    Parameters
+    ----------
+    y : array-like of 0/1, shape (n,)
+        1 is the event; one class alone is allowed.
+    risk : array-like, shape (n,)
+    thresholds : array-like, shape (m,)
+        Positive means risk > threshold; may be infinite.
+    level : float
+        Confidence level of the Clopper-Pearson limits.
+
+    Returns
+    -------
+    DataFrame
+        m rows: threshold, tn, fp, fn, tp, and accuracy, sensitivity, specificity, ppv, npv with _low and _high.
+
+    Raises
+    ------
+    InputError
+        NaN, unequal lengths, other labels than 0/1.
+    """
+    labels, marks = as_binary(y, both_classes=False), np.asarray(thresholds, dtype=float)
+    scores = as_finite(risk, "risk", labels.size)
+    tn, fn = (np.searchsorted(np.sort(scores[labels == value]), marks, side="right") for value in (0, 1))
+    tp, fp = (labels == 1).sum() - fn, (labels == 0).sum() - tn
+    counts = {"threshold": marks, "tn": tn, "fp": fp, "fn": fn, "tp": tp}
+    return pd.DataFrame(counts | _rates(tn, fp, fn, tp, as_level(level)))

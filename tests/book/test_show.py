@@ -106,7 +106,8 @@ def test_pictures_stand_side_by_side_where_the_page_has_room(shown: list[Any], f
     images = Tags(shown[0].data).of("img")
     assert [image["alt"].split(".")[0] for image in images] == ["a", "b"]
     assert "repeat(auto-fit,minmax(min(100%,max(" in shown[0].data
-    assert shown[0].data.count("Two cohorts.") == 1
+    assert shown[0].data.count(">Two cohorts.<") == 1
+    assert 'aria-label="Explore: Two cohorts."' in shown[0].data
 
 
 def test_a_caption_fills_the_place_that_an_uneven_row_leaves(shown: list[Any], figure_case: Any) -> None:
@@ -114,10 +115,10 @@ def test_a_caption_fills_the_place_that_an_uneven_row_leaves(shown: list[Any], f
     three = pd.concat([table.assign(cohort=name) for name in "abc"], ignore_index=True)
     for columns in (2, 3):
         display.show_figure(figures.calibration(three, facet="cohort", columns=columns, **options), caption="Three.")
-    uneven, even = (output.data for output in shown)
-    assert uneven.endswith("<figcaption>Three.</figcaption></div></figure>")
+    uneven, even = (output.data.split('<div class="rl-explore"')[0] for output in shown)
+    assert uneven.endswith("<figcaption>Three.</figcaption></div>")
     assert ",max(" not in uneven  # three columns where they fit, with words as large as they were drawn or nearly so
-    assert even.endswith("</div><figcaption>Three.</figcaption></figure>")
+    assert even.endswith("</div><figcaption>Three.</figcaption>")
 
 
 def test_an_empty_table_says_why(shown: list[Any]) -> None:

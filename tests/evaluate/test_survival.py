@@ -231,6 +231,19 @@ def test_curves_carry_the_median_and_the_p_of_the_tables(everyone: pd.DataFrame)
     assert set(curves["p"]) == set(of(survival.differences(everyone), "Image", "train")["p"])
 
 
+def test_curves_are_read_at_months_while_somebody_is_followed(everyone: pd.DataFrame) -> None:
+    read = of(survival.curves(everyone, times=range(0, 400, 3)), "Image", "train")
+    for name, own in read.groupby("group"):
+        part = of(everyone, "Image", "train")
+        part = part[part["group"] == name]
+        km = kaplan_meier(part["time"], part["event"])
+        assert own["time"].tolist() == [month for month in range(0, 400, 3) if month <= part["time"].max()]
+        for row in own.to_dict("records"):
+            before = km.curve[km.curve["time"] <= row["time"]]
+            assert row["survival"] == ([1.0, *before["survival"]])[-1]
+            assert row["n_risk"] == (part["time"] >= row["time"]).sum()
+
+
 def test_curves_can_be_those_of_rules(rows: pd.DataFrame) -> None:
     part = of(rows, "Image", "train")
     cuts = {rule: threshold(part, rule) for rule in ("median", "max_logrank")}

@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from radsupport.errors import InputError
-from radsupport.evaluate import classification, groups, judged, threshold
+from radsupport.evaluate import classification, groups, judged, lock, threshold
 from radsupport.evaluate.predictions import HIGH, LOW, SURVIVAL
 from radsupport.stats.logrank import maximally_selected_cutoff
+from radsupport.stats.usefulness import net_benefit
 
 
 def of(rows, signature, cohort="train"):
@@ -150,3 +151,39 @@ def test_a_rule_has_a_name_and_says_whether_it_looked_at_the_outcome(labelled):
     assert [a["rule"] for a in found.values()] == ["youden", "median", "the number 0.3", "the function upper_quarter"]
     assert [a["by_outcome"] for a in found.values()] == ["yes", "no", "no", "perhaps"]
     assert threshold(rows, lambda _: np.array([0.4])[0])["A"] == 0.4
+
+
+def test_other_thresholds_are_the_same_in_every_cohort_and_each_is_classified_as_alone(labelled):
+    rows = judged(labelled[2])
+    cut, models = threshold(rows), lock(rows)
+    table = classification(rows, cut, others=40, models=models)
+    for name, own in table.groupby("signature"):
+        marks = own.groupby("cohort")["threshold"].apply(list)
+        assert all(one == marks["train"] for one in marks)
+        assert cut[name] in marks["train"]
+        assert len(marks["train"]) <= 41
+        assert not set(marks["train"][:3]) & set(of(rows, name)["risk"])  # between risks: > and >= are one
+    at_cut = table[table["threshold"] == table["signature"].map(cut)].reset_index(drop=True)
+    shared = [name for name in at_cut if name not in ("probability", "net_benefit")]
+    pd.testing.assert_frame_equal(at_cut[shared], classification(rows, cut)[shared], check_dtype=False)
+    part = of(rows, "A", "external")
+    given = table[
+        (table["signature"] == "A") & (table["cohort"] == "external") & table["threshold"].between(0.01, 0.99)
+    ]
+    benefit = net_benefit(part["label"], part["risk"], given["threshold"]).query("strategy == 'model'")
+    assert models["A"].whole.rule == "the risk itself"
+    np.testing.assert_allclose(given["net_benefit"], benefit["net_benefit"], atol=1e-12)
+    assert classification(rows, cut, SURVIVAL, others=40).attrs["empty"].startswith("Not used")
+
+
+def test_a_threshold_of_a_score_weighs_by_the_probability_it_stands_for(labelled):
+    rows = judged(labelled[2].assign(risk=10 * labelled[2]["risk"] - 3))
+    models = lock(rows)
+    row = classification(rows, threshold(rows), others=9, models=models).iloc[4]
+    chance = models[row["signature"]].whole.probability([row["threshold"]])[0]
+    assert row["probability"] == chance
+    assert row["net_benefit"] == pytest.approx((row["tp"] - row["fp"] * chance / (1 - chance)) / row["n"])
+    constant = judged(labelled[2].assign(risk=0.4))
+    assert (
+        classification(constant, threshold(constant), others=9, models=lock(constant))["threshold"] == -np.inf
+    ).all()

@@ -144,6 +144,20 @@ RULES = {
 }
 
 
+def test_confusions_at_many_thresholds_are_each_the_one_at_it():
+    rng = np.random.default_rng(5)
+    y, risk = rng.integers(0, 2, 60), rng.integers(0, 12, 60) / 10
+    marks = [-np.inf, 0.0, 0.05, 0.5, 1.1, np.inf]  # nobody is called negative, or positive; ties on a threshold
+    found = roc.confusions(y, risk, marks)
+    for row, mark in zip(found.to_dict("records"), marks, strict=True):
+        alone = vars(roc.confusion(y, (risk > mark).astype(int)))
+        assert row.pop("threshold") == mark
+        assert row == pytest.approx({key: alone[key] for key in row}, nan_ok=True, rel=1e-15)
+    one = roc.confusions([1, 1], [0.2, 0.3], [0.25]).iloc[0]  # one class: what needs the other is missing
+    assert np.isnan(one["specificity_low"])
+    assert one["sensitivity_low"] == pytest.approx(1 - 0.975**0.5)  # Clopper and Pearson's lower limit of 1 of 2
+
+
 def test_every_confusion_file_has_a_rule():
     assert {f.stem.removeprefix("confusion__") for f in GOLDEN.glob("confusion__*.json")} == set(RULES)
 

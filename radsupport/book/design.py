@@ -1,0 +1,109 @@
+"""What a study's first page draws of its design, read from the study file: from scans to whom it is judged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from radsupport.book.chapter import why_unused
+from radsupport.plots.design import design
+from radsupport.settings.learning import Signature
+from radsupport.settings.study import Study
+from radsupport.wording import listed
+
+_ROLES = {
+    "train": "training: cross-validated, the threshold is locked here",
+    "internal": "held out: never fitted",
+    "external": "never fitted",
+    "segmentation": "outlines only: they train the network",
+}
+_SOURCES = {
+    "radiomics": ("Radiomics", "size, grey levels, texture"),
+    "deep": ("Deep features", ""),
+    "deep_published": ("Published network", "its output, fitted by others"),
+    "ct_findings": ("CT findings", ""),
+    "clinical": ("Clinical data", ""),
+}
+_NETWORKS = {"unet": "U-Net that outlines", "resnet": "ResNet", "cnn3d": "3-D network trained on the outcome"}
+_SCANS, _REGIONS, _FEATURES, _SIGNATURES = "Scans", "Region", "Features", "Signatures"
+
+
+def design_of(study: Study) -> str:
+    """Return the drawing of a study's design as HTML."""
+    stages = {
+        _SCANS: {phase.name: _of_phase(study, key) for key, phase in study.phases.items()},
+        _REGIONS: dict(_regions(study)),
+        _FEATURES: {_SOURCES[source][0]: _of_source(study, source) for source in _sources(study)},
+        _SIGNATURES: {one.name: _of_signature(study, one) for one in study.signatures},
+        "Judged in": {one.name: _ROLES.get(key, "") for key, one in study.cohorts.items() if key != "segmentation"},
+        "Outcome": dict(_outcomes(study)),
+    }
+    stages = {stage: boxes for stage, boxes in stages.items() if boxes}
+    words = "; ".join(f"{stage.lower()}: {listed(list(boxes))}" for stage, boxes in stages.items())
+    best = study.validation.best or study.signatures[0].name
+    alt = f"Design of the study {study.id}. {words}. Chosen signature: {best}."
+    return design(stages, list(_links(study)), marked=[(_SIGNATURES, best)], alt=alt)
+
+
+def _of_phase(study: Study, key: str) -> str:
+    if study.data.entry == "features":
+        return "features measured by others"
+    return "for CT findings only" if study.phases[key].role == "findings" else ""
+
+
+def _regions(study: Study) -> Iterable[tuple[str, str]]:
+    """Yield what is looked at: an outline, or a rough box around it, and by what."""
+    if study.data.entry == "features":
+        return
+    used = {"radiomics": study.radiomics, "network": study.deep}
+    kinds = {who: getattr(part, "roi", "accurate") for who, part in used.items() if part is not None}
+    for kind, words in (("accurate", "Outline of the tumour"), ("rough", "Rough box around it")):
+        if whose := [who for who, own in kinds.items() if own == kind]:
+            yield words, f"for {listed(whose)}"
+
+
+def _sources(study: Study) -> list[str]:
+    """Return the sources that signatures use, columns by the source that they come from."""
+    found = [source for one in study.signatures for source in _needs(study, one)]
+    return [source for source in _SOURCES if source in found]
+
+
+def _needs(study: Study, one: Signature) -> list[str]:
+    columns = {study.columns[key].source for key in one.columns if key in study.columns}
+    return [source for source in _SOURCES if source in (*one.sources, *columns)]
+
+
+def _of_source(study: Study, source: str) -> str:
+    if source == "deep" and study.deep is not None:
+        return _NETWORKS.get(study.deep.network, study.deep.network)
+    own = [one.label for one in study.columns.values() if one.source == source]
+    if own and source in ("ct_findings", "clinical"):
+        return ", ".join(own) if len(own) <= 3 else f"{', '.join(own[:2])} and {len(own) - 2} more"
+    return _SOURCES[source][1]
+
+
+def _of_signature(study: Study, one: Signature) -> str:
+    """Return what a signature is made of beyond the lines that lead to it, and its learner."""
+    columns = [study.columns[key].label if key in study.columns else key for key in one.columns]
+    parts = [*one.combines, *columns]
+    phases = [study.phases[key].short for key in one.phases if key in study.phases and len(study.phases) > 1]
+    made = f"{', '.join(parts)}; " if parts and one.combines else ""
+    where = f"{', '.join(phases)}; " if phases else ""
+    return f"{made}{where}{'as published' if one.learner == 'published' else one.learner}"
+
+
+def _outcomes(study: Study) -> Iterable[tuple[str, str]]:
+    endpoint = study.endpoint
+    if endpoint.label is not None:
+        yield endpoint.label.name, f"{endpoint.label.positive} or {endpoint.label.negative}"
+    if endpoint.survival is not None:
+        months = listed([f"{month:g}" for month in endpoint.survival.horizons_months])
+        yield endpoint.survival.name, f"over time; at {months} months" if months else "over time"
+    if why_unused("08_nomogram", study) is None:
+        yield "Nomogram", "the signature beside clinical data"
+
+
+def _links(study: Study) -> Iterable[tuple[str, str, str, str]]:
+    """Yield which features a signature learns from."""
+    for one in study.signatures:
+        for source in _needs(study, one):
+            yield _FEATURES, _SOURCES[source][0], _SIGNATURES, one.name

@@ -1,0 +1,58 @@
+"""The drawing of a study's design, from its file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from radsupport.book.design import design_of
+from radsupport.plots.design import design
+from radsupport.study import load_study
+
+WORDS = r"<tspan[^>]*>([^<]*)</tspan>"
+
+
+@pytest.mark.parametrize("study", ["song2021", "lung1", "yang2023"])
+def test_every_part_of_a_study_is_drawn(study: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    known = load_study(study)
+    html = design_of(known)
+    wide, narrow = html.split("</svg>")[:2]
+    for drawing in (wide, narrow):
+        said = " ".join(re.findall(WORDS, drawing)).replace("&amp;", "&")
+        parts = [*(one.name for one in known.phases.values()), *(one.name for one in known.signatures)]
+        parts += [one.name for key, one in known.cohorts.items() if key != "segmentation"]
+        assert not [part for part in parts if part not in said]
+        assert drawing.count('class="rd-marked"') == 1
+        assert f"Chosen signature: {known.validation.best}" in drawing.replace("&amp;", "&")
+    assert "\n\n" not in html  # a blank line would end HTML in Markdown
+
+
+def test_features_measured_by_others_have_no_region(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert "features measured by others" in " ".join(re.findall(WORDS, design_of(load_study("lung1"))))
+    assert ">Region<" not in design_of(load_study("lung1"))
+
+
+def test_boxes_keep_within_the_drawing_and_lines_join_them() -> None:
+    names = {f"signature {i} with <a long name>": "made of this and that, " * (i % 3) for i in range(7)}
+    stages = {"Features": {"Radiomics": ""}, "Signatures": names, "Outcome": {"death": "over time"}}
+    links = [("Features", "Radiomics", "Signatures", name) for name in names]
+    wide, narrow = design(stages, links, alt="A design.").split("</svg>")[:2]
+    for drawing, width in ((wide, 940), (narrow, 350)):
+        boxes = [
+            list(map(float, box))
+            for box in re.findall(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', drawing)
+        ]
+        assert len(boxes) == 9
+        assert max(x + w for x, _, w, _ in boxes) <= width
+        height = float(re.findall(r'viewBox="0 0 \d+ (\d+)"', drawing)[0])
+        assert max(y + h for _, y, _, h in boxes) <= height
+        for i, (x, y, w, h) in enumerate(boxes):
+            assert all(x + w <= a or a + c <= x or y + h <= b or b + d <= y for a, b, c, d in boxes[i + 1 :])
+    assert wide.count("C") - narrow.count("C") >= 7  # a curve for each link
+    assert wide.count("rd-arrow") == 1
+    assert narrow.count("rd-arrow") == 2
+    assert "<a long" not in wide
