@@ -23,6 +23,7 @@
     const show = (restart) => numbers(box).then((all) => {
       const choice = all.choices[select ? Number(select.value) : 0];
       range.max = String(choice.marks.length - 1);
+      box.querySelector("datalist option").value = String(choice.start); // a tick on the slider
       if (restart) { range.value = String(choice.start); }
       const at = Number(range.value), value = all.words + " " + choice.marks[at];
       const marked = at === choice.start && all.mark ? " (" + all.mark + ")" : "";

@@ -23,6 +23,7 @@ from pandas.api import types
 from radsupport.book import text
 from radsupport.book.tables import MISSING, Column, asset, download, laid_out
 from radsupport.errors import InputError
+from radsupport.files import slug
 from radsupport.plots import style
 from radsupport.plots.base import Pictures, facets
 from radsupport.wording import estimate
@@ -263,12 +264,13 @@ def _slider_html(
     ]
     options = "".join(f'<option value="{i}">{escape(one["name"])}</option>' for i, one in enumerate(choices))
     chosen = f"<label>Of <select>{options}</select></label>" if len(choices) > 1 else ""
-    label = escape(caption, quote=True)
+    label, place = escape(caption, quote=True), f"start-{slug(caption)}"
     return (
         f'<div class="rad-box rad-dense rl-table" data-live-table role="group" aria-label="{label}">'
         f"<style>{asset('table.css')}{asset('live.css')}</style>"
         f'<div class="rl-controls" hidden>{chosen}<label>{escape(words)} <input type="range" min="0" step="1" '
-        f'max="{len(first["marks"]) - 1}" value="{first["start"]}"></label>'
+        f'max="{len(first["marks"]) - 1}" value="{first["start"]}" list="{place}"></label>'
+        f'<datalist id="{place}"><option value="{first["start"]}"></option></datalist>'
         '<button type="button">Back to the start</button></div>'
         f'<output aria-live="polite">{escape(at)}</output>'
         f'<div class="rad-table" role="region" tabindex="0" aria-label="{label}"><table class="dataframe">'
