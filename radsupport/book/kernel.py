@@ -94,17 +94,17 @@ def run() -> int:
         del sys.path[0]  # as the launcher does; the kernel puts its own in this place
     from ipykernel.kernelapp import launch_new_instance
 
-    _copy_workers()
+    copy_workers()
     launch_new_instance()
     return 0
 
 
-def _copy_workers() -> None:
-    """Let the processes that share a chapter's work be copies of the kernel: each would import the rooms anew.
+def copy_workers() -> None:
+    """Let the processes that share the work be copies of this one: each would import the rooms anew.
 
     A forked copy has no thread but one, and takes over what others held. Here numerical libraries have one thread, and
-    those of the kernel wait for messages. joblib offers the method in its copy of loky only, with a warning for
-    programs of which this is not known. A copy ends with its kernel (Linux), also where that is killed.
+    those of a kernel or a job wait for messages. joblib offers the method in its copy of loky only, with a warning for
+    programs of which this is not known. A copy ends with its original (Linux), also where that is killed.
     """
     from joblib.externals.loky.backend import context
 

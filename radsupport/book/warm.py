@@ -111,6 +111,7 @@ def _work(connection: socket.socket, given: list[str], files: list[int]) -> int:
     codes = [1]
     atexit.register(_tell, connection, codes)  # last, so that the traceback of an error is out before the job ends
     connection.sendall(_BEGUN)
+    kernel.copy_workers()  # those who draw synthetic patients
     sys.argv = ["radsupport.book.build", *given]
     codes.append(build.main())
     return codes[-1]
