@@ -7,13 +7,17 @@ from radsupport.book import build, warm
 # Snakemake's own lock outlives a build that was killed; this one does not.
 if workflow.is_main_process and not workflow.dryrun:
     LOCK = files.hold_alone(Path(".snakemake/book.lock"))
-    SERVER = warm.start()
 
 STUDIES, LEFT_OUT = build.choose_studies(config.get("study", "all"))
+NOTEBOOKS = [f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in build.chapters_of(s)]
 PROFILE = config.get("profile", "demo")
 CORES = workflow.cores
 SITE = "book/_build/html/index.html"
 RUN = f"python -I {Path(warm.__file__)}"
+
+# It imports while the graph is made, where there is a chapter to run for certain.
+if workflow.is_main_process and not workflow.dryrun:
+    SERVER = warm.start(now=not all(Path(one).is_file() for one in NOTEBOOKS))
 
 # What is out of date is told by content: these lists change only where a file that they name did.
 if workflow.is_main_process:
@@ -37,7 +41,7 @@ rule site:
 
 rule book:
     input:
-        notebooks=[f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in build.chapters_of(s)],
+        notebooks=NOTEBOOKS,
         book="results/logs/book_inputs.txt",
     output:
         SITE,

@@ -404,10 +404,9 @@ def threads_of(chapter: str, cores: int) -> int:
 def book_sources() -> list[str]:
     """Return the written pages, pictures and settings of the book, and the code that makes the site."""
     made = (Path("book/_build"), Path("book/studies"), Path("book/_static/made"))
+    left_behind = {".ipynb_checkpoints", "__pycache__"}
     files = [path for path in sorted(Path("book").rglob("*")) if path.is_file() and path.name not in GENERATED]
-    pages = [
-        str(path) for path in files if not set(made) & set(path.parents) and ".ipynb_checkpoints" not in path.parts
-    ]
+    pages = [str(path) for path in files if not set(made) & set(path.parents) and not left_behind & set(path.parts)]
     words = map(str, sorted(Path("notebooks").glob("*.ipynb")))
     drawn = [
         "pyproject.toml",

@@ -2,10 +2,10 @@
 
 The Snakefile calls `start`; its jobs call this file by its path (``python -I radsupport/book/warm.py CHAPTER STUDY``),
 which loads nothing but the standard library, hands arguments and output over, and waits. The server imports the rooms
-when the first job asks, forks a copy per job, and the copy runs `build.main`. Before anything else runs in it, the copy
-forks once more: that second copy becomes the notebook's kernel (`kernel.Forked`). Nothing outlives the build: the
-server ends with the process that started it, its copies end with it or with the job that waits for them. Where there
-is no server, or none any more, the job imports and runs the chapter itself, as it does without Snakemake.
+when the first job asks or at once, forks a copy per job, and the copy runs `build.main`. Before anything else runs in
+it, the copy forks once more: that second copy becomes the notebook's kernel (`kernel.Forked`). Nothing outlives the
+build: the server ends with the process that started it, its copies end with it or with the job that waits for them.
+Where there is no server, or none any more, the job imports and runs the chapter itself, as it does without Snakemake.
 """
 
 import atexit
@@ -34,8 +34,10 @@ LOADED = (
 _BEGUN = b"+"
 
 
-def start() -> subprocess.Popen[bytes] | None:
+def start(now: bool = False) -> subprocess.Popen[bytes] | None:
     """Start the server; it lives while this process does and the value that is returned is kept.
+
+    It imports everything `now`, or when the first job asks.
 
     None outside Linux, where libraries that were loaded need not survive a fork: jobs run without a server there.
     """
@@ -48,16 +50,18 @@ def start() -> subprocess.Popen[bytes] | None:
         listener.bind(SOCKET)
         listener.listen(128)
         number = listener.fileno()
-        command = [sys.executable, os.path.abspath(__file__), "--serve", str(number)]
+        command = [sys.executable, os.path.abspath(__file__), "--serve", str(number), *["now"] * now]
         return subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[number], env=os.environ | SETTINGS)
 
 
-def serve(listener: socket.socket) -> int:
+def serve(listener: socket.socket, now: bool = False) -> int:
     """Answer every job with a copy of this process until standard input ends; return the exit status of this copy."""
     atexit.register(_end)  # before all others, so that it comes after them
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the jobs are told by their own
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # copies report to their job; no zombies
-    ready = False
+    ready = now
+    if now:
+        _import_everything()
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         connection = listener.accept()[0]
         given, files, _, _ = socket.recv_fds(connection, 65536, 2)
@@ -161,5 +165,5 @@ def _exit_status(connection: socket.socket) -> int | None:
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
         sys.path[0] = os.getcwd()
-        sys.exit(serve(socket.socket(fileno=int(sys.argv[2]))))
+        sys.exit(serve(socket.socket(fileno=int(sys.argv[2])), "now" in sys.argv))
     sys.exit(ask(sys.argv[1:]))

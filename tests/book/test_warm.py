@@ -23,14 +23,14 @@ BEGIN = "import os, time\nfrom radsupport.book.chapter import begin\nchapter = b
 
 @pytest.fixture(scope="module")
 def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project with one warm server, as the Snakefile starts it."""
+    """A project with one warm server, as the Snakefile starts it where chapters are to run."""
     folder = tmp_path_factory.mktemp("warm")
     for name in ("studies", "data_manifest.csv", "radsupport"):
         (folder / name).symlink_to(root / name)
     (folder / "notebooks").mkdir()
     before = Path.cwd()
     os.chdir(folder)
-    server = warm.start()
+    server = warm.start(now=True)
     os.chdir(before)
     yield folder
     server.stdin.close()

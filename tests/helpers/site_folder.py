@@ -11,7 +11,7 @@ def site_folder(root: Path, folder: Path) -> Path:
     book = folder / "book"
     for name in ("pyproject.toml", "radsupport"):
         (folder / name).symlink_to(root / name)
-    for name in ("_static", "_templates"):
+    for name in ("_static", "_templates", "_ext"):
         shutil.copytree(root / "book" / name, book / name)
     for name in ("_config.yml", "references.bib"):
         shutil.copy(root / "book" / name, book)
