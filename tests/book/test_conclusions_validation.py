@@ -460,6 +460,7 @@ def test_a_center_that_is_not_shown_to_be_better_than_chance_is_named():
     ]
     untested = table.assign(p_chance=np.nan)
     assert comparison.in_centers(table.tail(1), "A", NAMES) == comparison.in_centers(untested, "A", NAMES) == []
+    assert comparison.in_centers(pd.DataFrame(columns=["cohort", "signature", "center", "n"]), "A", NAMES) == []
     assert comparison.in_centers(table, "B", NAMES) == comparison.in_centers(None, "A", NAMES) == []
 
 

@@ -43,7 +43,9 @@ def against_chance(row: Row) -> str:
 
 def in_centers(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> list[str]:
     """Name the centers of a cohort in which the chosen signature alone is not shown to be better than chance."""
-    own = pd.DataFrame() if table is None else table[table["signature"] == best].dropna(subset=["p_chance"])
+    if table is None or "p_chance" not in table:  # every cohort comes from one center
+        return []
+    own = table[table["signature"] == best].dropna(subset=["p_chance"])
     lines: dict[str, list[str]] = {}
     for row in own.to_dict("records"):
         if (verdict := against_chance(row)) != "better than chance":
