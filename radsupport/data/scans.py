@@ -18,6 +18,7 @@ from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
 from radsupport.stats.agreement import bland_altman, icc_features, kappa, known_kind, stacked_icc
 from radsupport.tables import Variant, compared_signatures
+from radsupport.wording import number
 
 PREDICTED = ("train", "internal", "external")
 
@@ -166,13 +167,16 @@ def finding_pairs(cohort: pd.DataFrame, computed: pd.DataFrame, columns: Mapping
 
 
 def side_by_side(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return `finding_pairs` with one row per patient: Patient, then "<finding>, reader" and "<finding>, image"."""
+    """Return `finding_pairs` with one row per patient: Patient, then of each finding "<reader> / <image>" in a cell."""
     table = pd.DataFrame({"Patient": pairs["subject"].unique()})
     for _, part in pairs.groupby("column", sort=False):
         label, unit, kind = part[["finding", "unit", "kind"]].iloc[0]
         unit = f" ({unit})" if unit and kind == "number" else ""
-        for words in ("reader", "image"):
-            table[f"{label}{unit}, {words}"] = part[words].astype(float if kind == "number" else object).to_numpy()
+        sides = [
+            part[side].map(lambda x: "–" if pd.isna(x) else x if isinstance(x, str) else number(float(x)))
+            for side in ("reader", "image")
+        ]
+        table[f"{label}{unit}"] = sides[0].str.cat(sides[1], " / ").to_numpy()
     return table
 
 
