@@ -152,6 +152,7 @@ def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
     if column in (labels or {}):
         return f"{(labels or {})[column]}: {level}" if equals else (labels or {})[column]
     phase, _, rest = feature.replace("=", ": ", 1).partition("__")
+    phase = phase.upper() if rest and len(phase) < 3 else phase  # an abbreviation such as CT
     return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
 
 

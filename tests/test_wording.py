@@ -38,7 +38,7 @@ def test_no_minus_before_a_zero(value: float, text: str) -> None:
 
 
 def test_names_of_features_and_sources_are_words() -> None:
-    assert wording.readable("ct__exponential_glszm_SmallAreaEmphasis") == "ct: exponential glszm SmallAreaEmphasis"
+    assert wording.readable("ct__exponential_glszm_SmallAreaEmphasis") == "CT: exponential glszm SmallAreaEmphasis"
     assert [wording.source_words(name) for name in ("deep_published", "ct_findings", "radiomics")] == [
         "published deep output", "CT findings", "radiomics",
     ]  # fmt: skip

@@ -42,6 +42,7 @@ _LONG = 60
 _ROOM, _SHORT = 8, 24
 #: Rows beyond which a table begins folded, and how many are seen then.
 _MANY, _FEW = 15, 6
+_MANY_TESTS = 5  # P values from which a table says how many it has
 #: Characters of a text that stays on one line, and of a row that fits a screen with its intervals on one line.
 _ONE_LINE, _ROW = 17, 125
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
@@ -155,6 +156,7 @@ def table_html(
     style = f"<style>{asset('table.css')}</style>"
     said = f'<p class="rad-note">In every row: {escape(same)}.</p>' if same else ""
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
+    cut += f'<p class="rad-note">{tests}</p>' if (tests := counted_tests(table)) else ""
     dense = sum(map(_characters, columns)) > _ROW
     which = "these" if len(table) > max_rows else "all"
     more = f'<label class="rad-more"><input type="checkbox"> Show {which} {seen} rows</label>' if folded else ""
@@ -165,6 +167,15 @@ def table_html(
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{said}{cut}"
         f'<p class="rad-foot">{more}{download(table, caption)}</p>{script}</div>'
     )
+
+
+def counted_tests(table: pd.DataFrame) -> str:
+    """Count the P values of a table of many that has none adjusted for their number; empty of others."""
+    names = [name for name in table.columns if is_p(name)]
+    n = sum(any(map(str.isdigit, text)) for name in names for text in rounded(table[name], str(name)))
+    if n < _MANY_TESTS or any(word in str(name).lower() for name in names for word in ("adjust", "holm", "benjamini")):
+        return ""
+    return f"{n} P values in this table, not adjusted for their number."
 
 
 def _characters(column: Column) -> int:

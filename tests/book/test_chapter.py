@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from radsupport.book import show
 from radsupport.book.chapter import PARAMETERS, Chapter, banner, begin, begin_without_study
 from radsupport.book.show import save_figures_to
 from radsupport.errors import ParameterError
@@ -100,6 +101,7 @@ def test_a_chapter_gives_its_own_printed_values_and_cautions(here: Path) -> None
 
 def test_the_settings_of_a_full_run_are_those_of_the_study_file(here: Path) -> None:
     chapter = begin("02_preprocessing", namespace(study="cui2022"), here)
+    assert show._Page.words["center"]["period_2018"] == "Period 2018"  # centers are shown by words, not by keys
     assert chapter.study.deep.patch == (5, 24, 24)
     assert chapter.full_settings().deep.patch == (10, 150, 150)  # as the paper prints it
 

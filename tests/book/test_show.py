@@ -167,7 +167,7 @@ def test_p_values_are_recognised_by_name(name: str) -> None:
 
 def test_names_of_features_are_words_and_others_stay() -> None:
     names = pd.Series(["ct__log-sigma-2-mm-3D_glszm_SmallAreaEmphasis", "t_stage", ""])
-    assert rounded(names, "column") == ["ct: log-sigma-2-mm-3D glszm SmallAreaEmphasis", "t_stage", ""]
+    assert rounded(names, "column") == ["CT: log-sigma-2-mm-3D glszm SmallAreaEmphasis", "t_stage", ""]
     assert rounded(names, "subject") == names.tolist()
 
 

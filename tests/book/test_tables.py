@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.book.tables import WORDS, filterable_table, laid_out, regression_table, table_html
+from radsupport.book.tables import WORDS, counted_tests, filterable_table, laid_out, regression_table, table_html
 from radsupport.stats.logistic import multivariable_table, univariable_table
 
 
@@ -178,3 +178,15 @@ def test_what_is_the_same_in_each_of_many_rows_is_said_once() -> None:
     assert "In every row: Phase venous." in html
     assert html.count("<th ") == 2
     assert table_html(table.head(9), "ICC").count("<th ") == 3
+
+
+def test_a_table_of_many_p_values_says_how_many() -> None:
+    table = pd.DataFrame({"cohort": list("abcdef"), "p": [0.01, 0.5, 0.0001, 0.2, 0.9, np.nan], "value": 1.5})
+    assert counted_tests(table) == "5 P values in this table, not adjusted for their number."
+    assert "not adjusted for their number" in table_html(table, "Tests")
+    text = pd.DataFrame(
+        {"P": ["0.01", "", "<0.001", "–", "0.2", "0.4", "0.9"], "Test": "Fisher"}
+    )  # of a printed layout
+    assert counted_tests(text).startswith("5 P values")
+    assert counted_tests(table.head(4)) == counted_tests(table.drop(columns="p")) == ""
+    assert counted_tests(table.assign(p_adjusted=table["p"])) == ""

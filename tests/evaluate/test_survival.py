@@ -460,12 +460,12 @@ def test_heat_map_holds_the_weightiest_features_in_training_units(
     own = divided[divided["signature"] == "Image"]
     found = survival.feature_values(own, tmp_path, "Both", SIGNATURES, 2)
     table = found[found["cohort"] == "train"]
-    assert list(table["feature"].unique()) == ["ct: b", "ct: c"]
+    assert list(table["feature"].unique()) == ["CT: b", "CT: c"]
     by_feature = table.groupby("feature")["value"]
     np.testing.assert_allclose(by_feature.mean(), 0, atol=1e-12)
     np.testing.assert_allclose(by_feature.std(), 1)
     ordered = own[own["cohort"] == "train"].sort_values("risk")["subject"].tolist()
-    assert table[table["feature"] == "ct: b"]["subject"].tolist() == ordered
+    assert table[table["feature"] == "CT: b"]["subject"].tolist() == ordered
 
 
 Models = tuple[pd.DataFrame, dict[str, Any]]

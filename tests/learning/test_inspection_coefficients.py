@@ -128,10 +128,10 @@ def test_columns_go_by_their_label(small):
     labels = {name: column.label for name, column in small.study([small.clinical]).columns.items()}
     table = pd.DataFrame({"feature": ["symptom=yes", "age", "ct__f0"], "share": 1.0})
     named = coefficients.readable_features(table, labels)
-    assert named["feature"].tolist() == ["Symptom: yes", "Age", "ct: f0"]
+    assert named["feature"].tolist() == ["Symptom: yes", "Age", "CT: f0"]
     pairs = pd.DataFrame({"feature_a": ["age"], "feature_b": ["ct__f0"], "r": [0.1]})
     named = coefficients.readable_features(pairs, labels)
-    assert named[["feature_a", "feature_b"]].iloc[0].tolist() == ["Age", "ct: f0"]
+    assert named[["feature_a", "feature_b"]].iloc[0].tolist() == ["Age", "CT: f0"]
 
 
 def counts(times: list[int], name: str = "R") -> pd.DataFrame:
@@ -197,7 +197,7 @@ def test_an_inspection_holds_the_tables_of_a_run_in_readable_names(finished):
     made = coefficients.inspect(run, assembly, labels={"age": "Age"}, best="Both", seed=3)
     assert made.shown == ["Radiomics", "Clinical"]
     own = made.coefficients("Radiomics")
-    assert own["feature"].str.startswith("ct: ").all()
+    assert own["feature"].str.startswith("CT: ").all()
     assert "signature" not in own
     assert own["coefficient"].tolist() == made.chosen.query("signature == 'Radiomics'")["coefficient"].tolist()
     assert [view.signature for view in made.penalties()] == ["Radiomics"]
