@@ -163,7 +163,7 @@ def _curve(own: pd.DataFrame, name: str, chart: Chart, colour: str) -> dict[str,
     if chart.estimate:
         known = "ci" if "ci_low" in own else chart.estimate
         row = own[[chart.estimate, f"{known}_low", f"{known}_high"]].iloc[0].astype(float)
-        found["words"] += f", {chart.estimate.upper()} {estimate(*row)}"
+        found["words"] = f"{found['words']}, {chart.estimate.upper()} {estimate(*row)}"
     found["more"] = {words: _digits(own[column]) for column, words in chart.more.items() if column in own}
     return found
 
@@ -209,7 +209,7 @@ def slider_table(
     """
     by = [of] if of else []
     table = table.reset_index(drop=True)
-    keys = [c for c in table if c not in (along, *by) and not types.is_numeric_dtype(table[c].dtype)]
+    keys = [str(c) for c in table if c not in (along, *by) and not types.is_numeric_dtype(table[c].dtype)]
     if table.duplicated([along, *by, *keys]).any():
         raise InputError(f"The table of a slider has two rows of one {', '.join([along, *by, *keys])}.")
     marks, columns = laid_out(table[[along]], headers)[0], laid_out(table.drop(columns=[along, *by]), headers)

@@ -448,7 +448,7 @@ def _rates(tn: Any, fp: Any, fn: Any, tp: Any, level: float) -> dict[str, Any]:
         "ppv": (tp, tp + fp),
         "npv": (tn, tn + fn),
     }
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, (count, total) in of.items():
         known = np.where(np.asarray(total) > 0, total, np.nan)
         low, high = proportion_confint(np.asarray(count), known, alpha=1 - level, method="beta")
