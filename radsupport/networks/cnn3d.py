@@ -369,7 +369,7 @@ def train_cnn3d(
     if settings.standardise:
         model.standardise_by(images)
     model = training.channels_last(model.to(training.choose_device()), dimensions=3)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimizer = training.adam(model, settings.learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.max_epochs)
     lesson = _lesson(model, (images, labels), (watched_images, watched), settings)
     history = training.fit(

@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from radsupport.errors import FetchError, InputError, Problem
 from radsupport.files import mirror_folder, sha256, written_whole
-from radsupport.networks import training
+from radsupport.networks import convolution, training
 from radsupport.networks.training import Float32Array, IntArray, Lesson, Schedule
 from radsupport.networks.unet import split_subjects
 
@@ -79,6 +79,7 @@ class ResNetFeatures(nn.Module):
         self.backbone = BUILDERS[depth](
             spatial_dims=2, n_input_channels=3, feed_forward=False, conv1_t_stride=2, bias_downsample=False
         )
+        convolution.for_small_maps(self.backbone)
         self.depth = depth
         self.pooling: Pooling = "average"
         self.n_features = 512 if depth < 50 else 2048
@@ -400,7 +401,7 @@ def _taught(
             model.parameters(), lr=settings.learning_rate, momentum=settings.momentum
         )
     else:
-        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+        optimizer = training.adam(model, rate)
     options["scheduler"] = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=settings.max_epochs)
     history = training.fit(model, optimizer, replace(lesson, watch=lambda: watch(model)), settings, **options)
     return FineTuned(tuned.eval(), end, history)

@@ -76,6 +76,12 @@ def channels_last(model: Model, dimensions: int = 2) -> Model:
     return model
 
 
+def adam(model: nn.Module, rate: float) -> torch.optim.Adam:
+    """Return Adam for all weights of a network, in one pass over them where their device can."""
+    able = {weight.device.type for weight in model.parameters()} <= {"cpu", "cuda"}
+    return torch.optim.Adam(model.parameters(), lr=rate, fused=able)
+
+
 @contextmanager
 def reproducible(seed: int, deterministic: bool = True) -> Iterator[None]:
     """Seed torch inside the block, use deterministic algorithms only, and restore both afterwards.

@@ -278,7 +278,7 @@ def train_unet(
     images, masks = _pair(images, masks, "training")
     validation = _pair(validation_images, validation_masks, "validation")
     model = training.channels_last(build_unet(settings.base_channels, settings.seed).to(training.choose_device()))
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimizer = training.adam(model, settings.learning_rate)
     lesson = Lesson(
         len(images), lambda b: images[b], lambda logits, b: _cross_entropy(logits, masks[b]),
         lambda: _validate(model, *validation),

@@ -203,3 +203,21 @@ def test_killed_training_resumes_with_the_same_numbers(
     read_back = Scripted([])  # would fail if it ran an epoch
     assert read_back.run(stopping, path).equals(expected)
     assert torch.equal(read_back.model.weight, whole.model.weight)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_adam_is_that_of_the_formula_and_passes_all_weights_at_once_where_it_can(device: str) -> None:
+    model = nn.Linear(3, 2).to(device)
+    optimizer = network_training.adam(model, 0.1)
+    assert optimizer.defaults["fused"] is (device == "cpu")
+    if device == "meta":
+        return
+    start, slopes = model.weight.detach().clone(), [torch.full((2, 3), 2.0), torch.full((2, 3), -1.0)]
+    for slope in slopes:
+        model.weight.grad, model.bias.grad = slope.clone(), torch.zeros(2)
+        optimizer.step()
+    first, second = 0.1 * slopes[0], 0.001 * slopes[0] ** 2
+    expected = start - 0.1 * (first / 0.1) / ((second / 0.001) ** 0.5 + 1e-8)
+    first, second = 0.9 * first + 0.1 * slopes[1], 0.999 * second + 0.001 * slopes[1] ** 2
+    expected -= 0.1 * (first / (1 - 0.9**2)) / ((second / (1 - 0.999**2)) ** 0.5 + 1e-8)
+    torch.testing.assert_close(model.weight.detach(), expected)
