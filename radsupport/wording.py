@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 _MINUS = "\u2212"  # the typographic minus sign
 
 
-def p_value(p: float, *, name: str = "p") -> str:
-    """Word a p-value: ``p < 0.001``, three decimals below 0.1, two above; ``p = NA`` where it is missing."""
+def p_value(p: float, *, name: str = "P") -> str:
+    """Word a p-value: ``P < 0.001``, three decimals below 0.1, two above; ``P = NA`` where it is missing."""
     text = p_number(p)
     return f"{name} {text[0]} {text[1:]}" if text[0] in "<>" else f"{name} = {text}"
 

@@ -9,8 +9,8 @@ from radsupport import wording
 
 @pytest.mark.parametrize(
     ("p", "text"),
-    [(0.0, "p < 0.001"), (0.00099, "p < 0.001"), (0.001, "p = 0.001"), (0.0494, "p = 0.049"), (0.0999, "p = 0.10"),
-     (0.25, "p = 0.25"), (1.0, "p > 0.99"), (float("nan"), "p = NA")],
+    [(0.0, "P < 0.001"), (0.00099, "P < 0.001"), (0.001, "P = 0.001"), (0.0494, "P = 0.049"), (0.0999, "P = 0.10"),
+     (0.25, "P = 0.25"), (1.0, "P > 0.99"), (float("nan"), "P = NA")],
 )  # fmt: skip
 def test_p_value(p: float, text: str) -> None:
     assert wording.p_value(p) == text

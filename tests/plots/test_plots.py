@@ -187,7 +187,7 @@ def test_kaplan_meier_steps_and_numbers_at_risk(figure_case: Any) -> None:
     ]
     assert [text.get_text() for text in shown] == expected
     assert below.get_shared_x_axes().joined(below, ax)  # the numbers stand under the ticks
-    assert ax.get_legend().get_title().get_text() == "Log-rank p < 0.001"
+    assert ax.get_legend().get_title().get_text() == "Log-rank P < 0.001"
     assert "median" not in figures.alt_text("kaplan_meier", table)  # a figure computes none
     assert "median not reached" in figures.alt_text("kaplan_meier", table.assign(median=np.inf))
 

@@ -32,8 +32,8 @@ def test_a_second_p_is_noted_in_legend_and_alt_text(figure_case: Any) -> None:
     table, options = figure_case("kaplan_meier")
     note = "0.65 with the search allowed for"
     ax = figures.kaplan_meier(table, **options, note=note)
-    assert ax.get_legend().get_title().get_text() == f"Log-rank p < 0.001\n({note})"
-    assert base_figures.alt_text("kaplan_meier", table, **options, note=note).endswith(f"Log-rank p < 0.001, {note}.")
+    assert ax.get_legend().get_title().get_text() == f"Log-rank P < 0.001\n({note})"
+    assert base_figures.alt_text("kaplan_meier", table, **options, note=note).endswith(f"Log-rank P < 0.001, {note}.")
 
 
 def test_alt_text_has_the_median_of_the_table(figure_case: Any) -> None:
