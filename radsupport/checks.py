@@ -173,3 +173,19 @@ def columns_by_pattern(known: Any) -> Iterator[tuple[Any, IntArray]]:
     for positions in groups.values():
         columns = np.array(positions, dtype=np.int64)
         yield known[:, columns[0]], columns
+
+
+def tied(risk: FloatArray, within: float | None = None) -> FloatArray:
+    """Return risks of which those that differ by rounding only are equal: neighbours no further apart than `within`.
+
+    By default 1e-12 of the largest. Rounding them instead would part two neighbours that lie on either side of a limit.
+    """
+    order = np.argsort(risk, kind="stable")
+    ordered = risk[order]
+    if within is None:
+        within = 1e-12 * float(np.abs(ordered[np.isfinite(ordered)]).max(initial=0.0))
+    with np.errstate(invalid="ignore"):  # of two infinities
+        apart = np.concatenate(([True], ~(np.diff(ordered) <= within)))[: ordered.size]
+    found = np.empty_like(ordered)
+    found[order] = ordered[np.flatnonzero(apart)[np.cumsum(apart) - 1]]
+    return found

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
 
-from radsupport.checks import columns_by_pattern, varies
+from radsupport.checks import columns_by_pattern, tied, varies
+from radsupport.evaluate.discrimination import discrimination
+from radsupport.evaluate.predictions import LABEL, SURVIVAL, judged
+from radsupport.stats.outcome import discrimination as inner
 
 
 def test_columns_of_one_pattern_stay_together():
@@ -32,3 +38,26 @@ def test_rounding_noise_is_no_variation():
     found = dict(zip(columns, varies(np.column_stack(list(columns.values()))), strict=True))
     assert [name for name, told in found.items() if told] == ["small", "one other", "gaps"]
     assert varies(np.empty((0, 2))).tolist() == [False, False]
+
+
+@given(st.lists(st.integers(-50, 50), min_size=4, max_size=40), st.integers(0, 10**6), st.floats(1e-9, 1e9))
+def test_noise_of_rounding_changes_no_auc_and_no_c(places: list[int], seed: int, scale: float) -> None:
+    rng, risk = np.random.default_rng(seed), scale * np.array(places) / 7
+    noisy = risk * (1 + rng.uniform(-1, 1, risk.size) * 1e-14)
+    assert (np.sign(np.subtract.outer(tied(noisy), tied(noisy))) == np.sign(np.subtract.outer(places, places))).all()
+    label = np.arange(risk.size) % 2
+    table = pd.DataFrame(
+        {"subject": np.arange(risk.size).astype(str), "cohort": "train", "signature": "A", "label": label}
+    )
+    table = table.assign(kind="out_of_fold", risk=risk, time=rng.permutation(risk.size) + 1.0, event=label)
+    for outcome in (LABEL, SURVIVAL):
+        values = [discrimination(judged(table.assign(risk=one), outcome), outcome)["value"] for one in (risk, noisy)]
+        assert values[0] == values[1]
+    target = label.astype(bool)
+    assert inner(target, risk) == inner(target, noisy)
+
+
+def test_what_is_not_finite_is_tied_to_nothing_else():
+    assert tied(np.array([np.inf, 1.0, np.nan, -np.inf, 1.0 + 1e-15])).tolist()[:2] == [np.inf, 1.0]
+    assert tied(np.array([])).size == 0
+    assert tied(np.array([5e-9, 5.1e-9, 1.0]), within=1e-8).tolist() == [5e-9, 5e-9, 1.0]

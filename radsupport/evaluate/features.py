@@ -25,14 +25,10 @@ def leaves(signatures: Sequence[Signature], name: str) -> list[Signature]:
     return [leaf for part in own.combines for leaf in leaves(signatures, part)] if own.combines else [own]
 
 
-def sources_of(signatures: Sequence[Signature], names: Sequence[str]) -> dict[str, set[str]]:
-    """Return the feature sources that each of some signatures learns from, those of its parts among them."""
-    known = {one.name: one for one in signatures}
-    return {
-        name: {source for part in leaves(signatures, name) for source in part.sources}
-        | ({"clinical"} if known[name].columns else set())
-        for name in names
-    }
+def made_of(signatures: Sequence[Signature], name: str) -> set[str]:
+    """Return a signature's name and those of all it is made of, by way of other combinations too."""
+    own = next(one for one in signatures if one.name == name)
+    return {name}.union(*(made_of(signatures, part) for part in own.combines))
 
 
 def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: str = "share") -> pd.DataFrame:
@@ -131,46 +127,70 @@ def on_scale(rows: pd.DataFrame, results: Path, signatures: Sequence[Signature],
     signatures : sequence of Signature
         Those of the study.
     best : str
-        The signature whose features are looked at: those its fits chose most often, twenty at most.
+        The signature whose features are looked at: all that its fits chose.
 
     Returns
     -------
     DataFrame
-        of (risk or feature), and what `stats.shifts` returns.
+        of (risk or feature), and what `stats.shifts` returns; within a cohort those with an alarm first.
     """
     people = rows.drop_duplicates("subject").set_index("subject")["cohort"].astype(str)
     risks = rows.astype({"signature": str}).pivot_table(index="subject", columns="signature", values="risk", sort=False)
     parts = leaves(signatures, best)
-    features = values_of(chosen_features(results, parts, -(-20 // len(parts))), results)
+    features = values_of(chosen_features(results, parts, most=10**6), results)
     tables = [
         shifts(table, people).assign(of=of) for of, table in (("risk", risks), ("feature", features)) if len(table)
     ]
     found = pd.concat(tables, ignore_index=True) if tables else shifts(risks, people).assign(of="")
+    found = found.sort_values(
+        ["of", "alarm"], ascending=False, kind="stable", ignore_index=True
+    )  # risks, then features
     return found[["cohort", "of", *[name for name in found if name not in ("cohort", "of")]]]
 
 
-def sources_on_scale(assembly: Assembly) -> pd.DataFrame:
-    """Return how many columns of each feature source lie on another scale in other cohorts than in training.
+def sources_on_scale(assembly: Assembly, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Return whether what a signature uses of a source lies on another scale in other cohorts than in training.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    chosen : DataFrame
+        signature and feature: what the fits chose (`learning.inspect`); a signature without rows uses all it is given.
 
     Returns
     -------
     DataFrame
-        cohort, source, n (patients), features, outside (mean share of values outside the training range), alarms
-        (columns, by `stats.shifts`), beyond (those of them without a value inside that range), another_scale (whether
-        the source as a whole is on one), example (the column with the most values outside); empty without another
-        cohort.
+        cohort, source, signature, n (patients), features (used), outside (mean share of values outside the training
+        range), alarms (of the used columns, by `stats.shifts`), beyond (those of them without a value inside that
+        range), another_scale (whether these columns as a whole are on one), example (the column with the most values
+        outside), unused (columns of the source with an alarm that no fit used, whatever they say); empty without
+        another cohort.
     """
     rows = []
     for source, table in assembly.sources.items():
         found = shifts(whole_table(table).select_dtypes("number"), assembly.cohort["cohort"])
-        apart = on_another_scale(found)
         for cohort, part in found[found["cohort"].isin(COHORTS)].groupby("cohort", sort=False):
-            odd = part[part["alarm"].astype(bool)].sort_values("outside", ascending=False, kind="stable")
-            beyond = int(odd["outside"].eq(1).sum())
-            row = {"cohort": cohort, "source": source, "n": int(part["n"].max()), "features": len(part)}
-            row |= {"outside": part["outside"].mean(), "alarms": len(odd), "another_scale": str(cohort) in apart}
-            rows.append(row | {"beyond": beyond, "example": odd["column"].iloc[0] if len(odd) else ""})
-    columns = ["cohort", "source", "n", "features", "outside", "alarms", "beyond", "another_scale", "example"]
-    table = pd.DataFrame(rows, columns=columns)
+            for name, used in _used(assembly, chosen).items():
+                own = part[part["column"].isin(used)]
+                if own.empty:
+                    continue
+                odd = own[own["alarm"].astype(bool)].sort_values("outside", ascending=False, kind="stable")
+                row = {"cohort": cohort, "source": source, "signature": name, "n": int(own["n"].max())}
+                row |= {"features": len(own), "outside": own["outside"].mean(), "alarms": len(odd)}
+                row |= {"beyond": int(odd["outside"].eq(1).sum()), "another_scale": bool(on_another_scale(own))}
+                row |= {"example": odd["column"].iloc[0] if len(odd) else ""}
+                rows.append(row | {"unused": int(part["alarm"].astype(bool).sum()) - len(odd)})
+    columns = ["cohort", "source", "signature", "n", "features", "outside", "alarms", "beyond", "another_scale"]
+    table = pd.DataFrame(rows, columns=[*columns, "example", "unused"])
     table.attrs["empty"] = "Nobody outside the training cohort."
     return table
+
+
+def _used(assembly: Assembly, chosen: pd.DataFrame) -> dict[str, set[str]]:
+    """Return the columns that any fit of each signature used; of a combination its own, for its parts stand apart."""
+    picked = {name: set(own["feature"]) for name, own in chosen.groupby("signature")}
+    return {
+        one.name: set(one.columns) if one.combines
+        else picked.get(one.name) or set(whole_table(assembly.table(one.name)).columns)
+        for one in assembly.signatures
+    }  # fmt: skip

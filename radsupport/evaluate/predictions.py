@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radsupport.checks import tied
 from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
 
 LOW, HIGH = "low risk", "high risk"
@@ -80,7 +81,9 @@ def judged(
         rows = rows.assign(**{column: rows[column].astype(known)})
     if cohort is not None and "center" in cohort and len(cohort):
         rows = rows.assign(center=rows["subject"].map(cohort.set_index("subject")["center"]))
-    return rows.sort_values(["signature", "cohort"], kind="stable", ignore_index=True)
+    rows = rows.sort_values(["signature", "cohort"], kind="stable", ignore_index=True)
+    by = rows.groupby(["signature", "cohort"], observed=True)["risk"]
+    return rows.assign(risk=by.transform(lambda risk: tied(risk.to_numpy(dtype=float))))
 
 
 def enough(part: pd.DataFrame, outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> bool:

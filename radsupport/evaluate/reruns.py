@@ -22,7 +22,7 @@ from radsupport.evaluate.predictions import judged
 from radsupport.learning.assembly import CENTER, Assembly, read_source, whole_table
 from radsupport.learning.learners import GIVEN
 from radsupport.learning.preparation import ComBat, Imputer, as_table
-from radsupport.learning.signatures import SignatureRun, run_signatures
+from radsupport.learning.signatures import SignatureRun, prediction_rows, run_signatures
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
 from radsupport.wording import listed
@@ -392,12 +392,19 @@ def draw_share(target: Target, share: float, least: int, seed: int) -> IntArray:
 
 
 def learning_curve(
-    assembly: Assembly, names: Sequence[str], shares: Sequence[float], draws: int = 5, **protocol: Any
+    assembly: Assembly,
+    names: Sequence[str],
+    shares: Sequence[float],
+    draws: int = 5,
+    *,
+    run: SignatureRun | None = None,
+    **protocol: Any,
 ) -> pd.DataFrame:
     """Cross-validate signatures whose training parts are cut to a share of their patients.
 
     Every patient is still judged, by models that were fitted on fewer others; the other cohorts are judged by a model
-    fitted on that share of all training patients.
+    fitted on that share of all training patients. All patients are the assembly's own `run` by the same protocol, where
+    that is given: nothing is fitted again.
 
     Returns
     -------
@@ -410,13 +417,16 @@ def learning_curve(
     for name in (name for name in names if assembly.by_name[name].learner not in GIVEN):
         for share, draw in [(part, i) for part in shares for i in range(draws if part < 1 else 1)]:
             where = {"signature": name, "draw": draw, "share": share}
+            if share == 1 and run is not None:
+                rows += [where | row for row in _judged_sizes(assembly, run, name)]
+                continue
             try:
-                run = run_signatures(assembly.changed(wrap=_share_of(share, draw)), [name], **protocol)
+                cut = run_signatures(assembly.changed(wrap=_share_of(share, draw)), [name], **protocol)
             except NotEstimableError as error:  # one unlucky draw costs its own point, not the chapter
                 ways = ("out of fold", "other cohorts")
                 rows += [where | {"judged": judged, "value": np.nan, "reason": str(error)} for judged in ways]
                 continue
-            rows += [where | row for row in _judged_sizes(assembly, run, name)]
+            rows += [where | row for row in _judged_sizes(assembly, cut, name)]
     columns = ["signature", "draw", "share", "judged", "n", "value", "reason"]
     table = over_sizes(pd.DataFrame(rows, columns=columns))
     table.attrs["empty"] = "None of these signatures is fitted here." if names else "No learning curve is asked for."
@@ -425,12 +435,14 @@ def learning_curve(
 
 def _judged_sizes(assembly: Assembly, run: Any, name: str) -> Iterator[dict[str, Any]]:
     """Yield the values of one run out of fold and in the other cohorts, with the patients of the fits that judge."""
-    result = run.results[name]
-    fitted = [model.n_ for model in result.models[0].values()]
-    yield {"judged": "out of fold", "n": np.mean(fitted), "value": run.summary["out_of_fold"].iloc[0]}
-    outside = run.predictions[run.predictions["kind"] == "external"].dropna(subset=list(assembly.outcome))
+    result, summary = run.results[name], run.summary.set_index("signature").loc[name]
+    sizes = result.risks.loc[result.risks["repeat"] == 0, "fold"].value_counts()
+    fitted = [getattr(model, "n_", summary["n"] - sizes[fold]) for fold, model in result.models[0].items()]
+    yield {"judged": "out of fold", "n": np.mean(fitted), "value": summary["out_of_fold"]}
+    rows = prediction_rows(name, result, assembly, run.excluded[run.excluded["signature"] == name], "refit")
+    outside = rows[rows["kind"] == "external"].dropna(subset=list(assembly.outcome))
     found = discrimination(outside, assembly.outcome)["value"] if len(outside) else np.nan
-    yield {"judged": "other cohorts", "n": result.refit.n_, "value": found}
+    yield {"judged": "other cohorts", "n": getattr(result.refit, "n_", summary["n"]), "value": found}
 
 
 def over_sizes(table: pd.DataFrame) -> pd.DataFrame:

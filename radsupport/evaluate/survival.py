@@ -377,11 +377,7 @@ def each_pair(
     found = [pd.DataFrame()]
     for pair in compared:
         both = part[part["signature"].isin(pair)]
-        subjects = both.sort_values("signature", key=lambda names: names == pair[1], kind="stable")["subject"].unique()
-        both = both.assign(
-            signature=pd.Categorical(both["signature"], pair, ordered=True),
-            subject=pd.Categorical(both["subject"], subjects, ordered=True),  # resamples are drawn in this order
-        )
+        both = both.assign(signature=pd.Categorical(both["signature"], pair, ordered=True))
         try:
             found.append(test(both, **options))
         except (NotEstimableError, InputError):

@@ -17,6 +17,7 @@ from radsupport.evaluate.predictions import FEWEST, LABEL, SURVIVAL, common, eno
 from radsupport.evaluate.probability import usable_horizons
 from radsupport.stats.usefulness import (
     gains,
+    least_gain,
     net_benefit,
     net_benefit_survival,
     nri_idi,
@@ -66,7 +67,7 @@ def _common(part: pd.DataFrame) -> tuple[float | None, pd.DataFrame, pd.DataFram
 
 
 def usefulness(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return where each signature gains at least `LEAST_GAIN` over both treating all and treating none.
+    """Return where each signature gains enough (`least_gain`) over both treating all and treating none.
 
     Parameters
     ----------
@@ -76,16 +77,17 @@ def usefulness(curves: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        n, events, signature, share (of the thresholds, at which it does), better_at (these thresholds as separate
-        stretches, in words), largest_gain (net benefit per patient above the better reference), at (the threshold of
-        that gain); the last two missing where no gain is that large.
+        n, events, least (gain that counts), signature, share (of the thresholds, at which it does), better_at (these
+        thresholds as separate stretches, in words), largest_gain (net benefit per patient above the better reference),
+        at (the threshold of that gain); the last two missing where no gain is that large.
     """
     rows = []
+    n = int(curves["n"].iloc[0]) if len(curves) else 0
     for name, gain in gains(curves).items():
-        found = stretches(gain)
+        found = stretches(gain, n)
         inside = sum(int(gain.loc[low:high].size) for low, high in found)
         most = (float(gain.max()), f"{gain.idxmax():.0%}") if found else (np.nan, "")
-        row: dict[str, Any] = {"n": int(curves["n"].iloc[0]), "events": int(curves["events"].iloc[0])}
+        row: dict[str, Any] = {"n": n, "events": int(curves["events"].iloc[0]), "least": least_gain(n)}
         row |= {"signature": name, "share": inside / len(gain), "better_at": stretch_words(found)}
         rows.append(row | {"largest_gain": most[0], "at": most[1] or None})
     return pd.DataFrame(rows)

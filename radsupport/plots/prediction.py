@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from radsupport.errors import InputError
 from radsupport.plots import style
 from radsupport.plots.base import band, box, figure, hatch, look, matrix, strip
-from radsupport.stats.usefulness import LEAST_GAIN, gains, stretch_words, stretches
+from radsupport.stats.usefulness import gains, least_gain, stretch_words, stretches
 from radsupport.wording import counted, estimate, fixed, listed, p_number, p_value
 
 _INSIDE = 5  # more signatures than that have their legend beside the curves
@@ -343,10 +343,11 @@ def _histogram_below(ax: Axes, risks: np.ndarray[Any, Any]) -> None:
 def _decision_alt(table: pd.DataFrame, **_: Any) -> str:
     models = [name for name in table["strategy"].unique() if name not in {"treat_all", "treat_none"}]
     gain = gains(table)
-    words = [f"{name} {stretch_words(stretches(gain[name]))}" for name in models]
+    n = int(table["n"].max()) if "n" in table else 0
+    words = [f"{name} {stretch_words(stretches(gain[name], n))}" for name in models]
     return (
         f"Decision curves of {listed(models)} with treat-all and treat-none; thresholds with a net benefit at least "
-        f"{LEAST_GAIN:g} above both: {'; '.join(words)}."
+        f"{least_gain(n):.2g} above both: {'; '.join(words)}."
     )
 
 

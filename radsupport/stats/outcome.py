@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import StratifiedKFold
 from sksurv.util import Surv
 
-from radsupport.checks import FloatArray, IntArray, as_binary, as_survival
+from radsupport.checks import FloatArray, IntArray, as_binary, as_survival, tied
 from radsupport.errors import NotEstimableError
 from radsupport.stats.concordance import harrell
 
@@ -105,13 +105,13 @@ def discrimination(target: Target, risk: FloatArray) -> float:
     """Return AUC (label) or Harrell's C (survival); NaN where no pair can be compared."""
     if is_survival(target):
         # Risks that differ by rounding only are equal, as scikit-survival has it: its loop takes ten times as long.
-        return harrell(target["time"], target["event"].astype(np.int64), np.round(risk, 8))
+        return harrell(target["time"], target["event"].astype(np.int64), tied(risk, within=1e-8))
     n1 = int(target.sum())
     n0 = len(target) - n1
     if not n1 or not n0:
         return float("nan")
     # Mann-Whitney form of the AUC: a tenth of the time of scikit-learn's, and this runs per grid point.
-    return float((rankdata(risk)[target == 1].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
+    return float((rankdata(tied(risk))[target == 1].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
 
 
 def assign_folds(y: pd.Series | pd.DataFrame, folds: int, seed: int) -> pd.Series:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from radsupport.checks import FloatArray, IntArray
+from radsupport.checks import FloatArray, IntArray, tied
 from radsupport.errors import InputError, NotEstimableError, Problem
 from radsupport.stats.design import Design, Predictor
 from radsupport.wording import number
@@ -246,9 +246,9 @@ def likelihoods(value: float, null: float, gain: float, slopes: int, coefficient
 
 
 def settled(scores: FloatArray) -> FloatArray:
-    """Round scores to 1e-12 of the largest, so that equal rows are tied whatever the matrix product's rounding was."""
+    """Return scores over the largest, tied where only rounding parts them, such as that of a matrix product."""
     scale = float(np.abs(scores).max(initial=0.0))
-    return np.round(scores / scale, 12) if scale > 0 else scores
+    return tied(scores / scale) if scale > 0 else scores
 
 
 def with_outcome(table: pd.DataFrame, outcome: Any, name: str) -> tuple[pd.DataFrame, str]:

@@ -408,6 +408,11 @@ REFERENCES = ("treat_all", "treat_none")
 LEAST_GAIN = 0.005
 
 
+def least_gain(n: int) -> float:
+    """Return the smallest gain in net benefit that counts among `n` patients, which is one patient at least."""
+    return max(LEAST_GAIN, 1 / n) if n else LEAST_GAIN
+
+
 def gains(curves: pd.DataFrame) -> pd.DataFrame:
     """Return net benefit above the better reference: one row per threshold, one column per signature.
 
@@ -422,9 +427,9 @@ def gains(curves: pd.DataFrame) -> pd.DataFrame:
     return wide[names].sub(reference, axis=0)
 
 
-def stretches(gain: pd.Series) -> list[tuple[float, float]]:
-    """Return first and last threshold of every unbroken run of thresholds with a gain of at least `LEAST_GAIN`."""
-    better = (gain >= LEAST_GAIN - 1e-12).to_numpy()
+def stretches(gain: pd.Series, n: int = 0) -> list[tuple[float, float]]:
+    """Return first and last threshold of every unbroken run of thresholds with a gain that counts (`least_gain`)."""
+    better = (gain >= least_gain(n) - 1e-12).to_numpy()
     edges = np.flatnonzero(np.diff(np.concatenate(([0], better.astype(int), [0]))))
     marks = gain.index.to_numpy(dtype=float)
     return [(float(marks[a]), float(marks[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]

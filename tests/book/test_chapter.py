@@ -109,7 +109,7 @@ def test_the_settings_of_a_full_run_are_those_of_the_study_file(here: Path) -> N
 def test_what_chapter_05_distrusts_is_repeated_for_what_is_shown(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chapter = begin("05_modelling", namespace(study="song2021"), here)
     assert chapter.doubts(["Radiomics-A"]) == ""
-    published = {"another_scale:external:radiomics": {"value": 362}}
+    published = {"another_scale:external:radiomics:Radiomics-A": {"value": 362}}
     monkeypatch.setattr(type(chapter), "published", lambda *given, **options: published)
     assert "Radiomics-A in Hospital II (features on another scale: radiomics)" in chapter.doubts(
         ["Radiomics-A", "DLR-A"]

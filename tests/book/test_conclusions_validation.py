@@ -371,7 +371,7 @@ def test_a_cohort_on_another_scale_is_said(tmp_path):
 
 
 def test_what_is_on_another_scale_is_repeated_beside_the_values():
-    modelling = {"another_scale:external:radiomics": {"value": 362}, "another_scale:external:deep_published": {}}
+    modelling = {"another_scale:external:radiomics:R": {"value": 362}, "another_scale:external:deep_published:CNN": {}}
     modelling |= {"auc_train_A": {"value": 0.8}}
     given = [("R", "radiomics"), ("CT", "ct_findings"), ("CNN", "deep_published")]
     given = [Signature(name=name, sources=[source]) for name, source in given]
@@ -381,6 +381,8 @@ def test_what_is_on_another_scale_is_repeated_beside_the_values():
         "scale: radiomics)."
     )
     assert "published deep output" in say.distrusted(modelling, given, ["CNN"], NAMES)
+    other = Signature(name="R2", sources=["radiomics"])  # uses other columns of the same table
+    assert say.distrusted(modelling, [*given, other], ["R2"], NAMES) == ""
     assert say.distrusted(modelling, given, ["CT"], NAMES) == say.distrusted({}, given, ["R"], NAMES) == ""
 
 
@@ -554,3 +556,10 @@ def test_a_simple_predictor_that_may_do_as_well_is_in_the_short_answer(labelled)
     words = comparison._rival(row, NAMES, {}, set(), set())
     assert "; a simple predictor, without image features): 0.010 (−0.100 to 0.120)" in words
     assert words.endswith(": no difference is shown, so A alone may do as well.")
+
+
+def test_a_gain_of_less_than_one_patient_is_worth_no_word():
+    row = {"cohort": "train", "signature": "A", "share": 0.4, "better_at": "20% to 30%"}
+    small = say._useful(pd.DataFrame([row | {"least": 1 / 22}]), "A", NAMES)
+    assert "treating nobody: North (0.045 or more, one patient) at thresholds of 20% to 30%." in small
+    assert "one patient" not in say._useful(pd.DataFrame([row | {"least": 0.005}]), "A", NAMES)

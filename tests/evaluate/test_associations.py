@@ -11,7 +11,7 @@ from scipy import stats
 from radsupport.evaluate import associations, judged, planted
 from radsupport.evaluate.associations import LATENT, _rank_correlation
 from radsupport.evaluate.discrimination import null_se_p
-from radsupport.evaluate.features import sources_of, stable
+from radsupport.evaluate.features import made_of, stable
 from radsupport.settings.learning import Signature
 from radsupport.stats.roc import auc
 from radsupport.tables import write_table
@@ -52,11 +52,11 @@ def test_features_chosen_most_often_get_codes_by_source(make_study, make_cohort,
     assert list(stable(tmp_path, signatures, "A + B")[0]["feature"]) == ["ct__f5", "ct__f3", "ct__f7"]
 
 
-def test_sources_of_a_combination_are_those_of_its_parts():
-    parts = [Signature(name="R", sources=["radiomics"]), Signature(name="D", sources=["deep"])]
-    both = Signature(name="R + D + age", combines=["R", "D"], columns=["age"])
-    found = sources_of([*parts, both], ["R", "R + D + age"])
-    assert found == {"R": {"radiomics"}, "R + D + age": {"radiomics", "deep", "clinical"}}
+def test_a_combination_is_made_of_its_parts_and_theirs():
+    given = [Signature(name=name, sources=["radiomics"]) for name in "RD"]
+    given += [Signature(name="R + D", combines=["R", "D"]), Signature(name="all", combines=["R + D"], columns=["age"])]
+    assert made_of(given, "all") == {"all", "R + D", "R", "D"}
+    assert made_of(given, "R") == {"R"}
 
 
 def test_agreement_with_the_latent_and_its_ceiling(labelled):

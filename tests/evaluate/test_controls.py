@@ -252,12 +252,21 @@ def test_a_source_on_another_scale_is_named(small, folder):
         outside = features["subject"].isin(cohort.loc[cohort["cohort"] != "train", "subject"])
         numbers = features.select_dtypes("number").columns
         features.loc[outside, numbers] = features.loc[outside, numbers] * factor
-        table = of_features.sources_on_scale(small.assemble(study, folder(cohort, radiomics=features)))
+        assembly = small.assemble(study, folder(cohort, radiomics=features))
+        table = of_features.sources_on_scale(assembly, pd.DataFrame(columns=["signature", "feature"]))
         row = table[table["source"] == "radiomics"].iloc[0]
+        moved, kept = features.copy(), numbers[0]  # one column that the fits use stays as it is: the rest is a note
+        moved[kept] = small.features(cohort)[kept]
+        other = small.assemble(study, folder(cohort, radiomics=moved))
+        chosen = pd.DataFrame({"signature": [small.radiomics["name"]], "feature": [kept]})
+        left = of_features.sources_on_scale(other, chosen).query("source == 'radiomics'").iloc[0]
+        assert (left["features"], left["another_scale"], left["unused"] > 0) == (1, False, factor == 10)
         words = say.scale(table, dict.fromkeys(("internal", "external"), "East"))
         assert row["another_scale"] == (factor == 10)
         assert (row["alarms"] == row["features"]) == (factor == 10)
-        assert ("radiomics in East" in words) == (factor == 10)
+        assert ("**Another scale than in training:** Radiomics: radiomics in East" in words) == (factor == 10)
+        note = say.scale(table.assign(another_scale=False, unused=3), {"internal": "East", "external": "East"})
+        assert "touch no risk: Radiomics: 3 of radiomics in East" in note
         assert row["beyond"] <= row["alarms"]
         lost = row["beyond"] > 0 and factor == 10
         assert (f"{row['beyond']} of them without a value inside the training range" in words) == lost

@@ -186,3 +186,37 @@ def test_the_chosen_signature_is_said_with_what_it_flatters_itself_by():
     assert say.short(table, "B", "AUC", none) == ""
     several = table.assign(within=0.65, within_low=0.55, within_high=0.75)
     assert "AUC 0.65 (0.55–0.75) within centers in 50" in say.short(several, "A", "AUC", none)
+
+
+CONTROL = {"signature": "A", "draws": 30, "observed": 0.7, "p": 2 / 31}
+
+
+def test_permutations_that_contradict_the_table_are_believed():
+    table = pd.DataFrame({"signature": ["A", "B"], "p_null_se": [0.004, 0.6]})
+    words = say.disagreement(pd.DataFrame([CONTROL, CONTROL | {"signature": "B", "p": 0.5}]), table)
+    # Clopper and Pearson of 1 in 30
+    assert "for A (P = 0.065 by 30 permutations, which alone leaves P between 0.001 and 0.17; P = 0.004 in" in words
+    assert "B (" not in words
+    assert "believe it" in words
+    agrees = pd.DataFrame([CONTROL | {"p": 1 / 31}])
+    assert say.disagreement(agrees, table) == say.disagreement(pd.DataFrame(), table) == ""
+    first = say.disagreement(agrees.assign(signature="B"), table)
+    assert "P = 0.032 by 30 permutations, which alone leaves P between 0.000 and 0.12" in first
+    assert say.disagreement(pd.DataFrame([CONTROL | {"p": np.nan}]), table) == ""
+
+
+def test_other_choices_that_differ_are_in_the_short_answer():
+    row = {"signature": "A", "variant": "whole field", "out_of_fold": 0.543, "difference": -0.247, "p": 0.0001}
+    row |= {"difference_low": -0.352, "difference_high": -0.143}
+    table = pd.DataFrame([row, row | {"variant": "mean", "p": 0.4}, row | {"variant": "own", "p": np.nan}])
+    assert say._apart(table) == (
+        "Other choices that differ, out of fold: A, whole field: 0.54, −0.25 (−0.35 to −0.14) against the study's "
+        "choice (of 2 tests, not adjusted)."
+    )
+    assert say._apart(table.tail(2)) == say._apart(pd.DataFrame({"variant": []})) == say._apart(None) == ""
+
+
+def test_a_value_below_chance_is_said_beside_the_table():
+    row = {"signature": "A", "out_of_fold": 0.402, "out_of_fold_low": 0.32, "out_of_fold_high": 0.484}
+    assert say._below(pd.DataFrame([row])).startswith("**Worse than chance**: A in training 0.40 (0.32–0.48).")
+    assert say._below(pd.DataFrame([row | {"out_of_fold": 0.5, "out_of_fold_high": 0.6}])) == ""

@@ -41,6 +41,8 @@ def test_the_full_curve_ends_at_the_signature_itself(finished, small):
     assert inside["draws"].tolist() == [2, 1]
     own = finished.run.summary.set_index("signature").loc["Radiomics", "out_of_fold"]
     assert inside["value"].iloc[-1] == pytest.approx(own)
+    known = reruns.learning_curve(finished.assembly, ["Radiomics"], [1.0], 2, run=finished.run, **protocol)
+    pd.testing.assert_frame_equal(known, curve[curve["draws"] == 1].reset_index(drop=True))
     assert inside["low"].iloc[0] < inside["value"].iloc[0] < inside["high"].iloc[0]
     refit = small.run(finished.study, finished.assembly, ["Radiomics"], external="refit").predictions
     rows = refit[refit["kind"] == "external"]

@@ -66,11 +66,13 @@ def test_one_outcome_has_no_decision_curve(labelled):
 def test_the_useful_range_lies_where_a_curve_beats_both_references():
     marks = [0.1, 0.2, 0.3, 0.4]
     curve = {"model": [0.30, 0.24, 0.10, -0.1], "treat_all": [0.30, 0.20, 0.05, -0.2], "treat_none": [0.0] * 4}
-    rows = [(t, name, v, 20, 6) for name, values in curve.items() for t, v in zip(marks, values, strict=True)]
+    rows = [(t, name, v, 200, 60) for name, values in curve.items() for t, v in zip(marks, values, strict=True)]
     table = pd.DataFrame(rows, columns=["threshold", "strategy", "net_benefit", "n", "events"])
     row = usefulness(table).iloc[0]
     assert row[["better_at", "at"]].tolist() == ["20% to 30%", "30%"]
-    assert (row["share"], row["n"], row["events"]) == (0.5, 20, 6)
+    assert (row["share"], row["n"], row["events"], row["least"]) == (0.5, 200, 60, 0.005)
+    few = usefulness(table.assign(n=20)).iloc[0]  # a gain of 0.04 is less than one of 20 patients
+    assert (few["better_at"], few["least"]) == ("30%", 0.05)
     assert row["largest_gain"] == pytest.approx(0.05)
     useless = table.query("strategy != 'model'")
     copy = useless[useless["strategy"] == "treat_all"].assign(strategy="model")

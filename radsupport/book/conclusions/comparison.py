@@ -68,8 +68,8 @@ def below_chance(table: pd.DataFrame, names: Mapping[str, str], value: str = "va
     names : mapping of cohort to name
     value : str
     """
-    known = table.dropna(subset=[f"{value}_high"])
-    found = known[(known[f"{value}_high"] < 0.5) | (known[value] < _BELOW)].to_dict("records")
+    known = table.dropna(subset=[f"{value}_high"]) if f"{value}_high" in table else pd.DataFrame()
+    found = [] if known.empty else known[(known[f"{value}_high"] < 0.5) | (known[value] < _BELOW)].to_dict("records")
     parts = [
         f"{row['signature']} in {names[str(row.get('cohort', 'train'))]} "
         f"{estimate(*(row[f'{value}{end}'] for end in ('', '_low', '_high')))}"

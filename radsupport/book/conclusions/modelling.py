@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
 
+from radsupport.book.conclusions.comparison import below_chance
 from radsupport.evaluate.controls import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
@@ -47,12 +49,60 @@ def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[
         where = listed([f"{n} in {names[str(key)]}" for key, n in rows["cohort"].value_counts(sort=False).items() if n])
         lines.append(f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason}): {where}")
     left_out = "\n".join(lines) or "Every patient has a prediction by every signature."
-    return "\n\n".join([_optimism(table), *[words] * bool(taken), left_out])
+    return "\n\n".join(filter(None, [_optimism(table), _below(table), *[words] * bool(taken), left_out]))
 
 
-def short(table: pd.DataFrame, best: str, measure: str, control: pd.DataFrame) -> str:
-    """Say in two lines what the signature of the later chapters reaches, and what permuted outcomes do."""
-    return "\n".join(filter(None, [_chosen(table, best, measure), _leak(control)]))
+def short(
+    table: pd.DataFrame, best: str, measure: str, control: pd.DataFrame, variants: pd.DataFrame | None = None
+) -> str:
+    """Say line by line what the signature of the later chapters reaches, and what controls and other choices do."""
+    lines = [_chosen(table, best, measure), _below(table), _leak(control), disagreement(control, table)]
+    return "\n".join(filter(None, [*lines, _apart(variants)]))
+
+
+def _below(table: pd.DataFrame) -> str:
+    return below_chance(table, {"train": "training"}, "out_of_fold")
+
+
+def _apart(table: pd.DataFrame | None) -> str:
+    """Name the choices of earlier chapters whose value differs from the study's own, P below 0.05; empty without."""
+    if table is None or "p" not in table:
+        return ""
+    parts = [
+        f"{row['signature']}, {row['variant']}: {fixed(row['out_of_fold'])}, "
+        f"{estimate(*(row[f'difference{end}'] for end in ('', '_low', '_high')))} against the study's choice"
+        for row in table[table["p"] < 0.05].to_dict("records")
+    ]
+    many = f"of {counted(int(table['p'].notna().sum()), 'test')}, not adjusted"
+    return f"Other choices that differ, out of fold: {'; '.join(parts)} ({many})." if parts else ""
+
+
+def disagreement(control: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Say where permuted outcomes and the test of the table do not agree about chance, and which one to believe.
+
+    Parameters
+    ----------
+    control : DataFrame
+        Permuted runs by signature (`evaluate.controls.over_draws`).
+    table : DataFrame
+        `evaluate.cross_validation`.
+    """
+    if not {"p", "observed"} <= set(control):
+        return ""
+    key = next((name for name in ("p_within", "p_null_se", "p_wald") if name in table), "")
+    tested, parts = table.set_index("signature")[key].to_dict() if key else {}, []
+    for row in control.dropna(subset=["p"]).to_dict("records"):
+        p = tested.get(row["signature"], np.nan)
+        if np.isnan(p) or (row["p"] < 0.05) == (p < 0.05):
+            continue
+        n = int(row["draws"])
+        low, high = proportion_confint(round(row["p"] * (n + 1)) - 1, n, method="beta")
+        parts.append(
+            f"{row['signature']} ({p_value(row['p'], name='P')} by {n} permutations, which alone leaves P between "
+            f"{fixed(np.nan_to_num(low), 3)} and {fixed(high)}; {p_value(p, name='P')} in the table)"
+        )
+    why = "permutation repeats selection and tuning, in few folds: believe it, as far as so many runs tell"
+    return f"Chance is judged in two ways that do not agree for {'; '.join(parts)}; {why}." if parts else ""
 
 
 def _chosen(table: pd.DataFrame, best: str, measure: str) -> str:
@@ -104,19 +154,27 @@ def _optimism(table: pd.DataFrame) -> str:
 
 
 def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
-    """Say which sources lie on another scale in a cohort than in training (`evaluate.features.sources_on_scale`)."""
-    odd = table[table["another_scale"].astype(bool)].to_dict("records")
+    """Say whose columns lie on another scale in a cohort than in training (`evaluate.features.sources_on_scale`).
+
+    What a signature uses decides; columns that no fit of it used are a note.
+    """
+    alarm = table["another_scale"].astype(bool)
     words = [
-        f"{source_words(str(row['source']))} in {names[str(row['cohort'])]} ({row['alarms']} of {row['features']} "
-        f"numeric columns, {_beyond(row)}such as {readable(str(row['example']))})"
-        for row in odd
+        f"{row['signature']}: {source_words(str(row['source']))} in {names[str(row['cohort'])]} ({row['alarms']} of "
+        f"{row['features']} numeric columns that it uses, {_beyond(row)}such as {readable(str(row['example']))})"
+        for row in table[alarm].to_dict("records")
     ]
+    left = [
+        f"{row['signature']}: {row['unused']} of {source_words(str(row['source']))} in {names[str(row['cohort'])]}"
+        for row in table[~alarm & table["unused"].gt(0)].to_dict("records")
+    ]
+    note = f" Alarms among columns that no fit uses touch no risk: {listed(left)}." * bool(left)
     if not words:
-        return "No source is on another scale elsewhere than in training." * (len(table) > 0)
+        return f"No signature uses columns on another scale elsewhere than in training.{note}" * (len(table) > 0)
     return (
         f"**Another scale than in training:** {listed(words)}. Other units, standardised against raw, another zero of "
         "HU, scanners this different, or (of a network's risks) the mean of several models: until that is explained, "
-        "risks that rest on these columns are not to be trusted in these patients."
+        f"risks that rest on these columns are not to be trusted in these patients.{note}"
     )
 
 
@@ -294,7 +352,7 @@ def learning_curve(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def control(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> str:
+def control(summary: pd.DataFrame, names: Mapping[str, str] | None = None, table: pd.DataFrame | None = None) -> str:
     """Say what was found where there is nothing to find; of fewer than `LEAST_DRAWS` draws only what they gave.
 
     Parameters
@@ -303,6 +361,8 @@ def control(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> st
         What `evaluate.controls.over_draws` returns: permuted runs (with observed), or outcomes drawn without effect.
     names : mapping, optional
         The cohorts' names in words.
+    table : DataFrame, optional
+        `evaluate.cross_validation`, whose tests against chance permuted runs may contradict.
     """
     if summary.empty:
         return "No control was run."
@@ -320,7 +380,8 @@ def control(summary: pd.DataFrame, names: Mapping[str, str] | None = None) -> st
             f"too few for a verdict, which takes {LEAST_DRAWS}."
         )
     if permuted:
-        return "\n\n".join(_permuted(row, draws) for row in summary.to_dict("records"))
+        told = [_permuted(row, draws) for row in summary.to_dict("records")]
+        return "\n\n".join(filter(None, [*told, "" if table is None else disagreement(summary, table)]))
     n, covering = int(summary["intervals"].sum()), int(summary["covering"].sum())
     single = f"{covering} of {counted(n, 'interval')} from single draws hold 0.5, of which 95% should."
     return f"{_joint(summary.replace({'cohort': names or {}}), draws)} {single}"

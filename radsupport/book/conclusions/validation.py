@@ -24,7 +24,7 @@ from radsupport.book.conclusions.comparison import (
 )
 from radsupport.evaluate.associations import LATENT
 from radsupport.evaluate.discrimination import headline
-from radsupport.evaluate.features import sources_of
+from radsupport.evaluate.features import made_of
 from radsupport.evaluate.predictions import FEWEST, missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
@@ -36,7 +36,8 @@ from radsupport.wording import counted, estimate, fixed, listed, number, p_value
 
 #: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
 DIVISIONS = "mean_over_divisions:"
-#: Begins the key under which chapter 05 publishes, by cohort and source, that features are on another scale there.
+#: Begins the key under which chapter 05 publishes, by cohort, source and signature, that used features are on another
+#: scale there.
 SCALE = "another_scale:"
 
 
@@ -208,16 +209,17 @@ def distrusted(
     cohorts : mapping of key to Cohort, optional
         Those of the study file: where a published output was fitted to their centers, the text says so.
     """
-    sources = sources_of(signatures, shown)
-    odd: dict[str, list[str]] = {}
+    parts = {name: made_of(signatures, name) for name in shown}
+    odd: dict[str, dict[str, list[str]]] = {}
     for key in (key for key in modelling if key.startswith(SCALE)):
-        cohort, source = key.removeprefix(SCALE).split(":")
-        odd[cohort] = [*odd.get(cohort, []), source]
+        cohort, source, signature = key.removeprefix(SCALE).split(":", 2)
+        odd.setdefault(cohort, {}).setdefault(signature, []).append(source_words(source))
     words = []
     for cohort, found in odd.items():
-        own = [name for name, used in sources.items() if set(used) & set(found)]
-        which = listed(list(dict.fromkeys(source_words(one) for one in found if any(one in sources[n] for n in own))))
-        words += [f"{listed(own, 12)} in {names[cohort]} (features on another scale: {which})"] * bool(own)
+        own = [name for name in shown if parts[name] & set(found)]
+        which = dict.fromkeys(one for name in own for part in parts[name] & set(found) for one in found[part])
+        scale = f"(features on another scale: {listed(sorted(which))})"
+        words += [f"{listed(own, 12)} in {names[cohort]} {scale}"] * bool(own)
     odd_ones = f"**Not to be trusted**, as the chapter on modelling says: {'; '.join(words)}." if words else ""
     return "\n\n".join(filter(None, [odd_ones, flattered(signatures, cohorts or {}, shown, names)]))
 
@@ -551,7 +553,13 @@ def _useful(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> 
     if table is None or "share" not in table:
         return ""
     own = table[table["signature"] == best].dropna(subset=["share"]).to_dict("records")
-    found = [f"{place(row, names)} at thresholds of {row['better_at']}" for row in own if row["share"] > 0]
+    least = {place(row, names): row.get("least", LEAST_GAIN) for row in own}
+    single = {where: f" ({fixed(gain, 3)} or more, one patient)" for where, gain in least.items() if gain > LEAST_GAIN}
+    found = [
+        f"{place(row, names)}{single.get(place(row, names), '')} at thresholds of {row['better_at']}"
+        for row in own
+        if row["share"] > 0
+    ]
     never = [place(row, names) for row in own if not row["share"] > 0]
     parts = [listed(found, 12)] * bool(found) + [f"nowhere in {listed(never, 12)}"] * bool(never)
     gain = f"Acting by {best} has a net benefit of {LEAST_GAIN:g} or more above treating everybody and treating nobody"
