@@ -323,10 +323,11 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
     kinds = {"out_of_fold": "out of fold", "external": "not in training", "published": "published output"}
     sources = {name: source_words(name) for name in get_args(SourceName)}
     centers = {key: key.replace("_", " ") for one in study.cohorts.values() for key in one.centers}
+    centers = {key: f"{words[0].upper()}{words[1:]}" for key, words in centers.items() if words != key}
     word_values(
         dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names)
         | {"kind": kinds, "test": TESTS, "source": sources}
-        | {"center": {key: f"{words[0].upper()}{words[1:]}" for key, words in centers.items() if words != key}}
+        | dict.fromkeys(("center", "center_a", "center_b"), centers)
     )
     opened = Chapter(chapter, study, paths, values, inputs={study_file})
     opened.stamp = runs.stamp(paths.results, chapter, differs)

@@ -25,7 +25,7 @@ from radsupport.learning.preparation import ComBat, Imputer, as_table
 from radsupport.learning.signatures import SignatureRun, prediction_rows, run_signatures
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
-from radsupport.wording import listed
+from radsupport.wording import listed, source_words
 
 VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
 DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
@@ -246,13 +246,17 @@ def harmonised(
             part = found[centers == center]
             values = {s: discrimination(part[part["signature"] == s], own.outcome) for s in (WITHOUT, WITH)}
             tested = pairs(part, own.outcome, n_bootstrap, protocol.get("seed", 0))
-            row: dict[str, Any] = {"built_on": listed(division.train), "center": center}
+            row: dict[str, Any] = {"built_on": _centers(division.train), "center": source_words(center)}
             row |= {"judged": "unseen" if center in division.test else "out of fold"}
             row |= {"n": int((part["signature"] == WITH).sum()), "events": values[WITH]["events"]}
             row |= {"without": values[WITHOUT]["value"], "with_combat": values[WITH]["value"]}
             rows.append(row | _difference(tested))
     columns = ["built_on", "center", "judged", "n", "events", "without", "with_combat", *DIFFERENCE]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _centers(names: Sequence[str]) -> str:
+    return listed([source_words(name) for name in names])
 
 
 def center_differences(assembly: Assembly, name: str, divisions: Sequence[Division]) -> pd.DataFrame:
@@ -292,10 +296,10 @@ def center_differences(assembly: Assembly, name: str, divisions: Sequence[Divisi
         combat = ComBat(CENTER).fit(full)
         group = own.cohort.loc[full.index, "label" if "label" in own.cohort else "event"].to_numpy()
         centers, plain = full[CENTER].to_numpy(), full.drop(columns=CENTER)
-        row = {"built_on": listed(division.train), "n": len(full), "features": plain.shape[1]}
+        row = {"built_on": _centers(division.train), "n": len(full), "features": plain.shape[1]}
         row |= {"before": differing(plain, centers, group), "after": differing(combat.transform(full), centers, group)}
         unseen = whole_table(own.table(name)).loc[own.cohort[CENTER].isin(division.test)]
-        rows.append(row | {"refused": listed(division.test) if _refuses(combat, imputer.transform(unseen)) else ""})
+        rows.append(row | {"refused": _centers(division.test) if _refuses(combat, imputer.transform(unseen)) else ""})
     return pd.DataFrame(rows, columns=["built_on", "n", "features", "before", "after", "refused"])
 
 

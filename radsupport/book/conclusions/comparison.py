@@ -11,7 +11,7 @@ import pandas as pd
 from radsupport.evaluate.summary import flat_signatures
 from radsupport.settings.learning import Signature
 from radsupport.settings.study import Cohort
-from radsupport.wording import counted, estimate, fixed, listed, p_value, tick
+from radsupport.wording import counted, estimate, fixed, listed, p_value, source_words, tick
 
 Row = Mapping[Any, Any]
 #: Said where P and an interval, by two methods, do not agree.
@@ -51,7 +51,8 @@ def in_centers(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) 
         if (verdict := against_chance(row)) != "better than chance":
             size = f"{row['events']} events in {counted(row['n'], 'patient')}"
             value = estimate(row["value"], row["value_low"], row["value_high"])
-            words = f"{row['center']} {value}, {size}, {p_value(row['p_chance'], name='P')}: {verdict} there"
+            value = f"{source_words(row['center'])} {value}"
+            words = f"{value}, {size}, {p_value(row['p_chance'], name='P')}: {verdict} there"
             lines.setdefault(names[row["cohort"]], []).append(words)
     return [f"**One center alone**, {where}, {best}: {'; '.join(words)}." for where, words in lines.items()]
 
@@ -86,7 +87,8 @@ def seen_by(signatures: Sequence[Signature], cohorts: Mapping[Any, Cohort]) -> d
     """
     found = {}
     for one in (one for one in signatures if one.learner == "published"):
-        met = {str(key): [name for name in one.seen if name in cohort.centers] for key, cohort in cohorts.items()}
+        seen = {str(key): [name for name in one.seen if name in cohort.centers] for key, cohort in cohorts.items()}
+        met = {key: [source_words(name) for name in centers] for key, centers in seen.items()}
         found[one.name] = {key: centers for key, centers in met.items() if centers} if one.seen else {"train": []}
     return found
 

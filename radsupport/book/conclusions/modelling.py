@@ -308,8 +308,8 @@ def centers(differing: pd.DataFrame, harmonised: pd.DataFrame, train: Sequence[s
     """
     if harmonised.empty and len(train) == 1:
         return (
-            f"All training patients come from {train[0]}: ComBat has no second center to compare it with, and this "
-            "study has no other center whose patients could be divided anew with the same features."
+            f"All training patients come from {source_words(train[0])}: ComBat has no second center to compare it "
+            "with, and this study has no other center whose patients could be divided anew with the same features."
         )
     if harmonised.empty:
         return "This study does not compare harmonised features with others."
