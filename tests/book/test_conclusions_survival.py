@@ -249,6 +249,9 @@ def test_the_parametric_model_that_fits_best_is_set_against_the_cox_model() -> N
     assert "models predict: 44 of 56 in training of those whom the Cox model predicts." in words
     assert "in training reaches 0.80, above the apparent one of 0.78: that is chance and other patients, for" in words
     assert "Out of fold" not in say.parametric(families, fewer, apparent=0.81)
+    worse = say.parametric(families, judged.assign(c_index=0.402, c_index_low=0.32, c_index_high=0.484))
+    assert "**Worse than chance**: " in worse
+    assert " in training 0.40 (0.32–0.48)" in worse
     far = families.assign(aic=[310.0, 300.0, np.nan])
     assert say.parametric(far, judged.head(0)) == (
         "By AIC the log-normal model fits best (300.0), 10.0 below the Weibull model."

@@ -266,7 +266,7 @@ def test_a_source_on_another_scale_is_named(small, folder):
         assert (row["alarms"] == row["features"]) == (factor == 10)
         assert ("**Another scale than in training:** Radiomics: radiomics in East" in words) == (factor == 10)
         note = say.scale(table.assign(another_scale=False, unused=3), {"internal": "East", "external": "East"})
-        assert "touch no risk: Radiomics: 3 of radiomics in East" in note
+        assert "touch none of its risks: Radiomics: 3 of radiomics in East" in note
         assert row["beyond"] <= row["alarms"]
         lost = row["beyond"] > 0 and factor == 10
         assert (f"{row['beyond']} of them without a value inside the training range" in words) == lost

@@ -168,7 +168,7 @@ def scale(table: pd.DataFrame, names: Mapping[str, str]) -> str:
         f"{row['signature']}: {row['unused']} of {source_words(str(row['source']))} in {names[str(row['cohort'])]}"
         for row in table[~alarm & table["unused"].gt(0)].to_dict("records")
     ]
-    note = f" Alarms among columns that no fit uses touch no risk: {listed(left)}." * bool(left)
+    note = f" Alarms among columns that a signature does not use touch none of its risks: {listed(left)}." * bool(left)
     if not words:
         return f"No signature uses columns on another scale elsewhere than in training.{note}" * (len(table) > 0)
     return (

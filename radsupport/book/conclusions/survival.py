@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from radsupport.book.conclusions.comparison import below_chance
 from radsupport.evaluate.predictions import FEWEST, HIGH, LOW
 from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
 from radsupport.settings.parts import Label
@@ -381,7 +382,10 @@ def parametric(families: pd.DataFrame, judged: pd.DataFrame, apparent: float = f
         gap = fitted["aic"].iloc[1] - best["aic"]
         text += f", {gap:.1f} below the {fitted['model'].iloc[1]} model"
         text += "; a difference below 2 hardly tells them apart" if gap < 2 else ""
-    return "\n\n".join([f"{text}.", *_against_cox(judged, best["model"]), *_for_whom(judged, apparent)])
+    last = judged.drop_duplicates(["cohort", "signature"], keep="last")
+    worse = below_chance(last, {name: name for name in last["cohort"].astype(str)}, "c_index")
+    words = [f"{text}.", *_against_cox(judged, best["model"]), *_for_whom(judged, apparent), worse]
+    return "\n\n".join(filter(None, words))
 
 
 def _against_cox(judged: pd.DataFrame, best: str) -> list[str]:
