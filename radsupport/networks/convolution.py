@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-#: Most pixels of a map that is made tap by tap; larger ones are faster as they are.
-SMALL = 4
+#: Most pixels of a map that is made tap by tap, and fewest maps at once; others are faster as they are.
+SMALL, SEVERAL = 4, 8
 
 
 class SmallMapConv2d(nn.Conv2d):
@@ -23,7 +23,7 @@ class SmallMapConv2d(nn.Conv2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the same as a `Conv2d` of these weights."""
         rows, columns = (-(-side // self.stride[0]) for side in input.shape[2:])
-        if input.device.type != "cpu" or rows * columns > SMALL:
+        if input.device.type != "cpu" or rows * columns > SMALL or len(input) < SEVERAL:
             return super().forward(input)
         found: torch.Tensor = _TapByTap.apply(input, self.weight, self.stride[0], self.padding[0])
         return found
