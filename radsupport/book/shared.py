@@ -22,7 +22,7 @@ from radsupport.book.tables import asset
 from radsupport.nomogram.calculator import SCRIPT, STYLE
 
 #: Below ``_static``, made anew by each build; pages of chapters lie two folders deep.
-FOLDER, _FROM_PAGE = "made", "../../_static/made"
+FOLDER, FROM_PAGE = "made", "../../_static/made"
 _STYLES = ("table.css", "filter.css", "slider.css", "live.css")
 _SCRIPTS = ("sort.js", "filter.js", "slider.js", "plotly.js", "live.js")
 _INSIDE = re.compile(r'(<img\b[^>]*?\ssrc|<a\b[^>]*?\shref)="data:(image/png|image/jpeg|text/csv);base64,([^"]+)"')
@@ -77,7 +77,7 @@ def _shared(html: str, folder: Path) -> str:
     ):  # every page loads every *.js below _static; this one is asked for
         (folder / "plotly.mjs").write_text(f'window.plotlyPacked="{plotly_library()}";', encoding="utf-8")
         html = _LIBRARY.sub(
-            f'<script type="text/plain" data-plotly-library data-src="{_FROM_PAGE}/plotly.mjs"></script>', html
+            f'<script type="text/plain" data-plotly-library data-src="{FROM_PAGE}/plotly.mjs"></script>', html
         )
     return _INSIDE.sub(lambda found: _as_file(found[1], found[2], found[3], folder), html)
 
@@ -87,7 +87,7 @@ def _as_script(numbers: str, folder: Path) -> str:
     name = hashlib.sha256(numbers.encode("utf-8")).hexdigest()[:20]
     text = f'(window.radLive=window.radLive||{{}})["{name}"]={numbers};'
     (folder / f"{name}.mjs").write_text(text, encoding="utf-8")
-    return f'<script type="application/json" data-live data-src="{_FROM_PAGE}/{name}.mjs"></script>'
+    return f'<script type="application/json" data-live data-src="{FROM_PAGE}/{name}.mjs"></script>'
 
 
 def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
@@ -99,7 +99,7 @@ def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
         size = f' width="{picture.width}" height="{picture.height}" loading="lazy"'
     if not (folder / name).is_file():
         (folder / name).write_bytes(content)
-    return f'{start}="{_FROM_PAGE}/{name}"{size}'
+    return f'{start}="{FROM_PAGE}/{name}"{size}'
 
 
 def keep_code(notebook: Any, path: Path) -> None:

@@ -31,9 +31,10 @@ from radsupport.book.tables import asset, filterable_table, table_html
 from radsupport.errors import InputError
 from radsupport.files import slug
 from radsupport.plots import style
-from radsupport.plots.base import Pictures, description, figures_of
+from radsupport.plots.base import Pictures, description, figures_of, table_of
 
 _DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
+_ROWS = 20_000  # of a table that is saved with its figure; more are in results/
 _LEAST, _EASY, _GAP = 0.68, 0.85, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
 
 
@@ -49,10 +50,14 @@ class _Page:
 def save_figures_to(folder: Path | None, chapter: str = "") -> None:
     """Save every figure shown from now on as SVG: ``<folder>/<chapter>_<number>_<title>``; None stops it.
 
+    The table behind a figure is saved beside it as CSV. What the chapter saved before is removed.
+
     Where the environment has ``RADSUPPORT_PRINT`` (`make publish`), as PDF as well, which takes longer to draw than all
     else: its fonts are cut to the letters that a figure has.
     """
     _Page.folder, _Page.chapter, _Page.count = folder, chapter, 0
+    for old in Path(folder).glob(f"{chapter}_[0-9][0-9]*_*") if folder and chapter else ():
+        old.unlink()
 
 
 def word_values(words: Mapping[str, Mapping[Any, str]]) -> None:
@@ -80,12 +85,26 @@ def _number_patients(fig: Figure) -> None:
         words.set_text(text.nameless(words.get_text()))
 
 
-def _save_for_print(figures: Sequence[Figure], drawn: Sequence[Mapping[str, bytes]]) -> None:
+def _save_for_print(figures: Sequence[Figure], drawn: Sequence[Mapping[str, bytes]]) -> list[str]:
+    """Write the files of figures that are saved; return their names without ending."""
+    names = []
     for found, files in zip(figures, drawn, strict=True) if _Page.folder is not None else []:
         _Page.count += 1
         title = found.get_suptitle() or next((ax.get_title(loc="left") or ax.get_title() for ax in found.axes), "")
-        name = f"{_Page.chapter}_{_Page.count:02d}_{slug(title)[:60] or 'figure'}"
-        style.write({kind: file for kind, file in files.items() if kind != "png"}, Path(_Page.folder or "") / name)
+        names.append(f"{_Page.chapter}_{_Page.count:02d}_{slug(title)[:60] or 'figure'}")
+        vector = {kind: file for kind, file in files.items() if kind != "png"}
+        style.write(vector, Path(_Page.folder or "") / names[-1])
+    return names
+
+
+def _save_table(table: pd.DataFrame | None, name: str) -> None:
+    """Write the table behind a figure beside it, without pictures; not one of more than `_ROWS` rows."""
+    if table is None or len(table) > _ROWS or not table.columns.is_unique:
+        return
+    plain = [column for column in table.columns if table[column].map(pd.api.types.is_scalar).all()]
+    told = text.shown(table[plain])
+    if plain:
+        told.to_csv(Path(_Page.folder or "") / f"{name}.csv", index=False, float_format="%.10g")
 
 
 def show_figure(
@@ -122,8 +141,11 @@ def show_figure(
     for found in figures:
         plt.close(found)  # or Jupyter shows a figure of pyplot again below the cell, without its alt text
     drawn = _drawn(figures)
-    display(HTML(figure_html(fig, alt, caption, drawn)))
-    _save_for_print(figures, drawn)
+    html = figure_html(fig, alt, caption, drawn)
+    if saved := _save_for_print(figures, drawn):
+        _save_table(table_of(fig), saved[0])
+        html = html.replace("<figure ", f'<figure data-saved="{" ".join(saved)}" ', 1)
+    display(HTML(html))
 
 
 def _why_empty(table: pd.DataFrame, given: str | None) -> str | None:

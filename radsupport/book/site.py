@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from radsupport.book import landing, rooms, shared
+from radsupport.book import landing, rooms, shared, takeaway
 from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import abstract
 from radsupport.book.conclusions.comparison import flattered
@@ -27,7 +27,7 @@ from radsupport.book.staging import CHANGE, key_figures, prepare, reworded
 from radsupport.book.text import literal, relative
 from radsupport.errors import ContractError, Problem, RadsupportError
 from radsupport.settings.study import Study
-from radsupport.study import load_study
+from radsupport.study import StudyPaths, load_study
 
 INTRODUCTION = """(landing)=
 # CT radiomics prognosis book
@@ -292,7 +292,8 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     files = shared.begin(book / "_static")
     chapters = {study: _stage_study(study, staged, files) for study in studies}
     for study in real:
-        (staged / study / "index.md").write_text(study_page(study, chapters[study]), encoding="utf-8")
+        page = study_page(study, chapters[study]) + "\n".join(takeaway.links(study, files))
+        (staged / study / "index.md").write_text(page, encoding="utf-8")
     (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies, chapters), encoding="utf-8")
     rooms.write(book)
     (book / "_toc.yml").write_text(yaml.safe_dump(_contents(book, real, chapters), sort_keys=False), encoding="utf-8")
@@ -308,7 +309,7 @@ def _stage_study(study: str, staged: Path, files: Path) -> dict[str, list[str]]:
     folder = staged / study
     folder.mkdir()
     loaded = None if study == PUBLISHED else load_study(study)
-    title, figures = loaded.id if loaded else "", {}
+    title, figures, taken = loaded.id if loaded else "", {}, takeaway.Contents()
     for path in sorted(Path("results", study, "notebooks").glob("[0-9][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         _refuse_run(path, study, notebook.metadata.get("papermill", {}).get("parameters", {}))
@@ -317,8 +318,10 @@ def _stage_study(study: str, staged: Path, files: Path) -> dict[str, list[str]]:
         notebook = reworded(notebook, Path("notebooks", path.name))
         shared.keep_code(notebook, files / study / path.name)
         page = shared.share(prepare(notebook, path.stem, study, title), files)
-        nbformat.write(page, folder / path.name)
         figures[path.stem] = key_figures(page)
+        taken |= takeaway.offer(page, study, path.stem, StudyPaths(study).figures, files)
+        nbformat.write(page, folder / path.name)
+    takeaway.pack(study, taken, files, loaded)
     return figures
 
 

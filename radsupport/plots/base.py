@@ -157,6 +157,7 @@ class Kind:
                     axes.set_title(title)
         _write_dollars(figures_of(axes)[0] if ax is None else axes, before)
         describe(axes, alt_text(self.name, table, title=title, **given))
+        axes.__dict__["table"] = table
         return axes
 
     def _grid(self, table: pd.DataFrame, size: tuple[float, float], title: str, given: dict[str, Any]) -> Axes:
@@ -357,6 +358,14 @@ def description(drawn: Figure | Axes | Pictures) -> str:
     """Join the alt texts of all axes of a figure; empty where none was attached."""
     axes = [ax for fig in figures_of(drawn) for ax in fig.axes]
     return " ".join(ax.__dict__["alt_text"] for ax in axes if "alt_text" in ax.__dict__)
+
+
+def table_of(drawn: Any) -> pd.DataFrame | None:
+    """Return the table behind what a figure function returned; None where somebody else drew it."""
+    if isinstance(drawn, Pictures):
+        return drawn.table
+    axes = [ax for fig in figures_of(drawn) for ax in fig.axes]
+    return next((ax.__dict__["table"] for ax in axes if "table" in ax.__dict__), None)
 
 
 def figures_of(drawn: Any) -> list[Figure]:

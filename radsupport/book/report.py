@@ -1,0 +1,291 @@
+"""Methods and results of a study in words, in the order of TRIPOD+AI, as Markdown and as a Word file.
+
+Nothing is typed by hand: methods follow from the study file, results from the numbers that the chapters published.
+TRIPOD+AI: Collins et al., BMJ 2024;385:e078378; the numbers of its items stand in the headings.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from radsupport.book.chapter import why_unused
+from radsupport.book.conclusions import cohort
+from radsupport.book.text import literal
+from radsupport.settings.learning import Selection, Signature
+from radsupport.settings.study import Study
+from radsupport.wording import counted, estimate, fixed, listed, p_value, source_words
+
+#: A heading with its paragraphs, in plain text.
+Part = tuple[str, list[str]]
+_RULES = {
+    "youden": "the largest Youden index", "median": "the median risk", "half": "0.5",
+    "max_logrank": "the maximally selected log-rank statistic",
+}  # fmt: skip
+_TESTS = {"shapiro": "t or Mann–Whitney test by normality", "t": "t test", "mann_whitney": "Mann–Whitney test"}
+_LARGEST = 9999  # beyond which nobody reads the digits of a ratio
+_MEASURES = {"auc": "AUC", "c_index": "C-index"}
+
+
+def texts(study: Study, results: Path) -> dict[str, bytes]:
+    """Return methods and results of a study as files by name, ``methods.md``, ``methods.docx`` and the same of results.
+
+    Parameters
+    ----------
+    study : Study
+    results : Path
+        Where the chapters wrote their numbers.
+    """
+    written = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(results.glob("[0-9][0-9]_*.json"))}
+    numbers = {key: entry for one in written.values() for key, entry in one["numbers"].items()}
+    versions = {name: version for one in written.values() for name, version in one.get("versions", {}).items()}
+    ratios = [line for chapter, one in written.items() for line in _ratios(chapter, one["numbers"])]
+    profile = str(numbers.get("profile", {}).get("value", study.profile))
+    found = {"methods": methods(study, versions, profile), "results": outcome(study, numbers, ratios)}
+    files: dict[str, bytes] = {}
+    for name, parts in found.items():
+        title = f"{name.capitalize()}: {' '.join(study.title.split())}"
+        files |= {f"{name}.md": _markdown(title, parts).encode("utf-8"), f"{name}.docx": _word_file(title, parts)}
+    return files
+
+
+def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Part]:
+    """Return the methods of a study: data, participants, preparation, outcome, predictors, analysis, evaluation."""
+    settings, cohorts = study.modelling, [_cohort(study, key) for key in study.cohorts]
+    names = ", ".join(f"{name} {version}" for name, version in versions.items())
+    demo = " Demonstration settings were used (profile demo): small networks, few divisions and resamples."
+    entry = "CT scans with outlines and a clinical table" if study.data.entry == "images" else "tables of features"
+    missing = "numbers by the median and categories by the most frequent level of the training part of each fold"
+    horizons = study.endpoint.survival.horizons_months if study.endpoint.survival else []
+    times = f" Horizons: {listed([f'{month:g}' for month in horizons])} months." * bool(horizons)
+    return [
+        ("Source of data (5)", [_source(study), f"The analysis started from {entry}."]),
+        ("Participants (6)", [f"{' '.join(study.question.split())}", *cohorts]),
+        ("Data preparation (7)", _preparation(study)),
+        ("Outcome (8)", [f"Predicted: {cohort.endpoint(study.endpoint)}.{times}"]),
+        ("Predictors (9)", [_signature(one) for one in study.signatures]),
+        ("Sample size (10)", ["No sample size was calculated; events per candidate parameter are in chapter 01."]),
+        ("Missing data (11)", [f"Missing predictors were filled: {missing}."]),
+        (
+            "Analytical methods (12)",
+            [
+                f"Signatures were cross-validated in {settings.folds} folds stratified by the outcome"
+                f"{f', the division drawn {settings.repeats} times' * (settings.repeats > 1)}; filling, scaling, "
+                f"selection and tuning ({settings.inner_folds} inner folds) were fitted in the training part of each "
+                f"fold only. Seed {study.seed}. Other cohorts were predicted by "
+                + (
+                    "the mean of the fold models."
+                    if settings.external == "mean_of_folds"
+                    else "a model refitted to all training patients."
+                ),
+                f"Control: {counted(settings.permutations, 'run')} with permuted outcomes.",
+            ],
+        ),
+        ("Evaluation (12, 16)", _evaluation(study)),
+        (
+            "Class imbalance, fairness, ethical approval (13, 14, 17)",
+            ["To be written by the authors: no file of the study holds them."],
+        ),
+        ("Open science (18)", [f"Software: {names}.{demo * (profile == 'demo')} {_availability(study)}"]),
+    ]
+
+
+def _source(study: Study) -> str:
+    follows = f" The protocol follows {study.citation}." if study.citation else ""
+    if study.is_synthetic:
+        return (
+            f"Synthetic data: every patient was generated by a program; no result is a finding about people.{follows}"
+        )
+    given = ", ".join(filter(None, [study.data.dataset, study.data.licence]))
+    return f"Real data{f' ({given})' * bool(given)}.{follows}"
+
+
+def _cohort(study: Study, key: Any) -> str:
+    one = study.cohorts[key]
+    part = f"a random {one.share:.0%} of " if one.share is not None else ""
+    kind = f", {one.validation} validation" if one.validation else ""
+    return f"{one.name} ({key}{kind}): {part}{counted(len(one.centers), 'center')} ({listed(one.centers)})."
+
+
+def _preparation(study: Study) -> list[str]:
+    if study.data.entry == "features":
+        return ["Features were taken as published; columns without a value were left out."]
+    spacing, grid = " × ".join(f"{side:g}" for side in study.preprocessing.spacing_mm), study.preprocessing
+    windows = [f"{one.name} {one.window.level:g}/{one.window.width:g} HU" for one in study.phases.values()]
+    lines = [f"Scans were resampled to {spacing} mm ({grid.interpolation}). Phases and windows: {listed(windows)}."]
+    if study.radiomics is not None and not why_unused("03_radiomics", study):
+        known = study.radiomics.icc_threshold
+        stable = f"; reproducible: {study.radiomics.icc_kind} of at least {known:g}" if known is not None else ""
+        lines.append(f"Radiomic features: pyradiomics, settings {study.radiomics.settings}{stable}.")
+    if study.deep is not None and not why_unused("04_deep_features", study):
+        lines.append(f"Deep features: {study.deep.network}.")
+    return lines
+
+
+def _signature(one: Signature) -> str:
+    given = [*map(source_words, one.sources), *one.columns, *one.combines]
+    phases = f" of {listed(one.phases)}" if one.phases else ""
+    chosen = f"; selection: {how}" if (how := _selection(one.selection)) else ""
+    return f"{one.name}: {listed(given, 20)}{phases}; {one.learner}{chosen}{'; ComBat' * one.harmonise}."
+
+
+def _selection(one: Selection) -> str:
+    steps = ["reproducible features"] * one.icc
+    adjusted = ", adjusted by Benjamini and Hochberg" * (one.adjust == "bh")
+    steps += [f"{_TESTS[one.test]} at {one.alpha:g}{adjusted}"] if one.test != "none" else []
+    steps += [f"|r| at most {one.max_correlation:g}"] if one.max_correlation is not None else []
+    return ", ".join([*steps, *[f"LASSO ({one.lasso_rule})"] * one.lasso])
+
+
+def _evaluation(study: Study) -> list[str]:
+    judged, survival = study.validation, study.survival
+    labelled = study.endpoint.primary == "label"
+    told = "AUC with DeLong's 95% confidence interval" if labelled else "Harrell's C with its 95% confidence interval"
+    best = f" The signature singled out beforehand: {judged.best}." if judged.best else ""
+    lines = [
+        f"Discrimination: {told}, out of fold in training; {judged.bootstrap} resamples where an interval is by "
+        f"bootstrap. The threshold of classification was fixed in training ({_RULES[judged.threshold]}). Calibration, "
+        f"Brier score and decision curves were judged in every cohort; no model was refitted to a test cohort.{best}"
+    ]
+    if not why_unused("07_survival", study):
+        terms = f" Cox models held {listed(survival.covariates, 20)}." if survival.covariates else ""
+        lines.append(
+            f"Risk groups were divided by {_RULES[survival.threshold]} of the training risks and compared by the "
+            f"log-rank test; {survival.bootstrap} resamples of concordance and AUC(t).{terms}"
+        )
+    if not why_unused("08_nomogram", study):
+        held = listed([study.nomogram.signature, *study.nomogram.further_signatures, *study.nomogram.columns], 20)
+        lines.append(f"Nomogram ({study.nomogram.model} model): {held}.")
+    return lines
+
+
+def _availability(study: Study) -> str:
+    return f"Notebooks, study file ({study.id}.yaml), figures with their tables and numbers are in the study's archive."
+
+
+def outcome(study: Study, numbers: Mapping[str, Any], ratios: Sequence[str] = ()) -> list[Part]:
+    """Return the results of a study: participants, development, specification (`ratios`), performance, limitations."""
+    key, measure = next(
+        ((k, words) for k, words in _MEASURES.items() if any(n.startswith(f"{k}_train_") for n in numbers)), ("", "")
+    )
+    counts = [_size(study, numbers, one) for one in study.cohorts if f"n_{one}" in numbers]
+    chosen = [
+        f"{name.removeprefix('features_')}: {entry['value']} features in {counted(entry['n'], 'patient')}."
+        for name, entry in numbers.items()
+        if name.startswith("features_")
+    ]
+    cautions = [" ".join(str(caution).split()) for caution in study.cautions]
+    invented = ["All patients are synthetic: these numbers are no findings about people."] * study.is_synthetic
+    shorts = {name: _short(numbers, name) for name in ("05_modelling", "06_validation", "07_survival", "08_nomogram")}
+    parts: list[Part] = [
+        ("Participants (20)", [*invented, *counts]),
+        ("Model development (21)", [*chosen, *shorts["05_modelling"]]),
+        ("Model specification (22)", list(ratios)),
+        ("Model performance (23)", [*_scores(study, numbers, key, measure), *shorts["06_validation"]]),
+        ("Survival (23)", shorts["07_survival"] + _logrank(study, numbers)),
+        ("Nomogram (23)", shorts["08_nomogram"]),
+        ("Limitations (26)", cautions),
+    ]
+    return [(heading, lines) for heading, lines in parts if lines]
+
+
+def _size(study: Study, numbers: Mapping[str, Any], key: Any) -> str:
+    events = numbers.get(f"n_events_{key}", {}).get("value")
+    known = f", {events} with {study.endpoint.event_name}" if events is not None else ""
+    return f"{study.cohorts[key].name} ({key}): {counted(int(numbers[f'n_{key}']['value']), 'patient')}{known}."
+
+
+def _scores(study: Study, numbers: Mapping[str, Any], key: str, measure: str) -> list[str]:
+    """Return a line per cohort: the measure of each signature, then what else was estimated of one of them."""
+    lines = []
+    for one in study.cohorts if key else ():
+        found = [f"{s.name} {_value(numbers, f'{key}_{one}_{s.name}')}" for s in study.signatures
+                 if f"{key}_{one}_{s.name}" in numbers]  # fmt: skip
+        lines += [f"{measure}, {study.cohorts[one].name} ({one}): {'; '.join(found)}."] if found else []
+        for s in study.signatures:
+            rates = [f"{what} {_value(numbers, f'{what}_{one}_{s.name}')}" for what in
+                     ("accuracy", "sensitivity", "specificity") if f"{what}_{one}_{s.name}" in numbers]  # fmt: skip
+            lines += [f"{s.name}, {study.cohorts[one].name} ({one}): {'; '.join(rates)}."] if rates else []
+    return lines
+
+
+def _value(numbers: Mapping[str, Any], key: str) -> str:
+    entry = numbers[key]
+    interval = entry.get("ci_low") is not None
+    words = estimate(entry["value"], entry["ci_low"], entry["ci_high"]) if interval else fixed(entry["value"])
+    return words + f", n = {entry['n']}" * bool(entry.get("n"))
+
+
+def _ratios(chapter: str, numbers: Mapping[str, Any]) -> list[str]:
+    """Return the ratios of the multivariable model of a chapter in one line."""
+    kinds = {"hr_together_": "hazard ratios of the Cox model", "or_together_": "odds ratios of the logistic model"}
+    lines = []
+    for prefix, words in kinds.items():
+        found = {name.removeprefix(prefix).replace("_", " "): entry for name, entry in numbers.items()
+                 if name.startswith(prefix)}  # fmt: skip
+        held = "; ".join(f"{name} {_ratio(entry)}" for name, entry in found.items())
+        sizes = {entry["n"] for entry in found.values()}
+        lines += [f"Chapter {chapter[:2]}, {words}, n = {listed(sorted(sizes))}: {held}."] if found else []
+    return lines
+
+
+def _ratio(entry: Mapping[str, Any]) -> str:
+    numbers = (entry["value"], entry["ci_low"], entry["ci_high"])
+    value, low, high = (f">{_LARGEST}" if number > _LARGEST else fixed(number) for number in numbers)
+    return f"{value} ({low}–{high})"
+
+
+def _logrank(study: Study, numbers: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Log-rank test, {s.name}, {study.cohorts[one].name}: {p_value(entry['value'])}, n = {entry['n']}."
+        for one in study.cohorts
+        for s in study.signatures
+        if (entry := numbers.get(f"logrank_p_{one}_{s.name}")) and entry["value"] is not None
+    ]
+
+
+def _short(numbers: Mapping[str, Any], chapter: str) -> list[str]:
+    """Return the short answer of a chapter as plain lines."""
+    words = str(numbers.get(f"in_short_{chapter}", {}).get("value") or "")
+    plain = unescape(re.sub(r"\*\*(.+?)\*\*", r"\1", words))
+    return [line.removeprefix("- ").strip() for line in plain.splitlines() if line.strip()]
+
+
+def _markdown(title: str, parts: Sequence[Part]) -> str:
+    lines = [f"# {literal(title, one_line=True)}\n"]
+    for heading, paragraphs in parts:
+        lines += [f"## {heading}\n", *(f"{literal(one, one_line=True)}\n" for one in paragraphs)]
+    return "\n".join(lines)
+
+
+def _word_file(title: str, parts: Sequence[Part]) -> bytes:
+    """Return a Word file with headings and paragraphs; the same words give the same bytes."""
+    from docx import Document  # only where a site is made
+
+    document = Document()
+    document.core_properties.author, document.core_properties.title = "", title
+    document.core_properties.comments = ""
+    document.core_properties.created = document.core_properties.modified = datetime(2000, 1, 1)
+    document.add_heading(_printable(title), 0)
+    for heading, paragraphs in parts:
+        document.add_heading(heading, 1)
+        for one in paragraphs:
+            document.add_paragraph(_printable(one))
+    buffer, fixed_times = io.BytesIO(), io.BytesIO()
+    document.save(buffer)
+    with zipfile.ZipFile(buffer) as made, zipfile.ZipFile(fixed_times, "w", zipfile.ZIP_DEFLATED) as kept:
+        for part in made.infolist():
+            kept.writestr(zipfile.ZipInfo(part.filename, (2000, 1, 1, 0, 0, 0)), made.read(part), zipfile.ZIP_DEFLATED)
+    return fixed_times.getvalue()
+
+
+def _printable(text: str) -> str:
+    """Return a text without characters that XML can not hold."""
+    return "".join(one for one in text if one in "\t\n" or ord(one) > 31)
