@@ -43,6 +43,8 @@ OFFERS = """## What the book offers
 - **Your own patients**: a manifest of scans and a table, or feature tables, become a book like this: {ref}`own-data`.
 - **A calculator** for one patient, on the nomogram page of each study that has one; it works without network.
 - **Every number again**: a switch shows each chapter's code, a link takes its notebook along.
+- **To take along**: each study as one archive: figures (SVG) with the tables behind them, tables, notebooks, and its
+  methods and results written out.
 - **Methods and terms**: {ref}`methods`, {ref}`glossary`. Start with a study's first page.
 """
 
