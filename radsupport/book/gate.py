@@ -61,7 +61,10 @@ REMEDIES = {
 #: What is found by its form on our own pages, and words or signs without which there is none; the root of DICOM's own
 #: UIDs names nobody.
 FORMS: dict[str, tuple[str, str]] = {
-    "a UID of DICOM": (r"(?<![\w.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}(?![\w.])(?<=[\d.]{20})", "."),
+    "a UID of DICOM": (
+        r"(?<![\w.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}(?![\w.])(?<=[\d.]{20})",
+        "1.2. 1.3. 2.16. 2.25.",
+    ),
     "a person's name as DICOM writes it": (r"(?<![\w\\^])[A-Z][A-Za-zÀ-ÿ'-]+\^[A-Z][A-Za-zÀ-ÿ'-]+", "^"),
     "a tag of DICOM": (
         r"\b(?:Patient'?s? ?(?:Name|ID|Birth ?Date)|\(?0010, ?00[123]0\)?)[\"']?\s*[:=]\s*[\"']?[\w^][\w^ .-]+",
@@ -75,7 +78,7 @@ FORMS: dict[str, tuple[str, str]] = {
     PATH: (
         r"(?<![\w/:.<*?+~-])(?:file:/{2,3})?/(?:home|Users|root|mnt|media|srv|tmp|scratch|nfs|export|Volumes|private)"
         r"/[^\s/\"'<>]+|(?<!\w)[A-Za-z]:\\\\?[\w.-]+\\|\bfile:///?\w+",
-        "home users root mnt media srv tmp scratch nfs export volumes private file :\\",
+        "/home/ /Users/ /root/ /mnt/ /media/ /srv/ /tmp/ /scratch/ /nfs/ /export/ /Volumes/ /private/ file:/ :\\",
     ),
 }
 _FORMS = {kind: (re.compile(form), set(needed.split())) for kind, (form, needed) in FORMS.items()}
@@ -96,7 +99,12 @@ _DAYS = ("{0}-{1}-{2}", "{0}{1}{2}", "{2}.{1}.{0}", "{1}/{2}/{0}", "{2}/{1}/{0}"
 _NOTES = ("descrip", "aux_file", "db_name", "intent_name")
 _PICTURES, _FONTS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff"), (".woff", ".woff2", ".ttf", ".eot")
 _DATA = (".nii", ".nii.gz", ".dcm", ".nrrd", ".mha", ".parquet", ".pkl", ".npz", ".npy", ".h5")
+_SUBJECTS = frozenset({"patient", "subject", "case"})  #: heads of columns of subjects
 _CELL = re.compile(r"<t[hd]\b.*?</t[hd]>", re.DOTALL)
+#: Comments (where letters are drawn, what they say), texts, and attributes that hold words.
+_OF_SVG = re.compile(
+    r"<!--.*?-->|>[^<>]*[^\s<>][^<>]*<|\s(?:id|class|title|alt|label|aria-[a-z]+|data-[a-z]+)=\"[^\"]*\"", re.DOTALL
+)
 _WORD, _DATA_URI = re.compile(r"[^\W_]+"), re.compile(r"data:([\w/+.-]+);base64,([A-Za-z0-9+/=]+)")
 
 
@@ -106,15 +114,10 @@ class GateError(RadsupportError):
 
 @dataclass(frozen=True)
 class Needle:
-    """A value that is looked for: its kind, the words it consists of, and what finds it."""
+    """A value that is looked for, and what finds it."""
 
     value: str
     kind: str
-
-    @property
-    def words(self) -> list[str]:
-        """Words that a text has to hold for the value to be in it."""
-        return _WORD.findall(self.value.casefold())
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -191,7 +194,8 @@ def _cells(sheet: Sheet, said: set[str]) -> Iterator[tuple[str, str]]:
         if name.casefold() in said or not (naming_header or sum(map(str.isnumeric, texts)) < len(cells) / 2):
             continue
         if naming_header or 2 < len(cells) == len(sheet.table):
-            yield from ((cell, CELL) for cell in texts if cell.casefold() not in said and not _day(cell))
+            told = (cell for cell in texts if naming_header or re.search(r"[^\W\d_]{3}", cell))
+            yield from ((cell, CELL) for cell in told if cell.casefold() not in said and not _day(cell))
 
 
 def _day(cell: str) -> tuple[str, str, str] | None:
@@ -254,13 +258,18 @@ def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = No
 
 
 class Hay:
-    """What is looked for, by its first word, so that a file of megabytes is read once."""
+    """What is looked for, by one of its words, so that a file of megabytes is read once."""
 
     def __init__(self, wanted: Iterable[Needle], forms: Mapping[str, tuple[re.Pattern[str], set[str]]]) -> None:
         self.forms, self.plain = forms, {one.value.casefold() for one in wanted if not distinct(one.value)}
         self.named = naming(self.plain) if self.plain else None
-        self.wanted = [(set(one.words), one) for one in wanted if distinct(one.value) and one.words]
-        self.any = naming(one.value for _, one in self.wanted)
+        told = [(one, " ".join(one.value.casefold().split())) for one in wanted if distinct(one.value)]
+        self.wanted: dict[str, list[tuple[frozenset[str], str, Needle]]] = {}  # by the last word, mostly a number
+        for one, value in told:
+            needed = _WORD.findall(value) or [""]
+            self.wanted.setdefault(needed[-1], []).append((frozenset(needed), value, one))
+        self.any = naming(one.value for one, _ in told)
+        self.clean: set[int] = set()  # texts that hold nothing: tables lie in archives as well
 
     def problems(self, name: str, content: bytes) -> Iterator[Problem]:
         """Yield what a file holds, one problem per kind; its own name is searched as well."""
@@ -270,8 +279,12 @@ class Hay:
         except (OSError, ValueError, zlib.error, zipfile.BadZipFile):
             texts, found["an unreadable file"] = [name], [("", "")]
         for text in texts:
-            for kind, value, around in self._found(text):
+            if hash(text) in self.clean:
+                continue
+            hits = list(self._found(text))
+            for kind, value, around in hits:
                 found.setdefault(kind, []).append((value, around))
+            self.clean |= set() if hits else {hash(text)}
         for kind, places in found.items():
             value, around = places[0]
             others = len({found.casefold() for found, _ in places}) - 1
@@ -279,10 +292,10 @@ class Hay:
             yield Problem(what, "", REMEDIES[kind], name, value=self.any.sub("▒▒▒", around))
 
     def _found(self, text: str) -> Iterator[tuple[str, str, str]]:
-        folded = text.casefold()
+        folded = " ".join(text.casefold().split())
         words = set(_WORD.findall(folded))
-        for needed, one in self.wanted:
-            if needed <= words and (" " in one.value or one.value.casefold() in folded):
+        for needed, value, one in (one for word in self.wanted.keys() & words for one in self.wanted[word]):
+            if needed <= words and value in folded:
                 hit = one.pattern.search(text)
                 yield from [(one.kind, one.value, _around(text, hit))] if hit else []
         for kind in [
@@ -310,17 +323,19 @@ def _subject_cells(text: str) -> Iterator[str]:
     for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
         rows = [[_plain(cell) for cell in _CELL.findall(row)] for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)]
         yield from _of_subjects(rows)
-    yield from _of_subjects(csv.reader(io.StringIO(text))) if "," in text[:2000].partition("\n")[0] else ()
+    first = text[:2000].partition("\n")[0]
+    if "," in first and _SUBJECTS & set(re.split(r"[,\s\"\ufeff]+", first.casefold())):
+        yield from _of_subjects(list(csv.reader(text.splitlines())))
 
 
 def _plain(cell: str) -> str:
     return re.sub("<[^>]+>", "", cell).strip()
 
 
-def _of_subjects(rows: Iterable[list[str]]) -> Iterator[str]:
+def _of_subjects(rows: list[list[str]]) -> Iterator[str]:
     """Yield the cells below a header that says whose they are."""
     heads, *others = rows or [[]]
-    places = [i for i, head in enumerate(heads) if head.strip("\ufeff ").casefold() in ("patient", "subject", "case")]
+    places = [i for i, head in enumerate(heads) if head.strip("\ufeff ").casefold() in _SUBJECTS]
     yield from (row[i].strip() for row in others for i in places if i < len(row))
 
 
@@ -355,20 +370,22 @@ def _written(name: str, text: str, found: dict[str, list[tuple[str, str]]]) -> I
         ending = {"text/csv": ".csv", "image/png": ".png", "image/jpeg": ".jpeg"}.get(kind, ".txt")
         yield from _readable(f"{name}{ending}", base64.b64decode(packed + "=" * (-len(packed) % 4)), found)
     text = _DATA_URI.sub("", text)
-    if name.endswith((".svg", ".html")):
-        text = re.sub(r"(?<=\s)d=\"[^\"]*\"", "", text)
+    if name.endswith(".svg"):  # mostly the coordinates of lines and letters
+        text = "\n".join(_OF_SVG.findall(text))
     if "\\u" in text:
         text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
     text = unquote(html.unescape(text)) if re.search("[&%]", text) else text
     yield text
-    if name.endswith((".svg", ".html", ".xml", ".ipynb")):
+    if name.endswith((".html", ".xml", ".ipynb")):
         yield re.sub(r"<[^>]{1,2000}>", "", text)
 
 
 def _picture(content: bytes) -> Iterator[str]:
     """Yield the texts that a picture carries beside its dots."""
+    if content.startswith(b"\x89PNG") and not re.search(b"tEXt|iTXt|zTXt|eXIf", content):
+        return  # and need not be decoded
     with Image.open(io.BytesIO(content)) as picture:
         notes = [*picture.info.values(), *picture.getexif().values()]
-    for note in notes:
-        if isinstance(note, bytes | str):
-            yield note if isinstance(note, str) else note.decode("latin-1")
+    yield from (
+        note if isinstance(note, str) else note.decode("latin-1") for note in notes if type(note) in (bytes, str)
+    )
