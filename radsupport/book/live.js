@@ -41,9 +41,11 @@
 
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"); // plotly reads tags
+  // a dash tells curves apart where one picture is on, as it does in print, and pictures where several are
   const traces = (all, isOn) => all.panels.flatMap((panel, p) => isOn("panel", p) ? panel.curves
     .filter((curve) => isOn("curve", curve.name)).flatMap((curve) => {
-      const line = { color: curve.colour, dash: dashes[p % dashes.length], shape: all.step ? "hv" : "linear" };
+      const at = all.panels.filter((_, i) => isOn("panel", i)).length > 1 ? p : panel.curves.indexOf(curve);
+      const line = { color: curve.colour, dash: dashes[at % dashes.length], shape: all.step ? "hv" : "linear" };
       const text = curve.x.map((x, i) => [
         "<b>" + plain(curve.words) + "</b>", plain(panel.title), plain(all.x) + ": " + x,
         plain(all.y) + ": " + curve.y[i] + (curve.low && curve.low[i] !== null

@@ -166,7 +166,7 @@ def test_a_figure_is_drawn_anew_with_values_and_switches(page: Any) -> None:
     page.wait_for_selector(".rl-plot .plot-container")
     assert button.get_attribute("aria-expanded") == "true"
     drawn = "document.querySelector('.rl-plot').data.map((one) => [one.text[1].split('<br>')[1], one.line.dash])"
-    assert page.evaluate(drawn) == [["train", "solid"]] * 2
+    assert page.evaluate(drawn) == [["train", "solid"], ["train", "dash"]]
     page.get_by_label("external").check()
     assert page.evaluate(drawn) == [["train", "solid"]] * 2 + [["external", "dash"]] * 2
     page.get_by_label("A", exact=True).uncheck()
