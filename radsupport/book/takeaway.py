@@ -52,7 +52,8 @@ def offer(page: Any, study: str, chapter: str, figures: Path, shared: Path) -> C
             own = {f"figures/{path.name}": path for path in _files(figures, names)}
             found |= own
             if own:
-                lines[names[0]] = f"<li>{_words(figure[0])}: {', '.join(_link(study, name) for name in own)}</li>"
+                links = ", ".join(_link(study, name, i) for i, name in enumerate(own, 1))
+                lines[names[0]] = f"<li>{_words(figure[0])}: {links}</li>"
         for name, file in _TABLE.findall(html):
             if shared / file not in found.values():
                 number = sum(one.startswith("tables/") for one in found) + 1
@@ -76,15 +77,15 @@ def _words(figure: str) -> str:
     """Return the beginning of a figure's caption as HTML."""
     caption = _CAPTION.search(figure)
     words = " ".join(unescape(re.sub("<[^>]+>", "", caption[1])).split()) if caption else "Figure"
-    return escape(words if len(words) <= _LONG else f"{words[:_LONG].rpartition(' ')[0]} …")
+    return escape(words.rstrip(".") if len(words) <= _LONG else f"{words[:_LONG].rpartition(' ')[0]} …")
 
 
-def _link(study: str, name: str) -> str:
-    """Return a link that takes one file out of the archive of a study."""
+def _link(study: str, name: str, number: int) -> str:
+    """Return a link that takes one file out of the archive of a study; the pictures of a figure are numbered."""
     kind = name.rpartition(".")[2].upper()
     label = escape(f"{kind} of {Path(name).stem.replace('_', ' ')}", quote=True)
     place = f'href="{FROM_PAGE}/{study}.zip" data-take="{escape(name, quote=True)}" download'
-    return f'<a {place} aria-label="{label}">{kind}</a>'
+    return f'<a {place} aria-label="{label}">{kind}{f" {number}" * (kind == "SVG")}</a>'
 
 
 def pack(study: str, found: Contents, files: Path, loaded: Study | None) -> Path:
@@ -108,7 +109,8 @@ def pack(study: str, found: Contents, files: Path, loaded: Study | None) -> Path
     inside: Contents = {f"notebooks/{path.name}": path for path in sorted((files / study).glob("*.ipynb"))}
     inside |= {f"results/{path.name}": path for path in sorted(Path("results", study).glob("[0-9][0-9]_*.json"))}
     if loaded is not None:
-        inside[f"{study}.yaml"] = Path(STUDIES, f"{study}.yaml")
+        settings = Path(STUDIES, f"{study}.yaml")
+        inside |= {settings.name: settings} if settings.is_file() else {}
         for name, content in report.texts(loaded, Path("results", study)).items():
             inside[name] = files / study / name
             (files / study / name).write_bytes(content)

@@ -66,7 +66,7 @@ def test_a_page_lists_its_figures_and_gives_them_to_the_archive(shown: tuple[Any
     last = page.cells[-1].source
     assert "Take along: 1 figure of this page" in last
     assert last.count("<li>") == 1
-    assert re.findall(r">(SVG|CSV)</a>", last) == ["SVG", "SVG", "CSV"]
+    assert re.findall(r">([^<]+)</a>", last) == ["SVG 1", "SVG 2", "CSV", "All of mine"]
     assert "<b>" not in last
     assert "Points of &lt;b&gt;x&lt;/b&gt; &amp; y" in last
     bare = new_notebook(cells=[new_markdown_cell("# T")])
