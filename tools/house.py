@@ -23,11 +23,12 @@ import vulture
 ROOT = Path(__file__).resolve().parents[1]
 #: What may not be exceeded; room was made for formulas, competing risks, outlines and tables of any kind, runs that are
 #: never mixed, chapters that start warm, own texture features, exact penalised models, networks that learn on boxes and
-#: from outlines, a site of shared files, and a report that is searched for identifiers and can be taken along. Lines of
+#: from outlines, a site of shared files, a report that is searched for identifiers,
+#: can be explored and taken along, and conclusions of each center and comparison. Lines of
 #: code are those without blank lines, comments and docstrings.
 LIMITS = {
-    "files": 181,
-    "lines of code": 29300,
+    "files": 185,
+    "lines of code": 29900,
     "public names": 165,
     "lines of the longest file": 600,
     "percent of functions over 30 lines": 2,

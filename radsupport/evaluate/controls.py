@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from radsupport.evaluate.discrimination import discrimination
 from radsupport.evaluate.predictions import judged, measure
@@ -148,7 +149,7 @@ def over_draws(table: pd.DataFrame, least: int = LEAST_DRAWS, level: float = 0.9
         interval, cut at 0 and 1), lowest, highest, sd (over draws; NaN from one), p_t (t test of the mean against 0.5),
         where single draws have intervals how many there are (intervals) and how many hold 0.5 (covering), and of
         permuted runs observed (with its range and number of divisions) and p: (1 + number of draws that reach it) /
-        (1 + draws), one-sided, never 0.
+        (1 + draws), one-sided, never 0, with the exact interval that so few draws leave (p_low, p_high).
     """
     rows = []
     for (signature, cohort), part in table.groupby(["signature", "cohort"], sort=False):
@@ -161,9 +162,11 @@ def over_draws(table: pd.DataFrame, least: int = LEAST_DRAWS, level: float = 0.9
             known = part[part["ci_low"].notna()]
             row |= {"intervals": len(known), "covering": int(known["covers"].sum())}
         if "observed" in part:
-            reached = (1 + int((values >= first["observed"]).sum())) / (1 + len(values))
+            reached = int((values >= first["observed"]).sum())
             row |= {key: first[key] for key in OBSERVED if key in part}
-            row |= {"p": reached if len(values) >= least else np.nan}
+            ends = proportion_confint(reached, len(values), method="beta")
+            found = dict(zip(("p", "p_low", "p_high"), ((1 + reached) / (1 + len(values)), *ends), strict=True))
+            row |= found if len(values) >= least else dict.fromkeys(found, np.nan)
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -179,3 +179,15 @@ class Endpoint(Part):
     def followed(self) -> str:
         """What follow-up waits for, in words; empty where there is no follow-up."""
         return f"{self.survival.event_name} ({self.survival.name})" if self.survival is not None else ""
+
+
+class Cohort(Part):
+    """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint.
+
+    `validation` says what its patients are to those of training, in the words of the TRIPOD statement.
+    """
+
+    name: str
+    centers: list[str]
+    share: Share | None = None
+    validation: Literal["", "random split", "temporal", "geographic"] = ""

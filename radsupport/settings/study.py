@@ -9,20 +9,8 @@ from pydantic import BeforeValidator, Field, PositiveFloat
 from radsupport.settings.evaluation import Nomogram, SurvivalAnalysis, Validation
 from radsupport.settings.features import Deep, Radiomics, Window
 from radsupport.settings.learning import Modelling, Signature
-from radsupport.settings.parts import CohortName, Column, Endpoint, Part, Share, SourceName, TestName
+from radsupport.settings.parts import Cohort, CohortName, Column, Endpoint, Part, Share, SourceName, TestName
 from radsupport.settings.synthetic import Synthetic
-
-
-class Cohort(Part):
-    """Which centers form a cohort; `share` splits one center at random, stratified by the endpoint.
-
-    `validation` says what its patients are to those of training, in the words of the TRIPOD statement.
-    """
-
-    name: str
-    centers: list[str]
-    share: Share | None = None
-    validation: Literal["", "random split", "temporal", "geographic"] = ""
 
 
 class Data(Part):

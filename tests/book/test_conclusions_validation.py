@@ -14,7 +14,7 @@ from radsupport.book.conclusions import validation as say
 from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
 from radsupport.settings.learning import Signature
-from radsupport.settings.study import Cohort
+from radsupport.settings.parts import Cohort
 from radsupport.tables import write_table
 from radsupport.wording import estimate
 

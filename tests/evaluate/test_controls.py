@@ -191,6 +191,15 @@ def permuted_table(values: list[float], observed: float = 0.84) -> pd.DataFrame:
     return pd.DataFrame({"signature": "R", "cohort": "train", "observed": observed, "value": values})
 
 
+def test_the_p_of_permutations_has_the_exact_interval_of_so_few():
+    found = controls.over_draws(permuted_table([0.9] + [0.5] * 29, 0.8)).iloc[0]
+    assert found["p"] == pytest.approx(2 / 31)
+    limits = stats.binomtest(1, 30).proportion_ci()  # Clopper and Pearson
+    assert [found["p_low"], found["p_high"]] == pytest.approx(list(limits))
+    none = controls.over_draws(permuted_table([0.5] * 30, 0.8)).iloc[0]
+    assert [none["p_low"], none["p_high"]] == pytest.approx([0, 1 - 0.025 ** (1 / 30)])
+
+
 def test_permuted_runs_have_the_t_interval_of_their_mean():
     values = [0.43, 0.44, 0.46, 0.48]
     found = controls.over_draws(permuted_table(values), 2).iloc[0]

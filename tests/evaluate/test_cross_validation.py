@@ -188,17 +188,16 @@ def test_the_chosen_signature_is_said_with_what_it_flatters_itself_by():
     assert "AUC 0.65 (0.55–0.75) within centers in 50" in say.short(several, "A", "AUC", none)
 
 
-CONTROL = {"signature": "A", "draws": 30, "observed": 0.7, "p": 2 / 31}
+CONTROL = {"signature": "A", "draws": 30, "observed": 0.7, "p": 2 / 31, "p_low": 0.000844, "p_high": 0.1722}
 
 
 def test_permutations_that_contradict_the_table_are_believed():
     table = pd.DataFrame({"signature": ["A", "B"], "p_null_se": [0.004, 0.6]})
     words = say.disagreement(pd.DataFrame([CONTROL, CONTROL | {"signature": "B", "p": 0.5}]), table)
-    # Clopper and Pearson of 1 in 30
     assert "for A (P = 0.065 by 30 permutations, which alone leaves P between 0.001 and 0.17; P = 0.004 in" in words
     assert "B (" not in words
     assert "believe it" in words
-    agrees = pd.DataFrame([CONTROL | {"p": 1 / 31}])
+    agrees = pd.DataFrame([CONTROL | {"p": 1 / 31, "p_low": 0.0, "p_high": 0.1157}])
     assert say.disagreement(agrees, table) == say.disagreement(pd.DataFrame(), table) == ""
     first = say.disagreement(agrees.assign(signature="B"), table)
     assert "P = 0.032 by 30 permutations, which alone leaves P between 0.000 and 0.12" in first

@@ -95,7 +95,8 @@ def _interval(entry: Entry, decimals: int = 2) -> str:
 
 def _added(numbers: Mapping[str, Entry], key: str) -> str:
     """Word the paired differences from the study's comparator, and of the nomogram from clinical columns alone."""
-    cohort, parts = _value(numbers, f"{key}_cohort"), []
+    cohort = _value(numbers, f"{key}_cohort")
+    parts: list[str] = []
     for one in (f"{key}_rival", f"{key}_simple"):
         if _value(numbers, one) is not None:
             name, start = _value(numbers, f"{one}_name"), "it" if parts else "There it"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from radsupport.evaluate.summary import flat_signatures
 from radsupport.settings.learning import Signature
-from radsupport.settings.study import Cohort
+from radsupport.settings.parts import Cohort
 from radsupport.wording import counted, estimate, fixed, listed, p_value, source_words, tick
 
 Row = Mapping[Any, Any]

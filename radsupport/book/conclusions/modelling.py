@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from radsupport.book.conclusions.comparison import below_chance
 from radsupport.evaluate.controls import LEAST_DRAWS
@@ -96,10 +95,10 @@ def disagreement(control: pd.DataFrame, table: pd.DataFrame) -> str:
         if np.isnan(p) or (row["p"] < 0.05) == (p < 0.05):
             continue
         n = int(row["draws"])
-        low, high = proportion_confint(round(row["p"] * (n + 1)) - 1, n, method="beta")
+        low, high = row["p_low"], row["p_high"]
         parts.append(
             f"{row['signature']} ({p_value(row['p'], name='P')} by {n} permutations, which alone leaves P between "
-            f"{fixed(np.nan_to_num(low), 3)} and {fixed(high)}; {p_value(p, name='P')} in the table)"
+            f"{fixed(low, 3)} and {fixed(high)}; {p_value(p, name='P')} in the table)"
         )
     why = "permutation repeats selection and tuning, in few folds: believe it, as far as so many runs tell"
     return f"Chance is judged in two ways that do not agree for {'; '.join(parts)}; {why}." if parts else ""

@@ -115,10 +115,10 @@ def out_of_order(coefficients: pd.DataFrame, labels: Mapping[str, str], ratio: s
     """
     words = []
     for term, own in coefficients.groupby("term", sort=False) if len(coefficients) else []:
-        ranks = [_rank(str(level)) for level in own["level"]]
-        if len(own) < 3 or None in ranks or len({rank[0] for rank in ranks if rank}) > 1:
+        ranks = [rank for level in own["level"] if (rank := _rank(str(level))) is not None]
+        if not 3 <= len(own) == len(ranks) or len({rank[0] for rank in ranks}) > 1:
             continue
-        ordered = own.iloc[sorted(range(len(own)), key=ranks.__getitem__)]
+        ordered = own.iloc[sorted(range(len(own)), key=lambda place: ranks[place])]
         values, p = ordered[ratio], ordered["p_term"].dropna()
         if values.isna().any() or values.is_monotonic_increasing or values.is_monotonic_decreasing:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -65,14 +66,15 @@ def differing(compliance: pd.DataFrame) -> str:
         What `radiomics.compliance` returns.
     """
     odd = compliance[compliance["status"] != "within tolerance"]
-    of, lines = compliance.groupby("configuration").size(), []
-    for reason, own in sorted(odd.groupby("reason", sort=False), key=lambda group: -len(group[1])):
-        counts = own["configuration"].value_counts(sort=False)
-        where = [name if name == "digital phantom" else f"configuration {name}" for name in counts.index]
-        if len(set(counts)) > 1 or len(counts) == 1:
+    of: dict[Any, int] = compliance.groupby("configuration").size().to_dict()
+    lines = []
+    for reason, own in sorted(odd.groupby(odd["reason"].astype(str), sort=False), key=lambda group: -len(group[1])):
+        counts = own["configuration"].astype(str).value_counts(sort=False).to_dict()
+        where = [name if name == "digital phantom" else f"configuration {name}" for name in counts]
+        if len(set(counts.values())) > 1 or len(counts) == 1:
             where = [f"{n} of {of[key]} in {name}" for name, (key, n) in zip(where, counts.items(), strict=True)]
         else:
-            where[0] = f"{counts.iloc[0]} each in {where[0]}"
+            where[0] = f"{next(iter(counts.values()))} each in {where[0]}"
         gaps, apart = (own["difference"] / own["reference"].abs()).abs(), own["difference"]
         ends = list(dict.fromkeys([share(gaps.min()), share(gaps.max())]))
         far = " to ".join(ends) + f" of the reference (median {share(gaps.median())})" * (len(ends) > 1)

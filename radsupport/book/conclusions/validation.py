@@ -29,7 +29,7 @@ from radsupport.evaluate.predictions import FEWEST, missing_predictions
 from radsupport.evaluate.probability import AS_GIVEN, Locked
 from radsupport.evaluate.summary import flat_signatures, least_detectable
 from radsupport.settings.learning import Signature
-from radsupport.settings.study import Cohort
+from radsupport.settings.parts import Cohort
 from radsupport.stats.shift import on_another_scale
 from radsupport.stats.usefulness import LEAST_GAIN
 from radsupport.wording import counted, estimate, fixed, listed, number, p_value, source_words
