@@ -16,14 +16,17 @@ import getpass
 import gzip
 import html
 import io
+import itertools
+import os
 import re
 import socket
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -36,6 +39,7 @@ from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, study_files
 from radsupport.data.people import sheets_of, subjects_of
 from radsupport.data.sheets import Sheet
 from radsupport.errors import Problem, RadsupportError
+from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, load_study, study_ids
 
@@ -248,9 +252,20 @@ def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = No
     if not (site / "index.html").is_file():
         raise GateError("Nothing was searched.", [Problem("no site here", "index.html", "run `make book`", str(site))])
     wanted = looked_for(root) if wanted is None else list(wanted)
+    files = sorted(path for path in site.rglob("*") if path.is_file())
+    n_jobs = (os.cpu_count() or 1) if len(files) > _MANY else 1
+    parts = [files[i :: 2 * n_jobs] for i in range(2 * n_jobs)]  # large and small ones in each
+    found = map_cases(partial(_in_files, site=site, wanted=wanted), parts, n_jobs, progress=False)
+    return sorted(itertools.chain(*found), key=lambda problem: problem.file)
+
+
+_MANY = 200  # files that are worth a second process
+
+
+def _in_files(files: Sequence[Path], site: Path, wanted: Sequence[Needle]) -> list[Problem]:
     own = {name: Hay(wanted, forms) for name, forms in (("ours", _FORMS), ("theirs", {}))}
     problems: list[Problem] = []
-    for path in sorted(path for path in site.rglob("*") if path.is_file()):
+    for path in files:
         inside = path.relative_to(site)
         theirs = inside.parts[0] == "_static" and inside.parts[1] != "made" and not path.name.startswith("book.")
         problems += own["theirs" if theirs else "ours"].problems(str(inside), path.read_bytes())

@@ -101,7 +101,7 @@ def _save_table(table: pd.DataFrame | None, name: str) -> None:
     """Write the table behind a figure beside it, without pictures; not one of more than `_ROWS` rows."""
     if table is None or len(table) > _ROWS or not table.columns.is_unique:
         return
-    plain = [column for column in table.columns if table[column].map(pd.api.types.is_scalar).all()]
+    plain = [name for name, cells in table.items() if cells.dtype != object or all(map(pd.api.types.is_scalar, cells))]
     told = text.shown(table[plain])
     if plain:
         told.to_csv(Path(_Page.folder or "") / f"{name}.csv", index=False, float_format="%.10g")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from radsupport.book import show as display
@@ -26,3 +28,15 @@ def test_shown_figures_are_saved_as_svg_and_on_request_as_pdf(
     display.show_figure(figure, alt="a line")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"06_validation_01_roc_hospital_i_ii.{kind}" for kind in kinds]
+
+
+def test_the_table_behind_a_figure_is_saved_whatever_its_columns_are(tmp_path: Path) -> None:
+    pictures = pd.Series([np.zeros((2, 2)), np.ones((2, 2))])
+    table = pd.DataFrame({"cohort": pd.Categorical(["a", "b"]), "n": pd.array([1, None], dtype="Int64")})
+    display.save_figures_to(tmp_path, "06")
+    try:
+        display._save_table(table.assign(image=pictures, value=[0.5, np.nan]), "06_01_roc")
+    finally:
+        display.save_figures_to(None)
+    saved = pd.read_csv(tmp_path / "06_01_roc.csv")
+    pd.testing.assert_frame_equal(saved, pd.DataFrame({"cohort": ["a", "b"], "n": [1, np.nan], "value": [0.5, np.nan]}))
