@@ -33,7 +33,7 @@ from radsupport.files import slug
 from radsupport.plots import style
 from radsupport.plots.base import Pictures, description, figures_of, table_of
 
-_DPI = 160  # shown at 96 per inch, so that it stays sharp on dense screens
+_DPI = 144  # shown at 96 per inch, so that it stays sharp on dense screens
 _ROWS = 20_000  # of a table that is saved with its figure; more are in results/
 _LEAST, _EASY, _GAP = 0.68, 0.85, "0.6rem"  # pictures side by side: how far they may shrink, and the room between them
 

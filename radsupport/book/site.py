@@ -355,6 +355,10 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
     return {"format": "jb-book", "root": "index", "parts": parts}
 
 
+#: What the theme brings and no page asks for: maps of its sources, fonts for browsers without WOFF2.
+_UNASKED = ("*.map", "*.ttf")
+
+
 def _compile(book: Path, log: Path) -> None:
     """Run Jupyter Book with warnings as errors and without network."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -367,3 +371,6 @@ def _compile(book: Path, log: Path) -> None:
         lines = (done.stdout + done.stderr).splitlines()
         problems = [line for line in lines if re.search("WARNING|ERROR", line)] or lines[-15:]
         raise BookError("The book could not be compiled.\n" + "\n".join(problems[:30]) + f"\nLog: {log}")
+    for kind in _UNASKED:
+        for path in (book / "_build" / "html" / "_static").rglob(kind):
+            path.unlink()
