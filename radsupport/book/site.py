@@ -156,17 +156,21 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
         f"{design_of(study)}\n",
         *_answer(study, numbers),
         *_scores(study, numbers),
+        *_cautions(study),
         *_pictures(study, figures),
         *_chapters(study, numbers),
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _cautions(study: Study) -> list[str]:
+    """Return what the study file says of its data as a whole, and of signatures and their validation."""
     general = [
         f"- {literal(caution, one_line=True)}"
         for caution in study.cautions
         if not caution.chapters or {"05", "06"} & set(caution.chapters)
     ]
-    if general:
-        lines += ["\n## What these data can not show\n", *general]
-    return "\n".join(lines) + "\n"
+    return ["## What these data can not show\n", *general, ""] if general else []
 
 
 def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
