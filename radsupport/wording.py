@@ -64,7 +64,9 @@ def tick(value: float) -> str:
 
 
 def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:
-    """Word an estimate with its interval, ``0.80 (0.70–0.90)``."""
+    """Word an estimate with its interval, ``0.80 (0.70–0.90)``; alone where it has none (an AUC of 1)."""
+    if math.isnan(low) and math.isnan(high):
+        return fixed(value, decimals)
     value_text, low_text, high_text = (fixed(x, decimals) for x in (value, low, high))
     joint = " to " if low < 0 else "–"
     return f"{value_text} ({low_text}{joint}{high_text})"
@@ -153,6 +155,7 @@ def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:
         return f"{(labels or {})[column]}: {level}" if equals else (labels or {})[column]
     phase, _, rest = feature.replace("=", ": ", 1).partition("__")
     phase = phase.upper() if rest and len(phase) < 3 else phase  # an abbreviation such as CT
+    rest = rest.removeprefix(f"{phase}_")  # a table whose columns are named by the phase, too
     return f"{phase}: {rest.replace('_', ' ')}" if rest else phase.replace("_", " ")
 
 

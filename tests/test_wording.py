@@ -39,6 +39,7 @@ def test_no_minus_before_a_zero(value: float, text: str) -> None:
 
 def test_names_of_features_and_sources_are_words() -> None:
     assert wording.readable("ct__exponential_glszm_SmallAreaEmphasis") == "CT: exponential glszm SmallAreaEmphasis"
+    assert wording.readable("ct__CT_original_shape_Flatness") == "CT: original shape Flatness"
     assert [wording.source_words(name) for name in ("deep_published", "ct_findings", "radiomics")] == [
         "published deep output", "CT findings", "radiomics",
     ]  # fmt: skip
@@ -46,6 +47,7 @@ def test_names_of_features_and_sources_are_words() -> None:
 
 def test_estimate_tick_counted_and_listed() -> None:
     assert wording.estimate(0.8, 0.7, 0.9) == "0.80 (0.70–0.90)"
+    assert wording.estimate(1.0, float("nan"), float("nan")) == "1.00"
     assert wording.estimate(-0.1, -0.3, 0.1) == "−0.10 (−0.30 to 0.10)"
     assert wording.tick(0.5) == "0.5"
     assert wording.tick(-1200.0) == "−1200"

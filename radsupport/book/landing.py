@@ -57,10 +57,15 @@ class Card:
 
 
 def cards(found: Sequence[Card]) -> str:
-    """Return a card per study that leads to its first page; the thumbnail is the first picture of its figure."""
+    """Return a card per study that leads to its first page; its thumbnail shows patients not seen, where there is one.
+
+    Where a figure shows nothing but "apparent" values, of the very patients of the fit, it is the first one.
+    """
     items = []
     for card in found:
-        source = re.search(r'<img\b[^>]*\bsrc="(?:\.\./)*([^"]+)"', card.figure)
+        pictures = re.findall(r"<img\b[^>]*>", card.figure)
+        unseen = [one for one in pictures if ", apparent (n = " not in one]
+        source = re.search(r'\bsrc="(?:\.\./)*([^"]+)"', [*unseen, *pictures, ""][0])
         picture = f'<img src="{source[1]}" alt="" loading="lazy">' if source else ""
         lines = "".join(f"<span>{escape(line)}</span>" for line in (f"{card.kind}, {card.size}", *card.values))
         name = f"<strong>{escape(card.title)}</strong><code>{escape(card.study)}</code>"

@@ -133,7 +133,7 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
 _DOUBTED = ("06_validation", "07_survival", "08_nomogram")
 _PICTURED = ("01_cohort", *_DOUBTED)
 #: How the lines of a short answer begin that speak against believing the rest.
-_DOUBTS = ("Not to be trusted", "Flattered", "One center alone", "Worse than chance")
+_DOUBTS = ("Not to be trusted", "Flattered", "One center alone", "Worse than chance", "Below 0.5")
 
 
 def study_page(study_id: str, figures: Mapping[str, Sequence[str]]) -> str:
@@ -177,7 +177,8 @@ def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     """Return the study in three sentences, and what speaks against believing them."""
     given = {one.name for one in study.signatures if one.learner == "published"}
     judged = str(numbers.get("headline_train_signature", {}).get("value", "")).rsplit(" (", 1)[0]
-    found = abstract.answer(numbers, study.endpoint.event_name, study.cohort_names, judged in given)
+    several = [key for key, cohort in study.cohorts.items() if len(cohort.centers) > 1]
+    found = abstract.answer(numbers, study.endpoint.event_name, study.cohort_names, judged in given, several)
     if not found:
         return []
     words = "\n".join(str(numbers.get(f"in_short_{name}", {}).get("value", "")) for name in _DOUBTED)

@@ -435,7 +435,11 @@ def stretches(gain: pd.Series, n: int = 0) -> list[tuple[float, float]]:
     return [(float(marks[a]), float(marks[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
+#: Said of a model without any gain.
+NOWHERE = "nowhere"
+
+
 def stretch_words(found: Sequence[tuple[float, float]]) -> str:
     """Word stretches in per cent: ``6% to 12%, 20%``; ``nowhere`` without any."""
     words = [f"{low:.0%}" if low == high else f"{low:.0%} to {high:.0%}" for low, high in found]
-    return listed(words, limit=len(words)) if words else "nowhere"
+    return listed(words, limit=len(words)) if words else NOWHERE

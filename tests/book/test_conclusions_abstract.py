@@ -40,6 +40,24 @@ def test_patients_outside_are_spoken_of_where_there_are_some() -> None:
     ]
 
 
+def test_other_cohorts_and_what_comes_too_late_are_said() -> None:
+    names = NAMES | {"internal": "Hospital III", "drawn": "outlines only"}
+    numbers = FULL | {"auc_internal_RDPs": entry(0.49, 0.35, 0.64), "preoperative_external": entry(0.85, 0.77, 0.93)}
+    first, second, _ = answer(numbers, "metastasis", names)
+    assert first.endswith("(training, out of fold: 0.72 (0.64–0.81); Hospital III: 0.49 (0.35–0.64)).")
+    assert "; Hospital III, pooled over centers: 0.49 (" in answer(numbers, "death", names, several=["internal"])[0]
+    late = "the nomogram (which needs findings of the operation and so can not help to plan it; its preoperative "
+    assert f"{late}variant: 0.85 (0.77–0.93)) was better than the clinical columns alone" in second
+
+
+def test_a_gain_beside_chance_is_called_chance() -> None:
+    words = answer(judged("train", 0.13, (0.69, 0.46, 0.93), useful="20% to 31%"), "metastasis", NAMES)
+    assert words[-1].endswith("at thresholds of 20% to 31%, which may be chance as well.")
+    assert answer(judged("train", 0.01, (0.69, 0.56, 0.83), useful="nowhere"), "metastasis", NAMES)[-1].endswith(
+        "treating nobody at no threshold that was looked at."
+    )
+
+
 def test_without_patients_outside_it_says_so() -> None:
     numbers = judged("train", 0.2, (0.55, 0.45, 0.65), useful="", horizon=36.0)
     first, last = answer(numbers, "death", NAMES)

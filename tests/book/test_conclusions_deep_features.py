@@ -93,7 +93,8 @@ def test_maps_that_contradict_occlusion_are_said_to_tell_nothing() -> None:
     table = pd.DataFrame({"scheme": ["SS", "SS", "NSS", "NSS"], "spearman": [-0.33, -0.77, -0.4, np.nan]})
     words = heat(table)
     assert "SS −0.77 to −0.33 in 2 patients and NSS −0.40 to −0.40 in 1 patient." in words
-    assert "**Only 0 of 3 maps agree" in words
+    assert "**None of 3 maps agrees (above" in words
+    assert "**Only 1 of 3 maps agrees (above" in heat(table.assign(spearman=[0.9, 0.1, 0.4, np.nan]))
     assert "2 of 3 maps: the two agree for the most part" in heat(table.assign(spearman=[0.9, 0.6, 0.4, np.nan]))
     assert heat(table.assign(spearman=np.nan)) == heat(table.iloc[:0]) == ""
 

@@ -488,7 +488,8 @@ def test_worse_than_chance_is_called_no_finding():
     rows += [SCORE | {"signature": "D", "value": 0.2, "value_low": np.nan, "value_high": np.nan}]
     words = comparison.below_chance(pd.DataFrame(rows), NAMES)
     assert words.startswith(
-        "**Worse than chance**: A in North 0.40 (0.32–0.48) and B in East and West 0.44 (0.30–0.58). Most likely"
+        "**Worse than chance**: A in North 0.40 (0.32–0.48). **Below 0.5, though the interval covers it**: B in East "
+        "and West 0.44 (0.30–0.58). Most likely"
     )
     assert comparison.below_chance(pd.DataFrame(rows[2:]), NAMES) == ""
 

@@ -65,6 +65,8 @@ def test_landing_page_calls_data_by_their_kind_and_names_what_is_left_out(
     contracts.write_chapter_json(folder, "06_validation", numbers)
     monkeypatch.setattr(overview, "numbers_of", lambda study: _numbers(tmp_path, study))
     drawn = [f'<figure><img alt="" src="../../_static/made/{name}.png"></figure>' for name in ("flow", "roc")]
+    own = '<img alt="Hospital I, apparent (n = 56). ROC" src="../../_static/made/apparent.png">'
+    drawn[1] = drawn[1].replace("<figure>", f"<figure>{own}")  # patients of the fit do not stand for a study
     figures = {"song2021": {"01_cohort": drawn[:1], "06_validation": drawn[1:]}}
     page = overview.landing_page(["song2021", "sts"], {"lung1": "its files are not here"}, True, figures)
     cards = re.findall(r"<li class=\"rs-(\w+)-card\">(.*?)</li>", page)

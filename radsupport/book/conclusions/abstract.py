@@ -6,10 +6,11 @@ They speak of patients whom the model had not seen, of another hospital where th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from radsupport.book.conclusions.comparison import UNDECIDED, against_chance
+from radsupport.stats.usefulness import NOWHERE
 from radsupport.wording import counted, estimate, fixed, share
 
 #: A number with ``value``, ``n``, ``ci_low`` and ``ci_high``, as chapters publish them.
@@ -17,7 +18,13 @@ Entry = Mapping[str, Any]
 _OUT_OF_FOLD = "each predicted by a model that was fitted without them"
 
 
-def answer(numbers: Mapping[str, Entry], event: str, names: Mapping[str, str], given: bool = False) -> list[str]:
+def answer(
+    numbers: Mapping[str, Entry],
+    event: str,
+    names: Mapping[str, str],
+    given: bool = False,
+    several: Collection[str] = (),
+) -> list[str]:
     """Return the sentences that the numbers of chapters 06 and 08 allow; none where nothing was judged.
 
     Parameters
@@ -29,6 +36,8 @@ def answer(numbers: Mapping[str, Entry], event: str, names: Mapping[str, str], g
     names : mapping of cohort to name
     given : bool
         Whether the signature is a published output, which no fold leaves anybody out of.
+    several : collection of str
+        Cohorts of several centers, of which chapter 06 publishes pooled values.
 
     Returns
     -------
@@ -38,7 +47,10 @@ def answer(numbers: Mapping[str, Entry], event: str, names: Mapping[str, str], g
     key = next((one for one in ("headline_external", "headline_train") if _value(numbers, one) is not None), "")
     if not key:
         return []
-    sentences = [_told_apart(numbers, key, event, names, given), _added(numbers, key), _right(numbers, key, event)]
+    outside = key != "headline_train"
+    others = [_before(numbers, given), *_elsewhere(numbers, key, names, several)] if outside else []
+    sentences = [_told_apart(numbers, key, event, names, given, others), _added(numbers, key)]
+    sentences.append(_right(numbers, key, event))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -46,7 +58,14 @@ def _value(numbers: Mapping[str, Entry], key: str) -> Any:
     return numbers.get(key, {}).get("value")
 
 
-def _told_apart(numbers: Mapping[str, Entry], key: str, event: str, names: Mapping[str, str], given: bool) -> str:
+def _told_apart(
+    numbers: Mapping[str, Entry],
+    key: str,
+    event: str,
+    names: Mapping[str, str],
+    given: bool,
+    others: Sequence[str],
+) -> str:
     cohort, n = str(_value(numbers, f"{key}_cohort") or key.removeprefix("headline_")), int(numbers[key]["n"])
     events = _value(numbers, f"{key}_events")
     of_whom = "" if events is None else f" ({int(events)} with {event})"
@@ -56,14 +75,29 @@ def _told_apart(numbers: Mapping[str, Entry], key: str, event: str, names: Mappi
         how = "" if given else f", {_OUT_OF_FOLD}"
         where = f"In {counted(n, 'training patient')}{of_whom}{how}; nobody outside was judged"
     verdict = _against_chance(numbers[key], _value(numbers, f"{key}_p"))
-    before = "" if cohort == "train" else _before(numbers, given)
+    beside = "; ".join(filter(None, others))
     within = " within centers" * bool(_value(numbers, f"{key}_pooled"))
-    return f"{where}: {signature} {verdict}, {measure} {_interval(numbers[key])}{within}{before}."
+    return (
+        f"{where}: {signature} {verdict}, {measure} {_interval(numbers[key])}{within}{f' ({beside})' * bool(beside)}."
+    )
 
 
+def _elsewhere(numbers: Mapping[str, Entry], key: str, names: Mapping[str, str], several: Collection[str]) -> list[str]:
+    """Give the values of the same signature in every other cohort, so that none stands alone for being the best."""
+    signature, _, measure = str(_value(numbers, f"{key}_signature")).removesuffix(")").rpartition(" (")
+    prefix, judged = measure.lower().replace("-", "_"), {"train", str(_value(numbers, f"{key}_cohort"))}
+    found = {cohort: f"{prefix}_{cohort}_{signature}" for cohort in names if cohort not in judged}
+    return [
+        f"{names[cohort]}{', pooled over centers' * (cohort in several)}: {_interval(numbers[number])}"
+        for cohort, number in found.items()
+        if _value(numbers, number) is not None
+    ]
+
+
+_BETTER = "told patients apart better than chance"
 #: `comparison.against_chance` as a sentence goes on.
 _VERDICTS = {
-    "better than chance": "told patients apart better than chance",
+    "better than chance": _BETTER,
     "it ranks the wrong way": "ranked patients the wrong way round",
     "chance is not excluded": "was not shown to be better than chance",
     UNDECIDED: "may or may not be better than chance (P and interval disagree)",
@@ -83,7 +117,7 @@ _ROW = ("value", "p_chance", "value_low", "value_high")
 def _before(numbers: Mapping[str, Entry], given: bool) -> str:
     if _value(numbers, "headline_train") is None:
         return ""
-    return f" (training{'' if given else ', out of fold'}: {_interval(numbers['headline_train'])})"
+    return f"training{'' if given else ', out of fold'}: {_interval(numbers['headline_train'])}"
 
 
 def _interval(entry: Entry, decimals: int = 2) -> str:
@@ -103,8 +137,14 @@ def _added(numbers: Mapping[str, Entry], key: str) -> str:
             parts.append(f"{start} {_difference(numbers[one], name, _value(numbers, f'{one}_p'))}")
     gain = f"gain_over_clinical_{cohort}"
     if _value(numbers, gain) is not None:
+        late, variant = "", f"preoperative_{cohort}"
+        if _value(numbers, variant) is not None:
+            late = (
+                " (which needs findings of the operation and so can not help to plan it; its preoperative variant: "
+                f"{_interval(numbers[variant])})"
+            )
         parts.append(
-            f"{'the' if parts else 'The'} nomogram "
+            f"{'the' if parts else 'The'} nomogram{late} "
             f"{_difference(numbers[gain], 'the clinical columns alone', _value(numbers, f'{gain}_p'))}"
         )
     pooled = ", pooled over centers" if parts and _value(numbers, f"{key}_pooled") else ""
@@ -132,7 +172,10 @@ def _right(numbers: Mapping[str, Entry], key: str, event: str) -> str:
         parts.append(f"Its mean risk of {event}{by} was {share(mean)}, the share observed {share(seen)}")
     useful = _value(numbers, f"{key}_useful")
     if useful is not None:
-        where = f"at thresholds of {useful}" if useful else "at no threshold that was looked at"
+        somewhere = useful not in ("", NOWHERE)
+        where = f"at thresholds of {useful}" if somewhere else "at no threshold that was looked at"
+        if somewhere and _against_chance(numbers[key], _value(numbers, f"{key}_p")) != _BETTER:
+            where += ", which may be chance as well"
         start = "acting on it" if parts else f"Acting on its risk{by}"
         parts.append(f"{start} does better than treating everybody and treating nobody {where}")
     return f"{'; '.join(parts)}." if parts else ""

@@ -16,7 +16,7 @@ from radsupport.wording import counted, estimate, fixed, listed, p_value, source
 Row = Mapping[Any, Any]
 #: Said where P and an interval, by two methods, do not agree.
 UNDECIDED = "undecided, because only one of P and the interval, which are computed in two ways, leaves out chance"
-#: An AUC or C-index below which a ranking is called worse than chance whatever its interval.
+#: An AUC or C-index below which a ranking is named although its interval covers 0.5.
 _BELOW = 0.45
 _ROLES = {
     "comparator": "the study's comparator",
@@ -60,7 +60,8 @@ def in_centers(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) 
 def below_chance(table: pd.DataFrame, names: Mapping[str, str], value: str = "value") -> str:
     """Say which signatures rank patients whom they have not seen worse than chance, and what that means.
 
-    That is an interval below 0.5, or a value below 0.45; of a row without an interval nothing is said.
+    That is an interval below 0.5; a value below 0.45 whose interval covers 0.5 is named, too, but not called worse. Of
+    a row without an interval nothing is said.
 
     Parameters
     ----------
@@ -70,14 +71,20 @@ def below_chance(table: pd.DataFrame, names: Mapping[str, str], value: str = "va
     value : str
     """
     known = table.dropna(subset=[f"{value}_high"]) if f"{value}_high" in table else pd.DataFrame()
-    found = [] if known.empty else known[(known[f"{value}_high"] < 0.5) | (known[value] < _BELOW)].to_dict("records")
-    parts = [
-        f"{row['signature']} in {names[str(row.get('cohort', 'train'))]} "
-        f"{estimate(*(row[f'{value}{end}'] for end in ('', '_low', '_high')))}"
-        for row in found
-    ]
-    why = "an unstable fit, of which each fold's model leans another way, or chance; no finding turned round"
-    return f"**Worse than chance**: {listed(parts, 12)}. Most likely {why}." if parts else ""
+    parts: dict[str, list[str]] = {"**Worse than chance**": [], "**Below 0.5, though the interval covers it**": []}
+    sure, unsure = parts.values()
+    for row in known.to_dict("records"):
+        limits = (row[f"{value}{end}"] for end in ("", "_low", "_high"))
+        if row[f"{value}_high"] < 0.5 or row[value] < _BELOW:
+            where = names[str(row.get("cohort", "train"))]
+            (sure if row[f"{value}_high"] < 0.5 else unsure).append(
+                f"{row['signature']} in {where} {estimate(*limits)}"
+            )
+    why = (
+        "Most likely an unstable fit, of which each fold's model leans another way, or chance; no finding turned round."
+    )
+    found = [f"{start}: {listed(own, 12)}." for start, own in parts.items() if own]
+    return " ".join([*found, why]) if found else ""
 
 
 def seen_by(signatures: Sequence[Signature], cohorts: Mapping[Any, Cohort]) -> dict[str, dict[str, list[str]]]:

@@ -136,7 +136,8 @@ def heat(table: pd.DataFrame) -> str:
     if agree > len(known) / 2:
         return f"{text} Above {HEAT_AGREES:g} in {agree} of {len(known)} maps: the two agree for the most part."
     return (
-        f"{text} **Only {agree} of {len(known)} maps agree (above {HEAT_AGREES:g}):** what Grad-CAM paints is not what "
+        f"{text} **{f'Only {agree}' if agree else 'None'} of {len(known)} maps agree{'s' * (agree < 2)} "
+        f"(above {HEAT_AGREES:g}):** what Grad-CAM paints is not what "
         "lowers the risk when it is covered, so that neither the pictures nor the shares of heat tell what the "
         "networks use."
     )
