@@ -69,9 +69,10 @@ FORMS: dict[str, tuple[str, str]] = {
         r"(?<![\w.])(?!1\.2\.840\.10008\.)[0-2](?:\.\d+){5,}(?![\w.])(?<=[\d.]{20})",
         "1.2. 1.3. 2.16. 2.25.",
     ),
-    "a person's name as DICOM writes it": (r"(?<![\w\\^])[A-Z][A-Za-zÀ-ÿ'-]+\^[A-Z][A-Za-zÀ-ÿ'-]+", "^"),
+    "a person's name as DICOM writes it": (r"(?<![\w\\^])[A-ZÀ-Þ][A-Za-zÀ-ÿ'-]+\^[A-ZÀ-Þ][A-Za-zÀ-ÿ'-]+", "^"),
     "a tag of DICOM": (
-        r"\b(?:Patient'?s? ?(?:Name|ID|Birth ?Date)|\(?0010, ?00[123]0\)?)[\"']?\s*[:=]\s*[\"']?[\w^][\w^ .-]+",
+        r"\b(?:Patient'?s? ?(?:Name|ID|Birth ?Date)(?:\s+(?:PN|LO|DA))?|\(?0010, ?00[123]0\)?)"
+        r"[\"']?\s*[:=]\s*[\"']?[\w^][\w^ .-]+",
         "patientname patientid patientbirthdate name id birthdate date 0010",
     ),
     DATE: (
@@ -107,7 +108,9 @@ _SUBJECTS = frozenset({"patient", "subject", "case"})  #: heads of columns of su
 _CELL = re.compile(r"<t[hd]\b.*?</t[hd]>", re.DOTALL)
 #: Comments (where letters are drawn, what they say), texts, and attributes that hold words.
 _OF_SVG = re.compile(
-    r"<!--.*?-->|>[^<>]*[^\s<>][^<>]*<|\s(?:id|class|title|alt|label|aria-[a-z]+|data-[a-z]+)=\"[^\"]*\"", re.DOTALL
+    r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|>[^<>]*[^\s<>][^<>]*<"
+    r"|[\s:](?:id|class|title|alt|label|href|aria-[a-z]+|data-[a-z]+)=(?:\"[^\"]*\"|'[^']*')",
+    re.DOTALL,
 )
 _WORD, _DATA_URI = re.compile(r"[^\W_]+"), re.compile(r"data:([\w/+.-]+);base64,([A-Za-z0-9+/=]+)")
 
@@ -376,7 +379,8 @@ def _readable(name: str, content: bytes, found: dict[str, list[tuple[str, str]]]
             yield zlib.decompressobj().decompress(packed).decode("latin-1") if packed[:1] == b"x" else ""
         yield content.decode("latin-1")
     elif not kind.endswith(_FONTS):
-        yield from _written(name, content.decode("utf-8", "replace"), found)
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        yield from _written(name, content.decode("utf-16" if wide else "utf-8", "replace"), found)
 
 
 def _written(name: str, text: str, found: dict[str, list[tuple[str, str]]]) -> Iterator[str]:
@@ -389,6 +393,7 @@ def _written(name: str, text: str, found: dict[str, list[tuple[str, str]]]) -> I
         text = "\n".join(_OF_SVG.findall(text))
     if "\\u" in text:
         text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
+    text = text.replace("\\/", "/")  # JSON may write it so
     text = unquote(html.unescape(text)) if re.search("[&%]", text) else text
     yield text
     if name.endswith((".html", ".xml", ".ipynb")):
@@ -400,7 +405,7 @@ def _picture(content: bytes) -> Iterator[str]:
     if content.startswith(b"\x89PNG") and not re.search(b"tEXt|iTXt|zTXt|eXIf", content):
         return  # and need not be decoded
     with Image.open(io.BytesIO(content)) as picture:
-        notes = [*picture.info.values(), *picture.getexif().values()]
+        notes = [*itertools.chain(*picture.info.items()), *picture.getexif().values()]
     yield from (
-        note if isinstance(note, str) else note.decode("latin-1") for note in notes if type(note) in (bytes, str)
+        note if isinstance(note, str) else note.decode("latin-1") for note in notes if isinstance(note, bytes | str)
     )

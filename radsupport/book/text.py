@@ -77,15 +77,16 @@ def distinct(subject: str) -> bool:
 def naming(subjects: Iterable[str]) -> re.Pattern[str]:
     """Return what finds these ids in a text, as whole words, in any case; an id that is not `distinct` behind a word.
 
-    An id is the group ``id``; what is no part of it stands in the group ``before``.
+    An id is the group ``id``; what is no part of it stands in the group ``before``. A number behind a comma is the next
+    cell of a CSV; only a short id may be the begin of a decimal number there.
     """
     ordered = sorted(set(subjects), key=len, reverse=True)
     plain, told = ([_spaced(one) for one in ordered if distinct(one) == kind] for kind in (False, True))
     nobody = r"(?!)"
-    ends = r"(?![^\W_])(?!(?<=\d)[.,]\d)"
     return re.compile(
-        rf"(?<![^\W_])(?<!\d[.,](?=\d))(?:(?P<id>{'|'.join(told) or nobody})"
-        rf"|(?P<before>(?:patient|case|subject)\s+)(?P<short>{'|'.join(plain) or nobody})){ends}",
+        rf"(?<![^\W_])(?<!\d\.(?=\d))(?:(?P<id>{'|'.join(told) or nobody})"
+        rf"|(?P<before>(?:patient|case|subject)\s+)(?P<short>{'|'.join(plain) or nobody})(?!(?<=\d),\d))"
+        r"(?![^\W_])(?!(?<=\d)\.\d)",
         re.IGNORECASE,
     )
 

@@ -80,9 +80,9 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _png(words: str) -> bytes:
+def _png(words: str, wide: bool = False) -> bytes:
     info, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
-    info.add_text("Description", words)
+    (info.add_itxt if wide else info.add_text)("Description", words)
     Image.new("L", (2, 2)).save(buffer, "png", pnginfo=info)
     return buffer.getvalue()
 
@@ -114,9 +114,15 @@ PLACES: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "the search index": ("searchindex.js", lambda words: f'Search.setIndex({{"titles":["{words.lower()}"]}})'.encode()),
     "a source": ("_sources/a.ipynb.txt", lambda words: f'{{"source": ["# {words}"]}}'.encode()),
     "a table": ("_static/made/a.csv", lambda words: f"n,who\n1,{words}\n".encode()),
+    "a table with numbers": ("_static/made/b.csv", lambda words: f"n,who,m\n1,{words},1\n".encode()),
+    "a table of Excel": ("_static/made/c.csv", lambda words: f"who\tm\n{words}\t1\n".encode("utf-16")),
     "a note of a PNG": ("_static/made/a.png", _png),
+    "a wide note of a PNG": ("_static/made/b.png", lambda words: _png(words, wide=True)),
     "a note of a JPEG": ("_static/made/a.jpeg", _jpeg),
     "an SVG": ("a.svg", lambda words: f'<svg><path d="M 1 2"/><!-- {words} --></svg>'.encode()),
+    "a name in an SVG": ("b.svg", lambda words: f"<svg><g id='{words}'/></svg>".encode()),
+    "a link in an SVG": ("c.svg", lambda words: f'<svg><a xlink:href="{words}.html"/></svg>'.encode()),
+    "a style in an SVG": ("d.svg", lambda words: f"<svg><style><![CDATA[{words}]]></style></svg>".encode()),
     "an archive": ("a.zip", lambda words: _zip("a.csv", words.encode())),
     "a document": ("a.docx", lambda words: _zip("word/document.xml", f"<w:t>{words}</w:t>".encode())),
     "a PDF": ("a.pdf", lambda words: b"%PDF stream\n" + zlib.compress(words.encode()) + b"\nendstream"),
@@ -135,6 +141,9 @@ CANARIES = {
     "PID998877": gate.HEADER,
     "Nachtigall^Eva": "a person's name as DICOM writes it",
     "PatientName: Eva N": "a tag of DICOM",
+    "(0010,0010) Patient's Name              PN: 'Eva N'": "a tag of DICOM",
+    "Óscar^Éva": "a person's name as DICOM writes it",
+    "\\/home\\/eva\\/scans": gate.PATH,
     "1.3.6.1.4.1.14519.5.2.1.5168.1900.104193": "a UID of DICOM",
     "date of birth: 1957-01-02": gate.DATE,
     "/home/eva/scans/x": gate.PATH,
