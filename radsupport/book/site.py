@@ -89,7 +89,9 @@ def landing_page(
         parts += [f"- **{study}**: {_with_commands(reason)}" for study, reason in left_out.items()]
         parts.append("")
     if published:
-        parts.append("## The four papers\n\nWhat they printed, recomputed: {ref}`published-09_published`.\n")
+        parts.append(
+            "## The four papers\n\nDo their printed numbers agree with one another? {ref}`published-09_published`.\n"
+        )
     parts.append(OFFERS)
     return "\n".join(parts)
 

@@ -41,7 +41,8 @@ def test_each_choice_is_judged_by_the_signatures_protocol(compared, small):
     assert noise["p"] < 0.05
     assert pd.isna(own["difference"])
     words = say.variants(table.reset_index())
-    assert "2 choices beside the study's own" in words
+    assert "2 choices beside the study's own; out of fold, with that one, from" in words
+    assert "1 of 1 differs from the study's choice at P < 0.05" in words
 
 
 def test_no_variants_no_rows(small, folder):

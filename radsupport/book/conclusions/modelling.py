@@ -293,10 +293,11 @@ def variants(part: pd.DataFrame) -> str:
     """Say what one group of choices shows: the range, and how many differ from the study's choice."""
     others, low, high = part[part["variant"] != AS_CHOSEN], part["out_of_fold"].min(), part["out_of_fold"].max()
     p = others["p"].dropna().astype(float) if "p" in others else pd.Series(dtype=float)
+    apart = int((p < 0.05).sum())
     return (
-        f"Group **{part['group'].iloc[0]}**: {counted(len(others), 'choice')} beside the study's own; out of fold from "
-        f"{fixed(low)} to {fixed(high)}. {(p < 0.05).sum()} of {len(p)} differ from the study's choice at P < 0.05 "
-        f"before adjustment (about {0.05 * len(p):.1f} would by chance)."
+        f"Group **{part['group'].iloc[0]}**: {counted(len(others), 'choice')} beside the study's own; out of fold, "
+        f"with that one, from {fixed(low)} to {fixed(high)}. {apart or 'None'} of {len(p)} differ{'s' * (apart < 2)} "
+        f"from the study's choice at P < 0.05 before adjustment (about {0.05 * len(p):.1f} would by chance)."
     )
 
 
