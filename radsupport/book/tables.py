@@ -45,6 +45,8 @@ _MANY, _FEW = 15, 6
 _MANY_TESTS = 5  # P values from which a table says how many it has
 #: Characters of a text that stays on one line, and of a row that fits a screen with its intervals on one line.
 _ONE_LINE, _ROW = 17, 125
+#: Columns of months, whose second decimal would be less than a day.
+_MONTHS = frozenset({"horizon", "time", "until", "up_to"})
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
 _WIDE = 1e5
 
@@ -74,9 +76,9 @@ def rounded(column: pd.Series, name: object = "") -> list[str]:
     -------
     list of str
         p-values as ``<0.001``; whole numbers in full; other numbers with the same decimals throughout (three below
-        1, two below 100, one below 10 000, else none; small values keep two significant digits), or with three
-        significant digits each where they span more than `_WIDE`; True and False as yes and no; missing values as a
-        dash.
+        1, two below 100, one below 10 000, else none; months one; small values keep two significant digits), or with
+        three significant digits each where they span more than `_WIDE`; True and False as yes and no; missing values
+        as a dash.
     """
     if types.is_bool_dtype(column.dtype):
         return ["yes" if value else "no" for value in column]
@@ -97,7 +99,7 @@ def rounded(column: pd.Series, name: object = "") -> list[str]:
         return [MISSING if np.isnan(value) else number(value) for value in values]
     largest = float(sizes.max())
     decimals = next((d for d, limit in ((3, 1.0), (2, 100.0), (1, 1e4)) if largest <= limit), 0)
-    return [_decimal(value, decimals) for value in values]
+    return [_decimal(value, min(decimals, 1) if name in _MONTHS else decimals) for value in values]
 
 
 def _decimal(value: float, decimals: int) -> str:

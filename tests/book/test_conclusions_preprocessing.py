@@ -40,8 +40,9 @@ def test_words_say_what_the_network_sees(network: str, slices: int | None, words
 
 def test_flagged_cases_and_readers_are_counted() -> None:
     checked = pd.DataFrame({"n_flags": [2, 0], "dice": [0.5, np.nan]})
-    assert say.outlines(checked).startswith("1 of 2 cases are flagged. 1 cases were outlined by two readers")
+    assert say.outlines(checked).startswith("1 of 2 cases are flagged. 1 case was outlined by two readers")
     assert "0.50 (0.50 to 0.50)" in say.outlines(checked)
+    assert "2 cases were outlined by two readers" in say.outlines(checked.assign(dice=0.9))
     assert say.outlines(checked.assign(dice=np.nan)).endswith("No case was outlined by a second reader.")
 
 

@@ -284,6 +284,9 @@ def test_reading_names_every_cohort() -> None:
     words = say.reading(table.assign(p_groups=0.01), searched=True)
     assert "- Hospital A, Image: 30 events in 90 patients; C-index 0.70 (0.60–0.80), which does not cover 0.5" in words
     assert "0.70 (0.40–0.80), which covers 0.5; log-rank P of the groups = 0.010." in words
+    near = say.reading(table.assign(p_groups=0.01, c_index_low=[0.504, 0.496]), searched=True)
+    assert "0.700 (0.504–0.800), which does not cover 0.5" in near
+    assert "0.700 (0.496–0.800), which covers 0.5" in near
     assert words.count("searched here") == 1
     assert "the other is the test." in words
     third = pd.concat([table, table.tail(1).assign(cohort="Hospital C")]).assign(p_groups=0.01)

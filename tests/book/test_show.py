@@ -142,6 +142,8 @@ def test_columns_are_rounded_as_a_whole() -> None:
     nan = float("nan")
     assert rounded(pd.Series([0.81234, 0.5, nan, 0.00001])) == ["0.812", "0.500", "–", "<0.0001"]
     assert rounded(pd.Series([2.64321, -0.5])) == ["2.64", "−0.50"]
+    assert rounded(pd.Series([33.4, 12.0]), "until") == ["33.4", "12.0"]
+    assert rounded(pd.Series([12, 24]), "horizon") == ["12", "24"]
     assert rounded(pd.Series([123.456, 3.0])) == ["123.5", "3.0"]
     assert rounded(pd.Series([61234.4, 3.2])) == ["61234", "3"]
     assert rounded(pd.Series([3.0, nan, 12.0])) == ["3", "–", "12"]

@@ -78,7 +78,8 @@ def outlines(checked: pd.DataFrame) -> str:
     if dice.empty:
         return f"{words} No case was outlined by a second reader."
     spread = f"{dice.median():.2f} ({dice.min():.2f} to {dice.max():.2f})"
-    return f"{words} {len(dice)} cases were outlined by two readers; their Dice coefficient has a median of {spread}."
+    cases = f"{counted(len(dice), 'case')} {'was' if len(dice) == 1 else 'were'}"
+    return f"{words} {cases} outlined by two readers; the Dice coefficient has a median of {spread}."
 
 
 def unseen(shares: pd.DataFrame) -> str:

@@ -485,9 +485,9 @@ def reading(
     words, of = [], f" ({event})" * bool(event)
     for i, row in enumerate(c_index.to_dict("records")):
         low, high = row["c_index_low"], row["c_index_high"]
-        value = (
-            f"{estimate(row['c_index'], low, high)}, which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5"
-        )
+        decimals = 3 if "0.50" in (fixed(low), fixed(high)) else 2  # a limit of 0.504 beside "does not cover 0.5"
+        covers = "covers" if low <= 0.5 <= high else "does not cover"
+        value = f"{estimate(row['c_index'], low, high, decimals)}, which {covers} 0.5"
         if row.get("within", np.nan) >= 0:
             apart = estimate(row["within"], row["within_low"], row["within_high"])
             value = f"{apart} within centers, {fixed(row['c_index'])} pooled"
