@@ -15,7 +15,7 @@ from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
 from radsupport.stats.survival_curves import median_follow_up
 from radsupport.tables import write_table
-from radsupport.wording import counted, source_words
+from radsupport.wording import counted, share, source_words
 
 LEARNT_BY_NETWORK = "the network learns its features from these events; candidates can not be counted"
 NO_FEATURE = "the published table holds no feature of this subject"
@@ -168,7 +168,7 @@ class CohortTables:
             for key in names:
                 n, total = int(absent.loc[cohort == key, variable].sum()), int((cohort == key).sum())
                 if total:
-                    row[names[key]] = f"{n} of {total} ({100 * n / total:.0f}%)" if n else "0"
+                    row[names[key]] = f"{n} of {total} ({share(n / total)})" if n else "0"
             rows.append(row | {"all": int(absent[variable].sum())})
         table = pd.DataFrame(rows).sort_values("all", ascending=False) if rows else pd.DataFrame()
         table.attrs["empty"] = ""

@@ -146,7 +146,7 @@ def heat_shares(
     DataFrame
         subject, tumour, neighbour, elsewhere (shares of the heat, adding to 1; missing where a map is
         all 0), tumour_volume (share of the patch that is tumour: the share expected of even heat),
-        concentration (tumour / tumour_volume), peak_in_tumour (bool), no_heat (bool).
+        concentration (tumour / tumour_volume), peak_in_tumour (bool; None without heat), no_heat (bool).
     """
     maps, inside = np.asarray(maps, dtype=np.float64).clip(min=0), np.asarray(masks) > 0
     if maps.shape != inside.shape:
@@ -181,7 +181,7 @@ def _shares(heat: NDArray[np.float64], inside: NDArray[np.bool_], neighbour_voxe
     total, volume = heat.sum(), inside.mean()
     regions = {"tumour": inside, "neighbour": near, "elsewhere": ~inside & ~near}
     shares = {name: heat[region].sum() / total if total > 0 else np.nan for name, region in regions.items()}
-    peak = bool(total > 0 and inside.ravel()[np.argmax(heat)])
+    peak = bool(inside.ravel()[np.argmax(heat)]) if total > 0 else None
     shares |= {"tumour_volume": volume, "concentration": shares["tumour"] / volume}
     return shares | {"peak_in_tumour": peak, "no_heat": bool(total == 0)}
 

@@ -43,6 +43,9 @@ def test_missing_values_are_counted_by_cohort(cohort: pd.DataFrame, song: Study)
     assert table["variable"].tolist() == ["Neuroendocrine symptoms", "Age"]
     assert table["Hospital I"].tolist() == ["1 of 30 (3%)", "1 of 30 (3%)"]
     assert table["Hospital II"].tolist() == ["2 of 10 (20%)", "0"]
+    many = pd.concat([cohort.tail(39)] * 10 + [cohort.head(1)], ignore_index=True)
+    table = opened(song, many.assign(subject=many.index.astype(str))).missing()
+    assert table["Hospital I"].iloc[-1] == "1 of 291 (<1%)"
 
 
 def test_events_per_parameter_count_levels_and_the_rarer_outcome(cohort: pd.DataFrame, song: Study) -> None:

@@ -173,6 +173,7 @@ def test_even_heat_has_concentration_one_and_no_heat_is_missing() -> None:
     table = heat_shares(maps, mask, ["A", "B"])
     assert table.loc[0, "concentration"] == pytest.approx(1)
     assert table["no_heat"].tolist() == [False, True]
+    assert table["peak_in_tumour"].iloc[1] is None
     assert table.loc[1, ["tumour", "neighbour", "elsewhere", "concentration"]].isna().all()
     agreement = map_agreement(maps + mask, maps + 2 * mask, ["A", "B"])
     assert agreement["spearman"].tolist() == pytest.approx([1, 1])
