@@ -91,14 +91,21 @@ def _as_script(numbers: str, folder: Path) -> str:
 
 
 def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
-    """Write what an address carries to a file, and return the element's begin with the file's address."""
+    """Write what an address carries to a file, and return the element's begin with the file's address.
+
+    A PNG becomes a WebP of the same dots, which is a third lighter.
+    """
     content, size = base64.b64decode(packed), ""
-    name = f"{hashlib.sha256(content).hexdigest()[:20]}.{kind.split('/')[1]}"
+    name = f"{hashlib.sha256(content).hexdigest()[:20]}.{kind.split('/')[1].replace('png', 'webp')}"
     if kind != "text/csv":
         picture = Image.open(io.BytesIO(content))
         size = f' width="{picture.width}" height="{picture.height}" loading="lazy"'
     if not (folder / name).is_file():
-        (folder / name).write_bytes(content)
+        if kind == "image/png":  # method and quality are effort here: more takes longer and gains nothing
+            dots = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+            dots.save(folder / name, lossless=True, exact=True, method=2, quality=50)
+        else:
+            (folder / name).write_bytes(content)
     return f'{start}="{FROM_PAGE}/{name}"{size}'
 
 

@@ -362,8 +362,9 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
     return {"format": "jb-book", "root": "index", "parts": parts}
 
 
-#: What the theme brings and no page asks for: maps of its sources, fonts for browsers without WOFF2.
-_UNASKED = ("*.map", "*.ttf")
+#: What the theme brings and no page asks for: maps of its sources, fonts for browsers without WOFF2, its icons as a
+#: script (``_templates/layout.html``), translations of its words.
+_UNASKED = ("*.map", "*.ttf", "fontawesome.js", "booktheme.[mp]o")
 
 
 def _compile(book: Path, log: Path) -> None:

@@ -50,8 +50,10 @@ def test_a_picture_becomes_one_file_that_looks_the_same(folder: Path) -> None:
     first, second = staged(folder, image, image)
     assert first == second
     assert 'width="90" height="60" loading="lazy"' in first
-    assert file_of(first, folder).read_bytes() == base64.b64decode(png())
-    assert sum(path.suffix == ".png" for path in folder.iterdir()) == 1
+    with Image.open(file_of(first, folder)) as shown, Image.open(io.BytesIO(base64.b64decode(png()))) as drawn:
+        assert shown.format == "WEBP"
+        np.testing.assert_array_equal(shown.convert("RGBA"), drawn.convert("RGBA"))
+    assert sum(path.suffix == ".webp" for path in folder.iterdir()) == 1
 
 
 def test_a_table_to_take_along_holds_every_row_and_digit(folder: Path) -> None:

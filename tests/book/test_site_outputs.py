@@ -85,6 +85,9 @@ def test_the_page_shows_every_output_of_the_executed_notebook(project: Path) -> 
     executed = odd_notebook()
     nbformat.write(executed, project / "results/published/notebooks/09_published.ipynb")
     site.build(project / "book", ["published"], {}, project / "log")
+    static = project / "book/_build/html/_static"
+    assert (static / "scripts/bootstrap.js").is_file()
+    assert not [path for ending in ("*.map", "*.ttf", "*.po", "fontawesome.js") for path in static.rglob(ending)]
     page = (project / "book/_build/html/studies/published/09_published.html").read_text(encoding="utf-8")
     body = page[page.index("<article") : page.index("</article>")]
     alt = " ".join(re.findall(r'alt="([^"]*)"', body))
