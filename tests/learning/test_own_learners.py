@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sksurv.ensemble import RandomSurvivalForest
 
+from radsupport.checks import tied
 from radsupport.errors import InputError
 from radsupport.evaluate import reruns
 from radsupport.learning.inspection import linear_coefficients
@@ -78,7 +79,8 @@ def test_own_learners_join_the_table_each_with_its_own_fit(compared):
     assert table.loc["Boosting", "apparent"] != table.loc["Fixed", "apparent"]  # same steps, other grid: no shared fit
     for name in ("Boosting", "Margin"):
         rows = run.predictions.query(f"signature == 'radiomics {name}' and kind == 'out_of_fold'")
-        assert table.loc[name, "out_of_fold"] == pytest.approx(roc_auc_score(rows["label"], rows["risk"]))
+        risk = tied(rows["risk"].to_numpy(dtype=float))  # trees give some patients risks that differ by rounding only
+        assert table.loc[name, "out_of_fold"] == pytest.approx(roc_auc_score(rows["label"], risk))
     margins = run.predictions.query("signature == 'radiomics Margin'")["risk"]
     assert margins.nunique() > 20
     assert margins.min() < 0  # a decision value, not a class
