@@ -6,11 +6,13 @@ Turn executed notebooks into the book: stage the pages, write the contents, comp
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +301,9 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     for study in real:
         refuse_mixtures(Path("results", study), CHAPTER_WORDS)
     files = shared.begin(book / "_static")
-    chapters = {study: _stage_study(study, staged, files) for study in studies}
+    with ThreadPoolExecutor(os.cpu_count()) as workers:  # pictures are packed outside the interpreter's lock
+        found = workers.map(lambda study: _stage_study(study, staged, files), studies)
+        chapters = dict(zip(studies, found, strict=True))
     for study in real:
         page = study_page(study, chapters[study]) + "\n".join(takeaway.links(study, files))
         (staged / study / "index.md").write_text(page, encoding="utf-8")
