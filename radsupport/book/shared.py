@@ -109,6 +109,22 @@ def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
     return f'{start}="{FROM_PAGE}/{name}"{size}'
 
 
+def with_thumbnails(page: str, static: Path) -> str:
+    """Return a page beside ``_static`` with its shared pictures as thumbnails, which are written beside them."""
+
+    def small(found: re.Match[str]) -> str:
+        path = static / FOLDER / found[1]
+        picture = Image.open(path).convert("RGB")
+        picture.thumbnail(_THUMBNAIL)
+        picture.save(path.with_name(f"{path.stem}_small.webp"), quality=80)
+        return f'src="_static/{FOLDER}/{path.stem}_small.webp"'
+
+    return re.sub(rf'src="_static/{FOLDER}/([^"]+)"', small, page)
+
+
+_THUMBNAIL = (480, 480)  # dots, for 240 of the page
+
+
 def keep_code(notebook: Any, path: Path) -> None:
     """Write a notebook without outputs, to take along and run again."""
     bare = copy.deepcopy(notebook)

@@ -307,7 +307,8 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
     for study in real:
         page = study_page(study, chapters[study]) + "\n".join(takeaway.links(study, files))
         (staged / study / "index.md").write_text(page, encoding="utf-8")
-    (book / "index.md").write_text(landing_page(real, left_out, PUBLISHED in studies, chapters), encoding="utf-8")
+    landed = shared.with_thumbnails(landing_page(real, left_out, PUBLISHED in studies, chapters), book / "_static")
+    (book / "index.md").write_text(landed, encoding="utf-8")
     rooms.write(book)
     (book / "_toc.yml").write_text(yaml.safe_dump(_contents(book, real, chapters), sort_keys=False), encoding="utf-8")
     _compile(book, log)

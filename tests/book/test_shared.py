@@ -113,3 +113,14 @@ def test_the_notebook_to_take_along_has_code_and_parameters_but_no_output(tmp_pa
     assert "papermill" not in kept
     assert '"outputs": []' in kept
     assert notebook.cells[1].outputs
+
+
+def test_the_landing_page_loads_thumbnails(tmp_path: Path) -> None:
+    folder = shared.begin(tmp_path / "_static")
+    Image.new("RGB", (1200, 600), "white").save(folder / "roc.webp")
+    page = shared.with_thumbnails(
+        '<img src="_static/made/roc.webp" alt=""> <img src="other.png">', tmp_path / "_static"
+    )
+    assert page == '<img src="_static/made/roc_small.webp" alt=""> <img src="other.png">'
+    with Image.open(folder / "roc_small.webp") as small:
+        assert small.size == (480, 240)
