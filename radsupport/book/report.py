@@ -59,8 +59,10 @@ def texts(study: Study, results: Path) -> dict[str, bytes]:
 def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Part]:
     """Return the methods of a study: data, participants, preparation, outcome, predictors, analysis, evaluation."""
     settings, cohorts = study.modelling, [_cohort(study, key) for key in study.cohorts]
-    names = ", ".join(f"{name} {version}" for name, version in versions.items())
-    demo = " Demonstration settings were used (profile demo): small networks, few divisions and resamples."
+    names = ", ".join(f"{name} {version}" for name, version in versions.items() if name not in _unused(study))
+    small = "small networks, " * (not why_unused("04_deep_features", study))
+    demo = f" Demonstration settings were used (profile demo): {small}few divisions and resamples."
+    taken = [one.name for one in study.signatures if one.learner == "published"]
     entry = "CT scans with outlines and a clinical table" if study.data.entry == "images" else "tables of features"
     missing = "numbers by the median and categories by the most frequent level of the training part of each fold"
     horizons = study.endpoint.survival.horizons_months if study.endpoint.survival else []
@@ -76,16 +78,17 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
         (
             "Analytical methods (12)",
             [
-                f"Signatures were cross-validated in {settings.folds} folds stratified by the outcome"
-                f"{f', the division drawn {settings.repeats} times' * (settings.repeats > 1)}; filling, scaling, "
-                f"selection and tuning ({settings.inner_folds} inner folds) were fitted in the training part of each "
-                f"fold only. Seed {study.seed}. Other cohorts were predicted by "
+                f"{'Fitted s' if taken else 'S'}ignatures were cross-validated in {settings.folds} folds stratified by "
+                f"the outcome{f', the division drawn {settings.repeats} times' * (settings.repeats > 1)}; "
+                f"filling, scaling, selection and tuning ({settings.inner_folds} inner folds) were fitted in the "
+                f"training part of each fold only. Seed {study.seed}. Other cohorts were predicted by "
                 + (
                     "the mean of the fold models."
                     if settings.external == "mean_of_folds"
                     else "a model refitted to all training patients."
                 ),
                 f"Control: {counted(settings.permutations, 'run')} with permuted outcomes.",
+                *[f"Published outputs, taken as they are: {listed(taken)}."] * bool(taken),
             ],
         ),
         ("Evaluation (12, 16)", _evaluation(study)),
@@ -95,6 +98,12 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
         ),
         ("Open science (18)", [f"Software: {names}.{demo * (profile == 'demo')} {_availability(study)}"]),
     ]
+
+
+def _unused(study: Study) -> set[str]:
+    """Return the libraries of images that a study does without."""
+    without = {"torch", "monai"} if why_unused("04_deep_features", study) else set()
+    return without | ({"pyradiomics", "SimpleITK", "nibabel"} if study.data.entry == "features" else set())
 
 
 def _source(study: Study) -> str:

@@ -85,3 +85,19 @@ def test_the_word_file_says_the_same(root: Path, results: Path) -> None:
     document = docx.Document(io.BytesIO(files["methods.docx"]))
     assert [p.text for p in document.paragraphs if p.style.name == "Heading 1"][: len(HEADINGS)] == HEADINGS
     assert document.core_properties.author == ""
+
+
+def test_methods_name_only_what_the_study_uses(root: Path) -> None:
+    versions = {"torch": "2.1", "pyradiomics": "3.1", "pandas": "3.0"}
+    text = {
+        name: " ".join(line for _, lines in report.methods(load_study(name, folder=root / "studies"), versions, "demo")
+                       for line in lines)
+        for name in ("hosny2018", "song2021")
+    }  # fmt: skip
+    assert "Software: pandas 3.0." in text["hosny2018"]
+    assert "small networks" not in text["hosny2018"]
+    assert "Fitted signatures were cross-validated" in text["hosny2018"]
+    assert "Published outputs, taken as they are: CNN." in text["hosny2018"]
+    assert "Software: torch 2.1, pyradiomics 3.1, pandas 3.0." in text["song2021"]
+    assert "profile demo): small networks, few" in text["song2021"]
+    assert "Published outputs" not in text["song2021"]
