@@ -73,9 +73,11 @@ def site(tmp_path: Path) -> Path:
     """A site that says nothing about anybody."""
     page = "<p>Patient No. 7 of 12, risk 0.70012345, grade low, root mean square, in 2019.</p><p>x^Y, 7 slices, R^2</p>"
     page += "<table><tr><th>Patients</th><th>Case</th></tr><tr><td>7</td><td>No. 7</td></tr></table> 1.2.840.10008.1.2"
+    # no path of this machine, although it looks like one: an address of another site, a unit, a place below the page
     page += '<a href="../_static/made/a.csv">mg/ml/h</a> https://x.org/home/a/b ../tmp/x'
     (tmp_path / "_static" / "made").mkdir(parents=True)
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
+    # made up: what the theme brings is not ours to word
     (tmp_path / "_static" / "vendor.js").write_text("Aa^Bb /home/vendor/x", encoding="utf-8")
     return tmp_path
 
