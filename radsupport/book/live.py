@@ -28,7 +28,7 @@ from radsupport.plots import style
 from radsupport.plots.base import Pictures, facets
 from radsupport.wording import estimate
 
-_POINTS = 200  # of a curve
+_POINTS = 200  # of a smooth curve
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _as_json(numbers: Any) -> str:
 def chart_numbers(drawn: Pictures) -> dict[str, Any]:
     """Return what is drawn anew: the words of the axes, and per picture its title and curves.
 
-    A number has four digits; a curve of more than 200 points is thinned evenly.
+    A number has four digits; a curve of more than 200 points is thinned evenly, unless it is made of steps.
     """
     chart, table = CHARTS[drawn.kind], drawn.table
     names = list(map(str, table[chart.series].unique())) if chart.series in table else [""]
@@ -148,7 +148,7 @@ def _curve(own: pd.DataFrame, name: str, chart: Chart, colour: str) -> dict[str,
     if chart.step and own[chart.x].iloc[0] > 0:
         first = {chart.x: 0.0, chart.y: chart.start, f"{named}_low": chart.start, f"{named}_high": chart.start}
         own = pd.concat([own.iloc[[0]].assign(**first), own])
-    if len(own) > _POINTS:
+    if len(own) > _POINTS and not chart.step:  # a step left out would be a wrong value until the next
         own = own.iloc[np.linspace(0, len(own) - 1, _POINTS).round().astype(int)]
     x = own[chart.x].astype(float)
     found = {

@@ -89,6 +89,14 @@ def test_a_figure_carries_the_points_of_its_table() -> None:
     assert 'aria-label="Explore: ROC curves"' in html
 
 
+def test_a_curve_of_steps_keeps_every_step() -> None:
+    times = np.arange(1.0, 302.0)
+    steps = pd.DataFrame({"group": "low risk", "time": times, "survival": 1 - times / 400})
+    one = live._curve(steps, "low risk", live.CHARTS["kaplan_meier"], "#000")
+    assert one["x"] == [0.0, *times]
+    assert one["y"] == pytest.approx([1.0, *(1 - times / 400)], abs=1e-4)
+
+
 def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
     table = pd.DataFrame({"time": np.arange(1000.0), "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "signature": "A"})
     drawn = plots.over_time(table.assign(cohort="x"), facet="cohort")
