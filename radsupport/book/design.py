@@ -98,7 +98,7 @@ def _outcomes(study: Study) -> Iterable[tuple[str, str]]:
     if endpoint.survival is not None:
         months = listed([f"{month:g}" for month in endpoint.survival.horizons_months])
         yield endpoint.survival.name, f"over time; at {months} months" if months else "over time"
-    if why_unused("08_nomogram", study) is None:
+    if not why_unused("08_nomogram", study):
         yield "Nomogram", "the signature beside clinical data"
 
 

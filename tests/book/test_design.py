@@ -36,6 +36,13 @@ def test_features_measured_by_others_have_no_region(root: Path, monkeypatch: pyt
     assert ">Region<" not in design_of(load_study("lung1"))
 
 
+@pytest.mark.parametrize("study", ["lung1", "song2021", "worc_gist", "hosny2018"])
+def test_a_nomogram_is_drawn_where_the_study_has_one(study: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    known = load_study(study)
+    assert ("Nomogram" in re.findall(WORDS, design_of(known))) == bool(known.nomogram.signature)
+
+
 def test_boxes_keep_within_the_drawing_and_lines_join_them() -> None:
     names = {f"signature {i} with <a long name>": "made of this and that, " * (i % 3) for i in range(7)}
     stages = {"Features": {"Radiomics": ""}, "Signatures": names, "Outcome": {"death": "over time"}}
