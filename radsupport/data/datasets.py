@@ -50,21 +50,27 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
     except (ManifestError, FetchError) as error:
         return False, str(error)
     absent = files[[not path.is_file() for path in files["file"]]]
-    named = ", ".join(absent["path"].head(3)) + ", …" * (len(absent) > 3)
+    tables = _of_nobody(absent)
+    named = f" (missing: {', '.join(tables[:3])}{', …' * (len(tables) > 3)})" if tables else ""
     if absent.empty:
         return True, f"all {len(files)} files are on this machine"
     if folder is not None:
-        missing = [path for path in absent["path"] if not (folder / path).is_file()]
-        if not missing:
+        missing = absent[[not (folder / path).is_file() for path in absent["path"]]]
+        if missing.empty:
             return True, f"all {len(files)} files are on this machine or in the folder {MIRROR} names"
         lacking = f"{len(missing)} of its {len(files)} files are not in the folder {MIRROR} names"
-        return False, f"{lacking}, such as {missing[0]}"
+        return False, "".join([lacking, *(f", such as {path}" for path in _of_nobody(missing)[:1])])
     how = f"set {MIRROR} to a folder that holds them"
     if study.data.local_only:
         how = f"they have no public address: {how}"
     else:
         how = f"run `radsupport fetch {study.id}` where there is internet, or {how}"
-    return False, f"{len(absent)} of its {len(files)} files are not on this machine; {how} (missing: {named})"
+    return False, f"{len(absent)} of its {len(files)} files are not on this machine; {how}{named}"
+
+
+def _of_nobody(files: pd.DataFrame) -> list[str]:
+    """Return the paths of files of no single patient: others may hold an id, and pages quote why data are absent."""
+    return list(files.loc[files["subject"] == "", "path"])
 
 
 def _named_files(study: Study, root: Path) -> pd.DataFrame:

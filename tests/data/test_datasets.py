@@ -169,7 +169,23 @@ def test_a_folder_that_is_incomplete_makes_the_study_unavailable(
     monkeypatch.setenv(datasets.MIRROR, str(mirror))
     here, reason = datasets_datasets.availability(study, project)
     assert not here
-    assert reason == f"1 of its 3 files are not in the folder {datasets.MIRROR} names, such as sheet.csv"
+    assert reason == f"1 of its 3 files are not in the folder {datasets.MIRROR} names"  # it is a patient's: no name
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_why_data_are_absent_names_no_patient(
+    elsewhere: bool, root: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (root / "data_manifest.csv").read_text(encoding="utf-8")
+    (project / "data_manifest.csv").write_text(text, encoding="utf-8")
+    monkeypatch.setenv(datasets.MIRROR, str(tmp_path)) if elsewhere else monkeypatch.delenv(datasets.MIRROR, False)
+    sts = load_study("sts", folder=root / "studies")
+    files = datasets_datasets._named_files(sts, project)
+    here, reason = datasets_datasets.availability(sts, project)
+    assert not here
+    assert f"of its {len(files)} files are not" in reason
+    assert not [one for one in filter(None, files["subject"]) if one in reason]
+    assert (files.loc[files["subject"] == "", "path"].iloc[0] in reason) == bool((files["subject"] == "").any())
 
 
 def test_a_local_only_study_says_so(root: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
