@@ -257,6 +257,9 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
         yield where, "column", signature.columns, columns
         yield where, "signature", signature.combines, names
         yield f"{where}.seen", "center", signature.seen, centers
+    for setting, printed in study.acquisition.settings.items():
+        used = [] if isinstance(printed, str) else list(printed)
+        yield f"acquisition.settings.{setting}", "center or phase", used, [*centers, *study.phases]
     yield from _modelling_references(study, names)
     for section, part in (("radiomics", study.radiomics), ("deep", study.deep)):
         yield f"{section}.compare_on", "signature", part.compare_on if part else [], names

@@ -6,9 +6,11 @@ without the network (`datasets.prepare`; synthetic cohorts are generated) and re
 (`own_data.check`: manifest, images, masks and clinical table). `case_files`, `model_cases`, `outlined_twice` and
 `compared_regions` find scans, `mask_faults` shows what is done about a bad mask, and `finding_pairs` lays a reader's CT
 findings beside those that images give (`side_by_side`, `numeric_agreement`, `category_agreement`).
+`scan_settings` says how scans were made, and `acquisition` lays that beside what a paper prints.
 `outcomes_without_effect` draws the outcomes of a synthetic cohort anew, without anything planted.
 """
 
+from radsupport.data.acquisition import acquisition, scan_settings
 from radsupport.data.datasets import fetch
 from radsupport.data.open import open_cohort
 from radsupport.data.scans import (
@@ -25,6 +27,7 @@ from radsupport.data.synthetic_patients import outcomes_without_effect
 from radsupport.data.synthetic_scans import mask_faults
 
 __all__ = [
+    "acquisition",
     "case_files",
     "category_agreement",
     "compared_regions",
@@ -36,5 +39,6 @@ __all__ = [
     "open_cohort",
     "outcomes_without_effect",
     "outlined_twice",
+    "scan_settings",
     "side_by_side",
 ]

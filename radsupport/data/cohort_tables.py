@@ -20,6 +20,7 @@ from radsupport.wording import counted, share, source_words
 LEARNT_BY_NETWORK = "the network learns its features from these events; candidates can not be counted"
 NO_FEATURE = "the published table holds no feature of this subject"
 NOTHING_FITTED = "none: a published output is taken as it is"
+INVENTED = "(how many: invented)"
 ENOUGH_EVENTS = 10.0
 MOST_REASONS = 12
 
@@ -76,6 +77,7 @@ class CohortTables:
         rows = []
         if len(self.excluded):
             left, screened = reason_lines(self.excluded["reason"].value_counts()), included + len(self.excluded)
+            left += f"\n{INVENTED}" * self.study.is_synthetic
             rows.append({"role": "main", "step": "Assessed for eligibility", "n": screened, "excluded": left})
         rows.append({"role": "main", "step": "In the study", "n": included})
         for key, spec in self.study.cohorts.items():
@@ -89,6 +91,11 @@ class CohortTables:
                 events = int(here[self.study.endpoint.event].sum())
                 rows.append(box | {"note": f"{events} events\ncenter: {centers}"})
         return pd.DataFrame(rows).reindex(columns=["role", "step", "n", "excluded", "note"]).fillna("")
+
+    def reported(self) -> pd.DataFrame:
+        """Return what the paper prints of its patients and methods beside this build: what, printed, here, where."""
+        columns = ["what", "printed", "here", "where"]
+        return pd.DataFrame([one.model_dump() for one in self.study.reported], columns=columns)
 
     def left_out(self) -> pd.DataFrame:
         """Return how many were left out for each reason, in all and per center, the most frequent first."""

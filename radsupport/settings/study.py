@@ -77,6 +77,26 @@ class Preprocessing(Part):
     margin_mm: PositiveFloat | tuple[PositiveFloat, PositiveFloat, PositiveFloat] = 10.0
 
 
+class Acquisition(Part):
+    """How a paper says that its scans were made; chapter 02 shows it beside the scans of this build.
+
+    `settings` maps the name of a setting (with its unit) to what is printed, for all scans or by center or phase;
+    `where` is the place in the paper.
+    """
+
+    where: str = ""
+    settings: dict[str, str | dict[str, str]] = {}
+
+
+class Reported(Part):
+    """What a paper prints of its patients or methods and cannot be computed; chapter 01 shows it beside this build."""
+
+    what: str
+    printed: str
+    here: str = "not simulated"
+    where: str = ""
+
+
 class Published(Part):
     """One printed value that a chapter shows beside ours; never a target."""
 
@@ -127,6 +147,8 @@ class Study(Part):
     survival: SurvivalAnalysis = SurvivalAnalysis()
     nomogram: Nomogram = Nomogram()
     synthetic: Synthetic | None = None
+    acquisition: Acquisition = Acquisition()
+    reported: list[Reported] = []
     published: list[Published] = []
     cautions: list[Annotated[Caution, BeforeValidator(_as_caution)]] = []
 

@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radsupport.data.cohort_tables import LEARNT_BY_NETWORK, MOST_REASONS, NOTHING_FITTED, CohortTables, reason_lines
+from radsupport.data.cohort_tables import (
+    INVENTED,
+    LEARNT_BY_NETWORK,
+    MOST_REASONS,
+    NOTHING_FITTED,
+    CohortTables,
+    reason_lines,
+)
 from radsupport.settings.study import Study
 from radsupport.study import load_study
 
@@ -123,7 +130,7 @@ def test_the_flow_adds_up(cohort: pd.DataFrame, song: Study) -> None:
     table = tables.flow()
     assert table["role"].tolist() == ["main", "main", "cohort", "cohort", "aside"]
     assert table["n"].tolist() == [47, 40, 30, 10, 2]
-    assert table["excluded"][0].splitlines() == ["metastatic: 5", "no CT: 2"]
+    assert table["excluded"][0].splitlines() == ["metastatic: 5", "no CT: 2", INVENTED]
     assert table["note"][2] == "8 events\ncenter: hospital_1"
     counts = tables.left_out()
     assert counts["all centers"].tolist() == [5, 2]

@@ -1,0 +1,80 @@
+"""How scans were made: rows of settings, and the same beside what a paper prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from radsupport.data.acquisition import acquisition, scan_settings
+from radsupport.data.cohort_tables import INVENTED, CohortTables
+from radsupport.errors import StudyError
+from radsupport.settings.study import Study
+from radsupport.study import load_study
+
+
+@pytest.fixture(scope="module")
+def song(root: Path) -> Study:
+    return load_study("song2021", folder=root / "studies")
+
+
+def tags(**values: list[object]) -> pd.DataFrame:
+    """Rows as DICOM tags give them: one per scan, three scans per hospital in the arterial phase."""
+    places = pd.DataFrame({"phase": "arterial", "center": ["hospital_1"] * 3 + ["hospital_2"] * 3})
+    return pd.concat([places.assign(setting=name, value=given) for name, given in values.items()], ignore_index=True)
+
+
+def test_rows_of_tags_fill_the_columns_of_the_printed_protocol(song: Study) -> None:
+    rows = tags(**{"tube voltage (kVp)": [120, 120, 140, 100, 100, 100], "scanner": ["B", "A", "A", "C", "C", "C"]})
+    table = acquisition(song, rows).query("phase in ('arterial', 'all')").set_index(["setting", "center"])
+    voltage = table.loc["tube voltage (kVp)"]
+    assert voltage.loc["hospital_1", ["here", "printed"]].tolist() == ["120 (120–140)", "120"]
+    assert voltage.loc["hospital_2", ["here", "printed"]].tolist() == ["100", "100–140"]
+    assert table.loc[("scanner", "hospital_1"), "here"] == "A; B"
+
+
+def test_what_is_the_same_everywhere_is_one_row_and_what_differs_by_phase_two(song: Study) -> None:
+    table = acquisition(song, tags(**{"pixel (mm)": [1.0] * 6}))
+    agent = table[table["setting"] == "contrast agent"]
+    assert agent[["center", "phase", "here"]].to_numpy().tolist() == [["all", "all", "not simulated"]]
+    delay = table[table["setting"] == "delay after injection (s)"].set_index("phase")["printed"]
+    assert delay.index.tolist() == list(song.phases)
+    assert delay["venous"].startswith("65;")
+    assert delay["unenhanced"] == "not printed"
+    assert set(table.loc[table["setting"] == "pixel (mm)", "printed"]) == {"not printed"}
+
+
+def test_the_generator_says_what_it_sets_and_scans_what_they_are(song: Study) -> None:
+    cases = pd.DataFrame({"phase": "arterial", "center": "hospital_1", "spacing_z_mm": [1.5, 1.5], "noise_hu": [9, 11]})
+    rows = scan_settings(song, cases.assign(spacing_x_mm=1.0))
+    own = rows[(rows["center"] == "hospital_2") & (rows["phase"] == "venous")].set_index("setting")["value"]
+    scanner = song.synthetic.centers["hospital_2"].scanner
+    assert own["slice thickness (mm)"] == scanner.thickness_mm
+    assert f"SD {scanner.kernel_mm:g} mm" in own["reconstruction kernel"]
+    assert f"aorta {song.synthetic.anatomy.aorta['venous']:g}" in own["contrast (mean HU)"]
+    table = acquisition(song, rows).set_index(["setting", "center", "phase"])["here"]
+    assert table["noise (HU)", "hospital_1", "arterial"] == "10 (9–11)"
+
+
+def test_a_printed_setting_of_an_unknown_place_is_refused(root: Path) -> None:
+    changed = {"acquisition": {"settings": {"pitch": {"hospital_3": "1"}}}}
+    with pytest.raises(StudyError, match="hospital_3"):
+        load_study("song2021", folder=root / "studies", overrides=changed)
+
+
+@pytest.mark.parametrize("name", ["song2021", "yang2023", "gu2023", "cui2022"])
+def test_the_flow_of_a_synthetic_study_says_that_its_numbers_are_invented(root: Path, name: str) -> None:
+    study = load_study(name, folder=root / "studies")
+    cohort = pd.DataFrame({"subject": ["a", "b"], "center": "x", "cohort": "train", study.endpoint.event: [0, 1]})
+    left = pd.DataFrame({"subject": ["c"], "center": "x", "reason": "no scan"})
+    assert CohortTables(study, cohort, left).flow()["excluded"].iloc[0].splitlines() == ["no scan: 1", INVENTED]
+    assert study.acquisition.settings
+
+
+def test_what_is_printed_of_patients_stands_beside_this_build(root: Path) -> None:
+    table = CohortTables(load_study("yang2023", folder=root / "studies"), pd.DataFrame(), pd.DataFrame()).reported()
+    known = table.set_index("what")["printed"]
+    assert known["A month"] == "30 days"
+    assert "third" in known["Outlines"]
+    assert list(table) == ["what", "printed", "here", "where"]
