@@ -114,12 +114,67 @@ def run_studies(given: Namespace) -> int:
 
 
 def run_ingest(given: Namespace) -> int:
+    """Convert one DICOM examination, or all below a folder or of a table."""
+    if given.subject is None:
+        return _ingest_many(given)
+    lacking = [name for name in ("folder", "center", "phase") if getattr(given, name) is None]
+    if lacking:
+        what = f"--subject names one examination, whose {', '.join(lacking)} is not given"
+        raise InputError(
+            "The examination can not be converted.", [Problem(what, remedy="give it, or leave out --subject")]
+        )
+    return _ingest_one(given)
+
+
+def _ingest_many(given: Namespace) -> int:
+    """Show what a folder tree or a table of examinations holds, and convert it; return 1 where something is open."""
+    from tempfile import TemporaryDirectory
+
+    from radsupport.data import intake
+    from radsupport.imaging import examinations
+
+    if (given.folder is None) == (given.table is None):
+        raise InputError("Nothing to convert.", [Problem("neither or both of FOLDER and --table", "one of them")])
+    rules, out = examinations.read_rules(given.rules), given.out or _own(given)
+    with TemporaryDirectory() as unpacked:
+        if given.table is not None:
+            found, centers = intake.read_examinations(given.table, rules, Path(unpacked))
+        else:
+            surveyed = examinations.survey(given.folder, rules, Path(unpacked))
+            found, centers = examinations.decided(surveyed, rules), {}
+        if given.dry_run:
+            print(examinations.as_text(found))
+            return 0
+        uncentered = {one.subject for one in found if one.step == examinations.CONVERT} - set(centers)
+        if uncentered and given.center is None:
+            problem = Problem(f"{counted(len(uncentered), 'subject')} without center", "--center or a column center")
+            raise InputError("The manifest needs a center for everybody.", [problem])
+        options = {"keep_ids": given.keep_ids, "n_jobs": given.jobs}
+        done = intake.take_in(found, out, given.study, centers, given.center or "", **options)
+        if given.clinical is not None:
+            intake.take_in_clinical(given.clinical, given.id_column, out, given.study, keep_ids=given.keep_ids)
+    print(done.drop(columns=["image", "mask"]).to_string(index=False))
+    counts = ", ".join(f"{n} {step}" for step in intake.STEPS if (n := int(done["step"].eq(step).sum())))
+    print(f"{counts}. This table: {out / intake.INGESTED}.")
+    if (out / intake.MANIFEST).is_file():
+        print(f"Manifest: {out / intake.MANIFEST}.")
+    if not given.keep_ids:
+        print(f"Who is who stands in {out / intake.KEY}: keep it to yourself.")
+    return 1 if done["step"].isin(["failed", examinations.UNCLEAR]).any() else 0
+
+
+def _own(given: Namespace) -> Path:
+    """Return the folder of a study's own data, which `make clean` leaves alone."""
+    return Path(given.root) / OWN / _safe(given.study, "study")
+
+
+def _ingest_one(given: Namespace) -> int:
     """Convert one DICOM examination and print or append its manifest rows."""
     from radsupport.data.manifest import append_rows, as_csv
     from radsupport.imaging.ingestion import ingest as convert
     from radsupport.imaging.ingestion import volumes
 
-    out = given.out or StudyPaths(_safe(given.study, "study"), given.root).data / "images"
+    out = given.out or _own(given) / "images"
     name = file_stem(given.subject, given.phase, out)
     done = convert(given.folder, out, name, given.region, given.mask, given.series)
     size = " x ".join(str(n) for n in done.series.image.GetSize())
@@ -198,6 +253,8 @@ def _safe(name: str, what: str) -> str:
     return name
 
 
+#: Folder of converted scans of one's own, by study.
+OWN = "own"
 #: What `radsupport fetch` takes in the place of a study.
 WEIGHTS = "weights"
 EPILOG = """exit codes: 0 all is well, 1 problems were found or something failed (said on stderr), 2 wrong usage
@@ -208,6 +265,12 @@ GATE = (
     "subjects, paths, headers of scans and dates of every real study, for names, tags and UIDs of DICOM, and for paths "
     "and names of this machine. Ids of fewer than four characters and numbers of fewer than six digits are looked for "
     "in columns of subjects and behind words such as patient only."
+)
+INGEST = (
+    "Convert CT series and their RTSTRUCT regions or SEG segments to NIfTI files. With a folder tree (or --table) "
+    "every series is told by rules: --dry-run shows the plan. Subjects get running pseudonyms; the key and the "
+    "manifest lie in own/STUDY, which is not part of the project. What was converted before is kept; what fails is a "
+    "row with its reason. With --subject one examination is converted, and its manifest rows are printed."
 )
 CLAIMS = """Recompute printed values from the printed figures beside them.
 
@@ -264,7 +327,7 @@ def _command(
     return parser
 
 
-def _jobs(parser: ArgumentParser, what: str) -> None:
+def _jobs(parser: Any, what: str) -> None:
     text = f"{what} at once (default: 1; -1: all cores)"
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help=text)
 
@@ -309,23 +372,30 @@ def _add_data(commands: Any) -> None:
 
 
 def _add_ingest(commands: Any) -> None:
-    text = (
-        "Convert a CT series and its RTSTRUCT region or SEG segment to NIfTI files, and print the manifest rows (or "
-        "append them with --manifest)."
-    )
-    ingest = _command(commands, "ingest", run_ingest, "convert one DICOM examination to NIfTI image and mask", text)
-    ingest.add_argument("folder", type=Path, help="DICOM files of one examination, with subfolders")
+    ingest = _command(commands, "ingest", run_ingest, "convert DICOM examinations to NIfTI images and masks", INGEST)
+    ingest.add_argument("folder", type=Path, nargs="?", help="DICOM files, with subfolders and zip archives")
     ingest.add_argument("--study", required=True, metavar="ID", help="id for the manifest rows, such as mine")
-    ingest.add_argument("--subject", required=True, metavar="NAME", help="subject for the manifest rows and file names")
-    ingest.add_argument("--center", required=True, metavar="NAME", help="center for the manifest rows")
-    ingest.add_argument("--phase", required=True, metavar="NAME", help="phase for the manifest rows and file names")
-    ingest.add_argument(
-        "--region", metavar="NAME", help="region or segment, where there are several; GTV (2) of two GTV"
-    )
-    ingest.add_argument("--mask", type=Path, metavar="FILE", help="the RTSTRUCT or SEG file, where there are several")
-    ingest.add_argument("--series", metavar="UID", help="series instance UID, where the outline does not say which")
-    ingest.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: data/STUDY/images)")
-    ingest.add_argument("--manifest", type=Path, metavar="CSV", help="append the rows to this manifest")
+    ingest.add_argument("--center", metavar="NAME", help="center for the manifest rows")
+    ingest.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: own/STUDY, images below)")
+    many = ingest.add_argument_group("many examinations")
+    many.add_argument("--dry-run", action="store_true", help="only show what would be converted, and what is not clear")
+    text = "phases, regions and series to skip, by patterns (default: radsupport/imaging/series.yaml)"
+    many.add_argument("--rules", type=Path, metavar="YAML", help=text)
+    text = "one examination per row instead of FOLDER: subject, phase, folder, and where wanted series, region, center"
+    many.add_argument("--table", type=Path, metavar="CSV", help=text)
+    text = "a clinical table of the same subjects: a copy with their pseudonyms is written to own/STUDY/clinical.csv"
+    many.add_argument("--clinical", type=Path, metavar="CSV", help=text)
+    text = "its column of subjects (default: %(default)s)"
+    many.add_argument("--id-column", default="subject", metavar="NAME", help=text)
+    many.add_argument("--keep-ids", action="store_true", help="no pseudonyms: subjects keep the names of the files")
+    _jobs(many, "series")
+    one = ingest.add_argument_group("one examination")
+    one.add_argument("--subject", metavar="NAME", help="subject for the manifest rows and file names")
+    one.add_argument("--phase", metavar="NAME", help="phase for the manifest rows and file names")
+    one.add_argument("--region", metavar="NAME", help="region or segment, where there are several; GTV (2) of two GTV")
+    one.add_argument("--mask", type=Path, metavar="FILE", help="the RTSTRUCT or SEG file, where there are several")
+    one.add_argument("--series", metavar="UID", help="series instance UID, where the outline does not say which")
+    one.add_argument("--manifest", type=Path, metavar="CSV", help="append the rows to this manifest")
 
 
 def _add_claims(commands: Any) -> None:

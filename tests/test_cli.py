@@ -169,7 +169,7 @@ def test_ingest_writes_files_and_appends_manifest_rows(project: Path, shared: Pa
     assert run(project, "ingest", str(project / "dicom"), *case) == 0
     out = capsys.readouterr().out
     assert "Region GTV_Mass_CT: 5564 voxels" in out
-    assert "mine,p3,A,ct,mask,data/mine/images/p3_ct_mask.nii.gz" in out
+    assert "mine,p3,A,ct,mask,own/mine/images/p3_ct_mask.nii.gz" in out
     manifest = str(project / "my_manifest.csv")
     assert run(project, "ingest", str(project / "dicom"), *case, "--manifest", manifest) == 0
     (project / "own.csv").write_text("subject,label,age\np1,1,60\np2,0,71\np3,0,50\n", encoding="utf-8")
@@ -180,7 +180,7 @@ def test_ingest_writes_files_and_appends_manifest_rows(project: Path, shared: Pa
     assert "one of GTV_Mass_CT" in capsys.readouterr().err
     case[3] = "../p3"
     assert run(project, "ingest", str(project / "dicom"), *case) == 0
-    names = sorted(path.name for path in (project / "data" / "mine" / "images").glob("*_image.nii.gz"))
+    names = sorted(path.name for path in (project / "own" / "mine" / "images").glob("*_image.nii.gz"))
     assert len(names) == 2
     assert re.fullmatch("p3_ct-[0-9a-f]{16}_image.nii.gz", names[0])
     case[1] = "../mine"

@@ -1,4 +1,7 @@
-"""Everybody whom a study names, in the cohort or not: who has to be hidden on a page, and looked for on a site."""
+"""Everybody whom a study names, in the cohort or not: who has to be hidden on a page, and looked for on a site.
+
+Beside the manifest of converted scans lies the key of their pseudonyms.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,83 @@ from pathlib import Path
 import pandas as pd
 
 from radsupport.data.clinical import clinical_path, clinical_sheet
-from radsupport.data.manifest import study_files
-from radsupport.data.sheets import Sheet, read_sheet
+from radsupport.data.manifest import manifest_path, study_files
+from radsupport.data.sheets import Sheet, read_cells, read_sheet, unreadable
+from radsupport.errors import InputError, Problem
+from radsupport.files import write_csv
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
+
+KEY = "key.csv"
+
+
+def pseudonyms(subjects: Iterable[str], key: Path) -> dict[str, str]:
+    """Return a running pseudonym for every subject, as the key file has them; new ones are added to it.
+
+    Parameters
+    ----------
+    subjects : iterable of str
+    key : Path
+        CSV with the columns pseudonym, subject. Whoever holds it knows who is who.
+
+    Raises
+    ------
+    InputError
+        The file is no such table, or names a pseudonym or a subject twice.
+    """
+    known = read_key(Path(key))
+    names = dict(zip(known["subject"], known["pseudonym"], strict=True))
+    numbers = [int(name[1:]) for name in names.values() if name[1:].isdigit()]
+    new = [one for one in dict.fromkeys(subjects) if one not in names]
+    names |= {one: f"P{number:03d}" for number, one in enumerate(new, start=max(numbers, default=0) + 1)}
+    if new:
+        write_csv(pd.DataFrame({"pseudonym": list(names.values()), "subject": list(names)}), Path(key))
+    return names
+
+
+def pseudonymised(table: Path, column: str, key: Path) -> pd.DataFrame:
+    """Return a clinical table with pseudonyms in the place of subjects, every other cell as it is.
+
+    Parameters
+    ----------
+    table : Path
+        CSV or workbook.
+    column : str
+        Its column of subjects, named in the result as here.
+    key : Path
+        Subjects it does not know get a pseudonym there too.
+
+    Raises
+    ------
+    ClinicalTableError
+        The table can not be read, or has no such column.
+    InputError
+        See `pseudonyms`.
+    """
+    sheet = read_sheet(Path(table), subject=column)
+    header = sheet.find(column)
+    if header is None:
+        raise unreadable(sheet.missing(column))
+    names = pseudonyms(sheet.table[header], Path(key))
+    return sheet.table.assign(**{header: sheet.table[header].map(names)}).rename(columns={header: column})
+
+
+def read_key(key: Path) -> pd.DataFrame:
+    """Return the pseudonyms of a key file and whose they are; no rows where there is no file.
+
+    Raises
+    ------
+    InputError
+        See `pseudonyms`.
+    """
+    if not key.is_file():
+        return pd.DataFrame({"pseudonym": [], "subject": []}, dtype=str)
+    cells, _ = read_cells(key)
+    known = cells.iloc[1:].set_axis(list(cells.iloc[0]), axis=1)
+    if list(known.columns) != ["pseudonym", "subject"] or any(known[name].duplicated().any() for name in known):
+        problem = Problem("no key of pseudonyms", "columns pseudonym, subject, each name once", file=str(key))
+        raise InputError("The key can not be used.", [problem])
+    return known
 
 
 def known_subjects(results: Path) -> set[str]:
@@ -39,6 +115,7 @@ def subjects_of(study: Study, root: Path = Path(), sheets: Iterable[Sheet] | Non
     """
     files = study_files(study, root)
     named = set(files["subject"]) | known_subjects(StudyPaths(study.id, root).results)
+    named |= set(read_key(manifest_path(study, root).with_name(KEY))["subject"])
     for sheet in sheets_of(study, files, root) if sheets is None else sheets:
         header = sheet.find(study.data.subject)
         named |= set(map(str, sheet.table[header])) if header else set()

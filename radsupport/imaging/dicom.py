@@ -22,7 +22,9 @@ from radsupport.wording import counted
 HEADERS = [
     "SeriesInstanceUID", "SeriesDescription", "Modality", "PatientID", "Rows", "Columns", "PixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "FrameOfReferenceUID", "NumberOfFrames",
-    "SOPInstanceUID",
+    "SOPInstanceUID", "StudyInstanceUID", "ImageType", "ProtocolName", "Manufacturer", "ManufacturerModelName", "KVP",
+    "XRayTubeCurrent", "Exposure", "ConvolutionKernel", "SliceThickness", "ContrastBolusAgent",
+    "ContrastBolusStartTime", "AcquisitionTime",
 ]  # fmt: skip
 SAME_MM = 0.01
 
@@ -137,7 +139,7 @@ def read_series(
         kinds = ", ".join(sorted({str(head.get("Modality", "?")) for head in headers.values()}))
         raise InputError("There is no CT to read.", [Problem(f"only modality {kinds}", "CT", file=str(folder))])
     chosen = _one_series(slices, series, str(folder))
-    problems = list(_series_problems(chosen, str(folder)))
+    problems = list(stack_problems(chosen, str(folder)))
     if problems:
         raise InputError("The slices of the series make no regular volume.", problems)
     ordered = sorted(chosen, key=lambda path: _height(chosen[path]))
@@ -176,8 +178,8 @@ def _one_series(slices: dict[Path, pydicom.Dataset], series: str | None, folder:
     raise InputError("Which series is meant is not clear.", [problem])
 
 
-def _series_problems(slices: dict[Path, pydicom.Dataset], folder: str) -> Iterator[Problem]:
-    """Yield why slices do not stack to a regular volume."""
+def stack_problems(slices: Mapping[Path, pydicom.Dataset], folder: str = "") -> Iterator[Problem]:
+    """Yield why the slices of a series (headers by file) do not stack to a regular volume."""
     heads = list(slices.values())
     if any(int(head.get("NumberOfFrames", 1) or 1) > 1 for head in heads):
         yield Problem("a multi-frame (enhanced) CT", "one file per slice", "export it as classic CT images", folder)

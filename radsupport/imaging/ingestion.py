@@ -49,8 +49,9 @@ class Ingested:
 
 
 def ingest(
-    folder: Path, out: Path, name: str, region: str | None = None, mask: Path | None = None, series: str | None = None
-) -> Ingested:
+    folder: Path, out: Path, name: str, region: str | None = None, mask: Path | None = None, series: str | None = None,
+    headers: Mapping[Path, pydicom.Dataset] | None = None,
+) -> Ingested:  # fmt: skip
     """Convert a CT series and its region of interest to ``<name>_image.nii.gz`` and ``<name>_mask.nii.gz``.
 
     Parameters
@@ -68,6 +69,8 @@ def ingest(
     series : str, optional
         Series instance UID, where the folder holds several CT series and the outline does not say on which of them it
         was drawn.
+    headers : mapping, optional
+        Headers of the files to look at, by path; of all files of the folder if not given.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def ingest(
         See `radsupport.imaging.dicom.read_series`, `radsupport.imaging.outlines.read_outline` and
         `radsupport.imaging.hounsfield.check_hu`. Nothing is written then.
     """
-    headers = scan_folder(Path(folder))
+    headers = scan_folder(Path(folder)) if headers is None else headers
     source = mask if mask is not None else find_mask(headers, Path(folder))
     if series is None and source is not None:
         series = _referenced(headers, *references(Path(source)))

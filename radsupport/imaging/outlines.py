@@ -118,6 +118,11 @@ def read_outline(path: Path, series: Series, region: str | None = None) -> Outli
     return Outline(mask, name, drawn, tuple(notes))
 
 
+def region_names(path: Path) -> list[str]:
+    """Return the names of the regions or segments of a file, as `read_outline` takes them."""
+    return list(_numbers(_opened(path), path))
+
+
 def check_frame(series: Series, frame: str, path: Path) -> None:
     """Require that contours or segments lie in the coordinate system of the series.
 
