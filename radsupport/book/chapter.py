@@ -19,6 +19,7 @@ from radsupport import tables as contracts
 from radsupport.book import runs, text
 from radsupport.book.conclusions.validation import distrusted
 from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
+from radsupport.book.printed_tables import cells_of, printed_tables
 from radsupport.book.show import save_figures_to, show_text, word_values
 from radsupport.data.people import known_subjects, subjects_of
 from radsupport.errors import (
@@ -193,6 +194,8 @@ class Chapter:
     ) -> None:
         """Keep the ratios of a regression as ``hr_alone_age``, ``or_together_sex_male`` … with the n of the model.
 
+        Wald's P of each is kept as ``p_hr_alone_age``.
+
         Parameters
         ----------
         table : DataFrame
@@ -210,6 +213,7 @@ class Chapter:
             key = "_".join(filter(None, [prefix, (names or {}).get(row["term"], row["term"]), level]))
             ci = (float(row["ci_low"]), float(row["ci_high"]))
             self.publish(key, float(row[ratio]), n=int(size[row["term"]]), ci=ci)
+            self.publish(f"p_{key}", float(row["p"]), n=int(size[row["term"]]))
 
     def published(self, chapter: str, *, missing_ok: bool = False) -> dict[str, Any]:
         """Return the numbers that an earlier chapter published; none where it did not run, if that may be."""
@@ -228,9 +232,18 @@ class Chapter:
         """Return what the paper printed for this chapter beside its numbers, or beside others, by `printed_beside`."""
         return printed_beside(self.study, self.name[:2], self.numbers if numbers is None else numbers)
 
+    def printed_tables(self, numbers: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, pd.DataFrame]:
+        """Return the paper's own tables with this chapter's numbers, or others, below the printed ones, by caption."""
+        return printed_tables(self.study, self.name[:2], self.numbers if numbers is None else numbers)
+
+    def quoted(self) -> set[str]:
+        """Return the keys of all numbers of this build that stand beside a printed one of this chapter."""
+        own = {entry.ours for entry in self.study.published if entry.chapter == self.name[:2]}
+        return own | set(cells_of(self.study, self.name[:2])["ours"])
+
     def printed_words(self) -> str:
-        """Say what the table of printed values can and can not show, or that there is none."""
-        return printed_words(self.study, self.name[:2])
+        """Say what the printed values beside ours can and can not show, or that there are none."""
+        return printed_words(self.study, self.name[:2], laid_out=len(cells_of(self.study, self.name[:2])) > 0)
 
     def cautions(self) -> str:
         """Return the cautions of this chapter as a Markdown list, or that the study file has none."""

@@ -84,11 +84,11 @@ def cautions_words(study: Study, chapter: str) -> str:
     return "\n".join(f"- {text}" for text in found) if found else "The study file names no caution for this page."
 
 
-def printed_words(study: Study, chapter: str = "") -> str:
-    """Say what a table of printed values can and can not show for this study, or that it has none in a chapter."""
+def printed_words(study: Study, chapter: str = "", *, laid_out: bool = False) -> str:
+    """Say what printed values can and can not show for this study, or that a chapter has none, laid out or listed."""
     if not study.published:
         return "The study file quotes no printed value."
-    if chapter and not any(entry.chapter == chapter for entry in study.published):
+    if chapter and not laid_out and not any(entry.chapter == chapter for entry in study.published):
         return "The study file quotes no printed value for this chapter."
     if study.is_synthetic:
         return (

@@ -172,8 +172,11 @@ def table_html(
 
 
 def counted_tests(table: pd.DataFrame) -> str:
-    """Count the P values of a table of many that has none adjusted for their number; empty of others."""
-    names = [name for name in table.columns if is_p(name)]
+    """Count the P values of a table of many that has none adjusted for their number; empty of others.
+
+    Of a table that holds printed values as well (column whose) none is counted.
+    """
+    names = [name for name in table.columns if is_p(name) and "whose" not in table]
     n = sum(any(map(str.isdigit, text)) for name in names for text in rounded(table[name], str(name)))
     if n < _MANY_TESTS or any(word in str(name).lower() for name in names for word in ("adjust", "holm", "benjamini")):
         return ""

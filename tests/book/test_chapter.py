@@ -66,7 +66,7 @@ def test_numbers_are_written_when_the_chapter_is_finished(here: Path) -> None:
 def test_ratios_of_a_regression_are_published_with_the_size_of_their_model(here: Path) -> None:
     rows = [("age", "", False, 40, 1.5), ("sex", "female", True, 25, 1.0), ("sex", "male", False, 15, 0.7)]
     table = pd.DataFrame(rows, columns=["term", "level", "reference", "n", "odds_ratio"]).assign(
-        ci_low=0.5, ci_high=2.0
+        ci_low=0.5, ci_high=2.0, p=[0.04, float("nan"), 0.3]
     )
     chapter = begin("05_modelling", namespace(study="song2021"), here)
     chapter.publish_coefficients(table, "alone", "odds_ratio", {"age": "years"})
@@ -74,6 +74,8 @@ def test_ratios_of_a_regression_are_published_with_the_size_of_their_model(here:
     assert chapter.numbers == {
         "or_alone_years": {"value": 1.5, "n": 40, "ci_low": 0.5, "ci_high": 2.0},
         "or_alone_sex_male": {"value": 0.7, "n": 40, "ci_low": 0.5, "ci_high": 2.0},
+        "p_or_alone_years": {"value": 0.04, "n": 40, "ci_low": None, "ci_high": None},
+        "p_or_alone_sex_male": {"value": 0.3, "n": 40, "ci_low": None, "ci_high": None},
     }
 
 
@@ -92,11 +94,16 @@ def test_the_banner_says_when_settings_are_those_of_a_demonstration(root: Path) 
 
 
 def test_a_chapter_gives_its_own_printed_values_and_cautions(here: Path) -> None:
-    chapter = begin("05_modelling", namespace(study="song2021"), here)
-    assert len(chapter.printed())
+    chapter = begin("06_validation", namespace(study="song2021"), here)
+    assert chapter.printed()["item"].tolist() == ["AUC CT findings, Hospital II"]
     assert chapter.printed().equals(chapter.printed({}))
+    assert [caption.split(" of the paper")[0] for caption in chapter.printed_tables()] == [
+        "Table 1", "Table 2", "Table 3", "Table 4", "Table S3",
+    ]  # fmt: skip
+    assert {"auc_external_CT findings", "null_p_external_DLR-V"} <= chapter.quoted()
+    assert "cut_off_DLR-A" not in chapter.quoted()  # another chapter's
     assert "synthetic" in chapter.printed_words()
-    assert chapter.cautions().startswith("- ")
+    assert begin("05_modelling", namespace(study="song2021"), here).cautions().startswith("- ")
 
 
 def test_the_settings_of_a_full_run_are_those_of_the_study_file(here: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from radsupport.book import printed as guide
+from radsupport.book.printed_tables import cells_of
 from radsupport.study import load_study
 
 
@@ -65,8 +66,9 @@ def test_a_chapter_without_printed_values_says_so(root: Path) -> None:
 
 def test_what_gu_s_caution_calls_impossible_is(root: Path) -> None:
     study = load_study("gu2023", folder=root / "studies")
-    printed = {one.ours: float(one.value) for one in study.published if one.ours.endswith("_external_RDPs")
-               and one.ours[:3] in ("sen", "spe", "ppv")}  # fmt: skip
+    cells = cells_of(study).set_index("ours")["printed"]
+    rates = [f"{rate}_external_RDPs" for rate in ("sensitivity", "specificity", "ppv")]
+    printed = cells[rates].astype(float).to_dict()
     positive = study.synthetic.centers["center_2"].events
     negative = study.synthetic.centers["center_2"].n - positive
     assert (positive, negative) == (27, 57)

@@ -190,3 +190,4 @@ def test_a_table_of_many_p_values_says_how_many() -> None:
     assert counted_tests(text).startswith("5 P values")
     assert counted_tests(table.head(4)) == counted_tests(table.drop(columns="p")) == ""
     assert counted_tests(table.assign(p_adjusted=table["p"])) == ""
+    assert counted_tests(table.assign(whose="printed")) == ""
