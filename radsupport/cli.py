@@ -1,5 +1,5 @@
 """The command line: check own data, fetch public data, make synthetic data, convert DICOM, recompute printed values,
-search a site for identifiers.
+predict what a build takes, search a site for identifiers.
 
 Libraries are loaded when a command needs them.
 """
@@ -110,6 +110,16 @@ def run_studies(given: Namespace) -> int:
         study = load_study(name, folder=given.root / STUDIES)
         _, reason = datasets.availability(study, given.root)
         print(f"{name:<14} {study.title}\n{'':<14} starts from {study.data.entry}; {reason}")
+    return 0
+
+
+def run_cost(given: Namespace) -> int:
+    """Predict what a build of a study will take on this machine."""
+    from radsupport.book import cost
+
+    study = load_study(given.study, given.profile, given.root / STUDIES)
+    jobs = max(1, (os.cpu_count() or 1) if given.jobs == -1 else given.jobs)
+    print(cost.report(cost.predict(study, given.root, jobs), study, jobs))
     return 0
 
 
@@ -309,6 +319,7 @@ def build_parser() -> ArgumentParser:
     _add_check(commands)
     _add_data(commands)
     _add_ingest(commands)
+    _add_cost(commands)
     _command(commands, "studies", run_studies, "list the studies and whether their data are here")
     says = "search a built site for identifiers before it is published"
     gate = _command(commands, "gate", run_gate, says, GATE)
@@ -369,6 +380,19 @@ def _add_data(commands: Any) -> None:
     prepare = _command(commands, "prepare", run_prepare, says, text)
     prepare.add_argument("study", help="id of the study")
     _jobs(prepare, "patients")
+
+
+def _add_cost(commands: Any) -> None:
+    says = "predict the hours that a build of a study will take on this machine"
+    text = (
+        "Time one unit of each long step (a few cases, one batch of every network, one fit of every signature), count "
+        "how many there are, and print the hours from early stopping to the last epoch. Nothing of the build is "
+        "started or kept; the data have to be here. Networks of the profile paper take a minute or two to time."
+    )
+    cost = _command(commands, "cost", run_cost, says, text)
+    cost.add_argument("study", help="id of the study")
+    cost.add_argument("--profile", default="demo", help="demo (default) or paper")
+    cost.add_argument("--jobs", type=int, default=2, metavar="N", help="cores of the build (default: 2; -1: all)")
 
 
 def _add_ingest(commands: Any) -> None:

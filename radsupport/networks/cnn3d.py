@@ -465,7 +465,7 @@ def cross_validate(
     key = training.content_hash("cnn3d", asdict(settings), images, labels)[:16] if checkpoints else ""
     models, histories, fold_of = [], [], np.empty(len(labels), int)
     risks = np.full((settings.folds, len(labels)), np.nan)
-    for fold, (learn, watch, held) in enumerate(_folds(labels, settings)):
+    for fold, (learn, watch, held) in enumerate(fold_positions(labels, settings)):
         fold_of[held] = fold
         if first is not None and fold >= first:
             continue
@@ -507,7 +507,7 @@ def fold_risks(models: Sequence[CNN3D], images: NDArray[Any], subjects: Sequence
     return pd.DataFrame({f"fold{i}": predict_risk(m, images) for i, m in enumerate(models)}, index=index)
 
 
-def _folds(labels: IntArray, settings: CNN3DSettings) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+def fold_positions(labels: IntArray, settings: CNN3DSettings) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
     """Yield the positions to learn from, to watch and to hold out, for each fold."""
     smallest = int(np.bincount(labels, minlength=2).min())
     if settings.folds < 2 or smallest < settings.folds:

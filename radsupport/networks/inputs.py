@@ -53,6 +53,9 @@ class Given:
     seed : int
     jobs : int
         Networks that are trained at once, in processes of one thread: the values do not depend on it.
+    threads : int
+        Of a network that is trained or asked alone. Sums in another order differ in their last digits, so that values
+        do depend on it, and only a full run takes more than one.
     kept : dict
         What was read or cut before and is looked at again, by what was asked for.
     also : sequence
@@ -68,6 +71,7 @@ class Given:
     folds: int = 5
     seed: int = 0
     jobs: int = 1
+    threads: int = 1
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     also: Sequence[Any] = ()
 

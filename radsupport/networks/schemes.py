@@ -27,6 +27,7 @@ from radsupport.imaging.patches import (
 from radsupport.networks import cnn3d
 from radsupport.networks.inputs import SECOND, Given, Volume, complete_folds, required
 from radsupport.networks.result import ACCURACY, DeepResult, Tables, finish, kept_epoch, nothing, sheet, tidy_history
+from radsupport.networks.training import threads
 from radsupport.settings.features import Cnn3d
 from radsupport.stats.agreement import bland_altman, icc
 from radsupport.stats.roc import auc, delong_test
@@ -166,9 +167,10 @@ def _cross_validated(
     labels = labels[labels.index.isin(patches)]
     images = np.stack([patches[subject].image for subject in labels.index])[:, None]
     settings = cnn3d.CNN3DSettings.of(spec, seed=given.seed)
-    return cnn3d.cross_validate(
-        images, labels.to_numpy(), list(labels.index), settings, checkpoints=given.folder / "cnn3d", first=first
-    )
+    with threads(given.threads):
+        return cnn3d.cross_validate(
+            images, labels.to_numpy(), list(labels.index), settings, checkpoints=given.folder / "cnn3d", first=first
+        )
 
 
 def by_sample_size(schemes: Sequence[Scheme]) -> pd.DataFrame:

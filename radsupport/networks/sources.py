@@ -27,7 +27,7 @@ from radsupport.networks import cnn3d, resnet, result, unet
 from radsupport.networks.inputs import SECOND, Given, Volume, required
 from radsupport.networks.result import DeepResult, Tables, finish, nothing
 from radsupport.networks.schemes import learn_cnn3d
-from radsupport.networks.training import cached_rows, choose_device, content_hash
+from radsupport.networks.training import cached_rows, choose_device, content_hash, threads
 from radsupport.parallel import map_cases
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.stats.outcome import assign_folds
@@ -60,9 +60,9 @@ def compute(spec: Unet | Resnet | Cnn3d, given: Given, compared_on: Sequence[str
     run, variants = SOURCES[type(spec)], []
     chosen = [spec.chosen(choice) for choice in spec.compare]
     given = replace(given, kept={}, also=tuple(chosen))  # what several of them need is read and computed once
-    own = run(spec, given)
-    for choice, other_spec in zip(spec.compare, chosen, strict=True):
-        other = run(other_spec, given)
+    with threads(given.threads):
+        own, *others = (run(one, given) for one in (spec, *chosen))
+    for choice, other in zip(spec.compare, others, strict=True):
         words = (choice.name, choice.group, choice.description, "deep", tuple(compared_on))
         variants.append(Variant(*words, other.features, other.by_fold, other.icc))
     return replace(own, variants=tuple(variants))
@@ -106,13 +106,13 @@ class Taught:
 
 def learn_unet(spec: Unet, given: Given) -> DeepResult:
     """Train the U-Net on outlines (or read it back), and describe everybody by its bottleneck."""
-    if _training(spec) not in given.kept:  # those of the compared choices are trained beside it
-        apart = {_training(one): one for one in (spec, *given.also)}
+    if training_name(spec) not in given.kept:  # those of the compared choices are trained beside it
+        apart = {training_name(one): one for one in (spec, *given.also)}
         jobs = _processes(given)
         teach = partial(taught, given=given if jobs == 1 else replace(given, kept={}))
         done_all = map_cases(teach, list(apart.values()), jobs, progress=False)
         given.kept.update(zip(apart, done_all, strict=True))
-    done: Taught = given.kept[_training(spec)]
+    done: Taught = given.kept[training_name(spec)]
     network, folder = done.network, given.folder / "unet"
     tables, failed = bottleneck_tables(spec, given, network.model, given.predicted, folder)
     # a rough region has no second reading
@@ -138,7 +138,7 @@ def learn_unet(spec: Unet, given: Given) -> DeepResult:
     )  # fmt: skip
 
 
-def _training(spec: Unet) -> str:
+def training_name(spec: Unet) -> str:
     """Name what a U-Net is trained by: settings with the same name have the same network."""
     return spec.model_dump_json(exclude={"aggregation", "compare", "compare_on"})
 
@@ -378,18 +378,16 @@ def case_images(spec: Resnet, given: Given) -> dict[str, Images]:
     InputError
         Nobody has an image in one of the phases.
     """
-    key = _look(spec)
+    key = look(spec)
     if key not in given.kept:
-        alike = {
-            _look(one): one for one in (spec, *given.also) if isinstance(one, Resnet) and one.window == spec.window
-        }
+        alike = {look(one): one for one in (spec, *given.also) if isinstance(one, Resnet) and one.window == spec.window}
         phases = {phase: _cut_phase(list(alike.values()), given, phase) for phase in given.phases}
-        given.kept.update({look: {phase: one[i] for phase, one in phases.items()} for i, look in enumerate(alike)})
+        given.kept.update({name: {phase: one[i] for phase, one in phases.items()} for i, name in enumerate(alike)})
     found: dict[str, Images] = given.kept[key]
     return found
 
 
-def _look(spec: Resnet) -> str:
+def look(spec: Resnet) -> str:
     """Name what a network is shown: settings with the same name see the same images."""
     seen = {"input_px", "slices", "box_mm", "margin_mm", "masked", "window", "icc_subjects"}
     return spec.model_dump_json(include=seen) + str(spec.weights == "outlines")
@@ -494,7 +492,7 @@ def everybody(
     cache: Path | None,
 ) -> pd.DataFrame:  # fmt: skip
     """Return the pooled features of a phase, computed once for choices that have the same network and images."""
-    key = ("pooled", content_hash(net.state_dict()), _look(spec), phase, spec.pooling, spec.normalisation)
+    key = ("pooled", content_hash(net.state_dict()), look(spec), phase, spec.pooling, spec.normalisation)
     if key not in given.kept:
         given.kept[key] = pooled(spec, net, images[phase].reader1, cache)
     table: pd.DataFrame = given.kept[key]

@@ -111,6 +111,17 @@ def reproducible(seed: int, deterministic: bool = True) -> Iterator[None]:
             torch.backends.cudnn.benchmark = benchmark
 
 
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Let torch compute with this many threads inside the block, in this process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def checkpoint_file(folder: Path | None, name: str, *parts: Any) -> Path | None:
     """Return the file of a training that follows from these parts, or None without a folder."""
     return folder / f"{name}_{content_hash(name, *parts)[:16]}.pt" if folder else None

@@ -203,13 +203,13 @@ def test_the_kept_epoch_and_the_learners_follow_from_the_stopping() -> None:
     images, y = patches(20)
     one = dataclasses.replace(QUICK, augment=False, max_epochs=3, schedule="cosine")
     ways = [dataclasses.replace(one, stop_on=way) for way in ("inner", "held_out", "last")]  # type: ignore[arg-type]
-    splits = {settings.stop_on: list(cnn3d._folds(y, settings)) for settings in ways}
+    splits = {settings.stop_on: list(cnn3d.fold_positions(y, settings)) for settings in ways}
     for way, folds in splits.items():
         for learn, watch, held in folds:
             assert not set(learn) & set(held)
             assert np.array_equal(watch, held) == (way != "inner")
             assert len(learn) + len(held) == (20 if way != "inner" else 20 - len(watch))
-    few = list(cnn3d._folds(y, dataclasses.replace(one, stop_on="last", train_limit=6)))
+    few = list(cnn3d.fold_positions(y, dataclasses.replace(one, stop_on="last", train_limit=6)))
     assert [len(learn) for learn, _, _ in few] == [6, 6]
     assert all(y[learn].sum() == 3 for learn, _, _ in few)
     done = cross_validate(images, y, range(20), dataclasses.replace(one, stop_on="last"), first=1)  # type: ignore[arg-type]
@@ -242,7 +242,7 @@ def test_each_kind_of_prediction_comes_from_the_right_networks() -> None:
     assert out["subject"].tolist() == [str(i) for i in range(16)]
     np.testing.assert_allclose(out["out_of_fold"], risks[out["fold"], np.arange(16)])
     assert out["label"].tolist() == y.tolist()
-    splits = list(cnn3d._folds(y, settings))
+    splits = list(cnn3d.fold_positions(y, settings))
     for case in range(16):
         others = [fold for fold in range(4) if case not in splits[fold][2]]
         assert sorted([*others, out.loc[case, "fold"]]) == [0, 1, 2, 3]
@@ -256,7 +256,7 @@ def test_each_kind_of_prediction_comes_from_the_right_networks() -> None:
 def test_held_out_labels_do_not_reach_their_own_predictions() -> None:
     images, y = patches(16)
     settings = dataclasses.replace(QUICK, max_epochs=1, augment=False)
-    learn, watch, held = next(iter(cnn3d._folds(y, settings)))
+    learn, watch, held = next(iter(cnn3d.fold_positions(y, settings)))
     data = (images[learn], y[learn], images[watch], y[watch])
     model, _ = train_cnn3d(*data, settings)
     done = cross_validate(images, y, range(16), settings)  # type: ignore[arg-type]
