@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,11 @@ def _of_images(
     usable = files[files["exclusion"] == ""]
     known = usable[(usable["cohort"] != "segmentation") & (usable["mask"] != "")]
     some = known.iloc[np.unique(np.linspace(0, len(known) - 1, TIMED).round().astype(int))]
-    options = {"spacing_mm": grid.spacing_mm, "interpolation": grid.interpolation, "margin_mm": grid.margin_mm}
+    options: dict[str, Any] = {
+        "spacing_mm": grid.spacing_mm,
+        "interpolation": grid.interpolation,
+        "margin_mm": grid.margin_mm,
+    }
     made: list[pd.DataFrame] = []
     seconds = fastest(lambda: made.append(preprocess(some, folder / str(len(made)), progress=False, **options)))
     yield Cost("02 preprocessing", "case", seconds / len(some), len(usable), len(usable), jobs)
@@ -197,7 +202,12 @@ def _modelling(study: Study, cohort: pd.DataFrame, tables: dict[str, pd.DataFram
     other = with_learners(study.signatures, settings.compare_sources, settings.compare_learners)
     outcome = ("label",) if study.endpoint.primary == "label" else ("time", "event")
     icc = {name: pd.Series(1.0, index=table.columns.drop("subject")) for name, table in tables.items()}
-    options = {"outcome": outcome, "grid": settings.grid, "icc": icc, "unseen_center": settings.unseen_center}
+    options: dict[str, Any] = {
+        "outcome": outcome,
+        "grid": settings.grid,
+        "icc": icc,
+        "unseen_center": settings.unseen_center,
+    }
     assembly = Assembly([*study.signatures, *other], tables, cohort, study.columns, **options)
     once: dict[str, float] = {}
     for one in [*study.signatures, *other]:

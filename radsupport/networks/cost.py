@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from radsupport.networks.sources import look, segmenters, training_name
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.wording import counted
 
+Spec = TypeVar("Spec", Unet, Resnet, Cnn3d)
 #: A timing is repeated until it has taken this many seconds, and its fastest run counts.
 ENOUGH = 0.5
 
@@ -102,7 +104,7 @@ def _epochs(spec: Unet | Cnn3d | Resnet, most: int) -> tuple[int, int]:
     return (most if last else min(spec.patience + 1, most)), most
 
 
-def _choices(spec: Unet | Resnet | Cnn3d) -> list[tuple[str, Unet | Resnet | Cnn3d]]:
+def _choices(spec: Spec) -> list[tuple[str, Spec]]:
     return [("own", spec), *((one.name, spec.chosen(one)) for one in spec.compare)]
 
 
@@ -129,7 +131,7 @@ class _Bottleneck(nn.Module):
 
 
 def _unet(spec: Unet, given: Given, slices: float) -> Iterator[Cost]:
-    apart = {training_name(one): (name, one) for name, one in reversed(_choices(spec)) if isinstance(one, Unet)}
+    apart = {training_name(one): (name, one) for name, one in reversed(_choices(spec))}
     at_once = min(given.jobs, len(apart))
     for name, one in reversed(apart.values()):
         who = unet.split_subjects(segmenters(one, given.cohort, given.seed), one.validation_share)
@@ -156,8 +158,6 @@ def _cnn3d(spec: Cnn3d, given: Given) -> Iterator[Cost]:
     fewer = [(f"learning from {n}", spec.model_copy(update={"train_limit": n})) for n in spec.learning_sizes]
     schemes = 0
     for name, one in [*_choices(spec), *fewer]:
-        if not isinstance(one, Cnn3d):
-            continue
         settings = cnn3d.CNN3DSettings.of(one, seed=given.seed)
         folds = [(len(learn), len(watch)) for learn, watch, _ in cnn3d.fold_positions(labels, settings)]
         folds = folds[: spec.learning_folds] if (name, one) in fewer else folds
@@ -191,8 +191,6 @@ def _resnet(spec: Resnet, given: Given) -> Iterator[Cost]:
     train = int((given.cohort["cohort"] == "train").sum())
     starts, described = set(), {}
     for name, one in _choices(spec):
-        if not isinstance(one, Resnet):
-            continue
         step = _resnet_batch(one.depth, one.input_px, one.batch_size, True)
         start = (one.weights, one.depth, one.pooling, one.normalisation)
         if one.weights in PRETRAINED and start not in starts:
