@@ -15,7 +15,7 @@ from radsupport.cli import build_parser, main
 from radsupport.errors import Problem
 from radsupport.files import MIRROR, sha256
 
-COMMANDS = ("check", "fetch", "demo", "prepare", "ingest", "studies", "published")
+COMMANDS = ("check", "cost", "fetch", "demo", "prepare", "ingest", "studies", "published")
 Output = pytest.CaptureFixture[str]
 
 
