@@ -211,6 +211,25 @@ def _ingest_one(given: Namespace) -> int:
     return 0
 
 
+def run_idc(given: Namespace) -> int:
+    """List a public collection, and fetch its series where that is asked for."""
+    from radsupport.data import idc
+
+    out = given.out or Path(given.root) / OWN / _safe(given.study or given.collection, "study")
+    path = out / idc.LIST
+    if not path.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        idc.collection(given.collection, given.analysis).to_csv(path, index=False)
+    print(f"{idc.summary(idc.read_list(path))}.\nThe list: {path} (delete rows that are not wanted).")
+    if not given.fetch:
+        print(f"Nothing was fetched: --fetch brings the series to {out / 'dicom'}.")
+        return 0
+    done = idc.fetch(path, out / "dicom")["outcome"].value_counts()
+    print(", ".join(f"{n} {outcome}" for outcome, n in done.items()) + f" in {out / 'dicom'}.")
+    print(f"Next: radsupport ingest {out / 'dicom'} --study {given.study or given.collection} --center NAME --dry-run")
+    return 0
+
+
 def run_gate(given: Namespace) -> int:
     """Search a built site for what belongs to persons or to this machine; raise with every finding."""
     from radsupport.book import gate
@@ -282,6 +301,11 @@ INGEST = (
     "manifest lie in own/STUDY, which is not part of the project. What was converted before is kept; what fails is a "
     "row with its reason. With --subject one examination is converted, and its manifest rows are printed."
 )
+IDC = (
+    "Write own/STUDY/idc.csv: every CT series of a collection with the outlines of its examination, their address, "
+    "UUID, licence, DOI and version, from the index of the package idc-index-data, without the internet. With --fetch "
+    "the series come to own/STUDY/dicom; the checksum of each is written at the first fetch and checked afterwards."
+)
 CLAIMS = """Recompute printed values from the printed figures beside them.
 
 The table has one row per printed value, with the columns study, table, item, group,
@@ -320,6 +344,7 @@ def build_parser() -> ArgumentParser:
     _add_data(commands)
     _add_ingest(commands)
     _add_cost(commands)
+    _add_idc(commands)
     _command(commands, "studies", run_studies, "list the studies and whether their data are here")
     says = "search a built site for identifiers before it is published"
     gate = _command(commands, "gate", run_gate, says, GATE)
@@ -420,6 +445,15 @@ def _add_ingest(commands: Any) -> None:
     one.add_argument("--mask", type=Path, metavar="FILE", help="the RTSTRUCT or SEG file, where there are several")
     one.add_argument("--series", metavar="UID", help="series instance UID, where the outline does not say which")
     one.add_argument("--manifest", type=Path, metavar="CSV", help="append the rows to this manifest")
+
+
+def _add_idc(commands: Any) -> None:
+    idc = _command(commands, "idc", run_idc, "list and fetch a public collection of the Imaging Data Commons", IDC)
+    idc.add_argument("collection", help="as IDC names it, such as hcc_tace_seg")
+    idc.add_argument("--study", metavar="ID", help="id of the study (default: the collection)")
+    idc.add_argument("--analysis", default="", metavar="ID", help="outlines of this analysis result instead")
+    idc.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: own/STUDY)")
+    idc.add_argument("--fetch", action="store_true", help="fetch the series with s5cmd, or check those that are here")
 
 
 def _add_claims(commands: Any) -> None:

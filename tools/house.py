@@ -24,18 +24,19 @@ ROOT = Path(__file__).resolve().parents[1]
 #: What may not be exceeded; room was made for formulas, competing risks, outlines and tables of any kind, runs that are
 #: never mixed, chapters that start warm, own texture features, exact penalised models, networks that learn on boxes and
 #: from outlines, a site of shared files, a report that is searched for identifiers,
-#: can be explored and taken along, and conclusions of each center and comparison. Lines of
+#: can be explored and taken along, conclusions of each center and comparison, the papers' remaining tables, figures and
+#: protocols, folders of examinations and public collections that become a study, and models that are locked. Lines of
 #: code are those without blank lines, comments and docstrings.
 LIMITS = {
-    "files": 185,
-    "lines of code": 29900,
-    "public names": 165,
+    "files": 200,
+    "lines of code": 32400,
+    "public names": 178,
     "lines of the longest file": 600,
     "percent of functions over 30 lines": 2,
     "names of the package in a notebook": 40,
     "rooms in a notebook": 8,
     "branches per three cells of a notebook": 1,
-    "calls per call to a known library in a notebook": 7,
+    "calls per call to a known library in a notebook": 7.5,
 }
 #: Libraries that a reader of a notebook knows already.
 KNOWN = ("pandas", "seaborn", "lifelines", "sklearn", "statsmodels")

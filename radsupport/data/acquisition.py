@@ -7,9 +7,12 @@ per scanner of the generator. Rows from DICOM tags go the same way.
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pandas as pd
 
+from radsupport.data.manifest import study_files
+from radsupport.imaging.acquisition import LABELS
 from radsupport.settings.study import Study
 from radsupport.wording import number
 
@@ -17,16 +20,21 @@ ROWS = ["phase", "center", "setting", "value"]
 #: Columns of the table `cases` that are settings of the scan.
 MEASURED = {"spacing_z_mm": "slice interval (mm)", "spacing_x_mm": "pixel (mm)", "noise_hu": "noise (HU)"}
 EVERY = "all"
+#: Settings of converted DICOM series lie beside the images (`radsupport ingest` writes them).
+BESIDE = "acquisition.csv"
+NO_TAGS = "not in the files: images without DICOM tags"
 
 
-def scan_settings(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the settings of a study's scans: measured in each of them, and set by the generator.
+def scan_settings(study: Study, cases: pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
+    """Return the settings of a study's scans: measured in each of them, from their DICOM tags, or the generator's.
 
     Parameters
     ----------
     study : Study
     cases : DataFrame
         Table `cases`.
+    root : Path
+        Project root.
 
     Returns
     -------
@@ -37,7 +45,7 @@ def scan_settings(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
     rows: list[tuple[str, str, str, float | str]] = []
     drawn = study.synthetic if study.is_synthetic else None
     if drawn is None:
-        return known[ROWS]
+        return pd.concat([known[ROWS], _tags(study, cases, root)], ignore_index=True)
     for phase, center in product(study.phases, drawn.centers):
         scanner, anatomy = drawn.centers[center].scanner, drawn.anatomy
         tissue = {"tumour": anatomy.tumour, "organ": anatomy.organ, "aorta": anatomy.aorta, "vein": anatomy.vein}
@@ -49,6 +57,21 @@ def scan_settings(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
             (phase, center, "contrast (mean HU)", mean),
         ]
     return pd.concat([known[ROWS], pd.DataFrame(rows, columns=ROWS)], ignore_index=True)
+
+
+def _tags(study: Study, cases: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Return what DICOM headers said of the scans in `cases`; one row that says so where nothing did."""
+    files = study_files(study, root)
+    folders = {Path(path).parent for path in files.loc[files["role"] == "image", "file"]}
+    tables = [pd.read_csv(one / BESIDE, dtype={"subject": str, "phase": str}) for one in sorted(folders)
+              if (one / BESIDE).is_file()]  # fmt: skip
+    if not tables:
+        places = cases[["phase", "center"]].drop_duplicates()
+        return places.assign(setting="scanner, tube, kernel and contrast", value=NO_TAGS)[ROWS]
+    known = pd.concat(tables).drop_duplicates(["subject", "phase"], keep="last").rename(columns=LABELS)
+    joined = cases[["subject", "phase", "center"]].merge(known, on=["subject", "phase"])
+    given = [label for label in LABELS.values() if label in joined]
+    return joined.melt(["phase", "center"], given, "setting").dropna(subset="value")[ROWS]
 
 
 def acquisition(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,12 +87,12 @@ def acquisition(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        setting, center, phase (or `EVERY`), here (median and range of numbers, or the words), printed. Without printed
-        settings it is empty.
+        setting, center, phase (or `EVERY`), here (median and range of numbers, or the words), and printed where the
+        study quotes a paper.
     """
     printed = study.acquisition.settings
-    columns = ["setting", "center", "phase", "here", "printed"]
-    if not printed:
+    columns = ["setting", "center", "phase", "here", *(["printed"] if printed else [])]
+    if rows.empty:
         return pd.DataFrame(columns=columns)
     centers = list(dict.fromkeys(center for cohort in study.cohorts.values() for center in cohort.centers))
     found = rows.dropna(subset="value").groupby(["setting", "center", "phase"])["value"].agg(in_words).to_dict()

@@ -79,7 +79,8 @@ def _label_parser(recode: Mapping[str, int]) -> Parser:
 
 def _time_parser(survival: Survival) -> Parser:
     """Return a reader of follow-up times in months."""
-    per_month = survival.days_per_month if survival.unit == "days" else 1.0
+    days = {"days": 1, "weeks": 7, "months": survival.days_per_month}[survival.unit]
+    per_month = survival.days_per_month / days
 
     def parse(text: str) -> Parsed:
         value, problem = _number(text)

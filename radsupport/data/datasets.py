@@ -16,7 +16,7 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import RequestException, Timeout
 from tqdm import tqdm
 
-from radsupport.data.manifest import study_files
+from radsupport.data.manifest import manifest_path, study_files
 from radsupport.errors import FetchError, ManifestError, Problem
 from radsupport.files import MIRROR, mirror_folder, written_whole
 from radsupport.files import sha256 as checksum
@@ -45,6 +45,9 @@ def availability(study: Study, root: Path = Path()) -> tuple[bool, str]:
     """
     if study.is_synthetic:
         return True, "synthetic: generated on this machine"
+    if study.data.collection and not manifest_path(study, root).is_file():
+        how = f"`radsupport idc {study.data.collection} --study {study.id} --fetch`, then `radsupport ingest`"
+        return False, f"a public collection that was not fetched yet: {how}"
     try:
         files, folder = _named_files(study, root), mirror_folder()
     except (ManifestError, FetchError) as error:

@@ -21,6 +21,18 @@ SETTINGS = {
     "pixel_mm": "PixelSpacing",
     "contrast_agent": "ContrastBolusAgent",
 }
+#: What a page calls them.
+LABELS = {
+    "manufacturer": "manufacturer",
+    "model": "scanner",
+    "kvp": "tube voltage (kVp)",
+    "tube_current_ma": "tube current (mA)",
+    "exposure_mas": "exposure (mAs)",
+    "kernel": "reconstruction kernel",
+    "slice_thickness_mm": "slice thickness (mm)",
+    "contrast_agent": "contrast agent",
+    "delay_s": "delay after injection (s)",
+}
 NUMBERS = ("kvp", "tube_current_ma", "exposure_mas", "slice_thickness_mm", "slice_spacing_mm", "pixel_mm", "delay_s")
 #: Order of the settings in tables; two are computed from several attributes.
 ORDER = (*[name for name in SETTINGS if name != "contrast_agent"], "slice_spacing_mm", "contrast_agent", "delay_s")

@@ -104,7 +104,7 @@ class Label(Part):
 class Survival(Part):
     """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
 
-    `days_per_month` converts days; the default is a year of 365.25 days over twelve. A status that is
+    `days_per_month` converts days and weeks; the default is a year of 365.25 days over twelve. A status that is
     among none of `event_values`, `censored_values` and `competing_values` is an error. `event_name` says what happens,
     in a word.
 
@@ -117,7 +117,7 @@ class Survival(Part):
     event: str
     name: str
     event_name: str = "event"
-    unit: Literal["days", "months"] = "months"
+    unit: Literal["days", "weeks", "months"] = "months"
     days_per_month: PositiveFloat = 30.4375
     event_values: list[str] = ["1"]
     censored_values: list[str] = ["0"]

@@ -21,12 +21,14 @@ class Data(Part):
     center to its table, `feature_columns` a feature source to the pattern that its columns match. `cohort`
     names the column of the clinical table that holds each subject's cohort (its key or name in `cohorts:`),
     for a split that was fixed beforehand; without it cohorts follow from centers and shares. `decimal` is the decimal
-    mark of the sheets, needed only where numbers like 1.792 can be read in two ways.
+    mark of the sheets, needed only where numbers like 1.792 can be read in two ways. `collection` is the public
+    collection that `radsupport idc` lists and fetches.
     """
 
     kind: Literal["synthetic", "real"]
     entry: Literal["images", "features"] = "images"
     dataset: str = ""
+    collection: str = ""
     manifest: str = "data_manifest.csv"
     local_only: bool = False
     licence: str = ""

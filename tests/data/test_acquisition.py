@@ -78,3 +78,27 @@ def test_what_is_printed_of_patients_stands_beside_this_build(root: Path) -> Non
     assert known["A month"] == "30 days"
     assert "third" in known["Outlines"]
     assert list(table) == ["what", "printed", "here", "where"]
+
+
+def test_settings_of_converted_series_are_read_beside_the_images(root: Path, tmp_path: Path) -> None:
+    sts = load_study("sts", folder=root / "studies")
+    lines = [f"sts,S{n},McGill,ct,image,images/S{n}.nii.gz" for n in (1, 2, 3)]
+    text = "\n".join(["study,subject,center,phase,role,path", *lines]) + "\n"
+    (tmp_path / "data_manifest.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "images").mkdir()
+    for n in (1, 2, 3):
+        (tmp_path / "images" / f"S{n}.nii.gz").touch()
+    cases = pd.DataFrame({"subject": ["S1", "S2"], "phase": "ct", "center": "McGill", "spacing_z_mm": [3.0, 5.0]})
+    cases = cases.assign(spacing_x_mm=1.0, noise_hu=10.0)
+    nothing = acquisition(sts, scan_settings(sts, cases, tmp_path)).set_index("setting")["here"]
+    assert nothing["scanner, tube, kernel and contrast"] == "not in the files: images without DICOM tags"
+    head = "subject,phase,model,kvp,delay_s"
+    rows = ["S1,ct,GE,120,", "S2,ct,GE,140,", "S3,ct,Siemens,80,"]  # the third is not in the cohort
+    (tmp_path / "images" / "acquisition.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    table = acquisition(sts, scan_settings(sts, cases, tmp_path))
+    assert "printed" not in table
+    here = table.set_index("setting")["here"].to_dict()
+    assert here["tube voltage (kVp)"] == "130 (120–140)"
+    assert here["scanner"] == "GE"
+    assert here["slice interval (mm)"] == "4 (3–5)"
+    assert "delay after injection (s)" not in here

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.data.clinical import clinical_path, read_clinical
+from radsupport.data.clinical import _time_parser, clinical_path, read_clinical
 from radsupport.data.open import open_cohort
 from radsupport.data.sheets import cell_text, normalise, read_sheet
 from radsupport.errors import ClinicalTableError
@@ -242,3 +242,12 @@ def test_the_sarcoma_cohort(root: Path, shared: Path, tmp_path: Path) -> None:
     validate_table(tables.cohort, "cohort")
     assert (len(tables.cohort), tables.cohort["label"].sum(), tables.cohort["event"].sum()) == (22, 9, 6)
     assert tables.excluded["reason"].value_counts().to_dict() == {"no image in the manifest": 29}
+
+
+def test_weeks_become_months(root: Path) -> None:
+    study = load_study("hcc_tace_seg", folder=root / "studies")
+    survival = study.endpoint.survival
+    assert survival is not None
+    value, problem = _time_parser(survival)("52")
+    assert problem is None
+    assert value == pytest.approx(52 * 7 * 12 / 365.25)
