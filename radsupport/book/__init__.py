@@ -8,6 +8,7 @@ pictures out side by side. `conclusions` holds the sentences that depend on data
 
 from radsupport.book import conclusions
 from radsupport.book.chapter import begin, begin_without_study
+from radsupport.book.design import extraction
 from radsupport.book.printed import printed_baseline
 from radsupport.book.show import show_figure, show_html, show_table, show_text
 from radsupport.book.tables import regression_table
@@ -17,6 +18,7 @@ __all__ = [
     "begin",
     "begin_without_study",
     "conclusions",
+    "extraction",
     "folded_sheets",
     "printed_baseline",
     "regression_table",

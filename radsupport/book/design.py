@@ -1,11 +1,15 @@
-"""What a study's first page draws of its design, read from the study file: from scans to whom it is judged in."""
+"""What is drawn of a study from its file: its design, on its first page, and how its network describes a patient."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from radsupport.book.chapter import why_unused
+from radsupport.networks.result import said
 from radsupport.plots.design import design
+from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
 from radsupport.wording import listed
@@ -107,3 +111,52 @@ def _links(study: Study) -> Iterable[tuple[str, str, str, str]]:
     for one in study.signatures:
         for source in _needs(study, one):
             yield _FEATURES, _SOURCES[source][0], _SIGNATURES, one.name
+
+
+def extraction(deep: Unet | Resnet | Cnn3d, layers: pd.DataFrame) -> str:
+    """Return the drawing of the way from a patient's scan to what the network says, as HTML, in a study's settings.
+
+    Parameters
+    ----------
+    deep : Unet, Resnet or Cnn3d
+    layers : DataFrame
+        The network's `networks.layers`.
+    """
+    own = {key: said(deep, key) for key in type(deep).model_fields if key not in ("compare", "compare_on")}
+    own |= {f"{key} first": words[:1].upper() + words[1:] for key, words in own.items()}
+    last = layers.set_index("layer")["output_shape"].str.replace(", ", " × ")
+    stages = {Unet: _by_slices, Resnet: _by_channels, Cnn3d: _by_patch}[type(deep)](own, last)
+    words = "; ".join(f"{stage.lower()}: {'; '.join(map(' '.join, boxes.items()))}" for stage, boxes in stages.items())
+    return design(stages, alt=f"From the scan to the features. {words}.")
+
+
+def _by_slices(own: dict[str, str], last: pd.Series) -> dict[str, dict[str, str]]:
+    maps = next(shape for layer, shape in last.items() if str(layer).startswith("bottleneck"))
+    features = f"{maps.rsplit(' ', 1)[1]} features"
+    return {
+        "Region": {own["roi first"]: "smallest box that holds it, in the window of the phase"},
+        "Input": {"Every slice of the box": own["input_px"]},
+        "Network": {"Encoder of the trained U-Net": f"maps of the bottleneck: {maps}"},
+        "Slice": {"Mean of each map": f"{features} of a slice"},
+        "Patient": {own["aggregation first"]: f"{features} of a patient"},
+    }
+
+
+def _by_channels(own: dict[str, str], last: pd.Series) -> dict[str, dict[str, str]]:
+    maps = last["residual blocks 4"]
+    return {
+        "Region": {own["box_mm first"]: "around the tumour"},
+        "Input": {own["slices first"]: f"{own['input_px']}; normalisation: {own['normalisation']}"},
+        "Network": {f"ResNet-{own['depth']} without its last layer": f"maps of the last block: {maps}"},
+        "Patient": {own["pooling first"]: f"{maps.rsplit(' ', 1)[1]} features of a patient and phase"},
+    }
+
+
+def _by_patch(own: dict[str, str], last: pd.Series) -> dict[str, dict[str, str]]:
+    samplings = own["sampling first"].split("; ")
+    return {
+        "Region": {sampling: "all else is 0" * sampling.endswith("(SS)") for sampling in samplings},
+        "Input": {own["patch"]: f"covers {own['field_mm']}, around the {own['centre']}"},
+        "Network": {"3-D CNN": f"last maps {last['max_pooling4']}, then {last['flatten']} numbers"},
+        "Patient": {"Probability of the event": "of the last layer's two units, in place of features"},
+    }

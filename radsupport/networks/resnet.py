@@ -10,6 +10,7 @@ Fine-tuning a ResNet on a label with cosine annealing (Gu 2023), and self-superv
 from __future__ import annotations
 
 import copy
+import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -36,6 +37,12 @@ from radsupport.networks.unet import split_subjects
 Pooling = Literal["max", "average"]
 Normalisation = Literal["imagenet", "image", "none"]
 BUILDERS = {18: resnet18, 34: resnet34, 50: resnet50, 101: resnet101}
+#: Parts of MONAI's network that are no residual blocks: name and make in tables.
+PARTS = {
+    "conv1": ("convolution", "7 × 7 convolution with batch normalisation and ReLU, every second pixel"),
+    "maxpool": ("max pooling", "3 × 3 max pooling, every second pixel"),
+    "avgpool": ("features", "one number per map: its mean or its maximum"),
+}
 #: Learning rate of `pretrain_outlines` at its start, with Adam.
 OUTLINE_RATE = 1e-3
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -96,6 +103,31 @@ class ResNetFeatures(nn.Module):
         """Return pooled features, shape (n, n_features); pooled as in training where nothing is said."""
         maps = self.maps(images)
         return maps.amax(dim=(2, 3)) if (pooling or self.pooling) == "max" else maps.mean(dim=(2, 3))
+
+
+@functools.cache
+def layer_table(depth: int = 50, size: int = 224) -> pd.DataFrame:
+    """List a ResNet without its last layer, for an input of three channels of `size` x `size` pixels.
+
+    Returns
+    -------
+    DataFrame
+        layer, made_of, output_shape (rows, columns, channels), parameters.
+    """
+    rows: list[dict[str, Any]] = []
+    for row in training.layers_of(lambda: ResNetFeatures(depth).backbone, (size, size), channels=3):
+        name, module = row["layer"], row.pop("module")
+        if name in ("bn1", "act"):  # they belong to the convolution before them
+            rows[-1]["parameters"] += row["parameters"]
+            continue
+        layer, made_of = PARTS.get(name, (f"residual blocks {name[-1]}", ""))
+        if isinstance(module, nn.Sequential):
+            convolutions = "three convolutions (1 × 1, 3 × 3, 1 × 1)" if depth >= 50 else "two 3 × 3 convolutions"
+            made_of = (
+                f"{len(module)} blocks of {convolutions} with batch normalisation, whose output is added to their input"
+            )
+        rows.append(row | {"layer": layer, "made_of": made_of})
+    return pd.DataFrame(rows)[["layer", "made_of", "output_shape", "parameters"]]
 
 
 def build_resnet(

@@ -286,6 +286,44 @@ def settings_table(own: Unet | Resnet | Cnn3d) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["setting", "value"])
 
 
+#: Kinds of layers in drawings, by how the name of a layer begins.
+_KINDS = {
+    "encoder": "pooling, convolutions", "bottleneck": "the features' maps", "output": "output",
+    "decoder": "enlarging, joining, convolutions", "convolution": "convolution", "max_pooling": "max pooling",
+    "max pooling": "max pooling", "residual": "residual blocks", "features": "the features", "flatten": "vector",
+    "dense": "fully connected",
+}  # fmt: skip
+
+
+def blocks(networks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return what `plots.architecture` draws of networks that are listed layer by layer.
+
+    Parameters
+    ----------
+    networks : mapping
+        Name of each network to its `layers`; of networks with equal layers the first is drawn.
+
+    Returns
+    -------
+    DataFrame
+        of (the network), block, kind, side (rows of the maps, 1 for a vector), channels (or units), shape (text), joins
+        (the encoder's level that a skip connection comes from, or ""). Dropout has no maps of its own and is left out.
+    """
+    rows, seen = [], []
+    for of, table in networks.items():
+        if any(table.equals(other) for other in seen):
+            continue
+        seen.append(table)
+        for name, shape in zip(table["layer"], table["output_shape"], strict=True):
+            sides, kind = [int(n) for n in shape.split(", ")], next((k for k in _KINDS if name.startswith(k)), "")
+            if kind:
+                side, joins = sides[-2] if len(sides) > 1 else 1, name.replace("decoder", "encoder")
+                row = {"of": of, "block": name.split(", ")[0].split(":")[0].replace("_", " "), "kind": _KINDS[kind]}
+                row |= {"side": side, "channels": sides[-1], "shape": " × ".join(map(str, sides))}
+                rows.append(row | {"joins": joins if kind == "decoder" else ""})
+    return pd.DataFrame(rows)
+
+
 @dataclass(frozen=True)
 class Collinearity:
     """Correlations between the features of two phases in the training cohort.

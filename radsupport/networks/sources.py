@@ -25,7 +25,7 @@ from radsupport.errors import InputError, StudyError
 from radsupport.imaging.patches import BoolArray, Float32Array, SliceStack, cuboid_slices, join_stacks, tumour_channels
 from radsupport.networks import cnn3d, resnet, result, unet
 from radsupport.networks.inputs import SECOND, Given, Volume, required
-from radsupport.networks.result import DeepResult, Tables, finish, nothing
+from radsupport.networks.result import DeepResult, Tables, finish
 from radsupport.networks.schemes import learn_cnn3d
 from radsupport.networks.training import cached_rows, choose_device, content_hash, threads
 from radsupport.parallel import map_cases
@@ -79,15 +79,13 @@ def _by_cohort(cohort: pd.DataFrame, subjects: Sequence[str] | pd.Series | set[s
     return {key: int(counts[key]) for key in ("segmentation", "train") if key in counts}
 
 
-def printed_layers(spec: Unet | Resnet | Cnn3d) -> pd.DataFrame:
-    """Return a network of a study's own layer by layer at its printed size, whatever the profile.
-
-    The 3-D CNN takes patches of 10 x 150 x 150 and has all filters; the U-Net takes 256 x 256 pixels and has 64
-    channels in its first level. A ResNet has none.
-    """
+def layers(spec: Unet | Resnet | Cnn3d) -> pd.DataFrame:
+    """Return a network layer by layer: layer, output_shape (channels last), parameters, and how it is made."""
     if isinstance(spec, Resnet):
-        return nothing("", ["parameters"])
-    return unet.layer_table() if isinstance(spec, Unet) else cnn3d.layer_table()
+        return resnet.layer_table(spec.depth, spec.input_px)
+    if isinstance(spec, Unet):
+        return unet.layer_table(spec.base_channels, spec.input_px)
+    return cnn3d.layer_table(spec.patch, spec.width)
 
 
 # U-Net
@@ -132,7 +130,7 @@ def learn_unet(spec: Unet, given: Given) -> DeepResult:
         given, {None: tables}, facts, [*failed, done.failed], again,
         weights="random weights (initialisation of He et al.), trained on outlines alone: no ImageNet, no outcome",
         history=result.tidy_history(network.history, "U-Net", result.DICE),
-        inputs=done.examples, layers=unet.layer_table(spec.base_channels, spec.input_px),
+        inputs=done.examples, layers=layers(spec),
         trainers=_by_cohort(given.cohort, done.trained),
         how=f", {spec.validation_share:.0%} of whom form the validation part",
     )  # fmt: skip
@@ -322,7 +320,7 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     second = {phase: pooled(spec, nets[None][phase], part, None) for phase, part in again.items()} if read_twice else {}
     return finish(
         given, tables, facts, [found.failed for found in images.values()], second, spec.icc_kind, weights=weights,
-        history=history, inputs=_shown(images), layers=_unlisted(spec), trainers={"train": len(who)}, how=how,
+        history=history, inputs=_shown(images), layers=layers(spec), trainers={"train": len(who)}, how=how,
         folds=folds,
     )  # fmt: skip
 
@@ -348,15 +346,6 @@ def _shown(images: Mapping[str, Images]) -> pd.DataFrame:
         for subject, image in list(found.reader1.items())[:4]
     )
     return result.sheet(rows)
-
-
-def _unlisted(spec: Resnet) -> pd.DataFrame:
-    """Return the empty table that says why the layers are not listed."""
-    return nothing(
-        f"The network is a ResNet-{spec.depth} (He et al. 2016, in torchvision's layout) without its last layer; "
-        "its layers are not listed here. A feature is one map of the last block, pooled.",
-        ["parameters"],
-    )
 
 
 def cut(volume: Volume, spec: Resnet, spacing_mm: float) -> Float32Array:

@@ -218,8 +218,8 @@ def on_device(model: Model) -> Model:
     return model.to(choose_device()).eval()
 
 
-def layers_of(build: Callable[[], nn.Module], size: Sequence[int]) -> list[dict[str, Any]]:
-    """List the parts of a network in the order in which an image of one channel passes them.
+def layers_of(build: Callable[[], nn.Module], size: Sequence[int], channels: int = 1) -> list[dict[str, Any]]:
+    """List the parts of a network in the order in which an image passes them.
 
     An empty image is sent through a network without storage (PyTorch's meta device): the printed size
     of a network costs no more than a small one.
@@ -231,7 +231,7 @@ def layers_of(build: Callable[[], nn.Module], size: Sequence[int]) -> list[dict[
     """
     rows: list[dict[str, Any]] = []
     with torch.device("meta"):
-        model, image = build().eval(), torch.empty(1, 1, *size)
+        model, image = build().eval(), torch.empty(1, channels, *size)
 
     def note(name: str, module: nn.Module, output: torch.Tensor) -> None:
         shape = ", ".join(map(str, (*output.shape[2:], output.shape[1])))

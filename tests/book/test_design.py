@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from radsupport.book.design import design_of
+from radsupport.book.design import design_of, extraction
+from radsupport.networks import layers
 from radsupport.plots.design import design
 from radsupport.study import load_study
 
@@ -63,3 +64,23 @@ def test_boxes_keep_within_the_drawing_and_lines_join_them() -> None:
     assert wide.count("rd-arrow") == 1
     assert narrow.count("rd-arrow") == 2
     assert "<a long" not in wide
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        (
+            "song2021",
+            ["16 × 16 × 1024", "1024 features of a patient", "K-means", "Cuboid around the rough quadrilaterals"],
+        ),
+        ("cui2022", ["10 × 150 × 150 voxels", "25600 numbers", "The tumour alone (SS)", "all else is 0"]),
+        ("yang2023", ["ResNet-50", "7 × 7 × 2048", "2048 features", "Square of 224 mm"]),
+        ("gu2023", ["ResNet-101", "7 × 7 × 2048"]),
+    ],
+)
+def test_the_way_from_the_scan_to_the_features_is_drawn(study: str, said: list[str]) -> None:
+    deep = load_study(study, "paper").deep
+    html = extraction(deep, layers(deep))
+    words = " ".join(re.findall(WORDS, html.split("</svg>")[0]))
+    assert not [part for part in said if part not in words and part not in html]
+    assert html.count("rd-stage") == 2 * len(re.findall(r'class="rd-stage"', html.split("</svg>")[0]))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from radsupport.networks import resnet
 from radsupport.networks.resnet import OUTLINE_RATE
 from radsupport.networks.result import NO_HISTORY, ROWS, DeepResult, settings_table
-from radsupport.networks.sources import printed_layers
+from radsupport.networks.sources import layers
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.study import load_study
 
@@ -63,12 +64,25 @@ def test_values_carry_their_units() -> None:
     assert table["Window"] == "level 100 HU, width 200 HU"
 
 
-def test_printed_layers_are_those_of_the_studys_own_network() -> None:
-    song = printed_layers(load_study("song2021").deep)
+def test_layers_of_a_full_run_are_those_printed() -> None:
+    song = layers(load_study("song2021", "paper").deep)
     assert song["parameters"].sum() == 31_100_354
     assert song["output_shape"].iloc[4] == "16, 16, 1024"  # the printed bottleneck
-    assert printed_layers(load_study("cui2022").deep)["parameters"].sum() == 15_762_242  # printed
-    assert printed_layers(load_study("yang2023").deep).empty
+    assert layers(load_study("cui2022", "paper").deep)["parameters"].sum() == 15_762_242  # printed
+
+
+@pytest.mark.parametrize(
+    ("depth", "parameters", "blocks"),
+    [(18, 11_689_512, "2222"), (50, 25_557_032, "3463"), (101, 44_549_160, "3 4 23 3")],
+)
+def test_a_resnet_has_the_layers_of_the_library(depth: int, parameters: int, blocks: str) -> None:
+    table = resnet.layer_table(depth, 224).set_index("layer")
+    width = 512 if depth < 50 else 2048
+    assert table["parameters"].sum() == parameters - 1000 * (width + 1)  # torchvision's count without its last layer
+    counts = [text.split()[0] for text in table.filter(like="residual", axis=0)["made_of"]]
+    assert counts == (blocks.split() if " " in blocks else list(blocks))
+    assert table.loc["residual blocks 4", "output_shape"] == f"7, 7, {width}"
+    assert table.loc["features", "output_shape"] == f"1, 1, {width}"
 
 
 def test_networks_of_a_scheme_share_a_picture() -> None:
