@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError
@@ -217,24 +218,33 @@ def times(groups: pd.DataFrame) -> pd.DataFrame:
         of the group are at risk; medians and their limits beyond it are missing, those that the curve never falls to
         are infinite. The restricted mean is the area under the curve up to `tau`, the earliest of these months. A group
         of fewer has neither median nor mean, and a note.
+
+        Beside them stands what statistical programs print, however few are left: mean, mean_low, mean_high (up to
+        `longest`, the last month of the group's own follow-up), median_all and median_se (see `kaplan_meier`) with
+        median_all_low, median_all_high (1.96 of these to each side).
     """
 
-    restricted = ["restricted_mean", "restricted_mean_low", "restricted_mean_high"]
+    whole = ["mean", "mean_low", "mean_high"]
+    restricted = [f"restricted_{name}" for name in whole]
 
     def of_groups(part: pd.DataFrame) -> pd.DataFrame:
         tau, found = common_end(part), []
         for name, own in part.groupby("group", observed=True):
             km = kaplan_meier(own["time"], own["event"])
             row: dict[str, Any] = {"group": str(name), "n": km.n, "events": km.n_events}
-            row |= dict.fromkeys(["median", "median_low", "median_high", *restricted], np.nan) | {"tau": tau}
+            none = ["median", "median_low", "median_high", *restricted, "median_all", "median_se", *whole]
+            row |= dict.fromkeys(none, np.nan) | {"tau": tau, "longest": float(own["time"].max())}
             if km.n < FEWEST:
                 row |= {"note": f"fewer than {FEWEST} patients"}
             else:
-                mean = restricted_mean(own["time"], own["event"], tau)
-                row |= _medians(km, own) | dict(zip(restricted, (mean.rmst, mean.ci_low, mean.ci_high), strict=True))
-                row |= {"note": ""}
+                row |= _medians(km, own) | {"median_all": km.median, "median_se": km.median_se, "note": ""}
+                for names, until in ((restricted, tau), (whole, row["longest"])):
+                    mean = restricted_mean(own["time"], own["event"], until)
+                    row |= dict(zip(names, (mean.rmst, mean.ci_low, mean.ci_high), strict=True))
             found.append(row | {"end": followed_to(own)})
-        return pd.DataFrame(found)
+        table = pd.DataFrame(found)
+        half = norm.ppf(0.975) * table["median_se"]
+        return table.assign(median_all_low=table["median_all"] - half, median_all_high=table["median_all"] + half)
 
     return measure(groups, of_groups, _PLACE)
 

@@ -210,6 +210,11 @@ class KaplanMeier:
         One row per distinct time: time, n_risk, n_event, n_censor, survival, se (Greenwood, of S), ci_low, ci_high.
     median, median_low, median_high : float
         NaN where the curve, or the limit's curve, never falls to 0.5.
+    median_se : float
+        Of the median: Greenwood's standard error of S there over the density, which is the fall of S between the last
+        event with S of 0.55 or more and the first with 0.45 or less, over the time between them (Collett, Modelling
+        Survival Data in Medical Research, section 2.4). Programs that print a median with ± do it so. NaN where the
+        curve does not fall so far.
     at_times : DataFrame
         time, n_risk, survival, se, ci_low, ci_high at the times asked for. Beyond the last follow-up the last values
         are repeated with n_risk 0 (R's ``summary(..., extend=TRUE)``): nothing is known there.
@@ -220,6 +225,7 @@ class KaplanMeier:
     median: float
     median_low: float
     median_high: float
+    median_se: float
     at_times: pd.DataFrame
     n: int
     n_events: int
@@ -265,7 +271,7 @@ def kaplan_meier(time: Any, event: Any, times: Any = None, *, level: float = 0.9
     curve = _curve(checked, events, check_level(level))
     median, low, high = (_median(curve, column) for column in ("survival", "ci_low", "ci_high"))
     at = _at(curve, np.empty(0) if times is None else prediction_times(times))
-    return KaplanMeier(curve, median, low, high, at, checked.size, int(events.sum()))
+    return KaplanMeier(curve, median, low, high, _median_se(curve), at, checked.size, int(events.sum()))
 
 
 def median_follow_up(time: Any, event: Any, *, level: float = 0.95) -> FollowUp:
@@ -330,6 +336,17 @@ def _median(curve: pd.DataFrame, column: str) -> float:
     if first < levels.size and abs(0.5 - y[-1]) < _TOLERANCE:
         return float((x[order[first]] + last_time) / 2)
     return float((x[order[first]] + x[order[second]]) / 2) if second < levels.size else float("nan")
+
+
+def _median_se(curve: pd.DataFrame) -> float:
+    """Return the standard error of the median; NaN where S never falls from 0.55 to 0.45."""
+    seen = curve[curve["n_event"] > 0]
+    before, after = seen[seen["survival"] >= 0.55 - _TOLERANCE], seen[seen["survival"] <= 0.45 + _TOLERANCE]
+    reached = seen[seen["survival"] <= 0.5 + _TOLERANCE]
+    if before.empty or after.empty:
+        return float("nan")
+    (t0, s0), (t1, s1) = before.iloc[-1][["time", "survival"]], after.iloc[0][["time", "survival"]]
+    return float(reached["se"].iloc[0] * (t1 - t0) / (s0 - s1))
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,12 @@ def test_times_are_those_of_each_group_alone(everyone: pd.DataFrame) -> None:
     assert row["tau"] == tau
     assert row["restricted_mean"] == restricted_mean(own["time"], own["event"], tau).rmst
     assert row["n"] == len(own)
+    assert row["longest"] == own["time"].max()
+    whole = restricted_mean(own["time"], own["event"], own["time"].max())  # as programs print a mean
+    assert (row["mean"], row["mean_low"], row["mean_high"]) == (whole.rmst, whole.ci_low, whole.ci_high)
+    km = kaplan_meier(own["time"], own["event"])
+    assert (row["median_all"], row["median_se"]) == (km.median, km.median_se)
+    assert row["median_all_high"] == pytest.approx(km.median + 1.959964 * km.median_se)
     assert row["end"] == own["time"].nlargest(survival.FEWEST).min()
 
 
@@ -188,6 +194,7 @@ def test_nothing_is_read_where_fewer_than_five_are_at_risk() -> None:
     table = survival.times(part).set_index("group")
     assert kaplan_meier(low["time"], low["event"]).median == 8.5  # three at risk
     assert np.isnan(table.loc[LOW, "median"])
+    assert table.loc[LOW, "median_all"] == 8.5  # programs print it all the same
     assert table.loc[LOW, "median_at_risk"] == (low["time"] >= 8.5).sum() == 2
     assert table.loc[HIGH, "median"] == kaplan_meier(high["time"], high["event"]).median == 5.5
     assert table["tau"].tolist() == [6, 6]

@@ -132,3 +132,24 @@ def test_a_port_of_r_s_survival_gives_the_same_curve_and_limits():
 def test_bad_input_is_refused(time, event, options):
     with pytest.raises(InputError):
         kaplan_meier(time, event, **options)
+
+
+def test_the_standard_error_of_a_median_is_that_of_a_textbook():
+    # Collett, Modelling Survival Data in Medical Research, example 2.9: weeks to the discontinuation of an IUD
+    weeks = [10, 13, 18, 19, 23, 30, 36, 38, 54, 56, 59, 75, 93, 97, 104, 107, 107, 107]
+    ended = [1, 0, 0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0, 1, 0, 0]
+    found = kaplan_meier(weeks, ended)
+    assert found.median == 93
+    assert found.median_se == pytest.approx(0.1452 / 0.0085, rel=0.005)  # as the book rounds its parts: 17.13
+    assert [round(found.median + sign * 1.96 * found.median_se) for sign in (-1, 1)] == [59, 127]
+
+
+def test_a_median_that_the_curve_hardly_reaches_has_no_standard_error():
+    assert np.isnan(kaplan_meier([1, 2, 3, 4, 5], [0, 0, 1, 0, 0]).median_se)  # never at one half
+    assert np.isnan(kaplan_meier([1, 2], [1, 0]).median_se)  # at one half, not below it
+
+
+@given(st.lists(st.integers(1, 60), min_size=6, max_size=40))
+def test_the_standard_error_of_a_median_has_the_unit_of_the_times(times):
+    found, tenfold = (kaplan_meier(np.multiply(times, factor), np.ones(len(times))).median_se for factor in (1, 10))
+    assert tenfold == pytest.approx(10 * found, rel=1e-9, nan_ok=True)
