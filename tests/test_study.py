@@ -281,3 +281,24 @@ def test_numbers_that_no_chapter_could_use_are_refused_with_the_study_file(
     tmp_path: Path, section: dict[str, Any], where: str
 ) -> None:
     assert where in problems(tmp_path, **section)
+
+
+def test_the_effort_of_readers_is_that_of_the_region_of_each_signature() -> None:
+    rows = {(row["signature"], row["variant"]): row["seconds"] for row in load_study("song2021").effort}
+    assert rows["DLR-A", "as the study has it"] == pytest.approx((11.30 + 9.98) / 2)  # printed: rough quadrilaterals
+    assert rows["DLR-A", "accurate outline"] == rows["Radiomics-A", "as the study has it"] == 721.6
+    assert not load_study("yang2023").effort
+
+
+def test_the_effort_of_a_choice_that_is_not_compared_is_refused() -> None:
+    with pytest.raises(StudyError, match="which is neither compared nor"):
+        load_study("song2021", overrides={"radiomics": {"reader_seconds": {"freehand": [3.0]}}})
+
+
+def test_the_full_run_of_song_is_as_printed() -> None:
+    study = load_study("song2021", "paper")
+    assert study.radiomics.windowed
+    assert study.deep.sampled_cases == "as_published"
+    assert study.synthetic.centers["hospital_1"].scanner.thickness_mm == 0.5
+    hospital_2 = study.synthetic.centers["hospital_2"].scanner
+    assert (hospital_2.thickness_mm, hospital_2.interval_mm, hospital_2.noise_hu) == (2.0, 1.0, 15)

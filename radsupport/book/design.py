@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from radsupport.book.chapter import why_unused
-from radsupport.networks.result import said
+from radsupport.networks.result import ROWS, said
 from radsupport.plots.design import design
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.settings.learning import Signature
@@ -122,7 +122,7 @@ def extraction(deep: Unet | Resnet | Cnn3d, layers: pd.DataFrame) -> str:
     layers : DataFrame
         The network's `networks.layers`.
     """
-    own = {key: said(deep, key) for key in type(deep).model_fields if key not in ("compare", "compare_on")}
+    own = {key: said(deep, key) for key in ROWS[deep.network]}
     own |= {f"{key} first": words[:1].upper() + words[1:] for key, words in own.items()}
     last = layers.set_index("layer")["output_shape"].str.replace(", ", " × ")
     stages = {Unet: _by_slices, Resnet: _by_channels, Cnn3d: _by_patch}[type(deep)](own, last)
@@ -145,7 +145,7 @@ def _by_slices(own: dict[str, str], last: pd.Series) -> dict[str, dict[str, str]
 def _by_channels(own: dict[str, str], last: pd.Series) -> dict[str, dict[str, str]]:
     maps = last["residual blocks 4"]
     return {
-        "Region": {own["box_mm first"]: "around the tumour"},
+        "Region": {own["box_mm first"]: "around the largest section"},
         "Input": {own["slices first"]: f"{own['input_px']}; normalisation: {own['normalisation']}"},
         "Network": {f"ResNet-{own['depth']} without its last layer": f"maps of the last block: {maps}"},
         "Patient": {own["pooling first"]: f"{maps.rsplit(' ', 1)[1]} features of a patient and phase"},

@@ -349,8 +349,9 @@ def _write_patient(item: tuple[Study, Patient, Path]) -> tuple[list[dict[str, An
 def grid_of(patient: Patient, anatomy: Anatomy, scanner: Scanner) -> Grid:
     """Return the patient's voxel grid: the whole field in plane, the tumour plus 14 mm along the axis."""
     pixels = round(anatomy.field_mm / scanner.pixel_mm)
-    slices = int(np.ceil((1.2 * patient.diameter_mm + 28.0) / scanner.thickness_mm))
-    return Grid((slices, pixels, pixels), (scanner.thickness_mm, scanner.pixel_mm, scanner.pixel_mm))
+    apart = scanner.interval_mm or scanner.thickness_mm
+    slices = int(np.ceil((1.2 * patient.diameter_mm + 28.0) / apart))
+    return Grid((slices, pixels, pixels), (apart, scanner.pixel_mm, scanner.pixel_mm))
 
 
 def render(patient: Patient, phase: str, anatomy: Anatomy, scanner: Scanner) -> Rendered:

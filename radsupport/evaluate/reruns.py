@@ -23,13 +23,13 @@ from radsupport.learning.assembly import CENTER, Assembly, read_source, whole_ta
 from radsupport.learning.learners import GIVEN
 from radsupport.learning.preparation import ComBat, Imputer, as_table
 from radsupport.learning.signatures import SignatureRun, prediction_rows, run_signatures
+from radsupport.settings.features import AS_CHOSEN
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
 from radsupport.wording import listed, source_words
 
 VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
 DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
-AS_CHOSEN = "as the study has it"
 WITHOUT, WITH = "without", "with ComBat"
 FEW = 5  # draws per size below which nothing is said of rising or flat
 

@@ -183,7 +183,7 @@ def _planes(name: str, image: sitk.Image, mask: sitk.Image, margin_mm: float = 1
 
 
 def boxes(cases: pd.DataFrame, subject: str, phase: str, slices: int | None = None) -> pd.DataFrame:
-    """Return the slices of one patient with the outline, its box and, where drawn, the rough region's box.
+    """Return slices of one patient with the outline, its box and, where drawn, the quadrilaterals and their box.
 
     Parameters
     ----------
@@ -204,10 +204,13 @@ def boxes(cases: pd.DataFrame, subject: str, phase: str, slices: int | None = No
     array, inside = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(mask)
     outlines = {"outline": inside, "bounding box": sitk.GetArrayFromImage(rough_roi_box(mask))}
     if isinstance(case.get("roi_rough"), str):
-        outlines["box of the rough region"] = sitk.GetArrayFromImage(rough_roi_box(read_mask(case["roi_rough"])))
+        rough = read_mask(case["roi_rough"])
+        outlines["quadrilateral drawn roughly"] = sitk.GetArrayFromImage(rough)
+        outlines["box of the rough region"] = sitk.GetArrayFromImage(rough_roi_box(rough))
     spacing, top = image.GetSpacing(), largest_slice(mask)
+    drawn = np.flatnonzero(outlines.get("quadrilateral drawn roughly", inside[:0]).any(axis=(1, 2)))
     rows = []
-    for z in shown_slices(mask, slices):
+    for z in sorted({*shown_slices(mask, slices), *(drawn[[0, len(drawn) // 2, -1]] if len(drawn) else ())}):
         words = "largest section" if z == top else f"{(z - top) * spacing[2]:+.0f} mm"
         row = {"subject": words, "image": array[z], "mask": np.zeros_like(inside[z]), "spacing": spacing[1::-1]}
         rows.append(row | {"outlines": {name: volume[z] for name, volume in outlines.items()}})

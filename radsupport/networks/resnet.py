@@ -123,9 +123,7 @@ def layer_table(depth: int = 50, size: int = 224) -> pd.DataFrame:
         layer, made_of = PARTS.get(name, (f"residual blocks {name[-1]}", ""))
         if isinstance(module, nn.Sequential):
             convolutions = "three convolutions (1 × 1, 3 × 3, 1 × 1)" if depth >= 50 else "two 3 × 3 convolutions"
-            made_of = (
-                f"{len(module)} blocks of {convolutions} with batch normalisation, whose output is added to their input"
-            )
+            made_of = f"{len(module)} blocks of {convolutions} with batch normalisation, added to the block's input"
         rows.append(row | {"layer": layer, "made_of": made_of})
     return pd.DataFrame(rows)[["layer", "made_of", "output_shape", "parameters"]]
 

@@ -277,17 +277,22 @@ def spread(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     ax.set(xlabel=f"Out-of-fold {measure}", ylabel="")
 
 
-def _learning_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:
-    words = []
+_PATIENTS = "Training patients per fit"
+
+
+def _learning_alt(table: pd.DataFrame, *, measure: str = "AUC", xlabel: str = _PATIENTS, **_: Any) -> str:
+    by, words = "number of training patients" if xlabel == _PATIENTS else xlabel[:1].lower() + xlabel[1:], []
     for (name, judged), part in table.groupby(["signature", "judged"], sort=False, observed=True):
         rows = part.sort_values("n")
         ends = f"{fixed(rows['value'].iloc[0])} at {rows['n'].iloc[0]:.0f} to {fixed(rows['value'].iloc[-1])}"
         words.append(f"{name} ({judged}) {ends} at {rows['n'].iloc[-1]:.0f}")
-    return f"{measure} by number of training patients: {'; '.join(words)}."
+    return f"{measure} by {by}: {'; '.join(words)}."
 
 
 @figure("signature", "judged", "n", "value", alt=_learning_alt, size=(8.2, 4.2))
-def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
+def learning_curve(
+    table: pd.DataFrame, ax: Axes, *, measure: str = "AUC", xlabel: str = _PATIENTS, log: bool = False
+) -> None:
     """Draw the value over the number of training patients, one line per signature and way of judging.
 
     Signatures differ in colour, ways of judging in dashes, and every line has a marker of its own.
@@ -300,6 +305,10 @@ def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> No
     ax : matplotlib.axes.Axes
     measure : str
         Name of the value.
+    xlabel : str
+        What is counted in place of patients: what a value costs.
+    log : bool
+        Whether its axis is logarithmic.
     """
     names, ways = list(table["signature"].unique()), list(table["judged"].unique())
     ax.axhline(0.5, color=style.GREY, linestyle=":", linewidth=1)
@@ -310,7 +319,10 @@ def learning_curve(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> No
         ax.plot(beside, rows["value"], **line, mfc="white" if j else style.colour(i), label=f"{name}, {judged}")
         low, high = ("low", "high") if "low" in rows else ("value_low", "value_high")
         ax.vlines(beside, rows[low], rows[high], color=style.colour(i), linewidth=1, alpha=0.6)
-    ax.set(xlabel="Training patients per fit", ylabel=measure)
+    ax.set(xlabel=xlabel, ylabel=measure)
+    if log:
+        ax.set_xscale("log")
+        plain_log_ticks(ax, float(table["n"].min()), float(table["n"].max()))
     ax.legend(**style.BESIDE, handlelength=4.5)  # dashes need the length to be seen
 
 

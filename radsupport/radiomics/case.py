@@ -120,8 +120,9 @@ def extract_case(
     mask_path: str | Path,
     settings: RadiomicsSettings,
     perturbation: Perturbation | None = None,
+    window: tuple[float, float] | None = None,
 ) -> CaseFeatures:
-    """Read one case and return its features; see `features_of`.
+    """Read one case and return its features; see `features_of`. HU outside `window` (level, width) are cut off first.
 
     Raises
     ------
@@ -131,6 +132,9 @@ def extract_case(
         pyradiomics' own checks of the region (too few voxels or dimensions).
     """
     image, report = read_pair(image_path, mask_path, settings.label)
+    if window is not None:
+        level, width = window
+        image = sitk.Clamp(image, image.GetPixelID(), level - width / 2, level + width / 2)
     found = features_of(image, report.mask, settings, perturbation)
     return replace(found, messages=(*(problem.what for problem in report.problems), *found.messages))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,7 @@ class Job:
     cache: Path | None = None
     perturbation: Perturbation | None = None
     exclusion: str = ""
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def extract(
     scheduler: str | None = None,
     progress: bool = True,
     perturbation: Perturbation | None = None,
+    windows: Mapping[str, tuple[float, float]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Extract radiomics features of every case.
 
@@ -140,6 +142,8 @@ def extract(
         Show a progress bar.
     perturbation : Perturbation, optional
         A small change applied to every case.
+    windows : mapping, optional
+        Level and width (HU) of each phase outside which HU are cut off first; not given, none is.
 
     Returns
     -------
@@ -166,8 +170,9 @@ def extract(
     why = cases["exclusion"].fillna("") if "exclusion" in cases else pd.Series("", cases.index)
     rows = zip(*(cases[name] for name in _CASE), why, strict=True)
     jobs = [
-        Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation, str(reason))
+        Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation, str(reason), window)
         for subject, phase, image, mask, reason in rows
+        for window in [None if windows is None else windows[str(phase)]]
     ]
     outcomes = map_cases(run_job, jobs, n_jobs, scheduler, progress, description="radiomics", on_failure=_failed)
     return _table(outcomes, loaded), _log(outcomes)
@@ -182,7 +187,7 @@ def run_job(job: Job) -> Outcome:
     kept = None if job.cache is None else load(job.cache, key)
     if kept is not None:
         return Outcome(job.subject, job.phase, **{**kept, "cached": True})
-    outcome = _outcome(job, extract_case(job.image, job.mask, job.settings, job.perturbation), start)
+    outcome = _outcome(job, extract_case(job.image, job.mask, job.settings, job.perturbation, job.window), start)
     if job.cache is not None:
         content = {k: v for k, v in vars(outcome).items() if k not in ("subject", "phase")}
         store(job.cache, key, content)
@@ -191,6 +196,7 @@ def run_job(job: Job) -> Outcome:
 
 def _key(job: Job) -> str:
     change = "" if job.perturbation is None else repr(replace(job.perturbation, name=""))
+    change += "" if job.window is None else f"window {job.window}"
     return case_key(job.image, job.mask, job.settings.digest(), change)
 
 

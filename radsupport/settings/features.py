@@ -8,6 +8,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from radsupport.settings.parts import Folds, Part, Share
 
+AS_CHOSEN = "as the study has it"  #: the study's own choice among those compared
+
 
 class Window(Part):
     """Display and network window in HU."""
@@ -33,23 +35,30 @@ class Compared(Part):
     """A section whose choices can be compared.
 
     `compare_on` names the signatures that are judged with every choice (by default the first one that uses this
-    source alone).
+    source alone). `reader_seconds` says how long readers took for the region of a choice (its name; the
+    study's own is `as the study has it`), one number per reader, where a paper prints it.
     """
 
     compare: list[Comparison] = []
     compare_on: list[str] = []
+    reader_seconds: dict[str, Annotated[list[PositiveFloat], Field(min_length=1)]] = {}
 
     @model_validator(mode="after")
     def choices_are_valid(self) -> Compared:
         """Require that each choice gives a valid section."""
         given = self.model_dump()
         for comparison in self.compare:
-            type(self).model_validate({**given, "compare": [], **comparison.set})
+            type(self).model_validate({**given, "compare": [], "reader_seconds": {}, **comparison.set})
+        unknown = sorted(set(self.reader_seconds) - {AS_CHOSEN, *(one.name for one in self.compare)})
+        if unknown:
+            raise ValueError(
+                f"`reader_seconds` names {', '.join(unknown)}, which is neither compared nor `{AS_CHOSEN}`"
+            )
         return self
 
     def chosen(self, comparison: Comparison) -> Any:
         """Return this section with the keys of one choice."""
-        return type(self).model_validate({**self.model_dump(), "compare": [], **comparison.set})
+        return type(self).model_validate({**self.model_dump(), "compare": [], "reader_seconds": {}, **comparison.set})
 
 
 class Roi(Compared):
@@ -75,12 +84,14 @@ class ToolkitFamily(Part):
 class Radiomics(Roi):
     """Chapter 03; `settings` is a pyradiomics parameter file under studies/radiomics.
 
+    `windowed` cuts HU off outside the window of the phase before anything is measured.
     `icc_subjects` training patients that a second reader outlined give each feature's ICC; `perturb` measures a
     study without a second reader again after small changes of the scan and of the outline, in that many patients
     (0: not). `toolkit` lists the families of the paper's own software beside ours.
     """
 
     settings: str
+    windowed: bool = False
     icc_threshold: Share | None = None
     icc_kind: str = "ICC(2,1)"
     icc_subjects: PositiveInt = 30

@@ -164,6 +164,18 @@ class Study(Part):
         """Names of the cohorts in words, by their keys (strings; pandas calls the keys of groups Hashable)."""
         return {str(key): cohort.name for key, cohort in self.cohorts.items()}
 
+    @property
+    def effort(self) -> list[dict[str, Any]]:
+        """What a reader needs on average for the region of a choice: rows of signature, variant, seconds."""
+        sections = {"radiomics": self.radiomics, "deep": self.deep}
+        rows = []
+        for one in self.signatures:
+            part = sections.get(one.sources[0]) if len(one.sources) == 1 else None
+            for name, seconds in part.reader_seconds.items() if part is not None else ():
+                mean = sum(seconds) / len(seconds)
+                rows.append({"signature": one.name, "variant": name, "seconds": mean})
+        return rows
+
     def signature(self, name: str) -> Signature:
         """Return the signature called `name`."""
         return next(s for s in self.signatures if s.name == name)

@@ -10,9 +10,13 @@ from radsupport.settings.parts import CohortName, Part, Share
 
 
 class Scanner(Part):
-    """How a center's scanner renders the same patient."""
+    """How a center's scanner renders the same patient.
+
+    Slices of `thickness_mm` lie `interval_mm` apart, side by side where that is not given.
+    """
 
     thickness_mm: PositiveFloat
+    interval_mm: PositiveFloat | None = None
     pixel_mm: PositiveFloat
     noise_hu: float
     kernel_mm: float

@@ -282,3 +282,28 @@ def test_a_cystic_tumour_is_fluid_but_for_its_wall(song: Study) -> None:
 def test_a_real_study_has_nothing_to_generate(song: Study, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="synthetic"):
         phantom.generate(song.model_copy(update={"synthetic": None}), tmp_path)
+
+
+def test_slices_may_overlap(song: Study) -> None:
+    """Song 2021, Hospital II: slices of 2 mm, 1 mm apart."""
+    spec = song.synthetic
+    patient = phantom._patients(phantom.draw_subjects(spec, 1).head(1), spec, 1, ["hospital_1"])[0]
+    scanner = spec.centers["hospital_2"].scanner
+    apart = scanner.model_copy(update={"interval_mm": scanner.thickness_mm / 2})
+    side, over = (phantom.grid_of(patient, spec.anatomy, one) for one in (scanner, apart))
+    assert side.spacing[0] == 2.0
+    assert over.spacing[0] == 1.0
+    assert over.shape[0] == pytest.approx(2 * side.shape[0], abs=1)
+    plane = np.zeros((41, 9, 9))
+    plane[20] = 5000.0
+    quiet = {"noise_hu": 0.0, "kernel_mm": 0.1, "offset_hu": 0.0}
+    drawn = [
+        phantom._scan(
+            plane, phantom.Grid(plane.shape, grid.spacing), one.model_copy(update=quiet), np.random.default_rng(0)
+        )
+        for grid, one in ((side, scanner), (over, apart))
+    ]
+    away = np.abs(np.arange(41) - 20)
+    widths = [np.sqrt(np.average(away**2, weights=one[:, 4, 4])) for one in drawn]
+    assert widths[1] * over.spacing[0] == pytest.approx(2.0 / 2.355, rel=0.05)  # a profile of 2 mm at half its height
+    assert widths[1] > 1.8 * widths[0]  # in slices

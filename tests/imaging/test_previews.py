@@ -83,8 +83,14 @@ def test_boxes_hold_the_outline_and_the_largest_section_is_shown(cases: pd.DataF
     table = previews.boxes(cases, "s2", "arterial")
     assert "largest section" in table["subject"].tolist()
     for outlines in table["outlines"]:
-        assert set(outlines) == {"outline", "bounding box", "box of the rough region"}
+        rough = ("quadrilateral drawn roughly", "box of the rough region")
+        assert set(outlines) == {"outline", "bounding box", *rough}
         assert (outlines["bounding box"] >= outlines["outline"]).all()
+        assert (outlines[rough[1]] >= outlines[rough[0]]).all()
+    drawn = [one["quadrilateral drawn roughly"].any() for one in table["outlines"]]
+    assert drawn[0] or drawn[1]  # on the top, the largest and the bottom slice
+    assert drawn[-1] or drawn[-2]
+    assert drawn[table["subject"].tolist().index("largest section")] or sum(drawn) >= 3
     areas = previews.sizes(cases, "arterial", by_slice=True)
     assert areas.loc[areas["position_mm"] == 0].groupby("subject")["area_mm2"].first().gt(0).all()
     assert (

@@ -325,3 +325,22 @@ def test_grey_levels_without_end_cost_one_row(tmp_path: Path) -> None:
     assert log["status"].tolist() == ["failed", "ok"]
     assert "grey levels at a bin width of 25" in log["reason"][0]
     assert features.drop(columns="subject").notna().all(axis=1).tolist() == [False, True]
+
+
+def test_a_window_measures_what_a_clipped_scan_gives(cases: pd.DataFrame, tmp_path: Path) -> None:
+    """Song 2021 windows before radiomics: the same as clipping the files by hand; the cache keeps the two apart."""
+    one = cases.iloc[[0]]
+    image = sitk.ReadImage(one["image"].iloc[0])
+    clipped = tmp_path / "clipped.nii.gz"
+    array = np.clip(sitk.GetArrayFromImage(image), -25, 285)
+    out = sitk.GetImageFromArray(array)
+    out.CopyInformation(image)
+    sitk.WriteImage(out, str(clipped))
+    windows = {str(one["phase"].iloc[0]): (130.0, 310.0)}
+    expected, _ = extract(one.assign(image=str(clipped)), SETTINGS, progress=False)
+    whole, _ = extract(one, SETTINGS, cache=tmp_path / "cache", progress=False)
+    found, log = extract(one, SETTINGS, cache=tmp_path / "cache", progress=False, windows=windows)
+    assert not log["cached"].any()
+    pd.testing.assert_frame_equal(found, expected)
+    least = next(name for name in found if name.endswith("original_firstorder_Minimum"))
+    assert found[least].iloc[0] == max(whole[least].iloc[0], -25)

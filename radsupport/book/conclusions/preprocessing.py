@@ -40,16 +40,23 @@ def usable(
     margin_mm: float | Sequence[float],
     how: str,
     network: str = "",
+    windowed: bool = False,
 ) -> str:
-    """Say how many cases can be used, and what was done to them; `network` as `seen` takes it."""
+    """Say how many cases can be used, and what was done to them; `network` as `seen` takes it.
+
+    `windowed` says that radiomics is measured in the window, too.
+    """
     sides = [margin_mm] if isinstance(margin_mm, int | float) else margin_mm
     spacing, margin = (" × ".join(f"{side:g}" for side in found) for found in (spacing_mm, sides))
+    radiomics = (
+        "radiomics is measured in the window of the phase" if windowed else "radiomics is measured without a window"
+    )
     return (
         f"{(cases['exclusion'] == '').sum()} of {len(cases)} cases "
         f"({counted(cases['subject'].nunique(), 'patient')}, {counted(n_phases, 'phase')}) can be used. Images are "
         f"resampled to {spacing} mm with {_INTERPOLATIONS[how]} interpolation, masks to the nearest voxel, and both "
-        f"are cut to the masks plus {margin} mm. HU are kept as they are: radiomics is measured without a "
-        f"window{', networks look through one' * bool(network)}."
+        f"are cut to the masks plus {margin} mm. HU are kept as they are: {radiomics}"
+        f"{', networks look through one' * bool(network)}."
     )
 
 
