@@ -56,7 +56,8 @@ class CohortTables(Part):
     """Baseline tables of chapter 01.
 
     `tests_by_cohort` and `tests_by_outcome` map a column to the test that the paper names (else it is chosen from the
-    data); `by_cohort_as` and `by_outcome_as` say which printed table has this layout.
+    data); `by_cohort_as` and `by_outcome_as` say which printed table has this layout. `by_outcome_in` names further
+    cohorts whose patients are tabulated by outcome.
     """
 
     normality_alpha: Share = 0.05
@@ -65,6 +66,7 @@ class CohortTables(Part):
     tests_by_outcome: dict[str, TestName] = {}
     by_cohort_as: str = ""
     by_outcome_as: str = ""
+    by_outcome_in: list[CohortName] = []
 
 
 class Preprocessing(Part):

@@ -59,8 +59,8 @@ def test_the_rate_that_outlines_are_learnt_at_is_the_one_that_is_said() -> None:
 def test_values_carry_their_units() -> None:
     table = shown("cui2022")
     assert table["Patch (slices, rows, columns)"] == "5 × 24 × 24 voxels"
-    assert table["Learning rate (Adam)"] == "0.001"
-    assert shown("song2021", learning_rate=1e-5)["Learning rate (Adam)"] == "0.00001"
+    assert table["Learning rate (Adam; loss: cross-entropy, both outcomes of equal weight)"] == "0.001"
+    assert shown("song2021", learning_rate=1e-5)["Learning rate (Adam; loss: cross-entropy)"] == "0.00001"
     assert table["Window"] == "level 100 HU, width 200 HU"
 
 
