@@ -58,11 +58,19 @@ def _regions(study: Study) -> Iterable[tuple[str, str]]:
     """Yield what is looked at: an outline, or a rough box around it, and by what."""
     if study.data.entry == "features":
         return
-    used = {"radiomics": study.radiomics, "network": study.deep}
-    kinds = {who: getattr(part, "roi", "accurate") for who, part in used.items() if part is not None}
-    for kind, words in (("accurate", "Outline of the tumour"), ("rough", "Rough box around it")):
-        if whose := [who for who, own in kinds.items() if own == kind]:
-            yield words, f"for {listed(whose)}"
+    outline, rough = "Outline of the tumour", "Rough box around it"
+    users: dict[str, list[str]] = {}
+    for who, part in (("radiomics", study.radiomics), ("network", study.deep)):
+        if isinstance(part, Cnn3d):
+            kinds = said(part, "sampling").split("; ")
+        elif isinstance(part, Resnet):
+            kinds = [outline if part.masked else "Square around the tumour"]
+        else:
+            kinds = [rough if part.roi == "rough" else outline] if part is not None else []
+        for kind in kinds:
+            users.setdefault(kind[:1].upper() + kind[1:], []).append(who)
+    for kind, whose in users.items():
+        yield kind, f"for {listed(whose)}"
 
 
 def _sources(study: Study) -> list[str]:
@@ -101,7 +109,8 @@ def _outcomes(study: Study) -> Iterable[tuple[str, str]]:
         yield endpoint.label.name, f"{endpoint.label.positive} or {endpoint.label.negative}"
     if endpoint.survival is not None:
         months = listed([f"{month:g}" for month in endpoint.survival.horizons_months])
-        yield endpoint.survival.name, f"over time; at {months} months" if months else "over time"
+        divided = "; risk groups" * (not why_unused("07_survival", study))
+        yield endpoint.survival.name, f"over time; at {months} months{divided}" if months else f"over time{divided}"
     if not why_unused("08_nomogram", study):
         yield "Nomogram", "the signature beside clinical data"
 

@@ -132,7 +132,8 @@ def _preparation(study: Study) -> list[str]:
     if study.radiomics is not None and not why_unused("03_radiomics", study):
         known = study.radiomics.icc_threshold
         stable = f"; reproducible: {study.radiomics.icc_kind} of at least {known:g}" if known is not None else ""
-        lines.append(f"Radiomic features: pyradiomics, settings {study.radiomics.settings}{stable}.")
+        inside = ", HU outside the window of the phase cut off first" * study.radiomics.windowed
+        lines.append(f"Radiomic features: pyradiomics, settings {study.radiomics.settings}{inside}{stable}.")
     if study.deep is not None and not why_unused("04_deep_features", study):
         lines.append(f"Deep features: {study.deep.network}.")
     return lines

@@ -309,7 +309,8 @@ def blocks(networks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         of (the network), block, kind, side (rows of the maps, 1 for a vector), channels (or units), shape (text), joins
         (the encoder's level that a skip connection comes from, or ""). Dropout has no maps of its own and is left out.
     """
-    rows, seen = [], []
+    rows: list[dict[str, Any]] = []
+    seen: list[pd.DataFrame] = []
     for of, table in networks.items():
         if any(table.equals(other) for other in seen):
             continue

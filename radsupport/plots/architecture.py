@@ -45,7 +45,7 @@ def architecture(table: pd.DataFrame, ax: Axes) -> None:
     tops = dict(zip(table["block"], high / 2, strict=True))
     for i, (row, x, w, h) in enumerate(zip(table.to_dict("records"), left, width, high, strict=True)):
         k = kinds.index(row["kind"])
-        look = {"facecolor": style.colour(k), "hatch": _HATCHES[k % len(_HATCHES)], "edgecolor": style.INK}
+        look: Any = {"facecolor": style.colour(k), "hatch": _HATCHES[k % len(_HATCHES)], "edgecolor": style.INK}
         ax.add_patch(Rectangle((x, -h / 2), w, h, linewidth=0.7, alpha=0.75, **look))
         words = f"{row['block']}\n{row['shape']}"
         ax.text(x + w / 2, -0.56, words, rotation=90, ha="center", va="top", fontsize=7.5, linespacing=1.1)
@@ -53,7 +53,7 @@ def architecture(table: pd.DataFrame, ax: Axes) -> None:
             ax.plot([x - _GAP, x], [0, 0], color=style.INK, linewidth=0.9)
         if row["joins"]:
             ends = [(place[name], tops[name]) for name in (row["joins"], row["block"])]
-            arc = {"connectionstyle": "arc3,rad=-0.18", "arrowstyle": "-|>", "mutation_scale": 8}
+            arc: Any = {"connectionstyle": "arc3,rad=-0.18", "arrowstyle": "-|>", "mutation_scale": 8}
             ax.add_patch(FancyArrowPatch(*ends, color=style.GREY, linewidth=0.9, **arc))
     ax.set(xlim=(-0.2, left[-1] + width[-1] + 0.2), ylim=(-1.7, 1.25 if (table["joins"] != "").any() else 0.6))
     ax.set_axis_off()

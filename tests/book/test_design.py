@@ -84,3 +84,20 @@ def test_the_way_from_the_scan_to_the_features_is_drawn(study: str, said: list[s
     words = " ".join(re.findall(WORDS, html.split("</svg>")[0]))
     assert not [part for part in said if part not in words and part not in html]
     assert html.count("rd-stage") == 2 * len(re.findall(r'class="rd-stage"', html.split("</svg>")[0]))
+
+
+@pytest.mark.parametrize(
+    ("study", "regions"),
+    [
+        ("song2021", ["Outline of the tumour", "Rough box around it"]),
+        ("cui2022", ["Outline of the tumour", "The tumour alone (SS)", "With its surroundings (NSS)"]),  # Figure 2
+        ("gu2023", ["Outline of the tumour", "Square around the tumour"]),
+    ],
+)
+def test_a_design_shows_what_each_engine_looks_at(
+    study: str, regions: list[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    words = " ".join(re.findall(WORDS, design_of(load_study(study)).split("</svg>")[0]))
+    assert not [region for region in regions if region not in words]
+    assert "risk groups" in words  # Song 2021, Figure 1, its last step
