@@ -56,6 +56,16 @@ def test_learning_curve_draws_one_line_per_signature_and_judging(figure_case: An
     assert ax.get_legend().handlelength > 4
 
 
+def test_learning_curve_may_count_what_a_value_costs() -> None:
+    rows = [("DLR-A", 10.64, 0.76), ("DLR-A", 721.6, 0.9), ("Radiomics-A", 10.64, 0.63), ("Radiomics-A", 721.6, 0.8)]
+    table = pd.DataFrame(rows, columns=["signature", "n", "value"]).assign(judged="out of fold", low=0.4, high=1.0)
+    ax = figures.learning_curve(table, xlabel="Seconds of a reader", log=True)
+    assert (ax.get_xscale(), ax.get_xlabel()) == ("log", "Seconds of a reader")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["10", "20", "50", "100", "200", "500"]
+    words = base_figures.description(ax)
+    assert words.startswith("AUC by seconds of a reader: DLR-A (out of fold) 0.76 at 11 to 0.90 at 722")
+
+
 def test_coefficient_path_names_what_it_is_told_to(figure_case: Any) -> None:
     table, options = figure_case("lasso_path")
     wanted = ["V__feature_9", "V__feature_2"]
