@@ -125,6 +125,14 @@ def read_label_map(path: str | Path) -> sitk.Image:
     MaskError
         Values that are no labels: fractions (a probability map), negative, or above 65535.
     """
+    image, where, drawn = _drawn(path)
+    labels = np.zeros(image.GetSize()[::-1], np.uint16)
+    labels.ravel()[where] = drawn
+    return like(labels, image)
+
+
+def _drawn(path: str | Path) -> tuple[sitk.Image, npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
+    """Return the file as it is, where it is labelled (flat indices), and with what."""
     image = read_image(path)
     array = sitk.GetArrayViewFromImage(image)
     where = np.flatnonzero(array)
@@ -137,9 +145,7 @@ def read_label_map(path: str | Path) -> sitk.Image:
     if drawn.size and (rounded.min() < 0 or rounded.max() > np.iinfo(np.uint16).max):
         low, high = rounded.min(), rounded.max()
         raise MaskError(f"{path} is not a mask: its values reach from {low:g} to {high:g}; labels are 0 to 65535.")
-    labels = np.zeros(array.shape, np.uint16)
-    labels.ravel()[where] = rounded.astype(np.uint16)
-    return like(labels, image)
+    return image, where, rounded.astype(np.uint16)
 
 
 def read_mask(path: str | Path, label: int | None = None) -> sitk.Image:
@@ -163,7 +169,11 @@ def read_mask(path: str | Path, label: int | None = None) -> sitk.Image:
     MaskError
         Empty, several labels and none chosen, or the label is not there.
     """
-    return select_label(read_label_map(path), label, str(path))
+    image, where, drawn = _drawn(path)
+    chosen = _chosen(label_values(drawn), label, str(path))
+    region = np.zeros(image.GetSize()[::-1], np.uint8)  # without a label map, of two bytes a voxel, in between
+    region.ravel()[where] = drawn == chosen
+    return like(region, image)
 
 
 def read_pair(image: str | Path, mask: str | Path, label: int | None = None) -> tuple[sitk.Image, GeometryReport]:
@@ -179,7 +189,11 @@ def read_pair(image: str | Path, mask: str | Path, label: int | None = None) -> 
 def select_label(labels: sitk.Image, label: int | None = None, name: str = "mask") -> sitk.Image:
     """Return one label of a label map as a UInt8 mask of 0 and 1; see `read_mask`."""
     array = sitk.GetArrayViewFromImage(labels)
-    present = label_values(array)
+    return like((array == _chosen(label_values(array), label, name)).view(np.uint8), labels)
+
+
+def _chosen(present: list[int], label: int | None, name: str) -> int:
+    """Return the label to take of those that are there."""
     if not present:
         raise MaskError(f"{name} is empty: no voxel is labelled.")
     if label is None and len(present) > 1:
@@ -187,7 +201,7 @@ def select_label(labels: sitk.Image, label: int | None = None, name: str = "mask
     chosen = present[0] if label is None else label
     if chosen not in present:
         raise MaskError(f"{name} has no label {chosen}; it holds {present}.")
-    return like((array == chosen).view(np.uint8), labels)
+    return chosen
 
 
 def label_values(array: npt.NDArray) -> list[int]:

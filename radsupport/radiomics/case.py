@@ -135,8 +135,10 @@ def extract_case(
     if window is not None:
         level, width = window
         image = sitk.Clamp(image, image.GetPixelID(), level - width / 2, level + width / 2)
-    found = features_of(image, report.mask, settings, perturbation)
-    return replace(found, messages=(*(problem.what for problem in report.problems), *found.messages))
+    pair, repaired = [image, report.mask], [problem.what for problem in report.problems]
+    del image, report
+    found = _features(pair, settings, perturbation)
+    return replace(found, messages=(*repaired, *found.messages))
 
 
 def features_of(
@@ -171,11 +173,18 @@ def features_of(
     reproduces pyradiomics' cut (the published default: 5). With `resegmentRange` shape is measured on the mask as
     drawn, cut to the box of the resegmented mask, as pyradiomics does it.
     """
+    return _features([image, mask], settings, perturbation)
+
+
+def _features(
+    pair: list[sitk.Image], settings: RadiomicsSettings, perturbation: Perturbation | None = None
+) -> CaseFeatures:
+    """Take image and mask out of a list, so that nobody holds the whole volume while its region is measured."""
     with quiet_pyradiomics() as messages:
         if settings.setting.get("normalize"):
-            image = imageoperations.normalizeImage(image, **settings.setting)
-        region = load_region(image, mask, settings, perturbation)
-        del image, mask
+            pair[0] = imageoperations.normalizeImage(pair[0], **settings.setting)
+        region = load_region(*pair, settings, perturbation)
+        pair.clear()
         values = _measure(region, settings)
     return CaseFeatures(values, _count(region.mask), tuple(dict.fromkeys(messages)))
 

@@ -189,6 +189,7 @@ def _on_sphere(points: npt.NDArray, radius: float) -> npt.NDArray:
 SCALED_BY_MAXIMUM = ("Square", "SquareRoot", "Logarithm", "Exponential")
 
 LOG_REACH_SIGMAS = 8
+_ROWS = 32
 #: Voxels after which scipy's recursive spline filter has forgotten, to the last bit, where it started.
 SPLINE_REACH = 48
 
@@ -356,9 +357,17 @@ def laplacian_of_gaussian(image: sitk.Image, sigma: float, box: Box) -> npt.NDAr
         for size, spacing, start, stop in zip(image.GetSize(), image.GetSpacing(), box.start, box.stop, strict=True)
     )
     array = sitk.GetArrayViewFromImage(image)
-    both = np.concatenate([along_z, curve_z]) @ array.reshape(len(array), -1).astype(np.float64)
-    smooth, curved = both.reshape(2, len(along_z), *array.shape[1:])
-    return ((along_y @ smooth) @ curve_x.T + (curve_y @ smooth + along_y @ curved) @ along_x.T).astype(np.float32)
+    across = np.concatenate([along_z, curve_z])
+    both = np.empty((len(across), *array.shape[1:]))
+    for first in range(0, array.shape[1], _ROWS):  # numbers of eight bytes only for some rows, then slices, at a time
+        part = array[:, first : first + _ROWS]
+        both[:, first : first + _ROWS] = (across @ part.reshape(len(part), -1).astype(np.float64)).reshape(
+            len(across), *part.shape[1:]
+        )
+    found = np.empty((len(along_z), len(along_y), len(along_x)), np.float32)
+    for out, smooth, curved in zip(found, *both.reshape(2, len(along_z), *array.shape[1:]), strict=True):
+        out[:] = (along_y @ smooth) @ curve_x.T + (curve_y @ smooth + along_y @ curved) @ along_x.T
+    return found
 
 
 @lru_cache(maxsize=8)

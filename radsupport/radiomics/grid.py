@@ -145,6 +145,8 @@ def as_integers(image: sitk.Image) -> sitk.Image:
     array = sitk.GetArrayViewFromImage(image)
     if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
         return image
+    if array.dtype == np.int16:
+        return image
     low, high = float(array.min()), float(array.max())
     for dtype, code in ((np.int16, sitk.sitkInt16), (np.int32, sitk.sitkInt32)):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:

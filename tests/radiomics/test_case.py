@@ -6,6 +6,7 @@ import copy
 import sys
 import types
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 from scipy import ndimage, special
 
 from radsupport.errors import NotEstimableError
-from radsupport.imaging.reading import like
-from radsupport.radiomics.case import Perturbation, feature_names, features_of
+from radsupport.imaging.reading import like, read_pair
+from radsupport.radiomics.case import Perturbation, extract_case, feature_names, features_of
 from radsupport.radiomics.filters import icosphere
 from radsupport.radiomics.settings import RadiomicsSettings, load_settings, quiet_pyradiomics
 
@@ -89,6 +90,30 @@ def compare(
 
 def test_original_gradient_and_pointwise_filters_are_equal(case: tuple[sitk.Image, sitk.Image]) -> None:
     compare(case, {"imageType": {"Original": {}, "Gradient": {}, **POINTWISE}})
+
+
+def test_nobody_holds_the_whole_scan_while_its_region_is_measured(
+    case: tuple[sitk.Image, sitk.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{name}.nii.gz" for name in ("image", "mask")]
+    for one, path in zip(case, paths, strict=True):
+        sitk.WriteImage(one, str(path))
+    held: list[weakref.ref] = []
+
+    def reading(*given: Any) -> tuple[sitk.Image, Any]:
+        image, report = read_pair(*given)
+        held.extend(weakref.ref(one) for one in (image, report.mask))
+        return image, report
+
+    def measuring(region: Any, settings: RadiomicsSettings) -> dict[str, float]:
+        assert len(held) == 2
+        assert not any(one() for one in held)
+        return {}
+
+    monkeypatch.setattr("radsupport.radiomics.case.read_pair", reading)
+    monkeypatch.setattr("radsupport.radiomics.case._measure", measuring)
+    raw = {"imageType": {"Original": {}}, "featureClass": {"firstorder": ["Mean"]}}
+    assert extract_case(*paths, load_settings(raw)).values == {}
 
 
 def test_the_whole_images_maximum_matters(case: tuple[sitk.Image, sitk.Image]) -> None:
