@@ -47,9 +47,10 @@ def job(project: Path, *code: str, chapter: str = "05_modelling", study: str = "
 
 
 def test_a_chapter_runs_in_a_kernel_that_is_a_copy_and_says_what_it_used(project: Path) -> None:
-    code = "import sys, radsupport.networks\nprint(sys.argv[0], __name__, os.getcwd())\n"
+    code = "import gc, sys, radsupport.networks\nprint(sys.argv[0], __name__, os.getcwd())\n"
     # its workers are copies as well: none imports what it was not asked for
     code += "from joblib import Parallel, delayed\nloaded = lambda name: (name in sys.modules, os.getpid())\n"
+    code += "print(min(Parallel(n_jobs=2)(delayed(gc.get_freeze_count)() for _ in range(2))) - gc.get_freeze_count())\n"
     code += "print(Parallel(n_jobs=2)(delayed(loaded)('radsupport.nomogram') for _ in range(2)), os.getpid())\n"
     code += "print(3, file=sys.stderr)"
     done = job(project, code, "chapter.publish('x', 1 / 3)\nchapter.finish()")
@@ -63,6 +64,7 @@ def test_a_chapter_runs_in_a_kernel_that_is_a_copy_and_says_what_it_used(project
     for out in executed.cells[-2].outputs:
         outputs[out.name] += out.text
     assert outputs["stdout"].startswith("ipykernel_launcher __main__ ")
+    assert int(outputs["stdout"].splitlines()[1]) > 1000  # what a worker took over is not looked through for garbage
     workers = re.findall(r"\((True|False), (\d+)\)", outputs["stdout"])
     assert [loaded for loaded, _ in workers] == ["True", "True"]
     assert outputs["stdout"].split()[-1] not in [number for _, number in workers]
