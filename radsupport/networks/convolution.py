@@ -3,22 +3,28 @@
 On maps of a few pixels most of what a kernel meets is padding, and PyTorch's CPU convolution spends its time on that
 and on putting millions of weights into another order. Here each place of the kernel is one product of matrices over
 the pixels that it meets. Values and gradients are those of `torch.nn.functional.conv2d` but for rounding.
+
+A network that only predicts needs no batch normalisation: its scale and shift go into the convolution before it.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Model = TypeVar("Model", bound=nn.Module)
 
 #: Most pixels of a map that is made tap by tap, and fewest maps at once; others are faster as they are.
 SMALL, SEVERAL = 4, 8
 
 
 class SmallMapConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` without bias, groups or dilation, which passes small maps on the CPU tap by tap."""
+    """`torch.nn.Conv2d` without groups or dilation, which passes small maps on the CPU tap by tap."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return the same as a `Conv2d` of these weights."""
@@ -26,7 +32,7 @@ class SmallMapConv2d(nn.Conv2d):
         if input.device.type != "cpu" or rows * columns > SMALL or len(input) < SEVERAL:
             return super().forward(input)
         found: torch.Tensor = _TapByTap.apply(input, self.weight, self.stride[0], self.padding[0])
-        return found
+        return found if self.bias is None else found + self.bias[:, None, None]
 
 
 def for_small_maps(network: nn.Module) -> None:
@@ -39,6 +45,30 @@ def for_small_maps(network: nn.Module) -> None:
                 )
                 own.weight = one.weight
                 setattr(part, name, own)
+
+
+def fused(network: Model) -> Model:
+    """Return a copy that predicts, its batch normalisations taken into the 2-D convolutions before them.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode; a normalisation stands behind its convolution among a module's children, as in ResNets.
+
+    Returns
+    -------
+    nn.Module
+        Equal but for rounding (1e-6 of the largest value).
+    """
+    network = copy.deepcopy(network)
+    for part in list(network.modules()):
+        before: tuple[str, nn.Module] | None = None
+        for name, one in list(part.named_children()):
+            if before and isinstance(before[1], nn.Conv2d) and isinstance(one, nn.BatchNorm2d):
+                setattr(part, before[0], fuse_conv_bn_eval(before[1], one))
+                setattr(part, name, nn.Identity())
+            before = name, one
+    return network
 
 
 Met = tuple[int, slice, slice]

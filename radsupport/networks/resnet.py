@@ -295,7 +295,7 @@ def resnet_features(
     *,
     pooling: Pooling = "max",
     normalisation: Normalisation = "imagenet",
-    batch_size: int = 16,
+    batch_size: int = 32,
     cache: Path | None = None,
 ) -> pd.DataFrame:
     """Return the pooled features of one image per subject.
@@ -318,8 +318,9 @@ def resnet_features(
         raise InputError(f"Unknown pooling '{pooling}'. Use 'max' or 'average'.")
     inputs = normalise_images(images, normalisation)
     subjects = training.check_subjects(subjects, len(inputs))
-    net = training.channels_last(training.on_device(net))
+    net = training.on_device(net)
     weights = training.content_hash(net.state_dict()) if cache else ""
+    net = training.channels_last(convolution.fused(net))
     keys = [
         training.content_hash("resnet", pooling, weights, image) if cache else str(i) for i, image in enumerate(inputs)
     ]

@@ -183,7 +183,7 @@ def _features(
     with quiet_pyradiomics() as messages:
         if settings.setting.get("normalize"):
             pair[0] = imageoperations.normalizeImage(pair[0], **settings.setting)
-        region = load_region(*pair, settings, perturbation)
+        region = load_region(pair[0], pair[1], settings, perturbation)
         pair.clear()
         values = _measure(region, settings)
     return CaseFeatures(values, _count(region.mask), tuple(dict.fromkeys(messages)))
