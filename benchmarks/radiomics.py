@@ -1,25 +1,26 @@
 """How fast, how small and how equal is the extraction? Against plain pyradiomics and its rebuilds, on full-size CT.
 
-    python benchmarks/radiomics.py            # everything, about half an hour on two free cores
-    python benchmarks/radiomics.py --quick    # 20 mm tumour only, up to 20 cases
+    python benchmarks/radiomics.py            # everything, about ten minutes on two free cores
+    python benchmarks/radiomics.py --quick    # 20 mm tumour only, up to 200 cases
     python benchmarks/radiomics.py --only cohorts
     python benchmarks/radiomics.py --only peers
 
-Peers (fastrad, flash-radiomics) are measured where they are installed beside this package, best in an
-environment of their own; those that are not are named.
+Peers (fastrad, flash-radiomics) are measured where they are installed beside this package or in the folder .peers,
+where `make bench` puts them; those that are not are named. pictologics is not among them: it needs Python 3.12.
 
-Every measurement runs in a process of its own with one thread. Wall time depends on what else the machine does, CPU
-time hardly; both are printed. LBP2D is left out on both sides: pyradiomics needs scikit-image for it.
+Every measurement runs in a process of its own with one thread, and pyradiomics, the slowest, once per case and
+settings. Wall time depends on what else the machine does, CPU time hardly; both are printed. LBP2D is left out on both
+sides: pyradiomics needs scikit-image for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,11 @@ from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parents[1]
 # this file is called like pyradiomics' package, so its folder must not be searched for imports
-sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks")]
+sys.path = [
+    str(ROOT),
+    *(path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks"),
+    str(ROOT / ".peers"),
+]
 SHAPE, SPACING = (120, 512, 512), (0.7, 0.7, 1.0)
 COVERS_ALL = 10_000
 #: Rebuilds of pyradiomics by the name of their module; of fastrad, which has no filters, the original image alone.
@@ -50,7 +55,10 @@ MODES = {
 
 
 def make_scan(folder: Path, diameter_mm: float) -> tuple[Path, Path]:
-    """Write a synthetic abdominal CT (HU, int16) with a textured ball as tumour."""
+    """Write a synthetic abdominal CT (HU, int16) with a textured ball as tumour, once in a folder."""
+    paths = [folder / f"ct{diameter_mm:g}_{name}.nii.gz" for name in ("image", "mask")]
+    if all(path.is_file() for path in paths):
+        return paths[0], paths[1]
     rng = np.random.default_rng(1)
     z, y, x = (np.arange(n, dtype=np.float32) for n in SHAPE)
     body = (((x - 256) / 220) ** 2)[None, None] + (((y - 256) / 160) ** 2)[None, :, None] < 1
@@ -60,13 +68,19 @@ def make_scan(folder: Path, diameter_mm: float) -> tuple[Path, Path]:
     ball = offsets[0][None, None] + offsets[1][None, :, None] + offsets[2][:, None, None] < (diameter_mm / 2) ** 2
     texture = ndimage.gaussian_filter(rng.normal(size=SHAPE).astype(np.float32), 2)
     array += ball * (40 + 200 * texture) + rng.normal(0, 12, SHAPE).astype(np.float32)
-    paths = []
-    for name, voxels in (("image", np.round(array).astype(np.int16)), ("mask", ball.astype(np.uint8))):
+    for path, voxels in zip(paths, (np.round(array).astype(np.int16), ball.astype(np.uint8)), strict=True):
         image = sitk.GetImageFromArray(voxels)
         image.SetSpacing(SPACING)
-        paths.append(folder / f"ct{diameter_mm:g}_{name}.nii.gz")
-        sitk.WriteImage(image, str(paths[-1]), useCompression=True)
+        sitk.WriteImage(image, str(path), useCompression=True)
     return paths[0], paths[1]
+
+
+def cut_scan(folder: Path) -> tuple[Path, Path]:
+    """Write what lies around the small tumour as a case of its own, 96 x 96 x 48 voxels."""
+    paths = folder / "cut_image.nii.gz", folder / "cut_mask.nii.gz"
+    for path, whole in zip(paths, make_scan(folder, 20.0), strict=True):
+        sitk.WriteImage(sitk.RegionOfInterest(sitk.ReadImage(str(whole)), (96, 96, 48), (152, 192, 36)), str(path))
+    return paths
 
 
 def settings_of(mode: str, tool: str) -> dict[str, Any]:
@@ -87,9 +101,14 @@ def settings_of(mode: str, tool: str) -> dict[str, Any]:
 
 
 def run_child(task: dict[str, Any]) -> dict[str, Any]:
-    """Run one measurement in a fresh process."""
+    """Run one measurement in a fresh process; the same one is not run again."""
+    return _run_child(json.dumps(task, sort_keys=True))
+
+
+@functools.cache
+def _run_child(task: str) -> dict[str, Any]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(task)]
+    command = [sys.executable, str(Path(__file__).resolve()), "--child", task]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     if done.returncode:
         raise RuntimeError(f"{task} failed:\n{done.stderr}")
@@ -188,16 +207,34 @@ def compare_peers(folder: Path, diameters: list[float]) -> pd.DataFrame:
 
 
 def cohort(task: dict[str, Any]) -> dict[str, Any]:
-    """Measure a cohort of `n` cases with `n_jobs` workers and no cache."""
+    """Measure a cohort of `n` cases with `n_jobs` workers, forked as in a notebook of the book, and no cache."""
+    from joblib.externals.loky import get_reusable_executor
+
+    from radsupport.book.kernel import copy_workers
     from radsupport.radiomics.extract import extract
 
+    copy_workers()
     row = {"phase": "ct", "image": task["image"], "mask": task["mask"]}
-    cases = pd.DataFrame([{"subject": f"s{i:03d}", **row} for i in range(task["n"])])
-    wall = time.perf_counter()
-    _, log = extract(cases, settings_of(task["mode"], "ours"), n_jobs=task["n_jobs"], progress=False)
-    wall = time.perf_counter() - wall
+    cases = pd.DataFrame([{"subject": f"s{i:04d}", **row} for i in range(task["n"])])
+    raw = settings_of(task["mode"], "ours")
+    raw["imageType"] = {"Original": {}} if task["original"] else raw["imageType"]
+    wall, own, busy = time.perf_counter(), sum(os.times()[:4]), busy_seconds()
+    _, log = extract(cases, raw, n_jobs=task["n_jobs"], progress=False)
+    wall, busy = time.perf_counter() - wall, busy_seconds() - busy
+    get_reusable_executor().shutdown(wait=True)  # what its workers spent is known once they have ended
+    own = sum(os.times()[:4]) - own
     failed = int((log["status"] == "failed").sum())
-    return {"wall": wall, "per_case": wall / task["n"], "peak": float(log["peak_memory_mb"].max()), "failed": failed}
+    peak = float(log["peak_memory_mb"].max())
+    return {"wall": wall, "cpu": own, "others": max(busy - own, 0.0) / wall, "peak": peak, "failed": failed}
+
+
+def busy_seconds() -> float:
+    """Return what all cores of this machine have worked so far (Linux), NaN elsewhere."""
+    stat = Path("/proc/stat")
+    if not stat.is_file():
+        return float("nan")
+    user, nice, system, _, _, irq, softirq = map(int, stat.read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def largest_difference(ours: dict[str, float], theirs: dict[str, float], log: bool) -> float:
@@ -217,7 +254,7 @@ def compare_tools(folder: Path, diameters: list[float], modes: list[str]) -> pd.
         for mode in modes:
             found = {}
             for tool in MODES[mode]:
-                task = {"tool": tool, "mode": mode, "image": str(image), "mask": str(mask)}
+                task = {"tool": tool, "mode": mode, "image": str(image), "mask": str(mask), "original": False}
                 found[tool] = run_child(task)
                 print(f"  {diameter:g} mm, {mode}, {tool}: {found[tool]['wall']:.1f} s", file=sys.stderr)
             ours, reference = found["ours"], found["whole"]["values"]
@@ -242,27 +279,31 @@ def compare_tools(folder: Path, diameters: list[float], modes: list[str]) -> pd.
     return pd.DataFrame(rows)
 
 
-def compare_cohorts(folder: Path, sizes: list[int]) -> pd.DataFrame:
-    """Return time per case for growing cohorts and for one and two workers; CPU time includes starting Python."""
-    image, mask = make_scan(folder, 20.0)
-    rows = []
-    for n, n_jobs in [(sizes[0], 1), *((n, 2) for n in sizes)]:
-        task = {"tool": "cohort", "mode": "no resampling", "image": str(image), "mask": str(mask)}
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        one = run_child({**task, "n": n, "n_jobs": n_jobs})
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        print(f"  {n} cases, {n_jobs} worker(s): {one['wall']:.0f} s", file=sys.stderr)
-        times = {"wall s": one["wall"], "wall s per case": one["per_case"], "CPU s per case": cpu / n}
+def compare_cohorts(folder: Path, cases: int, growing: list[int]) -> pd.DataFrame:
+    """Return what two workers gain on full-size scans, twice, and what a case costs in growing cohorts of small ones.
+
+    What other processes took of the cores meanwhile is told: two workers can not be twice as fast on a busy machine.
+    """
+    whole, small = make_scan(folder, 20.0), cut_scan(folder)
+    runs = [(whole, cases, jobs, again) for again in (0, 1) for jobs in (1, 2)]
+    rows, alone = [], float("nan")
+    for (image, mask), n, jobs, again in [*runs, *((small, n, 2, 0) for n in growing)]:
+        task = {"tool": "cohort", "mode": "no resampling", "image": str(image), "mask": str(mask), "again": again}
+        one = run_child({**task, "n": n, "n_jobs": jobs, "original": image == small[0]})
+        print(f"  {n} cases, {jobs} worker(s): {one['wall']:.0f} s", file=sys.stderr)
+        alone = one["wall"] if jobs == 1 else alone if image == whole[0] else float("nan")
+        kind = "512 x 512 x 120, 19 images" if image == whole[0] else "96 x 96 x 48, original image"
+        times = {"wall s": one["wall"], "CPU s a case": one["cpu"] / n, "wall s a case": one["wall"] / n}
+        share = {"times as fast": alone / one["wall"], "cores others took": one["others"]}
         worker = {"peak MB of a worker": one["peak"], "failed": one["failed"]}
-        rows.append({"cases": n, "workers": n_jobs, **times, **worker})
+        rows.append({"scan": kind, "cases": n, "workers": jobs, **times, **share, **worker})
     return pd.DataFrame(rows)
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="20 mm tumour only, up to 20 cases")
+    parser.add_argument("--quick", action="store_true", help="20 mm tumour only, up to 200 cases")
     parser.add_argument("--only", choices=["tools", "cohorts", "peers"], help="one of the three tables")
     parser.add_argument("--mode", choices=list(MODES), help="of the comparison with pyradiomics, one kind of settings")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -280,7 +321,11 @@ def main() -> None:
         if arguments.only in (None, "peers"):
             show(compare_peers(Path(name), sizes))
         if arguments.only in (None, "cohorts"):
-            show(compare_cohorts(Path(name), [10, 20] if arguments.quick else [10, 50, 200]))
+            show(
+                compare_cohorts(
+                    Path(name), 10 if arguments.quick else 24, [10, 200] if arguments.quick else [10, 200, 2000]
+                )
+            )
 
 
 def show(table: pd.DataFrame) -> None:

@@ -1,6 +1,6 @@
 """Run every benchmark of this folder one after the other and write what they print to `benchmarks/results.md`.
 
-    python benchmarks/run.py                     # all; about an hour on two free cores
+    python benchmarks/run.py                     # all; about a quarter of an hour on two free cores
     python benchmarks/run.py radiomics           # some, by the name of their file
     python benchmarks/run.py radiomics -- --quick --only tools
 
