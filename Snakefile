@@ -83,6 +83,6 @@ rule chapter:
     priority: lambda w: build.priority_of(w.study, w.chapter)
     threads: lambda w: build.threads_of(w.chapter, CORES)
     resources:
-        jobs=lambda w: CORES if w.chapter in build.DIVIDED else 1,
+        jobs=lambda w: build.jobs_of(w.chapter, CORES, alone=len(STUDIES) == 1),
     shell:
         RUN + " {wildcards.chapter} {wildcards.study} --profile {params.profile} --jobs {resources.jobs}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import SimpleITK as sitk
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from radsupport.errors import InputError, RadsupportError, one_line
@@ -110,8 +111,19 @@ def _guarded(function: Callable[[Item], Result], item: Item) -> Result | _Failed
 def _call(function: Callable[[Item], Result], index: int, item: Item) -> tuple[int, Result]:
     """Run one item in a worker with one thread."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    with threadpool_limits(1):
+    with one_thread():
         return index, function(item)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Return a context in which BLAS and OpenMP have one thread: more only wait for each other on small matrices."""
+    return _thread_pools(len(sys.modules)).limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> ThreadpoolController:
+    """Return the libraries with threads; looking for them takes longer than a small fit, so only after imports."""
+    return ThreadpoolController()
 
 
 def _step(function: Callable[[Item], Result], item: Item, bar: Any) -> Result:

@@ -13,9 +13,10 @@ import pytest
 import SimpleITK as sitk
 from cloudpickle import register_pickle_by_value
 from distributed import LocalCluster
+from threadpoolctl import ThreadpoolController
 
 from radsupport.errors import GeometryError, InputError, Problem
-from radsupport.parallel import LostWorkerError, map_cases
+from radsupport.parallel import LostWorkerError, map_cases, one_thread
 
 register_pickle_by_value(sys.modules[__name__])  # workers can not import a test module
 
@@ -92,6 +93,16 @@ def test_every_process_gets_one_itk_thread() -> None:
     found = map_cases(itk_threads, range(6), 2, progress=False)
     assert {threads for _, threads in found} == {1}
     assert os.getpid() not in {pid for pid, _ in found}
+
+
+def test_libraries_have_one_thread_inside_and_as_many_as_before_behind() -> None:
+    threads = lambda: [one["num_threads"] for one in ThreadpoolController().info()]  # noqa: E731
+    with ThreadpoolController().limit(limits=2):
+        before = threads()
+        for _ in range(2):  # the second time from what the first one found
+            with one_thread():
+                assert set(threads()) == {1}
+            assert threads() == before
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -401,6 +401,15 @@ def threads_of(chapter: str, cores: int) -> int:
     return (cores + 1) // 2 if chapter in DIVIDED else 1
 
 
+def jobs_of(chapter: str, cores: int, alone: bool) -> int:
+    """Return over how many processes a chapter divides its work.
+
+    Networks are trained one after the other where other studies keep the cores busy, side by side where one study is
+    built alone; each has one thread, so that both ways give the same values.
+    """
+    return cores if chapter in DIVIDED or (alone and chapter == "04_deep_features") else 1
+
+
 def book_sources() -> list[str]:
     """Return the written pages, pictures and settings of the book, and the code that makes the site."""
     made = (Path("book/_build"), Path("book/studies"), Path("book/_static/made"))

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError, Problem
+from radsupport.parallel import one_thread
 from radsupport.stats.outcome import Target, as_target, discrimination, fold_numbers, risk_of, strata
 
 PipelineFactory = Callable[[int, int], Any]
@@ -150,7 +150,7 @@ def cross_validate(
         delayed(_fit_fold)(tables.fold(k), target, numbers[r] == k, pipeline_factory(inner_folds, seed + r))
         for r, k in jobs
     )
-    with threadpool_limits(1):
+    with one_thread():
         whole = pipeline_factory(inner_folds, seed).fit(tables.refit, target) if refit else None
     return _collect(tables, target, jobs, numbers, fitted, whole)
 
@@ -214,7 +214,7 @@ def _check_training_parts(target: Target, number: IntArray, inner_folds: int) ->
 
 def _fit_fold(table: pd.DataFrame, target: Target, test: Any, model: Any) -> tuple[Any, FloatArray]:
     """Fit on what is not `test`; return the model and the risk of `test`."""
-    with threadpool_limits(1):  # small matrices: more BLAS threads only wait for each other
+    with one_thread():
         model.fit(table[~test], target[~test])
         return model, risk_of(model, table[test])
 

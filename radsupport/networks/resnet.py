@@ -322,7 +322,8 @@ def resnet_features(
     weights = training.content_hash(net.state_dict()) if cache else ""
     net = training.channels_last(convolution.fused(net))
     keys = [
-        training.content_hash("resnet", pooling, weights, image) if cache else str(i) for i, image in enumerate(inputs)
+        training.content_hash("resnet, fused", pooling, weights, image) if cache else str(i)
+        for i, image in enumerate(inputs)
     ]
 
     def compute(positions: list[int]) -> Float32Array:

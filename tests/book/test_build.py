@@ -112,6 +112,12 @@ def test_chapters_with_divided_work_count_for_half_the_cores() -> None:
     assert set(pipeline.DIVIDED) < set(pipeline.CHAPTERS)
 
 
+def test_networks_are_trained_side_by_side_where_one_study_is_built_alone() -> None:
+    assert [pipeline.jobs_of("04_deep_features", 2, alone) for alone in (True, False)] == [2, 1]
+    assert [pipeline.jobs_of("03_radiomics", 4, alone) for alone in (True, False)] == [4, 4]
+    assert pipeline.jobs_of("06_validation", 4, alone=True) == 1
+
+
 def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     inputs = pipeline.chapter_inputs("song2021", "06_validation")
