@@ -150,6 +150,7 @@ def _selection(one: Selection) -> str:
     steps = ["reproducible features"] * one.icc
     adjusted = ", adjusted by Benjamini and Hochberg" * (one.adjust == "bh")
     steps += [f"{_TESTS[one.test]} at {one.alpha:g}{adjusted}"] if one.test != "none" else []
+    steps += [f"Cox regression alone and together, P < {one.alpha:g} in both"] * one.cox
     steps += [f"|r| at most {one.max_correlation:g}"] if one.max_correlation is not None else []
     return ", ".join([*steps, *[f"LASSO ({one.lasso_rule})"] * one.lasso])
 

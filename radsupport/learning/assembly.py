@@ -253,6 +253,8 @@ class Assembly:
             adjust = None if rule.adjust == "none" else rule.adjust
             univariate = selection.UnivariateSelector(rule.test, rule.alpha, adjust, rule.keep_at_least)
             steps.append(("univariate", univariate))
+        if rule.cox:
+            steps.append(("cox", selection.CoxSelector(rule.alpha)))
         if rule.max_correlation is not None:
             steps.append(("correlation", selection.CorrelationFilter(rule.max_correlation)))
         if rule.lasso:

@@ -259,6 +259,7 @@ def selection_words(signature: Signature) -> str:
         "centers harmonised (ComBat)": signature.harmonise,
         "two readers agree": rule.icc,
         f"{_WORDS['tests'].get(rule.test)}, P < {rule.alpha:g}{adjusted}": rule.test != "none",
+        f"Cox regression alone and together, P < {rule.alpha:g} in both": rule.cox,
         f"|r| at most {rule.max_correlation or 0:g}": rule.max_correlation is not None,
         f"LASSO, {_WORDS['rules'][rule.lasso_rule]}": rule.lasso,
     }

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from radsupport.checks import FloatArray, IntArray, as_binary, varies
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.preparation import Counted, as_table, only
+from radsupport.stats.cox import with_firth
 from radsupport.stats.groups import feature_tests
 from radsupport.stats.lasso import LassoCV, cv_lasso_binomial, cv_lasso_cox
 from radsupport.stats.outcome import Target, as_target, fold_numbers, is_survival, strata
@@ -237,6 +238,48 @@ class LassoSelector(FeatureFilter):
         self.coef_ = coefs[keep]
         reasons = f"{int((~keep).sum())} with coefficient 0 at {self.rule}"
         return keep, reasons + (" lowered to keep any" if lowered > at else "")
+
+
+@dataclass(eq=False, repr=False)
+class CoxSelector(FeatureFilter):
+    """Keep the characteristics with P < alpha in a Cox regression alone, and in that of all together (Yang 2023).
+
+    A characteristic of several levels (columns ``<name>=<level>``, as `OneHot` writes them) is kept whole where one of
+    its levels passes both. Where none passes, the one with the smallest P together is kept.
+
+    Parameters
+    ----------
+    alpha : float
+        Compared with Wald's P; under Firth's penalty where a plain fit does not exist.
+    """
+
+    step = "cox"
+
+    alpha: float = 0.05
+
+    def _choose(self, X: pd.DataFrame, y: Any) -> tuple[Any, str]:
+        target = as_target(y)
+        if not is_survival(target):
+            raise InputError("Cox regressions choose by a time to event; this endpoint is a label. Use a test.")
+        coded = {name: f"x{i}" for i, name in enumerate(X.columns)}
+        table = X.rename(columns=coded).assign(time=target["time"], event=target["event"].astype(int))
+        characteristics = pd.Series([str(name).split("=")[0] for name in X.columns], index=list(coded.values()))
+        together = _wald(table, list(coded.values()))
+        alone = pd.concat([_wald(table, list(own.index)) for _, own in characteristics.groupby(characteristics)])
+        smallest = together.groupby(characteristics).min()
+        passed = (alone.lt(self.alpha) & together.lt(self.alpha)).groupby(characteristics).any()
+        kept = passed.index[passed] if passed.any() else [smallest.idxmin()]
+        reasons = f"{int((~passed).sum())} of {len(passed)} characteristics without P < {self.alpha:g} in both"
+        return characteristics.isin(kept).to_numpy(), reasons
+
+
+def _wald(table: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """Return Wald's P of each column in the Cox regression of all; 1 where there is no such model."""
+    try:
+        fit, _ = with_firth(table, columns)
+    except NotEstimableError:
+        return pd.Series(1.0, index=columns)
+    return fit.table.set_index("covariate")["p"].reindex(columns)
 
 
 def _cross_validated(X: pd.DataFrame, target: Target, folds: Any) -> LassoCV:

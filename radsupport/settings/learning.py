@@ -16,9 +16,10 @@ class Selection(Part):
     """Feature selection, fitted on the training part of each fold only.
 
     `icc` keeps features that two readers agree on (`radiomics.icc_threshold`); `test` those that differ between the
-    outcomes at `alpha`, `adjust` by Benjamini and Hochberg, at least `keep_at_least`; `max_correlation` drops one of
-    two features with a larger \\|r\\|; `lasso` keeps those with a coefficient at the penalty that `lasso_rule` names
-    (the smallest cross-validated deviance, or the largest penalty within one standard error of it).
+    outcomes at `alpha`, `adjust` by Benjamini and Hochberg, at least `keep_at_least`; `cox` characteristics below
+    `alpha` in a Cox regression alone and in that of all together; `max_correlation` drops one of two features with a
+    larger \\|r\\|; `lasso` keeps those with a coefficient at the penalty that `lasso_rule` names (the smallest
+    cross-validated deviance, or the largest penalty within one standard error of it).
     """
 
     icc: bool = False
@@ -26,6 +27,7 @@ class Selection(Part):
     alpha: Share = 0.05
     adjust: Literal["none", "bh"] = "none"
     keep_at_least: PositiveInt = 10
+    cox: bool = False
     max_correlation: Share | None = None
     lasso: bool = False
     lasso_rule: Literal["lambda_min", "lambda_1se"] = "lambda_min"

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.base import clone
+from statsmodels.duration.hazard_regression import PHReg
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.preparation import Imputer, OneHot, z_score
 from radsupport.learning.selection import (
     CorrelationFilter,
+    CoxSelector,
     LassoSelector,
     ReproducibilityFilter,
     UnivariateSelector,
@@ -331,3 +333,38 @@ def test_screening_chooses_the_same_tests_as_scipys_normality():
     assert found["test"].tolist() == expected["test"].drop(index=7).tolist()
     assert found["p"].to_numpy() == pytest.approx(expected["p"].drop(index=7).to_numpy())
     assert found["test"].nunique() == 2
+
+
+def _veteran(r_table):
+    table = r_table("data/veteran.csv")
+    y = pd.DataFrame({"time": table["time"].astype(float), "event": table["status"]})
+    return table[["trt", "celltype", "karno", "diagtime", "age", "prior"]], y
+
+
+def test_cox_keeps_what_statsmodels_finds_below_alpha_alone_and_together(r_table):
+    X, y = _veteran(r_table)
+    coded = OneHot().fit(X).transform(X)
+
+    def p_values(columns):
+        fit = PHReg(y["time"], coded[columns].to_numpy(float), y["event"], ties="efron").fit()
+        return dict(zip(columns, fit.pvalues, strict=True))
+
+    names = {column: column.split("=")[0] for column in coded}
+    together, alone = p_values(list(coded)), {}
+    for name in set(names.values()):
+        alone |= p_values([column for column in coded if names[column] == name])
+    passed = {names[column] for column in coded if together[column] < 0.05 and alone[column] < 0.05}
+    assert passed == {"celltype", "karno"}
+    chosen = CoxSelector().fit(coded, y)
+    assert chosen.selected_ == [column for column in coded if names[column] in passed]
+    assert "4 of 6 characteristics" in chosen.counted_[-1]
+
+
+def test_cox_keeps_the_smallest_p_where_none_passes_and_refuses_a_label(r_table):
+    X, y = _veteran(r_table)
+    weak = X[["trt", "age", "prior"]].astype(float)
+    fit = PHReg(y["time"], weak.to_numpy(), y["event"], ties="efron").fit()
+    assert fit.pvalues.min() > 0.05
+    assert CoxSelector().fit(weak, y).selected_ == [weak.columns[fit.pvalues.argmin()]]
+    with pytest.raises(InputError, match="this endpoint is a label"):
+        CoxSelector().fit(weak, y["event"])
