@@ -79,15 +79,21 @@ def pooled(
 
 
 def follow_up(part: pd.DataFrame) -> dict[str, float]:
-    """Return n, events, longest follow-up and its median by the reverse Kaplan-Meier method (months, 95% CI).
+    """Return n, events, longest follow-up and two medians with 95% limits (months).
 
-    A median or limit is infinite where the curve never falls so far.
+    ``median`` is that of follow-up by the reverse Kaplan-Meier method, ``survival`` that of the time without the event
+    by Kaplan-Meier. A median or limit is infinite where the curve never falls so far.
     """
     own = part.drop_duplicates("subject")
-    found = median_follow_up(own["time"], own["event"])
-    limits = zip(("median", "median_low", "median_high"), (found.median, found.ci_low, found.ci_high), strict=True)
+    followed, km = median_follow_up(own["time"], own["event"]), kaplan_meier(own["time"], own["event"])
     row: dict[str, float] = {"n": len(own), "events": int(own["event"].sum())}
-    row |= {key: np.inf if np.isnan(value) else value for key, value in limits}
+    medians = {
+        "median": (followed.median, followed.ci_low, followed.ci_high),
+        "survival": (km.median, km.median_low, km.median_high),
+    }
+    for name, values in medians.items():
+        limits = zip((name, f"{name}_low", f"{name}_high"), values, strict=True)
+        row |= {key: np.inf if np.isnan(value) else value for key, value in limits}
     return row | {"longest": float(own["time"].max())}
 
 

@@ -69,12 +69,19 @@ class Subgroup(Part):
     """A division of the patients in which signatures are judged separately.
 
     `column` is one of `columns:`. A category is divided by its levels, or by those of `levels` only; a number at `cut`
-    (in the column's unit): up to it, and above it.
+    (in the column's unit): up to it, and above it. `advice` quotes what a paper recommends for a part at
+    low and at high risk.
     """
 
     column: str
     levels: list[str] = []
     cut: float | None = None
+    advice: dict[str, dict[Literal["low", "high"], str]] = {}
+
+    @property
+    def by_side(self) -> dict[tuple[str, str], str]:
+        """The advice by part and side."""
+        return {(part, side): words for part, sides in self.advice.items() for side, words in sides.items()}
 
     @model_validator(mode="after")
     def levels_or_cut(self) -> Subgroup:

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from radsupport.data.acquisition import acquisition, scan_settings
+from radsupport.data.clinical import read_clinical
 from radsupport.data.cohort_tables import INVENTED, CohortTables
+from radsupport.data.synthetic_patients import draw_subjects
 from radsupport.errors import StudyError
 from radsupport.settings.study import Study
 from radsupport.study import load_study
@@ -102,3 +104,28 @@ def test_settings_of_converted_series_are_read_beside_the_images(root: Path, tmp
     assert here["scanner"] == "GE"
     assert here["slice interval (mm)"] == "4 (3–5)"
     assert "delay after injection (s)" not in here
+
+
+def test_the_profile_paper_of_yang2023_draws_scans_and_tumours_as_printed(root: Path) -> None:
+    study = load_study("yang2023", "paper", folder=root / "studies")
+    drawn = draw_subjects(study.synthetic, study.seed)["long_diameter"]
+    assert drawn.mean() == pytest.approx(47.8, rel=0.1)  # of 76, 32 and 54 patients: 44.80, 44.57 and 53.97
+    assert drawn.std() == pytest.approx(27.9, rel=0.15)
+    assert {center.scanner.thickness_mm for center in study.synthetic.centers.values()} == {5.0}
+    assert study.synthetic.anatomy.field_mm >= study.deep.box_mm
+    assert study.endpoint.survival.days_per_month == 30
+
+
+def test_grades_and_recurrence_of_gu2023_are_columns_of_one_sheet(root: Path, tmp_path: Path) -> None:
+    study = load_study("gu2023", folder=root / "studies")
+    drawn = draw_subjects(study.synthetic, study.seed)
+    counts = pd.crosstab(drawn["split"].where(drawn["split"] != "", "external"), drawn["who"])
+    assert counts.loc["train"].tolist() == [46, 84, 12]
+    assert counts.loc["internal"].tolist() == [27, 58, 9]
+    assert counts.loc["external"].tolist() == [29, 43, 12]
+    sheet = drawn.rename(columns={"split": "cohort"})
+    sheet["cohort"] = sheet["cohort"].replace("", "external")
+    sheet.astype({"event": int}).to_csv(tmp_path / "clinical.csv", index=False)
+    typed = read_clinical(study, tmp_path / "clinical.csv")
+    assert (typed["grade"] == "G3").equals(typed["who"] == "G3")
+    assert (typed["recurrence"] == "yes").astype(float).equals(typed["event"])

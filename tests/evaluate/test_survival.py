@@ -84,6 +84,20 @@ def test_patients_without_follow_up_are_left_out(small_predictions: pd.DataFrame
         judged(small_predictions.assign(time=np.nan, event=np.nan), SURVIVAL, ["Image", "Clinic"])
 
 
+def test_the_median_without_the_event_is_r_s_and_infinite_where_the_curve_stays_above_one_half(r_table) -> None:
+    lung = r_table("data/lung.csv").dropna(subset=["time", "status"])
+    part = lung.assign(
+        subject=range(len(lung)), event=lung["status"] - 1 if lung["status"].max() == 2 else lung["status"]
+    )
+    row = survival.follow_up(part)
+    assert (row["survival"], row["survival_low"], row["survival_high"]) == (
+        310,
+        285,
+        363,
+    )  # R: survfit(Surv(time, status) ~ 1)
+    assert survival.follow_up(part.assign(event=0))["survival"] == np.inf
+
+
 def test_follow_up_counts_each_patient_once(rows: pd.DataFrame) -> None:
     table = measure(rows, survival.follow_up, ["cohort"])
     assert table["n"].tolist() == [90, 40]
