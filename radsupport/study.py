@@ -268,6 +268,10 @@ def _references(study: Study, names: list[str]) -> typing.Iterator[tuple[str, st
     for compared in study.validation.comparisons:
         yield f"validation.comparisons.{compared.name}", "signature", compared.signatures, names
     yield "validation.subgroups", "column", [part.column for part in study.validation.subgroups], columns
+    for divided in study.validation.subgroups:
+        if divided.cut is None and divided.column in study.columns:
+            levels = divided.levels or study.columns[divided.column].levels
+            yield f"validation.subgroups.{divided.column}.advice", "level", list(divided.advice), levels
     yield "nomogram.signature", "signature", [name for name in [study.nomogram.signature] if name], names
     survival, nomogram = study.survival, study.nomogram
     yield "nomogram.further_signatures", "signature", nomogram.further_signatures, names

@@ -65,6 +65,15 @@ def test_a_printed_setting_of_an_unknown_place_is_refused(root: Path) -> None:
         load_study("song2021", folder=root / "studies", overrides=changed)
 
 
+def test_advice_for_a_part_that_there_is_not_is_refused(root: Path) -> None:
+    changed = {"validation": {"subgroups": [{"column": "size_class", "advice": {"<=3 cm": {"low": "wait"}}}]}}
+    with pytest.raises(StudyError, match="<=3 cm"):
+        load_study("gu2023", folder=root / "studies", overrides=changed)
+    (subgroup,) = load_study("gu2023", folder=root / "studies").validation.subgroups
+    assert subgroup.by_side["<=2 cm", "high"] == "operation with lymph nodes"
+    assert len(subgroup.by_side) == 4
+
+
 @pytest.mark.parametrize("name", ["song2021", "yang2023", "gu2023", "cui2022"])
 def test_the_flow_of_a_synthetic_study_says_that_its_numbers_are_invented(root: Path, name: str) -> None:
     study = load_study(name, folder=root / "studies")
