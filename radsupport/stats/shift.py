@@ -38,7 +38,8 @@ def shift(train: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
         column, n_train, n, outside (share of the values outside the training range), smd (other minus training, over
         the root mean square of the two standard deviations; infinite where neither varies and they differ), spread
         (interquartile range over that of training, which single values do not stretch), alarm (|smd| of `FAR` or more,
-        a spread of `WIDE` or more either way, or `OUTSIDE` or more outside; never with fewer than `FEWEST` values).
+        a spread of `WIDE` or more either way where there are more than two values, or `OUTSIDE` or more outside; never
+        with fewer than `FEWEST` values).
     """
     columns = [column for column in train.columns if column in other.columns]
     a, b = (table[columns].apply(pd.to_numeric, errors="coerce").astype(float) for table in (train, other))
@@ -50,7 +51,8 @@ def shift(train: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     smd = smd.mask(pooled.eq(0) & gap.eq(0), 0.0)
     wide_a, wide_b = (table.quantile(0.75) - table.quantile(0.25) for table in (a, b))
     spread = wide_b / wide_a.replace(0, np.nan)
-    far = smd.abs().ge(FAR) | spread.ge(WIDE) | spread.le(1 / WIDE) | beyond.ge(OUTSIDE)
+    two = a.nunique().eq(2) | b.nunique().eq(2)  # of two values it says how many have which
+    far = smd.abs().ge(FAR) | ((spread.ge(WIDE) | spread.le(1 / WIDE)) & ~two) | beyond.ge(OUTSIDE)
     found = known.assign(outside=beyond, smd=smd, spread=spread, alarm=far & known.min(axis=1).ge(FEWEST))
     return found.rename_axis("column").reset_index()
 

@@ -75,3 +75,12 @@ def test_few_values_constants_and_no_other_cohort() -> None:
     assert not found.loc["text", "alarm"]
     assert shifts(train, pd.Series(["train"] * 20)).empty
     assert shifts(far, pd.Series(["external"] * 4)).empty
+
+
+def test_two_values_have_no_scale_by_their_spread_but_by_their_range() -> None:
+    train = pd.DataFrame({"stage": [0.0] * 28 + [1.0] * 12})  # quartiles 0 and 1
+    other = pd.DataFrame({"stage": [0.0] * 30 + [1.0] * 8})  # both quartiles 0: fewer with stage 1, no other scale
+    row = shift(train, other).iloc[0]
+    assert row["spread"] == 0
+    assert not row["alarm"]
+    assert shift(train, 100 * other + 2)["alarm"].iloc[0]
