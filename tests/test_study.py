@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from radsupport.errors import StudyError
 from radsupport.learning.learners import learner
+from radsupport.radiomics.case import feature_names
+from radsupport.radiomics.settings import load_settings
 from radsupport.settings.study import Study
 from radsupport.study import load_study, merge, study_ids
 from radsupport.tables import COHORTS
@@ -302,3 +304,5 @@ def test_the_full_run_of_song_is_as_printed() -> None:
     assert study.synthetic.centers["hospital_1"].scanner.thickness_mm == 0.5
     hospital_2 = study.synthetic.centers["hospital_2"].scanner
     assert (hospital_2.thickness_mm, hospital_2.interval_mm, hospital_2.noise_hu) == (2.0, 1.0, 15)
+    assert len(feature_names(load_settings(f"studies/radiomics/{study.radiomics.settings}"))) == 93  # no filters
+    assert {one.learner for one in study.signatures} == {"SVM"}
