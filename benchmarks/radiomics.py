@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import importlib.util
 import json
 import math
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,13 +209,15 @@ def compare_peers(folder: Path, diameters: list[float]) -> pd.DataFrame:
 
 
 def cohort(task: dict[str, Any]) -> dict[str, Any]:
-    """Measure a cohort of `n` cases with `n_jobs` workers, forked as in a notebook of the book, and no cache."""
+    """Measure a cohort of `n` cases with `n_jobs` workers and no cache."""
     from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.backend import context
 
-    from radsupport.book.kernel import copy_workers
     from radsupport.radiomics.extract import extract
 
-    copy_workers()
+    warnings.filterwarnings("ignore", message="`fork` start method should not be used", category=UserWarning)
+    context.set_start_method("fork")  # as in a notebook of the book (`radsupport.book.kernel.copy_workers`)
+    os.register_at_fork(after_in_child=gc.freeze)
     row = {"phase": "ct", "image": task["image"], "mask": task["mask"]}
     cases = pd.DataFrame([{"subject": f"s{i:04d}", **row} for i in range(task["n"])])
     raw = settings_of(task["mode"], "ours")

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import pandas as pd
 
 from radsupport.book.chapter import why_unused
-from radsupport.networks.result import ROWS, said
 from radsupport.plots.design import design
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.settings.learning import Signature
@@ -62,6 +61,8 @@ def _regions(study: Study) -> Iterable[tuple[str, str]]:
     users: dict[str, list[str]] = {}
     for who, part in (("radiomics", study.radiomics), ("network", study.deep)):
         if isinstance(part, Cnn3d):
+            from radsupport.networks.result import said
+
             kinds = said(part, "sampling").split("; ")
         elif isinstance(part, Resnet):
             kinds = [outline if part.masked else "Square around the tumour"]
@@ -131,6 +132,8 @@ def extraction(deep: Unet | Resnet | Cnn3d, layers: pd.DataFrame) -> str:
     layers : DataFrame
         The network's `networks.layers`.
     """
+    from radsupport.networks.result import ROWS, said  # loads torch: five seconds wherever the book is imported
+
     own = {key: said(deep, key) for key in ROWS[deep.network]}
     own |= {f"{key} first": words[:1].upper() + words[1:] for key, words in own.items()}
     last = layers.set_index("layer")["output_shape"].str.replace(", ", " × ")
