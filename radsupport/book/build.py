@@ -405,7 +405,7 @@ def jobs_of(chapter: str, cores: int, alone: bool) -> int:
     """Return over how many processes a chapter divides its work.
 
     Networks are trained one after the other where other studies keep the cores busy, side by side where one study is
-    built alone; each has one thread, so that both ways give the same values.
+    built alone. Each has one thread, so that both ways give the same values; in a full run one alone has as many.
     """
     return cores if chapter in DIVIDED or (alone and chapter == "04_deep_features") else 1
 
