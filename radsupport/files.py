@@ -73,6 +73,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_changed(path: Path, text: str) -> None:
+    """Write a text, as `written_whole` does, but where the file holds it already: that stays, with its time."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with written_whole(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+
 def file_stem(subject: str, phase: str, folder: Path | None = None) -> str:
     """Return what the names of a case's files begin with: another one for every case, whatever its names hold.
 

@@ -22,7 +22,7 @@ from radsupport.data import datasets
 from radsupport.data.clinical import clinical_path
 from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, TABLE_ROLES, manifest_path, study_files
 from radsupport.errors import Problem, RadsupportError, StudyError
-from radsupport.files import mirror_folder, sha256, written_whole
+from radsupport.files import mirror_folder, sha256, write_changed, written_whole
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study, study_ids
 from radsupport.tables import library_versions
@@ -210,7 +210,7 @@ def refresh(studies: Sequence[str], profile: str) -> None:
                 ready.unlink()
             elif files:
                 stamp_data(study, files)
-    _write_if_changed(Path("results/logs/book_inputs.txt"), _listed(book_sources()))
+    write_changed(Path("results/logs/book_inputs.txt"), _listed(book_sources()))
     _CHECKSUMS.save()
 
 
@@ -281,18 +281,12 @@ def _rows_of(study: str) -> list[str]:
 
 
 def _keep(study: str, name: str, paths: Sequence[str], lines: Sequence[str] = ()) -> None:
-    _write_if_changed(Path("results", study, "inputs", f"{name}.txt"), _listed(paths, lines))
+    write_changed(Path("results", study, "inputs", f"{name}.txt"), _listed(paths, lines))
 
 
 def _listed(paths: Sequence[str], lines: Sequence[str] = ()) -> str:
     sums = (f"{_CHECKSUMS.of(Path(path))}  {path}" for path in dict.fromkeys(paths))
     return "\n".join([*lines, *sums]) + "\n"
-
-
-def _write_if_changed(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        with written_whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
 
 
 class _Checksums:

@@ -15,14 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from PIL import Image
+from PIL import Image, features
 
 from radsupport.book.show import plotly_library
 from radsupport.book.tables import asset
+from radsupport.files import written_whole
 from radsupport.nomogram.calculator import SCRIPT, STYLE
 
 #: Below ``_static``, made anew by each build; pages of chapters lie two folders deep.
 FOLDER, FROM_PAGE = "made", "../../_static/made"
+#: Where pictures of earlier builds wait, which take longer to pack than all else; Sphinx copies no hidden folder.
+_KEPT = ".kept"
+#: How a PNG is packed: method and quality are effort here; more takes longer and gains nothing.
+_WEBP = {"lossless": True, "exact": True, "method": 2, "quality": 50}
 _STYLES = ("table.css", "filter.css", "slider.css", "live.css")
 _SCRIPTS = ("sort.js", "filter.js", "slider.js", "plotly.js", "live.js")
 _INSIDE = re.compile(r'(<img\b[^>]*?\ssrc|<a\b[^>]*?\shref)="data:(image/png|image/jpeg|text/csv);base64,([^"]+)"')
@@ -32,11 +37,18 @@ _LIVE = re.compile(r'<script type="application/json" data-live>([^<]+)</script>'
 
 
 def begin(static: Path) -> Path:
-    """Empty the folder of shared files and write the styles and scripts; return it."""
+    """Empty the folder of shared files and write the styles and scripts; return it.
+
+    Packed pictures are put aside: one that is asked for again, by its content and how it is packed, comes back.
+    """
     folder = static / FOLDER
-    for old in [path for path in folder.rglob("*") if path.is_file()]:
-        old.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / _KEPT
+    kept.mkdir(parents=True, exist_ok=True)
+    for old in [path for path in folder.rglob("*") if path.is_file() and path.parent != kept]:
+        if old.suffix == ".webp":
+            old.replace(kept / old.name)
+        else:
+            old.unlink()
     styles = [*map(asset, _STYLES), STYLE]
     (folder / "page.css").write_text("\n".join(styles), encoding="utf-8")
     scripts = "\n".join([*map(asset, _SCRIPTS), SCRIPT])
@@ -95,18 +107,31 @@ def _as_file(start: str, kind: str, packed: str, folder: Path) -> str:
 
     A PNG becomes a WebP of the same dots, which is a third lighter.
     """
-    content, size = base64.b64decode(packed), ""
-    name = f"{hashlib.sha256(content).hexdigest()[:20]}.{kind.split('/')[1].replace('png', 'webp')}"
+    content, size, how = base64.b64decode(packed), "", ""
+    if kind == "image/png":
+        how = f"{_WEBP} {features.version('pil')} {features.version('webp')}"
+    number = hashlib.sha256(content + how.encode("utf-8")).hexdigest()[:20]
+    path = folder / f"{number}.{kind.split('/')[1].replace('png', 'webp')}"
     if kind != "text/csv":
         picture = Image.open(io.BytesIO(content))
         size = f' width="{picture.width}" height="{picture.height}" loading="lazy"'
-    if not (folder / name).is_file():
-        if kind == "image/png":  # method and quality are effort here: more takes longer and gains nothing
-            dots = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-            dots.save(folder / name, lossless=True, exact=True, method=2, quality=50)
-        else:
-            (folder / name).write_bytes(content)
-    return f'{start}="{FROM_PAGE}/{name}"{size}'
+    if not path.is_file() and not (how and _came_back(path)):
+        with written_whole(path) as partial:
+            if how:
+                picture.convert("RGBA" if picture.has_transparency_data else "RGB").save(partial, **_WEBP)
+            else:
+                partial.write_bytes(content)
+    return f'{start}="{FROM_PAGE}/{path.name}"{size}'
+
+
+def _came_back(path: Path) -> bool:
+    """Take a picture back that an earlier build packed; tell whether there is one that can be read."""
+    try:
+        with Image.open((path.parent / _KEPT / path.name).replace(path)) as picture:
+            picture.verify()
+    except (OSError, SyntaxError):
+        return False
+    return True
 
 
 def with_thumbnails(page: str, static: Path) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from radsupport.book.runs import refuse_mixtures
 from radsupport.book.staging import CHANGE, key_figures, prepare, reworded
 from radsupport.book.text import literal, relative
 from radsupport.errors import ContractError, Problem, RadsupportError
+from radsupport.files import sha256, write_changed
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
 
@@ -295,8 +297,6 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
         Results or executed notebooks of a study do not belong together.
     """
     staged = book / "studies"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
     real = [study for study in studies if study != PUBLISHED]
     for study in real:
         refuse_mixtures(Path("results", study), CHAPTER_WORDS)
@@ -306,10 +306,14 @@ def build(book: Path, studies: Sequence[str], left_out: Mapping[str, str], log: 
         chapters = dict(zip(studies, found, strict=True))
     for study in real:
         page = study_page(study, chapters[study]) + "\n".join(takeaway.links(study, files))
-        (staged / study / "index.md").write_text(page, encoding="utf-8")
+        write_changed(staged / study / "index.md", page)
     landed = shared.with_thumbnails(landing_page(real, left_out, PUBLISHED in studies, chapters), book / "_static")
     (book / "index.md").write_text(landed, encoding="utf-8")
     rooms.write(book)
+    wanted = {staged / study / f"{name}.ipynb" for study in studies for name in chapters[study]}
+    wanted |= {staged / study / "index.md" for study in real}
+    for old in [path for path in staged.rglob("*") if path.is_file() and path not in wanted]:
+        old.unlink()
     (book / "_toc.yml").write_text(yaml.safe_dump(_contents(book, real, chapters), sort_keys=False), encoding="utf-8")
     _compile(book, log)
     return book / "_build" / "html" / "index.html"
@@ -320,8 +324,6 @@ def _stage_study(study: str, staged: Path, files: Path) -> dict[str, list[str]]:
 
     What their pages share goes to `files`. Returns the key figures of each chapter, by its name.
     """
-    folder = staged / study
-    folder.mkdir()
     loaded = None if study == PUBLISHED else load_study(study)
     title, figures, taken = loaded.id if loaded else "", {}, takeaway.Contents()
     for path in sorted(Path("results", study, "notebooks").glob("[0-9][0-9]_*.ipynb")):
@@ -334,7 +336,7 @@ def _stage_study(study: str, staged: Path, files: Path) -> dict[str, list[str]]:
         page = shared.share(prepare(notebook, path.stem, study, title), files)
         figures[path.stem] = key_figures(page)
         taken |= takeaway.offer(page, study, path.stem, StudyPaths(study).figures, files)
-        nbformat.write(page, folder / path.name)
+        write_changed(staged / study / path.name, nbformat.writes(page))
     takeaway.pack(study, taken, files, loaded)
     return figures
 
@@ -372,12 +374,27 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
 _UNASKED = ("*.map", "*.ttf", "fontawesome.js", "booktheme.[mp]o")
 
 
+#: Programs that make the pages.
+_MAKERS = (
+    "jupyter-book", "sphinx", "docutils", "myst-nb", "myst-parser", "pydata-sphinx-theme", "sphinx-book-theme",
+    "sphinxcontrib-bibtex", "pygments",
+)  # fmt: skip
+
+
 def _compile(book: Path, log: Path) -> None:
-    """Run Jupyter Book with warnings as errors and without network."""
+    """Run Jupyter Book with warnings as errors and without network.
+
+    Pages that are as they were in the last build are kept (``_ext/on_all_cores.py``), unless it failed or anything that
+    decides all pages is different; warnings are told of pages that are read.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(book / "_build" / "html", ignore_errors=True)  # pages and pictures of former builds would stay
+    html, stamp = book / "_build" / "html", book / "_build" / "pages_made_by.txt"
+    makers = _makers(book)
+    same = stamp.is_file() and stamp.read_text(encoding="utf-8") == makers and (html / "index.html").is_file()
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(html / "_static" if same else html, ignore_errors=True)  # what former builds made would stay
     program = str(Path(sys.executable).with_name("jupyter-book"))
-    command = [program, "build", str(book), "-n", "-W", "--keep-going", "--all", "-q"]
+    command = [program, "build", str(book), "-n", "-W", "--keep-going", "-q", *["--all"] * (not same)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode:
@@ -385,5 +402,19 @@ def _compile(book: Path, log: Path) -> None:
         problems = [line for line in lines if re.search("WARNING|ERROR", line)] or lines[-15:]
         raise BookError("The book could not be compiled.\n" + "\n".join(problems[:30]) + f"\nLog: {log}")
     for kind in _UNASKED:
-        for path in (book / "_build" / "html" / "_static").rglob(kind):
+        for path in (html / "_static").rglob(kind):
             path.unlink()
+    stamp.write_text(makers, encoding="utf-8")
+
+
+def _makers(book: Path) -> str:
+    """Return the checksums of what decides all pages: settings, contents, styles, templates, written pages, programs.
+
+    Not the pages of studies, nor the landing page, which is made anew by every build: so Sphinx always copies styles,
+    pictures and tables.
+    """
+    made, files = {book / "_build", book / "studies"}, [path for path in sorted(book.rglob("*")) if path.is_file()]
+    files = [path for path in files if not made & set(path.parents) and path.suffix != ".pyc"]
+    shown = [p for p in files if book / "_static" / shared.FOLDER not in p.parents or p.suffix in (".css", ".js")]
+    sums = [f"{sha256(path)}  {path.relative_to(book)}" for path in shown if path != book / "index.md"]
+    return "\n".join([sys.version, *(f"{name} {version(name)}" for name in _MAKERS), *sums])

@@ -63,7 +63,7 @@ def offer(page: Any, study: str, chapter: str, figures: Path, shared: Path) -> C
         said = f"Take along: {counted(len(lines), 'figure')} of this page (SVG), with the tables behind them (CSV)"
         whole = f'<p><a href="{FROM_PAGE}/{study}.zip" download>All of {escape(study)}</a> in one archive</p>'
         html = f'<details class="rs-take"><summary>{said}</summary><ul>{listed}</ul>{whole}</details>'
-        page.cells.append(new_markdown_cell(html))
+        page.cells.append(new_markdown_cell(html, id="take-along"))  # the same page has the same bytes
     return found
 
 
