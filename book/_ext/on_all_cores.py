@@ -43,6 +43,7 @@ def _written_again(_app: Any, env: Any) -> Iterable[str]:
 def _of_all_pages(env: Any) -> list[object]:
     """Return what is shown of a page elsewhere: titles, places that can be linked to, order, papers quoted."""
     std, titles = env.domains["std"], {page: title.astext() for page, title in env.titles.items()}
-    cited = sorted((one.docname, sorted(one.keys)) for one in env.domains["cite"].citation_refs)
+    papers = env.domains["cite"].citation_refs
+    cited = sorted((one.docname, one.citation_ref_id, *(target.key for target in one.targets)) for one in papers)
     places = [sorted(found.items()) for found in (titles, std.labels, std.anonlabels, std.objects)]
     return [places, sorted(env.toctree_includes.items()), cited]
