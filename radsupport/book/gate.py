@@ -14,19 +14,22 @@ import base64
 import csv
 import getpass
 import gzip
+import hashlib
 import html
 import io
 import itertools
+import json
 import os
 import re
 import socket
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -34,11 +37,13 @@ from urllib.parse import unquote
 import pandas as pd
 from PIL import Image
 
+from radsupport.book import text as page_text
 from radsupport.book.text import distinct, naming
 from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, study_files
 from radsupport.data.people import sheets_of, subjects_of
 from radsupport.data.sheets import Sheet
 from radsupport.errors import Problem, RadsupportError
+from radsupport.files import write_changed
 from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, load_study, study_ids
@@ -254,55 +259,86 @@ def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = No
     """
     if not (site / "index.html").is_file():
         raise GateError("Nothing was searched.", [Problem("no site here", "index.html", "run `make book`", str(site))])
-    wanted = looked_for(root) if wanted is None else list(wanted)
+    kept, wanted = root / _CLEAN if wanted is None else None, list(looked_for(root) if wanted is None else wanted)
+    searching = _searching(wanted)
+    before = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.is_file() else {}
+    clean = set(before.get("clean", ())) if before.get("searching") == searching else set()
+    own = {name: Hay(wanted, forms, clean) for name, forms in (("ours", _FORMS), ("theirs", {}))}
     files = sorted(path for path in site.rglob("*") if path.is_file())
-    n_jobs = (os.cpu_count() or 1) if len(files) > _MANY else 1
+    new = sum(own[_whose(path, site)].checksum(path.name, path.read_bytes()) not in clean for path in files)
+    n_jobs = (os.cpu_count() or 1) if new > _MANY else 1
     parts = [files[i :: 2 * n_jobs] for i in range(2 * n_jobs)]  # large and small ones in each
-    found = map_cases(partial(_in_files, site=site, wanted=wanted), parts, n_jobs, progress=False)
-    return sorted(itertools.chain(*found), key=lambda problem: problem.file)
+    searched = map_cases(partial(_in_files, site=site, own=own), parts, n_jobs, progress=False)
+    if kept and kept.parent.is_dir():
+        found = {"searching": searching, "clean": sorted(clean.union(*(seen for _, seen in searched)))}
+        write_changed(kept, json.dumps(found))
+    return sorted(itertools.chain(*(problems for problems, _ in searched)), key=lambda problem: problem.file)
 
 
 _MANY = 200  # files that are worth a second process
+#: Checksums of contents that were searched and held nothing; no identifier stands there.
+_CLEAN = Path("results", ".searched.json")
 
 
-def _in_files(files: Sequence[Path], site: Path, wanted: Sequence[Needle]) -> list[Problem]:
-    own = {name: Hay(wanted, forms) for name, forms in (("ours", _FORMS), ("theirs", {}))}
-    problems: list[Problem] = []
-    for path in files:
-        inside = path.relative_to(site)
-        theirs = inside.parts[0] == "_static" and inside.parts[1] != "made" and not path.name.startswith("book.")
-        problems += own["theirs" if theirs else "ours"].problems(str(inside), path.read_bytes())
-    return problems
+def _searching(wanted: Iterable[Needle]) -> str:
+    """Return a checksum of all that is looked for, and of what looks."""
+    code = [Path(str(module)).read_bytes() for module in (__file__, page_text.__file__)]
+    facts = [sys.version, Image.__version__, sorted((one.kind, one.value) for one in wanted), *code]
+    return hashlib.sha256(repr(facts).encode("utf-8")).hexdigest()
+
+
+def _whose(path: Path, site: Path) -> str:
+    inside = path.relative_to(site).parts
+    return "theirs" if inside[0] == "_static" and inside[1] != "made" and not path.name.startswith("book.") else "ours"
+
+
+def _in_files(files: Sequence[Path], site: Path, own: Mapping[str, Hay]) -> tuple[list[Problem], set[str]]:
+    """Return what some files hold, and the checksums of what holds nothing."""
+    places = ((path, own[_whose(path, site)]) for path in files)
+    problems = [one for path, hay in places for one in hay.problems(str(path.relative_to(site)), path.read_bytes())]
+    return problems, own["ours"].clean | own["theirs"].clean
 
 
 class Hay:
     """What is looked for, by one of its words, so that a file of megabytes is read once."""
 
-    def __init__(self, wanted: Iterable[Needle], forms: Mapping[str, tuple[re.Pattern[str], set[str]]]) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[Needle],
+        forms: Mapping[str, tuple[re.Pattern[str], set[str]]],
+        clean: Iterable[str] = (),
+    ) -> None:
         self.forms, self.plain = forms, {one.value.casefold() for one in wanted if not distinct(one.value)}
+        self.clean = set(clean)  # also across archives, which hold tables of pages
         self.named = naming(self.plain) if self.plain else None
         told = [(one, " ".join(one.value.casefold().split())) for one in wanted if distinct(one.value)]
-        self.wanted: dict[str, list[tuple[frozenset[str], str, Needle]]] = {}  # by the last word, mostly a number
+        self.wanted: dict[str, list[tuple[frozenset[Any], str, Needle]]] = {}  # by the last word, mostly a number
         for one, value in told:
             needed = _WORD.findall(value) or [""]
-            self.wanted.setdefault(needed[-1], []).append((frozenset(needed), value, one))
+            self.wanted.setdefault(needed[-1], []).append((frozenset(pairwise(needed)), value, one))
         self.any = naming(one.value for one, _ in told)
-        self.clean: set[int] = set()  # texts that hold nothing: tables lie in archives as well
+
+    def checksum(self, name: str, content: bytes) -> str:
+        """Return what stands for a content with its ending among those that held nothing."""
+        kind = f"{''.join(Path(name.lower()).suffixes[-2:])} {len(self.forms)} ".encode()
+        return hashlib.sha256(kind + content).hexdigest()[:32]
 
     def problems(self, name: str, content: bytes) -> Iterator[Problem]:
         """Yield what a file holds, one problem per kind; its own name is searched as well."""
         found: dict[str, list[tuple[str, str]]] = {}
+        texts, parts = [name], set[str]()
+
+        def known(name: str, content: bytes) -> bool:
+            parts.add(number := self.checksum(name, content))
+            return number in self.clean
+
         try:
-            texts = [name, *_readable(name, content, found)]
+            texts += _readable(name, content, found, known)
         except (OSError, ValueError, zlib.error, zipfile.BadZipFile):
             texts, found["an unreadable file"] = [name], [("", "")]
-        for text in texts:
-            if hash(text) in self.clean:
-                continue
-            hits = list(self._found(text))
-            for kind, value, around in hits:
-                found.setdefault(kind, []).append((value, around))
-            self.clean |= set() if hits else {hash(text)}
+        for kind, value, around in itertools.chain(*map(self._found, texts)):
+            found.setdefault(kind, []).append((value, around))
+        self.clean |= set() if found else parts
         for kind, places in found.items():
             value, around = places[0]
             others = len({found.casefold() for found, _ in places}) - 1
@@ -311,9 +347,10 @@ class Hay:
 
     def _found(self, text: str) -> Iterator[tuple[str, str, str]]:
         folded = " ".join(text.casefold().split())
-        words = set(_WORD.findall(folded))
+        ordered = _WORD.findall(folded)
+        words, pairs = set(ordered), set(pairwise(ordered))
         for needed, value, one in (one for word in self.wanted.keys() & words for one in self.wanted[word]):
-            if needed <= words and value in folded:
+            if needed <= pairs and value in folded:
                 hit = one.pattern.search(text)
                 yield from [(one.kind, one.value, _around(text, hit))] if hit else []
         for kind in [
@@ -357,9 +394,16 @@ def _of_subjects(rows: list[list[str]]) -> Iterator[str]:
     yield from (row[i].strip() for row in others for i in places if i < len(row))
 
 
-def _readable(name: str, content: bytes, found: dict[str, list[tuple[str, str]]]) -> Iterator[str]:
-    """Yield every text of a file; what is no page's business goes to `found`."""
+def _readable(
+    name: str,
+    content: bytes,
+    found: dict[str, list[tuple[str, str]]],
+    known: Callable[[str, bytes], bool] = lambda *_: False,
+) -> Iterator[str]:
+    """Yield every text of a file that is not `known`; what is no page's business goes to `found`."""
     kind = name.lower()
+    if known(name, content):
+        return
     if kind.endswith(_DATA) or content[128:132] == b"DICM":
         found.setdefault("a file of data", []).append((Path(name).name, ""))
     elif kind.endswith(_PICTURES):
@@ -369,7 +413,7 @@ def _readable(name: str, content: bytes, found: dict[str, list[tuple[str, str]]]
             yield archive.comment.decode("latin-1")
             for part in archive.infolist():
                 yield part.filename
-                yield from _readable(part.filename, archive.read(part), found)
+                yield from _readable(part.filename, archive.read(part), found, known)
     elif content.startswith(b"\x1f\x8b"):
         yield from _readable(name.removesuffix(".gz"), gzip.decompress(content), found)
     elif kind.endswith(".inv"):
