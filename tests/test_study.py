@@ -16,6 +16,9 @@ from radsupport.learning.learners import learner
 from radsupport.radiomics.case import feature_names
 from radsupport.radiomics.settings import load_settings
 from radsupport.settings.study import Study
+
+
+from radsupport.settings.study import Publish, Study
 from radsupport.study import load_study, merge, study_ids
 from radsupport.tables import COHORTS
 
@@ -306,3 +309,13 @@ def test_the_full_run_of_song_is_as_printed() -> None:
     assert (hospital_2.thickness_mm, hospital_2.interval_mm, hospital_2.noise_hu) == (2.0, 1.0, 15)
     assert len(feature_names(load_settings(f"studies/radiomics/{study.radiomics.settings}"))) == 93  # no filters
     assert {one.learner for one in study.signatures} == {"SVM"}
+
+
+def test_rows_of_patients_leave_the_house_only_where_a_study_file_says_so(root: Path) -> None:
+    studies = {name: load_study(name, folder=root / "studies") for name in study_ids(root / "studies")}
+    assert all(study.publishes_patients for study in studies.values())  # synthetic ones, and public ones that say so
+    assert {name for name, one in studies.items() if one.publish.patients} == {
+        name for name, one in studies.items() if not one.is_synthetic
+    }
+    own = studies["lung1"].model_copy(update={"publish": Publish()})
+    assert not own.publishes_patients

@@ -326,6 +326,8 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
     text.forget(root)
     if not study.is_synthetic:
         text.hide(_people(chapter, study, paths))
+    if not study.publishes_patients:
+        text.withhold()
     text.know(study.model_dump())
     notes = [banner(study)]
     if run:

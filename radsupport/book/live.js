@@ -41,10 +41,9 @@
 
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"); // plotly reads tags
-  // a dash tells curves apart where one picture is on, as it does in print, and pictures where several are
-  const traces = (all, isOn) => all.panels.flatMap((panel, p) => isOn("panel", p) ? panel.curves
+  const traces = (all, panel, isOn) => panel.curves
     .filter((curve) => isOn("curve", curve.name)).flatMap((curve) => {
-      const at = all.panels.filter((_, i) => isOn("panel", i)).length > 1 ? p : panel.curves.indexOf(curve);
+      const at = panel.curves.indexOf(curve);
       const line = { color: curve.colour, dash: dashes[at % dashes.length], shape: all.step ? "hv" : "linear" };
       const text = curve.x.map((x, i) => [
         "<b>" + plain(curve.words) + "</b>", plain(panel.title), plain(all.x) + ": " + x,
@@ -63,14 +62,15 @@
       const edge = { x: curve.x, mode: "lines", hoverinfo: "skip", line: { width: 0, shape: line.shape } };
       return [{ ...edge, y: curve.low }, { ...edge, y: curve.high, fill: "tonexty", fillcolor: curve.colour + "22" },
         drawn];
-    }) : []);
+    });
   const explore = (box) => {
     const button = box.querySelector("button"), chart = box.querySelector(".rl-chart");
     const source = box.querySelector("script[data-live]").getAttribute("data-src");
     if (!source) { return; } // a notebook has no plotly.js beside it
     const build = (all) => {
       const names = new Map(all.panels.flatMap((panel) => panel.curves.map((one) => [one.name, one])));
-      const plot = make("div", { className: "rl-plot" });
+      const plots = all.panels.map(() => make("div", { className: "rl-plot" })); // the grid of the pictures
+      const places = all.panels.map((panel, p) => make("div", {}, make("p", { textContent: panel.title }), plots[p]));
       const isOn = (kind, value) => Array.from(chart.querySelectorAll("input"))
         .some((one) => one.name === kind && one.value === String(value) && one.checked);
       const layout = {
@@ -79,18 +79,23 @@
         font: { family: "DejaVu Sans, Arial, sans-serif", size: 13, color: "#1a1a1a" },
         shapes: all.diagonal ? [{ type: "line", x0: 0, y0: 0, x1: 1, y1: 1, line: { dash: "dot", color: "#767676" } }] : [],
       };
-      const draw = () => window.Plotly.react(plot, traces(all, isOn), layout, { displaylogo: false, responsive: true });
+      const draw = () => {
+        places.forEach((place, p) => { place.hidden = !isOn("panel", p); });
+        plots.filter((_, p) => !places[p].hidden).forEach((plot) => window.Plotly.react(plot,
+          traces(all, all.panels[plots.indexOf(plot)], isOn), structuredClone(layout),
+          { displaylogo: false, responsive: true }).then(() => window.Plotly.Plots.resize(plot)));
+      };
       const choice = (kind, value, words, checked, ...swatch) => make("label", {},
         make("input", { type: "checkbox", name: kind, value: String(value), checked, onchange: draw }), ...swatch, words);
       const rows = (title, items) => items.length > 1
         ? make("fieldset", {}, make("legend", { textContent: title }), ...items) : make("div", { hidden: true }, ...items);
       chart.append(
-        rows("Pictures", all.panels.map((panel, p) => choice("panel", p, panel.title, p === 0))),
+        rows("Pictures", all.panels.map((panel, p) => choice("panel", p, panel.title, true))),
         rows("Curves", Array.from(names.values()).map((one) => {
           const swatch = make("span", { className: "rl-swatch" });
           swatch.style.background = one.colour;
           return choice("curve", one.name, all.panels.length > 1 ? one.name : one.words, true, swatch);
-        })), plot);
+        })), make("div", { className: "rl-plots" }, ...places));
       return draw();
     };
     button.addEventListener("click", () => {

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from pandas.api import types
 
 from radsupport.book import text
-from radsupport.book.tables import MISSING, Column, asset, download, laid_out
+from radsupport.book.tables import MISSING, Column, asset, density, download, laid_out
 from radsupport.errors import InputError
 from radsupport.files import slug
 from radsupport.plots import style
@@ -264,9 +264,10 @@ def _slider_html(
     ]
     options = "".join(f'<option value="{i}">{escape(one["name"])}</option>' for i, one in enumerate(choices))
     chosen = f"<label>Of <select>{options}</select></label>" if len(choices) > 1 else ""
+    close = density(columns) or " rad-dense"
     label, place = escape(caption, quote=True), f"start-{slug(caption)}"
     return (
-        f'<div class="rad-box rad-dense rl-table" data-live-table role="group" aria-label="{label}">'
+        f'<div class="rad-box{close} rl-table" data-live-table role="group" aria-label="{label}">'
         f"<style>{asset('table.css')}{asset('live.css')}</style>"
         f'<div class="rl-controls" hidden>{chosen}<label>{escape(words)} <input type="range" min="0" step="1" '
         f'max="{len(first["marks"]) - 1}" value="{first["start"]}" list="{place}"></label>'

@@ -98,8 +98,8 @@ def _save_for_print(figures: Sequence[Figure], drawn: Sequence[Mapping[str, byte
 
 
 def _save_table(table: pd.DataFrame | None, name: str) -> None:
-    """Write the table behind a figure beside it, without pictures; not one of more than `_ROWS` rows."""
-    if table is None or len(table) > _ROWS or not table.columns.is_unique:
+    """Write the table behind a figure beside it, without pictures; not one of too many rows or that is withheld."""
+    if table is None or len(table) > _ROWS or not table.columns.is_unique or text.withheld(table):
         return
     plain = [name for name, cells in table.items() if cells.dtype != object or all(map(pd.api.types.is_scalar, cells))]
     told = text.shown(table[plain])

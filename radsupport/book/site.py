@@ -335,7 +335,8 @@ def _stage_study(study: str, staged: Path, files: Path) -> dict[str, list[str]]:
         shared.keep_code(notebook, files / study / path.name)
         page = shared.share(prepare(notebook, path.stem, study, title), files)
         figures[path.stem] = key_figures(page)
-        taken |= takeaway.offer(page, study, path.stem, StudyPaths(study).figures, files)
+        people = loaded is None or loaded.publishes_patients
+        taken |= takeaway.offer(page, study, path.stem, StudyPaths(study).figures, files, people)
         write_changed(staged / study / path.name, nbformat.writes(page))
     takeaway.pack(study, taken, files, loaded)
     return figures
@@ -404,7 +405,24 @@ def _compile(book: Path, log: Path) -> None:
     for kind in _UNASKED:
         for path in (html / "_static").rglob(kind):
             path.unlink()
+    _drop_icons(html)
     stamp.write_text(makers, encoding="utf-8")
+
+
+#: A rule of the theme's style sheet that draws one of its two thousand icons.
+_ICON = re.compile(r'(?:\.(?:fa-[\w-]+):+before,?)+\{(?:--fa:|content:)"[^"]*"\}')
+
+
+def _drop_icons(html: Path) -> None:
+    """Leave the icons in the theme's style sheet that a page or a script names: all others are a fifth of it."""
+    sheet, static = html / "_static" / "styles" / "pydata-sphinx-theme.css", html / "_static"
+    readers = [*html.rglob("*.html"), *static.glob("*.js"), *static.glob("scripts/*.js")]
+    named = {name for path in readers for name in re.findall(r"\bfa-[\w-]+", path.read_text(encoding="utf-8"))}
+    if sheet.is_file():
+        kept = _ICON.sub(
+            lambda rule: rule[0] if named & set(re.findall(r"fa-[\w-]+", rule[0])) else "", sheet.read_text("utf-8")
+        )
+        sheet.write_text(kept, encoding="utf-8")
 
 
 def _makers(book: Path) -> str:

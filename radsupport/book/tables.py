@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -22,6 +23,7 @@ import pandas as pd
 import yaml
 from pandas.api import types
 
+from radsupport.book.text import WITHHELD, withheld
 from radsupport.files import slug
 from radsupport.wording import estimate, fixed, number, p_number, readable, source_words, until_reached
 
@@ -45,6 +47,9 @@ _MANY, _FEW = 15, 6
 _MANY_TESTS = 5  # P values from which a table says how many it has
 #: Characters of a text that stays on one line, and of a row that fits a screen with its intervals on one line.
 _ONE_LINE, _ROW = 17, 125
+#: Characters of a row whose texts break between words beyond which a page of 1280 pixels would cut dense cells, and
+#: tight ones in a smaller letter; then words and numbers break anywhere.
+_DENSE, _TIGHT = 120, 160
 #: Columns of months, whose second decimal would be less than a day.
 _MONTHS = frozenset({"horizon", "time", "until", "up_to"})
 #: Ratio of the largest to the smallest size in a column beyond which its numbers share no decimals.
@@ -159,11 +164,10 @@ def table_html(
     said = f'<p class="rad-note">In every row: {escape(same)}.</p>' if same else ""
     cut = f'<p class="rad-note">The first {max_rows} of {len(table)} rows.</p>' if len(table) > max_rows else ""
     cut += f'<p class="rad-note">{tests}</p>' if (tests := counted_tests(table)) else ""
-    dense = sum(map(_characters, columns)) > _ROW
     which = "these" if len(table) > max_rows else "all"
     more = f'<label class="rad-more"><input type="checkbox"> Show {which} {seen} rows</label>' if folded else ""
     return (
-        f'<div class="rad-box{" rad-folded" * folded}{" rad-dense" * dense}">{style}'
+        f'<div class="rad-box{" rad-folded" * folded}{density(columns)}">{style}'
         f'<div class="rad-table" role="region" tabindex="0" aria-label="{escape(caption)}">'
         f'<table class="dataframe"{" data-sortable" * sortable}><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{said}{cut}"
@@ -183,6 +187,26 @@ def counted_tests(table: pd.DataFrame) -> str:
     return f"{n} P values in this table, not adjusted for their number."
 
 
+def density(columns: Sequence[Column]) -> str:
+    """Return the classes of a table by how much stands in a row: what a page of 1280 pixels can not hold is set closer.
+
+    A phone scrolls it.
+    """
+    narrowest = sum(map(_unbroken, columns))
+    dense = sum(map(_characters, columns)) > _ROW or narrowest > _DENSE
+    return f"{' rad-dense' * dense}{' rad-tight' * (narrowest > _DENSE)}{' rad-anywhere' * (narrowest > _TIGHT)}"
+
+
+def _unbroken(column: Column) -> float:
+    """Return how many characters a column needs where every text breaks between words, with the room around it."""
+    parts = [part for text in column.texts for part in (text.split(" (") if column.is_number else _lines(text))]
+    return max(map(len, [*parts, *(f"{word} " for word in column.words.split())]), default=0) + 1.4
+
+
+def _lines(text: str) -> list[str]:
+    return [text] if len(text) <= _ONE_LINE else [*re.split("[ -]", text), "x" * 13]  # a width that table.css gives it
+
+
 def _characters(column: Column) -> int:
     """Return how many characters a column needs where its header may wrap, and long texts as well."""
     longest = max(map(len, column.texts), default=0)
@@ -190,7 +214,9 @@ def _characters(column: Column) -> int:
 
 
 def download(table: pd.DataFrame, caption: str) -> str:
-    """Return a link that saves a table as CSV; the table is inside the link."""
+    """Return a link that saves a table as CSV, which is inside the link; or why it can not be taken along."""
+    if withheld(table):
+        return f"<span>CSV: {WITHHELD}</span>"
     name = slug(caption)[:60] or "table"
     packed = base64.b64encode(table.to_csv(index=False, float_format="%.10g").encode("utf-8")).decode("ascii")
     label = escape(f"CSV of: {caption}", quote=True)

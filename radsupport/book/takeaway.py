@@ -27,10 +27,11 @@ _FIGURE = re.compile(r'<figure data-saved="([^"]+)".*?</figure>', re.DOTALL)
 _CAPTION = re.compile(r"<figcaption>(.*?)</figcaption>", re.DOTALL)
 _TABLE = re.compile(r'<a download="([^"]+)" aria-label="CSV of: [^"]*" href="[^"]*/([^"/]+\.csv)"')
 _LONG = 110
+_NOT_PUBLIC = "the study file does not call public"
 _FIXED = (2000, 1, 1, 0, 0, 0)  # the time of every file in an archive, so that the same study gives the same bytes
 
 
-def offer(page: Any, study: str, chapter: str, figures: Path, shared: Path) -> Contents:
+def offer(page: Any, study: str, chapter: str, figures: Path, shared: Path, people: bool = True) -> Contents:
     """Add the list of its figures to the end of a staged page; return what the page gives to the study's archive.
 
     Parameters
@@ -42,6 +43,8 @@ def offer(page: Any, study: str, chapter: str, figures: Path, shared: Path) -> C
         Where the chapter's figures were saved, with their tables.
     shared : Path
         Where the tables of pages lie.
+    people : bool
+        Whether tables with a row per patient are among them; where not, the page says why.
     """
     shown = [output.get("data", {}) for cell in page.cells for output in cell.get("outputs", [])]
     found: Contents = {}
@@ -61,6 +64,7 @@ def offer(page: Any, study: str, chapter: str, figures: Path, shared: Path) -> C
     if lines:
         listed = "".join(lines.values())
         said = f"Take along: {counted(len(lines), 'figure')} of this page (SVG), with the tables behind them (CSV)"
+        said += "" if people else f"; not those with a row per patient, which {_NOT_PUBLIC}"
         whole = f'<p><a href="{FROM_PAGE}/{study}.zip" download>All of {escape(study)}</a> in one archive</p>'
         html = f'<details class="rs-take"><summary>{said}</summary><ul>{listed}</ul>{whole}</details>'
         page.cells.append(new_markdown_cell(html, id="take-along"))  # the same page has the same bytes

@@ -47,12 +47,19 @@ class _Data:
     people: Mapping[str, str] = {}  # id without case -> id
     numbers: Mapping[str, str] = {}  # id without case -> its number on this page
     named: re.Pattern[str] | None = None
+    withholds = False  # tables with a row per patient
+
+
+#: Why a table is not offered to take along.
+WITHHELD = "not to be taken along, as it has a row per patient and the study file does not say that these are public"
+_PEOPLE = {"subject", "patient", "case", "residual"}
 
 
 def forget(root: Path) -> None:
     """Begin a page of a project: no text of data is known yet, and nobody is hidden."""
     _Data.texts, _Data.pattern, _Data.root = frozenset(), None, root
     _Data.real, _Data.people, _Data.numbers, _Data.named = False, {}, {}, None
+    _Data.withholds = False
     base.LABELS.shown = shown
 
 
@@ -63,6 +70,17 @@ def hide(subjects: Iterable[object]) -> None:
     if new.keys() - _Data.people.keys():
         _Data.people = {**new, **_Data.people}
         _Data.named = naming(_Data.people.values())
+
+
+def withhold() -> None:
+    """Offer no table with a row per patient from now on."""
+    _Data.withholds = True
+
+
+def withheld(table: pd.DataFrame) -> bool:
+    """Tell whether a table is not to be taken along: of single patients, named or with their time and event."""
+    names = {str(name).casefold() for name in table.columns}
+    return _Data.withholds and bool(names & _PEOPLE or {"time", "event"} <= names)
 
 
 def distinct(subject: str) -> bool:

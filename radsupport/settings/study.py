@@ -111,6 +111,12 @@ class Published(Part):
     ours: str = ""
 
 
+class Publish(Part):
+    """What leaves the house: whether tables with a row per patient can be taken along; by default of synthetic ones."""
+
+    patients: bool | None = None
+
+
 class Caution(Part):
     """What a reader must know: a limit of the data or a contradiction in print; `chapters` (such as "01") show it."""
 
@@ -153,6 +159,7 @@ class Study(Part):
     synthetic: Synthetic | None = None
     acquisition: Acquisition = Acquisition()
     reported: list[Reported] = []
+    publish: Publish = Publish()
     published: list[Published] = []
     cautions: list[Annotated[Caution, BeforeValidator(_as_caution)]] = []
 
@@ -160,6 +167,11 @@ class Study(Part):
     def is_synthetic(self) -> bool:
         """Whether every case of this study comes from the generator."""
         return self.data.kind == "synthetic"
+
+    @property
+    def publishes_patients(self) -> bool:
+        """Whether a reader may take along tables with a row per patient."""
+        return self.is_synthetic if self.publish.patients is None else self.publish.patients
 
     @property
     def cohort_names(self) -> dict[Any, str]:

@@ -165,13 +165,18 @@ def test_a_figure_is_drawn_anew_with_values_and_switches(page: Any) -> None:
     button.press("Enter")
     page.wait_for_selector(".rl-plot .plot-container")
     assert button.get_attribute("aria-expanded") == "true"
-    drawn = "document.querySelector('.rl-plot').data.map((one) => [one.text[1].split('<br>')[1], one.line.dash])"
-    assert page.evaluate(drawn) == [["train", "solid"], ["train", "dash"]]
-    page.get_by_label("external").check()
-    assert page.evaluate(drawn) == [["train", "solid"]] * 2 + [["external", "dash"]] * 2
+    drawn = "(plot) => plot.data.map((one) => [one.text[1].split('<br>')[1], one.line.dash])"
+    seen = f"() => [...document.querySelectorAll('.rl-plot')].filter((one) => one.offsetParent).map({drawn})"
+    train, external = ([[name, "solid"], [name, "dash"]] for name in ("train", "external"))
+    page.wait_for_function(f"({seen})().length === 2")  # the grid of the pictures
+    assert page.evaluate(seen) == [train, external]
+    page.get_by_label("external").press("Space")
+    assert page.evaluate(seen) == [train]
+    page.get_by_label("external").press("Space")
+    assert page.evaluate(seen) == [train, external]
     page.get_by_label("A", exact=True).uncheck()
     names = page.evaluate("document.querySelector('.rl-plot').data.map((one) => one.text[0])")
-    assert [name.split("<br>")[0] for name in names] == ["<b>&lt;B>, AUC 0.70 (0.60–0.80)</b>"] * 2
+    assert [name.split("<br>")[0] for name in names] == ["<b>&lt;B>, AUC 0.70 (0.60–0.80)</b>"]
     place = page.locator(".rl-plot .nsewdrag").first.bounding_box()
     value, right, down = page.evaluate(POINT, 12)
     page.mouse.move(place["x"] + right, place["y"] + down + 1)

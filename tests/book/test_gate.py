@@ -190,6 +190,33 @@ def test_a_short_id_is_found_where_subjects_stand(wanted: list[gate.Needle], sit
     assert [problem.file for problem in gate.search(site, wanted=wanted)] == ["0.html", "1.html", "_static/made/b.csv"]
 
 
+def test_what_held_nothing_is_not_read_again_and_hides_nothing(
+    project: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "results").mkdir(exist_ok=True)
+    (site / "a.zip").write_bytes(_zip("a.csv", b"n,who\n1,nobody\n"))
+    read: list[str] = []
+    found = gate.Hay._found
+    monkeypatch.setattr(gate.Hay, "_found", lambda hay, text: read.append(text) or found(hay, text))
+    assert gate.search(site, project) == []
+    once = len(read)
+    assert gate.search(site, project) == []
+    assert 0 < len(read) - once < once  # names, no contents
+    assert not any("nobody" in text for text in read[once:])
+    (site / "a.zip").write_bytes(_zip("b.csv", b"n,who\n1,KAN-001\n"))
+    for _ in range(2):  # a finding is found again
+        assert [one.file for one in gate.search(site, project)] == ["a.zip"]
+    (site / "kan-002.html").write_bytes((site / "index.html").read_bytes())  # known content, a name of its own
+    assert [one.file for one in gate.search(site, project)] == ["a.zip", "kan-002.html"]
+    (site / "a.zip").unlink()
+    (site / "kan-002.html").unlink()
+    sheet = (project / "sheet.csv").read_text("utf-8")
+    (project / "sheet.csv").write_text(sheet + "nobody,1,low,Loewe,70012348,2020-01-31,44\n", encoding="utf-8")
+    (site / "b.zip").write_bytes(_zip("a.csv", b"n,who\n1,nobody\n"))  # clean before, now a patient
+    assert [one.file for one in gate.search(site, project)] == ["b.zip"]
+    (project / "sheet.csv").write_text(sheet, encoding="utf-8")
+
+
 def test_names_of_files_and_of_the_machine(project: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "strahlenrechner.local")
     monkeypatch.setattr("getpass.getuser", lambda: "adebar")

@@ -97,7 +97,33 @@ def test_other_outputs_stay_as_they_are(folder: Path) -> None:
 def test_a_new_build_forgets_the_pictures_of_the_last(folder: Path) -> None:
     staged(folder, f'<img alt="x" src="data:image/png;base64,{png()}">')
     shared.begin(folder.parent)
-    assert sorted(path.name for path in folder.iterdir()) == ["page.css", "page.js"]
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["page.css", "page.js"]
+
+
+def test_a_picture_comes_back_as_it_was_packed_unless_it_changed_or_was_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = '<img alt="x" src="data:image/png;base64,{}">'
+    buffer = io.BytesIO()
+    Image.new("L", (90, 60), 7).save(buffer, "png")
+    other = base64.b64encode(buffer.getvalue()).decode("ascii")
+    first, packed = staged(folder, image.format(png()))[0], png()
+    cold = file_of(first, folder).read_bytes()
+    saved, save = [], Image.Image.save
+    monkeypatch.setattr(Image.Image, "save", lambda *given, **how: saved.append(1) or save(*given, **how))
+    for content, wanted in ((packed, 0), (other, 1), (packed, 1)):
+        shared.begin(folder.parent)
+        path = file_of(staged(folder, image.format(content))[0], folder)
+        assert len(saved) == wanted
+        with Image.open(path) as found, Image.open(io.BytesIO(base64.b64decode(content))) as drawn:
+            np.testing.assert_array_equal(found.convert("RGBA"), drawn.convert("RGBA"))
+    assert path.read_bytes() == cold
+    path.write_bytes(cold[:20])  # damaged on the disk
+    shared.begin(folder.parent)
+    assert file_of(staged(folder, image.format(packed))[0], folder).read_bytes() == cold
+    monkeypatch.setattr(shared, "_WEBP", shared._WEBP | {"method": 0})  # packed otherwise: another file
+    shared.begin(folder.parent)
+    assert file_of(staged(folder, image.format(packed))[0], folder).name != path.name
 
 
 def test_the_notebook_to_take_along_has_code_and_parameters_but_no_output(tmp_path: Path) -> None:

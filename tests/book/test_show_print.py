@@ -40,3 +40,16 @@ def test_the_table_behind_a_figure_is_saved_whatever_its_columns_are(tmp_path: P
         display.save_figures_to(None)
     saved = pd.read_csv(tmp_path / "06_01_roc.csv")
     pd.testing.assert_frame_equal(saved, pd.DataFrame({"cohort": ["a", "b"], "n": [1, np.nan], "value": [0.5, np.nan]}))
+
+
+def test_a_table_of_single_patients_is_not_saved_where_it_may_not_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display.text._Data, "withholds", True)
+    display.save_figures_to(tmp_path, "06")
+    try:
+        display._save_table(pd.DataFrame({"subject": ["No. 1"], "risk": [0.1]}), "06_01_risks")
+        display._save_table(pd.DataFrame({"time": [1.0], "survival": [0.9]}), "06_02_km")
+    finally:
+        display.save_figures_to(None)
+    assert [path.name for path in tmp_path.iterdir()] == ["06_02_km.csv"]

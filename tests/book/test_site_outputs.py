@@ -99,6 +99,51 @@ def test_the_page_shows_every_output_of_the_executed_notebook(project: Path) -> 
     assert "raise" not in seen
 
 
+def test_pages_that_stay_are_kept_and_the_site_is_that_of_a_new_build(project: Path) -> None:
+    def built(new: bool = False) -> dict[str, bytes]:
+        if new:
+            (project / "book/_build/pages_made_by.txt").unlink()
+        page = site.build(project / "book", ["published"], {}, project / "log")
+        return {
+            str(path.relative_to(page.parent)): path.read_bytes() for path in page.parent.rglob("*") if path.is_file()
+        }
+
+    chapter, term = "results/published/notebooks/{}.ipynb", "```{glossary}\nAUC\n  A number.\n```\n"
+    (project / "book/glossary.md").write_text(f"(glossary)=\n# Terms\n\n{term}", encoding="utf-8")
+    for name in ("09_published", "11_ibsi"):
+        nbformat.write(notebook([new_markdown_cell("Some words.")]), project / chapter.format(name))
+    first = built()
+    read = (project / "book/_build/.doctrees/studies/published/11_ibsi.doctree").stat().st_mtime_ns
+    nbformat.write(notebook([new_markdown_cell("Other words.")]), project / chapter.format("09_published"))
+    words = built()
+    changed = {name for name in first if words[name] != first[name]}
+    assert {name for name in changed if name.endswith((".html", ".js"))} == {
+        "studies/published/09_published.html", "searchindex.js",
+    }  # fmt: skip
+    assert (project / "book/_build/.doctrees/studies/published/11_ibsi.doctree").stat().st_mtime_ns == read
+    page = notebook([])
+    page.cells[0].source = "# Another title"
+    nbformat.write(page, project / chapter.format("09_published"))
+    titled = built()
+    assert b"Another title" in titled["studies/published/11_ibsi.html"]  # it stands in the contents of all pages
+    assert titled == built(new=True)
+
+
+def test_icons_that_no_page_shows_are_left_out(tmp_path: Path) -> None:
+    sheet = tmp_path / "_static/styles/pydata-sphinx-theme.css"
+    sheet.parent.mkdir(parents=True)
+    rules = (
+        '.fa-sun:before{content:"\\f185"}',
+        '.fa-a:before,.fa-bars:before{--fa:"\\f0c9"}',
+        '.fa-dog:before{content:"\\f6d3"}',
+    )
+    sheet.write_text(".fa-solid{a:b}" + "".join(rules) + ".x:before{content:''}", encoding="utf-8")
+    (tmp_path / "a.html").write_text('<i class="fa-solid fa-bars">', encoding="utf-8")
+    (tmp_path / "_static/b.js").write_text('add("fa-sun")', encoding="utf-8")
+    site._drop_icons(tmp_path)
+    assert sheet.read_text("utf-8") == f".fa-solid{{a:b}}{rules[0]}{rules[1]}.x:before{{content:''}}"
+
+
 def test_words_that_changed_after_the_run_are_those_of_the_page(tmp_path: Path) -> None:
     tags = {"tags": ["parameters"]}
     first, second = new_code_cell("study = 'a'", metadata=tags), new_code_cell("f()")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from radsupport.book import text
 from radsupport.book.tables import WORDS, counted_tests, filterable_table, laid_out, regression_table, table_html
 from radsupport.stats.logistic import multivariable_table, univariable_table
 
@@ -191,3 +193,29 @@ def test_a_table_of_many_p_values_says_how_many() -> None:
     assert counted_tests(table.head(4)) == counted_tests(table.drop(columns="p")) == ""
     assert counted_tests(table.assign(p_adjusted=table["p"])) == ""
     assert counted_tests(table.assign(whose="printed")) == ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "looks"),
+    [(4, ""), (8, " rad-dense"), (11, " rad-dense rad-tight"), (20, " rad-dense rad-tight rad-anywhere")],
+)
+def test_a_row_that_a_page_can_not_hold_is_set_closer(columns: int, looks: str) -> None:
+    values = pd.DataFrame({f"m{i}{end}": [0.5, 0.6] for i in range(columns) for end in ("", "_low", "_high")})
+    html = table_html(values, "Many estimates", whole=True)
+    assert f'class="rad-box{looks}">' in html
+    assert html.count("0.500 <span>(0.500–0.500)</span>") == columns
+
+
+def test_rows_of_patients_are_taken_along_only_where_the_study_file_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    people = [pd.DataFrame({"subject": ["a", "b"], "risk": [0.1, 0.2]}), pd.DataFrame({"time": [1.0], "event": [1]})]
+    others = pd.DataFrame({"time": [1.0, 2.0], "survival": [0.9, 0.8]})
+    assert all("data:text/csv" in table_html(table, "T") for table in (*people, others))
+    monkeypatch.setattr(text._Data, "withholds", True)
+    assert [text.withheld(table) for table in (*people, others)] == [True, True, False]
+    for table in people:
+        html = table_html(table, "T")
+        assert "data:text/csv" not in html
+        assert "a row per patient" in html
+    assert "data:text/csv" in table_html(others, "T")
+    text.forget(Path())
+    assert not text.withheld(people[0])
