@@ -16,6 +16,7 @@ def setup(app: Any) -> dict[str, bool]:
     app.parallel = os.cpu_count() or 1
     app.connect("builder-inited", _speak_for_others)
     app.connect("env-updated", _written_again)
+    app.connect("html-collect-pages", _forget_words)
     app.connect("html-page-context", _items_of_lists)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -38,6 +39,14 @@ def _written_again(_app: Any, env: Any) -> Iterable[str]:
     """
     before, env.of_all_pages = getattr(env, "of_all_pages", None), _of_all_pages(env)
     return env.all_docs if before != env.of_all_pages else {page for page, _ in env.domains["std"].objects.values()}
+
+
+def _forget_words(app: Any) -> Iterable[Any]:
+    """Take words that no page has any more out of the index of the search, and add no page."""
+    for index in (app.builder.indexer._mapping, app.builder.indexer._title_mapping):
+        for word in [word for word, pages in index.items() if not pages]:
+            del index[word]
+    return []
 
 
 def _of_all_pages(env: Any) -> list[object]:

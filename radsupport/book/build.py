@@ -334,9 +334,11 @@ def _code_of(notebook: Path, *_: object) -> list[str]:
 
 def _modules(waiting: list[str]) -> list[str]:
     """Return the files of modules, of what they import, and of the data that lies in their folders."""
-    found: set[str] = set()
+    found, asked = set[str](), set[str]()
     while waiting:
-        path = _file_of(waiting.pop())
+        name = waiting.pop()
+        path = "" if name in asked else _file_of(name)
+        asked.add(name)
         if path and path not in found:
             found.add(path)
             waiting += _imports_of(Path(path), Path(path).stat().st_mtime_ns)

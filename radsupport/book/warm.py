@@ -2,7 +2,7 @@
 
 The Snakefile calls `start`; its jobs call this file by its path (``python -I radsupport/book/warm.py CHAPTER STUDY``),
 which loads nothing but the standard library, hands arguments and output over, and waits. The server imports the rooms
-when the first job asks or at once, forks a copy per job, and the copy runs `build.main`. Before anything else runs in
+when the first chapter asks or at once, forks a copy per job, and the copy runs `build.main`. Before anything else runs in
 it, the copy forks once more: that second copy becomes the notebook's kernel (`kernel.Forked`). Nothing outlives the
 build: the server ends with the process that started it, its copies end with it or with the job that waits for them.
 Where there is no server, or none any more, the job imports and runs the chapter itself, as it does without Snakemake.
@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 #: Relative to the project root: the path of a socket may not be longer than about 100 characters.
@@ -31,13 +32,14 @@ LOADED = (
     "radsupport.evaluate", "radsupport.networks", "radsupport.nomogram", "radsupport.radiomics",
     "torch._inductor.config",  # what torch.use_deterministic_algorithms imports: two seconds in every chapter 04
 )  # fmt: skip
+OF_THE_SITE = ("radsupport.book.build", "radsupport.book.site", "radsupport.book.gate")  #: all that a site needs
 _BEGUN = b"+"
 
 
 def start(now: bool = False) -> subprocess.Popen[bytes] | None:
     """Start the server; it lives while this process does and the value that is returned is kept.
 
-    It imports everything `now`, or when the first job asks.
+    It imports everything `now`, or what a site needs now and the rest when the first chapter asks.
 
     None outside Linux, where libraries that were loaded need not survive a fork: jobs run without a server there.
     """
@@ -60,15 +62,14 @@ def serve(listener: socket.socket, now: bool = False) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the jobs are told by their own
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # copies report to their job; no zombies
     ready = now
-    if now:
-        _import_everything()
+    _import_everything(LOADED if now else OF_THE_SITE)
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         connection = listener.accept()[0]
         given, files, _, _ = socket.recv_fds(connection, 65536, 2)
         if not files:  # the job was killed while it asked
             connection.close()
             continue
-        if not ready and not given.startswith(b"site"):  # that needs few of them
+        if not ready and not given.startswith(b"site"):
             _import_everything()
             ready = True
         if os.fork() == 0:
@@ -86,8 +87,8 @@ def _end() -> None:
     os._exit(0)
 
 
-def _import_everything() -> None:
-    for name in LOADED:
+def _import_everything(names: Sequence[str] = LOADED) -> None:
+    for name in names:
         importlib.import_module(name)
     from radsupport.book import build
 
