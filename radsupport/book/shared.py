@@ -27,7 +27,7 @@ FOLDER, FROM_PAGE = "made", "../../_static/made"
 #: Where pictures of earlier builds wait, which take longer to pack than all else; Sphinx copies no hidden folder.
 _KEPT = ".kept"
 #: How a PNG is packed: method and quality are effort here; more takes longer and gains nothing.
-_WEBP = {"lossless": True, "exact": True, "method": 2, "quality": 50}
+_WEBP: dict[str, Any] = {"lossless": True, "exact": True, "method": 2, "quality": 50}
 _STYLES = ("table.css", "filter.css", "slider.css", "live.css")
 _SCRIPTS = ("sort.js", "filter.js", "slider.js", "plotly.js", "live.js")
 _INSIDE = re.compile(r'(<img\b[^>]*?\ssrc|<a\b[^>]*?\shref)="data:(image/png|image/jpeg|text/csv);base64,([^"]+)"')
