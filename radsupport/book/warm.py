@@ -2,8 +2,8 @@
 
 The Snakefile calls `start`; its jobs call this file by its path (``python -I radsupport/book/warm.py CHAPTER STUDY``),
 which loads nothing but the standard library, hands arguments and output over, and waits. The server imports the rooms
-when the first chapter asks or at once, forks a copy per job, and the copy runs `build.main`. Before anything else runs in
-it, the copy forks once more: that second copy becomes the notebook's kernel (`kernel.Forked`). Nothing outlives the
+when the first chapter asks or at once, forks a copy per job, and the copy runs `build.main`. Before anything else runs
+in it, the copy forks once more: that second copy becomes the notebook's kernel (`kernel.Forked`). Nothing outlives the
 build: the server ends with the process that started it, its copies end with it or with the job that waits for them.
 Where there is no server, or none any more, the job imports and runs the chapter itself, as it does without Snakemake.
 """
