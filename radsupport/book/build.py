@@ -17,7 +17,7 @@ from typing import Any
 
 from radsupport.book import kernel
 from radsupport.book.chapter import opening, why_unused
-from radsupport.book.runs import BUILDS, UPSTREAM
+from radsupport.book.runs import BEFORE_MODELLING, BUILDS, UPSTREAM, settings_of
 from radsupport.data import datasets
 from radsupport.data.clinical import clinical_path
 from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, TABLE_ROLES, manifest_path, study_files
@@ -101,7 +101,7 @@ def data_inputs(study: str) -> list[str]:
     """Return the files that decide what is made ready as a study's data."""
     loaded = _loaded(study)
     if loaded.is_synthetic:
-        return [f"studies/{study}.yaml", *sorted(str(path) for path in Path("radsupport/data").glob("synthetic_*.py"))]
+        return sorted(str(path) for path in Path("radsupport/data").glob("synthetic_*.py"))  # and `_settings`
     folder, files = mirror_folder(), study_files(loaded)
     unchecked = files.loc[(files["sha256"] == "") & (files["path"] != ""), "path"]
     copied = [folder / path for path in unchecked if (folder / path).is_file()] if folder else []
@@ -172,7 +172,8 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
         problems = [Problem("no such file", remedy=remedy, file=path, column=key) for path, key in absent.items()]
         raise StudyError(f"Chapter {chapter} of study {study} lacks files that its study file names.", problems)
     copies = sorted(map(str, StudyPaths(study).images.glob("*.nii.gz"))) if chapter in IMAGE_CHAPTERS[1:] else []
-    return [notebook, *code, f"studies/{study}.yaml", *named, *copies]
+    own = [f"studies/{study}.yaml"] * (chapter not in BEFORE_MODELLING)  # of the others its settings: `_settings`
+    return [notebook, *code, *own, *named, *copies]
 
 
 def graph_inputs(study: str, chapter: str) -> list[str]:
@@ -218,7 +219,19 @@ def _list(study: str, chapter: str, profile: str) -> None:
     versions = [f"{version}  {package}" for package, version in library_versions().items()]
     notebook, *others = own_inputs(study, chapter, profile)
     code = f"{_code_sum(notebook, _CHECKSUMS.of(Path(notebook)))}  {notebook} without its words"
-    _keep(study, chapter, others, [f"profile {profile}", *versions, code])
+    own = [_settings(study, chapter, profile)] if chapter in BEFORE_MODELLING else []
+    _keep(study, chapter, others, [f"profile {profile}", *versions, code, *own])
+
+
+def _settings(study: str, chapter: str, profile: str = "demo") -> str:
+    """Return the line of a list for what a chapter before the modelling, or the generator, knows of the study file."""
+    path = Path("studies", f"{study}.yaml")
+    return f"{_settings_sum(path.absolute(), _CHECKSUMS.of(path), profile, chapter)}  {path} before the modelling"
+
+
+@functools.lru_cache(maxsize=256)
+def _settings_sum(path: Path, _: str, profile: str, chapter: str) -> str:
+    return settings_of(path, profile, chapter)
 
 
 @functools.lru_cache(maxsize=64)
@@ -270,7 +283,7 @@ def _files_here(study: str) -> dict[str, list[str]]:
 def _source(study: str) -> tuple[list[str], list[str]]:
     """Return the files and the lines of the manifest that decide a study's data."""
     if _loaded(study).is_synthetic:
-        return data_inputs(study), []
+        return data_inputs(study), [_settings(study, "01_cohort")]
     return data_inputs(study)[1:], _rows_of(study)
 
 
@@ -549,7 +562,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         if given.chapter == "data":
-            print(datasets.prepare(_loaded(given.study), n_jobs=given.jobs))
+            print(datasets.prepare(_loaded(given.study).before_modelling(), n_jobs=given.jobs))
             stamp_data(given.study)
         elif given.chapter == "site":
             build_site(*choose_studies(given.study), log="results/logs/book.log")

@@ -344,8 +344,11 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
         | {"kind": kinds, "test": TESTS, "source": sources}
         | dict.fromkeys(("center", "center_a", "center_b"), centers)
     )
-    opened = Chapter(chapter, study, paths, values, inputs={study_file})
+    early = chapter in runs.BEFORE_MODELLING
+    study = study.before_modelling() if early else study
+    opened = Chapter(chapter, study, paths, values, inputs=set() if early else {study_file})
     opened.stamp = runs.stamp(paths.results, chapter, differs)
+    opened.stamp["settings"] = runs.settings_of(study_file, study.profile, chapter)
     reason = why_unused(chapter, study)
     if reason:
         words = f"This study does not use this chapter: {escape(reason)}."

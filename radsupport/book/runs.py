@@ -19,6 +19,7 @@ from typing import Any
 
 from radsupport.errors import ContractError, ParameterError, Problem
 from radsupport.files import sha256, written_whole
+from radsupport.study import load_study
 
 #: Set by the build while it runs a chapter of the book.
 BUILDS = "RADSUPPORT_BUILDS_BOOK"
@@ -39,6 +40,18 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "10_change": ("05_modelling",),
     "11_ibsi": (),
 }
+
+
+#: Chapters that know nothing of how a study is modelled and judged (`Study.before_modelling`).
+BEFORE_MODELLING = ("01_cohort", "02_preprocessing", "03_radiomics", "04_deep_features")
+
+
+def settings_of(study_file: Path, profile: str, chapter: str) -> str:
+    """Return the checksum of what a chapter knows of its study file: all of it, or the part that it is given."""
+    if chapter not in BEFORE_MODELLING:
+        return sha256(study_file)
+    given = load_study(study_file.stem, profile, study_file.parent).before_modelling()
+    return hashlib.sha256(given.model_dump_json().encode("utf-8")).hexdigest()
 
 
 def earlier(chapter: str) -> list[str]:
@@ -160,11 +173,16 @@ def refuse_mixtures(folder: Path, chapters: Iterable[str], study_file: Path | No
     found = {name: _content(folder, name) for name in chapters if (folder / f"{name}.json").is_file()}
     found = {name: content for name, content in found.items() if content.get("stamp")}
     problems = [problem for name in found for problem in _odd(folder, name, found[name])]
-    now = {"study file": f"sha256 {sha256(study_file)[:8]}" if study_file and found else "", "profile": profile}
-    for what, of in (("study file", _study_file), ("profile", _profile)):
+    for what, of in (("study file", _settings), ("profile", _profile)):
         values = {name: of(content, folder) for name, content in found.items()}
-        last, wanted = ("this chapter", now[what]) if now[what] else next(reversed(values.items()), ("", ""))
         for name, value in values.items():
+            alike = [
+                one for one in found if what == "profile" or (one in BEFORE_MODELLING) == (name in BEFORE_MODELLING)
+            ]
+            last, wanted = alike[-1], values[alike[-1]]
+            if study_file:
+                own = profile if what == "profile" else f"sha256 {settings_of(study_file, profile, name)[:8]}"
+                last, wanted = "this chapter", own
             if value != wanted:
                 text = f"{name} was run with the {what} of {value}, {last} with that of {wanted}"
                 problems.append(Problem(text, "one for all", f"run {name} again", _place(folder, name)))
@@ -208,9 +226,8 @@ def _origin(folder: Path, name: str) -> str:
     return f"{found['run']} ({given or 'parameters of the study file'})"
 
 
-def _study_file(content: Mapping[str, Any], folder: Path) -> str:
-    name = f"{folder.name.partition('@')[0]}.yaml"
-    return f"sha256 {content['inputs'].get(name, 'unknown')[:8]}"
+def _settings(content: Mapping[str, Any], _: Path) -> str:
+    return f"sha256 {content['stamp'].get('settings', 'unknown')[:8]}"
 
 
 def _profile(content: Mapping[str, Any], _: Path) -> str:

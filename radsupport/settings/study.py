@@ -168,6 +168,19 @@ class Study(Part):
         """Whether every case of this study comes from the generator."""
         return self.data.kind == "synthetic"
 
+    def before_modelling(self) -> Study:
+        """Return what data, cohort, scans and features are made from: what only later chapters read is left out.
+
+        Networks take the number of folds, and tables tell a published signature from one that is fitted.
+        """
+        folds = self.modelling.model_dump(include={"folds"}, exclude_unset=True)
+        later = {"modelling": Modelling(**folds), "validation": Validation(), "survival": SurvivalAnalysis()}
+        fitted = {"learner": Signature.model_fields["learner"].default, "harmonise": False}
+        signatures = [
+            one if one.learner in ("published", "Network") else one.model_copy(update=fitted) for one in self.signatures
+        ]
+        return self.model_copy(update={**later, "nomogram": Nomogram(), "signatures": signatures})
+
     @property
     def publishes_patients(self) -> bool:
         """Whether a reader may take along tables with a row per patient."""

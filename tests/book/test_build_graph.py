@@ -17,7 +17,12 @@ from radsupport.book import build
 from radsupport.errors import StudyError
 
 ALL = list(build.CHAPTERS)
-FROM = {"03_radiomics": [ALL[2], *ALL[4:]], "04_deep_features": ALL[3:], "06_validation": ALL[5:]}
+FROM = {
+    "03_radiomics": [ALL[2], *ALL[4:]],
+    "04_deep_features": ALL[3:],
+    "05_modelling": ALL[4:],
+    "06_validation": ALL[5:],
+}
 STUDY: dict[str, Any] = {
     "id": "mine", "title": "T", "question": "Q", "seed": 1,
     "data": {"kind": "real", "manifest": "own.csv", "clinical": "sheets/clinical.xlsx", "subject": "id"},
@@ -120,7 +125,6 @@ def rewrite(path: Path) -> None:
         ("mine", "studies/radiomics/own.yaml", FROM["03_radiomics"]),
         ("mine", "studies/radiomics/other.yaml", FROM["03_radiomics"]),
         ("mine", "weights/own.pth", FROM["04_deep_features"]),
-        ("mine", "studies/mine.yaml", ALL),
         ("mine", "a.csv", []),
         ("tables", "a.csv", ALL),
         ("tables", "scans/1.nii.gz", []),
@@ -144,6 +148,30 @@ def test_a_changed_file_runs_exactly_its_chapters_again(shared: Path, study: str
     assert planned(study, before) == again
     rewrite(shared / file)
     lists(study)
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"title": "Another"}, ALL),
+        ({"modelling": {"folds": 7}}, ALL),
+        ({"modelling": {"repeats": 2}}, FROM["05_modelling"]),
+        ({"validation": {"threshold": "median"}}, FROM["05_modelling"]),
+        ({"signatures": [STUDY["signatures"][0] | {"learner": "Lasso"}]}, FROM["05_modelling"]),
+        ({"signatures": [STUDY["signatures"][0] | {"sources": ["deep"]}]}, ALL),
+        ({"survival": {"threshold": "median"}}, FROM["05_modelling"]),
+    ],
+)
+def test_settings_of_the_modelling_run_no_chapter_before_it(shared: Path, change: Any, again: list[str]) -> None:
+    path = shared / "studies/mine.yaml"
+    own = path.read_text(encoding="utf-8")
+    before = lists("mine")
+    path.write_text(yaml.safe_dump(yaml.safe_load(own) | change), encoding="utf-8")
+    assert planned("mine", before) == again
+    path.write_text(f"{own}# a remark\n", encoding="utf-8")
+    assert planned("mine", before) == FROM["05_modelling"]
+    path.write_text(own, encoding="utf-8")
+    lists("mine")
 
 
 def test_code_of_a_notebook_runs_again_and_its_words_are_only_staged(shared: Path) -> None:

@@ -132,8 +132,22 @@ def test_a_changed_study_file_or_profile_is_no_mixture(here: Path) -> None:
         opened("06_validation", profile="paper")
     file = here / "studies/hosny2018.yaml"
     file.write_text(file.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-    with pytest.raises(ContractError, match="05_modelling was run with the study file of sha256"):
+    with pytest.raises(ContractError, match="05_modelling was run with the study file of sha256") as caught:
         opened("06_validation")
+    assert "01_cohort" not in str(caught.value)  # knows nothing of a remark
+    opened("05_modelling")
+    file.write_text(file.read_text(encoding="utf-8").replace("seed:", "seed: 1") + "\n", encoding="utf-8")
+    with pytest.raises(ContractError, match="01_cohort was run with the study file of sha256"):
+        opened("05_modelling")
+
+
+def test_chapters_before_the_modelling_are_given_nothing_of_it(here: Path) -> None:
+    early, late = (opened(name).study for name in ("01_cohort", "05_modelling"))
+    assert late.modelling.repeats != early.modelling.repeats or late.validation != early.validation
+    assert early.validation == type(late.validation)()
+    assert early.nomogram == type(late.nomogram)()
+    assert early.modelling.folds == late.modelling.folds
+    assert [one.sources for one in early.signatures] == [one.sources for one in late.signatures]
 
 
 def test_copies_follow_the_book_and_what_the_run_made_stays(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
