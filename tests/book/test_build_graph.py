@@ -168,6 +168,8 @@ def test_settings_of_the_modelling_run_no_chapter_before_it(shared: Path, change
     before = lists("mine")
     path.write_text(yaml.safe_dump(yaml.safe_load(own) | change), encoding="utf-8")
     assert planned("mine", before) == again
+    path.write_text(own, encoding="utf-8")
+    before = lists("mine")
     path.write_text(f"{own}# a remark\n", encoding="utf-8")
     assert planned("mine", before) == FROM["05_modelling"]
     path.write_text(own, encoding="utf-8")
