@@ -39,14 +39,14 @@ from PIL import Image
 
 from radsupport.book import text as page_text
 from radsupport.book.text import distinct, naming
-from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, study_files
+from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, manifest_path, study_files
 from radsupport.data.people import sheets_of, subjects_of
 from radsupport.data.sheets import Sheet
 from radsupport.errors import Problem, RadsupportError
 from radsupport.files import write_changed
 from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
-from radsupport.study import STUDIES, load_study, study_ids
+from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
 
 SUBJECT, CELL, DATE = "the id of a patient", "a cell that names somebody", "a date of a patient"
 PLACE, HEADER = "part of one patient's path", "what one patient's scan says of itself"
@@ -235,7 +235,10 @@ def of_the_machine(root: Path = Path()) -> list[Needle]:
 def looked_for(root: Path = Path()) -> list[Needle]:
     """Return what is looked for: of every real study of ``studies/``, and of this machine."""
     studies = [load_study(name, folder=root / STUDIES) for name in study_ids(root / STUDIES)]
-    return of_the_machine(root) + [one for study in studies if not study.is_synthetic for one in needles(study, root)]
+    real = [study for study in studies if not study.is_synthetic]
+    # of a collection that was never brought here nobody can be on a page
+    met = [one for one in real if manifest_path(one, root).is_file() or StudyPaths(one.id, root).results.is_dir()]
+    return of_the_machine(root) + [one for study in met for one in needles(study, root)]
 
 
 def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = None) -> list[Problem]:

@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin
 from radsupport.book import gate
 from radsupport.cli import main
 from radsupport.data.people import subjects_of
+from radsupport.errors import RadsupportError
 from radsupport.study import load_study
 
 STUDY = """
@@ -238,6 +239,17 @@ def test_the_command_fails_and_says_how_to_mend(project: Path, site: Path, capsy
     assert "Remedy" in said
     assert main(["--root", str(project), "gate", str(site / "nowhere")]) == 1
     assert "make book" in capsys.readouterr().err
+
+
+def test_a_study_that_was_never_brought_here_is_passed_over_but_not_one_with_results(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies/mine.yaml").write_text(STUDY, encoding="utf-8")
+    assert not [one for one in gate.looked_for(tmp_path) if one.kind == gate.SUBJECT]
+    (tmp_path / "results/mine").mkdir(parents=True)
+    with pytest.raises(RadsupportError, match=r"manifest\.csv"):
+        gate.looked_for(tmp_path)
 
 
 def test_everybody_is_known(project: Path) -> None:
