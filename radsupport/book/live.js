@@ -83,7 +83,9 @@
         places.forEach((place, p) => { place.hidden = !isOn("panel", p); });
         plots.filter((_, p) => !places[p].hidden).forEach((plot) => window.Plotly.react(plot,
           traces(all, all.panels[plots.indexOf(plot)], isOn), structuredClone(layout),
-          { displaylogo: false, responsive: true }).then(() => window.Plotly.Plots.resize(plot)));
+          { displaylogo: false, responsive: true }).then(() => {
+            if (plot._fullLayout.width !== plot.clientWidth) { window.Plotly.Plots.resize(plot); } // the grid changed
+          }));
       };
       const choice = (kind, value, words, checked, ...swatch) => make("label", {},
         make("input", { type: "checkbox", name: kind, value: String(value), checked, onchange: draw }), ...swatch, words);
