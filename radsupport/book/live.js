@@ -75,7 +75,7 @@
         .some((one) => one.name === kind && one.value === String(value) && one.checked);
       const layout = {
         xaxis: { title: { text: plain(all.x) } }, yaxis: { title: { text: plain(all.y) } }, showlegend: false,
-        margin: { l: 60, r: 15, t: 15, b: 50 }, paper_bgcolor: "#fff", hovermode: "closest",
+        margin: { l: 60, r: 15, t: 15, b: 60 }, paper_bgcolor: "#fff", hovermode: "closest",
         font: { family: "DejaVu Sans, Arial, sans-serif", size: 13, color: "#1a1a1a" },
         shapes: all.diagonal ? [{ type: "line", x0: 0, y0: 0, x1: 1, y1: 1, line: { dash: "dot", color: "#767676" } }] : [],
       };
