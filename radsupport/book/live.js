@@ -84,7 +84,7 @@
         plots.filter((_, p) => !places[p].hidden).forEach((plot) => window.Plotly.react(plot,
           traces(all, all.panels[plots.indexOf(plot)], isOn), structuredClone(layout),
           { displaylogo: false, responsive: true }).then(() => {
-            if (plot._fullLayout.width !== plot.clientWidth) { window.Plotly.Plots.resize(plot); } // the grid changed
+            if (Math.abs(plot._fullLayout.width - plot.clientWidth) > 2) { window.Plotly.Plots.resize(plot); } // the grid changed
           }));
       };
       const choice = (kind, value, words, checked, ...swatch) => make("label", {},
