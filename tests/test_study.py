@@ -15,9 +15,6 @@ from radsupport.errors import StudyError
 from radsupport.learning.learners import learner
 from radsupport.radiomics.case import feature_names
 from radsupport.radiomics.settings import load_settings
-from radsupport.settings.study import Study
-
-
 from radsupport.settings.study import Publish, Study
 from radsupport.study import load_study, merge, study_ids
 from radsupport.tables import COHORTS
