@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from radsupport.errors import InputError, NotEstimableError
 
@@ -189,3 +190,16 @@ def tied(risk: FloatArray, within: float | None = None) -> FloatArray:
     found = np.empty_like(ordered)
     found[order] = ordered[np.flatnonzero(apart)[np.cumsum(apart) - 1]]
     return found
+
+
+def held_out(cohort: pd.Series) -> pd.Series:
+    """Say who is in a cohort that nothing is fitted on: internal, external, or one of several external ones."""
+    return cohort.notna() & ~cohort.isin(["train", "segmentation"])
+
+
+def cohorts_in_order(cohort: pd.Series) -> list[str]:
+    """Return the keys of the cohorts that are judged: training, then the internal, then every external one."""
+    present = list(dict.fromkeys(cohort[cohort.notna() & (cohort != "segmentation")].astype(str)))
+    return [key for key in ("train", "internal") if key in present] + [
+        key for key in present if key not in ("train", "internal")
+    ]

@@ -177,6 +177,9 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
     """Yield every place where one section names something that another does not have."""
     file, names = str(path), [signature.name for signature in study.signatures]
+    if "external" in study.cohorts and any(key.startswith("external_") for key in study.cohorts):
+        what, remedy = "one of several external cohorts has no name of its own", "rename it, such as external_north"
+        yield Problem(what, "external_<name> for each", remedy, file, column="cohorts", value="external")
     if "train" not in study.cohorts:
         expected = "a cohort the models are fitted on"
         yield Problem("there is no cohort `train`", expected, "add it", file, column="cohorts")

@@ -29,10 +29,14 @@ from pandera.errors import SchemaErrors
 from radsupport.errors import ContractError, InputError, Problem
 from radsupport.files import sha256, slug, write_csv, written_whole
 from radsupport.settings.learning import Signature
+from radsupport.settings.parts import COHORT_KEY, COHORTS
 
-COHORTS = ("train", "internal", "external", "segmentation")
 KINDS = ("apparent", "out_of_fold", "external")
 
+_COHORT = pa.Check(
+    lambda s: s.map(lambda key: COHORT_KEY.fullmatch(str(key)) is not None),
+    error=f"a cohort other than {', '.join(COHORTS)} or external_<name>",
+)
 _ZERO_OR_ONE = pa.Check.isin([0, 1], error="a value other than 0 and 1")
 _NOT_NEGATIVE = pa.Check.ge(0, error="a negative follow-up time (months)")
 _POSITIVE = pa.Check.gt(0, error="a spacing that is not positive (mm)")
@@ -78,7 +82,7 @@ COHORT = pa.DataFrameSchema(
     {
         "subject": _text(unique=True),
         "center": _text(),
-        "cohort": _one_of(COHORTS, "cohort"),
+        "cohort": pa.Column(str, _COHORT),
         **_OUTCOME,
         "competing": _number(_ZERO_OR_ONE, required=False),
     },
@@ -107,7 +111,7 @@ FEATURES = pa.DataFrameSchema(
 PREDICTIONS = pa.DataFrameSchema(
     {
         "subject": _text(),
-        "cohort": _one_of(COHORTS, "cohort"),
+        "cohort": pa.Column(str, _COHORT),
         "signature": _text(),
         "kind": _one_of(KINDS, "kind"),
         "fold": _number(),

@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.checks import columns_by_pattern, tied, varies
+from radsupport.checks import cohorts_in_order, columns_by_pattern, held_out, tied, varies
 from radsupport.evaluate.discrimination import discrimination
 from radsupport.evaluate.predictions import LABEL, SURVIVAL, judged
 from radsupport.stats.outcome import discrimination as inner
@@ -61,3 +61,16 @@ def test_what_is_not_finite_is_tied_to_nothing_else():
     assert tied(np.array([np.inf, 1.0, np.nan, -np.inf, 1.0 + 1e-15])).tolist()[:2] == [np.inf, 1.0]
     assert tied(np.array([])).size == 0
     assert tied(np.array([5e-9, 5.1e-9, 1.0]), within=1e-8).tolist() == [5e-9, 5e-9, 1.0]
+
+
+def test_every_external_cohort_is_held_out_and_has_its_place():
+    keys = pd.Series(["external_north", "segmentation", "train", "external_south", None, "internal"])
+    assert held_out(keys).tolist() == [True, False, False, True, False, True]
+    assert cohorts_in_order(keys) == ["train", "internal", "external_north", "external_south"]
+    rows = pd.DataFrame({"subject": [f"P{i}" for i in range(8)], "signature": "S", "risk": np.arange(8.0)})
+    rows["cohort"] = ["train", "external_south"] * 2 + ["external_north", "internal"] * 2
+    rows["kind"] = ["out_of_fold", "external"] * 2 + ["external"] * 4
+    rows["label"] = [0.0, 0.0, 1.0, 1.0] * 2
+    found = judged(rows, LABEL)
+    assert list(found["cohort"].cat.categories) == ["train", "internal", "external_south", "external_north"]
+    assert len(found) == 8

@@ -15,9 +15,9 @@ from radsupport.errors import StudyError
 from radsupport.learning.learners import learner
 from radsupport.radiomics.case import feature_names
 from radsupport.radiomics.settings import load_settings
+from radsupport.settings.parts import COHORT_KEY
 from radsupport.settings.study import Publish, Study
 from radsupport.study import load_study, merge, study_ids
-from radsupport.tables import COHORTS
 
 ONE_LEVEL = {"source": "clinical", "kind": "category", "label": "Sex", "levels": ["F"]}
 MINIMAL: dict[str, Any] = {
@@ -208,7 +208,7 @@ SHIPPED = study_ids(Path(__file__).resolve().parents[1] / "studies")
 def test_every_shipped_study_loads_and_names_known_learners(name: str, profile: str, root: Path) -> None:
     study = load_study(name, profile, root / "studies")
     assert study.id == name
-    assert set(study.cohorts) <= set(COHORTS)
+    assert all(COHORT_KEY.fullmatch(key) for key in study.cohorts)
     for used in {signature.learner for signature in study.signatures} | set(study.modelling.compare_learners):
         learner(used, grid=study.modelling.grid)
     assert study.is_synthetic or study.data.licence
@@ -251,6 +251,8 @@ def test_formulas_are_checked_before_anything_is_computed(tmp_path: Path) -> Non
         ("minimum: 0, maximum: 110", "minimum: 110, maximum: 0", "`minimum` 110 is above `maximum` 0"),
         ("column: label", "column: label\n    recode: {yes: 1, no: 0}", "put quotes around it"),
         ("column: label", "column: label\n    recode: {'yes': 1, 'no': 1}", "it leads to 1 only"),
+        ("\n  external:", "\n  outside:", "or one of several external ones such as external_north"),
+        ("\n  external:", "\n  external_x: {name: X, centers: [x]}\n  external:", "has no name of its own"),
     ],
 )
 def test_a_study_file_that_contradicts_itself_is_refused(old, new, words, root, tmp_path):

@@ -21,6 +21,7 @@ from radsupport.book.conclusions.validation import distrusted
 from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
 from radsupport.book.printed_tables import cells_of, printed_tables
 from radsupport.book.show import save_figures_to, show_text, word_values
+from radsupport.checks import cohorts_in_order
 from radsupport.data.people import known_subjects, subjects_of
 from radsupport.errors import (
     ContractError,
@@ -164,7 +165,8 @@ class Chapter:
         if rows is not None and rivals is not None and len(rivals) and (main["measure"] == "AUC").any():
             flat = list(flat_signatures(rows))
             rivals = rivals[~(rivals["signature_a"].isin(flat) | rivals["signature_b"].isin(flat))]
-        other = [key for key in ("external", "internal") if key in main.index][:1]
+        other = [key for key in cohorts_in_order(main["cohort"]) if key != "train"]
+        other = sorted(other, key=lambda key: key == "internal")[:1]  # the first external one, else the internal one
         for key, cohorts in {"headline_train": ["train"], "headline_external": other}.items():
             part = main[main["cohort"].isin(cohorts)]
             found = self.estimates(part, key)

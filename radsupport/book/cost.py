@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from radsupport import radiomics
+from radsupport.checks import cohorts_in_order
 from radsupport.data.datasets import availability
 from radsupport.data.manifest import study_files
 from radsupport.data.open import open_cohort
-from radsupport.data.scans import PREDICTED, case_files, model_cases, outlined_twice
+from radsupport.data.scans import case_files, model_cases, outlined_twice
 from radsupport.errors import RadsupportError, StudyError
 from radsupport.evaluate.controls import CONTROL
 from radsupport.evaluate.discrimination import discrimination
@@ -219,7 +220,7 @@ def _modelling(study: Study, cohort: pd.DataFrame, tables: dict[str, pd.DataFram
     n, judged = study.validation.bootstrap, cohort[cohort["cohort"] == "train"].dropna(subset=list(outcome))
     risk = judged.assign(risk=np.random.default_rng(0).standard_normal(len(judged)))
     seconds = fastest(lambda: discrimination(risk, outcome, 100)) / 100
-    times = n * len(study.signatures) * cohort["cohort"].isin(PREDICTED).groupby(cohort["cohort"]).any().sum()
+    times = n * len(study.signatures) * len(cohorts_in_order(cohort["cohort"]))
     yield Cost("06 validation", f"resample of {'an AUC' if len(outcome) == 1 else 'a C-index'}", seconds, times, times)
 
 

@@ -20,8 +20,6 @@ from radsupport.stats.agreement import bland_altman, icc_features, kappa, known_
 from radsupport.tables import Variant, compared_signatures
 from radsupport.wording import number
 
-PREDICTED = ("train", "internal", "external")
-
 
 def case_files(study: Study, cohort: pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
     """Return one row per subject of the cohort and phase, with the path of each of its files.
@@ -63,7 +61,7 @@ def case_files(study: Study, cohort: pd.DataFrame, root: Path = Path()) -> pd.Da
     return found.merge(cohort[["subject", "cohort"]], on="subject", how="left")
 
 
-def model_cases(study: Study, cases: pd.DataFrame, cohorts: Sequence[str] = PREDICTED) -> pd.DataFrame:
+def model_cases(study: Study, cases: pd.DataFrame, cohorts: Sequence[str] = ()) -> pd.DataFrame:
     """Return the cases whose features enter models: phases of role `model`, patients with an outcome.
 
     Features are measured on the images as they came (`source_image`), because the settings file says how
@@ -71,7 +69,8 @@ def model_cases(study: Study, cases: pd.DataFrame, cohorts: Sequence[str] = PRED
     that chapter 02 excluded stays, without files, so that it fails with a reason and does not disappear.
     """
     phases = [name for name, phase in study.phases.items() if phase.role == "model"]
-    kept = cases[cases["phase"].isin(phases) & cases["cohort"].isin(cohorts)].copy()
+    wanted = cases["cohort"].isin(cohorts) if cohorts else cases["cohort"].notna() & (cases["cohort"] != "segmentation")
+    kept = cases[cases["phase"].isin(phases) & wanted].copy()
     usable = kept["exclusion"] == ""
     for role in ("image", "mask", "roi_rough"):
         if f"source_{role}" in kept.columns:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from radsupport.checks import cohorts_in_order
 from radsupport.evaluate.discrimination import discrimination
 from radsupport.evaluate.predictions import APPARENT, LABEL, judged, measure
 from radsupport.learning.learners import GIVEN
 from radsupport.learning.signatures import SignatureRun, heirs_of_published, published
 from radsupport.wording import fixed
 
-COHORTS = ("internal", "external")
 OUT_OF_FOLD = {f"value{end}": f"out_of_fold{end}" for end in ("", "_low", "_high")}
 
 
@@ -42,10 +42,11 @@ def scores(
         found[found["cohort"] == "train"].rename(columns=OUT_OF_FOLD).drop(columns=["cohort", "note"], errors="ignore")
     )
     train = train.rename(columns=OUT_OF_FOLD)
-    for key in (*COHORTS, APPARENT):
+    others = [key for key in cohorts_in_order(found["cohort"]) if key not in ("train", APPARENT)]
+    for key in (*others, APPARENT):
         own = found[found["cohort"] == key].set_index("signature")
         named = {"value": key}
-        if key in COHORTS:
+        if key != APPARENT:
             named |= {"value_low": f"{key}_low", "value_high": f"{key}_high", "n": f"n_{key}"}
         train = train.join(own.rename(columns=named)[list(named.values())], on="signature") if len(own) else train
     return train.reset_index(drop=True)
@@ -53,7 +54,8 @@ def scores(
 
 def elsewhere(table: pd.DataFrame) -> list[str]:
     """Return the columns of `scores` that are of other cohorts than training: n, value and limits."""
-    return [name for key in COHORTS for name in (f"n_{key}", key, f"{key}_low", f"{key}_high") if name in table]
+    keys = [str(name) for name in table if {f"n_{name}", f"{name}_low"} <= set(table)]
+    return [name for key in keys for name in (f"n_{key}", key, f"{key}_low", f"{key}_high")]
 
 
 def cross_validation(

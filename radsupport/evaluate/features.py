@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from radsupport.checks import held_out
 from radsupport.errors import ContractError
-from radsupport.evaluate.cross_validation import COHORTS
 from radsupport.learning.assembly import Assembly, whole_table
 from radsupport.settings.learning import Signature
 from radsupport.stats.shift import on_another_scale, shifts
@@ -169,7 +169,7 @@ def sources_on_scale(assembly: Assembly, chosen: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for source, table in assembly.sources.items():
         found = shifts(whole_table(table).select_dtypes("number"), assembly.cohort["cohort"])
-        for cohort, part in found[found["cohort"].isin(COHORTS)].groupby("cohort", sort=False):
+        for cohort, part in found[held_out(found["cohort"])].groupby("cohort", sort=False):
             for name, used in _used(assembly, chosen).items():
                 own = part[part["column"].isin(used)]
                 if own.empty:

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.checks import tied
+from radsupport.checks import cohorts_in_order, tied
 from radsupport.errors import ContractError, InputError, NotEstimableError, Problem
 
 LOW, HIGH = "low risk", "high risk"
-#: The kind of prediction that each cohort is judged by: never the apparent one.
-HONEST = {"train": "out_of_fold", "internal": "external", "external": "external"}
 
 #: Fewest patients on either side of whatever is tested or gets an interval: with and without the event, or in each
 #: risk group. As in Cochran's rule for chi-squared tests: below it the standard errors of DeLong, of the jackknife and
@@ -26,6 +24,11 @@ FEWEST = 5
 LABEL, SURVIVAL = ("label",), ("time", "event")
 #: The training patients as the fitted models see them: a cohort of its own, for comparison only.
 APPARENT = "apparent"
+
+
+def honest(cohort: pd.Series) -> pd.Series:
+    """Return the kind of prediction that a patient's cohort is judged by: never the apparent one."""
+    return cohort.map({"train": "out_of_fold", "segmentation": ""}).fillna("external")
 
 
 def judged(
@@ -67,8 +70,9 @@ def judged(
     """
     if cohort is not None and len(cohort):
         check_outcomes(predictions, cohort, outcome)
-    names, order = list(signatures or dict.fromkeys(predictions["signature"])), list(cohorts or HONEST)
-    rows = predictions[predictions["kind"] == predictions["cohort"].map(HONEST)]
+    names = list(signatures or dict.fromkeys(predictions["signature"]))
+    order = list(cohorts or cohorts_in_order(predictions["cohort"]))
+    rows = predictions[predictions["kind"] == honest(predictions["cohort"])]
     if apparent:
         own, order = predictions[predictions["kind"] == "apparent"], [APPARENT, *order]
         rows = pd.concat([own.assign(cohort=APPARENT), rows])
@@ -292,7 +296,7 @@ def missing_predictions(
         cohort, signature, n (patients), without (a prediction).
     """
     everybody = rows if cohort is None or cohort.empty else cohort.dropna(subset=list(outcome))
-    everybody = everybody[everybody["cohort"].isin(list(HONEST))]
+    everybody = everybody[everybody["cohort"] != "segmentation"]
     sizes = everybody.groupby(everybody["cohort"].astype(str), sort=False)["subject"].nunique()
     counts = rows.groupby([rows["cohort"].astype(str), rows["signature"].astype(str)])["subject"].nunique()
     found = [
@@ -301,7 +305,7 @@ def missing_predictions(
         for name in signatures or list(rows["signature"].cat.categories)
     ]
     table = pd.DataFrame(found, columns=["cohort", "signature", "n", "without"])
-    order = {key: i for i, key in enumerate(HONEST)}
+    order = {key: i for i, key in enumerate(cohorts_in_order(everybody["cohort"]))}
     lacking = table[table["without"] > 0].sort_values("cohort", key=lambda keys: keys.map(order), kind="stable")
     return lacking.reset_index(drop=True)
 

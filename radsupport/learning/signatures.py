@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from radsupport.checks import held_out
 from radsupport.learning.assembly import Assembly, select_rows
 from radsupport.learning.crossval import CrossValidation, External, cross_validate
 from radsupport.learning.learners import PUBLISHED, STEP_WORDS, fits
@@ -167,7 +168,7 @@ def prediction_rows(
     if result.refit is not None:
         apparent = pd.DataFrame({"subject": result.apparent.index, "risk": result.apparent.to_numpy()})
         rows.append(apparent.assign(fold=np.nan, kind="apparent"))
-    elsewhere = assembly.cohort.index[assembly.cohort["cohort"].isin(["internal", "external"])]
+    elsewhere = assembly.cohort.index[held_out(assembly.cohort["cohort"])]
     elsewhere = elsewhere.difference(pd.Index(failed["subject"]), sort=False)
     if len(elsewhere):
         risk = result.external_risk(select_rows(assembly.table(name), elsewhere), external)

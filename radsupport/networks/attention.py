@@ -27,6 +27,7 @@ from scipy.stats import spearmanr
 from torch import nn
 from tqdm import tqdm
 
+from radsupport.checks import held_out
 from radsupport.errors import InputError, MaskError
 from radsupport.networks.cnn3d import CNN3D
 from radsupport.networks.result import nothing
@@ -345,7 +346,7 @@ def judged_subjects(schemes: Sequence[Scheme]) -> list[str]:
     patch), has no share of heat and is left out.
     """
     cohort = schemes[0].given.cohort
-    others = cohort["cohort"].isin(["external", "internal"])
+    others = held_out(cohort["cohort"])
     chosen = cohort[others] if others.any() else cohort[cohort["cohort"] == "train"]
 
     def is_seen(subject: str) -> bool:

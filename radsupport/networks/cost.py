@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from radsupport.checks import held_out
 from radsupport.networks import cnn3d, resnet, training, unet
 from radsupport.networks.inputs import Given
 from radsupport.networks.result import PRETRAINED
@@ -173,7 +174,7 @@ def _cnn3d(spec: Cnn3d, given: Given) -> Iterator[Cost]:
     seen, own = _cnn3d_batch(*network, 1, False), len(spec.sampling) * len(given.phases) * spec.folds
     n = len(given.predicted) * schemes * spec.folds
     yield Cost("3-D CNN, risks of everybody", "patch", seen, n, n)
-    tested = int((given.cohort["cohort"].isin(["internal", "external"])).sum())
+    tested = int((held_out(given.cohort["cohort"])).sum())
     heat = _cnn3d_batch(*network, 1, True)
     yield Cost("3-D CNN, Grad-CAM", "patch, forth and back", heat, tested * own, tested * own)
     covers = prod(ceil(n / min(b, n)) for n, b in zip(spec.patch, spec.occlusion, strict=True)) + 1

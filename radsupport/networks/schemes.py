@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from radsupport.checks import cohorts_in_order
 from radsupport.errors import InputError
 from radsupport.imaging.patches import (
     Float32Array,
@@ -296,7 +297,12 @@ def rescored(schemes: Sequence[Scheme]) -> pd.DataFrame:
     tables = []
     for scheme in schemes:
         given, phase = scheme.given, scheme.phase
-        twice = [s for name in ("internal", "external") for s in given.twice(phases=[phase], cohort=name)]
+        twice = [
+            s
+            for name in cohorts_in_order(given.cohort["cohort"])
+            if name != "train"
+            for s in given.twice(phases=[phase], cohort=name)
+        ]
         again, _ = case_patches(scheme.spec, given, phase, scheme.sampling, twice, SECOND)
         both = [subject for subject in twice if subject in again and subject in scheme.patches]
         if len(both) < 2:

@@ -14,6 +14,7 @@ Fit the regressions, draw one of them, and have it judged like any other signatu
 from radsupport.nomogram.calculator import calculator
 from radsupport.nomogram.nomogram import Nomogram
 from radsupport.nomogram.parts import alone, as_signatures, left_out, models, optimism, predictors
+from radsupport.nomogram.updating import updates
 
 __all__ = [
     "Nomogram",
@@ -24,4 +25,5 @@ __all__ = [
     "models",
     "optimism",
     "predictors",
+    "updates",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.checks import FloatArray
+from radsupport.checks import FloatArray, cohorts_in_order
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.nomogram.nomogram import Nomogram
 from radsupport.stats import bootstrap, regression
@@ -189,7 +189,7 @@ def predictors(
         own = predictions.loc[predictions["signature"] == name, ["subject", "risk"]].rename(columns={"risk": column})
         table = table.merge(own, on="subject", how="inner")
     table = table.dropna(subset=list(outcome)).reset_index(drop=True)
-    present = [key for key in ("train", "internal", "external") if (table["cohort"] == key).any()]
+    present = cohorts_in_order(table["cohort"])
     return table.assign(cohort=table["cohort"].astype(pd.CategoricalDtype(present, ordered=True)))
 
 

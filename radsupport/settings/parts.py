@@ -5,14 +5,27 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
-CohortName = Literal["train", "internal", "external", "segmentation"]
+COHORTS = ("train", "internal", "external", "segmentation")
+#: There may be several external cohorts, each under a name of its own.
+COHORT_KEY = re.compile(r"train|internal|external(_[a-z0-9]+)?|segmentation")
 SourceName = Literal["ct_findings", "clinical", "radiomics", "deep", "deep_published"]
 TestName = Literal[
     "student_t", "welch_t", "mann_whitney", "anova", "welch_anova", "kruskal",
     "chi_square", "chi_square_yates", "fisher",
 ]  # fmt: skip
+
+
+def _cohort_key(key: str) -> str:
+    if not COHORT_KEY.fullmatch(key):
+        raise ValueError(
+            f"a cohort is one of {', '.join(COHORTS)}, or one of several external ones such as external_north"
+        )
+    return key
+
+
+CohortName = Annotated[str, AfterValidator(_cohort_key)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Folds = Annotated[int, Field(ge=2)]
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a spreadsheet's 1.0 is the code 1

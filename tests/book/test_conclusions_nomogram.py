@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from radsupport.book.conclusions import nomogram as say
+from radsupport.stats.updating import METHODS
 
 NAMES = {"train": "Hospital A", "external": "Hospital B"}
 SIGNATURES = {"signature_1": "Image"}
@@ -201,3 +202,37 @@ def test_axes_that_turn_are_named() -> None:
     assert say.turning(axes).startswith(text)
     assert say.turning(axes.assign(side="")) == ""
     assert say.turning(pd.DataFrame()) == ""
+
+
+def updated(chosen: str, **values: object) -> pd.DataFrame:
+    rows = [{"method": name, "parameters": n, "chosen": name == chosen} for n, name in enumerate(METHODS)]
+    common = {"cohort": "Hospital II", "n": 50, "events": 20, "needed": 40.0, "note": None, "p": 0.2}
+    limits = {"intercept": -0.5, "intercept_low": -0.9, "intercept_high": -0.1}
+    spread = {"slope": 0.4, "slope_low": 0.1, "slope_high": 0.7}
+    return pd.DataFrame(rows).assign(**common, **limits, **spread).assign(**values)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("as it is", "nothing has to change: a refit is not better than the nomogram as it is (P = 0.20)"),
+        ("in the large", "its predictions are too high on the whole (intercept -0.50 (-0.90 to -0.10))"),
+        ("recalibrated", "level and spread of its predictions have to change"),
+        ("refitted", "its coefficients do not hold"),
+    ],
+)
+def test_the_update_that_is_enough_is_worded(chosen: str, said: str) -> None:
+    text = say.updating(updated(chosen)).replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
+    assert text.startswith("- In Hospital II (n = 50, 20 events)")
+    assert said in text
+    assert "fewer patients" not in text
+
+
+def test_too_few_patients_for_an_update_are_said() -> None:
+    table = updated("as it is", needed=[0.0, 300.0, 310.0, 900.0])
+    assert (
+        "There are fewer patients than these updates ask for: in the large 300, recalibrated 310 and refitted 900."
+        in (say.updating(table))
+    )
+    nothing = table.head(1).assign(note="separated")
+    assert say.updating(nothing) == "- In Hospital II (n = 50, 20 events) no update can be judged: separated"

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from radsupport.nomogram.parts import CLINICAL, NOMOGRAM, PREOPERATIVE, SIGNATURE
+from radsupport.stats.updating import LEVEL, ORIGINAL, SPREAD
 from radsupport.wording import estimate, fixed, listed, number, p_value
 
 #: Ends the name of a row in which a signature's own risk is judged in every patient, as chapter 06 does.
@@ -236,6 +237,42 @@ def single_patients(sizes: pd.DataFrame, fewest: int) -> str:
         return ""
     worth = listed([f"{row['cohort']} (n = {row['n']}) {fixed(1 / row['n'])}" for row in rows])
     return f"One patient with the event is worth about this much net benefit: {worth}. Jumps there are single patients."
+
+
+def updating(updates: pd.DataFrame) -> str:
+    """Say what of the nomogram has to change in each cohort, and whether there are enough patients to know.
+
+    Parameters
+    ----------
+    updates : DataFrame
+        As `nomogram.updates` returns it, cohorts in words.
+    """
+    lines = []
+    for cohort, rows in updates.groupby("cohort", sort=False):
+        size = f"In {cohort} (n = {int(rows['n'].iloc[0])}, {int(rows['events'].iloc[0])} events)"
+        if rows["note"].notna().any():
+            lines.append(f"- {size} no update can be judged: {rows['note'].dropna().iloc[0]}")
+            continue
+        chosen = rows[rows["chosen"].astype(bool)].iloc[0]
+        short = [row for row in rows.to_dict("records") if row["parameters"] and row["n"] < row["needed"]]
+        words = [f"{row['method']} {int(row['needed'])}" for row in short]
+        few = f" There are fewer patients than these updates ask for: {listed(words)}." if words else ""
+        lines.append(f"- {size} {_changed(chosen)}{few}")
+    return "\n".join(lines)
+
+
+def _changed(row: Mapping[Any, Any]) -> str:
+    """Word the update that the closed test takes."""
+    level = f"intercept {estimate(row['intercept'], row['intercept_low'], row['intercept_high'])}"
+    if row["method"] == ORIGINAL:
+        return f"nothing has to change: a refit is not better than the nomogram as it is ({p_value(row['p'])})."
+    if row["method"] == LEVEL:
+        side = "low" if row["intercept"] > 0 else "high"
+        return f"its predictions are too {side} on the whole ({level}); with that mended a refit is not better."
+    if row["method"] == SPREAD:
+        slope = f"slope {estimate(row['slope'], row['slope_low'], row['slope_high'])}"
+        return f"level and spread of its predictions have to change ({level}, {slope})."
+    return "its coefficients do not hold: a refit is better than any recalibration."
 
 
 def reading(
