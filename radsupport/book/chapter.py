@@ -37,6 +37,9 @@ from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
 from radsupport.wording import source_words
 
+#: Columns of a baseline table that are no group.
+BASELINE = ("variable", "level", "overall", "missing", "test", "statistic", "p")
+
 #: Parameters of each notebook, and the key of the study file that each one overrides ("" = none).
 PARAMETERS: dict[str, dict[str, str]] = {
     "01_cohort": {"study": "", "profile": "", "normality_alpha": "cohort_tables.normality_alpha"},
@@ -134,6 +137,34 @@ class Chapter:
                 entry |= {"ci_low": float(row[f"{value}_low"]), "ci_high": float(row[f"{value}_high"])}
             found[key.format_map({str(name): item for name, item in row.items()})] = entry
         return found
+
+    @staticmethod
+    def described(table: pd.DataFrame, key: str, levels: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """Return the cells of a baseline table by key, as `printed_tables` takes them.
+
+        Parameters
+        ----------
+        table : DataFrame
+            What `radsupport.stats.table_one.baseline_table` returns; may be empty.
+        key : str
+            Begin of each key: ``<key>_<variable>_<level>_<group>`` for the text of a category,
+            ``<key>_<variable>_<group>`` for that of a number, ``p_<key>_<variable>`` for a P-value.
+        levels : mapping
+            Categories of the variables that have some; nobody is in one that the table lacks.
+        """
+        groups = [str(name) for name in table if name not in BASELINE and not str(name).startswith("p_")]
+        found: dict[str, Any] = {}
+        for variable, part in table.groupby("variable", sort=False) if len(table) else ():
+            rows = {str(row["level"]): row for row in part.to_dict("records")}
+            if variable in levels:
+                cells = {f"{variable}_{level}": rows.get(level, {}) for level in levels[str(variable)]}
+            else:
+                cells = {str(variable): next(iter(rows.values()))}
+            for name, row in cells.items():
+                found |= {f"{key}_{name}_{group}": row.get(group, "0 (0.0)") for group in groups}
+            found |= {f"p_{key}_{variable}": p for p in part["p"].dropna()}
+        size = int(table["overall"].iloc[0]) if len(table) else 0
+        return {name: {"value": value, "n": size} for name, value in found.items()}
 
     def publish_headline(
         self,

@@ -14,6 +14,7 @@ from radsupport.book.chapter import PARAMETERS, Chapter, banner, begin, begin_wi
 from radsupport.book.show import save_figures_to
 from radsupport.errors import ParameterError
 from radsupport.evaluate import comparisons, discrimination, judged, measure
+from radsupport.stats.table_one import baseline_table
 from radsupport.study import load_study
 
 
@@ -77,6 +78,21 @@ def test_ratios_of_a_regression_are_published_with_the_size_of_their_model(here:
         "p_or_alone_years": {"value": 0.04, "n": 40, "ci_low": None, "ci_high": None},
         "p_or_alone_sex_male": {"value": 0.3, "n": 40, "ci_low": None, "ci_high": None},
     }
+
+
+def test_cells_of_a_baseline_table_are_numbers_by_key() -> None:
+    table = pd.DataFrame(
+        {"group": ["low"] * 4 + ["high"] * 4, "sex": list("fffmfmmm"), "age": [50.0, 52, 54, 56, 61, 63, 65, 67]}
+    )
+    kinds = {"sex": "categorical", "age": "continuous"}
+    found = Chapter.described(
+        baseline_table(table, "group", list(kinds), kinds), "by_group_train", {"sex": ["f", "m", "x"]}
+    )
+    assert found["by_group_train_sex_f_low"] == {"value": "3 (75.0)", "n": 8}
+    assert found["by_group_train_sex_x_high"]["value"] == "0 (0.0)"
+    assert found["by_group_train_age_high"]["value"] == "64.0 ± 2.6"  # SD of 61, 63, 65, 67: square root of 20 / 3
+    assert found["p_by_group_train_sex"]["value"] == pytest.approx(34 / 70)  # Fisher: (16 + 1 + 16 + 1) of 70 tables
+    assert Chapter.described(pd.DataFrame(), "by_group_train", {}) == {}
 
 
 def test_synthetic_data_are_called_synthetic_and_real_data_real(root: Path) -> None:

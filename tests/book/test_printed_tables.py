@@ -28,7 +28,8 @@ def papers(shared: Path) -> dict[str, str]:
     found = {
         study: [p for p in (shared / "papers").glob("*.txt") if p.name.startswith(PAPERS[study])] for study in PAPERS
     }
-    return {study: bare(" ".join(p.read_text(encoding="utf-8") for p in paths)) for study, paths in found.items()}
+    texts = {study: " ".join(p.read_text(encoding="utf-8") for p in paths) for study, paths in found.items()}
+    return {study: bare(text.replace("\nMO\t", "\nM0\t")) for study, text in texts.items()}  # one letter misread
 
 
 def bare(text: str) -> str:
