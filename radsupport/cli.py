@@ -1,5 +1,5 @@
-"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, recompute printed values,
-predict what a build takes, search a site for identifiers.
+"""The command line: check own data, fetch public data, make synthetic data, convert DICOM, predict new patients by a
+locked model, recompute printed values, predict what a build takes, search a site for identifiers.
 
 Libraries are loaded when a command needs them.
 """
@@ -24,7 +24,7 @@ from radsupport.errors import InputError, ManifestError, Problem, RadsupportErro
 from radsupport.files import file_stem
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
-from radsupport.wording import counted
+from radsupport.wording import counted, estimate
 
 
 def run_check(given: Namespace) -> int:
@@ -230,6 +230,48 @@ def run_idc(given: Namespace) -> int:
     return 0
 
 
+def run_apply(given: Namespace) -> int:
+    """Predict new patients by a locked model; write predictions, values and what the calculator reads."""
+    import json
+    from tempfile import TemporaryDirectory
+
+    from radsupport.data.new_patients import apply_model, for_calculator
+    from radsupport.evaluate.summary import validated
+    from radsupport.files import write_csv, written_whole
+    from radsupport.learning.locked import read_model
+
+    path = Path(given.model)
+    if not path.exists() and given.model in study_ids(given.root / STUDIES):
+        path = StudyPaths(given.model, given.root).results / "model"
+    model = read_model(path)
+    folder = path if path.is_dir() else path.parent
+    with TemporaryDirectory(prefix="radsupport-apply-") as work:
+        asked = {"table": given.table, "manifest": given.manifest, "work": Path(work), "n_jobs": given.jobs}
+        predictions, patients = apply_model(model, folder, **asked)
+    out: Path = given.out
+    write_csv(predictions, out)
+    write_csv(model.values(patients), out.with_name(f"{out.stem}_values.csv"))
+    judged = validated(predictions, patients, model.outcome)
+    if len(judged):
+        write_csv(judged, out.with_name(f"{out.stem}_validation.csv"))
+        for row in judged.to_dict("records"):
+            limits = estimate(row["value"], row["value_low"], row["value_high"])
+            print(f"{row['signature']}: {row['measure']} {limits}, n = {row['n']}, {row['events']} events")
+    with written_whole(out.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(for_calculator(predictions), indent=1, ensure_ascii=False), encoding="utf-8")
+    lost = predictions[predictions["reason"] != ""]
+    for row in lost.to_dict("records"):
+        print(f"{row['subject']}, {row['signature']}: no prediction: {row['reason']}")
+    outside = predictions.loc[predictions["outside"] != "", "subject"].nunique()
+    n, done = counted(len(patients), "patient"), len(predictions) - len(lost)
+    print(
+        f"{n}, {counted(done, 'prediction')} in {out}; values outside the training range (column `outside`): {outside}."
+    )
+    print(f"Values used: {out.stem}_values.csv. For the calculator of the nomogram's page: {out.stem}.json.")
+    nobody = set(predictions["subject"]) - set(predictions.loc[predictions["reason"] == "", "subject"])
+    return 1 if nobody else 0
+
+
 def run_gate(given: Namespace) -> int:
     """Search a built site for what belongs to persons or to this machine; raise with every finding."""
     from radsupport.book import gate
@@ -345,6 +387,7 @@ def build_parser() -> ArgumentParser:
     _add_ingest(commands)
     _add_cost(commands)
     _add_idc(commands)
+    _add_apply(commands)
     _command(commands, "studies", run_studies, "list the studies and whether their data are here")
     says = "search a built site for identifiers before it is published"
     gate = _command(commands, "gate", run_gate, says, GATE)
@@ -454,6 +497,25 @@ def _add_idc(commands: Any) -> None:
     idc.add_argument("--analysis", default="", metavar="ID", help="outlines of this analysis result instead")
     idc.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: own/STUDY)")
     idc.add_argument("--fetch", action="store_true", help="fetch the series with s5cmd, or check those that are here")
+
+
+def _add_apply(commands: Any) -> None:
+    text = (
+        "Predict new patients by a locked model: risk, probability, class by the locked threshold, what lies outside "
+        "the training range, and of whom nothing can be said, with the reason. Where the table holds the outcome too, "
+        "the model is judged by it: discrimination, rates at its threshold, calibration; nothing is fitted to these "
+        "patients. Nothing in a model is run as code."
+    )
+    apply = _command(commands, "apply", run_apply, "predict new patients by a locked model", text)
+    apply.add_argument("model", help="folder results/STUDY/model, its id, or a JSON file with a printed formula")
+    apply.add_argument(
+        "--table", type=Path, metavar="FILE", help="subject and the model's columns: CSV, Excel, parquet"
+    )
+    text = "scans and masks (study, subject, center, phase, role, path); with --table for clinical columns"
+    apply.add_argument("--manifest", type=Path, metavar="CSV", help=text)
+    default = Path("predictions.csv")
+    apply.add_argument("--out", type=Path, default=default, metavar="CSV", help="where to write (default: %(default)s)")
+    _jobs(apply, "cases")
 
 
 def _add_claims(commands: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
+import yaml
 from IPython.display import HTML, display
 
 from radsupport import tables as contracts
@@ -31,7 +34,7 @@ from radsupport.errors import (
     StudyError,
     UnusedChapterError,
 )
-from radsupport.files import sha256, write_csv
+from radsupport.files import sha256, write_csv, written_whole
 from radsupport.settings.parts import SourceName
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, load_study
@@ -260,6 +263,59 @@ class Chapter:
     def full_settings(self) -> Study:
         """Return the study with the settings of a full run, which are those that the paper prints, where it does."""
         return load_study(self.study.id, "paper", self.paths.root / "studies")
+
+    def lock_model(self, run: Any, assembly: Any, validated: pd.DataFrame) -> str:
+        """Write the locked model of a run to ``model/`` (`learning.write_model`) with its card, and return the card.
+
+        Thresholds and probabilities are those that chapters 06 and 07 fix on the training rows.
+
+        Parameters
+        ----------
+        run : SignatureRun
+        assembly : Assembly
+        validated : DataFrame
+            What `evaluate.cross_validation` returns: what each signature was worth where it was fitted.
+        """
+        from radsupport import evaluate, learning  # other chapters need not wait for them
+        from radsupport.book.conclusions.modelling import card
+
+        study, outcome, survival = self.study, tuple(assembly.outcome), self.study.endpoint.survival
+        rows = evaluate.judged(run.predictions, outcome)
+        followed = evaluate.judged(run.predictions, ("time", "event")) if survival else rows.head(0)
+        published = [one.name for one in study.signatures if one.learner == "published"]
+        translated = evaluate.lock(rows, outcome, published, study.seed)
+        folder = self.paths.results / "model"
+        model = learning.write_model(
+            folder, run, assembly, external=study.modelling.external, beside=self.paths.results / "networks.pt",
+            thresholds=evaluate.threshold(rows, study.validation.threshold, outcome),
+            group_thresholds=evaluate.threshold(followed, study.survival.threshold),
+            probabilities={name: one.plain for name, one in translated.items()},
+            horizons=survival.horizons_months if survival and outcome != ("label",) else (),
+            about=self._about(), settings=study.model_dump(mode="json"),
+        )  # fmt: skip
+        words = card(model, validated)
+        (folder / "card.md").write_text(words, encoding="utf-8")
+        return words
+
+    def lock_nomogram(self, drawn: Any, signatures: Mapping[str, str]) -> None:
+        """Write a nomogram beside the locked model, with the name of the signature in each of its columns."""
+        path = self.paths.results / "model" / "nomogram.json"
+        path.unlink(missing_ok=True)
+        if drawn is not None and path.parent.is_dir():
+            plain = {"signatures": dict(signatures), "nomogram": drawn.to_dict()}
+            with written_whole(path) as partial:
+                partial.write_text(json.dumps(plain, indent=1, ensure_ascii=False, default=float), encoding="utf-8")
+
+    def _about(self) -> dict[str, Any]:
+        """Return where a locked model comes from: study, licence, hash of the settings, versions, pyradiomics file."""
+        study, settings, used = self.study, self.study.model_dump(mode="json"), None
+        if study.radiomics is not None:
+            path = self.paths.root / "studies" / "radiomics" / study.radiomics.settings
+            used = yaml.safe_load(path.read_text(encoding="utf-8"))
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        named = {key: getattr(study, key) for key in ("id", "title", "citation", "profile", "seed")}
+        named |= {"synthetic": study.is_synthetic, "licence": study.data.licence, "outcome": study.endpoint.event_name}
+        return named | {"settings_sha256": digest, "versions": contracts.library_versions(), "pyradiomics": used}
 
     def printed(self, numbers: Mapping[str, Mapping[str, Any]] | None = None) -> pd.DataFrame:
         """Return what the paper printed for this chapter beside its numbers, or beside others, by `printed_beside`."""

@@ -7,11 +7,14 @@ without the network (`datasets.prepare`; synthetic cohorts are generated) and re
 `compared_regions` find scans, `mask_faults` shows what is done about a bad mask, and `finding_pairs` lays a reader's CT
 findings beside those that images give (`side_by_side`, `numeric_agreement`, `category_agreement`).
 `scan_settings` says how scans were made, and `acquisition` lays that beside what a paper prints.
-`outcomes_without_effect` draws the outcomes of a synthetic cohort anew, without anything planted.
+`scan_to_answer` goes from one patient's scans to the nomogram's probability by the locked model (`radsupport apply`
+does so for new patients). `outcomes_without_effect` draws the outcomes of a synthetic cohort anew, without anything
+planted.
 """
 
 from radsupport.data.acquisition import acquisition, scan_settings
 from radsupport.data.datasets import fetch
+from radsupport.data.new_patients import scan_to_answer
 from radsupport.data.open import open_cohort
 from radsupport.data.scans import (
     case_files,
@@ -40,5 +43,6 @@ __all__ = [
     "outcomes_without_effect",
     "outlined_twice",
     "scan_settings",
+    "scan_to_answer",
     "side_by_side",
 ]

@@ -36,7 +36,7 @@ def _number(text: str) -> Parsed:
     return value, None
 
 
-def _number_parser(column: Column) -> Parser:
+def number_parser(column: Column) -> Parser:
     """Return a reader of numbers within the column's limits, both allowed."""
     low, high = column.minimum, column.maximum
     limits = [f"{word} {limit:g}" for word, limit in (("at least", low), ("at most", high)) if limit is not None]
@@ -64,7 +64,7 @@ def _code_parser(codes: Mapping[str, float | str], what: str, remedy: str, sugge
     return parse
 
 
-def _category_parser(column: Column) -> Parser:
+def category_parser(column: Column) -> Parser:
     """Return a reader of levels of a category, after its recoding."""
     recode = {cell_text(key): value for key, value in column.recode.items() if value in column.levels}
     remedy = "correct it, or name it in the study's `levels` or `recode`"
@@ -183,16 +183,16 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
         problems += doubled(sheet, columns["subject"], header, "keep one of them")
         problems += summary_rows(sheet, columns["subject"], header)
     missing = {value.casefold() for value in study.data.missing_values}
-    for name, (header, parse, number) in _wanted(study).items():
+    for name, (header, parse, number) in wanted_columns(study).items():
         if (found := sheet.find(header)) is None:
             problems.append(sheet.missing(header))
         else:
-            columns[name], wrong = _parse_column(sheet, found, parse, missing, study.data.decimal if number else None)
+            columns[name], wrong = parse_column(sheet, found, parse, missing, study.data.decimal if number else None)
             problems += wrong
     survival = study.endpoint.survival
     if survival is not None and survival.competing_values and "event" in columns:
         header, parse = str(sheet.find(survival.event)), _status_parser(survival, competing=True)
-        columns["competing"] = _parse_column(sheet, header, parse, missing, None)[0]  # problems: as of `event`
+        columns["competing"] = parse_column(sheet, header, parse, missing, None)[0]  # problems: as of `event`
     problems += _half_outcomes(study, sheet, missing)
     table = pd.DataFrame(columns)
     outcomes = [name for name in ("label", "time", "event", "competing") if name in table]
@@ -205,7 +205,7 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
     return table, problems
 
 
-def _wanted(study: Study) -> dict[str, tuple[str, Parser, bool]]:
+def wanted_columns(study: Study) -> dict[str, tuple[str, Parser, bool]]:
     """Return, for each column of the typed table, the sheet's header, how a cell is read, whether it is a number."""
     wanted: dict[str, tuple[str, Parser, bool]] = {}
     label, survival = study.endpoint.label, study.endpoint.survival
@@ -216,7 +216,7 @@ def _wanted(study: Study) -> dict[str, tuple[str, Parser, bool]]:
         wanted["event"] = (survival.event, _status_parser(survival), False)
     for name, column in study.columns.items():
         number = column.kind == "number"
-        parse = _number_parser(column) if number else _category_parser(column)
+        parse = number_parser(column) if number else category_parser(column)
         wanted[name] = (column.column or name, parse, number)
     return wanted
 
@@ -250,7 +250,7 @@ def _half_outcomes(study: Study, sheet: Sheet, missing: set[str]) -> Iterator[Pr
             yield sheet.problem(what, "both or neither", "complete it", row)
 
 
-def _parse_column(
+def parse_column(
     sheet: Sheet, header: str, parse: Parser, missing: set[str], decimal: str | None
 ) -> tuple[pd.Series, list[Problem]]:
     """Read the cells of one column; `decimal` is the study's decimal mark, None for a column of codes."""

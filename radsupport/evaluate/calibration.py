@@ -17,7 +17,7 @@ from scipy import special
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.predictions import LABEL, enough, measure, too_few
-from radsupport.evaluate.probability import log_odds, usable_horizons
+from radsupport.evaluate.probability import usable_horizons
 from radsupport.stats.brier import brier_difference, brier_score
 from radsupport.stats.brier import integrated_brier as integrated
 from radsupport.stats.calibration import (
@@ -30,6 +30,7 @@ from radsupport.stats.calibration import (
 from radsupport.stats.calibration_corrected import corrected_calibration, corrected_calibration_survival
 from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.logistic import LogisticFit, fit_logistic
+from radsupport.stats.outcome import log_odds
 from radsupport.stats.survival_curves import integration_times, kaplan_meier
 from radsupport.wording import fixed
 

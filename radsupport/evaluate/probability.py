@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from radsupport.checks import FloatArray
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.predictions import FEWEST, LABEL
 from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
 from radsupport.stats.logistic import LogisticFit, fit_logistic
-from radsupport.stats.outcome import assign_folds
+from radsupport.stats.outcome import assign_folds, log_odds
 from radsupport.stats.survival_curves import kaplan_meier
 
 NOMOGRAM, PREOPERATIVE = "nomogram", "preoperative variant"
@@ -154,6 +153,26 @@ class Locked:
         slopes = {"slope": own.slope * sd, "slope_low": own.ci_low * sd, "slope_high": own.ci_high * sd}
         return found | slopes | {"p": own.p}
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The translation of the whole training cohort in numbers and texts, as a locked model keeps it."""
+        own, fit = self.whole, self.whole.fit
+        found: dict[str, Any] = {"rule": own.rule, "on_log_odds": own.on_log_odds}
+        if "label" in own.rows:
+            if own.rule == AS_GIVEN:
+                return found | {"as_given": True}
+            if isinstance(fit, LogisticFit):
+                return found | {"intercept": float(fit.intercept), "slope": float(own.slope)}
+            return found | {"intercept": float(log_odds(own.rows["label"].mean()))}
+        found["end"] = float(own.rows["time"].max())
+        if isinstance(fit, CoxFit):
+            steps, center = fit.baseline, float(fit.means.iloc[0])
+            hazard = steps["cumulative_hazard"]
+            return found | {"slope": float(own.slope), "center": center} | _steps(steps["time"], hazard)
+        curve = kaplan_meier(own.rows["time"], own.rows["event"]).curve
+        with np.errstate(divide="ignore"):  # nobody is left: the hazard is infinite
+            return found | _steps(curve["time"], -np.log(curve["survival"]))
+
     def probability(self, rows: pd.DataFrame, times: Any = None) -> FloatArray:
         """Return the probabilities of rows of the predictions table, as `Recalibration.probability`."""
         found = self.whole.probability(rows["risk"], times)
@@ -253,7 +272,5 @@ def _folds(rows: pd.DataFrame, columns: list[str], seed: int) -> pd.Series:
     return assign_folds(outcome["label"] if "label" in columns else outcome, parts, seed)
 
 
-def log_odds(probability: Any) -> FloatArray:
-    """Return log odds of probabilities, those of exactly 0 and 1 taken as one in a million."""
-    values: FloatArray = logit(np.clip(np.asarray(probability, dtype=float), 1e-6, 1 - 1e-6))
-    return values
+def _steps(time: pd.Series, hazard: pd.Series) -> dict[str, list[float]]:
+    return {"times": [float(t) for t in time], "hazard": [min(float(h), 700.0) for h in hazard]}

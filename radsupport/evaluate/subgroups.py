@@ -12,11 +12,11 @@ from scipy import stats
 from radsupport.errors import NotEstimableError
 from radsupport.evaluate.discrimination import difference
 from radsupport.evaluate.predictions import LABEL, enough, measure, too_few
-from radsupport.evaluate.probability import log_odds
 from radsupport.settings.evaluation import Subgroup
 from radsupport.settings.parts import Column
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
+from radsupport.stats.outcome import log_odds
 
 
 def parts(

@@ -9,12 +9,14 @@ each signature (imputation, selection and tuning in the training part of every f
     run.predictions  # judge them with `evaluate`
     learning.inspect(run, assembly).chosen
 
+`write_model` writes what was fitted as a locked model, which `read_model` reads to predict new patients.
 `assembly.changed(cohort=..., signatures=..., tables=...)` is the same with one thing changed, to compare with.
 """
 
 from radsupport.learning.assembly import Assembly, assemble
 from radsupport.learning.inspection import chosen_features, inspect, stability
 from radsupport.learning.learners import signature_table
+from radsupport.learning.locked import read_model, write_model
 from radsupport.learning.signatures import run_signatures
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "assemble",
     "chosen_features",
     "inspect",
+    "read_model",
     "run_signatures",
     "signature_table",
     "stability",
+    "write_model",
 ]

@@ -179,7 +179,7 @@ class Assembly:
 
     def table(self, name: str) -> Table:
         """Return all columns that a signature is given, for all subjects; combinations: those of the parts too."""
-        sources = self._sources(name)
+        sources = self.sources_of(name)
         self._check_names(name, sources)
         folds = {k for s in sources if isinstance(t := self.sources[s], FoldTables) for k in t.by_fold}
         if not folds:
@@ -224,7 +224,7 @@ class Assembly:
     def _failures(self, name: str) -> dict[str, str]:
         """Return the subjects that lack a whole source of this signature, and which one."""
         failed: dict[str, str] = {}
-        for source in sorted(self._sources(name)):
+        for source in sorted(self.sources_of(name)):
             rows = whole_table(self.sources[source]).reindex(self.cohort.index)
             failed |= {
                 str(subject): f"no {source_words(source)} features" for subject in rows.index[rows.isna().all(axis=1)]
@@ -267,13 +267,14 @@ class Assembly:
             raise InputError(f"There is no signature {name!r}; there are {', '.join(self.by_name)}.")
         return self.by_name[name]
 
-    def _sources(self, name: str) -> set[str]:
+    def sources_of(self, name: str) -> set[str]:
+        """Return the feature sources of a signature and of those it combines."""
         signature = self._signature(name)
         unknown = [source for source in signature.sources if source not in self.sources]
         if unknown:
             known = ", ".join(self.sources)
             raise InputError(f"`{name}` needs the feature source {unknown[0]!r}; there are {known}.")
-        return set(signature.sources).union(*(self._sources(part) for part in signature.combines))
+        return set(signature.sources).union(*(self.sources_of(part) for part in signature.combines))
 
     def _check_names(self, name: str, sources: set[str]) -> None:
         """Two sources may not use one column name: it would not be known which is meant."""

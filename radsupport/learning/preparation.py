@@ -329,6 +329,18 @@ class ComBat(TransformerMixin, BaseEstimator):
         table = pd.concat([X[list(self.covariates)], pd.DataFrame(kept, X.index, self.features_)], axis=1)
         return table[[column for column in X.columns if column != self.center]]
 
+    def as_numbers(self, at: int) -> dict[str, Any] | None:
+        """Return what is done to one feature, by its place among `features_`: mean, sd, shift and scale by center.
+
+        None where it is left as it is, for it did not vary.
+        """
+        if not self._varies[at]:
+            return None
+        if self.covariates:
+            raise InputError("An adjustment with covariates can not be written as numbers of one feature.")
+        parts = {"shift": self.shift_.iloc[:, at].to_dict(), "scale": self.scale_.iloc[:, at].to_dict()}
+        return parts | {"mean": float(self._alpha[at]), "sd": float(self._sd[at]), "unseen": self.unseen}
+
     def _standardise(self, values: FloatArray, indicator: FloatArray, covariates: FloatArray) -> FloatArray:
         """Fit the linear model; keep mean, covariate effects and pooled SD; return the z-scores."""
         design = np.column_stack([indicator, covariates])

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
@@ -26,7 +25,16 @@ from sklearn.utils.validation import check_is_fitted
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError
 from radsupport.learning.preparation import FUNNEL, as_table
-from radsupport.stats.outcome import Target, as_target, discrimination, is_survival, ranking, risk_of, stratified_folds
+from radsupport.stats.outcome import (
+    Target,
+    as_target,
+    discrimination,
+    is_survival,
+    log_odds,
+    ranking,
+    risk_of,
+    stratified_folds,
+)
 
 
 class InnerPart(NamedTuple):
@@ -344,7 +352,7 @@ class Combination(BaseEstimator):
     def _meta_table(self, risks: dict[str, FloatArray], X: pd.DataFrame) -> pd.DataFrame:
         if not self._survival:
             known = [name for name, _, model in self.parts_ if _gives_probability(model)]
-            risks |= {name: logit(np.clip(risks[name], 1e-6, 1 - 1e-6)) for name in known}
+            risks |= {name: log_odds(risks[name]) for name in known}
         return pd.concat([pd.DataFrame(risks, index=X.index), X[list(self.columns)]], axis=1)
 
     def part_risks(self, X: pd.DataFrame) -> pd.DataFrame:

@@ -2,11 +2,11 @@
 
 `compute` takes the section `deep` of a study file and what it is `Given` (patients, scans, windows, folders), trains
 the network where it is trained, and returns a `DeepResult`: the table of everybody's features, how it was trained, what
-it saw. `trainers`, `settings_table`, `layers` and `blocks` (to be drawn) describe the network, `between_phases` asks
-how alike the features of two phases are, `second_reader` scores the outlines of another reader, `by_sample_size` lets
-networks learn from fewer patients, `attend` shows where a network that gives risks looks. Networks, training loop and
-checkpoints lie in `unet`, `resnet`, `cnn3d` and `training`; the environment variable ``RADSUPPORT_DEVICE`` chooses
-where they compute.
+it saw. `describe` lets networks that were trained before describe new patients. `trainers`, `settings_table`, `layers`
+and `blocks` (to be drawn) describe the network, `between_phases` asks how alike the features of two phases are,
+`second_reader` scores the outlines of another reader, `by_sample_size` lets networks learn from fewer patients,
+`attend` shows where a network that gives risks looks. Networks, training loop and checkpoints lie in `unet`, `resnet`,
+`cnn3d` and `training`; the environment variable ``RADSUPPORT_DEVICE`` chooses where they compute.
 """
 
 import warnings
@@ -20,10 +20,10 @@ from radsupport.networks.attention import attend  # noqa: E402
 from radsupport.networks.inputs import Given  # noqa: E402
 from radsupport.networks.result import between_phases, blocks, settings_table  # noqa: E402
 from radsupport.networks.schemes import by_sample_size, second_reader  # noqa: E402
-from radsupport.networks.sources import compute, layers, trainers  # noqa: E402
+from radsupport.networks.sources import compute, describe, layers, trainers  # noqa: E402
 from radsupport.networks.unet import predict_masks  # noqa: E402
 
 __all__ = [
-    "Given", "attend", "between_phases", "blocks", "by_sample_size", "compute", "layers", "predict_masks",
+    "Given", "attend", "between_phases", "blocks", "by_sample_size", "compute", "describe", "layers", "predict_masks",
     "second_reader", "settings_table", "trainers",
 ]  # fmt: skip

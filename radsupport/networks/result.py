@@ -19,11 +19,14 @@ from radsupport.checks import varies
 from radsupport.errors import NotEstimableError
 from radsupport.files import write_csv
 from radsupport.networks.inputs import Given, in_rows
+from radsupport.networks.training import save_checkpoint
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.stats.agreement import icc_features
 from radsupport.tables import Variant, write_fold_tables, write_variants
 
 FOLDS = "folds.csv"
+#: Weights of the networks that describe new patients.
+NETWORKS = "networks.pt"
 NO_HISTORY = ["network", "epoch", "set", "metric", "value", "kept"]
 NO_ICC = ["feature", "icc", "ci_low", "ci_high", "n"]
 ALPHA = 0.05
@@ -91,6 +94,9 @@ class DeepResult:
         The sampling schemes of a 3-D CNN with their patches and networks; empty with other networks.
     ranges : DataFrame
         scheme, lowest, highest out-of-fold risk of each of them.
+    nets : dict of str to Module
+        The networks that describe patients, by what `sources.describe` asks for; of those learnt per fold also
+        ``<name>@<fold>``.
     """
 
     features: pd.DataFrame
@@ -108,6 +114,7 @@ class DeepResult:
     how: str = ""
     schemes: tuple[Any, ...] = ()
     ranges: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["scheme", "lowest", "highest"]))
+    nets: dict[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -131,10 +138,11 @@ class DeepResult:
         table.attrs["empty"] = "This study compares no other choices for its network."
         return table
 
-    def write(self, folder: Path, chapter: str) -> None:
-        """Write what stands beside the table of features: folds, their tables, ICC, log, and the variants.
+    def write(self, folder: Path, chapter: str, external: str = "mean_of_folds") -> None:
+        """Write what stands beside the table of features: folds, their tables, ICC, log, variants, and weights.
 
         Tables of an earlier run with more folds, or with other variants, are removed: chapter 05 reads what it finds.
+        Weights are those that new patients need: of networks of single folds only where `external` is their mean.
         """
         write_fold_tables(folder, "features_deep", self.by_fold)
         folds = pd.DataFrame() if self.folds is None else self.folds.rename_axis("subject").reset_index()
@@ -145,6 +153,8 @@ class DeepResult:
                 (folder / name).unlink(missing_ok=True)
         write_csv(self.failed.assign(status="failed"), folder / "features_deep_log.csv")
         write_variants(folder, chapter, self.variants)
+        kept = {name: net.state_dict() for name, net in self.nets.items() if external != "refit" or "@" not in name}
+        save_checkpoint(folder / NETWORKS, kept)
 
 
 def finish(

@@ -123,7 +123,28 @@ def learn_cnn3d(spec: Cnn3d, given: Given) -> DeepResult:
         trainers={"train": max(len(s.trained.predictions) for s in schemes)},
         how=f", each on all folds but the one it predicts; {_WATCHED[spec.stop_on]}",
         folds=shared_folds(schemes, list(given.labels().index)), schemes=tuple(schemes), ranges=risk_ranges(schemes),
+        nets={f"{s.phase}/{s.feature}/{k}": net for s in schemes for k, net in enumerate(s.trained.models)},
     )  # fmt: skip
+
+
+def new_risks(spec: Cnn3d, given: Given, nets: Mapping[str, cnn3d.CNN3D]) -> dict[int | None, Tables]:
+    """Return the risks of new patients by each fold's network, and (None) by their mean."""
+    count = len({name.rpartition("/")[2] for name in nets})
+    tables: dict[int | None, Tables] = {fold: {} for fold in (None, *range(count))}
+    for phase in given.phases:
+        parts: dict[int | None, list[pd.Series]] = {fold: [] for fold in tables}
+        for sampling in spec.sampling:
+            patches, failed = case_patches(spec, given, phase, sampling, given.predicted)
+            required(patches, failed, f"No patient has a patch in the {phase} phase")
+            models = [nets[f"{phase}/risk_{sampling}/{k}"] for k in range(count)]
+            images = np.stack([patch.image for patch in patches.values()])[:, None]
+            risks = cnn3d.fold_risks(models, images, list(patches))
+            parts[None].append(risks.mean(axis=1).rename(f"risk_{sampling}"))
+            for k in range(count):
+                parts[k].append(risks[f"fold{k}"].rename(f"risk_{sampling}"))
+        for fold, columns in parts.items():
+            tables[fold][phase] = pd.concat(columns, axis=1).rename_axis("subject").reset_index()
+    return tables
 
 
 def case_patches(

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.errors import InputError, StudyError
+from radsupport.errors import InputError, Problem, StudyError
 from radsupport.imaging.patches import BoolArray, Float32Array, SliceStack, cuboid_slices, join_stacks, tumour_channels
 from radsupport.networks import cnn3d, resnet, result, unet
-from radsupport.networks.inputs import SECOND, Given, Volume, required
+from radsupport.networks.inputs import SECOND, Given, Volume, in_rows, required
 from radsupport.networks.result import DeepResult, Tables, finish
-from radsupport.networks.schemes import learn_cnn3d
-from radsupport.networks.training import cached_rows, choose_device, content_hash, threads
+from radsupport.networks.schemes import learn_cnn3d, new_risks
+from radsupport.networks.training import cached_rows, choose_device, content_hash, read_torch_file, threads
 from radsupport.parallel import map_cases
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.stats.outcome import assign_folds
@@ -66,6 +66,73 @@ def compute(spec: Unet | Resnet | Cnn3d, given: Given, compared_on: Sequence[str
         words = (choice.name, choice.group, choice.description, "deep", tuple(compared_on))
         variants.append(Variant(*words, other.features, other.by_fold, other.icc))
     return replace(own, variants=tuple(variants))
+
+
+def describe(spec: Unet | Resnet | Cnn3d, given: Given, weights: Path) -> dict[int | None, pd.DataFrame]:
+    """Return the features of new patients by networks that were trained before; nothing is trained.
+
+    Parameters
+    ----------
+    spec : Unet, Resnet or Cnn3d
+    given : Given
+        The new patients; who has no input gets a row of NaN.
+    weights : Path
+        What `DeepResult.write` wrote.
+
+    Returns
+    -------
+    dict
+        Fold (None: by the networks that serve everybody) to the contract table `features_deep`. Values are those of
+        `compute` to the precision of float32 (a network adds in another order when it sees other patients at once).
+
+    Raises
+    ------
+    InputError
+        The file of weights is not there or not of this network, or nobody has an input.
+    """
+    stored = read_torch_file(weights, "file of a network's weights")
+    folds = sorted({int(name.partition("@")[2]) for name in stored if "@" in name})
+    if isinstance(spec, Unet):
+        net = _filled(unet.build_unet(spec.base_channels), stored, "unet", weights)
+        tables: dict[int | None, Tables] = {None: bottleneck_tables(spec, given, net, given.predicted, None)[0]}
+    elif isinstance(spec, Resnet):
+        images, tables = case_images(spec, given), {}
+        for fold in (None, *folds):
+            tables[fold] = {}
+            for phase in images:
+                name = next((one for one in (phase, "all") if _numbered(one, fold) in stored), "all")
+                one_net = _filled(resnet.build_resnet(spec.depth), stored, _numbered(name, fold), weights)
+                tables[fold][phase] = pooled(spec, one_net, images[phase].reader1, None)
+    else:
+        nets = {name: _filled(cnn3d.build_cnn3d(spec.patch, spec.width), stored, name, weights) for name in stored}
+        tables = new_risks(spec, given, nets)
+    return {fold: in_rows(given.predicted, parts) for fold, parts in tables.items()}
+
+
+def _numbered(name: str, fold: int | None) -> str:
+    return name if fold is None else f"{name}@{fold}"
+
+
+def _named(nets: Mapping[int | None, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return networks by the names under which their weights are kept: ``all`` where one serves every phase."""
+    found: dict[str, Any] = {}
+    for fold, by_phase in nets.items():
+        shared = len(set(map(id, by_phase.values()))) == 1
+        own = {"all": next(iter(by_phase.values()))} if shared else by_phase
+        found |= {_numbered(name, fold): net for name, net in own.items()}
+    return found
+
+
+def _filled(net: Any, stored: Mapping[str, Any], name: str, file: Path) -> Any:
+    """Return a network with the weights of a file."""
+    try:
+        net.load_state_dict(stored[name])
+    except (KeyError, RuntimeError) as error:  # torch's own, of shapes that differ
+        problem = Problem(
+            f"no weights `{name}` of this network", remedy="copy the model's whole folder", file=str(file)
+        )
+        raise InputError("The network's weights do not fit its settings.", [problem]) from error
+    return net.eval()
 
 
 def trainers(spec: Unet | Resnet | Cnn3d, cohort: pd.DataFrame, seed: int = 0) -> dict[str, int]:
@@ -132,7 +199,7 @@ def learn_unet(spec: Unet, given: Given) -> DeepResult:
         history=result.tidy_history(network.history, "U-Net", result.DICE),
         inputs=done.examples, layers=layers(spec),
         trainers=_by_cohort(given.cohort, done.trained),
-        how=f", {spec.validation_share:.0%} of whom form the validation part",
+        how=f", {spec.validation_share:.0%} of whom form the validation part", nets={"unet": network.model},
     )  # fmt: skip
 
 
@@ -321,7 +388,7 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     return finish(
         given, tables, facts, [found.failed for found in images.values()], second, spec.icc_kind, weights=weights,
         history=history, inputs=_shown(images), layers=layers(spec), trainers={"train": len(who)}, how=how,
-        folds=folds,
+        folds=folds, nets=_named(nets),
     )  # fmt: skip
 
 

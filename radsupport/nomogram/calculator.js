@@ -65,6 +65,35 @@
     return texts.filter((text) => text !== "").join(" ");
   }
 
+  function cells(text) {
+    const rows = [[""]];
+    let quoted = false;
+    for (let i = 0; i < text.length; i += 1) {
+      const row = rows[rows.length - 1], c = text[i];
+      if (c === '"' && quoted && text[i + 1] === '"') { row[row.length - 1] += c; i += 1; }
+      else if (c === '"') { quoted = !quoted; }
+      else if (c === "," && !quoted) { row.push(""); }
+      else if (c === "\n" && !quoted) { rows.push([""]); }
+      else if (c !== "\r" || quoted) { row[row.length - 1] += c; }
+    }
+    return rows.filter((row) => row.length > 1);
+  }
+
+  function patientsOf(text) {
+    if (text.trim().startsWith("{")) { return JSON.parse(text).patients; }
+    const [header, ...rows] = cells(text), at = (row, name) => row[header.indexOf(name)] || "";
+    if (!["subject", "signature", "risk"].every((name) => header.includes(name))) { throw new Error("no table"); }
+    const found = new Map();
+    rows.forEach((row) => {
+      const who = at(row, "subject"), one = found.get(who) || { subject: who, inputs: {}, risks: {}, outside: [] };
+      if (at(row, "risk") !== "") { one.risks[at(row, "signature")] = Number(at(row, "risk")); }
+      if (at(row, "inputs") !== "") { one.inputs = JSON.parse(at(row, "inputs")); }
+      if (at(row, "outside") !== "") { one.outside.push(at(row, "outside")); }
+      found.set(who, one);
+    });
+    return Array.from(found.values()).map((one) => ({ ...one, outside: one.outside.join("; ") }));
+  }
+
   function start(root) {
     const model = JSON.parse(root.getAttribute("data-model"));
     const names = Array.from(new Set(model.predictors.flatMap((p) => [p.name, ...p.given.map(([column]) => column)])));
@@ -113,6 +142,44 @@
       }
     });
     update();
+
+    function fill(patient) {
+      const labels = Object.fromEntries(model.predictors.map((p) => [p.name, p.label]));
+      const lacking = names.filter((name) => {
+        const label = labels[name] || name, input = one("data-input", name), slider = one("data-slider", name);
+        const risk = label.endsWith(" (risk)") ? patient.risks[label.slice(0, -7)] : undefined;
+        const value = patient.inputs[name] === undefined ? risk : patient.inputs[name];
+        const options = Array.from(input.options || []).map((option) => option.value);
+        const same = (text) => text === String(value) || (text !== "" && Number(text) === value);
+        const known = options.length ? options.find(same) : value;
+        if (value === undefined || value === null || known === undefined) { return true; }
+        input.value = String(known);
+        if (slider) { slider.value = input.value; }
+        return false;
+      }).map((name) => labels[name] || name);
+      update();
+      const gaps = lacking.length ? " Not given, left as it stands: " + lacking.join(", ") + "." : "";
+      const outside = patient.outside ? " Outside the training range: " + patient.outside + "." : "";
+      one("data-patient").textContent = "Filled with " + patient.subject + "." + gaps + outside;
+    }
+
+    function take(text) {
+      const who = one("data-who"), said = one("data-patient");
+      let patients = [];
+      try { patients = patientsOf(text) || []; } catch { patients = []; }
+      if (!patients.length) { said.textContent = "This is no file that radsupport apply wrote."; return; }
+      who.replaceChildren(...patients.map((one, i) => new Option(one.subject, String(i))));
+      who.onchange = () => fill(patients[Number(who.value)]);
+      fill(patients[0]);
+    }
+
+    const paste = one("data-paste"), file = one("data-file");
+    paste.addEventListener("input", () => { if (paste.value.trim() !== "") { take(paste.value); } });
+    file.addEventListener("change", () => { if (file.files.length) { file.files[0].text().then(take); } });
+    paste.addEventListener("dragover", (event) => event.preventDefault());
+    paste.addEventListener("drop", (event) => {
+      if (event.dataTransfer.files.length) { event.preventDefault(); event.dataTransfer.files[0].text().then(take); }
+    });
   }
 
   if (typeof document === "undefined") { return; }

@@ -24,6 +24,17 @@ _ASSETS = files("radsupport.nomogram")
 STYLE, SCRIPT = (f"\n{_ASSETS.joinpath(name).read_text('utf-8')}" for name in ("calculator.css", "calculator.js"))
 _PLOT = (52.0, 12.0, 420.0, 200.0)  # left, top, right, bottom of the survival plot, in units of its view box
 
+#: Where a patient that `radsupport apply` predicted is pasted or dropped; it stays in the browser.
+_PATIENT = (
+    '<details class="nc-details nc-patient"><summary>A new patient, from <code>radsupport apply</code></summary>'
+    "<label><span>Paste predictions.json or predictions.csv, or drop the file here</span>"
+    "<textarea data-paste></textarea></label>"
+    '<label><span>or choose it</span> <input type="file" data-file accept=".json,.csv"></label>'
+    "<label><span>Patient</span> <select data-who><option value="
+    ">–</option></select></label><p>Nothing leaves this page.</p></details>"
+    '<p class="nc-said" data-patient role="status"></p>'
+)
+
 
 def calculator(nomogram: Nomogram | None, title: str = "") -> str:
     """Return the interactive calculator of a nomogram as self-contained HTML; empty where there is no nomogram.
@@ -50,7 +61,7 @@ def calculator(nomogram: Nomogram | None, title: str = "") -> str:
         f'<div class="nomogram-calculator" data-nomogram role="group" aria-label="{escape(heading)}" '
         f'data-model="{model}"><style>{STYLE}</style><p class="nc-title">{escape(heading)}</p>'
         f'<div class="nc-body"><div class="nc-inputs">{controls}</div><div class="nc-side">{_results(nomogram)}{curve}'
-        f'</div></div><p class="nc-warning" data-warning role="alert"></p>{_points_details(nomogram)}'
+        f'</div></div><p class="nc-warning" data-warning role="alert"></p>{_PATIENT}{_points_details(nomogram)}'
         f"<noscript>The calculator needs JavaScript; the table of points above works without.</noscript>"
         f"<script>{SCRIPT}</script></div>"
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import logit
 from scipy.stats import rankdata
 from sklearn.base import is_classifier
 from sklearn.model_selection import StratifiedKFold
@@ -99,6 +100,12 @@ def risk_of(model: Any, X: Any) -> FloatArray:
     if is_classifier(model):
         return np.asarray(model.decision_function(X), dtype=float)
     return np.asarray(model.predict(X), dtype=float)
+
+
+def log_odds(probability: Any) -> FloatArray:
+    """Return log odds of probabilities, those of exactly 0 and 1 taken as one in a million."""
+    values: FloatArray = logit(np.clip(np.asarray(probability, dtype=float), 1e-6, 1 - 1e-6))
+    return values
 
 
 def discrimination(target: Target, risk: FloatArray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import re
 import shutil
 import threading
@@ -266,3 +267,29 @@ def test_without_script_a_table_stands_where_its_slider_starts(browser: Any, pag
     assert not page.locator("[data-explore]").is_visible()
     assert page.locator("figure.rad-figure img").first.is_visible()
     context.close()
+
+
+def test_a_patient_from_apply_fills_the_calculator_and_nothing_leaves_the_page(page: Any) -> None:
+    given = {
+        "subject": "new 1",
+        "inputs": {"age": 91.5, "sex": 1},
+        "risks": {},
+        "outside": "age 91.5 (training: 40 to 80)",
+    }
+    other = {"subject": "new 2", "inputs": {"age": 50}, "risks": {}, "outside": ""}
+    page.locator(".nc-patient > summary").click()
+    page.locator("[data-paste]").fill(json.dumps({"patients": [given, other]}))
+    expected = nomogram().predict(pd.DataFrame({"age": [91.5], "sex": [1]})).to_numpy().ravel()[0]
+    shown = page.locator('[data-result="0"]')
+    assert float(shown.get_attribute("data-value")) == pytest.approx(expected, abs=1e-9)
+    assert "Outside the training range: age 91.5" in page.locator("[data-patient]").text_content()
+    page.locator("[data-who]").select_option("1")
+    assert page.locator('[data-input="age"]').input_value() == "50"
+    assert "left as it stands: sex" in page.locator("[data-patient]").text_content()
+    table = 'subject,signature,risk,outside,inputs\n"c, 3",nomogram,1.5,,"{""age"": 60, ""sex"": 0}"\n'
+    file = {"name": "predictions.csv", "mimeType": "text/csv", "buffer": table.encode()}
+    page.locator("[data-file]").set_input_files(file)
+    page.wait_for_function("document.querySelector('[data-patient]').textContent.includes('c, 3')")
+    assert page.locator('[data-input="age"]').input_value() == "60"
+    page.locator("[data-paste]").fill("nothing")
+    assert "no file that radsupport apply wrote" in page.locator("[data-patient]").text_content()

@@ -29,12 +29,12 @@ from radsupport.evaluate.calibration import (
     most_influential,
 )
 from radsupport.evaluate.predictions import SURVIVAL
-from radsupport.evaluate.probability import log_odds
 from radsupport.stats.brier import brier_difference, brier_score
 from radsupport.stats.calibration import calibration_summary, hosmer_lemeshow
 from radsupport.stats.calibration_corrected import corrected_calibration
 from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.logistic import fit_logistic
+from radsupport.stats.outcome import log_odds
 from radsupport.stats.survival_curves import kaplan_meier
 
 BY = ("cohort", "signature", "horizon")

@@ -12,9 +12,9 @@ from scipy import stats
 
 from radsupport.evaluate import between, discrimination, interaction, judged, measure, parts, roc
 from radsupport.evaluate.predictions import LABEL, SURVIVAL, enough
-from radsupport.evaluate.probability import log_odds
 from radsupport.settings.evaluation import Subgroup
 from radsupport.settings.parts import Column
+from radsupport.stats.outcome import log_odds
 from radsupport.stats.roc import auc, delong_unpaired
 
 BY = ("cohort", "signature", "part")

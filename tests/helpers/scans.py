@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from radsupport.networks.inputs import Given
 from radsupport.networks.result import DeepResult
-from radsupport.networks.sources import compute
+from radsupport.networks.sources import compute, describe
 from radsupport.settings.study import Study
 from radsupport.study import load_study
 
@@ -53,6 +53,19 @@ class Scans:
         """Run the study's network on these patients."""
         assert study.deep is not None
         return compute(study.deep, self.given(study, name, cohort, cases))
+
+    def require_described_again(self, result: DeepResult, study: Study) -> None:
+        """Require that the weights on the disk describe the patients outside training as the result does."""
+        assert study.deep is not None
+        folder = self.folder / "weights"
+        result.write(folder, "04_deep_features")
+        new = self.cohort[self.cohort["cohort"] != "train"].drop(columns="label")
+        found = describe(study.deep, self.given(study, "new", new), folder / "networks.pt")
+        assert set(found) == {None, *result.by_fold}
+        for fold, table in found.items():
+            whole = (result.features if fold is None else result.by_fold[fold]).set_index("subject")
+            again = table.set_index("subject")
+            pd.testing.assert_frame_equal(again, whole.loc[again.index], rtol=1e-4, atol=1e-5)
 
     @staticmethod
     def require_same(one: DeepResult, two: DeepResult) -> None:

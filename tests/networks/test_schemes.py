@@ -297,3 +297,7 @@ def test_the_caption_says_whom_each_network_saw(result: DeepResult) -> None:
     said = 'Loss and accuracy per epoch of 4 networks trained on 14 patients of the cohort "training", each on all'
     assert words.startswith(said)
     assert words.endswith("folds but the one it predicts; a part of these patients is the validation part")
+
+
+def test_the_weights_on_the_disk_describe_new_patients(study: Study, scans: Any, result: DeepResult) -> None:
+    scans.require_described_again(result, study)

@@ -216,3 +216,7 @@ def test_the_caption_says_whom_the_networks_saw(result: DeepResult) -> None:
         ", in 2 folds each on the patients of the other folds and once on all; "
         "a part of these patients is the validation part"
     )
+
+
+def test_the_weights_on_the_disk_describe_new_patients(study: Study, scans: Any, result: DeepResult) -> None:
+    scans.require_described_again(result, study)

@@ -287,3 +287,7 @@ def test_a_network_describes_an_image_once(
     monkeypatch.setattr(ResNetFeatures, "forward", describe)
     again = scans.result(study, "first", cases=scans.cases.drop(columns="mask_reader2"))
     pd.testing.assert_frame_equal(again.features, result.features, check_exact=True)
+
+
+def test_the_weights_on_the_disk_describe_new_patients(study: Study, scans: Any, result: DeepResult) -> None:
+    scans.require_described_again(result, study)

@@ -12,6 +12,7 @@ from radsupport.book.conclusions.comparison import below_chance
 from radsupport.evaluate.controls import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
+from radsupport.learning.locked import Model
 from radsupport.settings.parts import Column
 from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value, readable, source_words
 
@@ -437,3 +438,36 @@ def _joint(summary: pd.DataFrame, draws: int) -> str:
         f"{p_number(min(1.0, float(p.min())))}: {verdict}. Half of the intervals reach "
         f"{half} or more to either side: {draws} draws can not show a bias that is smaller."
     )
+
+
+def card(model: Model, validated: pd.DataFrame) -> str:
+    """Say what a locked model is, what it was worth where it was fitted, what it lacks, and how it is used."""
+    about, values = model.about, validated.set_index("signature")
+    measure = "AUC" if tuple(model.outcome) == ("label",) else "C-index"
+    kind = "synthetic patients, made by a program" if about.get("synthetic") else "real patients"
+    lines = [f"**Model of study {about.get('id', '')}**: {about.get('title', '')}. Fitted to {kind}."]
+    for name, one in model.signatures.items():
+        value, low, high = (float(values.loc[name, f"out_of_fold{end}"]) for end in ("", "_low", "_high"))
+        found = f"{measure} {estimate(value, low, high)} out of fold" if value == value else "no value out of fold"
+        cuts = [fixed(cut, 3) for cut in (one.threshold, one.group_threshold) if cut is not None]
+        several = f"mean of {len(one.members)} models" if len(one.members) > 1 else "one model"
+        columns = counted(len(one.ranges), "column")
+        cut = f", threshold {' and '.join(dict.fromkeys(cuts))}" if cuts else ""
+        lines.append(f"- {name}: {several} of {columns}, {one.n} patients, {one.events} events; {found}{cut}.")
+    lines += [f"- {name} is not among them: {reason}." for name, reason in model.left_out.items()]
+    if model.learners:
+        lines.append(CARD_LEARNERS)
+    licence = about.get("licence") or "none given"
+    digest = str(about.get("settings_sha256", ""))[:12]
+    lines.append(f"\nLicence of the data: {licence}. Settings {digest}, profile {about.get('profile', '')}. {CARD_USE}")
+    return "\n".join(lines)
+
+
+CARD_LEARNERS = (
+    "- Machines and kernels keep standardised values of the training patients in `learners.skops`: who may not pass on "
+    "the data may not pass on this file."
+)
+CARD_USE = (
+    "For research; not for decisions about patients. New patients: `radsupport apply`. A value outside the training "
+    "range is said for each patient, and the risk then rests on nothing that was seen."
+)
