@@ -357,8 +357,13 @@ def scan_to_answer(study: Study, results: Path, root: Path = Path(), cache: Path
         empty = pd.DataFrame(columns=columns)
         empty.attrs["empty"] = "Not used: this study has no scans of a patient outside training."
         return empty
-    one, folder = others.head(1), results / "model"
-    model, subject = read_model(folder), str(one["subject"].iloc[0])
+    folder = results / "model"
+    if (path := folder / NOMOGRAM).is_file():  # somebody whom it can predict, where there is anybody
+        drawn = json.loads(path.read_text(encoding="utf-8"))["nomogram"]
+        asked = [axis["name"] for axis in (*drawn["predictors"], *drawn["conditions"]) if axis["name"] in others]
+        others = others[others[asked].notna().all(axis=1) | others[asked].isna().any(axis=1).all()]
+    one, model = others.head(1), read_model(folder)
+    subject = str(one["subject"].iloc[0])
     with TemporaryDirectory(prefix="radsupport-scan-") as work:
         found, reasons = measure_patients(model, folder, case_files(study, one, root), Path(work), cache=cache)
     table = found.drop(columns=CENTER).join(one.set_index("subject").drop(columns="cohort"))
@@ -368,9 +373,9 @@ def scan_to_answer(study: Study, results: Path, root: Path = Path(), cache: Path
     measured = [source for source in ("radiomics", "deep") if source in model.sources]
     rows = [_measured(source, found.iloc[0], results, subject) for source in measured]
     rows += [("risk", *row, abs(row[1] - row[2])) for row in both[["signature", "risk", "risk_book"]].to_numpy()]
-    if (path := folder / NOMOGRAM).is_file():
+    if path.is_file():
         scan, book = (nomogram_rows(path, part, table).iloc[0] for part in (predictions, risks))
-        for name in [name for name in scan.index if name == "probability" or name.startswith("by_")]:
+        for name in [name for name in scan.index if (name == "probability" or name.startswith("by_")) and name in book]:
             words = name if name == "probability" else f"probability by {name[3:]} months"
             rows.append((words, "nomogram", scan[name], book[name], abs(scan[name] - book[name])))
     return pd.DataFrame([(subject, *row) for row in rows], columns=columns)
