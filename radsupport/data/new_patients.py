@@ -361,7 +361,8 @@ def scan_to_answer(study: Study, results: Path, root: Path = Path(), cache: Path
     if (path := folder / NOMOGRAM).is_file():  # somebody whom it can predict, where there is anybody
         drawn = json.loads(path.read_text(encoding="utf-8"))["nomogram"]
         asked = [axis["name"] for axis in (*drawn["predictors"], *drawn["conditions"]) if axis["name"] in others]
-        others = others[others[asked].notna().all(axis=1) | others[asked].isna().any(axis=1).all()]
+        complete = others.dropna(subset=asked)
+        others = complete if len(complete) else others
     one, model = others.head(1), read_model(folder)
     subject = str(one["subject"].iloc[0])
     with TemporaryDirectory(prefix="radsupport-scan-") as work:

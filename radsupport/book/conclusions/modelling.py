@@ -442,12 +442,12 @@ def _joint(summary: pd.DataFrame, draws: int) -> str:
 
 def card(model: Model, validated: pd.DataFrame) -> str:
     """Say what a locked model is, what it was worth where it was fitted, what it lacks, and how it is used."""
-    about, values = model.about, validated.set_index("signature")
+    about, values = model.about, {row["signature"]: row for row in validated.to_dict("records")}
     measure = "AUC" if tuple(model.outcome) == ("label",) else "C-index"
     kind = "synthetic patients, made by a program" if about.get("synthetic") else "real patients"
     lines = [f"**Model of study {about.get('id', '')}**: {about.get('title', '')}. Fitted to {kind}."]
     for name, one in model.signatures.items():
-        value, low, high = (float(values.loc[name, f"out_of_fold{end}"]) for end in ("", "_low", "_high"))
+        value, low, high = (float(values[name][f"out_of_fold{end}"]) for end in ("", "_low", "_high"))
         found = f"{measure} {estimate(value, low, high)} out of fold" if value == value else "no value out of fold"
         cuts = [fixed(cut, 3) for cut in (one.threshold, one.group_threshold) if cut is not None]
         several = f"mean of {len(one.members)} models" if len(one.members) > 1 else "one model"
