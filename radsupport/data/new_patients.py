@@ -206,8 +206,8 @@ def measure_patients(
     tables = [files.drop_duplicates("subject").set_index("subject")[[CENTER]]]
     measured = model_cases(study, cases)
     if "radiomics" in model.sources and study.radiomics is not None:
-        kept = {"n_jobs": n_jobs, "cache": cache, "progress": False}
-        features, log = radiomics.extract(measured, model.about["pyradiomics"], **kept)
+        how = model.about["pyradiomics"]
+        features, log = radiomics.extract(measured, how, n_jobs=n_jobs, cache=cache, progress=False)
         reasons |= _failed(log[log["status"] == "failed"])
         tables.append(features.set_index("subject"))
     if "deep" in model.sources and study.deep is not None and (measured["exclusion"] == "").any():
