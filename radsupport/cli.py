@@ -211,6 +211,28 @@ def _ingest_one(given: Namespace) -> int:
     return 0
 
 
+def run_new(given: Namespace) -> int:
+    """Write a first study file from a manifest and a clinical table; ask for what was not given."""
+    from radsupport.data.new_study import new_study
+
+    folder, name = given.root / STUDIES, _safe(given.study, "study")
+    path, like = folder / f"{name}.yaml", folder / f"{given.like}.yaml"
+    known = ", ".join(study_ids(folder))
+    problems = [Problem("this study has a file already", "another id", "delete it, or choose another", str(path))]
+    problems = problems if path.exists() else []
+    problems += [] if like.is_file() else [Problem("no such study", f"one of {known}", column="like", value=given.like)]
+    if problems:
+        raise InputError("No study file was written.", problems)
+    manifest = given.manifest or Path(input("Manifest (CSV): ").strip())
+    clinical = given.clinical or Path(input("Clinical table (CSV or .xlsx): ").strip())
+    beside = clinical.resolve().is_relative_to(manifest.resolve().parent)
+    where = str(clinical.resolve().relative_to(manifest.resolve().parent)) if beside else str(clinical.resolve())
+    text = new_study(name, like.read_text(encoding="utf-8"), manifest, clinical, given.id_column, where)
+    path.write_text(text, encoding="utf-8")
+    print(f'Written: {path}. Go through the lines with "decide", then: radsupport check {manifest} --study {name}')
+    return 0
+
+
 def run_idc(given: Namespace) -> int:
     """List a public collection, and fetch its series where that is asked for."""
     from radsupport.data import idc
@@ -348,6 +370,11 @@ IDC = (
     "UUID, licence, DOI and version, from the index of the package idc-index-data, without the internet. With --fetch "
     "the series come to own/STUDY/dicom; the checksum of each is written at the first fetch and checked afterwards."
 )
+NEW = (
+    "Inspect a manifest and a clinical table and write studies/STUDY.yaml: columns with types, levels and ranges, the "
+    "likely outcome, centers as cohorts, phases; the other settings as in the study named by --like. Lines with "
+    "`decide` want a person; `radsupport check` then lists what is still wrong."
+)
 CLAIMS = """Recompute printed values from the printed figures beside them.
 
 The table has one row per printed value, with the columns study, table, item, group,
@@ -388,6 +415,7 @@ def build_parser() -> ArgumentParser:
     _add_cost(commands)
     _add_idc(commands)
     _add_apply(commands)
+    _add_new(commands)
     _command(commands, "studies", run_studies, "list the studies and whether their data are here")
     says = "search a built site for identifiers before it is published"
     gate = _command(commands, "gate", run_gate, says, GATE)
@@ -516,6 +544,15 @@ def _add_apply(commands: Any) -> None:
     default = Path("predictions.csv")
     apply.add_argument("--out", type=Path, default=default, metavar="CSV", help="where to write (default: %(default)s)")
     _jobs(apply, "cases")
+def _add_new(commands: Any) -> None:
+    new = _command(commands, "new", run_new, "write a first study file for own data", NEW)
+    new.add_argument("study", help="id of the new study, such as mine")
+    new.add_argument("--like", default="sts", metavar="ID", help="study to take settings from (default: %(default)s)")
+    new.add_argument("--manifest", type=Path, metavar="CSV", help="asked for if not given")
+    new.add_argument("--clinical", type=Path, metavar="FILE", help="clinical table; asked for if not given")
+    new.add_argument(
+        "--id-column", default="", metavar="NAME", help="its column of subjects (default: found by values)"
+    )
 
 
 def _add_claims(commands: Any) -> None:
