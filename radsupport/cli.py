@@ -544,6 +544,8 @@ def _add_apply(commands: Any) -> None:
     default = Path("predictions.csv")
     apply.add_argument("--out", type=Path, default=default, metavar="CSV", help="where to write (default: %(default)s)")
     _jobs(apply, "cases")
+
+
 def _add_new(commands: Any) -> None:
     new = _command(commands, "new", run_new, "write a first study file for own data", NEW)
     new.add_argument("study", help="id of the new study, such as mine")
