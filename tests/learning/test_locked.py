@@ -17,7 +17,10 @@ from radsupport.errors import InputError
 from radsupport.evaluate.predictions import judged
 from radsupport.evaluate.probability import lock
 from radsupport.evaluate.thresholds import threshold
+from radsupport.learning.assembly import Assembly
+from radsupport.learning.crossval import FoldTables
 from radsupport.learning.locked import LEARNERS, Model, read_model, write_model
+from radsupport.learning.signatures import run_signatures
 
 HARMONISED = {"name": "ComBat", "sources": ["radiomics"], "harmonise": True, "learner": "Ridge"}
 
@@ -162,3 +165,20 @@ def test_a_file_of_learners_runs_no_code_of_other_types(finished: SimpleNamespac
     (tmp_path / LEARNERS).unlink()
     with pytest.raises(InputError, match="copy the whole folder"):
         read_model(tmp_path)
+
+
+@pytest.mark.parametrize("external", ["refit", "mean_of_folds"])
+def test_features_learnt_per_fold_have_a_column_each(small: Any, tmp_path: Path, external: str) -> None:
+    cohort = small.cohort()
+    features, rng = small.features(cohort, p=3).set_index("subject"), np.random.default_rng(0)
+    by_fold = {k: features + rng.normal(0, 0.1, features.shape) for k in range(3)}
+    fold = pd.Series(np.arange(small.train) % 3, index=cohort["subject"][: small.train])
+    both = {"name": "Both", "combines": ["Deep"], "columns": ["age", "symptom"], "learner": "Logistic"}
+    study = small.study([{"name": "Deep", "sources": ["deep"], "learner": "Logistic"}, both])
+    assembly = Assembly(study.signatures, {"deep": FoldTables(by_fold, features)}, cohort, study.columns, folds=fold)
+    run = run_signatures(assembly, folds=fold, inner_folds=2, external=external, seed=1)
+    model = written(tmp_path, run, assembly, external)
+    learnt = [table.add_suffix(f"@{k}") for k, table in by_fold.items()]
+    found = model.predict(pd.concat([cohort.set_index("subject"), features, *learnt], axis=1))
+    wanted = run.predictions[run.predictions["kind"] == "external"].merge(found, on=["subject", "signature"])
+    np.testing.assert_allclose(wanted["risk_x"], wanted["risk_y"], rtol=0, atol=1e-12)
