@@ -60,6 +60,8 @@ rule data:
     output:
         "data/{study}/.ready",
         expand("results/{{study}}/inputs/{kind}.txt", kind=build.DATA_KINDS),
+    params:
+        profile=PROFILE,
     log:
         "results/{study}/logs/data.log",
     priority: lambda w: build.priority_of(w.study, "data")
@@ -67,7 +69,7 @@ rule data:
     resources:
         jobs=CORES,
     shell:
-        RUN + " data {wildcards.study} --jobs {resources.jobs} > {log} 2>&1 || (cat {log}; exit 1)"
+        RUN + " data {wildcards.study} --profile {params.profile} --jobs {resources.jobs} > {log} 2>&1 || (cat {log}; exit 1)"
 
 
 rule chapter:
@@ -81,8 +83,8 @@ rule chapter:
     log:
         "results/{study}/logs/{chapter}.log",
     priority: lambda w: build.priority_of(w.study, w.chapter)
-    threads: lambda w: build.threads_of(w.chapter, CORES)
+    threads: lambda w: build.threads_of(w.chapter, CORES, PROFILE)
     resources:
-        jobs=lambda w: build.jobs_of(w.chapter, CORES, alone=len(STUDIES) == 1),
+        jobs=lambda w: build.jobs_of(w.chapter, CORES, alone=len(STUDIES) == 1 or PROFILE == "paper"),
     shell:
         RUN + " {wildcards.chapter} {wildcards.study} --profile {params.profile} --jobs {resources.jobs}"

@@ -117,7 +117,7 @@ def run_cost(given: Namespace) -> int:
     """Predict what a build of a study will take on this machine."""
     from radsupport.book import cost
 
-    study = load_study(given.study, given.profile, given.root / STUDIES)
+    study = _study(given)
     jobs = max(1, (os.cpu_count() or 1) if given.jobs == -1 else given.jobs)
     print(cost.report(cost.predict(study, given.root, jobs), study, jobs))
     return 0
@@ -335,7 +335,7 @@ def report(results: pd.DataFrame, only: Sequence[str]) -> str:
 
 
 def _study(given: Namespace) -> Study:
-    return load_study(given.study, folder=given.root / STUDIES)
+    return load_study(given.study, getattr(given, "profile", "demo"), given.root / STUDIES)
 
 
 def _safe(name: str, what: str) -> str:
@@ -439,6 +439,10 @@ def _jobs(parser: Any, what: str) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help=text)
 
 
+def _profile(parser: ArgumentParser) -> None:
+    parser.add_argument("--profile", default="demo", help="demo (default) or paper")
+
+
 def _add_check(commands: Any) -> None:
     text = (
         "Report every problem of a manifest at once, each with row, value and remedy: missing files, image and mask of "
@@ -467,6 +471,7 @@ def _add_data(commands: Any) -> None:
     demo = _command(commands, "demo", run_demo, says, text)
     demo.add_argument("study", help="id of the study, such as song2021")
     demo.add_argument("--out", type=Path, metavar="FOLDER", help="where to put it (default: data/STUDY)")
+    _profile(demo)
     _jobs(demo, "patients")
     says = "make a study's data ready without the network (used by make book)"
     text = (
@@ -475,6 +480,7 @@ def _add_data(commands: Any) -> None:
     )
     prepare = _command(commands, "prepare", run_prepare, says, text)
     prepare.add_argument("study", help="id of the study")
+    _profile(prepare)
     _jobs(prepare, "patients")
 
 
@@ -487,7 +493,7 @@ def _add_cost(commands: Any) -> None:
     )
     cost = _command(commands, "cost", run_cost, says, text)
     cost.add_argument("study", help="id of the study")
-    cost.add_argument("--profile", default="demo", help="demo (default) or paper")
+    _profile(cost)
     cost.add_argument("--jobs", type=int, default=2, metavar="N", help="cores of the build (default: 2; -1: all)")
 
 

@@ -63,7 +63,6 @@ REACHED = {
     "write": "matplotlib calls it",
     "__init_subclass__": "Python calls it when a class is defined",
     "__getattr__": "Python calls it when a module of conclusions is asked for",
-    "predict_masks": "kept for the localisation of tumours without an outline, which follows",
 }
 
 

@@ -45,6 +45,7 @@ DATA_KINDS = ("tables", "scans", "planted")
 READS = {"01_cohort": ("tables",), "02_preprocessing": ("scans",), "06_validation": ("planted",)}
 #: Chapters whose work is divided over processes, case by case or fold by fold.
 DIVIDED = ("02_preprocessing", "03_radiomics", "05_modelling")
+NETWORKS = "04_deep_features"
 
 
 def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[str, str]]:
@@ -166,6 +167,8 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
         made = {"random", "rotation", "outlines", "imagenet"}  # all others are files
         weights = {getattr(one, "weights", "random") for one in sections} - made
         named = dict.fromkeys(sorted(weights), "deep.weights")
+        if loaded.deep.network == "unet" and loaded.radiomics is not None:  # measured in the network's own outlines
+            named[f"studies/radiomics/{loaded.radiomics.settings}"] = "radiomics.settings"
     absent = {path: key for path, key in named.items() if not Path(path).is_file()}
     if absent:
         remedy = f"put it there, or correct studies/{study}.yaml"
@@ -204,7 +207,7 @@ def refresh(studies: Sequence[str], profile: str) -> None:
         for chapter in chapters_of(study):
             _list(study, chapter, profile)
         if study != PUBLISHED:
-            _keep(study, "source", *_source(study))
+            _keep(study, "source", *_source(study, profile))
             ready = StudyPaths(study).data / ".ready"
             files = _files_here(study) if ready.is_file() else {}
             if not all(Path(path).is_file() for paths in files.values() for path in paths):
@@ -280,10 +283,11 @@ def _files_here(study: str) -> dict[str, list[str]]:
     return data_files(study) if manifest.is_file() else {"tables": [str(manifest)]}
 
 
-def _source(study: str) -> tuple[list[str], list[str]]:
-    """Return the files and the lines of the manifest that decide a study's data."""
+def _source(study: str, profile: str = "demo") -> tuple[list[str], list[str]]:
+    """Return the files, and the lines of the manifest or the profile, that decide a study's data."""
     if _loaded(study).is_synthetic:
-        return data_inputs(study), [_settings(study, "01_cohort")]
+        other = _loaded(study, profile).synthetic != _loaded(study).synthetic
+        return data_inputs(study), [_settings(study, "01_cohort"), *[f"scans of the profile {profile}"] * other]
     return data_inputs(study)[1:], _rows_of(study)
 
 
@@ -401,12 +405,15 @@ def priority_of(study: str, chapter: str) -> int:
     return SECONDS[chapter] * used + max((priority_of(study, name) for name in later), default=0)
 
 
-def threads_of(chapter: str, cores: int) -> int:
+def threads_of(chapter: str, cores: int, profile: str = "demo") -> int:
     """Return how many cores a chapter counts for.
 
     A chapter with work per case or per fold may use all of them (``--jobs``) but counts for half: two chapters run
-    side by side, and no core waits while one of them is at a step that can not be divided.
+    side by side, and no core waits while one of them is at a step that can not be divided. Networks of a full run take
+    hours on every core, and count for all.
     """
+    if (chapter, profile) == (NETWORKS, "paper"):
+        return cores
     return (cores + 1) // 2 if chapter in DIVIDED else 1
 
 
@@ -416,7 +423,7 @@ def jobs_of(chapter: str, cores: int, alone: bool) -> int:
     Networks are trained one after the other where other studies keep the cores busy, side by side where one study is
     built alone. Each has one thread, so that both ways give the same values; in a full run one alone has as many.
     """
-    return cores if chapter in DIVIDED or (alone and chapter == "04_deep_features") else 1
+    return cores if chapter in DIVIDED or (alone and chapter == NETWORKS) else 1
 
 
 def book_sources() -> list[str]:
@@ -562,7 +569,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         if given.chapter == "data":
-            print(datasets.prepare(_loaded(given.study).before_modelling(), n_jobs=given.jobs))
+            print(datasets.prepare(_loaded(given.study, given.profile).before_modelling(), n_jobs=given.jobs))
             stamp_data(given.study)
         elif given.chapter == "site":
             build_site(*choose_studies(given.study), log="results/logs/book.log")

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from radsupport.errors import GeometryError, InputError, MaskError
 from radsupport.parallel import map_cases
@@ -110,6 +111,14 @@ def fit_planes(planes: NDArray[Any], size: int) -> NDArray[Any]:
     return crop_centred(planes, (n // 2, rows // 2, columns // 2), (n, size, size))
 
 
+def unfit_planes(planes: NDArray[Any], sides: tuple[int, int]) -> NDArray[Any]:
+    """Return planes that `fit_planes` fitted, or what was found in them, to their own rows and columns."""
+    (size, n), longest = (planes.shape[1], len(planes)), max(sides)
+    fitted = sides if longest <= size else tuple(max(1, round(side * size / longest)) for side in sides)
+    own = crop_centred(planes, (n // 2, size // 2, size // 2), (n, *fitted))
+    return own if longest <= size else resize_planes(own, sides)
+
+
 def cuboid_slices(
     volume: NDArray[Any], mask: NDArray[Any], roi: NDArray[Any], *, size: int, subject: str = ""
 ) -> SliceStack:
@@ -137,6 +146,27 @@ def cuboid_slices(
     table.insert(0, "subject", subject)
     table["resized"] = max(image.shape[1:]) > size
     return SliceStack(fit_planes(image, size)[:, None], fit_planes(inside, size), table)
+
+
+def outline_in(planes: NDArray[Any], roi: NDArray[Any]) -> BoolArray:
+    """Put what was found in the planes that `cuboid_slices` cut by a ROI back into its volume.
+
+    Parameters
+    ----------
+    planes : bool array, shape (slices of the cuboid, size, size)
+    roi : array, shape (slices, rows, columns)
+
+    Returns
+    -------
+    bool array of the volume's shape
+        The largest connected part; nothing where nothing was found.
+    """
+    z, y, x = tumour_box(roi)
+    parts, n = ndimage.label(unfit_planes(planes, (y.stop - y.start, x.stop - x.start)))
+    found = np.zeros(np.shape(roi), bool)
+    if n:
+        found[z, y, x] = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+    return found
 
 
 def join_stacks(stacks: Sequence[SliceStack]) -> SliceStack:

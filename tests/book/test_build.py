@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from radsupport.book import build as pipeline
 from radsupport.errors import StudyError
+from radsupport.study import load_study
 
 
 @pytest.fixture
@@ -109,6 +111,7 @@ def test_the_longest_way_to_the_end_is_begun_first(root: Path, monkeypatch: pyte
 def test_chapters_with_divided_work_count_for_half_the_cores() -> None:
     assert [pipeline.threads_of("03_radiomics", cores) for cores in (1, 2, 3, 16)] == [1, 1, 2, 8]
     assert pipeline.threads_of("06_validation", 16) == 1
+    assert [pipeline.threads_of("04_deep_features", 16, profile) for profile in ("demo", "paper")] == [1, 16]
     assert set(pipeline.DIVIDED) < set(pipeline.CHAPTERS)
 
 
@@ -116,6 +119,16 @@ def test_networks_are_trained_side_by_side_where_one_study_is_built_alone() -> N
     assert [pipeline.jobs_of("04_deep_features", 2, alone) for alone in (True, False)] == [2, 1]
     assert [pipeline.jobs_of("03_radiomics", 4, alone) for alone in (True, False)] == [4, 4]
     assert pipeline.jobs_of("06_validation", 4, alone=True) == 1
+
+
+@pytest.mark.parametrize(("study", "side"), [("cui2022", "patch"), ("yang2023", "box_mm")])
+def test_a_full_run_draws_scans_that_hold_what_its_network_sees(study: str, side: str, root: Path) -> None:
+    full, demo = (load_study(study, profile, root / "studies") for profile in ("paper", "demo"))
+    seen = np.max(getattr(full.deep, side))  # mm: a full run has voxels of one
+    assert demo.synthetic.anatomy.field_mm < seen <= full.synthetic.anatomy.field_mm
+    assert "studies/radiomics/song2021.yaml" in pipeline.own_inputs("song2021", "04_deep_features")
+    assert pipeline._source(study, "paper")[1] == ["scans of the profile paper"]
+    assert pipeline._source(study)[1] == pipeline._source("gu2023", "paper")[1] == []
 
 
 def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

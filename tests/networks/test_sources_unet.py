@@ -12,13 +12,14 @@ import SimpleITK as sitk
 from helpers.scans import given_of
 
 from radsupport.book.conclusions.deep_features import network, training
+from radsupport.book.conclusions.deep_features import own_outlines as own_words
 from radsupport.errors import InputError, StudyError
-from radsupport.imaging.patches import SliceStack
+from radsupport.imaging.patches import SliceStack, fit_planes, unfit_planes
 from radsupport.imaging.preprocessing import window
 from radsupport.networks import inputs, sources, unet
 from radsupport.networks.inputs import in_rows
 from radsupport.networks.result import DeepResult
-from radsupport.networks.unet import UNet2D
+from radsupport.networks.unet import UNet2D, dice_per_slice
 from radsupport.settings.features import Unet, Window
 from radsupport.settings.study import Study
 from radsupport.study import load_study
@@ -373,3 +374,69 @@ def test_compared_choices_read_each_scan_once_and_train_once_for_each_region(
     assert len(trained) == 2
     for variant, features in zip(together.variants, alone, strict=True):
         pd.testing.assert_frame_equal(variant.features, features, check_exact=True)
+
+
+@pytest.fixture
+def truth_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network finds in its slices exactly what the reader drew."""
+    cut, last = sources.case_slices, []
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        last[:] = [cut(*arguments, **options)]
+        return last[0]
+
+    monkeypatch.setattr(sources, "case_slices", noted)
+    monkeypatch.setattr(unet, "predict_masks", lambda model, images: last[0][0].masks)
+
+
+@pytest.mark.usefixtures("truth_found")
+def test_own_outlines_stand_for_the_readers(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
+    given = given_of(song, a_cohort(), cases.assign(source_mask=cases["mask"]), folder=tmp_path / "net")
+    trained = sources.compute(song.deep, given)
+    own = sources.own_outlines(song.deep, given, trained)
+    assert set(own.cases["subject"]) == set(given.predicted)  # nobody who taught the network
+    assert len(own.dice) == len(own.cases) == 2 * (TRAIN + EXTERNAL)
+    z, y, x = np.mgrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    shown = (z >= 2) & (z <= 6) & (y >= 3) & (y < 14) & (x >= 4) & (x < 15)  # the cuboid around the quadrilaterals
+    for row, dice in zip(own.cases.to_dict("records"), own.dice["dice"], strict=True):
+        readers = cases.set_index(["subject", "phase"]).loc[(row["subject"], row["phase"]), "mask"]
+        true = sitk.GetArrayFromImage(sitk.ReadImage(readers)) > 0
+        found = sitk.GetArrayFromImage(sitk.ReadImage(row["source_mask"])) > 0
+        np.testing.assert_array_equal(found, true & shown)
+        assert dice in (pytest.approx(1.0), pytest.approx(2 * found.sum() / (found.sum() + true.sum())))
+    accurate = changed(song, roi="accurate")
+    around = cases.assign(mask=own.cases.set_index(["subject", "phase"])["source_mask"].reindex(
+        pd.MultiIndex.from_frame(cases[["subject", "phase"]])).fillna(pd.Series(cases["mask"].to_numpy(),
+        index=pd.MultiIndex.from_frame(cases[["subject", "phase"]]))).to_numpy())  # fmt: skip
+    again = given_of(song, a_cohort(), around, folder=tmp_path / "net2")
+    wanted, _ = sources.bottleneck_tables(accurate.deep, again, trained.network, given.predicted, None)
+    pd.testing.assert_frame_equal(own.features, in_rows(given.predicted, wanted))
+
+
+def test_who_taught_the_network_and_where_it_finds_nothing(
+    song: Study, cases: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = given_of(song, a_cohort(), cases.assign(source_mask=cases["mask"]), folder=tmp_path / "net")
+    published = changed(song, sampled_cases="as_published")
+    trained = sources.compute(published.deep, given)
+    monkeypatch.setattr(unet, "predict_masks", lambda model, images: np.zeros(images[:, 0].shape, bool))
+    own = sources.own_outlines(published.deep, given, trained)
+    taught = set(sources.segmenters(published.deep, given.cohort, given.seed))
+    assert set(own.cases["subject"]) == set(given.predicted) - taught
+    assert len(taught & set(given.predicted)) == 3
+    assert (own.cases["exclusion"] == "the network outlined nothing").all()
+    assert own.dice["dice"].eq(0).all()
+    assert own.features.columns.tolist() == ["subject"]
+    assert own_words(own.dice, {"train": "training"}).startswith(
+        "Overlap with the reader's outline, median (quartiles): "
+    )
+    assert own_words(own.dice, {}).endswith(f"{len(own.dice)} outlines missed the tumour altogether.")
+
+
+@pytest.mark.parametrize("sides", [(7, 9), (16, 16), (5, 12), (12, 5)])
+def test_planes_come_back_as_they_were(sides: tuple[int, int]) -> None:
+    planes = np.random.default_rng(0).random((3, *sides)) > 0.5
+    np.testing.assert_array_equal(unfit_planes(fit_planes(planes, 16), sides), planes)
+    large = np.zeros((2, 40, 24), bool)
+    large[:, 10:30, 8:20] = True
+    assert dice_per_slice(unfit_planes(fit_planes(large, 20), (40, 24)), large).min() > 0.95

@@ -143,6 +143,28 @@ def heat(table: pd.DataFrame) -> str:
     )
 
 
+def own_outlines(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Say how far a U-Net's own outlines overlap the reader's, in which cohort, and where it found nothing.
+
+    Parameters
+    ----------
+    table : DataFrame
+        subject, cohort, dice.
+    names : mapping
+        Cohort to its name.
+    """
+    if table.empty:
+        return ""
+    said = []
+    for cohort, part in table.groupby("cohort", sort=False)["dice"]:
+        low, middle, high = part.quantile([0.25, 0.5, 0.75])
+        n = counted(len(part), "outline")
+        said.append(f"{names.get(str(cohort), str(cohort))}: Dice {fixed(middle)} ({fixed(low)}–{fixed(high)}), {n}")
+    nothing = int((table["dice"] == 0).sum())
+    missed = f" {counted(nothing, 'outline')} missed the tumour altogether." if nothing else ""
+    return f"Overlap with the reader's outline, median (quartiles): {'; '.join(said)}.{missed}"
+
+
 def phases(pairs: pd.DataFrame, matrix: pd.DataFrame, overlap: int, names: tuple[str, str], n: int, which: str) -> str:
     """Say how strongly two phases repeat each other; "" without pairs.
 
