@@ -167,7 +167,7 @@ def study_with() -> Callable[..., Study]:
     def change(name: str, deep: dict[str, Any] | None = None, seed: int = 1, **sections: dict[str, Any]) -> Study:
         study = load_study(name)
         network = type(study.deep)
-        settings = {**study.deep.model_dump(), "compare": [], "compare_on": [], **(deep or {})}  # type: ignore[union-attr]
+        settings = {**study.deep.model_dump(), "compare": [], "compare_on": [], "reader_seconds": {}, **(deep or {})}  # type: ignore[union-attr]
         sections = {"preprocessing": {"spacing_mm": (1.0, 1.0, 1.0)}, **sections}  # that of the fabricated scans
         parts = {key: getattr(study, key).model_copy(update=values) for key, values in sections.items()}
         return study.model_copy(update={"deep": network.model_validate(settings), "seed": seed, **parts})

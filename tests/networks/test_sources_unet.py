@@ -33,7 +33,7 @@ TINY = {"base_channels": 2, "input_px": SIZE, "max_epochs": 1, "sampled_training
 
 @pytest.fixture(scope="session")
 def song(root: Path) -> Study:
-    return load_study("song2021", folder=root / "studies", overrides={"deep": {**TINY, "compare": []}})
+    return changed(load_study("song2021", folder=root / "studies"), **TINY, compare=[], reader_seconds={})
 
 
 def changed(study: Study, **deep: Any) -> Study:
