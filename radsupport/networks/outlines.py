@@ -28,8 +28,8 @@ class OwnOutlines:
     Attributes
     ----------
     cases : DataFrame
-        Table `cases` of the patients it did not learn from, its outline as `source_mask` (on the grid of the scan);
-        one without an outline is excluded.
+        Table `cases` of the patients it did not learn from in the phases given, its outline as `source_mask` (on the
+        grid of the scan); one without an outline is excluded.
     dice : DataFrame
         subject, cohort, phase, dice (overlap with the reader's outline, 0 to 1; 0 where nothing was outlined).
     features : DataFrame
@@ -68,7 +68,8 @@ def own_outlines(spec: Unet | Resnet | Cnn3d, given: Given, trained: DeepResult)
         for subject, at in ((str(name), at) for name, at in stack.table.groupby("subject", sort=False).indices.items()):
             (image, drawn), case = given.kept[phase, subject, "mask"], dict[Any, Any](known.loc[subject])
             rough = case.get("roi_rough")
-            found = outline_in(masks[at], sitk.GetArrayViewFromImage(region(spec, drawn, given.kept.get(rough, rough))))
+            shown = region(spec, drawn, given.kept.get(rough, rough))
+            found = outline_in(masks[at], sitk.GetArrayViewFromImage(shown))
             true = sitk.GetArrayViewFromImage(drawn) > 0
             dice = 2 * (found & true).sum() / (found.sum() + true.sum())
             rows.append({"subject": subject, "phase": phase, "cohort": case["cohort"], "dice": dice, "own": None})
@@ -82,7 +83,8 @@ def own_outlines(spec: Unet | Resnet | Cnn3d, given: Given, trained: DeepResult)
             again = replace(given, kept=kept, phases=[phase])
             tables |= bottleneck_tables(accurate, again, trained.nets["unet"], seen, None)[0]
     table = pd.DataFrame(rows)
-    cases = given.cases[given.cases["subject"].isin(who)].drop(columns="source_mask", errors="ignore")
+    cases = given.cases[given.cases["subject"].isin(who) & given.cases["phase"].isin(given.phases)]
+    cases = cases.drop(columns="source_mask")
     cases = cases.merge(table.rename(columns={"own": "source_mask"})[["subject", "phase", "source_mask"]], how="left")
     empty = cases["source_mask"].isna() & (cases["exclusion"] == "")
     cases["exclusion"] = cases["exclusion"].mask(empty, "the network outlined nothing")

@@ -127,8 +127,8 @@ def test_a_full_run_draws_scans_that_hold_what_its_network_sees(study: str, side
     seen = np.max(getattr(full.deep, side))  # mm: a full run has voxels of one
     assert demo.synthetic.anatomy.field_mm < seen <= full.synthetic.anatomy.field_mm
     assert "studies/radiomics/song2021.yaml" in pipeline.own_inputs("song2021", "04_deep_features")
-    assert pipeline._source(study, "paper")[1] == ["scans of the profile paper"]
-    assert pipeline._source(study)[1] == pipeline._source("gu2023", "paper")[1] == []
+    assert "scans of the profile paper" in pipeline._source(study, "paper")[1]
+    assert "scans of the profile paper" not in pipeline._source(study)[1]
 
 
 def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from radsupport.book.conclusions.deep_features import own_outlines as own_words
 from radsupport.errors import InputError, StudyError
 from radsupport.imaging.patches import SliceStack, fit_planes, unfit_planes
 from radsupport.imaging.preprocessing import window
-from radsupport.networks import inputs, sources, unet
+from radsupport.networks import inputs, outlines, sources, unet
 from radsupport.networks.inputs import in_rows
 from radsupport.networks.result import DeepResult
 from radsupport.networks.unet import UNet2D, dice_per_slice
@@ -379,13 +379,13 @@ def test_compared_choices_read_each_scan_once_and_train_once_for_each_region(
 @pytest.fixture
 def truth_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network finds in its slices exactly what the reader drew."""
-    cut, last = sources.case_slices, []
+    cut, last = outlines.case_slices, []
 
     def noted(*arguments: Any, **options: Any) -> Any:
         last[:] = [cut(*arguments, **options)]
         return last[0]
 
-    monkeypatch.setattr(sources, "case_slices", noted)
+    monkeypatch.setattr(outlines, "case_slices", noted)
     monkeypatch.setattr(unet, "predict_masks", lambda model, images: last[0][0].masks)
 
 
@@ -393,7 +393,7 @@ def truth_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_own_outlines_stand_for_the_readers(song: Study, cases: pd.DataFrame, tmp_path: Path) -> None:
     given = given_of(song, a_cohort(), cases.assign(source_mask=cases["mask"]), folder=tmp_path / "net")
     trained = sources.compute(song.deep, given)
-    own = sources.own_outlines(song.deep, given, trained)
+    own = outlines.own_outlines(song.deep, given, trained)
     assert set(own.cases["subject"]) == set(given.predicted)  # nobody who taught the network
     assert len(own.dice) == len(own.cases) == 2 * (TRAIN + EXTERNAL)
     z, y, x = np.mgrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
@@ -409,7 +409,7 @@ def test_own_outlines_stand_for_the_readers(song: Study, cases: pd.DataFrame, tm
         pd.MultiIndex.from_frame(cases[["subject", "phase"]])).fillna(pd.Series(cases["mask"].to_numpy(),
         index=pd.MultiIndex.from_frame(cases[["subject", "phase"]]))).to_numpy())  # fmt: skip
     again = given_of(song, a_cohort(), around, folder=tmp_path / "net2")
-    wanted, _ = sources.bottleneck_tables(accurate.deep, again, trained.network, given.predicted, None)
+    wanted, _ = sources.bottleneck_tables(accurate.deep, again, trained.nets["unet"], given.predicted, None)
     pd.testing.assert_frame_equal(own.features, in_rows(given.predicted, wanted))
 
 
@@ -420,7 +420,7 @@ def test_who_taught_the_network_and_where_it_finds_nothing(
     published = changed(song, sampled_cases="as_published")
     trained = sources.compute(published.deep, given)
     monkeypatch.setattr(unet, "predict_masks", lambda model, images: np.zeros(images[:, 0].shape, bool))
-    own = sources.own_outlines(published.deep, given, trained)
+    own = outlines.own_outlines(published.deep, given, trained)
     taught = set(sources.segmenters(published.deep, given.cohort, given.seed))
     assert set(own.cases["subject"]) == set(given.predicted) - taught
     assert len(taught & set(given.predicted)) == 3
