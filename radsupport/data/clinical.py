@@ -134,8 +134,9 @@ def read_clinical(study: Study, path: Path) -> pd.DataFrame:
 
 def clinical_sheet(study: Study, path: Path) -> Sheet:
     """Read the sheets that a study names, as they are."""
-    named = study.data.clinical_sheet
-    return read_sheet(path, [named] if isinstance(named, str) and named else list(named), study.data.subject)
+    named = study.data.clinical_sheet or study.data.sheet
+    sheets = [named] if isinstance(named, str) and named else list(named)
+    return read_sheet(path, sheets, study.data.subject, study.data.header_row)
 
 
 def clinical_path(study: Study, files: pd.DataFrame, root: Path = Path()) -> Path:

@@ -295,7 +295,9 @@ def _read(study: Study, center: str, path: str, files: pd.DataFrame, log: Log) -
     if not found or not Path(file).is_file():
         remedy = "fetch the study" if found else "add it to the manifest"
         raise InputError("A feature table can not be read.", [Problem("no such file", remedy=remedy, file=file)])
-    sheet = read_sheet(Path(file), subject=study.data.subject)
+    sheet = read_sheet(
+        Path(file), [study.data.sheet] * bool(study.data.sheet), study.data.subject, study.data.header_row
+    )
     if (header := sheet.find(study.data.subject)) is None:
         raise InputError("A feature table can not be read.", [sheet.missing(study.data.subject)])
     log.add(center, "rows read", len(sheet.table), Path(file).name)

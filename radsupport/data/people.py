@@ -125,7 +125,8 @@ def subjects_of(study: Study, root: Path = Path(), sheets: Iterable[Sheet] | Non
 def sheets_of(study: Study, files: pd.DataFrame, root: Path = Path()) -> list[Sheet]:
     """Return the tables of a study that are on this machine; `files` as `study_files` returns them."""
     tables = files.loc[files["role"] == "features", "file"]
-    found = [read_sheet(path, subject=study.data.subject) for path in tables if path.is_file()]
+    options = ([study.data.sheet] * bool(study.data.sheet), study.data.subject, study.data.header_row)
+    found = [read_sheet(path, *options) for path in tables if path.is_file()]
     if study.data.entry == "images" or study.data.clinical or (files["role"] == "clinical").any():
         path = clinical_path(study, files, root)
         found += [clinical_sheet(study, path)] if path.is_file() else []

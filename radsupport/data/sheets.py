@@ -104,7 +104,7 @@ def cell_text(value: Any) -> str:
     return _WHOLE.sub(r"\1", str(value).strip())
 
 
-def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject") -> Sheet:
+def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject", header_row: int = 0) -> Sheet:
     """Read a sheet, or several sheets of one workbook joined by subject.
 
     Parameters
@@ -116,6 +116,8 @@ def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject")
         Names of the workbook's sheets; the first one if empty.
     subject : str
         Header of the column that names the subject; joins several sheets.
+    header_row : int
+        Row of the header as a spreadsheet numbers it; 0: the first row that names the subject.
 
     Returns
     -------
@@ -133,10 +135,10 @@ def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject")
         raise unreadable(Problem(kind, "", "fetch the study or correct the path", str(path)))
     if path.name.endswith((".xlsx", ".xlsm")):
         books = _read_workbook(path, sheets)
-        parts = [_sheet(frame, f"{path} [{name}]", subject) for name, frame in books.items()]
+        parts = [_sheet(frame, f"{path} [{name}]", subject, header_row) for name, frame in books.items()]
     else:
         frame, remark = read_cells(path)
-        parts = [_sheet(frame, str(path), subject)]
+        parts = [_sheet(frame, str(path), subject, header_row)]
         parts[0].remarks.extend([Problem(f"read with {remark}", file=str(path), warning=True)] if remark else [])
     return parts[0] if len(parts) == 1 else _joined(parts, subject, str(path))
 
@@ -206,20 +208,24 @@ def _read_workbook(path: Path, sheets: Sequence[str]) -> dict[str, pd.DataFrame]
     except (ValueError, KeyError, OSError) as error:  # zipfile and openpyxl raise these for damaged workbooks
         raise unreadable(Problem(f"no Excel workbook: {error}", "", "save it as .xlsx or .csv", str(path))) from error
     wanted = list(sheets) or [next(iter(book))]
-    expected, remedy = f"one of {', '.join(book)}", "correct `clinical_sheet`"
+    expected, remedy = f"one of {', '.join(book)}", "correct `clinical_sheet` or `sheet`"
     absent = [name for name in wanted if name not in book]
     if absent:
         raise unreadable(*(Problem("no such sheet", expected, remedy, str(path), value=name) for name in absent))
     return {name: book[name] for name in wanted}
 
 
-def _sheet(frame: pd.DataFrame, file: str, subject: str) -> Sheet:
+def _sheet(frame: pd.DataFrame, file: str, subject: str, header_row: int) -> Sheet:
     """Find the header, leave out titles, empty rows and notes, and say what was left out."""
     text = frame.map(lambda cell: cell.strip() if isinstance(cell, str) else cell_text(cell))
     filled = (text != "").sum(axis=1)
     if not filled.any():
         raise unreadable(Problem("it is empty", file=file))
-    top = _header_row(text, filled, subject)
+    if header_row > len(text) or (header_row and not filled.iloc[header_row - 1]):
+        problem = Problem("no header in this row", f"a row of 1 to {len(text)} with names", "correct `data.header_row`",
+                          file, str(header_row))  # fmt: skip
+        raise unreadable(problem)
+    top = header_row - 1 if header_row else _header_row(text, filled, subject)
     header = text.iloc[top].tolist()
     body = text.iloc[top + 1 :]
     problems = list(_header_problems(header, body, subject, file, top))

@@ -22,7 +22,8 @@ class Data(Part):
     names the column of the clinical table that holds each subject's cohort (its key or name in `cohorts:`),
     for a split that was fixed beforehand; without it cohorts follow from centers and shares. `decimal` is the decimal
     mark of the sheets, needed only where numbers like 1.792 can be read in two ways. `collection` is the public
-    collection that `radsupport idc` lists and fetches.
+    collection that `radsupport idc` lists and fetches. `sheet` is the sheet of workbooks whose first is not meant, and
+    `header_row` the row of the header (as a spreadsheet numbers it) where it is not the first that names the subject.
     """
 
     kind: Literal["synthetic", "real"]
@@ -38,6 +39,8 @@ class Data(Part):
     center: str = "center"
     cohort: str = ""
     missing_values: list[str] = ["", "NA", "--", "n/a"]
+    sheet: str = ""
+    header_row: Annotated[int, Field(ge=0)] = 0
     decimal: Literal["", ".", ","] = ""
     feature_tables: dict[str, str] = {}
     feature_columns: dict[SourceName, str] = {}

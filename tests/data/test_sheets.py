@@ -14,7 +14,7 @@ from radsupport.data.own_data import check, check_typed_sheet
 from radsupport.data.sheets import read_sheet
 from radsupport.errors import ClinicalTableError, InputError, serious
 from radsupport.settings.study import Study
-from radsupport.study import merge
+from radsupport.study import load_study, merge
 
 PATIENTS = 22
 OWN: dict[str, Any] = {
@@ -254,3 +254,24 @@ def test_patients_of_the_manifest_are_missed_once_and_lost_zeros_are_named(tmp_p
     assert "each of 30 subjects is not in the clinical table" in words
     assert "each of 2 subjects has no outcome" in words
     assert len(words) == 3
+
+
+def test_the_row_of_the_header_may_be_said(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("subject,what it is\nsubject,identifier\nID,age\nA,60\nB,70\n", encoding="utf-8")
+    sheet = read_sheet(path, subject="ID", header_row=3)
+    assert list(sheet.table.columns) == ["ID", "age"]
+    assert sheet.rows == [4, 5]
+    for wrong in (9, 7):
+        with pytest.raises(ClinicalTableError, match=r"row 9|row 7"):
+            read_sheet(path, subject="ID", header_row=wrong)
+
+
+def test_a_feature_tables_sheet_and_header_are_those_of_the_study_file(root: Path, tmp_path: Path) -> None:
+    text = (root / "studies" / "worc_gist.yaml").read_text(encoding="utf-8")
+    assert "  kind: real\n" in text
+    (tmp_path / "worc_gist.yaml").write_text(
+        text.replace("  kind: real\n", "  kind: real\n  sheet: Data\n  header_row: 3\n")
+    )
+    data = load_study("worc_gist", folder=tmp_path).data
+    assert (data.sheet, data.header_row) == ("Data", 3)
