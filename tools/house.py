@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 #: protocols, folders of examinations and public collections that become a study, and models that are locked. Lines of
 #: code are those without blank lines, comments and docstrings.
 LIMITS = {
-    "files": 200,
-    "lines of code": 32400,
+    "files": 204,
+    "lines of code": 33500,
     "public names": 178,
     "lines of the longest file": 600,
     "percent of functions over 30 lines": 2,

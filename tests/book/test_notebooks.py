@@ -13,7 +13,7 @@ import nbformat
 import papermill
 import pytest
 
-from radsupport.book.chapter import PARAMETERS
+from radsupport.book.parameters import PARAMETERS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))

@@ -13,7 +13,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from radsupport.book import runs, site
-from radsupport.book.chapter import PARAMETERS, SHOWN_ONLY, Chapter, begin_without_study, opening
+from radsupport.book.chapter import Chapter, begin_without_study, opening
+from radsupport.book.parameters import PARAMETERS, SHOWN_ONLY
 from radsupport.book.show import save_figures_to
 from radsupport.errors import ContractError, ParameterError
 

@@ -253,7 +253,7 @@ def updating(updates: pd.DataFrame) -> str:
         if rows["note"].notna().any():
             lines.append(f"- {size} no update can be judged: {rows['note'].dropna().iloc[0]}")
             continue
-        chosen = rows[rows["chosen"].astype(bool)].iloc[0]
+        chosen = rows[rows["chosen"].astype(bool)].iloc[0].to_dict()
         short = [row for row in rows.to_dict("records") if row["parameters"] and row["n"] < row["needed"]]
         words = [f"{row['method']} {int(row['needed'])}" for row in short]
         few = f" There are fewer patients than these updates ask for: {listed(words)}." if words else ""
