@@ -141,7 +141,8 @@ def _unet(spec: Unet, given: Given, slices: float) -> Iterator[Cost]:
         step = _unet_batch(one.base_channels, one.input_px, n, True)
         seen = _unet_batch(one.base_channels, one.input_px, n, False) / n * 2  # the decoder costs as much again
         unit = f"epoch: {batches} batches of {n} slices, {_size((one.input_px,) * 2)}"
-        yield Cost(f"U-Net, {name}", unit, batches * step + watched * seen, *_epochs(one, one.max_epochs), at_once)
+        seconds = (batches * step + watched * seen) * (given.threads if at_once > 1 else 1)  # side by side: a core each
+        yield Cost(f"U-Net, {name}", unit, seconds, *_epochs(one, one.max_epochs), at_once)
     looks = {(training_name(one), one.roi, one.shift_mm, one.enlarge_mm) for _, one in _choices(spec)}
     seen = _unet_batch(spec.base_channels, spec.input_px, spec.batch_size, False) / spec.batch_size
     n = ceil(len(given.predicted) * len(given.phases) * slices) * len(looks)
@@ -206,7 +207,8 @@ def _resnet(spec: Resnet, given: Given) -> Iterator[Cost]:
             unit = f"epoch: {batches} batches of {one.batch_size} images, {_size((one.input_px,) * 2)}"
             least, most = (networks * n for n in _epochs(one, one.epochs))
             at_once = min(given.jobs, networks)
-            yield Cost(f"ResNet, {name} ({counted(networks, 'network')})", unit, batches * step, least, most, at_once)
+            seconds = batches * step * (given.threads if at_once > 1 else 1)
+            yield Cost(f"ResNet, {name} ({counted(networks, 'network')})", unit, seconds, least, most, at_once)
         key = (look(one), start, one.fine_tune)
         described[key] = (one, max(networks, len(given.phases)) * len(given.predicted))
     n = sum(images for _, images in described.values())

@@ -205,7 +205,7 @@ def learn_unet(spec: Unet, given: Given) -> DeepResult:
 
 def training_name(spec: Unet) -> str:
     """Name what a U-Net is trained by: settings with the same name have the same network."""
-    return spec.model_dump_json(exclude={"aggregation", "compare", "compare_on"})
+    return spec.model_dump_json(exclude={"aggregation", "compare", "compare_on", "reader_seconds"})
 
 
 def _processes(given: Given) -> int:

@@ -138,6 +138,9 @@ def test_every_u_net_that_is_trained_is_counted_once() -> None:
     assert found["U-Net, as published"] == (29 + 6, 4, 9, 2)
     assert found["U-Net, description of everybody"] == (1 / 8, 600, 600, 1)
     assert len(found) == 3
+    # timed on two cores, but side by side each network has one of them
+    full = Unet(network="unet", compare=other, reader_seconds={"mean": [3.0]}, **how)
+    assert by_step(costs(full, given(jobs=2, threads=2), 6.0))["U-Net, own"] == (2 * (14 + 3), 4, 9, 2)
 
 
 @pytest.mark.usefixtures("a_second_a_batch")
