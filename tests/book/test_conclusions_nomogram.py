@@ -13,6 +13,7 @@ from radsupport.stats.updating import METHODS
 
 NAMES = {"train": "Hospital A", "external": "Hospital B"}
 SIGNATURES = {"signature_1": "Image"}
+NO_AXES = pd.DataFrame()
 
 
 def size(**changes: Any) -> dict[str, Any]:
@@ -57,19 +58,19 @@ def example(*results: tuple[str, float]) -> pd.DataFrame:
 
 def test_points_add_up_and_a_wrong_sign_is_said() -> None:
     rows = pd.DataFrame({"term": ["signature_1", "age"], "coef": [0.5, -0.1], "ci_high": 0.9})
-    words = say.points(example((" at 12 months", 0.81), (" at 24 months", 0.6)), rows, SIGNATURES)
+    words = say.points(example((" at 12 months", 0.81), (" at 24 months", 0.6)), rows, SIGNATURES, NO_AXES)
     assert words == (
         "Points of a patient with the median values and the most frequent levels: Age (years) 61.5: 20.4; "
         "Stage II: 30.0. Together 50.4, which stands for survival of 81% at 12 months and 60% at 24 months."
     )
-    wrong = say.points(example(("", 0.3)), rows.assign(coef=-1.0), SIGNATURES)
+    wrong = say.points(example(("", 0.3)), rows.assign(coef=-1.0), SIGNATURES, NO_AXES)
     assert "**Wrong sign.** A higher risk by Image takes points away: beside" in wrong
-    unclear = say.points(example(("", 0.3)), rows.assign(coef=-1.0, ci_high=1.4), SIGNATURES)
+    unclear = say.points(example(("", 0.3)), rows.assign(coef=-1.0, ci_high=1.4), SIGNATURES, NO_AXES)
     assert unclear.endswith(
         "takes points away, but its interval above holds 1: beside the other predictors it can not "
         "be told which way it points."
     )
-    assert "There is no nomogram to draw" in say.points(pd.DataFrame(), rows, SIGNATURES)
+    assert "There is no nomogram to draw" in say.points(pd.DataFrame(), rows, SIGNATURES, NO_AXES)
 
 
 def test_what_is_known_only_after_the_operation() -> None:
@@ -105,8 +106,8 @@ def test_optimism_is_said_in_words() -> None:
 def test_few_patients_are_named() -> None:
     sizes = pd.DataFrame({"cohort": ["Hospital A", "Hospital B"], "n": [100, 10]})
     assert say.few(sizes, 40).startswith("Hospital B (n = 10): groups only")
-    assert "Hospital B (n = 10) 0.10" in say.single_patients(sizes, 40)
-    assert say.few(sizes, 5) == say.single_patients(sizes, 5) == ""
+    assert "Hospital B (n = 10) 0.10" in say.few(sizes, 40, jumps=True)
+    assert say.few(sizes, 5) == say.few(sizes, 5, jumps=True) == ""
 
 
 def scores() -> pd.DataFrame:
@@ -199,9 +200,9 @@ def test_points_that_do_not_follow_an_order_are_said(levels: list[str], values: 
 def test_axes_that_turn_are_named() -> None:
     axes = pd.DataFrame({"axis": ["Age", "Age", "Size"], "side": ["above", "below", ""]})
     text = "The axis of Age turns: where ticks stand below the line a higher value has more points"
-    assert say.turning(axes).startswith(text)
-    assert say.turning(axes.assign(side="")) == ""
-    assert say.turning(pd.DataFrame()) == ""
+    assert say._turning(axes).startswith(text)
+    assert say._turning(axes.assign(side="")) == ""
+    assert say._turning(pd.DataFrame()) == ""
 
 
 def updated(chosen: str, **values: object) -> pd.DataFrame:

@@ -67,8 +67,8 @@ def scales(spread: pd.DataFrame, ratio: str, names: Mapping[Any, str], per_unit:
     )
 
 
-def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mapping[str, str]) -> str:
-    """Add up the points of a typical patient, and say which signatures have the wrong sign.
+def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mapping[str, str], axes: pd.DataFrame) -> str:
+    """Say how axes that turn are read, add up the points of a typical patient, and say which signatures point wrongly.
 
     Parameters
     ----------
@@ -77,6 +77,8 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
     coefficients : DataFrame
         term, coef and ci_high (of the ratio) of the model.
     signatures : mapping of column to name
+    axes : DataFrame
+        What `Nomogram.axes` returns.
     """
     if example.empty:
         return "There is no nomogram to draw: the model above has no fit, or nobody is followed to its horizons."
@@ -84,6 +86,7 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
     parts = [f"{row['label']} {_plain(row['value'])}: {fixed(row['points'], 1)}" for row in of["predictor"]]
     shares = [f"{100 * row['value']:.0f}%{row['label']}" for row in of["result"]]
     text = f"Points of a patient with the median values and the most frequent levels: {'; '.join(parts)}. "
+    text = " ".join(filter(None, [_turning(axes), text]))
     text += (
         f"Together {fixed(of['total'][0]['points'], 1)}, which stands for {of['total'][0]['label']} {listed(shares)}."
     )
@@ -143,7 +146,7 @@ def _rank(level: str) -> tuple[str, int, str] | None:
     return found[1], int(found[2]) if found[2].isdigit() else _ROMAN.index(found[2]), found[3]
 
 
-def turning(axes: pd.DataFrame) -> str:
+def _turning(axes: pd.DataFrame) -> str:
     """Say how axes are read along which points first rise and then fall; empty where there are none.
 
     Parameters
@@ -219,8 +222,13 @@ def _corrected(row: Mapping[Any, Any]) -> str:
     )
 
 
-def few(sizes: pd.DataFrame, fewest: int) -> str:
-    """Say in which cohorts a label's calibration has no curve; empty where all have one. `sizes`: cohort, n."""
+def few(sizes: pd.DataFrame, fewest: int, *, jumps: bool = False) -> str:
+    """Say in which cohorts a label's calibration has no curve, or where a decision curve jumps with single patients.
+
+    Empty where all cohorts are larger. `sizes`: cohort, n.
+    """
+    if jumps:
+        return _single_patients(sizes, fewest)
     own = [f"{row['cohort']} (n = {row['n']})" for row in sizes[sizes["n"] < fewest].to_dict("records")]
     if not own:
         return ""
@@ -230,8 +238,7 @@ def few(sizes: pd.DataFrame, fewest: int) -> str:
     )
 
 
-def single_patients(sizes: pd.DataFrame, fewest: int) -> str:
-    """Say where the jumps of a decision curve are single patients; empty where cohorts are larger."""
+def _single_patients(sizes: pd.DataFrame, fewest: int) -> str:
     rows = sizes[sizes["n"] < fewest].to_dict("records")
     if not rows:
         return ""
