@@ -16,7 +16,7 @@ from radsupport.errors import Problem, StudyError
 from radsupport.files import slug
 from radsupport.settings.study import Study
 from radsupport.stats.formulas import CATEGORIES, read_terms
-from radsupport.wording import did_you_mean, listed
+from radsupport.wording import center_words, did_you_mean, listed
 
 STUDIES = Path("studies")
 PROFILES = ("demo", "paper")
@@ -25,6 +25,17 @@ PROFILES = ("demo", "paper")
 def study_ids(folder: Path = STUDIES) -> list[str]:
     """Return the ids of all study files in `folder`, sorted."""
     return sorted(path.stem for path in Path(folder).glob("*.yaml"))
+
+
+def center_names(study: Study) -> dict[str, str]:
+    """Return the centers in words: by the cohort that one alone is, where its name begins with the same word."""
+    cohorts = list(study.cohorts.values())
+    found = {center: center_words(center) for one in cohorts for center in one.centers}
+    for one in cohorts:
+        center, served = one.centers[0], sum(one.centers[0] in other.centers for other in cohorts)
+        if len(one.centers) == served == 1 and found[center].split()[0] == one.name.split()[0]:
+            found[center] = one.name
+    return found
 
 
 def load_study(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 _MINUS = "\u2212"  # the typographic minus sign
@@ -138,6 +139,17 @@ _SOURCES = {"ct_findings": "CT findings", "deep_published": "published deep outp
 def source_words(source: str) -> str:
     """Word the key of a source of features: ``CT findings``, ``published deep output``, else blanks for underscores."""
     return _SOURCES.get(source, source.replace("_", " "))
+
+
+def center_words(center: str) -> str:
+    """Word the key of a center: ``Center 1``, ``Period 2014–2017`` for ``period_2014_2017``."""
+    words = re.sub(r"(?<!\d)(\d{4}) (\d{4})(?!\d)", "\\1–\\2", center.replace("_", " "))
+    return words if words == center else f"{words[0].upper()}{words[1:]}"
+
+
+def plain(value: float) -> str:
+    """Word a number of a file as it stands there, to four decimals: ``0.9766``, ``3.27``, ``512``."""
+    return f"{round(value, 4):g}"
 
 
 def readable(feature: str, labels: Mapping[str, str] | None = None) -> str:

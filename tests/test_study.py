@@ -17,7 +17,7 @@ from radsupport.radiomics.case import feature_names
 from radsupport.radiomics.settings import load_settings
 from radsupport.settings.parts import COHORT_KEY
 from radsupport.settings.study import Publish, Study
-from radsupport.study import load_study, merge, study_ids
+from radsupport.study import center_names, load_study, merge, study_ids
 
 ONE_LEVEL = {"source": "clinical", "kind": "category", "label": "Sex", "levels": ["F"]}
 MINIMAL: dict[str, Any] = {
@@ -318,3 +318,10 @@ def test_rows_of_patients_leave_the_house_only_where_a_study_file_says_so(root: 
     }
     own = studies["lung1"].model_copy(update={"publish": Publish()})
     assert not own.publishes_patients
+
+
+def test_a_center_has_the_name_of_the_cohort_that_it_alone_is(root: Path) -> None:
+    named = center_names(load_study("song2021", folder=root / "studies"))
+    assert named == {"hospital_1": "Hospital I", "hospital_2": "Hospital II", "segmentation": "segmentation only"}
+    shared = center_names(load_study("gu2023", folder=root / "studies"))  # center_1 serves two cohorts
+    assert shared == {"center_1": "Center 1", "center_2": "Center 2"}

@@ -74,3 +74,19 @@ def test_estimate_tick_counted_and_listed() -> None:
 )
 def test_shares_are_whole_percent_and_never_rounded_to_none_or_all(share: float, words: str) -> None:
     assert wording.share(share) == words
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("center_1", "Center 1"), ("period_2014_2017", "Period 2014–2017"), ("period_2018", "Period 2018"),
+     ("Erasmus MC", "Erasmus MC"), ("HarvardRT", "HarvardRT"), ("site_12345_2017", "Site 12345 2017")],
+)  # fmt: skip
+def test_a_center_is_named_in_words(key: str, words: str) -> None:
+    assert wording.center_words(key) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.976562, "0.9766"), (3.27, "3.27"), (512.0, "512"), (1.07422, "1.0742")]
+)
+def test_a_number_of_a_file_has_four_decimals_at_most(value: float, words: str) -> None:
+    assert wording.plain(value) == words

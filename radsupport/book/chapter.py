@@ -33,11 +33,13 @@ from radsupport.errors import (
 from radsupport.files import sha256, write_csv, written_whole
 from radsupport.settings.parts import SourceName
 from radsupport.settings.study import Study
-from radsupport.study import StudyPaths, load_study
-from radsupport.wording import source_words
+from radsupport.study import StudyPaths, center_names, load_study
+from radsupport.wording import center_words, listed, source_words
 
 #: Columns of a baseline table that are no group.
 BASELINE = ("variable", "level", "overall", "missing", "test", "statistic", "p")
+#: How many lines a short answer has, and the words beyond which it has no more than the least of them.
+LEAST, MOST, WORDS = 3, 5, 120
 
 
 @dataclass
@@ -301,6 +303,10 @@ class Chapter:
         """Say what the printed values beside ours can and can not show, or that there are none."""
         return printed_words(self.study, self.name[:2], laid_out=len(cells_of(self.study, self.name[:2])) > 0)
 
+    def at_centers(self, table: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Return a table with the names of centers in words, for a figure; `show_table` words them itself."""
+        return table.replace({column: center_names(self.study)})
+
     def cautions(self) -> str:
         """Return the cautions of this chapter as a Markdown list, or that the study file has none."""
         return cautions_words(self.study, self.name[:2])
@@ -310,15 +316,27 @@ class Chapter:
         modelling, study = self.published("05_modelling", missing_ok=True), self.study
         return distrusted(modelling, study.signatures, shown, study.cohort_names, study.cohorts)
 
-    def in_short(self, *sentences: str) -> None:
-        """Show the short answer of the page as a list, and keep it for the study's first page; empty ones are left out.
+    def in_short(self, *sentences: str, full: str = "") -> None:
+        """Show the short answer of the page, and keep it for the study's first page; empty lines are left out.
 
-        On the site it stands on top of the page; lines that already are a list are taken as they are.
+        Lines stand in the order of their importance, warnings (in bold) behind the first. There are at most `MOST`:
+        warnings share a line where there are more, and what then is over, or goes beyond `WORDS` words, is left out, as
+        its own section says it, too. On the site the answer stands on top of the page. `full` is all that is found,
+        line by line, for the study's results in words and the doubts of its first page; by default the sentences.
         """
-        lines = [line for one in sentences for line in one.splitlines() if line.strip()]
-        words = text.sentence("\n".join(line if line.startswith("- ") else f"- {line}" for line in lines))
+        lines = _lines(*sentences)
+        first, warnings = lines[:1], [line for line in lines[1:] if line.startswith("**")]
+        others = [line for line in lines[1:] if line not in warnings]
+        warnings = [" ".join(warnings)] if warnings and len(lines) > MOST else warnings
+        kept = [*first, *warnings]
+        for line in others:
+            if len(kept) < LEAST or (len(kept) < MOST and len(" ".join([*kept, line]).split()) <= WORDS):
+                kept.append(line)
+        words = text.sentence("\n".join(f"- {line}" for line in kept))
         show_text(words)
         self.publish(f"in_short_{self.name}", words)
+        found = _lines(full) or lines
+        self.publish(f"found_{self.name}", text.sentence("\n".join(f"- {line}" for line in found)))
 
     def finish(self) -> None:
         """Write ``<chapter>.json``; without it the chapter counts as not done."""
@@ -327,6 +345,11 @@ class Chapter:
             write_csv(key, self.paths.results / "patients" / f"{self.name}.csv")
         folder, inputs = self.paths.results, sorted(self.inputs)
         contracts.write_chapter_json(folder, self.name, self.numbers, self.study.seed, inputs, self.stamp)
+
+
+def _lines(*sentences: str) -> list[str]:
+    """Return the lines of sentences, without the dashes of a list."""
+    return [line.removeprefix("- ") for one in sentences for line in one.splitlines() if line.strip()]
 
 
 def _of(table: pd.DataFrame | None, cohorts: Sequence[str], column: str, values: Sequence[str]) -> pd.DataFrame:
@@ -393,12 +416,15 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
     save_figures_to(paths.figures, chapter)
     kinds = {"out_of_fold": "out of fold", "external": "not in training", "published": "published output"}
     sources = {name: source_words(name) for name in get_args(SourceName)}
-    centers = {key: key.replace("_", " ") for one in study.cohorts.values() for key in one.centers}
-    centers = {key: f"{words[0].upper()}{words[1:]}" for key, words in centers.items() if words != key}
+    named = center_names(study)
+    centers = {center_words(key): name for key, name in named.items()} | named
+    divided = [one.train for one in getattr(study.modelling.harmonisation, "divisions", [])]
+    together = {listed(map(center_words, one)): listed([named.get(key, key) for key in one]) for one in divided}
     word_values(
         dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names)
         | {"kind": kinds, "test": TESTS, "source": sources}
         | dict.fromkeys(("center", "center_a", "center_b"), centers)
+        | {"built_on": together}
     )
     early = chapter in runs.BEFORE_MODELLING
     study = study.before_modelling() if early else study

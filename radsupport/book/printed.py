@@ -37,10 +37,15 @@ def printed_beside(study: Study, chapter: str, numbers: Mapping[str, Mapping[str
     for entry in study.published:
         if entry.chapter == chapter:
             found = numbers.get(entry.ours)
-            row: dict[str, Any] = {"item": entry.item, "printed in": entry.where, "published": entry.value}
+            row: dict[str, Any] = {"item": entry.item, "printed in": entry.where, "published": _digits(entry.value)}
             ours = number_words(entry.ours, found, places(entry.value))
             rows.append(row | {"this build": ours, "patients here": (found or {}).get("n")})
     return pd.DataFrame(rows, columns=["item", "printed in", "published", "this build", "patients here"])
+
+
+def _digits(printed: str) -> str:
+    """Return a printed value with numbers of more than four decimals rounded to four."""
+    return re.sub(r"\d+\.\d{5,}", lambda found: fixed(float(found[0]), 4), printed)
 
 
 def places(printed: str) -> int:

@@ -138,7 +138,7 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
 #: Chapters whose doubts and key figures a study's first page repeats.
 _DOUBTED = ("06_validation", "07_survival", "08_nomogram")
 _PICTURED = ("01_cohort", *_DOUBTED)
-#: How the lines of a short answer begin that speak against believing the rest.
+#: How the lines of a chapter's findings begin that speak against believing the rest.
 _DOUBTS = ("Not to be trusted", "Flattered", "One center alone", "Worse than chance", "Below 0.5")
 
 
@@ -187,7 +187,7 @@ def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     found = abstract.answer(numbers, study.endpoint.event_name, study.cohort_names, judged in given, several)
     if not found:
         return []
-    words = "\n".join(str(numbers.get(f"in_short_{name}", {}).get("value", "")) for name in _DOUBTED)
+    words = "\n".join(str(numbers.get(f"found_{name}", {}).get("value", "")) for name in _DOUBTED)
     lines = [line.removeprefix("- ") for line in words.splitlines()]
     doubts = [next((line for line in lines if line.startswith(f"**{start}")), "") for start in _DOUBTS]
     invented = "The patients are synthetic: this is no finding about people." if study.is_synthetic else ""

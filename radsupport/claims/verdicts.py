@@ -19,8 +19,8 @@ import yaml
 from radsupport.claims.numbers import TOLERANCE, Printed, numbers_in, plain, read_number
 from radsupport.errors import InputError
 
-MORE_PLACES = 2
-"""Decimal places that `show` adds for values which would otherwise read as zero."""
+MOST_PLACES = 4
+"""Decimal places up to which `show` goes for values which would otherwise read as zero."""
 
 
 def agreement(value: float, printed: Printed) -> str:
@@ -58,17 +58,19 @@ def significant_digits(printed: Printed) -> int:
 def show(value: float, decimals: int = 3) -> str:
     """Return `value` with `decimals` digits and without an exponent.
 
-    Smaller values keep one or two significant digits (0.00059) for two places more; what is smaller still reads as
-    a bound (``<0.00001``), or as zero where it is negative.
+    Smaller values keep one or two significant digits (0.0059) up to `MOST_PLACES` decimals; what is smaller still reads
+    as a bound (``<0.0001``), or as zero where it is negative.
     """
     if not math.isfinite(value):
         return "infinite"
-    least = 10.0 ** -(decimals + MORE_PLACES)
+    most = max(decimals, MOST_PLACES)
+    least = 10.0**-most
     if least <= abs(value) < 10.0**-decimals:
-        places = 1 - math.floor(math.log10(abs(value)))
-        return f"{value:.{places}f}"
+        places = min(most, 1 - math.floor(math.log10(abs(value))))
+        text = f"{value:.{places}f}"
+        return f"{value:.{decimals}f}" if float(text) == round(float(text), decimals) else text
     if 0 < value < least:
-        return f"<{least:.{decimals + MORE_PLACES}f}"
+        return f"<{least:.{most}f}"
     return f"{0.0 if abs(value) < least else value:.{decimals}f}"
 
 

@@ -14,6 +14,7 @@ from radsupport.files import write_csv
 from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
 from radsupport.stats.survival_curves import median_follow_up
+from radsupport.study import center_names
 from radsupport.tables import write_table
 from radsupport.wording import counted, share, source_words
 
@@ -73,7 +74,7 @@ class CohortTables:
             role (``main`` boxes downwards, ``cohort`` boxes side by side below them, ``aside`` beside these),
             step, n, excluded (who left after this box: one reason per line, with its number), note.
         """
-        included = int((self.cohort["cohort"] != "segmentation").sum())
+        included, names = int((self.cohort["cohort"] != "segmentation").sum()), center_names(self.study)
         rows = []
         if len(self.excluded):
             left, screened = reason_lines(self.excluded["reason"].value_counts()), included + len(self.excluded)
@@ -87,7 +88,7 @@ class CohortTables:
                 note = "outlines train the network; no outcome is used"
                 rows.append(box | {"role": "aside", "step": f"In addition: {spec.name}", "note": note})
             else:
-                centers = ", ".join(sorted(here["center"].unique()))
+                centers = ", ".join(names.get(one, one) for one in sorted(here["center"].unique()))
                 events = int(here[self.study.endpoint.event].sum())
                 rows.append(box | {"note": f"{events} events\ncenter: {centers}"})
         return pd.DataFrame(rows).reindex(columns=["role", "step", "n", "excluded", "note"]).fillna("")
@@ -101,6 +102,7 @@ class CohortTables:
         """Return how many were left out for each reason, in all and per center, the most frequent first."""
         counts = pd.crosstab(self.excluded["reason"], self.excluded["center"].replace("", "unknown"))
         counts.insert(0, "all centers", counts.sum(axis=1))
+        counts = counts.rename(columns=center_names(self.study))
         counts = counts.sort_values("all centers", ascending=False).rename_axis(columns=None).reset_index()
         of_all = self.study.is_synthetic  # a table of somebody else's may have lost patients before
         counts.attrs["empty"] = "Nobody was left out." if of_all else "Nobody in these files was left out."

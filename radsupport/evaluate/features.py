@@ -31,7 +31,7 @@ def made_of(signatures: Sequence[Signature], name: str) -> set[str]:
     return {name}.union(*(made_of(signatures, part) for part in own.combines))
 
 
-def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: str = "share") -> pd.DataFrame:
+def chosen_features(results: Path, parts: Sequence[Signature], most: int | None, by: str = "share") -> pd.DataFrame:
     """Return the features that a signature uses most, at most `most` for each of its parts.
 
     Parameters
@@ -41,7 +41,8 @@ def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: st
         ``stability.csv`` (signature, feature, share of the fits that chose it).
     parts : sequence of Signature
         As `leaves` returns them.
-    most : int
+    most : int or None
+        None: all of them.
     by : str
         "share", or "coefficient": the largest of the final fit first, of equal ones (or without any) the most stable;
         what the final fit does not use is left out.
@@ -52,7 +53,7 @@ def chosen_features(results: Path, parts: Sequence[Signature], most: int, by: st
         signature, source, feature, share; empty where a file is missing or nothing was chosen.
     """
     nothing = pd.DataFrame(columns=["signature", "source", "feature", "share"])
-    if not most or not (results / "stability.csv").is_file():
+    if most == 0 or not (results / "stability.csv").is_file():
         return nothing
     ranked = pd.read_csv(results / "stability.csv").sort_values("share", ascending=False, kind="stable")
     if by == "coefficient":
@@ -137,7 +138,7 @@ def on_scale(rows: pd.DataFrame, results: Path, signatures: Sequence[Signature],
     people = rows.drop_duplicates("subject").set_index("subject")["cohort"].astype(str)
     risks = rows.astype({"signature": str}).pivot_table(index="subject", columns="signature", values="risk", sort=False)
     parts = leaves(signatures, best)
-    features = values_of(chosen_features(results, parts, most=10**6), results)
+    features = values_of(chosen_features(results, parts, most=None), results)
     tables = [
         shifts(table, people).assign(of=of) for of, table in (("risk", risks), ("feature", features)) if len(table)
     ]

@@ -26,7 +26,7 @@ from radsupport.learning.signatures import SignatureRun, prediction_rows, run_si
 from radsupport.settings.features import AS_CHOSEN
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, risk_of, strata
-from radsupport.wording import listed, source_words
+from radsupport.wording import center_words, listed
 
 VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
 DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
@@ -246,7 +246,7 @@ def harmonised(
             part = found[centers == center]
             values = {s: discrimination(part[part["signature"] == s], own.outcome) for s in (WITHOUT, WITH)}
             tested = pairs(part, own.outcome, n_bootstrap, protocol.get("seed", 0))
-            row: dict[str, Any] = {"built_on": _centers(division.train), "center": source_words(center)}
+            row: dict[str, Any] = {"built_on": _centers(division.train), "center": center_words(center)}
             row |= {"judged": "unseen" if center in division.test else "out of fold"}
             row |= {"n": int((part["signature"] == WITH).sum()), "events": values[WITH]["events"]}
             row |= {"without": values[WITHOUT]["value"], "with_combat": values[WITH]["value"]}
@@ -256,7 +256,7 @@ def harmonised(
 
 
 def _centers(names: Sequence[str]) -> str:
-    return listed([source_words(name) for name in names])
+    return listed([center_words(name) for name in names])
 
 
 def center_differences(assembly: Assembly, name: str, divisions: Sequence[Division]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from isal import isal_zlib
 
 from radsupport.errors import InputError, Problem
 from radsupport.files import something_else
+from radsupport.wording import plain
 
 ACCEPTED = (".nii", ".nii.gz", ".nrrd", ".mha")
 _HEADER_BYTES = 348
@@ -191,7 +192,7 @@ def parse_nifti(raw: bytes, path: Path) -> tuple[npt.NDArray, bool] | None:
         raise refused(path, "its header is damaged: it names no size", remedy="copy it again")
     spacing = [float(value) for value in header["pixdim"][1 : 1 + min(3, len(shape))]]
     if not all(np.isfinite(value) and value > 0 for value in spacing):
-        shown = " x ".join(f"{value:g}" for value in spacing)
+        shown = " x ".join(map(plain, spacing))
         raise refused(path, f"its spacing is {shown} mm", "three positive numbers", "export it with its true spacing")
     offset, promised = int(header["vox_offset"]), int(np.prod(shape)) * (int(header["bitpix"]) // 8)
     if len(raw) < offset + promised or raw[offset + promised :].strip(b"\0"):
@@ -217,7 +218,7 @@ def _same_space(header: nib.Nifti1Header, path: Path) -> None:
         return
     steps = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.allclose(steps, pixdim, rtol=0.01):
-        shown = [" x ".join(f"{value:g}" for value in values) for values in (pixdim, steps)]
+        shown = [" x ".join(map(plain, values)) for values in (pixdim, steps)]
         what = f"its spacing is {shown[0]} mm by pixdim and {shown[1]} mm by sform"
         raise refused(path, what, "the same in both", "export it with its true spacing")
     try:

@@ -21,7 +21,7 @@ from radsupport.errors import GeometryError, MaskError, Problem
 from radsupport.files import written_whole
 from radsupport.imaging.formats import parse_nifti, refused, verify
 from radsupport.imaging.hounsfield import without_padding
-from radsupport.wording import counted
+from radsupport.wording import counted, plain
 
 #: Largest displacement of a corner, in voxels, that still counts as a rounded header.
 ROUNDING_VOXELS = 0.05
@@ -71,7 +71,7 @@ def read_image(path: str | Path) -> sitk.Image:
         what = f"each voxel has {image.GetNumberOfComponentsPerPixel()} components"
         raise refused(path, what, "1", "export the grey values")
     if max(image.GetSpacing()) > LARGEST_VOXEL:
-        shown = " x ".join(f"{value:g}" for value in image.GetSpacing())
+        shown = " x ".join(map(plain, image.GetSpacing()))
         remedy = "correct the spacing: it may be in micrometres"
         raise refused(path, f"its voxels are {shown} mm", f"at most {LARGEST_VOXEL:g} mm a side", remedy)
     axes = np.reshape(image.GetDirection(), (3, 3))
@@ -361,7 +361,7 @@ def _difference(image: sitk.Image, mask: sitk.Image, shift: float, name: str) ->
     for what in ("Size", "Spacing", "Origin", "Direction"):
         ours, theirs = getattr(image, f"Get{what}")(), getattr(mask, f"Get{what}")()
         if not np.allclose(ours, theirs, atol=1e-6):
-            shown = [" ".join(f"{value:g}" for value in values) for values in (ours, theirs)]
+            shown = [" ".join(map(plain, values)) for values in (ours, theirs)]
             parts.append(f"{what.lower()}: image {shown[0]}, mask {shown[1]}")
     what = f"corners are up to {shift:.3g} voxels apart ({'; '.join(parts)})"
     return Problem(what, "the mask on the image's grid", "export the mask in the image's geometry", name)

@@ -36,7 +36,7 @@ _PATIENT = (
 )
 
 
-def calculator(nomogram: Nomogram | None, title: str = "") -> str:
+def calculator(nomogram: Nomogram | None, title: str = "", note: str = "") -> str:
     """Return the interactive calculator of a nomogram as self-contained HTML; empty where there is no nomogram.
 
     Parameters
@@ -44,6 +44,8 @@ def calculator(nomogram: Nomogram | None, title: str = "") -> str:
     nomogram : Nomogram or None
     title : str
         Heading; by default what is predicted.
+    note : str
+        What a reader must know wherever it is shown.
 
     Returns
     -------
@@ -62,6 +64,7 @@ def calculator(nomogram: Nomogram | None, title: str = "") -> str:
         f'data-model="{model}"><style>{STYLE}</style><p class="nc-title">{escape(heading)}</p>'
         f'<div class="nc-body"><div class="nc-inputs">{controls}</div><div class="nc-side">{_results(nomogram)}{curve}'
         f'</div></div><p class="nc-warning" data-warning role="alert"></p>{_PATIENT}{_points_details(nomogram)}'
+        f"{f'<p>{escape(note)}</p>' * bool(note)}"
         f"<noscript>The calculator needs JavaScript; the table of points above works without.</noscript>"
         f"<script>{SCRIPT}</script></div>"
     )

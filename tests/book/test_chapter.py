@@ -171,3 +171,15 @@ def test_the_short_answer_is_shown_as_a_list_and_kept(here: Path, monkeypatch: p
     chapter.in_short("One.", "", "- two.\n- three.")
     assert shown == ["- One.\n- two.\n- three."]
     assert chapter.numbers["in_short_06_validation"]["value"] == shown[0]
+    assert chapter.numbers["found_06_validation"]["value"] == shown[0]
+
+
+def test_warnings_stay_in_a_short_answer_of_at_most_five_lines(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("radsupport.book.chapter.show_text", shown.append)
+    chapter = begin("06_validation", namespace(study="song2021"), here)
+    chapter.in_short("Answer.", "a.", "**One.** x", "b.", "**Two.** y", "c.", "d.", full="- All.\n- Of it.")
+    assert shown[-1].splitlines() == ["- Answer.", "- **One.** x **Two.** y", "- a.", "- b.", "- c."]
+    assert chapter.numbers["found_06_validation"]["value"] == "- All.\n- Of it."
+    chapter.in_short("Answer.", "word " * 130, "b.", "c.")  # three lines stay, however long
+    assert [len(line.split()) for line in shown[-1].splitlines()] == [2, 131, 2]

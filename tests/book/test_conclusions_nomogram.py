@@ -67,7 +67,7 @@ def test_points_add_up_and_a_wrong_sign_is_said() -> None:
     assert "**Wrong sign.** A higher risk by Image takes points away: beside" in wrong
     unclear = say.points(example(("", 0.3)), rows.assign(coef=-1.0, ci_high=1.4), SIGNATURES, NO_AXES)
     assert unclear.endswith(
-        "takes points away, but its interval above holds 1: beside the other predictors it can not "
+        "takes points away, but the interval of its ratio holds 1: beside the other predictors it can not "
         "be told which way it points."
     )
     assert "There is no nomogram to draw" in say.points(pd.DataFrame(), rows, SIGNATURES, NO_AXES)
@@ -119,19 +119,23 @@ def scores() -> pd.DataFrame:
     })  # fmt: skip
 
 
+def reading(*given: Any, **more: Any) -> str:
+    return say.reading(*given, **more)[1]
+
+
 def test_a_difference_is_above_below_or_neither() -> None:
-    assert say.reading(scores(), optimism()) == (
+    assert reading(scores(), optimism()) == (
         "- Nomogram, B: AUC 0.70 (0.60–0.80); it is below the signature alone (by −0.100, 95% CI −0.150 to −0.050) and "
         "it can not be told from the clinical columns alone (difference 0.050, 95% CI −0.010 to 0.100)."
     )
-    assert "the signatures alone" in say.reading(scores(), optimism(), several=True)
-    assert say.reading(scores().iloc[:0], optimism()) == "No cohort has a value of the nomogram."
+    assert "the signatures alone" in reading(scores(), optimism(), several=True)
+    assert reading(scores().iloc[:0], optimism()) == "No cohort has a value of the nomogram."
 
 
 def test_the_variant_and_the_signature_in_all_patients_are_said() -> None:
     names = ["nomogram", "preoperative variant", "Image, all patients"]
     table = scores().assign(signature=names, n=[58, 58, 60])
-    assert say.reading(table, optimism()) == (
+    assert reading(table, optimism()) == (
         "- Nomogram, B: AUC 0.70 (0.60–0.80) in 58 of 60 patients; the preoperative variant, the one that can guide "
         "treatment, reaches 0.70 (0.60–0.80) (nomogram minus variant −0.100, 95% CI −0.150 to −0.050, P = 0.010); "
         "Image in all 60 patients: AUC 0.70 (0.60–0.80)."
@@ -145,26 +149,26 @@ def test_leaving_patients_out_and_reclassification_are_said() -> None:
         "; in the 60 patients of the nomogram it is 0.70, so that leaving out the other 4 raises it by 0.12, and with "
         "it what rests on it here."
     )
-    assert say.reading(table, optimism()).endswith(words)
-    assert "raises" not in say.reading(table, optimism(), several=True)
-    assert "leaving out" not in say.reading(table.replace({"value": {0.58: 0.69}}), optimism())
+    assert reading(table, optimism()).endswith(words)
+    assert "raises" not in reading(table, optimism(), several=True)
+    assert "leaving out" not in reading(table.replace({"value": {0.58: 0.69}}), optimism())
     moved = pd.DataFrame({"cohort": "B", "old": "clinical columns alone", "measure": ["continuous NRI", "IDI", "x"]})
     moved = moved.assign(value=[0.4, 0.321, 0.1], p=[0.2, 0.01, np.nan])
-    found = "; reclassification: IDI 0.321 against the clinical columns alone (P = 0.010), of 2 tests, not adjusted."
-    assert say.reading(scores(), optimism(), moved=moved).endswith(found)
-    assert "IDI" not in say.reading(scores(), optimism(), moved=moved.assign(p=0.3))
+    found = "IDI 0.321 against the clinical columns alone (P = 0.010), of 2 tests, not adjusted."
+    assert reading(scores(), optimism(), moved=moved).endswith(f"- Reclassification by the nomogram, B: {found}")
+    assert "Reclassification" not in reading(scores(), optimism(), moved=moved.assign(p=0.3))
 
 
 def test_of_several_centers_the_value_is_that_within_them() -> None:
     table = scores().assign(within=0.55, within_low=0.4, within_high=0.7)
-    words = say.reading(table, optimism())
+    words = reading(table, optimism())
     assert words.startswith("- Nomogram, B: AUC 0.55 (0.40–0.70) within centers, 0.70 (0.60–0.80) pooled; it is below")
     assert "(by −0.100, 95% CI −0.150 to −0.050, pooled)" in words
 
 
 def test_there_is_no_verdict_where_coefficients_were_fitted() -> None:
     table = pd.concat([scores().assign(cohort="A, apparent", fitted=60), scores().assign(cohort="Both", fitted=40)])
-    train, both = say.reading(table, optimism("nomogram", "preoperative variant")).split("\n")
+    train, both = reading(table, optimism("nomogram", "preoperative variant")).split("\n")
     assert train == (
         "- Nomogram, A, apparent: AUC 0.70 (0.60–0.80); corrected for optimism 0.70; the preoperative variant 0.80, "
         "corrected 0.70."
@@ -174,7 +178,7 @@ def test_there_is_no_verdict_where_coefficients_were_fitted() -> None:
         "fitted."
     )
     lost = optimism("nomogram").assign(resamples=0)
-    assert say.reading(table, lost).startswith("- Nomogram, A, apparent: AUC 0.70 (0.60–0.80).\n")
+    assert reading(table, lost).startswith("- Nomogram, A, apparent: AUC 0.70 (0.60–0.80).\n")
 
 
 @pytest.mark.parametrize(
@@ -237,3 +241,32 @@ def test_too_few_patients_for_an_update_are_said() -> None:
     )
     nothing = table.head(1).assign(note="separated")
     assert say.updating(nothing) == "- In Hospital II (n = 50, 20 events) no update can be judged: separated"
+
+
+def test_the_short_answer_has_values_gains_and_what_misleads() -> None:
+    every = scores().head(1).assign(signature="Image, all patients", n=64, value=0.58)
+    variant = scores().head(1).assign(signature="preoperative variant", value=0.65)
+    train = scores().assign(cohort="A, apparent", fitted=60)
+    words = say.reading(pd.concat([train, scores(), every, variant]), optimism("nomogram"))[0].splitlines()
+    assert words[0] == (
+        "Nomogram, AUC: A, apparent, 0.70 (0.60–0.80; corrected for optimism 0.70); B, 0.70 (0.60–0.80; 60 of 64 "
+        "patients)."
+    )
+    assert words[1].startswith("**Needs what only the operation shows**: the preoperative variant")
+    assert words[1].endswith("reaches 0.65 (0.60–0.80) in B.")
+    assert words[2].startswith("**Patients left out.** B: Image in all 64 patients")
+    assert words[3] == (
+        "It can not be told from the clinical columns alone in B (difference 0.050, 95% CI −0.010 to 0.100); it is "
+        "below the signature alone in B (by −0.100, 95% CI −0.150 to −0.050)."
+    )
+    alone = say.reading(train, optimism("nomogram"))[0].splitlines()
+    assert alone[1:] == ["**Nobody outside the training patients is judged.**"]
+
+
+def test_what_misleads_stands_under_a_calculator() -> None:
+    row = {"term": "signature_1", "level": "", "coef": -0.2, "ci_high": 1.4, "hr": 0.8, "p_term": np.nan}
+    note = say.under_calculator(["Grade"], pd.DataFrame([row]), SIGNATURES, {}, "hr")
+    assert note.startswith(
+        "For use after the operation: Grade is not known before. A higher risk by Image takes points"
+    )
+    assert say.under_calculator([], pd.DataFrame([row | {"coef": 0.2}]), SIGNATURES, {}, "hr") == ""

@@ -278,27 +278,56 @@ def test_curves_of_the_error_rest_on_common_patients() -> None:
     assert say.common_patients(table.head(1)) == ""
 
 
+def reading(table: pd.DataFrame, **given: Any) -> str:
+    return say.reading(table, **given)[1]
+
+
 def test_reading_names_every_cohort() -> None:
     row = {"signature": "Image", "n": 90, "events": 30, "c_index": 0.7, "c_index_low": 0.6, "c_index_high": 0.8}
     table = pd.DataFrame([row | {"cohort": "Hospital A"}, row | {"cohort": "Hospital B", "c_index_low": 0.4}])
-    words = say.reading(table.assign(p_groups=0.01), searched=True)
+    words = reading(table.assign(p_groups=0.01), searched=True)
     assert "- Hospital A, Image: 30 events in 90 patients; C-index 0.70 (0.60–0.80), which does not cover 0.5" in words
     assert "0.70 (0.40–0.80), which covers 0.5; log-rank P of the groups = 0.010." in words
-    near = say.reading(table.assign(p_groups=0.01, c_index_low=[0.504, 0.496]), searched=True)
+    near = reading(table.assign(p_groups=0.01, c_index_low=[0.504, 0.496]), searched=True)
     assert "0.700 (0.504–0.800), which does not cover 0.5" in near
     assert "0.700 (0.496–0.800), which covers 0.5" in near
     assert words.count("searched here") == 1
-    assert "the other is the test." in words
+    assert "- The cut-off was chosen in Hospital A; Hospital B is the test." in words
     third = pd.concat([table, table.tail(1).assign(cohort="Hospital C")]).assign(p_groups=0.01)
-    assert "the others are the test." in say.reading(third, searched=True)
-    alone = say.reading(table.head(1).assign(p_groups=0.01), searched=False)
+    assert "Hospital B and Hospital C are the test." in reading(third, searched=True)
+    alone = reading(table.head(1).assign(p_groups=0.01), searched=False)
     assert "searched here" not in alone
     assert "Nobody outside the training cohort" in alone
     several = table.assign(p_groups=0.01, within=[0.61, np.nan], within_low=[0.5, np.nan], within_high=[0.7, np.nan])
-    assert "30 events in 90 patients (death); C-index" in say.reading(several, searched=False, event="death")
-    words = say.reading(several, searched=False)
-    assert "C-index 0.61 (0.50–0.70) within centers, 0.70 pooled; log-rank" in words
+    assert "30 events in 90 patients (death); C-index" in reading(several, searched=False, event="death")
+    words = reading(several, searched=False)
+    assert "C-index 0.610 (0.500–0.700) within centers, 0.70 pooled; log-rank" in words
     few = table.assign(c_index_low=np.nan, c_index_high=np.nan, p_groups=np.nan, note="no event in low risk")
-    words = say.reading(few, searched=False)
+    words = reading(few, searched=False)
     assert "C-index 0.70 without an interval; the groups are not compared (no event in low risk)." in words
     assert "NA" not in words
+
+
+def test_the_short_answer_has_a_line_a_question() -> None:
+    row = {"signature": "Image", "n": 90, "events": 30, "c_index": 0.7, "c_index_low": 0.6, "c_index_high": 0.8}
+    low = {"cohort": "Hospital B", "c_index_low": 0.4, "p_groups": 0.2}
+    table = pd.DataFrame([row | {"cohort": "Hospital A", "p_groups": 0.01}, row | low])
+    first, groups = say.reading(table, searched=True, event="death")[0].splitlines()
+    assert first == (
+        "C-index of Image (death), whose 95% interval leaves out 0.5 in Hospital A, 0.70 (0.60–0.80; 30 events in 90 "
+        "patients); covers 0.5 in Hospital B, 0.70 (0.40–0.80; 30 events in 90 patients)."
+    )
+    assert groups == (
+        "Log-rank P of its risk groups: 0.010 in Hospital A (too small: the cut-off was searched there) and 0.20 in "
+        "Hospital B."
+    )
+    under = say.reading(table.head(1).assign(c_index=0.4, c_index_low=0.3, c_index_high=0.496), searched=False)[0]
+    assert "**lies below 0.5** in Hospital A, 0.400 (0.300–0.496; 30" in under.replace("0.40 (0.30–0.50", "")
+    assert under.splitlines()[-1].startswith("**Nobody outside the training cohort is followed**")
+    none = table.assign(note="no event", c_index=np.nan, c_index_low=np.nan, c_index_high=np.nan, p_groups=np.nan)
+    assert "nan" not in say.reading(none, searched=False)[0]
+    assert say.reading(table.head(0), searched=False)[0] == ""
+    gain = pd.DataFrame([{"model": "covariates + Both", "n": 90, "events": 30, "p_lr": 0.01, "chi2": 6.6, "df": 1}])
+    gain = gain.assign(hr=1.5, hr_low=1.1, hr_high=2.0)
+    adds = say.reading(table, searched=True, gain=gain, added="Both", parts=["R", "age"])[0].splitlines()[-1]
+    assert adds.startswith("In training, Both (made of R and age; not Image, which divides the groups) adds to the")

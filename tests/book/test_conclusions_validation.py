@@ -38,7 +38,9 @@ def meaning(
     pairs = evaluate.comparisons(rows, families or {"all": list(rows["signature"].cat.categories)}, **options)
     rivals = evaluate.rivals(rows, scores, pairs, best, comparator, **options)
     words = {"modelling": {}, "published": [], "names": NAMES} | given
-    answer, rest = say.meaning(rows, scores, pairs, rivals, best=best, comparator=comparator, **words)
+    short, answer, rest = say.meaning(rows, scores, pairs, rivals, best=best, comparator=comparator, **words)
+    assert len(short.splitlines()) <= 6
+    assert "nan" not in short
     assert not set(answer.splitlines()) & set(rest.splitlines())  # nothing is said twice
     return f"{answer}\n{rest}"
 
@@ -303,7 +305,7 @@ def test_conclusions_of_several_centers_say_where_they_pool():
     assert "the pairs say which differ" in text
     for p, words in ((0.04, "after Holm's adjustment."), (0.2, "after Holm's adjustment, nor before it.")):
         none = tests.assign(p=p, p_adjusted=0.3)
-        assert f"no single pair differs {words}" in say.meaning(rows, scores, none, rivals, {}, **given)[1]
+        assert f"no single pair differs {words}" in say.meaning(rows, scores, none, rivals, {}, **given)[2]
     alone = "\n".join(say.meaning(rows, scores.drop(columns="within"), tests, rivals, {}, **given))
     assert "pooled over centers" not in alone
 
@@ -500,14 +502,16 @@ def test_the_kind_of_validation_is_said_as_the_study_file_has_it():
         "train": Cohort(name="N", centers=["N"]),
     }
     scores = pd.DataFrame({"cohort": ["train", "internal"]})
-    words = say._tested(scores, NAMES, cohorts)
+    words = comparison.tested(scores, NAMES, cohorts)
     assert words.startswith("South is a temporal validation, other years of the hospitals that trained.")
     assert "No other hospital is judged" in words
     cohorts["external"] = Cohort(name="E", centers=["E"], validation="geographic")
-    both = say._tested(pd.DataFrame({"cohort": ["train", "internal", "external"]}), NAMES, cohorts)
+    both = comparison.tested(pd.DataFrame({"cohort": ["train", "internal", "external"]}), NAMES, cohorts)
     assert both.endswith("East and West is a geographic validation, other hospitals.")
-    assert say._tested(scores, NAMES, {}) == ""
-    assert say._tested(scores.head(1), NAMES, cohorts).startswith("**Nobody outside the training cohort is judged")
+    assert comparison.tested(scores, NAMES, {}) == ""
+    assert comparison.tested(scores.head(1), NAMES, cohorts).startswith(
+        "**Nobody outside the training cohort is judged"
+    )
 
 
 def test_where_risks_are_too_low_on_the_whole_is_said():
@@ -516,8 +520,8 @@ def test_where_risks_are_too_low_on_the_whole_is_said():
     right = label | {"cohort": "internal", "intercept_low": -0.1}
     few = label | {"cohort": "internal", "events": 3, "n": 20, "intercept_low": np.nan}
     said = (
-        "On the whole the risks by A are not right: East and West too low (mean 0.46, observed 0.72; intercept 1.17 "
-        "(0.92–1.43); 226 events in 314 patients)."
+        "**On the whole the risks by A are not right**: East and West too low (mean 0.46, observed 0.72; intercept "
+        "1.17 (0.92–1.43); 226 events in 314 patients)."
     )
     assert say._on_the_whole(pd.DataFrame([label, right]), "A", NAMES) == said
     told = say._on_the_whole(pd.DataFrame([label, few]), "A", NAMES)
@@ -564,3 +568,55 @@ def test_a_gain_of_less_than_one_patient_is_worth_no_word():
     small = say._useful(pd.DataFrame([row | {"least": 1 / 22}]), "A", NAMES)
     assert "treating nobody: North (0.045 or more, one patient) at thresholds of 20% to 30%." in small
     assert "one patient" not in say._useful(pd.DataFrame([row | {"least": 0.005}]), "A", NAMES)
+
+
+def test_the_answer_of_all_cohorts_is_one_line_by_verdict():
+    cohorts = {
+        key: Cohort(name=NAMES[key], centers=[key], validation=kind)
+        for key, kind in {"train": "", "internal": "random split", "external": "geographic"}.items()
+    }
+    row = {"cohort": "train", "signature": "A", "measure": "AUC", "n": 56, "events": 10, "value": 0.76}
+    row |= {"value_low": 0.58, "value_high": 0.95, "p_chance": 0.01}
+    weak = {"cohort": "internal", "value": 0.55, "value_low": 0.4, "value_high": 0.7, "p_chance": 0.5}
+    split = {"cohort": "external", "within": 0.7, "pooled": 0.8, "value_low": 0.45, "p_chance": 0.03}
+    assert comparison.answer([row, row | weak, row | split], NAMES, cohorts) == (
+        "A, AUC: better than chance in North, 0.76 (0.58–0.95; out of fold, 10 events in 56 patients); chance is not "
+        "excluded in South, 0.55 (0.40–0.70; a random split, below 0.70 none can be told from it, 10 events in 56 "
+        "patients); undecided, as P and interval disagree in East and West, 0.76 (0.45–0.95; other hospitals, within "
+        "centers, pooled 0.80, 10 events in 56 patients)."
+    )
+    assert "published output" in comparison.answer([row], NAMES, cohorts, ["A"])
+    assert "**ranked the wrong way** in North, 0.24" in comparison.answer(
+        [row | {"value": 0.24, "value_low": 0.05, "value_high": 0.42}], NAMES, cohorts
+    )
+    nothing = row | {"value": np.nan, "value_low": np.nan, "value_high": np.nan, "p_chance": np.nan}
+    assert comparison.answer([nothing], NAMES, {}).startswith("A, AUC: not tested in North, no value (out of fold")
+    assert comparison.answer([], NAMES, {}) == ""
+
+
+def test_rivals_are_compared_in_one_line_where_nobody_trained_and_where_worse(labelled):
+    rows = evaluate.judged(labelled[2])
+    scores = evaluate.measure(rows, evaluate.discrimination)
+    row = {"signature_a": "A", "signature_b": "B", "role": "both", "measure": "AUC", "n": 60, "cohort": "train"}
+    row |= {"difference": 0.1, "difference_low": -0.1, "difference_high": 0.3, "p": 0.3}
+    worse = {"difference": -0.1, "difference_low": -0.2, "difference_high": -0.01, "p": 0.02}
+    simple = {"signature_b": "A + B", "role": "simple", "cohort": "internal"}
+    rivals = pd.DataFrame([row, row | {"cohort": "external"}, row | simple, row | {"role": "highest"}])
+    assert comparison.against(rivals, rows, scores, NAMES) == (
+        "Difference from B (the study's comparator): no difference is shown: East and West, 0.100 (−0.100 to 0.300; "
+        "P = 0.30). Difference from A + B (a simple predictor, without image features): no difference is shown, so "
+        "A + B alone may do as well: South, 0.100 (−0.100 to 0.300; P = 0.30)."
+    )
+    said = comparison.against(pd.DataFrame([row | worse, row | {"cohort": "external"}]), rows, scores, NAMES)
+    assert "**A does worse than B**: North, −0.100 (−0.200 to −0.010; P = 0.020); no difference is shown: East" in said
+    assert comparison.against(pd.DataFrame([row]), rows, scores, NAMES).count("North") == 1  # nobody else is judged
+    assert comparison.against(rivals.head(0), rows, scores, NAMES) == ""
+
+
+def test_use_is_told_of_the_last_horizon_where_nobody_trained(labelled):
+    useful = pd.DataFrame(
+        {"cohort": ["train", "external", "external"], "horizon": [36.0, 12.0, 36.0], "signature": "A"}
+    )
+    assert say._last_elsewhere(useful).index.tolist() == [2]
+    assert say._last_elsewhere(useful.head(1)).index.tolist() == [0]
+    assert say._last_elsewhere(None) is None

@@ -29,7 +29,7 @@ def results(tmp_path: Path) -> Path:
     judged = {
         "auc_train_DLR-A": _entry(0.789, 56, (0.611, 0.967)),
         "sensitivity_train_DLR-A": _entry(0.8, 56, (0.444, 0.975)),
-        "in_short_06_validation": _entry("- Hospital I, **DLR-A**: AUC 0.79, P &lt; 0.05\n- another <b>line</b>"),
+        "found_06_validation": _entry("- Hospital I, **DLR-A**: AUC 0.79, P &lt; 0.05\n- another <b>line</b>"),
     }
     contracts.write_chapter_json(tmp_path, "06_validation", judged)
     contracts.write_chapter_json(tmp_path, "07_survival", {"hr_together_age": _entry(1.01, 56, (0.96, 1.07))})
@@ -55,18 +55,18 @@ def test_methods_follow_tripod_and_the_study_file(root: Path, results: Path) -> 
         assert signature.learner in said
     real = report.texts(load_study("lung1", folder=root / "studies"), results)["methods.md"].decode("utf-8")
     assert "Real data (" in real
-    assert "Harrell's C" in real
+    assert "C-index of Harrell" in real
     assert "ynthetic" not in real
 
 
 def test_results_have_numbers_with_intervals_and_n(root: Path, results: Path) -> None:
     study = load_study("song2021", folder=root / "studies")
     said = report.texts(study, results)["results.md"].decode("utf-8")
-    assert "Hospital I (train): 56 patients, 10 with recurrence within 5 years." in said
-    assert "AUC, Hospital I (train): DLR-A 0.79 (0.61–0.97), n = 56." in said
-    assert "DLR-A, Hospital I (train): sensitivity 0.80 (0.44–0.97), n = 56." in said or "0.80 (0.44–0.98)" in said
-    assert "Chapter 07, hazard ratios of the Cox model, n = 56: age 1.01 (0.96–1.07)." in said
-    assert "Chapter 08, odds ratios of the logistic model, n = 56: age 1.05 (0.97–1.13); DLR-A 820.70 (5.03–" in said
+    assert "Hospital I (training): 56 patients, 10 with recurrence within 5 years." in said
+    assert "AUC, Hospital I (training): DLR-A 0.79 (0.61–0.97), n = 56." in said
+    assert "DLR-A, Hospital I (training): sensitivity 0.80 (0.44–0.97), n = 56." in said or "0.80 (0.44–0.98)" in said
+    assert "Chapter 07, hazard ratios of the Cox model, n = 56: Age 1.01 (0.96–1.07)." in said
+    assert "rises by 1, n = 56: Age 1.05 (0.97–1.13); DLR-A 820.70 (5.03–" in said
     assert "9999)." in said
     assert "All patients are synthetic" in said
     assert "Hospital I, DLR-A: AUC 0.79, P &#60; 0.05" in said
@@ -80,7 +80,7 @@ def test_the_word_file_says_the_same(root: Path, results: Path) -> None:
     assert report.texts(study, results) == files  # the same bytes
     paragraphs = [one.text for one in docx.Document(io.BytesIO(files["results.docx"])).paragraphs]
     assert paragraphs[0] == "Results: Recurrence of pancreatic neuroendocrine neoplasms"
-    assert "AUC, Hospital I (train): DLR-A 0.79 (0.61–0.97), n = 56." in paragraphs
+    assert "AUC, Hospital I (training): DLR-A 0.79 (0.61–0.97), n = 56." in paragraphs
     assert "another <b>line</b>" in paragraphs
     document = docx.Document(io.BytesIO(files["methods.docx"]))
     assert [p.text for p in document.paragraphs if p.style.name == "Heading 1"][: len(HEADINGS)] == HEADINGS
@@ -101,3 +101,17 @@ def test_methods_name_only_what_the_study_uses(root: Path) -> None:
     assert "Software: torch 2.1, pyradiomics 3.1, pandas 3.0." in text["song2021"]
     assert "profile demo): small networks, few" in text["song2021"]
     assert "Published outputs" not in text["song2021"]
+
+
+def test_methods_speak_in_words_not_in_keys(root: Path, results: Path) -> None:
+    said = report.texts(load_study("song2021", folder=root / "studies"), results)["methods.md"].decode("utf-8")
+    assert "Hospital II (external validation): 1 center. It is a geographic validation, other hospitals." in said
+    assert "Segmentation only: outlines that train the network; no outcome is used." in said
+    assert "DLR-A + s: Neuroendocrine symptoms and DLR-A; Logistic." in said
+    assert "Risk groups were divided at a cut-off that was fixed in training (the largest Youden index)" in said
+    said = report.texts(load_study("cui2022", folder=root / "studies"), results)["methods.md"].decode("utf-8")
+    assert "Training: 1 center (Period 2014–2017)." in said
+    assert "Cox models held Age, Tumour size, Child-Pugh class and AFP." in said
+    study = load_study("yang2023", folder=root / "studies")
+    assert report._term(study, "ct_ln_yes") == "CT-reported lymph nodes yes"
+    assert report._term(study, "dl per SD") == "dl per SD"

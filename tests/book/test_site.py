@@ -94,7 +94,8 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
     said = "- better than chance\n- **Not to be trusted** elsewhere."
     for key, value in {
         "in_short_06_validation": said,
-        "in_short_07_survival": said,
+        "found_06_validation": said,
+        "found_07_survival": said,
         "headline_train_cohort": "train",
     }.items():
         numbers[key] = {"value": value}

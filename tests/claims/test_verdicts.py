@@ -92,11 +92,12 @@ def test_significant_digits_ignore_padding(text, digits):
 
 def test_numbers_are_shown_without_losing_small_ones():
     assert show(0.0123456) == "0.012"
-    assert show(0.000587) == "0.00059"
-    assert show(0.0000421) == "0.000042"
-    assert show(0.000042, 4) == "0.000042"
-    assert show(1.23e-7) == "<0.00001"
-    assert show(-0.0004) == "-0.00040"
+    assert show(0.000587) == "0.0006"
+    assert show(0.00099) == "0.001"
+    assert show(0.0000421) == show(0.000042, 4) == "<0.0001"
+    assert show(0.0000421, 5) == "0.00004"
+    assert show(1.23e-7) == "<0.0001"
+    assert show(-0.0004) == "-0.0004"
     assert show(-1.23e-7) == "0.000"
     assert show(0.0) == "0.000"
     assert show(math.inf) == "infinite"

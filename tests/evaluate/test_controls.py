@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -293,11 +291,14 @@ def test_a_leak_is_said_in_one_line_from_thirty_runs_on():
         "lowest": 0.4,
         "highest": 0.6,
     }
-    nothing = pd.DataFrame({"signature": [], "out_of_fold": []})
-    short = functools.partial(say.short, nothing, "A", "AUC")
+    nothing = pd.DataFrame({"signature": [], "out_of_fold": [], "apparent": []})
+
+    def short(control: pd.DataFrame) -> str:
+        return say.in_short(nothing, "A", "AUC", control, pd.DataFrame(), {})[0].partition("speak of.\n")[2]
+
     clean, leaking = pd.DataFrame([row]), pd.DataFrame([row | {"mean_low": 0.501}])
     assert short(clean).endswith("A 0.50 (0.48–0.52); none above 0.5, where a leak would put it.")
-    assert "**A above 0.5, where a leak would put it**" in short(leaking)
+    assert short(leaking).startswith("**Control: A above 0.5, where a leak would put it**: means of 30 runs")
     few = short(clean.assign(draws=3))
     assert few == "Control: 3 runs with permuted outcomes gave 0.40 to 0.60; no verdict."
     assert short(clean.head(0)) == ""

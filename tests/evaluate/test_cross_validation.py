@@ -181,11 +181,13 @@ def test_the_chosen_signature_is_said_with_what_it_flatters_itself_by():
     row = {"signature": "A", "n": 50.0, "out_of_fold": 0.7, "out_of_fold_low": 0.6, "out_of_fold_high": 0.8}
     table = pd.DataFrame([row | {"apparent": 0.9}, row | {"signature": "B", "out_of_fold": np.nan, "apparent": 0.9}])
     none = pd.DataFrame()
-    words = say.short(table, "A", "AUC", none)
-    assert words.endswith("AUC 0.70 (0.60–0.80) in 50 training patients, out of fold; on its own patients 0.90.")
-    assert say.short(table, "B", "AUC", none) == ""
+    table["optimism"] = table["apparent"] - table["out_of_fold"]
+    words = say.in_short(table, "A", "AUC", none, none, {})[0].splitlines()
+    assert words[0].endswith("AUC 0.70 (0.60–0.80) in 50 training patients, out of fold; on its own patients 0.90.")
+    assert words[1].startswith("The interval lies above 0.5 for 2 of 2 fitted signatures.")
+    assert say.in_short(table, "B", "AUC", none, none, {})[0] == words[1]
     several = table.assign(within=0.65, within_low=0.55, within_high=0.75)
-    assert "AUC 0.65 (0.55–0.75) within centers in 50" in say.short(several, "A", "AUC", none)
+    assert "AUC 0.65 (0.55–0.75) within centers in 50" in say.in_short(several, "A", "AUC", none, none, {})[0]
 
 
 CONTROL = {"signature": "A", "draws": 30, "observed": 0.7, "p": 2 / 31, "p_low": 0.000844, "p_high": 0.1722}
@@ -197,6 +199,8 @@ def test_permutations_that_contradict_the_table_are_believed():
     assert "for A (P = 0.065 by 30 permutations, which alone leaves P between 0.001 and 0.17; P = 0.004 in" in words
     assert "B (" not in words
     assert "believe it" in words
+    brief = say.disagreement(pd.DataFrame([CONTROL]), table, why=False)
+    assert brief.endswith("do not agree for A (P = 0.065 by 30 permutations; P = 0.004 in the table).")
     agrees = pd.DataFrame([CONTROL | {"p": 1 / 31, "p_low": 0.0, "p_high": 0.1157}])
     assert say.disagreement(agrees, table) == say.disagreement(pd.DataFrame(), table) == ""
     first = say.disagreement(agrees.assign(signature="B"), table)
@@ -204,7 +208,7 @@ def test_permutations_that_contradict_the_table_are_believed():
     assert say.disagreement(pd.DataFrame([CONTROL | {"p": np.nan}]), table) == ""
 
 
-def test_other_choices_that_differ_are_in_the_short_answer():
+def test_other_choices_that_differ_are_named():
     row = {"signature": "A", "variant": "whole field", "out_of_fold": 0.543, "difference": -0.247, "p": 0.0001}
     row |= {"difference_low": -0.352, "difference_high": -0.143}
     table = pd.DataFrame([row, row | {"variant": "mean", "p": 0.4}, row | {"variant": "own", "p": np.nan}])

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.evaluate.summary import flat_signatures
+from radsupport.evaluate.summary import flat_signatures, least_detectable
 from radsupport.settings.learning import Signature
 from radsupport.settings.parts import Cohort
-from radsupport.wording import counted, estimate, fixed, listed, p_value, source_words, tick
+from radsupport.wording import center_words, counted, estimate, fixed, listed, p_value, tick
 
 Row = Mapping[Any, Any]
 #: Said where P and an interval, by two methods, do not agree.
@@ -51,7 +51,7 @@ def in_centers(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) 
         if (verdict := against_chance(row)) != "better than chance":
             size = f"{row['events']} events in {counted(row['n'], 'patient')}"
             value = estimate(row["value"], row["value_low"], row["value_high"])
-            value = f"{source_words(row['center'])} {value}"
+            value = f"{center_words(row['center'])} {value}"
             words = f"{value}, {size}, {p_value(row['p_chance'], name='P')}: {verdict} there"
             lines.setdefault(names[row["cohort"]], []).append(words)
     return [f"**One center alone**, {where}, {best}: {'; '.join(words)}." for where, words in lines.items()]
@@ -95,7 +95,7 @@ def seen_by(signatures: Sequence[Signature], cohorts: Mapping[Any, Cohort]) -> d
     found = {}
     for one in (one for one in signatures if one.learner == "published"):
         seen = {str(key): [name for name in one.seen if name in cohort.centers] for key, cohort in cohorts.items()}
-        met = {key: [source_words(name) for name in centers] for key, centers in seen.items()}
+        met = {key: [center_words(name) for name in centers] for key, centers in seen.items()}
         found[one.name] = {key: centers for key, centers in met.items() if centers} if one.seen else {"train": []}
     return found
 
@@ -140,30 +140,126 @@ def _rival(
     pooled: set[str],
 ) -> str:
     a, b, role = row["signature_a"], row["signature_b"], _ROLES[row["role"]]
-    low, high = row["difference_low"], row["difference_high"]
     if row["cohort"] in seen.get(b, {}):
         met = seen[b][row["cohort"]]
         how = f"flattered here, for it has met patients of {listed(met)}" if met else "which may be flattered here"
         role += f"; a published output, {how}"
     if np.isnan(row["p"]):
         return f"{names[row['cohort']]}: {a} and {b} ({role}): {row['note'] or 'not tested'}."
-    if flat & {a, b}:
-        verdict = f"no finding, because the risks of {listed(sorted(flat & {a, b}))} hardly vary"
-    elif np.isfinite(low) and (row["p"] < 0.05) == (low <= 0 <= high):
-        verdict = UNDECIDED
-    elif row["p"] < 0.05:
-        verdict = f"**{a} does worse than {b}**" if row["difference"] < 0 else f"{a} does better"
-    else:
-        verdict = f"no difference is shown{f', so {b} alone may do as well' * (row['role'] == 'simple')}"
+    verdict = _verdict(row, flat)
     if row["role"] == "highest" and row["p"] < 0.05:
         verdict += " (a rival picked after looking makes P too small)"
     measure, test = ("AUC", "DeLong") if row["measure"] == "AUC" else ("C-index", "jackknife")
-    text = estimate(row["difference"], low, high, 3)
+    text = estimate(row["difference"], row["difference_low"], row["difference_high"], 3)
     return (
         f"{names[row['cohort']]}: {a} ({measure} {fixed(row['value_a'], 3)}) minus {b} ({fixed(row['value_b'], 3)}; "
         f"{role}): {text}, {p_value(row['p'], name='P')} ({test}, paired, n = {row['n']:.0f}"
         f"{', pooled over centers' * (row['cohort'] in pooled)}): {verdict}."
     )
+
+
+def _verdict(row: Row, flat: Collection[str]) -> str:
+    """Say whether two signatures differ, by P and by the interval, which have to agree."""
+    a, b = row["signature_a"], row["signature_b"]
+    if still := [name for name in sorted((a, b)) if name in flat]:
+        return f"no finding, because the risks of {listed(still)} hardly vary"
+    if np.isfinite(row["difference_low"]) and (row["p"] < 0.05) == (
+        row["difference_low"] <= 0 <= row["difference_high"]
+    ):
+        return UNDECIDED
+    if row["p"] < 0.05:
+        return f"**{a} does worse than {b}**" if row["difference"] < 0 else f"{a} does better"
+    return f"no difference is shown{f', so {b} alone may do as well' * (row['role'] == 'simple')}"
+
+
+def against(rivals: pd.DataFrame, rows: pd.DataFrame, scores: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Say in one line how the chosen signature compares with each rival, as `minus_rivals` does in a line per cohort.
+
+    Of cohorts that were not trained on, where there are some, and wherever it does worse.
+    """
+    flat, pooled = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}, pooled_cohorts(scores)
+    kept = rivals[rivals["role"] != "highest"].dropna(subset=["p"]) if len(rivals) else rivals
+    outside = kept["cohort"].ne("train") if len(kept) else pd.Series(dtype=bool)
+    kept = kept[outside | (kept["p"].lt(0.05) & kept["difference"].lt(0))] if outside.any() else kept
+    lines = []
+    for name, own in kept.groupby("signature_b", sort=False) if len(kept) else []:
+        found: dict[str, list[str]] = {}
+        for row in own.to_dict("records"):
+            limits = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+            more = f"{p_value(row['p'], name='P')}{', pooled over centers' * (row['cohort'] in pooled)}"
+            words = f"{names[row['cohort']]}, {with_words(estimate(*limits, 3), more)}"
+            found.setdefault(_SHORT.get(verdict := _verdict(row, flat), verdict), []).append(words)
+        role = _ROLES["simple"] if (own["role"] == "simple").any() else _ROLES["comparator"]
+        said = "; ".join(f"{verdict}: {listed(places, 12)}" for verdict, places in found.items())
+        lines.append(f"Difference from {name} ({role}): {said}.")
+    return " ".join(lines)
+
+
+def with_words(value: str, more: str) -> str:
+    """Add words, where there are any, to an estimate: inside the parentheses of its interval where it has one."""
+    if not more:
+        return value
+    return f"{value[:-1]}; {more})" if value.endswith(")") else f"{value} ({more})"
+
+
+def answer(
+    own: Sequence[Row], names: Mapping[str, str], cohorts: Mapping[Any, Cohort], published: Collection[str] = ()
+) -> str:
+    """Say in one line what a signature reaches in every cohort, in the order of its verdicts against chance.
+
+    Parameters
+    ----------
+    own : sequence of mapping
+        Its rows of `evaluate.discrimination.headline`.
+    names : mapping of cohort to name
+    cohorts : mapping of key to Cohort
+        Those of the study file, which say what kind of validation a cohort is.
+    published : collection of str
+        Signatures that are published outputs.
+    """
+    found: dict[str, list[str]] = {}
+    for row in own:
+        key, size = str(row["cohort"]), f"{row['events']} events in {counted(row['n'], 'patient')}"
+        kind = "published output" if row["signature"] in published else "out of fold"
+        kind = kind if key == "train" else _KINDS.get(getattr(cohorts.get(key), "validation", ""), "")
+        more = ["within centers", f"pooled {fixed(row['pooled'])}"] if row.get("pooled", np.nan) >= 0 else []
+        verdict = "not tested" if np.isnan(row["p_chance"]) else against_chance(row)
+        if verdict == "chance is not excluded" and row["measure"] == "AUC":
+            more.append(f"below {fixed(least_detectable(int(row['n']), int(row['events'])))} none can be told from it")
+        value = "no value" if np.isnan(row["value"]) else fixed(row["value"])
+        if row["value_low"] >= 0:
+            value = estimate(row["value"], row["value_low"], row["value_high"])
+        words = f"{names[key]}, {with_words(value, ', '.join(filter(None, [kind, *more, size])))}"
+        found.setdefault(_SHORT.get(verdict, verdict), []).append(words)
+    said = "; ".join(f"{verdict} in {listed(places, 12)}" for verdict, places in found.items())
+    return f"{own[0]['signature']}, {own[0]['measure']}: {said}." if found else ""
+
+
+#: What the patients of a cohort are to those of training, by the words of the TRIPOD statement.
+VALIDATIONS = {
+    "random split": "a random split, patients of the hospitals that trained",
+    "temporal": "a temporal validation, other years of the hospitals that trained",
+    "geographic": "a geographic validation, other hospitals",
+}
+
+
+def tested(scores: pd.DataFrame, names: Mapping[str, str], cohorts: Mapping[Any, Cohort]) -> str:
+    """Say what kind of validation each cohort is, as far as the study file says, and whether any is of elsewhere."""
+    judged = [str(key) for key in dict.fromkeys(scores["cohort"]) if key != "train"]
+    if not judged:
+        return "**Nobody outside the training cohort is judged**: nothing here says how a signature does elsewhere."
+    kinds = {key: cohorts[key].validation for key in judged if key in cohorts and cohorts[key].validation}
+    words = "; ".join(f"{names[key]} is {VALIDATIONS[kind]}" for key, kind in kinds.items())
+    own = len(kinds) == len(judged) and "geographic" not in kinds.values()
+    return " ".join([f"{words}."] * bool(words) + [_NOWHERE] * own)
+
+
+_NOWHERE = "**No other hospital is judged**: nothing here says how a signature does there."
+
+
+#: The same in a few words.
+_KINDS = {"random split": "a random split", "temporal": "other years", "geographic": "other hospitals"}
+_SHORT = {UNDECIDED: "undecided, as P and interval disagree", "it ranks the wrong way": "**ranked the wrong way**"}
 
 
 def equalities(pairs: pd.DataFrame, names: Mapping[str, str], pooled: set[str]) -> list[str]:

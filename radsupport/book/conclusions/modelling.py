@@ -14,7 +14,18 @@ from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.learning.locked import Model
 from radsupport.settings.parts import Column
-from radsupport.wording import counted, estimate, fixed, listed, number, p_number, p_value, readable, source_words
+from radsupport.wording import (
+    center_words,
+    counted,
+    estimate,
+    fixed,
+    listed,
+    number,
+    p_number,
+    p_value,
+    readable,
+    source_words,
+)
 
 _SAME = 1e-9  # divisions whose values differ by less are equal
 
@@ -52,12 +63,34 @@ def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[
     return "\n\n".join(filter(None, [_optimism(table), _below(table), *[words] * bool(taken), left_out]))
 
 
-def short(
-    table: pd.DataFrame, best: str, measure: str, control: pd.DataFrame, variants: pd.DataFrame | None = None
-) -> str:
-    """Say line by line what the signature of the later chapters reaches, and what controls and other choices do."""
-    lines = [_chosen(table, best, measure), _below(table), _leak(control), disagreement(control, table)]
-    return "\n".join(filter(None, [*lines, _apart(variants)]))
+def in_short(
+    table: pd.DataFrame,
+    best: str,
+    measure: str,
+    control: pd.DataFrame,
+    elsewhere: pd.DataFrame,
+    names: Mapping[str, str],
+    variants: pd.DataFrame | None = None,
+) -> tuple[str, str]:
+    """Say line by line what the signature of the later chapters reaches, what warns of it, gaps and controls; and all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `evaluate.cross_validation`.
+    best, measure : str
+    control : DataFrame
+        Permuted runs by signature (`evaluate.controls.over_draws`).
+    elsewhere : DataFrame
+        `evaluate.features.sources_on_scale`.
+    names : mapping of cohort to name
+    variants : DataFrame, optional
+        `evaluate.variants`.
+    """
+    odd = elsewhere[elsewhere["another_scale"].astype(bool)] if len(elsewhere) else elsewhere
+    lines = [_chosen(table, best, measure), _below(table), scale(odd.assign(unused=0), names) if len(odd) else ""]
+    lines += [_optimism(table), _leak(control), disagreement(control, table, why=False)]
+    return "\n".join(filter(None, lines)), "\n".join(filter(None, [*lines, _apart(variants)]))
 
 
 def _below(table: pd.DataFrame) -> str:
@@ -77,8 +110,8 @@ def _apart(table: pd.DataFrame | None) -> str:
     return f"Other choices that differ, out of fold: {'; '.join(parts)} ({many})." if parts else ""
 
 
-def disagreement(control: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Say where permuted outcomes and the test of the table do not agree about chance, and which one to believe.
+def disagreement(control: pd.DataFrame, table: pd.DataFrame, why: bool = True) -> str:
+    """Say where permuted outcomes and the test of the table do not agree about chance, and which to believe, and why.
 
     Parameters
     ----------
@@ -97,12 +130,11 @@ def disagreement(control: pd.DataFrame, table: pd.DataFrame) -> str:
             continue
         n = int(row["draws"])
         low, high = row["p_low"], row["p_high"]
-        parts.append(
-            f"{row['signature']} ({p_value(row['p'], name='P')} by {n} permutations, which alone leaves P between "
-            f"{fixed(low, 3)} and {fixed(high)}; {p_value(p, name='P')} in the table)"
-        )
-    why = "permutation repeats selection and tuning, in few folds: believe it, as far as so many runs tell"
-    return f"Chance is judged in two ways that do not agree for {'; '.join(parts)}; {why}." if parts else ""
+        leaves = f", which alone leaves P between {fixed(low, 3)} and {fixed(high)}" * why
+        tests = f"{p_value(row['p'], name='P')} by {n} permutations{leaves}; {p_value(p, name='P')} in the table"
+        parts.append(f"{row['signature']} ({tests})")
+    reason = "; permutation repeats selection and tuning, in few folds: believe it, as far as so many runs tell" * why
+    return f"Chance is judged in two ways that do not agree for {'; '.join(parts)}{reason}." if parts else ""
 
 
 def _chosen(table: pd.DataFrame, best: str, measure: str) -> str:
@@ -132,7 +164,9 @@ def _leak(summary: pd.DataFrame) -> str:
         for one in summary.to_dict("records")
     ]
     where = "above 0.5, where a leak would put it"
-    return f"Control: means of {runs}: {listed(words)}; {f'**{listed(above)} {where}**' if above else f'none {where}'}."
+    if above:
+        return f"**Control: {listed(above)} {where}**: means of {runs}: {listed(words)}."
+    return f"Control: means of {runs}: {listed(words)}; none {where}."
 
 
 def _optimism(table: pd.DataFrame) -> str:
@@ -299,6 +333,7 @@ def variants(part: pd.DataFrame) -> str:
         f"Group **{part['group'].iloc[0]}**: {counted(len(others), 'choice')} beside the study's own; out of fold, "
         f"with that one, from {fixed(low)} to {fixed(high)}. {apart or 'None'} of {len(p)} differ{'s' * (apart < 2)} "
         f"from the study's choice at P < 0.05 before adjustment (about {0.05 * len(p):.1f} would by chance)."
+        f"{f' {_apart(part)}' * bool(apart)}"
     )
 
 
@@ -309,7 +344,7 @@ def centers(differing: pd.DataFrame, harmonised: pd.DataFrame, train: Sequence[s
     """
     if harmonised.empty and len(train) == 1:
         return (
-            f"All training patients come from {source_words(train[0])}: ComBat has no second center to compare it "
+            f"All training patients come from {center_words(train[0])}: ComBat has no second center to compare it "
             "with, and this study has no other center whose patients could be divided anew with the same features."
         )
     if harmonised.empty:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from radsupport.book.conclusions.comparison import with_words
 from radsupport.nomogram.parts import CLINICAL, NOMOGRAM, PREOPERATIVE, SIGNATURE
 from radsupport.stats.updating import LEVEL, ORIGINAL, SPREAD
-from radsupport.wording import estimate, fixed, listed, number, p_value
+from radsupport.wording import counted, estimate, fixed, listed, number, p_value
 
 #: Ends the name of a row in which a signature's own risk is judged in every patient, as chapter 06 does.
 ALL_PATIENTS = ", all patients"
@@ -90,20 +91,24 @@ def points(example: pd.DataFrame, coefficients: pd.DataFrame, signatures: Mappin
     text += (
         f"Together {fixed(of['total'][0]['points'], 1)}, which stands for {of['total'][0]['label']} {listed(shares)}."
     )
-    own = coefficients[coefficients["term"].isin(list(signatures))]
-    wrong = own[own["coef"] < 0]
+    return "\n\n".join(filter(None, [text, wrong_way(coefficients, signatures)]))
+
+
+def wrong_way(coefficients: pd.DataFrame, signatures: Mapping[str, str]) -> str:
+    """Say of which signatures a higher risk takes points away; empty where of none. Parameters as of `points`."""
+    own = coefficients[coefficients["term"].isin(list(signatures))] if len(coefficients) else coefficients
+    wrong = own[own["coef"] < 0] if len(own) else own
     if wrong.empty:
-        return text
+        return ""
     away = f"A higher risk by {listed(list(wrong['term'].map(dict(signatures))))} takes points away"
     if not (wrong["ci_high"] < 1).any():
         return (
-            f"{text}\n\n{away}, but its interval above holds 1: beside the other predictors it can not be told which "
-            "way it points."
+            f"{away}, but the interval of its ratio holds 1: beside the other predictors it can not be told which way "
+            "it points."
         )
     return (
-        f"{text}\n\n**Wrong sign.** {away}: beside the other predictors the risk out of fold goes with fewer events in "
-        "training, against what it was built to predict. Read it with its interval above, and not as a protective "
-        "factor."
+        f"**Wrong sign.** {away}: beside the other predictors the risk out of fold goes with fewer events in training, "
+        "against what it was built to predict. Read it with the interval of its ratio, and not as a protective factor."
     )
 
 
@@ -175,6 +180,23 @@ def before_treatment(late: Sequence[str]) -> str:
         f"{listed(late)} {'is' if len(late) == 1 else 'are'} known only after the operation, so the nomogram above can "
         "not guide it. The variant below uses what is known before."
     )
+
+
+def under_calculator(
+    late: Sequence[str],
+    coefficients: pd.DataFrame,
+    signatures: Mapping[str, str],
+    labels: Mapping[str, str],
+    ratio: str,
+) -> str:
+    """Say, as plain text, what misleads in a calculator wherever it stands: late findings, signs, levels out of order.
+
+    Parameters as of `before_treatment`, `points` and `out_of_order`.
+    """
+    verb = "is" if len(late) == 1 else "are"
+    after = f"For use after the operation: {listed(late)} {verb} not known before." if late else ""
+    found = [after, wrong_way(coefficients, signatures), out_of_order(coefficients, labels, ratio)]
+    return " ".join(filter(None, found)).replace("**", "")
 
 
 def left_out(table: pd.DataFrame, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
@@ -284,8 +306,8 @@ def _changed(row: Mapping[Any, Any]) -> str:
 
 def reading(
     scores: pd.DataFrame, optimism: pd.DataFrame, several: bool = False, moved: pd.DataFrame | None = None
-) -> str:
-    """Say per cohort what the nomogram reaches and whether it can be told from its parts and from its variant.
+) -> tuple[str, str]:
+    """Say, in short and per cohort in full, what the nomogram reaches and whether it can be told from its parts.
 
     Of several centers the value is that of pairs within centers, with the pooled one beside it. Where
     coefficients were fitted to the patients there is no verdict: a larger model is never far below its parts there.
@@ -299,7 +321,7 @@ def reading(
     several : bool
         Whether several signatures enter.
     moved : DataFrame, optional
-        Reclassification: cohort, old, measure, value, p.
+        Reclassification: cohort (in words), old, measure, value, p.
     """
     words = []
     for cohort, here in scores.groupby("cohort", sort=False, observed=True):
@@ -317,9 +339,41 @@ def reading(
         more = [f"; {listed([gap for gap in gaps if gap])}"] if any(gaps) else []
         more += [_variant(by_model[PREOPERATIVE])] if PREOPERATIVE in by_model else []
         more += [_everybody(every, {} if several else by_model.get(SIGNATURE, {}))] if every else []
-        more += [_reclassified(moved[moved["cohort"] == cohort])] if moved is not None and len(moved) else []
         words.append(f"{text}{size}{''.join(more)}.")
-    return "\n".join(words) if words else "No cohort has a value of the nomogram."
+    more = "" if moved is None else _reclassified(moved)
+    full = "\n".join([*words, *[more] * bool(more)]) if words else "No cohort has a value of the nomogram."
+    return (_short(scores, optimism, several) if words else full), full
+
+
+def _short(scores: pd.DataFrame, optimism: pd.DataFrame, several: bool = False) -> str:
+    """Say in a line each what `reading` says cohort by cohort: values, gains over the parts, and what would mislead.
+
+    Parameters as of `reading`. Cohorts that are partly those of the fit are left out.
+    """
+    values, variants, left, gaps = [], [], [], dict[str, list[str]]()
+    for cohort, here in scores.groupby("cohort", sort=False, observed=True):
+        by_model = {row["signature"]: row for row in here.to_dict("records")}
+        row, every = by_model.get(NOMOGRAM), [one for name, one in by_model.items() if name.endswith(ALL_PATIENTS)]
+        if row is None or 0 < row["fitted"] < row["n"]:
+            continue
+        more = [f"{row['n']} of {one['n']} patients" for one in every]
+        more += [_apparent(row, optimism).removeprefix("; ")] * bool(row["fitted"])
+        values.append(f"{cohort}, {with_words(_value(row), ', '.join(filter(None, more)))}")
+        if row["fitted"]:
+            continue
+        for name in (name for name in (CLINICAL, SIGNATURE) if name in by_model and _gap(by_model[name], several)):
+            verdict, _, size = _gap(by_model[name], several).partition(" (")
+            gaps.setdefault(verdict, []).append(f"{cohort} ({size}")
+        variants += [f"{_value(by_model[name])} in {cohort}" for name in (PREOPERATIVE,) if name in by_model]
+        told = [_everybody(one, {} if several else by_model.get(SIGNATURE, {})) for one in every]
+        left += [f"{cohort}: {one.removeprefix('; ')}" for one in told if "leaving out" in one]
+    measure = scores["measure"].iloc[0] if len(scores) else ""
+    lines = [f"Nomogram, {measure}: {'; '.join(values)}."] * bool(values)
+    lines += ["**Nobody outside the training patients is judged.**"] * (len(values) == 1 and not gaps)
+    late = f"**Needs what only the operation shows**: the {PREOPERATIVE}, the one that can guide treatment, reaches"
+    lines += [f"{late} {listed(variants, 12)}."] * bool(variants) + [f"**Patients left out.** {one}." for one in left]
+    lines += ["; ".join(f"{verdict} in {listed(places, 12)}" for verdict, places in gaps.items()) + "."] * bool(gaps)
+    return "\n".join(f"{line[0].upper()}{line[1:]}" for line in lines)
 
 
 def _value(row: Mapping[Any, Any]) -> str:
@@ -384,10 +438,19 @@ def _everybody(row: Mapping[Any, Any], judged: Mapping[Any, Any]) -> str:
 
 
 def _reclassified(moved: pd.DataFrame) -> str:
-    """Say which measures of reclassification have P below 0.05, of how many tests; empty where none has."""
-    tested = moved.dropna(subset=["p"])
-    words = [
-        f"{row['measure']} {fixed(row['value'], 3)} against the {row['old']} ({p_value(row['p'], name='P')})"
-        for row in tested[tested["p"] < 0.05].to_dict("records")
-    ]
-    return f"; reclassification: {listed(words)}, of {len(tested)} tests, not adjusted" if words else ""
+    """Say which measures of reclassification have P below 0.05, a line per cohort, of how many tests; else empty.
+
+    Parameters
+    ----------
+    moved : DataFrame
+        cohort (in words), old, measure, value, p.
+    """
+    lines = []
+    for cohort, own in moved.dropna(subset=["p"]).groupby("cohort", sort=False) if len(moved) else []:
+        words = [
+            f"{row['measure']} {fixed(row['value'], 3)} against the {row['old']} ({p_value(row['p'], name='P')})"
+            for row in own[own["p"] < 0.05].to_dict("records")
+        ]
+        tests = f"of {counted(len(own), 'test')}, not adjusted"
+        lines += [f"- Reclassification by the nomogram, {cohort}: {listed(words)}, {tests}."] * bool(words)
+    return "\n".join(lines)

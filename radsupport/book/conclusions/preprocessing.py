@@ -12,7 +12,7 @@ from radsupport.wording import counted, fixed, listed, number, p_value
 MOVES_ICC = 0.05
 """An ICC that one patient moves by more than this rests on that patient."""
 ALPHA = 0.05
-_INTERPOLATIONS = {"cubic": "cubic B-spline", "linear": "linear"}
+INTERPOLATIONS = {"cubic": "cubic B-spline", "linear": "linear"}
 _SEEN = {
     "unet": "The network of this study sees every slice of the box around the region; some are shown.",
     "resnet": "The network of this study sees the largest section and its two neighbours.",
@@ -54,7 +54,7 @@ def usable(
     return (
         f"{(cases['exclusion'] == '').sum()} of {len(cases)} cases "
         f"({counted(cases['subject'].nunique(), 'patient')}, {counted(n_phases, 'phase')}) can be used. Images are "
-        f"resampled to {spacing} mm with {_INTERPOLATIONS[how]} interpolation, masks to the nearest voxel, and both "
+        f"resampled to {spacing} mm with {INTERPOLATIONS[how]} interpolation, masks to the nearest voxel, and both "
         f"are cut to the masks plus {margin} mm. HU are kept as they are: {radiomics}"
         f"{', networks look through one' * bool(network)}."
     )

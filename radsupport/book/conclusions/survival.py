@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from radsupport.book.conclusions.comparison import below_chance
+from radsupport.book.conclusions.comparison import below_chance, with_words
 from radsupport.evaluate.predictions import FEWEST, HIGH, LOW
 from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
 from radsupport.settings.parts import Label
@@ -255,7 +255,7 @@ def _kept(kept: Selection | None, labels: Mapping[str, str], added: str) -> str:
     return f"{text} P-values and intervals of a selected model ignore the selection and are too good."
 
 
-def added_value(gain: pd.DataFrame, added: str) -> str:
+def added_value(gain: pd.DataFrame, added: str, called: str = "") -> str:
     """Say whether a signature adds to the characteristics kept, by the likelihood-ratio test; empty without a test.
 
     Parameters
@@ -263,7 +263,7 @@ def added_value(gain: pd.DataFrame, added: str) -> str:
     gain : DataFrame
         What `evaluate.regression.added_value` returns.
     added : str
-        The signature.
+        The signature; `called` what it is called in the sentence.
     """
     tested = gain.dropna(subset=["p_lr"]) if len(gain) else gain
     if tested.empty:
@@ -274,8 +274,8 @@ def added_value(gain: pd.DataFrame, added: str) -> str:
     kept = "a model without any predictor" if row["model"] == added else kept
     backwards = ", but pointing against what it was built to predict" * bool(told and row["hr"] < 1)
     return (
-        f"In training, {added} {'adds' if told else 'is not shown to add'} to {kept}{backwards}: likelihood-ratio χ² "
-        f"{fixed(row['chi2'])} on {row['df']:.0f} df, {p_value(row['p_lr'], name='P')} "
+        f"In training, {called or added} {'adds' if told else 'is not shown to add'} to {kept}{backwards}: "
+        f"likelihood-ratio χ² {fixed(row['chi2'])} on {row['df']:.0f} df, {p_value(row['p_lr'], name='P')} "
         f"({counted(row['events'], 'event')} in {counted(row['n'], 'patient')}); hazard ratio per SD "
         f"{estimate(row['hr'], row['hr_low'], row['hr_high'])}."
     )
@@ -466,9 +466,15 @@ def common_patients(table: pd.DataFrame) -> str:
 
 
 def reading(
-    c_index: pd.DataFrame, *, searched: bool, event: str = "", gain: pd.DataFrame | None = None, added: str = ""
-) -> str:
-    """Say what the page shows of the main signature, cohort by cohort, what it can not show, and what `added` adds.
+    c_index: pd.DataFrame,
+    *,
+    searched: bool,
+    event: str = "",
+    gain: pd.DataFrame | None = None,
+    added: str = "",
+    parts: Sequence[str] = (),
+) -> tuple[str, str]:
+    """Say what the page shows of the main signature and what `added` adds: in short, and in full cohort by cohort.
 
     Parameters
     ----------
@@ -480,29 +486,39 @@ def reading(
     event : str
         What is followed; a study may predict another outcome.
     gain : DataFrame, optional
-        What `evaluate.regression.added_value` returns, of the signature `added`.
+        What `evaluate.regression.added_value` returns, of the signature `added`, which is made of `parts`.
     """
-    words, of = [], f" ({event})" * bool(event)
-    for i, row in enumerate(c_index.to_dict("records")):
-        low, high = row["c_index_low"], row["c_index_high"]
+    found, tests, words = dict[str, list[str]](), [], []
+    rows, of = c_index.to_dict("records"), f" ({event})" * bool(event)
+    for row in rows:
+        key = "within" if row.get("within", np.nan) >= 0 else "c_index"
+        low, high = row[f"{key}_low"], row[f"{key}_high"]
         decimals = 3 if "0.50" in (fixed(low), fixed(high)) else 2  # a limit of 0.504 beside "does not cover 0.5"
-        covers = "covers" if low <= 0.5 <= high else "does not cover"
-        value = f"{estimate(row['c_index'], low, high, decimals)}, which {covers} 0.5"
-        if row.get("within", np.nan) >= 0:
-            apart = estimate(row["within"], row["within_low"], row["within_high"])
-            value = f"{apart} within centers, {fixed(row['c_index'])} pooled"
-        if np.isnan(low):
-            value = f"{fixed(row['c_index'])} without an interval" if row["c_index"] >= 0 else "does not exist"
+        value = estimate(row[key], low, high, decimals) if row[key] >= 0 else "does not exist"
+        more = f" within centers, {fixed(row['c_index'])} pooled" if key == "within" else ""
+        more = more or (f", which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5" if low >= 0 else "")
+        more += " without an interval" * bool(row[key] >= 0 and np.isnan(low))
+        size = f"{row['events']} events in {counted(row['n'], 'patient')}"
+        where = "**lies below 0.5**" if high < 0.5 else "leaves out 0.5" if low > 0.5 else "covers 0.5"
+        where = "does not exist" if np.isnan(low) else where
+        inside = f"{size}{', within centers' * (key == 'within')}"
+        found.setdefault(where, []).append(f"{row['cohort']}, {with_words(value, inside)}")
+        untested = np.isnan(row["p_groups"])
+        tests.append(f"{'none' if untested else p_number(row['p_groups'])} in {row['cohort']}")
         groups = p_value(row["p_groups"], name="log-rank P of the groups")
-        groups += " (too small: the cut-off was searched here)" * bool(searched and not i)
-        groups = f"the groups are not compared ({row['note']})" if np.isnan(row["p_groups"]) else groups
-        who = f"{row['cohort']}, {row['signature']}: {row['events']} events in {counted(row['n'], 'patient')}{of}"
-        words.append(f"- {who}; C-index {value}; {groups}.")
-    outside = (
-        "- The first line is the training cohort, where the cut-off was chosen; "
-        f"{'the others are' if len(words) > 2 else 'the other is'} the test."
-        if len(words) > 1
-        else "- Nobody outside the training cohort is followed: how the signature does elsewhere is not on this page."
-    )
-    adds = "" if gain is None else added_value(gain, added)
-    return "\n".join([*words, outside, *[f"- {adds}"] * bool(adds)])
+        groups += " (too small: the cut-off was searched here)" * bool(searched and not words)
+        groups = f"the groups are not compared ({row['note']})" if untested else groups
+        words.append(f"- {row['cohort']}, {row['signature']}: {size}{of}; C-index {value}{more}; {groups}.")
+    if not rows:
+        return "", ""
+    first, *others = [str(row["cohort"]) for row in rows]
+    tested = f"- The cut-off was chosen in {first}; {listed(others)} {'are' if len(others) > 1 else 'is'} the test."
+    nobody = "**Nobody outside the training cohort is followed**: how the signature does elsewhere is not on this page."
+    made = f"{added} (made of {listed(parts)}; not {rows[0]['signature']}, which divides the groups)" if parts else ""
+    adds = "" if gain is None else added_value(gain, added, made)
+    told = "; ".join(f"{where} in {listed(places, 12)}" for where, places in found.items())
+    tests[0] += f" ({'too small: ' * searched}the cut-off was {'searched' if searched else 'fixed'} there)"
+    lines = [f"C-index of {rows[0]['signature']}{of}, whose 95% interval {told}."]
+    lines += [f"Log-rank P of its risk groups: {listed(tests, 12)}.", "" if others else nobody, adds]
+    full = [*words, tested if others else f"- {nobody}", *[f"- {adds}"] * bool(adds)]
+    return "\n".join(filter(None, lines)), "\n".join(full)

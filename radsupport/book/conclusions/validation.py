@@ -10,7 +10,9 @@ import pandas as pd
 
 from radsupport.book.conclusions.comparison import (
     Row,
+    against,
     against_chance,
+    answer,
     below_chance,
     counted_pairs,
     equalities,
@@ -21,6 +23,7 @@ from radsupport.book.conclusions.comparison import (
     pooled_cohorts,
     reclassified,
     seen_by,
+    tested,
 )
 from radsupport.evaluate.associations import LATENT
 from radsupport.evaluate.discrimination import headline
@@ -323,8 +326,8 @@ def meaning(
     moved: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
     synthetic: bool = False,
-) -> tuple[str, str]:
-    """Return what the numbers of the page mean, in short and what else they can and cannot mean, as two lists.
+) -> tuple[str, str, str]:
+    """Return what the numbers of the page mean, in short, in full, and what else they can and cannot mean.
 
     Parameters
     ----------
@@ -360,20 +363,29 @@ def meaning(
     Returns
     -------
     tuple of str
-        The chosen signature in every cohort, against the study's comparator, its calibration and its use; all else.
+        The answer in lines, the most important first, of comparisons and use in other cohorts, where there are some; as
+        a list, the chosen signature in every cohort, against the study's comparator, its calibration and its use; all
+        else, as a list.
     """
     flat = flat_signatures(rows) if (scores["measure"] == "AUC").any() else {}
     shown = headline(scores)
     own, others = shown[shown["signature"] == best].to_dict("records"), shown[shown["signature"] != best]
     seen = seen_by(signatures, cohorts or {}) if signatures else {name: {"train": []} for name in published}
-    afterwards = rivals.get("role", pd.Series(dtype=str)) == "highest"
-    short = [_value(row, names) for row in own] + in_centers(centers, best, names)
-    short += [below_chance(shown[shown["signature"] == best], names), _tested(scores, names, cohorts or {})]
-    short += minus_rivals(rivals[~afterwards], rows, scores, seen, names)
+    low, where = below_chance(shown[shown["signature"] == best], names), tested(scores, names, cohorts or {})
+    apart, told = in_centers(centers, best, names), _on_the_whole(calibration, best, names)
     divided = _divisions(scores, best, comparator, modelling)
-    short += [divided * (_TURNED in divided), _on_the_whole(calibration, best, names), _useful(useful, best, names)]
-    lines = [*minus_rivals(rivals[afterwards], rows, scores, seen, names), below_chance(others, names)]
-    lines += equalities(pairs, names, pooled_cohorts(scores))
+    turned = divided * (_TURNED in divided)
+    short = [
+        answer(own, names, cohorts or {}, published),
+        low,
+        *apart,
+        *[f"**{one}" for one in where.split("**", 1)[1:]],
+    ]
+    short += [against(rivals, rows, scores, names), turned, told.partition(" Whether they")[0] * told.startswith("**")]
+    short.append(_useful(_last_elsewhere(useful), best, names))
+    full = [*(_value(row, names) for row in own), low, where, *apart]
+    full += [*minus_rivals(rivals, rows, scores, seen, names), turned, told, _useful(useful, best, names)]
+    lines = [below_chance(others, names), *equalities(pairs, names, pooled_cohorts(scores))]
     lines += [
         f"{name}: its risks hardly vary between the training patients (standard deviation {number(sd, 2)}): as built "
         "here it learnt next to nothing and can not be judged; a difference from it is no finding about another one."
@@ -384,8 +396,17 @@ def meaning(
     lines += [_slope(calibration, best, names), reclassified(moved, best, comparator, names)]
     if synthetic:
         lines.append("The patients are synthetic: agreement or disagreement with a paper says nothing about the paper.")
-    listing = ("\n".join(f"- {line}" for line in part if line) for part in (short, [*lines, *notes]))
-    return next(listing), next(listing)
+    listing = ("\n".join(f"- {line}" for line in part if line) for part in (short, full, [*lines, *notes]))
+    return next(listing), next(listing), next(listing)
+
+
+def _last_elsewhere(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return the rows of cohorts that were not trained on, where there are some, at each one's last horizon."""
+    if table is None or "cohort" not in table:
+        return table
+    others = table[table["cohort"] != "train"] if (table["cohort"] != "train").any() else table
+    keys = [key for key in ("cohort", "signature") if key in others]
+    return others.groupby(keys, sort=False, observed=True).tail(1) if "horizon" in others else others
 
 
 def _value(row: Row, names: Mapping[str, str]) -> str:
@@ -409,26 +430,6 @@ def _value(row: Row, names: Mapping[str, str]) -> str:
     )
     text = f"{row['measure']} {value}{within}, {p_value(p, name='P')}"
     return f"{where}, {row['signature']}: {text}{test}: {verdict}.{power if is_auc else ''}"
-
-
-#: What the patients of a cohort are to those of training, by the words of the TRIPOD statement.
-_KINDS = {
-    "random split": "a random split, patients of the hospitals that trained",
-    "temporal": "a temporal validation, other years of the hospitals that trained",
-    "geographic": "a geographic validation, other hospitals",
-}
-
-
-def _tested(scores: pd.DataFrame, names: Mapping[str, str], cohorts: Mapping[Any, Cohort]) -> str:
-    """Say what kind of validation each cohort is, as far as the study file says, and whether any is of elsewhere."""
-    judged = [str(key) for key in dict.fromkeys(scores["cohort"]) if key != "train"]
-    if not judged:
-        return "**Nobody outside the training cohort is judged**: nothing here says how a signature does elsewhere."
-    kinds = {key: cohorts[key].validation for key in judged if key in cohorts and cohorts[key].validation}
-    words = "; ".join(f"{names[key]} is {_KINDS[kind]}" for key, kind in kinds.items())
-    nowhere = ". No other hospital is judged: nothing here says how a signature does there"
-    own = len(kinds) == len(judged) and "geographic" not in kinds.values()
-    return f"{words}{nowhere * own}." if words else ""
 
 
 _TURNED = "On average the two stand the other way round than in the first division"
@@ -524,7 +525,7 @@ def _on_the_whole(table: pd.DataFrame | None, best: str, names: Mapping[str, str
             how = f"too {'low' if low > ideal else 'high'}{', out of fold' * (row['cohort'] == 'train')}"
             means = f"mean {fixed(row['predicted'])}, observed {fixed(row['observed'])}"
             wrong.append(f"{where} {how} ({means}; {what} {estimate(value, low, high)}; {size})")
-    parts = [f"On the whole the risks by {best} are not right: {listed(wrong, 12)}"] * bool(wrong)
+    parts = [f"**On the whole the risks by {best} are not right**: {listed(wrong, 12)}"] * bool(wrong)
     parts += [f"Whether they are right on the whole, too few tell: {listed(few, 12)}"] * bool(few)
     return " ".join(f"{part}." for part in parts)
 
