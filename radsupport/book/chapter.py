@@ -275,6 +275,12 @@ class Chapter:
             with written_whole(path) as partial:
                 partial.write_text(json.dumps(plain, indent=1, ensure_ascii=False, default=float), encoding="utf-8")
 
+    def scan_to_answer(self) -> pd.DataFrame:
+        """Return one patient's numbers by the locked model, from the scans on (`data.scan_to_answer`)."""
+        from radsupport.data import scan_to_answer  # networks and radiomics: other chapters need not wait
+
+        return scan_to_answer(self.study, self.paths.results, self.paths.root, self.paths.cache / "radiomics")
+
     def _about(self) -> dict[str, Any]:
         """Return where a locked model comes from: study, licence, hash of the settings, versions, pyradiomics file."""
         study, settings, used = self.study, self.study.model_dump(mode="json"), None
@@ -419,7 +425,9 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
     named = center_names(study)
     centers = {center_words(key): name for key, name in named.items()} | named
     divided = [one.train for one in getattr(study.modelling.harmonisation, "divisions", [])]
-    together = {listed(map(center_words, one)): listed([named.get(key, key) for key in one]) for one in divided}
+    together = {
+        listed([center_words(key) for key in one]): listed([named.get(key, key) for key in one]) for one in divided
+    }
     word_values(
         dict.fromkeys(("cohort", "cohort_a", "cohort_b"), study.cohort_names)
         | {"kind": kinds, "test": TESTS, "source": sources}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radsupport.checks import held_out
 from radsupport.data.clinical import Parser, category_parser, number_parser, parse_column, wanted_columns
 from radsupport.data.manifest import CASE_ROLES, parse_manifest, with_files
 from radsupport.data.scans import case_files, model_cases
@@ -348,7 +349,7 @@ def scan_to_answer(study: Study, results: Path, root: Path = Path(), cache: Path
     """
     columns = ["subject", "step", "of", "value", "book", "apart"]
     cohort = read_table("cohort", results)
-    others = cohort[cohort["cohort"].isin(["internal", "external"])]
+    others = cohort[held_out(cohort["cohort"])]
     if study.data.entry == "images":
         cases = read_table("cases", results)
         bad = set(cases.loc[cases["exclusion"] != "", "subject"])

@@ -65,7 +65,7 @@ def chosen_features(results: Path, parts: Sequence[Signature], most: int | None,
         chosen = chosen.assign(size=chosen[by].abs())
         ranked = chosen.sort_values(["size", "share"], ascending=False, kind="stable")
     best = {part.name: ranked.loc[ranked["signature"] == part.name, nothing.columns.drop("source")] for part in parts}
-    found = [best[part.name].head(most).assign(source=source) for part in parts for source in part.sources]
+    found = [best[part.name][:most].assign(source=source) for part in parts for source in part.sources]
     return pd.concat(found, ignore_index=True)[nothing.columns] if found else nothing
 
 

@@ -131,7 +131,7 @@ def test_the_flow_adds_up(cohort: pd.DataFrame, song: Study) -> None:
     assert table["role"].tolist() == ["main", "main", "cohort", "cohort", "aside"]
     assert table["n"].tolist() == [47, 40, 30, 10, 2]
     assert table["excluded"][0].splitlines() == ["metastatic: 5", "no CT: 2", INVENTED]
-    assert table["note"][2] == "8 events\ncenter: hospital_1"
+    assert table["note"][2] == "8 events\ncenter: Hospital I"
     counts = tables.left_out()
     assert counts["all centers"].tolist() == [5, 2]
     assert counts[["A", "B"]].to_numpy().tolist() == [[4, 1], [0, 2]]

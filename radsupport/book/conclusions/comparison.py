@@ -185,9 +185,9 @@ def against(rivals: pd.DataFrame, rows: pd.DataFrame, scores: pd.DataFrame, name
     for name, own in kept.groupby("signature_b", sort=False) if len(kept) else []:
         found: dict[str, list[str]] = {}
         for row in own.to_dict("records"):
-            limits = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+            value, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
             more = f"{p_value(row['p'], name='P')}{', pooled over centers' * (row['cohort'] in pooled)}"
-            words = f"{names[row['cohort']]}, {with_words(estimate(*limits, 3), more)}"
+            words = f"{names[row['cohort']]}, {with_words(estimate(value, low, high, 3), more)}"
             found.setdefault(_SHORT.get(verdict := _verdict(row, flat), verdict), []).append(words)
         role = _ROLES["simple"] if (own["role"] == "simple").any() else _ROLES["comparator"]
         said = "; ".join(f"{verdict}: {listed(places, 12)}" for verdict, places in found.items())

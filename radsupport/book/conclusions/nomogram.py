@@ -340,8 +340,8 @@ def reading(
         more += [_variant(by_model[PREOPERATIVE])] if PREOPERATIVE in by_model else []
         more += [_everybody(every, {} if several else by_model.get(SIGNATURE, {}))] if every else []
         words.append(f"{text}{size}{''.join(more)}.")
-    more = "" if moved is None else _reclassified(moved)
-    full = "\n".join([*words, *[more] * bool(more)]) if words else "No cohort has a value of the nomogram."
+    gained = "" if moved is None else _reclassified(moved)
+    full = "\n".join([*words, *[gained] * bool(gained)]) if words else "No cohort has a value of the nomogram."
     return (_short(scores, optimism, several) if words else full), full
 
 

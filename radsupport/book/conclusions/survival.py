@@ -488,7 +488,9 @@ def reading(
     gain : DataFrame, optional
         What `evaluate.regression.added_value` returns, of the signature `added`, which is made of `parts`.
     """
-    found, tests, words = dict[str, list[str]](), [], []
+    found: dict[str, list[str]] = {}
+    tests: list[str] = []
+    words: list[str] = []
     rows, of = c_index.to_dict("records"), f" ({event})" * bool(event)
     for row in rows:
         key = "within" if row.get("within", np.nan) >= 0 else "c_index"
