@@ -318,12 +318,8 @@ def rescored(schemes: Sequence[Scheme]) -> pd.DataFrame:
     tables = []
     for scheme in schemes:
         given, phase = scheme.given, scheme.phase
-        twice = [
-            s
-            for name in cohorts_in_order(given.cohort["cohort"])
-            if name != "train"
-            for s in given.twice(phases=[phase], cohort=name)
-        ]
+        others = [name for name in cohorts_in_order(given.cases["cohort"]) if name != "train"]
+        twice = [one for name in others for one in given.twice(phases=[phase], cohort=name)]
         again, _ = case_patches(scheme.spec, given, phase, scheme.sampling, twice, SECOND)
         both = [subject for subject in twice if subject in again and subject in scheme.patches]
         if len(both) < 2:

@@ -386,6 +386,15 @@ def _verdicts() -> Case:
     return table.assign(verdict=pd.Categorical(table["verdict"], names)), {}
 
 
+def _network() -> Case:
+    layers = [
+        ("input", "image", 64, 1, ""), ("down 1", "convolution", 32, 16, ""), ("middle", "convolution", 16, 32, ""),
+        ("up 1", "convolution", 32, 16, "down 1"), ("features", "vector", 1, 32, ""),
+    ]  # fmt: skip
+    table = pd.DataFrame(layers, columns=["block", "kind", "side", "channels", "joins"])
+    return table.assign(shape=[f"{side} x {side} x {n}" for side, n in table[["side", "channels"]].to_numpy()]), {}
+
+
 #: Further cases of figures that have one: a second way to call them.
 FURTHER: dict[str, tuple[str, Callable[[], Case]]] = {
     "block": ("correlations", _block), "icc_shares": ("icc", _icc), "overlays": ("contact_sheet", _overlays),
@@ -430,6 +439,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "learning_curve": _learning,
     "penalty_error": _penalty_error,
     "verdicts": _verdicts,
+    "architecture": _network,
 }
 
 
