@@ -20,7 +20,6 @@ from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import cohort
 from radsupport.book.conclusions.comparison import VALIDATIONS
 from radsupport.book.conclusions.preprocessing import INTERPOLATIONS
-from radsupport.book.text import literal
 from radsupport.settings.learning import Selection, Signature
 from radsupport.settings.study import Study
 from radsupport.study import center_names
@@ -314,10 +313,21 @@ def _short(numbers: Mapping[str, Any], chapter: str) -> list[str]:
 
 
 def _markdown(title: str, parts: Sequence[Part]) -> str:
-    lines = [f"# {literal(title, one_line=True)}\n"]
+    lines = [f"# {_escaped(title)}\n"]
     for heading, paragraphs in parts:
-        lines += [f"## {heading}\n", *(f"{literal(one, one_line=True)}\n" for one in paragraphs)]
+        lines += [f"## {heading}\n", *(f"{_escaped(one)}\n" for one in paragraphs)]
     return "\n".join(lines)
+
+
+#: What CommonMark would take for markup: within a line, and where one begins.
+_MARKUP = re.compile(r"[\\`*\[\]]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)|^[-+#=>]")
+_NUMBERED = re.compile(r"^(\d{1,9})(?=[.)])")
+
+
+def _escaped(text: str) -> str:
+    """Return Markdown of one line that shows a text as it is written, and reads well as a file, too."""
+    words = _MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(text.split()))
+    return _NUMBERED.sub(lambda found: f"{found[1]}\\", words)
 
 
 def _word_file(title: str, parts: Sequence[Part]) -> bytes:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import docx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from radsupport import tables as contracts
 from radsupport.book import report
@@ -69,7 +74,7 @@ def test_results_have_numbers_with_intervals_and_n(root: Path, results: Path) ->
     assert "rises by 1, n = 56: Age 1.05 (0.97–1.13); DLR-A 820.70 (5.03–" in said
     assert "9999)." in said
     assert "All patients are synthetic" in said
-    assert "Hospital I, DLR-A: AUC 0.79, P &#60; 0.05" in said
+    assert "Hospital I, DLR-A: AUC 0.79, P < 0.05" in said
     assert "<b>" not in said  # a name is text in Markdown, too
     assert "None" not in said
 
@@ -115,3 +120,11 @@ def test_methods_speak_in_words_not_in_keys(root: Path, results: Path) -> None:
     study = load_study("yang2023", folder=root / "studies")
     assert report._term(study, "ct_ln_yes") == "CT-reported lymph nodes yes"
     assert report._term(study, "dl per SD") == "dl per SD"
+
+
+@given(st.text(st.sampled_from(list("ab 12.)(<>&;#*_`[]|\\-+=/!~$")), max_size=30))
+def test_markdown_to_take_along_shows_every_text_as_it_is(text: str) -> None:
+    words = " ".join(text.split())
+    shown = html.unescape(re.sub(r"</?p>", "", MarkdownIt("commonmark").render(report._escaped(words)))).strip()
+    assert shown == words
+    assert "&#" not in report._escaped("Age >=60, P < 0.001, |r| at most 0.9, A&V")
