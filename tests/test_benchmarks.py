@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -29,3 +30,16 @@ def test_every_benchmark_is_run_and_a_failed_one_named(
     monkeypatch.setattr(sys, "argv", ["run.py", "radiomics"])
     assert run.main() == 0
     assert "slow" not in (tmp_path / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_quotes_the_last_run_of_the_benchmarks(root: Path) -> None:
+    text = (root / "README.md").read_text(encoding="utf-8")
+    part = text.split("### How fast it is")[1].split("###")[0]
+    rows = [line for line in part.splitlines() if line.startswith(("| 20 mm", "| 60 mm"))]
+    quoted = [
+        number for row in rows for cell in row.split("|")[2:] for number in re.findall(r"[\d.]+(?:e\+\d+)?", cell)
+    ]
+    quoted += re.findall(r"\d\.\d+", part.split("Two workers")[1])
+    known = set((root / "benchmarks" / "results.md").read_text(encoding="utf-8").split())
+    assert len(quoted) > 15
+    assert [number for number in quoted if number not in known] == []

@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -445,9 +446,11 @@ def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> No
     from radsupport.book import gate
     from radsupport.book.site import build
 
-    page = build(Path("book"), list(studies), dict(left_out), Path(log))
+    with ThreadPoolExecutor(1) as beside:  # reads the tables while pages are compiled elsewhere
+        wanted = beside.submit(gate.looked_for)
+        page = build(Path("book"), list(studies), dict(left_out), Path(log))
     try:
-        found = len(gate.search(page.parent))
+        found = len(gate.search(page.parent, wanted=wanted.result(), remember=True))
     except RadsupportError as error:
         found = max(1, len(error.problems))
     if found:

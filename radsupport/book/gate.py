@@ -241,7 +241,9 @@ def looked_for(root: Path = Path()) -> list[Needle]:
     return of_the_machine(root) + [one for study in met for one in needles(study, root)]
 
 
-def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = None) -> list[Problem]:
+def search(
+    site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = None, *, remember: bool | None = None
+) -> list[Problem]:
     """Return what a built site holds that must not leave the house, by file and kind.
 
     Parameters
@@ -252,6 +254,8 @@ def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = No
         Project root.
     wanted : iterable of Needle, optional
         By default what `looked_for` returns.
+    remember : bool, optional
+        Whether contents that hold nothing are passed over next time; by default where `wanted` is not given.
 
     Raises
     ------
@@ -262,7 +266,8 @@ def search(site: Path, root: Path = Path(), wanted: Iterable[Needle] | None = No
     """
     if not (site / "index.html").is_file():
         raise GateError("Nothing was searched.", [Problem("no site here", "index.html", "run `make book`", str(site))])
-    kept, wanted = root / _CLEAN if wanted is None else None, list(looked_for(root) if wanted is None else wanted)
+    kept = root / _CLEAN if remember or (remember is None and wanted is None) else None
+    wanted = list(looked_for(root) if wanted is None else wanted)
     searching = _searching(wanted)
     before = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.is_file() else {}
     clean = set(before.get("clean", ())) if before.get("searching") == searching else set()

@@ -17,11 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import skops.io
 from pydantic import Field, PositiveFloat, PrivateAttr, ValidationError
 from scipy.special import expit
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, Problem
@@ -220,14 +218,19 @@ class Model(Part):
         """The learners that are no weighted sum, by name."""
         if self._folder is None or not (path := self._folder / LEARNERS).is_file():
             return {}
+        from skops import io  # takes seconds to load, and most chapters lock nothing
+        from skops.io.exceptions import UntrustedTypesFoundException
+
+        odd: list[str] = []
+        found: dict[str, Any] = {}
         try:
-            odd = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
-            if odd:
-                problems = [Problem("a type that is not read", "a learner of this package", value=one) for one in odd]
-                raise InputError(f"{path} can not be used.", problems)
-            found: dict[str, Any] = skops.io.load(path, trusted=sorted(TRUSTED))
+            odd = sorted(set(io.get_untrusted_types(file=path)) - TRUSTED)
+            found = {} if odd else io.load(path, trusted=sorted(TRUSTED))
         except (zipfile.BadZipFile, UntrustedTypesFoundException, KeyError, ValueError) as error:
             raise InputError(f"{path} is no file of learners.", [Problem(str(error), file=str(path))]) from error
+        if odd:
+            problems = [Problem("a type that is not read", "a learner of this package", value=one) for one in odd]
+            raise InputError(f"{path} can not be used.", problems)
         return found
 
     def predict(self, table: pd.DataFrame, problems: Reasons | None = None) -> pd.DataFrame:
@@ -412,6 +415,9 @@ def write_model(
     Model
         As `read_model` reads it; ``left_out`` names the signatures that can not be written, with the reason.
     """
+    from skops import io  # takes seconds to load, and most chapters lock nothing
+    from skops.io.exceptions import UnsupportedTypeException
+
     learners: dict[str, Any] = {}
     formulas, left_out = {}, {}
     for signature in run.signatures:
@@ -419,8 +425,8 @@ def write_model(
         own: dict[str, Any] = {}
         try:
             formulas[name] = _formula(name, run, assembly, external, own)
-            skops_bytes = skops.io.dumps(own) if own else b""
-            odd = sorted(set(skops.io.get_untrusted_types(data=skops_bytes)) - TRUSTED) if own else []
+            skops_bytes = io.dumps(own) if own else b""
+            odd = sorted(set(io.get_untrusted_types(data=skops_bytes)) - TRUSTED) if own else []
         except (UnsupportedTypeException, InputError, TypeError) as error:
             odd = [str(error)]
         if odd:
@@ -447,7 +453,7 @@ def write_model(
             shutil.copyfile(beside, partial)
     if learners:
         with written_whole(folder / LEARNERS) as partial:
-            skops.io.dump(learners, partial)
+            io.dump(learners, partial)
     with written_whole(folder / MODEL) as partial:
         partial.write_text(model.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8")
     return read_model(folder)
