@@ -11,7 +11,7 @@ A signature is anything that has rows in that table, so a nomogram or a score of
 Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``. Nothing here knows a study file.
 """
 
-from radsupport.evaluate import controls, features, parametric, regression, risk_groups, survival
+from radsupport.evaluate import controls, features, parametric, regression, survival
 from radsupport.evaluate.associations import associations, planted
 from radsupport.evaluate.calibration import (
     brier,
@@ -66,7 +66,6 @@ __all__ = [
     "probabilities",
     "reclassification",
     "regression",
-    "risk_groups",
     "rivals",
     "roc",
     "survival",

@@ -21,6 +21,9 @@ from radsupport.evaluate.discrimination import pairs
 from radsupport.evaluate.predictions import FEWEST, HIGH, LOW, SURVIVAL, common, enough, measure, too_few, too_small
 from radsupport.evaluate.probability import usable_horizons
 from radsupport.evaluate.regression import COVARIATES
+from radsupport.evaluate.risk_groups import characteristics as characteristics  # who is in a group: a file of its own
+from radsupport.evaluate.risk_groups import feature_values as feature_values
+from radsupport.evaluate.risk_groups import flows as flows
 from radsupport.evaluate.thresholds import Rule, groups, rule_name, threshold
 from radsupport.stats.brier import brier_score
 from radsupport.stats.cox import with_firth

@@ -19,7 +19,6 @@ from radsupport.evaluate import (
     measure,
     probabilities,
     regression,
-    risk_groups,
     survival,
     threshold,
 )
@@ -418,12 +417,12 @@ def test_characteristics_count_patients_by_group(divided: pd.DataFrame, small_co
     part = of(divided, "Image", "train").drop(columns=["label", "time", "event"])
     kinds = {"age": "continuous", "stage": "categorical", "invasion": "categorical"}
     part = part.merge(small_cohort.drop(columns="cohort"), on="subject")
-    table = risk_groups.characteristics(part, kinds)
+    table = survival.characteristics(part, kinds)
     assert int(table.loc[0, HIGH]) == (part["group"] == HIGH).sum()
     assert table["variable"].drop_duplicates().tolist() == ["n", *kinds]
     assert table.loc[table["variable"] == "age", "missing"].iloc[0] == 1
-    assert risk_groups.characteristics(alone(part), kinds).empty
-    assert risk_groups.characteristics(part, {}).empty
+    assert survival.characteristics(alone(part), kinds).empty
+    assert survival.characteristics(part, {}).empty
 
 
 STATIONS = {
@@ -437,14 +436,14 @@ STATIONS = {
 def test_flows_keep_every_patient_at_every_station(divided: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
     small_cohort.loc[0, "stage"] = np.nan
     own = divided[divided["signature"] == "Image"]
-    found = risk_groups.flows(own.merge(small_cohort[["subject", "stage"]], on="subject"), STATIONS)
+    found = survival.flows(own.merge(small_cohort[["subject", "stage"]], on="subject"), STATIONS)
     assert list(found["cohort"].unique()) == ["train", "external"]
     table = found[found["cohort"] == "train"]
     assert table["n"].sum() == 90 * 3
     assert table.loc[table["target"] == "Stage: not known", "n"].sum() == 1
     assert table.loc[table["target"] == "death", "n"].sum() == own.loc[own["cohort"] == "train", "event"].sum()
     assert set(table.loc[table["source"].astype(str).str.startswith("Stage"), "target"]) == {"early", "late"}
-    assert risk_groups.flows(own, {"group": STATIONS["group"]}).empty
+    assert survival.flows(own, {"group": STATIONS["group"]}).empty
 
 
 SIGNATURES = [
@@ -455,10 +454,10 @@ SIGNATURES = [
 
 
 def test_no_chosen_features_leave_a_reason(divided: pd.DataFrame, tmp_path: Path) -> None:
-    none = risk_groups.feature_values(divided, tmp_path, "Image", SIGNATURES, 0)
+    none = survival.feature_values(divided, tmp_path, "Image", SIGNATURES, 0)
     assert none.empty
     assert "no chosen features" in none.attrs["empty"]
-    missing = risk_groups.feature_values(divided, tmp_path, "Image", SIGNATURES, 2)
+    missing = survival.feature_values(divided, tmp_path, "Image", SIGNATURES, 2)
     assert missing.empty
     assert "Chapter 05 left no table" in missing.attrs["empty"]
 
@@ -480,7 +479,7 @@ def test_heat_map_holds_the_weightiest_features_in_training_units(
     assert best["feature"].tolist() == ["ct__b", "ct__c"]
     assert best["share"].tolist() == [0, 0]  # in the final fit, and in no fold
     own = divided[divided["signature"] == "Image"]
-    found = risk_groups.feature_values(own, tmp_path, "Both", SIGNATURES, 2)
+    found = survival.feature_values(own, tmp_path, "Both", SIGNATURES, 2)
     table = found[found["cohort"] == "train"]
     assert list(table["feature"].unique()) == ["CT: b", "CT: c"]
     by_feature = table.groupby("feature")["value"]
