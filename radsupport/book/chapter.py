@@ -414,12 +414,27 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
     if not study.publishes_patients:
         text.withhold()
     text.know(study.model_dump())
+    save_figures_to(paths.figures, chapter)
+    _word_cells(study)
     notes = [banner(study)]
     if run:
         where = f"<code>results/{escape(paths.results.name)}</code>"
         words = f"<strong>A run by hand.</strong> It reads and writes {where}; the book keeps its own results."
         notes.append(f'<div class="rs-note" role="note">{words}</div>')
-    save_figures_to(paths.figures, chapter)
+    reason = why_unused(chapter, study)
+    if reason:
+        words = f"This study does not use this chapter: {escape(reason)}."
+        notes.append(f'<div class="rs-note" role="note">{words}</div>')
+    early = chapter in runs.BEFORE_MODELLING
+    known = study.before_modelling() if early else study
+    opened = Chapter(chapter, known, paths, values, inputs=set() if early else {study_file})
+    opened.stamp = runs.stamp(paths.results, chapter, differs)
+    opened.stamp["settings"] = runs.settings_of(study_file, study.profile, chapter)
+    return opened, notes
+
+
+def _word_cells(study: Study) -> None:
+    """Let cells of tables and figures have words for the keys of a study: cohorts, centers, kinds, tests, sources."""
     kinds = {"out_of_fold": "out of fold", "external": "not in training", "published": "published output"}
     sources = {name: source_words(name) for name in get_args(SourceName)}
     named = center_names(study)
@@ -434,16 +449,6 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
         | dict.fromkeys(("center", "center_a", "center_b"), centers)
         | {"built_on": together}
     )
-    early = chapter in runs.BEFORE_MODELLING
-    study = study.before_modelling() if early else study
-    opened = Chapter(chapter, study, paths, values, inputs=set() if early else {study_file})
-    opened.stamp = runs.stamp(paths.results, chapter, differs)
-    opened.stamp["settings"] = runs.settings_of(study_file, study.profile, chapter)
-    reason = why_unused(chapter, study)
-    if reason:
-        words = f"This study does not use this chapter: {escape(reason)}."
-        notes.append(f'<div class="rs-note" role="note">{words}</div>')
-    return opened, notes
 
 
 def _people(chapter: str, study: Study, paths: StudyPaths) -> set[str]:

@@ -415,29 +415,18 @@ def write_model(
     Model
         As `read_model` reads it; ``left_out`` names the signatures that can not be written, with the reason.
     """
-    from skops import io  # takes seconds to load, and most chapters lock nothing
-    from skops.io.exceptions import UnsupportedTypeException
-
     learners: dict[str, Any] = {}
     formulas, left_out = {}, {}
-    for signature in run.signatures:
-        name = signature.name
-        own: dict[str, Any] = {}
-        try:
-            formulas[name] = _formula(name, run, assembly, external, own)
-            skops_bytes = io.dumps(own) if own else b""
-            odd = sorted(set(io.get_untrusted_types(data=skops_bytes)) - TRUSTED) if own else []
-        except (UnsupportedTypeException, InputError, TypeError) as error:
-            odd = [str(error)]
-        if odd:
-            formulas.pop(name, None)
+    for name in (signature.name for signature in run.signatures):
+        formula, own, odd = _writable(name, run, assembly, external)
+        if formula is None:
             left_out[name] = f"its learner can not be written without code: {', '.join(odd)}"
             continue
         learners |= own
         limits = {"threshold": thresholds.get(name), "group_threshold": group_thresholds.get(name)}
         found = probabilities.get(name)
         translation = None if found is None else Translation.model_validate(found)
-        formulas[name] = formulas[name].model_copy(update=limits | {"probability": translation})
+        formulas[name] = formula.model_copy(update=limits | {"probability": translation})
     used = {column for one in formulas.values() for column in one.ranges}
     needed = {source for one in formulas.values() for source in one.sources}
     model = Model(
@@ -446,17 +435,40 @@ def write_model(
         sources={source: _columns(assembly, source, external) for source in sorted(needed)}, left_out=left_out,
         about=dict(about or {}), settings=dict(settings or {}),
     )  # fmt: skip
+    _write(folder, model, learners, beside)
+    return read_model(folder)
+
+
+def _writable(
+    name: str, run: SignatureRun, assembly: Assembly, external: str
+) -> tuple[Formula | None, dict[str, Any], list[str]]:
+    """Return a signature with its learners, or none and what of it only code could read."""
+    from skops import io  # takes seconds to load, and most chapters lock nothing
+    from skops.io.exceptions import UnsupportedTypeException
+
+    own: dict[str, Any] = {}
+    try:
+        formula = _formula(name, run, assembly, external, own)
+        odd = sorted(set(io.get_untrusted_types(data=io.dumps(own))) - TRUSTED) if own else []
+    except (UnsupportedTypeException, InputError, TypeError) as error:
+        return None, {}, [str(error)]
+    return (None, {}, odd) if odd else (formula, own, [])
+
+
+def _write(folder: Path, model: Model, learners: Mapping[str, Any], beside: Path | None) -> None:
+    """Write a model, its learners and the weights of its networks; what an earlier model left there goes."""
     for old in (LEARNERS, *([beside.name] if beside is not None else [])):
         (folder / old).unlink(missing_ok=True)
     if beside is not None and beside.is_file() and "deep" in model.sources:
         with written_whole(folder / beside.name) as partial:
             shutil.copyfile(beside, partial)
     if learners:
+        from skops import io
+
         with written_whole(folder / LEARNERS) as partial:
             io.dump(learners, partial)
     with written_whole(folder / MODEL) as partial:
         partial.write_text(model.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8")
-    return read_model(folder)
 
 
 def _formula(

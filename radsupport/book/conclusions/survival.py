@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -488,39 +489,52 @@ def reading(
     gain : DataFrame, optional
         What `evaluate.regression.added_value` returns, of the signature `added`, which is made of `parts`.
     """
-    found: dict[str, list[str]] = {}
-    tests: list[str] = []
-    words: list[str] = []
     rows, of = c_index.to_dict("records"), f" ({event})" * bool(event)
-    for row in rows:
-        key = "within" if row.get("within", np.nan) >= 0 else "c_index"
-        low, high = row[f"{key}_low"], row[f"{key}_high"]
-        decimals = 3 if "0.50" in (fixed(low), fixed(high)) else 2  # a limit of 0.504 beside "does not cover 0.5"
-        value = estimate(row[key], low, high, decimals) if row[key] >= 0 else "does not exist"
-        more = f" within centers, {fixed(row['c_index'])} pooled" if key == "within" else ""
-        more = more or (f", which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5" if low >= 0 else "")
-        more += " without an interval" * bool(row[key] >= 0 and np.isnan(low))
-        size = f"{row['events']} events in {counted(row['n'], 'patient')}"
-        where = "**lies below 0.5**" if high < 0.5 else "leaves out 0.5" if low > 0.5 else "covers 0.5"
-        where = "does not exist" if np.isnan(low) else where
-        inside = f"{size}{', within centers' * (key == 'within')}"
-        found.setdefault(where, []).append(f"{row['cohort']}, {with_words(value, inside)}")
-        untested = np.isnan(row["p_groups"])
-        tests.append(f"{'none' if untested else p_number(row['p_groups'])} in {row['cohort']}")
-        groups = p_value(row["p_groups"], name="log-rank P of the groups")
-        groups += " (too small: the cut-off was searched here)" * bool(searched and not words)
-        groups = f"the groups are not compared ({row['note']})" if untested else groups
-        words.append(f"- {row['cohort']}, {row['signature']}: {size}{of}; C-index {value}{more}; {groups}.")
     if not rows:
         return "", ""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        where, words = _interval(row)
+        found.setdefault(where, []).append(words)
+    told = "; ".join(f"{where} in {listed(places, 12)}" for where, places in found.items())
     first, *others = [str(row["cohort"]) for row in rows]
+    tests = [f"{'none' if np.isnan(p := row['p_groups']) else p_number(p)} in {row['cohort']}" for row in rows]
+    tests[0] += f" ({'too small: ' * searched}the cut-off was {'searched' if searched else 'fixed'} there)"
     tested = f"- The cut-off was chosen in {first}; {listed(others)} {'are' if len(others) > 1 else 'is'} the test."
     nobody = "**Nobody outside the training cohort is followed**: how the signature does elsewhere is not on this page."
     made = f"{added} (made of {listed(parts)}; not {rows[0]['signature']}, which divides the groups)" if parts else ""
     adds = "" if gain is None else added_value(gain, added, made)
-    told = "; ".join(f"{where} in {listed(places, 12)}" for where, places in found.items())
-    tests[0] += f" ({'too small: ' * searched}the cut-off was {'searched' if searched else 'fixed'} there)"
     lines = [f"C-index of {rows[0]['signature']}{of}, whose 95% interval {told}."]
     lines += [f"Log-rank P of its risk groups: {listed(tests, 12)}.", "" if others else nobody, adds]
-    full = [*words, tested if others else f"- {nobody}", *[f"- {adds}"] * bool(adds)]
+    full = [_in_full(row, of, searched and row is rows[0]) for row in rows]
+    full += [tested if others else f"- {nobody}", *[f"- {adds}"] * bool(adds)]
     return "\n".join(filter(None, lines)), "\n".join(full)
+
+
+def _c_index(row: Mapping[Any, Any]) -> tuple[str, float, float, str]:
+    """Return which C-index a cohort is judged by, its limits, and its words with the interval."""
+    key = "within" if row.get("within", np.nan) >= 0 else "c_index"
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    decimals = 3 if "0.50" in (fixed(low), fixed(high)) else 2  # a limit of 0.504 beside "does not cover 0.5"
+    return key, low, high, estimate(row[key], low, high, decimals) if row[key] >= 0 else "does not exist"
+
+
+def _interval(row: Mapping[Any, Any]) -> tuple[str, str]:
+    """Return where the interval of a cohort's C-index lies, and the cohort with its value."""
+    key, low, high, value = _c_index(row)
+    where = "**lies below 0.5**" if high < 0.5 else "leaves out 0.5" if low > 0.5 else "covers 0.5"
+    size = f"{row['events']} events in {counted(row['n'], 'patient')}{', within centers' * (key == 'within')}"
+    return "does not exist" if np.isnan(low) else where, f"{row['cohort']}, {with_words(value, size)}"
+
+
+def _in_full(row: Mapping[Any, Any], of: str, searched: bool) -> str:
+    """Return the line of one cohort: its C-index, and whether its groups differ."""
+    key, low, high, value = _c_index(row)
+    more = f" within centers, {fixed(row['c_index'])} pooled" if key == "within" else ""
+    more = more or (f", which {'covers' if low <= 0.5 <= high else 'does not cover'} 0.5" if low >= 0 else "")
+    more += " without an interval" * bool(row[key] >= 0 and np.isnan(low))
+    groups = p_value(row["p_groups"], name="log-rank P of the groups")
+    groups += " (too small: the cut-off was searched here)" * searched
+    groups = f"the groups are not compared ({row['note']})" if np.isnan(row["p_groups"]) else groups
+    size = f"{row['events']} events in {counted(row['n'], 'patient')}"
+    return f"- {row['cohort']}, {row['signature']}: {size}{of}; C-index {value}{more}; {groups}."

@@ -385,19 +385,25 @@ def meaning(
     short.append(_useful(_last_elsewhere(useful), best, names))
     full = [*(_value(row, names) for row in own), low, where, *apart]
     full += [*minus_rivals(rivals, rows, scores, seen, names), turned, told, _useful(useful, best, names)]
-    lines = [below_chance(others, names), *equalities(pairs, names, pooled_cohorts(scores))]
-    lines += [
+    lines = [below_chance(others, names), *equalities(pairs, names, pooled_cohorts(scores)), *_hardly_varying(flat)]
+    lines += ["" if best in published else _optimism(own, modelling, names)]
+    lines += [divided * (_TURNED not in divided), counted_pairs(pairs), _calibrated(calibration, best, names)]
+    lines += [_slope(calibration, best, names), reclassified(moved, best, comparator, names)]
+    alike = "The patients are synthetic: agreement or disagreement with a paper says nothing about the paper."
+    return _listed(short), _listed(full), _listed([*lines, alike * synthetic, *notes])
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines if line)
+
+
+def _hardly_varying(flat: Mapping[str, float]) -> list[str]:
+    """Return a line on each signature of `flat_signatures`."""
+    return [
         f"{name}: its risks hardly vary between the training patients (standard deviation {number(sd, 2)}): as built "
         "here it learnt next to nothing and can not be judged; a difference from it is no finding about another one."
         for name, sd in flat.items()
     ]
-    lines += ["" if best in published else _optimism(own, modelling, names)]
-    lines += [divided * (_TURNED not in divided), counted_pairs(pairs), _calibrated(calibration, best, names)]
-    lines += [_slope(calibration, best, names), reclassified(moved, best, comparator, names)]
-    if synthetic:
-        lines.append("The patients are synthetic: agreement or disagreement with a paper says nothing about the paper.")
-    listing = ("\n".join(f"- {line}" for line in part if line) for part in (short, full, [*lines, *notes]))
-    return next(listing), next(listing), next(listing)
 
 
 def _last_elsewhere(table: pd.DataFrame | None) -> pd.DataFrame | None:
