@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from helpers.own_study import own_study
 
 from radsupport.claims.claims import COLUMNS
 from radsupport.cli import build_parser, main
@@ -40,18 +41,7 @@ def project(root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-OWN_STUDY = """
-id: mine
-title: My study
-question: Does it work?
-seed: 1
-data: {kind: real, manifest: my_manifest.csv}
-endpoint: {primary: label, label: {column: label, name: relapse, positive: relapse, negative: none}}
-cohorts: {train: {name: A, centers: [A]}}
-columns: {age: {source: clinical, kind: number, label: Age, unit: years, minimum: 18, maximum: 110}}
-phases: {ct: {name: CT, short: CT, window: {level: 40, width: 400}}}
-signatures: [{name: Clinical, columns: [age]}]
-"""
+OWN_STUDY = own_study("my_manifest.csv")
 
 
 def run(project: Path, *arguments: str) -> int:

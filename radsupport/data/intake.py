@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from radsupport.data.acquisition import BESIDE
 from radsupport.data.manifest import append_rows, parse_manifest
 from radsupport.data.people import KEY, pseudonymised, pseudonyms
 from radsupport.data.sheets import read_cells, read_sheet
@@ -22,13 +22,22 @@ from radsupport.errors import InputError, Problem, RadsupportError, one_line
 from radsupport.files import file_stems, write_csv, written_whole
 from radsupport.imaging.acquisition import acquisition
 from radsupport.imaging.dicom import HEADERS, read_dicom
-from radsupport.imaging.examinations import CONVERT, LEFT_OUT, UNCLEAR, Examination, Rules, survey, with_region
+from radsupport.imaging.examinations import (
+    CONVERT,
+    LEFT_OUT,
+    UNCLEAR,
+    Examination,
+    Rules,
+    phases_of,
+    survey,
+    with_region,
+)
 from radsupport.imaging.ingestion import Ingested, ingest, volumes
 from radsupport.parallel import map_cases
 
 #: Columns of a table of examinations; the last three may be left out.
 TABLE = ("subject", "phase", "folder", "series", "region", "center")
-MANIFEST, ACQUISITION, INGESTED = "manifest.csv", "acquisition.csv", "ingested.csv"
+MANIFEST, INGESTED = "manifest.csv", "ingested.csv"
 CLINICAL = "clinical.csv"
 IMAGES = "images"
 #: What can become of a series.
@@ -95,7 +104,7 @@ def _asked(row: Mapping[Any, str], found: list[Examination] | str, rules: Rules)
         return replace(nothing, reason=found)
     named = [replace(one, step=CONVERT, reason="") if one.step == LEFT_OUT else one for one in found if one.series]
     open_ = [one for one in found if one.series and one.step != LEFT_OUT]
-    phased = [one for one in open_ if any(_names(one, row["phase"], rules))]
+    phased = [one for one in open_ if row["phase"] in phases_of(one, rules)]
     drawn = [one for one in open_ if one.outlines]
     groups = [[one for one in named if one.series == row["series"]]] if row["series"] else [open_, phased, drawn]
     chosen = next((group[0] for group in groups if len(group) == 1), None)
@@ -104,11 +113,6 @@ def _asked(row: Mapping[Any, str], found: list[Examination] | str, rules: Rules)
         what = "no such series" if row["series"] else f"{len(open_)} series and none named"
         return replace(nothing, reason=f"{what}: {known}")
     return with_region(replace(chosen, subject=row["subject"], phase=row["phase"]), rules, row["region"])
-
-
-def _names(one: Examination, phase: str, rules: Rules) -> Iterable[bool]:
-    """Say whether a description fits the patterns of a phase."""
-    return (bool(re.search(pattern, one.description, re.IGNORECASE)) for pattern in rules.phases.get(phase, ()))
 
 
 def take_in(
@@ -222,7 +226,7 @@ def _write_acquisition(done: Sequence[Mapping[str, Any]], out: Path) -> None:
     """Write the scanner's settings of every converted series, one row each, beside the images."""
     rows = [known["acquisition"] for known in done if "acquisition" in known]
     if rows:
-        write_csv(pd.DataFrame(rows), out / IMAGES / ACQUISITION)
+        write_csv(pd.DataFrame(rows), out / IMAGES / BESIDE)
 
 
 def _add_to_manifest(done: pd.DataFrame, out: Path, study: str, centers: Mapping[str, str], center: str) -> None:

@@ -14,13 +14,15 @@ import pandas as pd
 
 from radsupport.data.manifest import parse_manifest
 from radsupport.data.notation import read_numbers
+from radsupport.data.own_data import MISSING_CODES
 from radsupport.data.sheets import Sheet, read_sheet
 from radsupport.errors import InputError, Problem
 from radsupport.files import slug
 
 #: Sections that are taken over from the study file that the new one is like.
 TAKEN = ("preprocessing", "radiomics", "modelling")
-MISSING = ("", "na", "n/a", "--", "nan", "unknown", "-999", "999")
+#: Codes that no measurement has; 999 may be one.
+MISSING = ("", "nan", "-999", *MISSING_CODES)
 MOST_LEVELS = 8
 _DECIDE = "decide: "
 _NO_TEXT = ("yes", "no", "y", "n", "true", "false", "null", "on", "off")
@@ -74,7 +76,7 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
         f"  manifest: {manifest.as_posix()}",
         *([f"  clinical: {where}"] if where else []),
         f"  subject: {_quoted(key)}",
-        f"  missing_values: [{', '.join(_quoted(one) for one in _missing(table))}]",
+        f"  missing_values: [{', '.join(_quoted(one) for one in _missing(table))}]   # {_DECIDE}all codes",
         "",
         *_endpoint(table, label, time, event),
         "",

@@ -267,8 +267,7 @@ def _spacing(group: Heads) -> str:
     heads = list(group.values())
     pixel = [float(v) for v in reversed(np.atleast_1d(heads[0].get("PixelSpacing") or []))]
     places = [np.asarray(h.ImagePositionPatient, float) for h in heads if len(h.get("ImagePositionPatient") or []) == 3]
-    steps = np.linalg.norm(np.diff(sorted(map(tuple, places)), axis=0), axis=1) if len(places) > 1 else np.empty(0)
-    apart = [_between(np.array(places))] if steps.size else []
+    apart = [_between(np.array(places))] if len(places) > 1 else []
     return " x ".join(f"{value:.3g}" for value in [*pixel, *apart])
 
 
@@ -344,7 +343,7 @@ def with_region(one: Examination, rules: Rules, region: str = "") -> Examination
 
 def _told_apart(found: Sequence[Examination], rules: Rules) -> Iterator[Examination]:
     """Give every scan of a patient its phase, and every phase one scan: the one that was outlined."""
-    named = {one.series: _phases(one, rules) for one in found}
+    named = {one.series: phases_of(one, rules) for one in found}
     scans = [one for one in found if one.step == CONVERT]
     for one in found:
         own = [other for other in scans if other.subject == one.subject]
@@ -361,7 +360,8 @@ def _told_apart(found: Sequence[Examination], rules: Rules) -> Iterator[Examinat
             yield _only(replace(one, phase=rules.alone), own)
 
 
-def _phases(one: Examination, rules: Rules) -> list[str]:
+def phases_of(one: Examination, rules: Rules) -> list[str]:
+    """Return the phases whose patterns a description fits."""
     return [phase for phase, patterns in rules.phases.items() if _fits(patterns, one.description)]
 
 

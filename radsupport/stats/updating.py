@@ -18,6 +18,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError, PerfectSepar
 
 from radsupport.checks import FloatArray, as_binary, as_finite
 from radsupport.errors import InputError, NotEstimableError
+from radsupport.stats.sample_size import Z
 
 ORIGINAL, LEVEL, SPREAD, REVISION = "as it is", "in the large", "recalibrated", "refitted"
 METHODS = (ORIGINAL, LEVEL, SPREAD, REVISION)
@@ -77,9 +78,9 @@ def _row(method: str, likelihood: float, coef: FloatArray, se: FloatArray, best:
     df, gain = p + 1 - len(coef), max(0.0, 2 * (best - likelihood))
     own: dict[str, Any] = {"method": method, "parameters": len(coef), "log_likelihood": likelihood}
     if method in (LEVEL, SPREAD):
-        own |= {"intercept": coef[0], "intercept_low": coef[0] - 1.96 * se[0], "intercept_high": coef[0] + 1.96 * se[0]}
+        own |= {"intercept": coef[0], "intercept_low": coef[0] - Z * se[0], "intercept_high": coef[0] + Z * se[0]}
     if method == SPREAD:  # what the score's weight became: the offset holds it once
-        own |= {"slope": 1 + coef[1], "slope_low": 1 + coef[1] - 1.96 * se[1], "slope_high": 1 + coef[1] + 1.96 * se[1]}
+        own |= {"slope": 1 + coef[1], "slope_low": 1 + coef[1] - Z * se[1], "slope_high": 1 + coef[1] + Z * se[1]}
     tested = df > 0 and method != REVISION
     known = (
         {"chi2": gain, "df": df, "p": float(chi2.sf(gain, df))} if tested else {"chi2": np.nan, "df": 0, "p": np.nan}

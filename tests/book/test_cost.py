@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from helpers.own_study import AGE, own_study
 
 from radsupport.book.cost import predict, report
 from radsupport.cli import main
@@ -18,24 +19,15 @@ from radsupport.networks.training import Stopping
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.study import load_study
 
-STUDY = """
-id: mine
-title: My study
-question: Does it work?
-seed: 1
-data: {kind: real, manifest: my_manifest.csv}
-endpoint: {primary: label, label: {column: label, name: relapse, positive: relapse, negative: none}}
-cohorts: {train: {name: A, centers: [A]}}
-columns: {age: {source: clinical, kind: number, label: Age, unit: years, minimum: 18, maximum: 110}}
-phases: {ct: {name: CT, short: CT, window: {level: 40, width: 400}}}
-radiomics: {settings: mine.yaml}
-deep: {network: resnet, depth: 18, input_px: 32, weights: random}
-signatures:
+SIGNATURES = """
   - {name: Clinical, columns: [age], learner: Logistic}
   - {name: Deep, sources: [deep], learner: Ridge}
-  - {name: Both, combines: [Clinical, Deep], learner: Logistic}
+  - {name: Both, combines: [Clinical, Deep], learner: Logistic}"""
+MORE = """radiomics: {settings: mine.yaml}
+deep: {network: resnet, depth: 18, input_px: 32, weights: random}
 modelling: {folds: 2, inner_folds: 2, repeats: 3, permutations: 0}
 """
+STUDY = own_study("my_manifest.csv", AGE, SIGNATURES, MORE)
 
 
 @pytest.fixture

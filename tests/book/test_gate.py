@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 from helpers.dicom_files import write_ct
+from helpers.own_study import GRADE, own_study
 from PIL import Image, PngImagePlugin
 
 from radsupport.book import gate
@@ -21,18 +22,7 @@ from radsupport.data.people import subjects_of
 from radsupport.errors import RadsupportError
 from radsupport.study import load_study
 
-STUDY = """
-id: mine
-title: My study
-question: Does it work?
-seed: 1
-data: {kind: real, manifest: manifest.csv}
-endpoint: {primary: label, label: {column: label, name: relapse, positive: relapse, negative: none}}
-cohorts: {train: {name: A, centers: [A]}}
-columns: {grade: {source: clinical, kind: category, label: Grade, levels: [low, high]}}
-phases: {ct: {name: CT, short: CT, window: {level: 40, width: 400}}}
-signatures: [{name: Clinical, columns: [grade]}]
-"""
+STUDY = own_study("manifest.csv", GRADE)
 SHEET = """subject,label,grade,Surname,MRN,Scan date,age
 KAN-001,1,low,Meyerbeer,70012345,2019-03-02,61
 KAN-002,0,high,Zelter,70012346,2018-11-24,59

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers.dicom_tree import outline, scan, write_tree
+from helpers.own_study import GRADE, own_study
 
 from radsupport.cli import main
 from radsupport.data import intake
@@ -148,18 +149,7 @@ def test_the_command_shows_the_plan_first(tmp_path: Path, capsys: pytest.Capture
     assert "one of them" in capsys.readouterr().err
 
 
-STUDY = """
-id: mine
-title: My study
-question: Does it work?
-seed: 1
-data: {kind: real, manifest: own/mine/manifest.csv}
-endpoint: {primary: label, label: {column: label, name: relapse, positive: relapse, negative: none}}
-cohorts: {train: {name: A, centers: [A]}}
-columns: {grade: {source: clinical, kind: category, label: Grade, levels: [low, high]}}
-phases: {ct: {name: CT, short: CT, window: {level: 40, width: 400}}}
-signatures: [{name: Clinical, columns: [grade]}]
-"""
+STUDY = own_study("own/mine/manifest.csv", GRADE)
 
 
 def test_the_clinical_table_gets_the_same_pseudonyms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
