@@ -19,7 +19,7 @@ from radsupport.data.manifest import append_rows, parse_manifest
 from radsupport.data.people import KEY, pseudonymised, pseudonyms
 from radsupport.data.sheets import read_cells, read_sheet
 from radsupport.errors import InputError, Problem, RadsupportError, one_line
-from radsupport.files import file_stems, write_csv, written_whole
+from radsupport.files import file_stems, sha256, write_csv, written_whole
 from radsupport.imaging.acquisition import acquisition
 from radsupport.imaging.dicom import HEADERS, read_dicom
 from radsupport.imaging.examinations import (
@@ -145,7 +145,7 @@ def take_in(
 
     Notes
     -----
-    What was converted before from the same series and region is not converted again.
+    What was converted before from the same series and the same outline is not converted again.
     """
     out, todo = Path(out), [one for one in found if one.step == CONVERT]
     people = list(dict.fromkeys(one.subject for one in found if one.subject))
@@ -199,7 +199,7 @@ def _converted(case: _Case) -> dict[str, Any]:
     done = ingest(one.files[0].parent, case.out, case.stem, one.region or None, one.outline, one.series, heads)
     settings = acquisition([heads[path] for path in one.files], float(done.series.image.GetSpacing()[2]))
     files = {"image": done.image.name, "mask": done.mask.name if done.mask else ""}
-    known = {"series": one.series, "region": one.region, "step": "done", "reason": one.reason, "notes": _notes(done)}
+    known = {**_source(one), "step": "done", "reason": one.reason, "notes": _notes(done)}
     whole = {**known, **files, "acquisition": {"subject": case.subject, "phase": one.phase, **settings}}
     with written_whole(record) as partial:
         partial.write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
@@ -207,14 +207,19 @@ def _converted(case: _Case) -> dict[str, Any]:
 
 
 def _before(record: Path, case: _Case) -> dict[str, Any]:
-    """Return what an earlier run noted of the same series and region; empty where that, or a file, is not there."""
+    """Return what an earlier run noted of the same series and outline; empty where that, or a file, is not there."""
     try:
         known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    same = (known.get("series"), known.get("region")) == (case.examination.series, case.examination.region)
+    same = {key: known.get(key) for key in _source(case.examination)} == _source(case.examination)
     files = [known.get("image", ""), *([known.get("mask")] if known.get("region") else [])]
     return known if same and all(name and (case.out / name).is_file() for name in files) else {}
+
+
+def _source(one: Examination) -> dict[str, str]:
+    """Return what decides the files of a case: its series, and the region as it is drawn."""
+    return {"series": one.series, "region": one.region, "outline": sha256(one.outline) if one.outline else ""}
 
 
 def _notes(done: Ingested) -> str:

@@ -23,6 +23,8 @@ from radsupport.imaging.outlines import references, region_names
 from radsupport.wording import did_you_mean, listed
 
 CONVERT, UNCLEAR, LEFT_OUT = "convert", "unclear", "left out"
+#: Subject of files without an id that lie in no folder of their own.
+UNNAMED = "unnamed"
 #: Scouts and single images are fewer; a series that somebody outlined is never one of these.
 FEWEST_SLICES = 4
 Heads = Mapping[Path, pydicom.Dataset]
@@ -254,8 +256,8 @@ def _below(path: Path, root: Path, archives: Mapping[Path, str]) -> str:
 
 def _subject(head: pydicom.Dataset, place: str, rules: Rules) -> str:
     """Return the patient's id, or the folder's name where the rules ask for it or there is no id."""
-    own = str(head.get("PatientID") or "").strip()
-    return own if own and rules.subject == "id" else Path(place).parts[0].removesuffix(".zip")
+    own, folders = str(head.get("PatientID") or "").strip(), Path(place).parts[:-1]
+    return own if own and rules.subject == "id" else (*folders, UNNAMED)[0].removesuffix(".zip")
 
 
 def _described(head: pydicom.Dataset) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.dicom_files import box, refer, write_rtstruct
 from helpers.dicom_tree import outline, scan, write_tree
 from helpers.own_study import GRADE, own_study
 
@@ -85,8 +86,13 @@ def test_another_region_is_converted_anew(tmp_path: Path) -> None:
     taken(tmp_path / "x", tmp_path / "out", tmp_path)
     outline(tmp_path / "x" / "a.dcm", "A", uid, ("Tumour",))
     taken(tmp_path / "x", tmp_path / "out", tmp_path)
-    record = json.loads((tmp_path / "out" / "images" / "P001_ct_ingested.json").read_text(encoding="utf-8"))
-    assert record["region"] == "Tumour"
+    path = tmp_path / "out" / "images" / "P001_ct_ingested.json"
+    before = json.loads(path.read_text(encoding="utf-8"))
+    assert before["region"] == "Tumour"
+    write_rtstruct(tmp_path / "x" / "a.dcm", {"Tumour": [box(8.0), box(11.0)]}, edit=lambda data: refer(data, uid))
+    taken(tmp_path / "x", tmp_path / "out", tmp_path)
+    after = json.loads(path.read_text(encoding="utf-8"))
+    assert after["notes"] != before["notes"], "drawn anew under the same name"
 
 
 def test_a_table_says_what_is_meant(tmp_path: Path) -> None:

@@ -102,6 +102,13 @@ def test_patients_of_one_id_are_told_by_their_folders(tmp_path: Path) -> None:
     assert table[["subject", "step"]].to_numpy().tolist() == [["p1", "convert"], ["p2", "convert"]]
 
 
+def test_files_without_id_or_folder_have_a_plain_name(tmp_path: Path) -> None:
+    scan(tmp_path / "x", "", "CT")
+    scan(tmp_path / "y" / "clara" / "ct", "", "CT")
+    assert planned(tmp_path / "x")["subject"].item() == "unnamed"
+    assert planned(tmp_path / "y")["subject"].item() == "clara"
+
+
 def test_wrong_rules_are_named_all_at_once(tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text("regionz: [a]\nskip: scout\nphases: {venous: ['(']}\nsubject: name\n", encoding="utf-8")
