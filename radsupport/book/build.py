@@ -32,7 +32,7 @@ IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
 CHAPTERS = ("01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram")
 PUBLISHED = "published"
 #: The page that changes an analysis, and the study on whose results it is shown.
-CHANGE, CHANGED_STUDY = "10_change", "song2021"
+CHANGE, CHANGED_STUDY = "11_change", "song2021"
 #: Pages of the book that staging writes.
 GENERATED = ("index.md", "_toc.yml", "rooms.html")
 
@@ -85,7 +85,7 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
 def chapters_of(study: str) -> Sequence[str]:
     """Return the chapters of a study; the pages that belong to no study are those of `PUBLISHED`."""
     if study == PUBLISHED:
-        return ("09_published", "11_ibsi")
+        return ("10_published", "12_ibsi")
     return (*CHAPTERS, CHANGE) if study == CHANGED_STUDY else CHAPTERS
 
 
@@ -157,7 +157,7 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
     notebook = f"notebooks/{chapter}.ipynb"
     code = [path for path in code_of(Path(notebook)) if path not in OF_THE_SITE]
     if study == PUBLISHED:
-        read = "radsupport/claims/data" if chapter == "09_published" else "radsupport/radiomics/data/ibsi"
+        read = "radsupport/claims/data" if chapter == "10_published" else "radsupport/radiomics/data/ibsi"
         return [notebook, *code, *(str(p) for p in sorted(Path(read).glob("*")))]
     loaded, named = _loaded(study, profile), {}
     if chapter == "03_radiomics" and loaded.radiomics is not None:
@@ -391,8 +391,8 @@ def _file_of(name: str) -> str:
 #: About how many seconds a chapter that is used takes on one core, to tell the longest way to the end of the build.
 SECONDS = {
     "data": 5, "01_cohort": 5, "02_preprocessing": 50, "03_radiomics": 100, "04_deep_features": 100,
-    "05_modelling": 80, "06_validation": 20, "07_survival": 25, "08_nomogram": 8, "09_published": 8, "10_change": 10,
-    "11_ibsi": 20,
+    "05_modelling": 80, "06_validation": 20, "07_survival": 25, "08_nomogram": 8, "10_published": 8, "11_change": 10,
+    "12_ibsi": 20,
 }  # fmt: skip
 
 

@@ -36,9 +36,9 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "covariates": "survival.covariates",
     },
     "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},
-    "09_published": {"study": "", "verdicts_shown": ""},
-    "10_change": {"study": "", "profile": ""},
-    "11_ibsi": {"study": ""},
+    "10_published": {"study": "", "verdicts_shown": ""},
+    "11_change": {"study": "", "profile": ""},
+    "12_ibsi": {"study": ""},
 }  # fmt: skip
 #: Parameters that only say how much of the results is shown, and their value in the notebook.
 SHOWN_ONLY = {"cases_shown": 12, "verdicts_shown": "all"}

@@ -36,9 +36,9 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "06_validation": ("05_modelling",),
     "07_survival": ("05_modelling", "06_validation"),
     "08_nomogram": ("05_modelling", "06_validation"),
-    "09_published": (),
-    "10_change": ("05_modelling",),
-    "11_ibsi": (),
+    "10_published": (),
+    "11_change": ("05_modelling",),
+    "12_ibsi": (),
 }
 
 

@@ -94,7 +94,7 @@ def landing_page(
         parts.append("")
     if published:
         parts.append(
-            "## The four papers\n\nDo their printed numbers agree with one another? {ref}`published-09_published`.\n"
+            "## The four papers\n\nDo their printed numbers agree with one another? {ref}`published-10_published`.\n"
         )
     parts.append(OFFERS)
     return "\n".join(parts)
@@ -259,7 +259,7 @@ def _chapters(study: Study, numbers: Mapping[str, Any]) -> list[str]:
 
 PUBLISHED = "published"
 #: The page that compares features with their standard.
-STANDARD = "11_ibsi"
+STANDARD = "12_ibsi"
 PAGES = (
     "methods", "scans_and_outlines", "bring_your_own", "how_it_is_made", "where_does_it_go", "published_claims_format",
     "glossary", "bibliography",

@@ -30,7 +30,7 @@ _SHOWN = {
 #: Tag of a cell whose code shows when the switch of its page is on (``_static/book.css``).
 ON_DEMAND = "on-demand"
 #: The page whose code is what it shows.
-CHANGE = "10_change"
+CHANGE = "11_change"
 
 
 def reworded(executed: Any, source: Path) -> Any:

@@ -169,7 +169,7 @@ def _group(value: Any) -> str:
     return f"{first} ({', '.join(others)})" if others else first
 
 
-CHAPTER, STUDY = "09_published", "published"
+CHAPTER, STUDY = "10_published", "published"
 KIND_LABELS: dict[str, str] = content("words.yaml")["kinds"]
 
 

@@ -16,7 +16,7 @@ from radsupport.book.chapter import begin
 from radsupport.errors import ParameterError
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = nbformat.read(ROOT / "notebooks" / "10_change.ipynb", as_version=4)
+PAGE = nbformat.read(ROOT / "notebooks" / "11_change.ipynb", as_version=4)
 
 
 def sources(chapter: str) -> str:
@@ -72,18 +72,18 @@ def test_it_belongs_to_one_study_and_stands_with_the_pages_for_every_study(tmp_p
     monkeypatch.chdir(ROOT)
     chapters = {study: list(build.chapters_of(study)) for study in ("song2021", "hosny2018")}
     parts = site._contents(tmp_path, ["song2021", "hosny2018"], chapters)["parts"]
-    assert {"file": "studies/song2021/10_change"} in parts[-1]["chapters"]
-    assert "10_change" not in json.dumps(parts[:-1])
+    assert {"file": "studies/song2021/11_change"} in parts[-1]["chapters"]
+    assert "11_change" not in json.dumps(parts[:-1])
     with_papers = chapters | {"published": list(build.chapters_of("published"))}
     *_, papers, common = site._contents(tmp_path, ["song2021", "hosny2018"], with_papers)["parts"]
-    assert papers["chapters"] == [{"file": "studies/published/09_published"}]
-    assert {"file": "studies/published/11_ibsi"} in common["chapters"]
+    assert papers["chapters"] == [{"file": "studies/published/10_published"}]
+    assert {"file": "studies/published/12_ibsi"} in common["chapters"]
 
 
 def test_its_code_is_not_folded() -> None:
     page = nbformat.from_dict(json.loads(json.dumps(PAGE)))
     tags = [
-        cell.metadata["tags"] for cell in staging.prepare(page, "10_change", "x", "x").cells if cell.cell_type == "code"
+        cell.metadata["tags"] for cell in staging.prepare(page, "11_change", "x", "x").cells if cell.cell_type == "code"
     ]
     assert set(map(tuple, tags)) == {(), ("remove-cell",)}
 

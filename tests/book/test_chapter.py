@@ -142,9 +142,9 @@ def test_what_chapter_05_distrusts_is_repeated_for_what_is_shown(here: Path, mon
 
 
 def test_a_notebook_without_a_study_checks_its_parameters_too(tmp_path: Path) -> None:
-    begin_without_study("09_published", namespace(study="published"), tmp_path)
+    begin_without_study("10_published", namespace(study="published"), tmp_path)
     with pytest.raises(ParameterError, match="colour"):
-        begin_without_study("09_published", namespace(study="published", colour="red"), tmp_path)
+        begin_without_study("10_published", namespace(study="published", colour="red"), tmp_path)
     save_figures_to(None)
 
 

@@ -98,7 +98,7 @@ def test_rooms_are_called_with_arguments_that_they_have(notebook: tuple[str, Any
 def test_a_chapter_of_a_study_has_a_short_answer_and_a_key_figure(notebook: tuple[str, Any]) -> None:
     name, content = notebook
     tags = [tag for cell in content.cells for tag in cell.metadata.get("tags", [])]
-    if "profile" in PARAMETERS[name] and name != "10_change":
+    if "profile" in PARAMETERS[name] and name != "11_change":
         assert tags.count("first") == 1
         assert tags.count("key-figure") >= 1
         assert sum("chapter.in_short(" in cell.source for cell in content.cells) == 1

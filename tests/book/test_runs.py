@@ -186,9 +186,9 @@ def test_pages_are_made_of_what_the_build_executed(here: Path) -> None:
 def test_a_notebook_without_study_keeps_off_the_book_too(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = here / "results/hosny2018/figures"
     given = {"In": ["", "study = 'published'"], "study": "published"}
-    assert begin_without_study("09_published", given, figures).name == "hosny2018@by_hand"
+    assert begin_without_study("10_published", given, figures).name == "hosny2018@by_hand"
     monkeypatch.setenv(runs.BUILDS, "1")
-    assert begin_without_study("09_published", given, figures) == figures.parent
+    assert begin_without_study("10_published", given, figures) == figures.parent
     save_figures_to(None)
 
 

@@ -83,12 +83,12 @@ def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def test_the_page_shows_every_output_of_the_executed_notebook(project: Path) -> None:
     executed = odd_notebook()
-    nbformat.write(executed, project / "results/published/notebooks/09_published.ipynb")
+    nbformat.write(executed, project / "results/published/notebooks/10_published.ipynb")
     site.build(project / "book", ["published"], {}, project / "log")
     static = project / "book/_build/html/_static"
     assert (static / "scripts/bootstrap.js").is_file()
     assert not [path for ending in ("*.map", "*.ttf", "*.po", "fontawesome.js") for path in static.rglob(ending)]
-    page = (project / "book/_build/html/studies/published/09_published.html").read_text(encoding="utf-8")
+    page = (project / "book/_build/html/studies/published/10_published.html").read_text(encoding="utf-8")
     body = page[page.index("<article") : page.index("</article>")]
     alt = " ".join(re.findall(r'alt="([^"]*)"', body))
     seen = set(re.findall(r"\w+", html.unescape(re.sub(r"<[^>]*>", " ", body)) + " " + alt))
@@ -110,22 +110,22 @@ def test_pages_that_stay_are_kept_and_the_site_is_that_of_a_new_build(project: P
 
     chapter, term = "results/published/notebooks/{}.ipynb", "```{glossary}\nAUC\n  A number.\n```\n"
     (project / "book/glossary.md").write_text(f"(glossary)=\n# Terms\n\n{term}", encoding="utf-8")
-    for name in ("09_published", "11_ibsi"):
+    for name in ("10_published", "12_ibsi"):
         nbformat.write(notebook([new_markdown_cell("Some words.")]), project / chapter.format(name))
     first = built()
-    read = (project / "book/_build/.doctrees/studies/published/11_ibsi.doctree").stat().st_mtime_ns
-    nbformat.write(notebook([new_markdown_cell("Other words.")]), project / chapter.format("09_published"))
+    read = (project / "book/_build/.doctrees/studies/published/12_ibsi.doctree").stat().st_mtime_ns
+    nbformat.write(notebook([new_markdown_cell("Other words.")]), project / chapter.format("10_published"))
     words = built()
     changed = {name for name in first if words[name] != first[name]}
     assert {name for name in changed if name.endswith((".html", ".js"))} == {
-        "studies/published/09_published.html", "searchindex.js",
+        "studies/published/10_published.html", "searchindex.js",
     }  # fmt: skip
-    assert (project / "book/_build/.doctrees/studies/published/11_ibsi.doctree").stat().st_mtime_ns == read
+    assert (project / "book/_build/.doctrees/studies/published/12_ibsi.doctree").stat().st_mtime_ns == read
     page = notebook([])
     page.cells[0].source = "# Another title"
-    nbformat.write(page, project / chapter.format("09_published"))
+    nbformat.write(page, project / chapter.format("10_published"))
     titled = built()
-    assert b"Another title" in titled["studies/published/11_ibsi.html"]  # it stands in the contents of all pages
+    assert b"Another title" in titled["studies/published/12_ibsi.html"]  # it stands in the contents of all pages
     assert titled == built(new=True)
 
 

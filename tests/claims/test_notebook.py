@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def notebook(root):
-    found = nbformat.read(root / "notebooks" / "09_published.ipynb", as_version=4)
+    found = nbformat.read(root / "notebooks" / "10_published.ipynb", as_version=4)
     nbformat.validate(found)
     return found
 
@@ -52,6 +52,6 @@ def test_all_cells_run_and_write_only_the_chapters_files(notebook, tmp_path, mon
             exec(cell.source.replace('verdicts_shown = "all"', f'verdicts_shown = "{shown}"'), namespace)
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert all(path.startswith("results/published/") for path in written)
-    assert "results/published/09_published.json" in written
+    assert "results/published/10_published.json" in written
     assert sum(path.endswith(".svg") for path in written) == 5
     assert set(namespace["claims"].shown_rows(namespace["results"], "Song2021", shown)["verdict"]) == {shown}

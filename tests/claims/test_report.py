@@ -52,7 +52,7 @@ def test_the_chapter_writes_only_into_its_folder(results, folder):
     assert {path.relative_to(folder).parts[:2] for path in folder.rglob("*") if path.is_file()} == {
         ("results", "published")
     }
-    content = json.loads((written / "09_published.json").read_text())
+    content = json.loads((written / "10_published.json").read_text())
     numbers = content["numbers"]
     assert {name: (each["value"], each["n"]) for name, each in numbers.items()} == quoted
     assert numbers["n_claims"]["value"] == COUNTED

@@ -1,4 +1,4 @@
-"""What chapter 09 says of the printed values of the four papers."""
+"""What chapter 10 says of the printed values of the four papers."""
 
 from __future__ import annotations
 
