@@ -25,6 +25,7 @@ from radsupport.stats.design import is_numeric
 from radsupport.stats.formulas import Covariates, formula_columns, formula_terms, formula_words
 from radsupport.stats.proportional_hazards import schoenfeld_residuals, schoenfeld_table, schoenfeld_test
 from radsupport.stats.regression import FittedModel, Selection, backward_aic, settled, with_references
+from radsupport.stats.subdistribution import fine_gray
 
 #: Column of the signature's risk per standard deviation, and the name of the covariates as one more signature.
 SIGNATURE, COVARIATES = "signature_per_sd", "covariates (Cox)"
@@ -78,6 +79,56 @@ class CoxData:
         constant = [*self.constant, *_constant(table, self.columns)]
         kept = _varying(table, self.covariates, constant)
         return replace(self, table=table, covariates=kept, constant=constant, merges=_merges(merges), names=names)
+
+    def beside_competing(self, cohort: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+        """Return the covariates and the signature in three regressions beside a competing event.
+
+        Parameters
+        ----------
+        cohort : DataFrame
+            cohort.parquet, with the column `competing` where the study has such an event.
+        labels : mapping of term to words
+
+        Returns
+        -------
+        DataFrame
+            covariate (in words), hr_event and hr_competing (cause-specific Cox models: the other event is censoring)
+            and hr_share (Fine and Gray's subdistribution hazard of the event), each with limits and P; ``attrs``: n,
+            events, competing. A model without a fit has no values and its reason in the note. Empty, with the reason,
+            without a competing event.
+        """
+        if "competing" not in cohort:
+            found = pd.DataFrame(columns=["covariate"])
+            found.attrs["empty"] = "No event that competes with this one is recorded."
+            return found
+        table = self.table.merge(cohort[["subject", "competing"]], on="subject", how="left").fillna({"competing": 0.0})
+        terms, reference = [*self.covariates, SIGNATURE], self.reference
+        fits = {
+            "event": lambda: fit_cox(table, *SURVIVAL, terms, reference=reference).table,
+            "competing": lambda: fit_cox(table, "time", "competing", terms, reference=reference).table,
+            "share": lambda: fine_gray(table, *SURVIVAL, "competing", terms, reference=reference),
+        }
+        return _side_by_side(fits, labels).assign(
+            n=len(table), events=int(table["event"].sum()), competing_events=int(table["competing"].sum())
+        )
+
+
+def _side_by_side(fits: Mapping[str, Callable[[], pd.DataFrame]], labels: Mapping[str, str]) -> pd.DataFrame:
+    """Return the ratios of several models of the same terms, one row a coefficient; a note where one has no fit."""
+    keys, notes, found = ["term", "level"], [], []
+    for name, fit in fits.items():
+        try:
+            own = fit().rename(columns={"hr": f"hr_{name}", "p": f"p_{name}"})
+        except (NotEstimableError, InputError) as error:
+            notes.append(f"{name}: {error.problems[0].what if error.problems else error.message}")
+            continue
+        own = own.rename(columns={"ci_low": f"hr_{name}_low", "ci_high": f"hr_{name}_high"})
+        found.append(own.set_index(keys)[[f"hr_{name}", f"hr_{name}_low", f"hr_{name}_high", f"p_{name}"]])
+    shown = pd.concat(found, axis=1).reset_index() if found else pd.DataFrame(columns=keys, dtype=object)
+    words = shown["term"].map(lambda term: labels.get(term, term))
+    shown.insert(0, "covariate", words + (": " + shown["level"].astype(str)).where(shown["level"] != "", ""))
+    shown.attrs["empty"] = "; ".join(notes)
+    return shown.drop(columns=keys).assign(note="; ".join(notes))
 
 
 def _constant(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from radsupport.evaluate.predictions import SURVIVAL
 from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
 from radsupport.stats.proportional_hazards import schoenfeld_test
+from radsupport.stats.subdistribution import fine_gray
 
 COVARIATES = ["age", "stage"]
 
@@ -246,3 +247,33 @@ def test_who_is_the_only_one_of_a_level_is_not_predicted_by_the_others(
     judged_rows = found[found["cohort"] == "train"]
     assert set(small_cohort.loc[train, "subject"]) - set(judged_rows["subject"]) == {small_cohort.loc[lone, "subject"]}
     assert np.isfinite(model.probability(judged_rows, [12.0])).all()
+
+
+def test_covariates_beside_a_competing_event_have_three_ratios(rows: pd.DataFrame, small_cohort: pd.DataFrame) -> None:
+    data = data_of(rows, small_cohort)
+    rng = np.random.default_rng(3)
+    died = data.table.assign(competing=np.where(data.table["event"] == 0, rng.integers(0, 2, len(data.table)), 0))
+    cohort = small_cohort.merge(died[["subject", "competing"]], on="subject", how="left")
+    found = data.beside_competing(cohort, {"age": "Age (years)", regression.SIGNATURE: "Image (per SD)"})
+    assert found["covariate"].tolist() == ["Age (years)", "stage: II", "stage: III", "Image (per SD)"]
+    assert found["competing_events"].eq(died["competing"].sum()).all()
+    terms = [*data.covariates, regression.SIGNATURE]
+    for kind, event in (("event", "event"), ("competing", "competing")):
+        expected = fit_cox(died, "time", event, terms, reference=data.reference).table
+        assert found[f"hr_{kind}"].tolist() == pytest.approx(expected["hr"].tolist())
+    expected = fine_gray(died, "time", "event", "competing", terms, reference=data.reference)
+    assert found["hr_share"].tolist() == pytest.approx(expected["hr"].tolist())
+    assert found["hr_share_low"].tolist() == pytest.approx(expected["ci_low"].tolist())
+
+
+def test_a_model_beside_a_competing_event_that_has_no_fit_leaves_its_reason(
+    rows: pd.DataFrame, small_cohort: pd.DataFrame
+) -> None:
+    data = data_of(rows, small_cohort)
+    found = data.beside_competing(small_cohort.assign(competing=0.0), {})
+    assert "hr_competing" not in found
+    assert found["hr_event"].notna().all()
+    assert found["note"].str.startswith("competing: ").all()
+    without = data.beside_competing(small_cohort, {})
+    assert len(without) == 0
+    assert without.attrs["empty"].startswith("No event that competes")
