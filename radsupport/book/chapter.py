@@ -117,13 +117,15 @@ class Chapter:
         Parameters
         ----------
         table : DataFrame
-            What `radsupport.stats.table_one.baseline_table` returns; may be empty.
+            What `radsupport.stats.table_one.baseline_table` or `printed_baseline` returns; may be empty.
         key : str
             Begin of each key: ``<key>_<variable>_<level>_<group>`` for the text of a category,
-            ``<key>_<variable>_<group>`` for that of a number, ``p_<key>_<variable>`` for a P-value.
+            ``<key>_<variable>_<group>`` for that of a number, ``p_<key>_<variable>`` for a P-value,
+            ``statistic_<key>_<variable>`` for the statistic of its test.
         levels : mapping
             Categories of the variables that have some; nobody is in one that the table lacks.
         """
+        table = pd.DataFrame(table.attrs.get("cells", table))
         groups = [str(name) for name in table if name not in BASELINE and not str(name).startswith("p_")]
         found: dict[str, Any] = {}
         for variable, part in table.groupby("variable", sort=False) if len(table) else ():
@@ -135,6 +137,7 @@ class Chapter:
             for name, row in cells.items():
                 found |= {f"{key}_{name}_{group}": row.get(group, "0 (0.0)") for group in groups}
             found |= {f"p_{key}_{variable}": p for p in part["p"].dropna()}
+            found |= {f"statistic_{key}_{variable}": value for value in part["statistic"].dropna()}
         size = int(table["overall"].iloc[0]) if len(table) else 0
         return {name: {"value": value, "n": size} for name, value in found.items()}
 

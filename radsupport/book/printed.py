@@ -167,9 +167,10 @@ def printed_baseline(
     pandas.DataFrame
         Characteristic, one column per group (with its n), Missing (where any value is), Test, Statistic (such as
         "U = 140"), P and, where adjusted, P (Benjamini-Hochberg), all as text. ``attrs["p"]`` holds P as
-        numbers by column. Statistics follow the order that is shown: groups as in `groups`, levels as in the study
-        file (`radsupport.book.conclusions.cohort.directions` says how to read them). No rows where there is nothing
-        to describe, or one group.
+        numbers by column, ``attrs["cells"]`` what `radsupport.stats.table_one.baseline_table` made. Statistics follow
+        the order that is shown: groups as in `groups`, levels as in the study file
+        (`radsupport.book.conclusions.cohort.directions` says how to read them). No rows where there is nothing to
+        describe, or one group.
     """
     plain = _ordered(table, by, columns, groups)
     if not columns or plain[by].nunique() < 2:
@@ -198,6 +199,7 @@ def printed_baseline(
     left += [] if adjust != "none" else [ADJUSTED]
     shown = shown.reindex(columns=[name for name in order if name not in left]).fillna("")
     shown.attrs["p"] = found.dropna(subset=["p"]).set_index("variable")["p"].to_dict()
+    shown.attrs["cells"] = found.to_dict("list")
     return shown
 
 
@@ -208,7 +210,9 @@ def _ordered(table: pd.DataFrame, by: str, columns: Mapping[str, Column], groups
     ordered = {by: pd.Categorical(plain[by], list(groups))}
     for name, column in columns.items():
         if column.kind != "number":
-            values = plain[name].astype(object).map(str, na_action="ignore")
+            values = plain[name].astype(object).map(_as_text, na_action="ignore")
+            if not set(values) & set(column.levels):  # codes of an outcome, which reading leaves as they are
+                values = values.replace(column.recode)
             others = sorted(set(values.dropna()) - set(column.levels))
             ordered[name] = pd.Categorical(values, [*column.levels, *others])
     return plain.assign(**ordered)

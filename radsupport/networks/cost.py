@@ -70,18 +70,29 @@ def costs(spec: Unet | Resnet | Cnn3d, given: Given, slices: float) -> list[Cost
         return list(_resnet(spec, given) if isinstance(spec, Resnet) else _cnn3d(spec, given))
 
 
-def fastest(task: Callable[[], object], cores: int = 1) -> float:
+def fastest(task: Callable[[], object]) -> float:
     """Return the seconds of the fastest of some runs of a task: one of a slow task, several of a quick one.
 
-    On the CPU they are the seconds of the processor over the `cores` in use, which other work on the machine does not
-    lengthen; what a graphics card does is not seen by the processor, so there a clock is read.
+    On the CPU they are the seconds of the processor, which other work on the machine hardly lengthens; what a graphics
+    card does is not seen by the processor, so there a clock is read.
     """
     clock, runs = (time.process_time if training.choose_device().type == "cpu" else time.perf_counter), [0.0]
     while sum(runs) < ENOUGH:
         start = clock()
         task()
-        runs.append((clock() - start) / cores)
+        runs.append(clock() - start)
     return min(runs[1:])
+
+
+def _of_batch(task: Callable[[], object]) -> float:
+    """Return the seconds of a batch on all threads in use, from those of one thread.
+
+    Threads that wait for one another on a busy machine use the processor as if they worked: two of them took almost
+    three times the seconds of one.
+    """
+    n = torch.get_num_threads() if training.choose_device().type == "cpu" else 1
+    with training.threads(1):
+        return fastest(task) / n
 
 
 def _batch(model: nn.Module, shape: Sequence[int], learn: bool) -> float:
@@ -89,7 +100,7 @@ def _batch(model: nn.Module, shape: Sequence[int], learn: bool) -> float:
     images = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
     if not learn:
         model.eval()
-        return fastest(lambda: training.predict_batches(model, images, batch_size=len(images)), torch.get_num_threads())
+        return _of_batch(lambda: training.predict_batches(model, images, batch_size=len(images)))
     model, optimizer = model.train(), training.adam(model, 1e-5)
 
     def step() -> None:
@@ -97,7 +108,7 @@ def _batch(model: nn.Module, shape: Sequence[int], learn: bool) -> float:
         model(torch.as_tensor(images, device=training.choose_device())).square().mean().backward()
         optimizer.step()
 
-    return fastest(step, torch.get_num_threads())
+    return _of_batch(step)
 
 
 def _epochs(spec: Unet | Cnn3d | Resnet, most: int) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class CohortTables(Part):
 
     `tests_by_cohort` and `tests_by_outcome` map a column to the test that the paper names (else it is chosen from the
     data); `by_cohort_as` and `by_outcome_as` say which printed table has this layout. `by_outcome_in` names further
-    cohorts whose patients are tabulated by outcome.
+    cohorts whose patients are tabulated by outcome. `with_outcome` puts the label itself into the table by cohort.
     """
 
     normality_alpha: Share = 0.05
@@ -70,6 +70,7 @@ class CohortTables(Part):
     by_cohort_as: str = ""
     by_outcome_as: str = ""
     by_outcome_in: list[CohortName] = []
+    with_outcome: bool = False
 
 
 class Preprocessing(Part):
@@ -193,6 +194,15 @@ class Study(Part):
     def cohort_names(self) -> dict[Any, str]:
         """Names of the cohorts in words, by their keys (strings; pandas calls the keys of groups Hashable)."""
         return {str(key): cohort.name for key, cohort in self.cohorts.items()}
+
+    @property
+    def described(self) -> dict[str, Column]:
+        """What the table by cohort describes: the variables and, where the paper's table has it, the outcome."""
+        found, names = self.endpoint, self.endpoint.outcome_names
+        if not self.cohort_tables.with_outcome:
+            return self.columns
+        words: dict[str, Any] = {"label": found.event_name, "levels": [*names.values()], "recode": names}
+        return {found.event: Column(source="clinical", kind="category", **words), **self.columns}
 
     @property
     def effort(self) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2_contingency
 
+from radsupport.book.chapter import Chapter
 from radsupport.book.printed import ADJUSTED, FREEMAN_HALTON, INDENT, printed_baseline
 from radsupport.data.synthetic_patients import draw_subjects
 from radsupport.settings.parts import Column
@@ -21,7 +23,7 @@ def drawn(study: Study) -> pd.DataFrame:
     """Return the synthetic cohort's table without its images; its counts are the printed ones."""
     table = draw_subjects(study.synthetic, study.seed).dropna(subset=["label"])
     where = {center: key for key, cohort in study.cohorts.items() for center in cohort.centers}
-    return table.assign(cohort=table["center"].map(where))
+    return table.assign(cohort=table["split"].replace("", pd.NA).fillna(table["center"].map(where)))
 
 
 def by_cohort(table: pd.DataFrame, study: Study, tests: Mapping[str, str], columns: Sequence[str]) -> pd.DataFrame:
@@ -201,3 +203,23 @@ def test_the_table_by_outcome_of_a_survival_study_tests_the_times(root: Path) ->
     assert printed.attrs["p"] == pytest.approx(expected)
     assert set(printed["Test"]) - {""} == {"log-rank test", "Cox regression, likelihood-ratio test"}
     assert printed.columns[1].startswith("no death seen (censored) (n = ")
+
+
+@pytest.mark.parametrize(("study", "printed"), [("cui2022", 0.289), ("gu2023", 0.04)])
+def test_the_outcome_stands_in_the_table_by_cohort_where_the_paper_has_it(
+    root: Path, study: str, printed: float
+) -> None:
+    study = load_study(study, folder=root / "studies")
+    everybody = drawn(study).dropna(subset=["label"])
+    known = {key: column for key, column in study.described.items() if key in everybody}
+    table = printed_baseline(everybody, "cohort", known, study.cohort_names)
+    counts = pd.crosstab(everybody["cohort"].astype(str), everybody["label"])
+    assert table.attrs["p"]["label"] == pytest.approx(chi2_contingency(counts, correction=False).pvalue)
+    assert round(table.attrs["p"]["label"], len(str(printed)) - 2) == printed
+    assert table.iloc[0]["Characteristic"] == study.endpoint.event_name
+    cells = Chapter.described(table, "by_cohort", {"label": study.described["label"].levels})
+    events = int(counts.loc["train", 1])
+    assert cells[f"by_cohort_label_{study.endpoint.label.positive}_train"]["value"].startswith(f"{events} (")
+    assert cells["statistic_by_cohort_label"]["value"] == pytest.approx(chi2_contingency(counts, False).statistic)
+    assert "label" not in study.columns
+    assert "label" not in load_study("song2021", folder=root / "studies").described

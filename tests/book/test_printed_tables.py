@@ -37,6 +37,11 @@ def bare(text: str) -> str:
     return re.sub(r"[\s*(){}^,$\\\-–—−_]", "", text.replace("\\leq", "≤")).lower()
 
 
+def of_tables(cells: pd.DataFrame) -> pd.Series:
+    """Tell the cells of tables, whose rows stand in a paper as a whole, from those of figures and of other places."""
+    return cells["table"].str.match(r"(Supplementary )?Table\b")
+
+
 def test_each_cell_has_a_value_of_this_build_or_a_reason(cells: pd.DataFrame) -> None:
     assert ((cells["ours"] != "") ^ (cells["reason"] != "")).all()
     assert cells.loc[cells["reason"] != "", "reason"].str.fullmatch(r"reference|not [\w ]{4,30}").all()
@@ -46,7 +51,7 @@ def test_each_cell_has_a_value_of_this_build_or_a_reason(cells: pd.DataFrame) ->
 
 def test_every_row_of_a_table_stands_in_its_paper(cells: pd.DataFrame, papers: dict[str, str]) -> None:
     lost = []
-    for (study, table, row), part in cells[cells["table"].str.startswith("Table")].groupby(["study", "table", "row"]):
+    for (study, table, row), part in cells[of_tables(cells)].groupby(["study", "table", "row"]):
         values, name = bare("".join(part["printed"])), bare(row.split(": ")[-1])
         if not re.search(rf"{re.escape(name)}.{{0,{FAR}}}?{re.escape(values)}", papers[study]):
             lost.append((study, table, row))
@@ -54,7 +59,7 @@ def test_every_row_of_a_table_stands_in_its_paper(cells: pd.DataFrame, papers: d
 
 
 def test_every_value_of_a_figure_stands_in_its_paper(cells: pd.DataFrame, papers: dict[str, str]) -> None:
-    figures = cells[~cells["table"].str.startswith("Table")].to_dict("records")
+    figures = cells[~of_tables(cells)].to_dict("records")
     pieces = [(cell, bare(piece)) for cell in figures for piece in re.split(r"[ (]", cell["printed"]) if bare(piece)]
     assert not [cell["printed"] for cell, piece in pieces if piece not in papers[cell["study"]]]
 
@@ -87,7 +92,7 @@ def test_the_addresses_name_cohorts_and_signatures_of_the_study(cells: pd.DataFr
     for name in PAPERS:
         study = load_study(name, folder=root / "studies")
         places = [*study.cohorts, "center_1"]  # Gu's Center 1: training and internal validation
-        known = [*(one.name for one in study.signatures), *study.columns]
+        known = [*(one.name for one in study.signatures), *study.described]
         keys = tables.cells_of(study)["ours"].loc[lambda key: key != ""]
         assert not [key for key in keys if not any(one in key for one in known)]
         judged = keys[keys.str.match("auc|c_index|accuracy|sensitivity|specificity|ppv|npv|pair|null|logrank|median")]
