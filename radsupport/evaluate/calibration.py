@@ -300,7 +300,7 @@ def corrected(
         Too few patients or events (a smooth curve, of a label, needs `FEWEST_SMOOTHED` patients), nothing that varies,
         or a single risk that ranks backwards: the refitted step would turn it round and look calibrated.
     """
-    fit, predict = (terms.refit, _predicted(horizon)) if hasattr(terms, "refit") else _regression(table, terms, horizon)
+    fit, predict = (terms.refit, _predicted(horizon)) if hasattr(terms, "refit") else regression(table, terms, horizon)
     if horizon is None:
         if len(table) < FEWEST_SMOOTHED:
             raise NotEstimableError(
@@ -318,8 +318,14 @@ def corrected(
     return points.assign(n=len(table), resamples=int(found["n_resamples"].max()))
 
 
-def _regression(table: pd.DataFrame, terms: list[str], horizon: float | None) -> tuple[Any, Any]:
-    """Return how to fit and how to predict with a plain regression on terms."""
+def regression(table: pd.DataFrame, terms: list[str], horizon: float | None) -> tuple[Any, Any]:
+    """Return how to fit and how to predict with a plain regression on terms.
+
+    Raises
+    ------
+    NotEstimableError
+        A single term ranks the training patients backwards.
+    """
     if horizon is None:
         fit: Callable[[pd.DataFrame], Any] = partial(fit_logistic, label="label", covariates=terms)
         predict: Callable[[Any, pd.DataFrame], Any] = LogisticFit.predict

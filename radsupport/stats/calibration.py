@@ -512,8 +512,8 @@ def survival_at(times: FloatArray, events: IntArray, member: Any, horizon: float
     Parameters
     ----------
     times, events : ndarray, shape (n,)
-    member : bool ndarray, shape (groups, n)
-        Groups may overlap.
+    member : bool ndarray, or float ndarray of counts, shape (groups, n)
+        Groups may overlap; a count is how often a resample holds the subject.
     horizon : float
 
     Returns
@@ -527,5 +527,5 @@ def survival_at(times: FloatArray, events: IntArray, member: Any, horizon: float
     lost, at_risk = found.n_event[:, until], found.n_risk[:, until]
     left = at_risk * (at_risk - lost)
     term = np.divide(lost, left, out=np.where(lost > 0, np.inf, 0.0), where=left > 0)
-    followed = (member & (times >= horizon)).any(axis=1)
+    followed = ((member > 0) & (times >= horizon)).any(axis=1)
     return np.where(followed, survival, np.nan), np.where(followed, np.sqrt(term.sum(axis=1)), np.nan)

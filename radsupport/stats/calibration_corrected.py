@@ -1,4 +1,4 @@
-"""Optimism-corrected calibration of a model that can be refitted, the method of rms::calibrate.
+"""Calibration and net benefit of a model that can be refitted, corrected for optimism as rms::calibrate does it.
 
 In every resample the model is refitted; its calibration error in the resample minus its error in the original data
 is the optimism, and the mean optimism is taken off the apparent curve (Harrell, Regression Modeling Strategies, 2nd
@@ -17,6 +17,7 @@ import pandas as pd
 from radsupport.checks import FloatArray, IntArray, as_binary, as_probability, as_survival
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.stats.calibration import as_horizon, lowess, survival_at
+from radsupport.stats.usefulness import counted_benefit
 
 Refit = Callable[[pd.DataFrame], Any]
 Predict = Callable[[Any, pd.DataFrame], Any]
@@ -138,6 +139,45 @@ def corrected_calibration(
 
     found = _optimism(table, refit, predict, error, n_resamples, seed)
     return pd.DataFrame(_assemble(points, _curve_at(points, apparent_risk, labels.astype(float)), found))
+
+
+def corrected_benefit(
+    table: pd.DataFrame,
+    refit: Refit,
+    predict: Predict,
+    thresholds: Any,
+    horizon: float | None = None,
+    n_resamples: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Apparent and optimism-corrected net benefit of a model at each threshold.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Training rows: label, or time and event, and whatever the model needs.
+    refit, predict : callable
+        As in `corrected_calibration`; `predict` returns the probability of the event (by the horizon).
+    thresholds : array-like
+    horizon : float, optional
+        In the unit of `time`.
+    n_resamples, seed : int
+        The resamples of the corrected calibration with the same seed.
+
+    Returns
+    -------
+    DataFrame
+        `threshold, apparent, optimism, corrected, n_resamples`.
+    """
+    _columns(table, ["label"] if horizon is None else ["time", "event"])
+
+    def benefit(risk: FloatArray, rows: pd.DataFrame) -> FloatArray:
+        return counted_benefit(rows, risk, thresholds, np.ones((1, len(rows))), horizon)[0]
+
+    found = _optimism(table, refit, predict, benefit, n_resamples, seed)
+    apparent = benefit(_risk(predict(refit(table), table), table), table)
+    marks = np.asarray(thresholds, dtype=float)
+    return pd.DataFrame(_assemble(marks, apparent, found)).rename(columns={"predicted": "threshold"})
 
 
 def _default_grid(risk: FloatArray) -> FloatArray:

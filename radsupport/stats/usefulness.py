@@ -403,6 +403,38 @@ def _benefit(times: FloatArray, events: Any, member: Any, horizon: float, odds: 
     return np.where(share == 0, 0.0, (1 - survival) * share - survival * share * odds)
 
 
+def counted_benefit(
+    outcome: pd.DataFrame, risk: Any, thresholds: Any, counts: FloatArray, horizon: float | None = None
+) -> FloatArray:
+    """Net benefit of a model in resamples, each patient counted as often as it was drawn.
+
+    Parameters
+    ----------
+    outcome : DataFrame, n rows
+        label; or time and event, for a horizon.
+    risk : array-like of probabilities, shape (n,)
+    thresholds : array-like
+    counts : ndarray, shape (b, n)
+    horizon : float, optional
+
+    Returns
+    -------
+    ndarray, shape (b, thresholds)
+        As `net_benefit` and `net_benefit_survival` on the drawn rows.
+    """
+    marks, total = _as_thresholds(thresholds), counts.sum(axis=1)
+    odds, risks = marks / (1 - marks), as_probability(risk, "risk", len(outcome))
+    treated = risks[None, :] >= marks[:, None]
+    if horizon is None:
+        labels = as_binary(outcome["label"], "label", len(outcome))
+        member = (treated & (risks > 0)).T.astype(float)  # as `net_benefit`, which never treats a risk of 0
+        return ((counts * labels) @ member - ((counts * (1 - labels)) @ member) * odds) / total[:, None]
+    times, events = as_survival(outcome["time"], outcome["event"])
+    share = counts @ treated.T.astype(float) / total[:, None]
+    survival = np.column_stack([survival_at(times, events, counts * own, horizon)[0] for own in treated])
+    return np.where(share == 0, 0.0, (1 - survival) * share - survival * share * odds)
+
+
 REFERENCES = ("treat_all", "treat_none")
 #: Smallest gain in net benefit that counts: 5 more true positives per 1000 patients, at no more false ones.
 LEAST_GAIN = 0.005
