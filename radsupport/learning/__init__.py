@@ -13,17 +13,20 @@ each signature (imputation, selection and tuning in the training part of every f
 `assembly.changed(cohort=..., signatures=..., tables=...)` is the same with one thing changed, to compare with.
 """
 
+from radsupport.learning import explanation
 from radsupport.learning.assembly import Assembly, assemble
 from radsupport.learning.inspection import chosen_features, inspect, stability
 from radsupport.learning.learners import signature_table
 from radsupport.learning.locked import read_model, write_model
-from radsupport.learning.signatures import run_signatures
+from radsupport.learning.signatures import kept_run, run_signatures
 
 __all__ = [
     "Assembly",
     "assemble",
     "chosen_features",
+    "explanation",
     "inspect",
+    "kept_run",
     "read_model",
     "run_signatures",
     "signature_table",

@@ -95,9 +95,13 @@ class CrossValidation:
         if how == "refit":
             table = X.refit if isinstance(X, FoldTables) else X
             return pd.Series(risk_of(self.refit, table), table.index)
+        return self.fold_risks(X).mean(axis=1)
+
+    def fold_risks(self, X: Table) -> pd.DataFrame:
+        """Return the risk of subjects outside the cross-validation by each model of the first repeat's folds."""
         tables = {k: X.fold(k) if isinstance(X, FoldTables) else X for k in self.models[0]}
-        risks = [pd.Series(risk_of(model, tables[k]), tables[k].index) for k, model in self.models[0].items()]
-        return pd.concat(risks, axis=1).mean(axis=1)
+        risks = {k: pd.Series(risk_of(model, tables[k]), tables[k].index) for k, model in self.models[0].items()}
+        return pd.DataFrame(risks)
 
 
 def cross_validate(

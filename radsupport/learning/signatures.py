@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from radsupport.checks import held_out
+from radsupport.errors import ContractError, Problem
+from radsupport.files import written_whole
 from radsupport.learning.assembly import Assembly, select_rows
 from radsupport.learning.crossval import CrossValidation, External, cross_validate
 from radsupport.learning.learners import PUBLISHED, STEP_WORDS, fits
@@ -65,6 +69,12 @@ class SignatureRun:
         """Return the best signature, or the first that is fitted here where the best is a given output."""
         return first_fitted(self.signatures, best)
 
+    def keep(self, path: Path, best: str = "") -> None:
+        """Write the fits of `first_fitted` for `kept_run`, so that a later chapter need not repeat them."""
+        name = self.first_fitted(best)
+        with written_whole(path) as partial_path:
+            partial_path.write_bytes(pickle.dumps((name, self.results[name]), 5))
+
     def selection_counts(self) -> pd.DataFrame:
         """Return how many features each selection step leaves.
 
@@ -86,6 +96,28 @@ class SignatureRun:
         refit = funnel[funnel["fold"].isna()].set_index(["signature", "step"])["n_out"]
         table["refit"] = refit.reindex(pd.MultiIndex.from_frame(table[["signature", "step"]])).to_numpy()
         return table.assign(step=table["step"].map(STEP_WORDS))[columns]
+
+
+def kept_run(path: Path) -> tuple[str, CrossValidation]:
+    """Return the signature whose fits `SignatureRun.keep` wrote, and these fits.
+
+    Only for files of one's own: unpickling runs what a file says.
+
+    Raises
+    ------
+    ContractError
+        There is no such file, or the learner was written in a notebook's cell, which this process has not run.
+    """
+    if not path.is_file():
+        problem = Problem("no fits of the chosen signature", remedy="run chapter 05 again", file=str(path))
+        raise ContractError("What the chosen signature learnt is not here.", [problem])
+    try:
+        kept: tuple[str, CrossValidation] = pickle.loads(path.read_bytes())
+    except AttributeError as error:
+        remedy = "put your learner into a module of its own, and run chapter 05 again"
+        problem = Problem(f"the learner is not known here ({error})", remedy=remedy, file=str(path))
+        raise ContractError("What the chosen signature learnt can not be read.", [problem]) from error
+    return kept
 
 
 def run_signatures(

@@ -362,5 +362,12 @@ class Combination(BaseEstimator):
 
     def risk(self, X: pd.DataFrame) -> FloatArray:
         """Return the combined risk, shape (n_subjects,)."""
+        return self.meta_.risk(self._entered(X))
+
+    def features(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that reach the model on the parts, for these subjects."""
+        return self.meta_.features(self._entered(X))
+
+    def _entered(self, X: pd.DataFrame) -> pd.DataFrame:
         risks = {str(name): column.to_numpy(float) for name, column in self.part_risks(as_table(X)).items()}
-        return self.meta_.risk(self._meta_table(risks, X))
+        return self._meta_table(risks, X)

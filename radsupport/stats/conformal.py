@@ -1,9 +1,9 @@
 """Prediction sets of a two-class outcome that are right as often as they promise, whatever the model is worth.
 
-A patient's set holds every outcome that is not too odd for that risk: few patients with that outcome, none of whom their
-model had seen, were as odd. Sets are made per class (label-conditional, "Mondrian"): with a rare outcome a set that is
-right in 90% of all patients could miss every event. Own code: mapie's cross-conformal classifier (1.6) fits its models
-itself, in folds of its own, and knows neither weights for censoring nor classes taken apart.
+A patient's set holds every outcome that is not too odd for that risk: an outcome is left out where few patients who had
+it, none of whom their model had seen, were as odd. Sets are made per class (label-conditional, "Mondrian"): with a rare
+outcome a set that is right in 90% of all patients could miss every event. Own code: mapie's cross-conformal classifier
+(1.6) fits its models itself, in folds of its own, and knows no weights for censoring.
 
 References: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005 (chapter 4.5); Romano, Sesia & Candès
 2020, NeurIPS 33:3581 (CV+ sets); Tibshirani et al. 2019, NeurIPS 32 (weights).

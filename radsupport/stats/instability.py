@@ -1,8 +1,8 @@
 """How much a model would differ had other patients been drawn: its instability over bootstrap repeats.
 
 Riley & Collins 2023 (Stability of clinical prediction models developed using statistical or machine learning methods,
-Biometrical Journal 65:2200302): the whole development is repeated in bootstrap samples, and every model so made predicts
-the original patients. What moves with the repeats is what so few patients can not settle.
+Biometrical Journal 65:2200302): the whole development is repeated in bootstrap samples, and every model so made
+predicts the original patients. What moves with the repeats is what so few patients can not settle.
 """
 
 from __future__ import annotations
