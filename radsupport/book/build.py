@@ -29,7 +29,9 @@ from radsupport.study import StudyPaths, load_study, study_ids
 from radsupport.tables import library_versions
 
 IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
-CHAPTERS = ("01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram")
+CHAPTERS = (
+    "01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram", "09_robustness",
+)  # fmt: skip
 PUBLISHED = "published"
 #: The page that changes an analysis, and the study on whose results it is shown.
 CHANGE, CHANGED_STUDY = "11_change", "song2021"
@@ -391,8 +393,8 @@ def _file_of(name: str) -> str:
 #: About how many seconds a chapter that is used takes on one core, to tell the longest way to the end of the build.
 SECONDS = {
     "data": 5, "01_cohort": 5, "02_preprocessing": 50, "03_radiomics": 100, "04_deep_features": 100,
-    "05_modelling": 80, "06_validation": 20, "07_survival": 25, "08_nomogram": 8, "10_published": 8, "11_change": 10,
-    "12_ibsi": 20,
+    "05_modelling": 80, "06_validation": 20, "07_survival": 25, "08_nomogram": 8, "09_robustness": 8, "10_published": 8,
+    "11_change": 10, "12_ibsi": 20,
 }  # fmt: skip
 
 

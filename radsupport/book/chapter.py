@@ -190,6 +190,30 @@ class Chapter:
                 self._publish_known(name, risks, {one: one for one in ("predicted", "observed", "horizon")})
                 self._publish_known(name, _of(useful, cohorts, "signature", [signature]), {"useful": "better_at"})
 
+    def publish_beside(self, table: pd.DataFrame, signature: str, clinical: str = "") -> None:
+        """Publish one signature minus volume alone, and minus the clinical model, in the cohorts of the headlines.
+
+        Parameters
+        ----------
+        table : DataFrame
+            `evaluate.comparators.beside`.
+        signature : str
+        clinical : str
+            The study's own comparator, which is preferred where no clinical model was fitted for this page.
+        """
+        from radsupport.evaluate.comparators import CLINICAL, VOLUME  # other chapters need not wait for the learners
+
+        self.publish_all(self.estimates(table, "beside_{cohort}_{signature}_{beside}", "difference"))
+        own = table[(table["signature"] == signature) & table["difference"].notna()].astype({"cohort": str})
+        known = [name for name in dict.fromkeys([CLINICAL, clinical, *own["beside"]]) if name in set(own["beside"])]
+        judged = self.published("06_validation", missing_ok=True)
+        for key in ("headline_train", "headline_external"):
+            cohort = judged.get(f"{key}_cohort", {}).get("value")
+            for role, name in {"volume": VOLUME, "clinical": next((n for n in known if n != VOLUME), "")}.items():
+                row = own[(own["cohort"] == cohort) & (own["beside"] == name)]
+                self.publish_all(self.estimates(row, f"{key}_{role}", "difference"))
+                self._publish_known(f"{key}_{role}", row, {"name": "beside", "signature": "signature", "p": "p"})
+
     def _publish_known(self, key: str, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
         """Publish columns of a table's last row, where they are known."""
         for row in table.tail(1).to_dict("records"):

@@ -36,6 +36,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "06_validation": ("05_modelling",),
     "07_survival": ("05_modelling", "06_validation"),
     "08_nomogram": ("05_modelling", "06_validation"),
+    "09_robustness": ("05_modelling", "06_validation"),
     "10_published": (),
     "11_change": ("05_modelling",),
     "12_ibsi": (),

@@ -11,7 +11,7 @@ A signature is anything that has rows in that table, so a nomogram or a score of
 Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``. Nothing here knows a study file.
 """
 
-from radsupport.evaluate import controls, features, parametric, regression, survival
+from radsupport.evaluate import comparators, controls, features, parametric, regression, survival
 from radsupport.evaluate.associations import associations, planted
 from radsupport.evaluate.calibration import (
     brier,
@@ -42,6 +42,7 @@ __all__ = [
     "calibration",
     "center_differences",
     "classification",
+    "comparators",
     "comparisons",
     "controls",
     "corrected",

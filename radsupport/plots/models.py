@@ -219,7 +219,7 @@ def _intervals_size(table: pd.DataFrame) -> tuple[float, float]:
 
 
 @figure("signature", "value", "value_low", "value_high", estimates=["value"], alt=_intervals_alt, size=_intervals_size)
-def intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
+def intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC", chance: float = 0.5) -> None:
     """Draw one value with its interval per row, chance as a line, the apparent value as a hollow mark.
 
     Parameters
@@ -229,9 +229,11 @@ def intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     ax : matplotlib.axes.Axes
     measure : str
         Name of the value.
+    chance : float
+        Where nothing is found: 0 for differences.
     """
     limits, heights = table[["value_low", "value_high"]].to_numpy(dtype=float), named_rows(ax, table["signature"])
-    ax.axvline(0.5, color=style.GREY, linestyle=":", linewidth=1)
+    ax.axvline(chance, color=style.GREY, linestyle=":", linewidth=1)
     for y, value, (low, high) in zip(heights, table["value"], limits, strict=True):
         ax.plot([low, high], [y, y], color=style.BLUE, linewidth=1.6)
         _beside(ax, _RATIO_AT, y, estimate(value, low, high))
@@ -239,7 +241,11 @@ def intervals(table: pd.DataFrame, ax: Axes, *, measure: str = "AUC") -> None:
     if "apparent" in table and table["apparent"].notna().any():
         ax.plot(table["apparent"], heights, "D", mfc="white", mec=style.VERMILLION, ms=5.5, label="apparent")
         ax.legend(**_ABOVE, ncols=2)
-    ax.set(xlim=(max(0.0, float(np.nanmin(limits[:, 0], initial=0.45)) - 0.03), 1.01), xlabel=measure)
+    if chance == 0.5:
+        ax.set(xlim=(max(0.0, float(np.nanmin(limits[:, 0], initial=0.45)) - 0.03), 1.01), xlabel=measure)
+    else:
+        half = float(np.nanmax(np.abs(limits - chance), initial=0.1)) + 0.02
+        ax.set(xlim=(chance - half, chance + half), xlabel=measure)
 
 
 def _spread_alt(table: pd.DataFrame, *, measure: str = "AUC", **_: Any) -> str:

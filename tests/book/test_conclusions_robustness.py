@@ -1,0 +1,48 @@
+"""Sentences of chapter 09."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from radsupport.book.conclusions import robustness as say
+
+NAMES = {"train": "Hospital A", "external": "Hospital B"}
+
+
+def row(cohort: str, beside: str, difference: float, low: float, high: float, p: float) -> dict[str, object]:
+    return {
+        "cohort": cohort, "signature": "Radiomics", "beside": beside, "n": 50, "events": 20, "measure": "AUC",
+        "difference": difference, "difference_low": low, "difference_high": high, "p": p, "p_adjusted": min(1, 2 * p),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limits", "p", "words"),
+    [
+        ((0.01, 0.2), 0.03, "better"), ((-0.2, -0.01), 0.03, "**worse**"), ((-0.1, 0.2), 0.4, "not shown to be better"),
+        ((0.01, 0.2), 0.06, "undecided"), ((-0.01, 0.2), 0.04, "undecided"), ((float("nan"),) * 2, 0.1, "not tested"),
+    ],
+)  # fmt: skip
+def test_a_verdict_needs_p_and_interval(limits: tuple[float, float], p: float, words: str) -> None:
+    assert say.verdict(row("train", "V", sum(limits) / 2, *limits, p)).startswith(words)
+
+
+def test_other_cohorts_come_first_and_every_comparator_has_a_line() -> None:
+    table = pd.DataFrame([row("train", "V", 0.1, 0.02, 0.18, 0.01), row("external", "V", 0.05, -0.1, 0.2, 0.5),
+                          row("train", "C", 0.0, -0.1, 0.1, 0.9)])  # fmt: skip
+    first, second = say.beside(table, "Radiomics", NAMES, ["external"])
+    assert first.startswith("Radiomics beside V: not shown to be better or worse in Hospital B (n = 50, 20 events)")
+    assert "P = 0.50, pooled over centers; better in Hospital A" in first
+    assert second.startswith("Radiomics beside C:")
+    short, full = say.in_short(table, "Radiomics", NAMES, ["no volume"])
+    assert "**Not compared**: no volume." in short
+    assert "3 comparisons on this page: 1 with P < 0.05 (1 in favour of the signature), 1 after Holm" in full
+
+
+def test_nothing_compared_is_said() -> None:
+    table = pd.DataFrame([row("train", "V", 0, 0, 0, 0.5)]).head(0)
+    assert "Nothing of this study could be set beside" in say.in_short(table, "Radiomics", NAMES, [])[0]
+    words = say.compared([], ["no volume"], "", "Radiomics")
+    assert "**Not compared**: no volume." in words
+    assert "set beside" not in words
