@@ -275,25 +275,43 @@ def said(spec: Any, key: str) -> str:
     return str(row.get("say", "{0}").format(value, **forms))
 
 
-def settings_table(own: Unet | Resnet | Cnn3d) -> pd.DataFrame:
+def settings_table(own: Unet | Resnet | Cnn3d, full: Unet | Resnet | Cnn3d | None = None) -> pd.DataFrame:
     """Return the network's settings as the study file and the profile give them.
+
+    Parameters
+    ----------
+    full : Unet, Resnet or Cnn3d, optional
+        The settings of a full run, to stand beside them.
 
     Returns
     -------
     DataFrame
-        setting, value: those that this study's network uses, and those that only a compared choice uses, which is
-        named then. What a choice itself changes stands in the table of choices and not here.
+        setting, value, and where a full run has others full_run: those that this study's network uses, and those that
+        only a compared choice uses, which is named then. What a choice itself changes stands in the table of choices
+        and not here.
     """
-    choices = [(one, own.chosen(one)) for one in own.compare]
+    here, there = _given(own), _given(own if full is None else full)
+    nothing = ("", "not used")
     rows = []
-    for key, row in ROWS[own.network].items():
-        others = [(one.name, spec) for one, spec in choices if _used(spec, key) and key not in one.set]
-        if _used(own, key):
-            rows.append((row["name"], said(own, key)))
+    for key in (key for key in ROWS[own.network] if key in here or key in there):
+        (only, value), (only_there, value_there) = here.get(key, nothing), there.get(key, nothing)
+        only = only if key in here else only_there
+        rows.append((ROWS[own.network][key]["name"] + only, value, value_there + only_there * (only_there != only)))
+    table = pd.DataFrame(rows, columns=["setting", "value", "full_run"])
+    return table.drop(columns="full_run") if table["value"].equals(table["full_run"]) else table
+
+
+def _given(spec: Unet | Resnet | Cnn3d) -> dict[str, tuple[str, str]]:
+    """Return by key, of the settings in use, whether only a compared choice uses one, in words, and its value."""
+    choices, found = [(one, spec.chosen(one)) for one in spec.compare], {}
+    for key in ROWS[spec.network]:
+        others = [(one.name, chosen) for one, chosen in choices if _used(chosen, key) and key not in one.set]
+        if _used(spec, key):
+            found[key] = ("", said(spec, key))
         elif others:
             names = ", ".join(name for name, _ in others)
-            rows.append((f"{row['name']} (only for the compared choice: {names})", said(others[0][1], key)))
-    return pd.DataFrame(rows, columns=["setting", "value"])
+            found[key] = (f" (only for the compared choice: {names})", said(others[0][1], key))
+    return found
 
 
 #: Kinds of layers in drawings, by how the name of a layer begins.

@@ -42,6 +42,22 @@ def test_what_an_untrained_network_does_not_use_is_shown_for_the_choice_that_use
     assert "Learning rate at the start (SGD)" not in table  # learning from outlines has a rate of its own
 
 
+def test_settings_of_a_full_run_stand_beside_those_of_the_demonstration() -> None:
+    song, full = load_study("song2021"), load_study("song2021", "paper")
+    table = settings_table(song.deep, full.deep).set_index("setting")
+    assert table.loc["Learning rate (Adam; loss: cross-entropy)"].tolist() == ["0.002", "0.00001"]
+    assert table.loc["Channels of the first level"].tolist() == ["8", "64"]
+    assert table["value"].to_dict() == shown("song2021")
+    yang = settings_table(load_study("yang2023").deep, load_study("yang2023", "paper").deep).set_index("setting")
+    assert yang.loc["Layers with weights"].tolist() == ["18", "50"]
+    assert yang.loc["Epochs of that training", "full_run"].startswith("20 (only for the compared choice")
+    plain = settings_table(
+        load_study("yang2023").deep, load_study("yang2023", "paper").deep.model_copy(update={"compare": []})
+    )
+    assert plain.set_index("setting").loc["Epochs of that training", "full_run"] == "not used"
+    assert list(settings_table(full.deep, full.deep)) == ["setting", "value"]
+
+
 def test_sampled_patients_are_none_unless_the_study_samples_them() -> None:
     table = shown("song2021")
     assert table["Patients who train it and are predicted later"] == "none"
