@@ -13,6 +13,7 @@ from radsupport.errors import NotEstimableError
 from radsupport.files import write_csv
 from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
+from radsupport.stats.imputation import missing_patterns
 from radsupport.stats.survival_curves import median_follow_up
 from radsupport.study import center_names
 from radsupport.tables import write_table
@@ -182,6 +183,17 @@ class CohortTables:
         table = pd.DataFrame(rows).sort_values("all", ascending=False) if rows else pd.DataFrame()
         table.attrs["empty"] = ""
         return table
+
+    def patterns(self) -> pd.DataFrame:
+        """Return which variables are missing together among the patients with an outcome, as `plots.missing` draws it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            n, gaps, and one column per variable with a gap, by its label; no rows where nothing is missing.
+        """
+        found = missing_patterns(self.everybody, list(self.study.columns))
+        return found.rename(columns={key: column.label for key, column in self.study.columns.items()})
 
     def events_per_variable(self) -> pd.DataFrame:
         """Return the events of the training cohort per candidate parameter of each signature.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit
 from sklearn.base import BaseEstimator, clone
 
 from radsupport.checks import FloatArray, IntArray, varies
@@ -20,17 +21,19 @@ from radsupport.evaluate.cross_validation import OUT_OF_FOLD, elsewhere, scores
 from radsupport.evaluate.discrimination import discrimination, pairs
 from radsupport.evaluate.predictions import judged
 from radsupport.learning.assembly import CENTER, Assembly, read_source, whole_table
+from radsupport.learning.imputation import ChainedImputer
 from radsupport.learning.learners import GIVEN
 from radsupport.learning.preparation import ComBat, Imputer, as_table
 from radsupport.learning.signatures import SignatureRun, prediction_rows, run_signatures
 from radsupport.settings.features import AS_CHOSEN
 from radsupport.settings.learning import Division, Signature
-from radsupport.stats.outcome import Target, as_target, risk_of, strata
+from radsupport.stats.outcome import Target, as_target, log_odds, risk_of, strata
 from radsupport.wording import center_words, listed
 
 VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
 DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
 WITHOUT, WITH = "without", "with ComBat"
+ONCE, SEVERAL = "filled once", "filled several times"
 FEW = 5  # draws per size below which nothing is said of rising or flat
 
 
@@ -466,3 +469,56 @@ def over_sizes(table: pd.DataFrame) -> pd.DataFrame:
 
 #: Draws from which a control has an interval, a test and a verdict: with 30 the standard error of their mean is below a
 #: fifth of their SD, and a permutation P can reach 1/31; of fewer only mean and range are said.
+
+
+def imputed(
+    assembly: Assembly, predictions: pd.DataFrame, draws: int, *, n_bootstrap: int = 1000, **protocol: Any
+) -> pd.DataFrame:
+    """Judge signatures whose gaps are filled several times by chained equations beside those filled once by medians.
+
+    The equations are fitted in the training part of every fold, without the outcome; the model is fitted after each
+    draw, and the mean of the draws' risks (of log odds, where the outcome is a label) is judged.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    predictions : DataFrame
+        Those of the signatures themselves.
+    draws : int
+    n_bootstrap : int
+        Resamples behind the interval of a difference in C-index.
+    **protocol
+        Of `run_signatures`, without repeats.
+
+    Returns
+    -------
+    DataFrame
+        signature, columns (with gaps), gaps (values filled in training and elsewhere), n, events, out_of_fold with
+        limits, one column per other cohort, then once_ and the same of the single value, difference (several minus
+        once) with limits, and p. Combinations are left out; empty, with the reason, where no signature has a gap.
+    """
+    rows = []
+    for name in (s.name for s in assembly.signatures if not s.combines and s.learner not in GIVEN):
+        table = whole_table(assembly.table(name))
+        gaps = table.isna() & ~table.isna().all(axis=1).to_numpy()[:, None]
+        if not gaps.to_numpy().any():
+            continue
+        one = assembly.changed(signatures=[assembly.by_name[name]])
+        runs = [run_signatures(one.changed(imputer=ChainedImputer(draw=k)), **protocol) for k in range(draws)]
+        found = _mean_risk([run.predictions for run in runs], assembly.outcome).assign(signature=SEVERAL)
+        own = predictions[predictions["signature"] == name].assign(signature=ONCE)
+        both = judged(pd.concat([found, own]), assembly.outcome, [SEVERAL, ONCE], ["train"])
+        once = {f"once_{key}": value for key, value in _row(own, assembly).items() if key not in ("n", "events")}
+        row = {"signature": name, "columns": listed(sorted(gaps.columns[gaps.any()])), "gaps": int(gaps.sum().sum())}
+        row |= _row(found, assembly) | once
+        rows.append(row | _difference(pairs(both, assembly.outcome, n_bootstrap, protocol.get("seed", 0))))
+    reason = "No signature has a gap to fill: every value that one uses is known."
+    return pd.DataFrame(rows) if rows else _empty(reason, ["signature"])
+
+
+def _mean_risk(runs: Sequence[pd.DataFrame], outcome: Sequence[str]) -> pd.DataFrame:
+    """Return the predictions of the first run with the mean risk of all; of log odds where risks are probabilities."""
+    risks = np.column_stack([run["risk"].to_numpy(float) for run in runs])
+    inside = len(outcome) == 1 and bool(((risks >= 0) & (risks <= 1)).all())
+    mean = expit(log_odds(risks).mean(axis=1)) if inside else risks.mean(axis=1)
+    return runs[0].assign(risk=mean)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from radsupport.errors import ContractError, InputError, Problem
 from radsupport.learning import selection
@@ -113,6 +114,8 @@ class Assembly:
     folds : int or Series
         How many folds the training cohort is divided into, or the fold of each subject where features were learnt per
         fold; for `run_signatures`.
+    imputer : Imputer
+        Fills the gaps of a training part; cloned for every fit.
     """
 
     signatures: Sequence[Signature]
@@ -127,6 +130,7 @@ class Assembly:
     wrap: Callable[[Any, int, int], Any] | None = None
     learners: Mapping[str, Any] = field(default_factory=dict)
     folds: int | pd.Series = 10
+    imputer: Imputer = field(default_factory=Imputer)
 
     def __post_init__(self) -> None:
         self.by_name = {signature.name: signature for signature in self.signatures}
@@ -198,7 +202,7 @@ class Assembly:
             return TunedPipeline(self._steps(signature, seed), *chosen, inner_folds, seed, memory=self._memory)
         parts = [(part, self.part_columns(part), self._whole(part, inner_folds, seed)) for part in signature.combines]
         own = list(self._own(signature, None).columns)
-        steps = [("imputation", Imputer()), ("one_hot", OneHot()), ("z_score", z_score())]
+        steps = [("imputation", clone(self.imputer)), ("one_hot", OneHot()), ("z_score", z_score())]
         return Combination(parts, own, TunedPipeline(steps, *chosen, inner_folds, seed), inner_folds, seed)
 
     def training(self, name: str) -> tuple[Table, pd.Series | pd.DataFrame, pd.DataFrame]:
@@ -239,7 +243,8 @@ class Assembly:
         if signature.learner in GIVEN:
             return []
         rule, center = signature.selection, [CENTER] if signature.harmonise else []
-        steps: list[tuple[str, Any]] = [("imputation", Imputer(center)), ("one_hot", OneHot(center))]
+        imputer = clone(self.imputer).set_params(passthrough=center)
+        steps: list[tuple[str, Any]] = [("imputation", imputer), ("one_hot", OneHot(center))]
         if center:
             steps.append(("harmonisation", ComBat(CENTER, unseen=self.unseen_center)))
         steps.append(("variance", selection.VarianceFilter()))

@@ -21,6 +21,7 @@ from radsupport.stats.concordance import concordance
 from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
 from radsupport.stats.cox import univariable_table as cox_tables
 from radsupport.stats.formulas import Covariates, formula_columns, formula_terms
+from radsupport.stats.imputation import chain, pooled
 from radsupport.stats.logistic import LogisticFit, fit_logistic
 from radsupport.stats.logistic import univariable_table as logistic_tables
 from radsupport.stats.roc import auc
@@ -109,6 +110,49 @@ class Model:
         except InputError as error:  # a level that the resample does not hold
             raise NotEstimableError(error.message) from error
         return Model(self.name, self.columns, fit, "", self.outcome, self.reference)
+
+    def imputed(self, table: pd.DataFrame, labels: Mapping[str, str], draws: int = 20, seed: int = 0) -> pd.DataFrame:
+        """Return the ratios of the model on complete patients beside those pooled over filled-in tables.
+
+        The gaps of the training patients are filled by chained equations that know the outcome, too (of a survival
+        outcome the event and the cumulative hazard, White & Royston 2009); Rubin's rules pool the coefficients.
+
+        Parameters
+        ----------
+        table : DataFrame
+            What `predictors` returns.
+        labels : mapping of term to words
+        draws, seed : int
+
+        Returns
+        -------
+        DataFrame
+            covariate (in words), hr or odds_ratio of complete patients and the same with ``_pooled``, each with limits,
+            p and p_pooled, missing (share of the information that the gaps cost), n (patients), complete (of them
+            without a gap), draws. Empty, with the reason, where nothing is missing or the model has no fit.
+
+        Raises
+        ------
+        NotEstimableError
+            A filled-in table has no fit.
+        """
+        training = table[table["cohort"] == "train"]
+        sources = formula_columns(self.columns, table.columns)
+        gaps = training[sources].isna() & training[sources].notna().any().to_numpy()
+        if self.fit is None or not gaps.to_numpy().any():
+            found = pd.DataFrame(columns=["covariate"])
+            found.attrs["empty"] = "No value of these predictors is missing among the training patients."
+            return found
+        known = training[sources].assign(**_of_outcome(training, self.outcome))
+        filled = [training.assign(**chain(known, seed + k).completed[sources]) for k in range(draws)]
+        fits = [fit for rows in filled if (fit := self.refit(rows).fit) is not None]
+        names = list(self.fit.coef.index)
+        coefficients = [fit.coef[names] for fit in fits]
+        variances = [np.diag(fit.covariance.loc[names, names]) for fit in fits]
+        cox = isinstance(self.fit, CoxFit)  # residual degrees of freedom as mice counts them
+        residual = max((fits[0].n_events if cox else fits[0].n - 1) - len(names), 1)
+        rows = regression.pooled_ratios(self.fit, pooled(coefficients, variances, residual), labels)
+        return rows.assign(n=len(training), complete=self.fit.n, draws=len(fits))
 
     def within(self, horizons: Iterable[float]) -> list[float]:
         """Return the horizons between the first event and the end of follow-up in training; none without a Cox fit."""
@@ -288,6 +332,16 @@ def alone(
     if len(outcome) == 2:
         return _per_sd(cox_tables(training, outcome[0], outcome[1], columns, **options), sd)
     return _per_sd(logistic_tables(training, outcome[0], columns, **options), sd)
+
+
+def _of_outcome(rows: pd.DataFrame, outcome: Sequence[str]) -> dict[str, FloatArray]:
+    """Return what of the outcome helps to fill gaps: the label, or the event and the cumulative hazard at the time."""
+    if len(outcome) == 1:
+        return {"outcome": rows[outcome[0]].to_numpy(float)}
+    time, event = (rows[name].to_numpy(float) for name in outcome)
+    times = np.unique(time)
+    steps = [event[time == t].sum() / (time >= t).sum() for t in times]
+    return {"outcome": event, "hazard": np.cumsum(steps)[np.searchsorted(times, time)]}
 
 
 def _per_sd(rows: pd.DataFrame, sd: Mapping[str, float] | None) -> pd.DataFrame:

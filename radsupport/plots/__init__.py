@@ -12,7 +12,7 @@ from radsupport.plots.architecture import architecture
 from radsupport.plots.features import bland_altman, heat_map, histogram, icc, pairs, steps
 from radsupport.plots.images import areas, contact_sheet, strips
 from radsupport.plots.models import coefficients, forest, learning, nomogram, penalty, scores
-from radsupport.plots.patients import follow_up
+from radsupport.plots.patients import follow_up, missing
 from radsupport.plots.prediction import boxes, calibration, confusion, decision, radar, roc, waterfall
 from radsupport.plots.survival import incidence, kaplan_meier, over_time, sankey, schoenfeld
 from radsupport.plots.verdicts import verdicts
@@ -20,6 +20,6 @@ from radsupport.plots.verdicts import verdicts
 __all__ = [
     "architecture", "areas", "bland_altman", "boxes", "calibration", "coefficients", "confusion", "contact_sheet",
     "decision", "follow_up", "forest", "heat_map", "histogram", "icc", "incidence", "kaplan_meier", "learning",
-    "nomogram", "over_time", "pairs", "penalty", "radar", "roc", "sankey", "schoenfeld", "scores", "steps", "strips",
-    "verdicts", "waterfall",
+    "missing", "nomogram", "over_time", "pairs", "penalty", "radar", "roc", "sankey", "schoenfeld", "scores", "steps",
+    "strips", "verdicts", "waterfall",
 ]  # fmt: skip

@@ -152,3 +152,44 @@ def follow_up(
     hatch(ax, style.VERMILLION)
     ax.set(xlabel="Follow-up (months)", ylabel=f"Patients (n = {len(table)})", xlim=(0, end))
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+_PATTERNS = 12  # patterns of gaps that are drawn, the most frequent ones
+
+
+def _missing_alt(table: pd.DataFrame, **_: Any) -> str:
+    columns, words = table.columns.drop(["n", "gaps"]), []
+    for row in table.head(_PATTERNS).to_dict("records"):
+        lacking = [str(name) for name in columns if row[name]]
+        words.append(
+            f"{counted(int(row['n']), 'patient')} {'without ' + ', '.join(lacking) if lacking else 'complete'}"
+        )
+    return f"Patterns of missing values: {'; '.join(words)}."
+
+
+def _missing_size(table: pd.DataFrame) -> tuple[float, float]:
+    return 2.6 + 0.62 * (table.shape[1] - 2), 1.9 + 0.32 * min(len(table), _PATTERNS)
+
+
+@figure("n", "gaps", alt=_missing_alt, size=_missing_size)
+def missing(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw which values are missing together: a row per pattern with its patients, a cross for a value that is missing.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `stats.imputation.missing_patterns` returns: ``n, gaps`` and a column per variable. The twelve most
+        frequent patterns are drawn.
+    ax : matplotlib.axes.Axes
+    """
+    shown = table.head(_PATTERNS)
+    grid = shown.drop(columns=["n", "gaps"]).astype(int)
+    marks = grid.replace({0: "", 1: "×"})
+    colours = sns.color_palette([style.PALE, style.VERMILLION])
+    options = {"annot": marks, "fmt": "", "cbar": False, "vmin": 0, "vmax": 1, "linewidths": 1.2, "linecolor": "white"}
+    sns.heatmap(grid, ax=ax, cmap=colours, **options)
+    left = int(table["n"].iloc[_PATTERNS:].sum())
+    ax.set_yticklabels([f"{n:,}" for n in shown["n"]], rotation=0)
+    ax.set_xticklabels([textwrap.fill(str(name), 22) for name in grid.columns], rotation=40, ha="right")
+    ax.set(ylabel="Patients", xlabel=f"{counted(left, 'patient')} with other patterns are not drawn" if left else "")
+    ax.tick_params(length=0)

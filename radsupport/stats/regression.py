@@ -140,6 +140,25 @@ class FittedModel:
         raise TypeError("FittedModel is abstract: fit_cox and fit_logistic return fits that can be refitted.")
 
 
+def pooled_ratios(fit: FittedModel, found: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Return the ratios of a fit beside those of pooled coefficients (`imputation.pooled`), one row a coefficient.
+
+    Returns
+    -------
+    DataFrame
+        covariate (in words), hr or odds_ratio with limits and p, the same with ``_pooled``, missing.
+    """
+    ratio = "hr" if fit.kind == "cox" else "odds_ratio"
+    rows = fit.table[fit.table["covariate"] != INTERCEPT].reset_index(drop=True)
+    words = rows["term"].map(lambda term: labels.get(term, term))
+    table = pd.DataFrame({"covariate": words + (": " + rows["level"].astype(str)).where(rows["level"] != "", "")})
+    own = {ratio: ratio, "ci_low": f"{ratio}_low", "ci_high": f"{ratio}_high", "p": "p"}
+    table = table.join(rows[list(own)].rename(columns=own))
+    limits = {"estimate": "", "ci_low": "_low", "ci_high": "_high"}
+    ratios = {f"{ratio}_pooled{end}": np.exp(found[name]) for name, end in limits.items()}
+    return table.assign(**ratios, p_pooled=found["p"], missing=found["missing"])
+
+
 def standardise(matrix: FloatArray, columns: Sequence[str]) -> tuple[FloatArray, FloatArray]:
     """Return mean and population SD of every design column after checking that all can be estimated.
 

@@ -395,6 +395,11 @@ def _network() -> Case:
     return table.assign(shape=[f"{side} x {side} x {n}" for side, n in table[["side", "channels"]].to_numpy()]), {}
 
 
+def _missing() -> Case:
+    rows = [(41, 0, False, False), (7, 1, True, False), (2, 2, True, True)]
+    return pd.DataFrame(rows, columns=["n", "gaps", "Histology", "Stage"]), {}
+
+
 #: Further cases of figures that have one: a second way to call them.
 FURTHER: dict[str, tuple[str, Callable[[], Case]]] = {
     "block": ("correlations", _block), "icc_shares": ("icc", _icc), "overlays": ("contact_sheet", _overlays),
@@ -440,6 +445,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "penalty_error": _penalty_error,
     "verdicts": _verdicts,
     "architecture": _network,
+    "missing": _missing,
 }
 
 

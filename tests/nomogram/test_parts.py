@@ -12,7 +12,7 @@ from radsupport.errors import InputError
 from radsupport.evaluate.discrimination import discrimination, pairs
 from radsupport.evaluate.predictions import judged, measure
 from radsupport.nomogram.calculator import calculator
-from radsupport.nomogram.parts import alone, as_signatures, left_out, models, optimism, predictors
+from radsupport.nomogram.parts import _of_outcome, alone, as_signatures, left_out, models, optimism, predictors
 from radsupport.stats.concordance import concordance, concordance_difference
 from radsupport.stats.cox import CoxFit, fit_cox, predict_survival
 from radsupport.stats.logistic import fit_logistic
@@ -249,3 +249,27 @@ def test_a_nomogram_is_judged_within_the_centers_of_a_cohort(table: pd.DataFrame
     words = pooling(scores, centers, {"train": "A", "external": "B"})
     assert f"- B, nomogram: AUC {row['within']:.2f} (" in words
     assert f"within 2 centers, {row['value']:.3f} pooled" in words
+
+
+def test_gaps_are_filled_several_times_and_pooled(table: pd.DataFrame, cox_rows: pd.DataFrame) -> None:
+    rng = np.random.default_rng(2)
+    for outcome, found, ratio in ((("label",), label_models, "odds_ratio"), (SURVIVAL, cox_models, "hr")):
+        rows = table if outcome == ("label",) else cox_rows
+        holed = rows.assign(age=rows["age"].mask(rng.random(len(rows)) < 0.3))
+        model = found(holed)["nomogram"]
+        several = model.imputed(holed, LABELS, draws=5)
+        train = holed[holed["cohort"] == "train"]
+        assert several["n"].unique().tolist() == [len(train)]
+        assert several["complete"].unique().tolist() == [len(train) - train["age"].isna().sum()]
+        assert several[ratio].tolist() == pytest.approx(np.exp(model.fit.coef).tolist())
+        assert several["missing"].between(0, 1).all()
+        again = model.imputed(holed, LABELS, draws=5)
+        pd.testing.assert_frame_equal(again, several)
+        assert "No value" in model.imputed(rows, LABELS).attrs["empty"]
+
+
+def test_what_fills_gaps_knows_the_cumulative_hazard() -> None:
+    rows = pd.DataFrame({"time": [1.0, 2.0, 2.0, 5.0], "event": [1, 1, 0, 1]})
+    found = _of_outcome(rows, SURVIVAL)
+    assert found["hazard"].tolist() == pytest.approx([1 / 4, 1 / 4 + 1 / 3, 1 / 4 + 1 / 3, 1 / 4 + 1 / 3 + 1])
+    assert found["outcome"].tolist() == [1, 1, 0, 1]
