@@ -11,7 +11,7 @@ A signature is anything that has rows in that table, so a nomogram or a score of
 Tables have one row per estimate ``x`` with its limits ``x_low`` and ``x_high``. Nothing here knows a study file.
 """
 
-from radsupport.evaluate import comparators, controls, features, parametric, regression, survival
+from radsupport.evaluate import comparators, controls, features, parametric, regression, survival, uncertainty
 from radsupport.evaluate.associations import associations, planted
 from radsupport.evaluate.calibration import (
     brier,
@@ -33,7 +33,7 @@ from radsupport.evaluate.reruns import (
 )
 from radsupport.evaluate.subgroups import interaction, parts
 from radsupport.evaluate.thresholds import classification, groups, threshold
-from radsupport.evaluate.usefulness import decisions, reclassification, usefulness
+from radsupport.evaluate.usefulness import corrected_decisions, decisions, reclassification, usefulness
 
 __all__ = [
     "associations",
@@ -46,6 +46,7 @@ __all__ = [
     "comparisons",
     "controls",
     "corrected",
+    "corrected_decisions",
     "corrections",
     "cross_validation",
     "decisions",
@@ -71,6 +72,7 @@ __all__ = [
     "roc",
     "survival",
     "threshold",
+    "uncertainty",
     "usefulness",
     "variants",
 ]

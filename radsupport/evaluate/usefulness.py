@@ -70,9 +70,9 @@ def decisions(
         return pd.DataFrame()
     found = found.assign(n=len(outcome), events=int(events))
     if banded in risks:
-        limits = pd.DataFrame(_limits(outcome, risks[banded], marks, when, n_bootstrap, seed), index=marks)
-        own = found["strategy"] == banded
-        found = found.assign(**{key: found["threshold"].map(column).where(own) for key, column in limits.items()})
+        own, place = found["strategy"] == banded, found["threshold"]
+        for key, values in _limits(outcome, risks[banded], marks, when, n_bootstrap, seed).items():
+            found[key] = place.map(dict(zip(marks, values, strict=True))).where(own)
     return found
 
 

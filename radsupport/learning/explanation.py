@@ -38,16 +38,17 @@ def _shap() -> Any:
 
     Its loops are left to Python: to compile them takes five seconds, and saves none on the patients of a study.
     """
-    import numba
+    from numba import config
 
-    compiled, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
+    settings: Any = config
+    compiled, settings.DISABLE_JIT = settings.DISABLE_JIT, True
     try:
         with warnings.catch_warnings():
             # shap 0.51 sets colours in a way that matplotlib 3.11 is going to deprecate; its pictures are not used here
             warnings.filterwarnings("ignore", "The set_(bad|over|under) function", PendingDeprecationWarning)
             import shap
     finally:
-        numba.config.DISABLE_JIT = compiled
+        settings.DISABLE_JIT = compiled
     return shap
 
 
@@ -202,7 +203,8 @@ def dependence(
         learner, inside, _ = _split(model, X, folds, fold)
         Z = inside.to_numpy(float)
         for column in [list(inside.columns).index(one) for one in features if one in inside]:
-            marks = np.linspace(*np.quantile(Z[:, column], [0.05, 0.95]), points)
+            low, high = np.quantile(Z[:, column], [0.05, 0.95])
+            marks = np.linspace(low, high, points)
             for mark, shown in zip(marks, _own_units(model, marks, column), strict=True):
                 changed = Z.copy()
                 changed[:, column] = mark

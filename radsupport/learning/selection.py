@@ -225,8 +225,8 @@ class LassoSelector(FeatureFilter):
         if self.rule not in ("lambda_min", "lambda_1se"):
             raise InputError(f"Unknown rule {self.rule!r}; use lambda_min or lambda_1se.")
         target = as_target(y)
-        smallest = int(np.bincount(strata(target), minlength=2).min())
-        folds = fold_numbers(target, max(min(self.folds, smallest), 3), self.seed)
+        smallest = int(np.bincount(strata(target)[~X.index.duplicated()], minlength=2).min())
+        folds = fold_numbers(target, max(min(self.folds, smallest), 3), self.seed, X.index)
         self.cv_ = _cross_validated(X, target, folds)
         at = self.cv_.index_min if self.rule == "lambda_min" else self.cv_.index_1se
         enough = np.flatnonzero(self.cv_.path.n_nonzero >= min(self.keep_at_least, X.shape[1]))

@@ -151,7 +151,7 @@ class TunedPipeline(BaseEstimator):
     def _inner_parts(self, X: pd.DataFrame, target: Target) -> list[InnerPart]:
         """Fit the steps in every inner fold."""
         parts = []
-        for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds"):
+        for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds", X.index):
             steps, inside = self._fit_steps(X.iloc[train], target[train])
             values = [table.to_numpy(float) for table in (inside, _transform(steps, X.iloc[test]))]
             if not all(np.isfinite(block).all() for block in values):
@@ -345,7 +345,7 @@ class Combination(BaseEstimator):
             fitted = clone(model).set_params(keep_inner_risk=True).fit(X, target)
             return fitted, fitted.inner_risk_
         risk = np.empty(len(X))
-        for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds"):
+        for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds", X.index):
             risk[test] = risk_of(clone(model).fit(X.iloc[train], target[train]), X.iloc[test])
         return clone(model).fit(X, target), risk
 

@@ -53,8 +53,20 @@ def strata(target: Target) -> IntArray:
     return (target["event"] if is_survival(target) else target).astype(np.int64)
 
 
-def stratified_folds(target: Target, n_folds: int, seed: int, what: str = "folds") -> list[tuple[IntArray, IntArray]]:
+def stratified_folds(
+    target: Target, n_folds: int, seed: int, what: str = "folds", subjects: pd.Index | None = None
+) -> list[tuple[IntArray, IntArray]]:
     """Return (training, test) positions of stratified folds.
+
+    Parameters
+    ----------
+    target : array, shape (n_rows,)
+    n_folds, seed : int
+    what : str
+        What they are called in a message.
+    subjects : Index, optional
+        Of each row: one who occurs several times (in a bootstrap sample) is in one fold only, or they would be
+        predicted by a model that had seen them.
 
     Raises
     ------
@@ -62,6 +74,11 @@ def stratified_folds(target: Target, n_folds: int, seed: int, what: str = "folds
         The smaller class (or the events) has fewer subjects than there are folds, so that a fold would
         lack it.
     """
+    if subjects is not None and not subjects.is_unique:
+        first = ~subjects.duplicated()
+        place = subjects[first].get_indexer(subjects)
+        parts = stratified_folds(target[first], n_folds, seed, what)
+        return [(np.flatnonzero(np.isin(place, a)), np.flatnonzero(np.isin(place, b))) for a, b in parts]
     groups = strata(target)
     smallest = int(np.bincount(groups, minlength=2).min())
     if n_folds < 2 or smallest < n_folds:
@@ -73,10 +90,10 @@ def stratified_folds(target: Target, n_folds: int, seed: int, what: str = "folds
     return list(splitter.split(np.zeros(len(groups)), groups))
 
 
-def fold_numbers(target: Target, n_folds: int, seed: int) -> IntArray:
-    """Return the fold (0 … n_folds - 1) that each subject is tested in, stratified by the outcome."""
+def fold_numbers(target: Target, n_folds: int, seed: int, subjects: pd.Index | None = None) -> IntArray:
+    """Return the fold (0 … n_folds - 1) that each row is tested in; as `stratified_folds`."""
     number = np.empty(len(target), dtype=np.int64)
-    for k, (_, test) in enumerate(stratified_folds(target, n_folds, seed)):
+    for k, (_, test) in enumerate(stratified_folds(target, n_folds, seed, subjects=subjects)):
         number[test] = k
     return number
 
