@@ -34,9 +34,7 @@ def labelled():
 
 def _validated(assembly, folds=3):
     table, outcome, _ = assembly.training("Radiomics")
-    return cross_validate(
-        table, outcome, lambda i, s: assembly.estimator("Radiomics", i, s), folds=folds, inner_folds=2
-    )
+    return cross_validate(table, outcome, partial(assembly.estimator, "Radiomics"), folds=folds, inner_folds=2)
 
 
 def test_every_repeat_predicts_every_training_patient(labelled):
