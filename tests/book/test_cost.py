@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+import torch
 from helpers.own_study import AGE, own_study
 
 from radsupport.book.cost import predict, report
@@ -15,7 +16,7 @@ from radsupport.cli import main
 from radsupport.networks import cost as network_cost
 from radsupport.networks.cost import Cost, costs
 from radsupport.networks.inputs import Given
-from radsupport.networks.training import Stopping
+from radsupport.networks.training import Stopping, threads
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.study import load_study
 
@@ -169,3 +170,13 @@ def test_the_least_number_of_epochs_is_that_of_early_stopping() -> None:
         history.append({"epoch": len(history) + 1, "loss": 1.0 + len(history)})
     spec = Unet(network="unet", patience=3, max_epochs=100)
     assert network_cost._epochs(spec, 100) == (len(history), 100)
+
+
+def test_a_batch_is_timed_on_one_thread_and_shared_out_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(network_cost, "fastest", lambda task: used.append(torch.get_num_threads()) or 6.0)
+    monkeypatch.setenv("RADSUPPORT_DEVICE", "cpu")
+    with threads(2):
+        assert network_cost._of_batch(lambda: None) == 3.0
+        assert torch.get_num_threads() == 2
+    assert used == [1]
