@@ -24,7 +24,7 @@ from radsupport.errors import InputError, ManifestError, Problem, RadsupportErro
 from radsupport.files import file_stem
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
-from radsupport.wording import counted, estimate
+from radsupport.wording import counted, estimate, listed
 
 
 def run_check(given: Namespace) -> int:
@@ -146,23 +146,29 @@ def _ingest_many(given: Namespace) -> int:
     if (given.folder is None) == (given.table is None):
         raise InputError("Nothing to convert.", [Problem("neither or both of FOLDER and --table", "one of them")])
     rules, out = examinations.read_rules(given.rules), given.out or _own(given)
+    named = intake.centers_of(given.clinical, given.id_column, given.center or "") if given.clinical else {}
+    center = "" if named else given.center or ""
     with TemporaryDirectory() as unpacked:
         if given.table is not None:
             found, centers = intake.read_examinations(given.table, rules, Path(unpacked))
         else:
             surveyed = examinations.survey(given.folder, rules, Path(unpacked))
             found, centers = examinations.decided(surveyed, rules), {}
+        centers = intake.by_subject(named, found) | centers
         if given.dry_run:
             print(examinations.as_text(found))
+            if given.table is None:
+                plan = intake.write_plan(found, given.folder, out / intake.PLAN, centers, center)
+                print(f"To decide one by one (region, phase, center, rows to drop), edit {plan}; then: --table {plan}")
             return 0
         uncentered = {one.subject for one in found if one.step == examinations.CONVERT} - set(centers)
-        if uncentered and given.center is None:
-            problem = Problem(f"{counted(len(uncentered), 'subject')} without center", "--center or a column center")
+        if uncentered and not center:
+            expected = "--center NAME, --center COLUMN of the --clinical table, or a column center of --table"
+            problem = Problem(f"{counted(len(uncentered), 'subject')} without center", expected,
+                              value=listed(sorted(uncentered)))  # fmt: skip
             raise InputError("The manifest needs a center for everybody.", [problem])
         options = {"keep_ids": given.keep_ids, "n_jobs": given.jobs}
-        done = intake.take_in(found, out, given.study, centers, given.center or "", **options)
-        if given.clinical is not None:
-            intake.take_in_clinical(given.clinical, given.id_column, out, given.study, keep_ids=given.keep_ids)
+        done = intake.take_in(found, out, given.study, centers, center, **options)
     print(done.drop(columns=["image", "mask"]).to_string(index=False))
     counts = ", ".join(f"{n} {step}" for step in intake.STEPS if (n := int(done["step"].eq(step).sum())))
     print(f"{counts}. This table: {out / intake.INGESTED}.")
@@ -170,6 +176,11 @@ def _ingest_many(given: Namespace) -> int:
         print(f"Manifest: {out / intake.MANIFEST}.")
     if not given.keep_ids:
         print(f"Who is who stands in {out / intake.KEY}: keep it to yourself.")
+    if given.clinical is not None:
+        clinical = (given.clinical, given.id_column, out, given.study)
+        written, notes = intake.take_in_clinical(*clinical, keep_ids=given.keep_ids)
+        print(f"Clinical table: {written}; {'; '.join(notes)}.")
+        print(f"Next: radsupport new {given.study} --manifest {out / intake.MANIFEST} --clinical {written}")
     return 1 if done["step"].isin(["failed", examinations.UNCLEAR]).any() else 0
 
 
@@ -223,6 +234,8 @@ def run_new(given: Namespace) -> int:
     problems += [] if like.is_file() else [Problem("no such study", f"one of {known}", column="like", value=given.like)]
     if problems:
         raise InputError("No study file was written.", problems)
+    if given.features:
+        given.manifest, given.clinical = _of_features(given), given.clinical or given.features[0]
     manifest = given.manifest or Path(input("Manifest (CSV): ").strip())
     clinical = given.clinical or Path(input("Clinical table (CSV or .xlsx): ").strip())
     beside = clinical.resolve().is_relative_to(manifest.resolve().parent)
@@ -231,6 +244,24 @@ def run_new(given: Namespace) -> int:
     path.write_text(text, encoding="utf-8")
     print(f'Written: {path}. Go through the lines with "decide", then: radsupport check {manifest} --study {name}')
     return 0
+
+
+def _of_features(given: Namespace) -> Path:
+    """Copy tables of features to the study's own data and name them in its manifest, one per center."""
+    from shutil import copyfile
+
+    from radsupport.data.manifest import append_rows
+
+    lacking = [Problem("there is no such file", file=str(path)) for path in given.features if not path.is_file()]
+    if lacking:
+        raise InputError("No study file was written.", lacking)
+    path = _own(given) / "manifest.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    for table in given.features:
+        copyfile(table, path.with_name(table.name))
+    append_rows(path, [[given.study, "", one.name.split(".")[0], "", "features", one.name] for one in given.features])
+    return path
 
 
 def run_idc(given: Namespace) -> int:
@@ -501,10 +532,12 @@ def _add_ingest(commands: Any) -> None:
     ingest = _command(commands, "ingest", run_ingest, "convert DICOM examinations to NIfTI images and masks", INGEST)
     ingest.add_argument("folder", type=Path, nargs="?", help="DICOM files, with subfolders and zip archives")
     ingest.add_argument("--study", required=True, metavar="ID", help="id for the manifest rows, such as mine")
-    ingest.add_argument("--center", metavar="NAME", help="center for the manifest rows")
+    ingest.add_argument("--center", metavar="NAME", help="center of everybody, or the column of --clinical that has it")
     ingest.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: own/STUDY, images below)")
     many = ingest.add_argument_group("many examinations")
-    many.add_argument("--dry-run", action="store_true", help="only show what would be converted, and what is not clear")
+    many.add_argument(
+        "--dry-run", action="store_true", help="show what would be converted, and write it as a table to edit"
+    )
     text = "phases, regions and series to skip, by patterns (default: radsupport/imaging/series.yaml)"
     many.add_argument("--rules", type=Path, metavar="YAML", help=text)
     text = "one examination per row instead of FOLDER: subject, phase, folder, and where wanted series, region, center"
@@ -557,6 +590,8 @@ def _add_new(commands: Any) -> None:
     new.add_argument("study", help="id of the new study, such as mine")
     new.add_argument("--like", default="sts", metavar="ID", help="study to take settings from (default: %(default)s)")
     new.add_argument("--manifest", type=Path, metavar="CSV", help="asked for if not given")
+    text = "start from tables of features instead, one per center; the clinical table may be one of them"
+    new.add_argument("--features", type=Path, nargs="+", metavar="FILE", help=text)
     new.add_argument("--clinical", type=Path, metavar="FILE", help="clinical table; asked for if not given")
     new.add_argument(
         "--id-column", default="", metavar="NAME", help="its column of subjects (default: found by values)"

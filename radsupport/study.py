@@ -261,6 +261,10 @@ def _outcome_problems(study: Study, file: str) -> typing.Iterator[Problem]:
         for code in [code for code in codes if code.strip().casefold() in missing]:
             what, expected = "this status code is read as a missing value", "a code that `data.missing_values` lacks"
             yield Problem(what, expected, "remove it from one of them", file, column=f"{place}.{key}", value=code)
+    for section in ("validation", "survival") if study.endpoint.label is None else ():
+        if getattr(study, section).threshold == "youden":
+            what, remedy = "Youden's index needs a yes/no outcome, which `endpoint` lacks", "take `median`"
+            yield Problem(what, "another rule", remedy, file, column=f"{section}.threshold", value="youden")
     competing = survival is not None and bool(survival.competing_values)
     if competing and "competing" in study.columns:
         what = "a column called as the table of the cohort calls the competing event"

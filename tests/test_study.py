@@ -55,6 +55,16 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
 FOLLOWED = {"time": "t", "event": "e", "name": "recurrence-free survival"}
 
 
+def test_without_a_label_the_defaults_need_none(tmp_path: Path) -> None:
+    timed = {"primary": "survival", "label": None, "survival": FOLLOWED}
+    study = load(tmp_path, endpoint=timed)
+    assert (study.validation.threshold, study.survival.threshold, study.nomogram.model) == ("median", "median", "cox")
+    assert load(tmp_path).survival.threshold == "youden"
+    assert load(tmp_path, endpoint=timed, survival={"threshold": "max_logrank"}).survival.threshold == "max_logrank"
+    text = problems(tmp_path, endpoint=timed, survival={"threshold": "youden"})
+    assert "column survival.threshold, value youden] Youden's index needs a yes/no outcome" in text
+
+
 @pytest.mark.parametrize(
     ("codes", "said"),
     [

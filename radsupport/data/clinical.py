@@ -30,7 +30,10 @@ def _number(text: str) -> Parsed:
     except ValueError:
         dated = re.fullmatch(r"\d{4}-\d\d-\d\d(T.*)?", text) is not None
         what = "a date, into which Excel turns numbers like 1.2" if dated else "no number"
-        return None, Problem(what, "a number", "correct it, or write it as a missing value")
+        if re.match(r"\s*[<>≤≥]", text):
+            what, how = "a limit of what can be measured", "write a number for it, such as half a lower limit"
+            return None, Problem(what, "a number", f"{how}, or list it under `missing_values`")
+        return None, Problem(what, "a number", "correct it, or list it under `missing_values`")
     if not math.isfinite(value):
         return None, Problem("not a finite number", "a number", "correct it, or leave the cell empty")
     return value, None

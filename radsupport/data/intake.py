@@ -16,8 +16,8 @@ import pandas as pd
 
 from radsupport.data.acquisition import BESIDE
 from radsupport.data.manifest import append_rows, parse_manifest
-from radsupport.data.people import KEY, pseudonymised, pseudonyms
-from radsupport.data.sheets import read_cells, read_sheet
+from radsupport.data.people import KEY, PERSONAL, as_known, pseudonymised, pseudonyms
+from radsupport.data.sheets import normalise, read_cells, read_sheet, unreadable
 from radsupport.errors import InputError, Problem, RadsupportError, one_line
 from radsupport.files import file_stems, sha256, write_csv, written_whole
 from radsupport.imaging.acquisition import acquisition
@@ -34,10 +34,11 @@ from radsupport.imaging.examinations import (
 )
 from radsupport.imaging.ingestion import Ingested, ingest, volumes
 from radsupport.parallel import map_cases
+from radsupport.wording import counted, listed
 
 #: Columns of a table of examinations; the last three may be left out.
 TABLE = ("subject", "phase", "folder", "series", "region", "center")
-MANIFEST, INGESTED = "manifest.csv", "ingested.csv"
+MANIFEST, INGESTED, PLAN = "manifest.csv", "ingested.csv", "plan.csv"
 CLINICAL = "clinical.csv"
 IMAGES = "images"
 #: What can become of a series.
@@ -143,6 +144,11 @@ def take_in(
         One row per series: subject (pseudonym), phase, region, step ("done", "failed", "unclear", "left out"), reason,
         notes, image, mask.
 
+    Raises
+    ------
+    InputError
+        A subject has another center in the manifest; nothing is converted.
+
     Notes
     -----
     What was converted before from the same series and the same outline is not converted again.
@@ -150,21 +156,73 @@ def take_in(
     out, todo = Path(out), [one for one in found if one.step == CONVERT]
     people = list(dict.fromkeys(one.subject for one in found if one.subject))
     names = {one: one for one in people} if keep_ids else pseudonyms(people, out / KEY)
+    _refuse_other_centers(out / MANIFEST, study, {one: (names[one], centers.get(one, center)) for one in people})
     stems = file_stems([(names[one.subject], one.phase) for one in todo])
     cases = [_Case(one, names[one.subject], stem, out / IMAGES) for one, stem in zip(todo, stems, strict=True)]
     done = map_cases(_converted, cases, n_jobs, description="examinations", on_failure=_failed)
     by_series = {id(case.examination): row for case, row in zip(cases, done, strict=True)}
     rows = [_row(one, names.get(one.subject, ""), by_series.get(id(one), {})) for one in found]
     table = pd.DataFrame(rows, columns=["subject", "phase", "region", *_OUTCOME])
-    write_csv(table, out / INGESTED)
-    _write_acquisition(done, out)
+    write_csv(_with_earlier(table, out / INGESTED, ["subject"]), out / INGESTED)
+    settings = pd.DataFrame([known["acquisition"] for known in done if "acquisition" in known])
+    if len(settings):
+        write_csv(_with_earlier(settings, out / IMAGES / BESIDE, ["subject", "phase"]), out / IMAGES / BESIDE)
     of = {names[one]: where for one, where in centers.items() if one in names}
     _add_to_manifest(table[table["step"] == "done"], out, study, of, center)
     return table
 
 
-def take_in_clinical(table: Path, column: str, out: Path, study: str, *, keep_ids: bool = False) -> Path:
-    """Write a copy of a clinical table whose subjects have the manifest's names; return where.
+def _refuse_other_centers(manifest: Path, study: str, people: Mapping[str, tuple[str, str]]) -> None:
+    """Refuse subjects whom the manifest has in another center: two hospitals number their patients alike."""
+    rows = parse_manifest(manifest, study)[0] if manifest.is_file() else pd.DataFrame(columns=["subject", "center"])
+    before = dict(zip(rows["subject"], rows["center"], strict=True))
+    problems = [
+        Problem(f"this subject is in center {before[name]} by now", f"center {before[name]}",
+                "correct the manifest; for two patients of one id give each center its own --out and join the tables",
+                str(manifest), value=f"{one} ({name}) in center {center}")
+        for one, (name, center) in people.items() if before.get(name, center) != center
+    ]  # fmt: skip
+    if problems:
+        raise InputError("Nothing was converted: the centers contradict each other.", problems)
+
+
+def write_plan(found: Sequence[Examination], folder: Path, path: Path, centers: Mapping[str, str], center: str) -> Path:
+    """Write what would be converted or is not clear as a table that `read_examinations` reads, to be edited."""
+    rows = [
+        {**dict.fromkeys(TABLE, ""), "subject": one.subject, "phase": one.phase, "folder": str(Path(folder).resolve()),
+         "series": one.series, "region": one.region, "center": centers.get(one.subject, center), "step": one.step,
+         "reason": one.reason, "regions": ", ".join(one.regions), "description": one.description, "lies in": one.folder}
+        for one in found if one.series and one.step != LEFT_OUT
+    ]  # fmt: skip
+    write_csv(pd.DataFrame(rows), path)
+    return path
+
+
+def centers_of(table: Path, column: str, center: str) -> dict[str, str]:
+    """Return the center of every subject where a clinical table has a column of that name; nothing where it has not.
+
+    Raises
+    ------
+    ClinicalTableError
+        The table can not be read, or has no such column of subjects.
+    """
+    sheet = read_sheet(Path(table), subject=column)
+    key, where = sheet.find(column), sheet.find(center) if center else None
+    if key is None:
+        raise unreadable(sheet.missing(column))
+    return dict(zip(sheet.table[key], sheet.table[where], strict=True)) if where else {}
+
+
+def by_subject(named: Mapping[str, str], found: Sequence[Examination]) -> dict[str, str]:
+    """Return the centers of a table by subject as the scans write it: a spreadsheet loses zeros in front."""
+    alike = as_known([one.subject for one in found], named)
+    return {alike[one]: center for one, center in named.items() if center}
+
+
+def take_in_clinical(
+    table: Path, column: str, out: Path, study: str, *, keep_ids: bool = False
+) -> tuple[Path, list[str]]:
+    """Write a copy of a clinical table whose subjects have the manifest's names; return where, and what to know of it.
 
     Raises
     ------
@@ -174,9 +232,17 @@ def take_in_clinical(table: Path, column: str, out: Path, study: str, *, keep_id
     path = Path(out) / CLINICAL
     whole = read_sheet(Path(table), subject=column).table if keep_ids else pseudonymised(table, column, Path(out) / KEY)
     write_csv(whole, path)
-    if path.name not in set(parse_manifest(Path(out) / MANIFEST)[0]["path"]):
+    files = parse_manifest(Path(out) / MANIFEST, study)[0]
+    if path.name not in set(files["path"]):
         append_rows(Path(out) / MANIFEST, [[study, "", "", "", "clinical", path.name]])
-    return path
+    key, written = next(str(name) for name in whole if normalise(str(name)) == normalise(column)), len(whole)
+    rows, scans = set(whole[key]), set(files["subject"]) - {""}
+    notes = [f"{counted(written, 'row')}, {len(rows & scans)} of subjects with a converted scan"]
+    notes += [f"without a row: {listed(sorted(scans - rows), 20)}"] if scans - rows else []
+    notes += [f"without a scan: {listed(sorted(rows - scans), 20)}"] if rows - scans else []
+    personal = [name for name in whole if name != key and PERSONAL.search(str(name))]
+    notes += [f"names persons in columns {listed(personal)}: delete these where they are not needed"] * bool(personal)
+    return path, notes
 
 
 def _row(one: Examination, subject: str, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,11 +293,14 @@ def _notes(done: Ingested) -> str:
     return "; ".join([*done.odd, *outline])
 
 
-def _write_acquisition(done: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """Write the scanner's settings of every converted series, one row each, beside the images."""
-    rows = [known["acquisition"] for known in done if "acquisition" in known]
-    if rows:
-        write_csv(pd.DataFrame(rows), out / IMAGES / BESIDE)
+def _with_earlier(table: pd.DataFrame, path: Path, key: list[str]) -> pd.DataFrame:
+    """Return a table below the rows that earlier runs, such as of another center, wrote of others."""
+    if not path.is_file():
+        return table
+    earlier = pd.read_csv(path, dtype=str, keep_default_na=False)
+    now = set(map(tuple, table[key].astype(str).to_numpy()))
+    kept = [tuple(row) not in now and row[0] != "" for row in earlier[key].to_numpy()]
+    return pd.concat([earlier[kept], table], ignore_index=True) if any(kept) else table
 
 
 def _add_to_manifest(done: pd.DataFrame, out: Path, study: str, centers: Mapping[str, str], center: str) -> None:

@@ -6,30 +6,53 @@ Columns get their type, levels and range; the outcome is guessed by names and va
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from radsupport.data.manifest import parse_manifest
 from radsupport.data.notation import read_numbers
 from radsupport.data.own_data import MISSING_CODES
+from radsupport.data.people import PERSONAL
 from radsupport.data.sheets import Sheet, read_sheet
 from radsupport.errors import InputError, Problem
 from radsupport.files import slug
 
-#: Sections that are taken over from the study file that the new one is like.
-TAKEN = ("preprocessing", "radiomics", "modelling")
+#: Settings that are taken over from the study file that the new one is like, and what stands where it has none.
+TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "preprocessing": (("spacing_mm", "interpolation"), {}),
+    "radiomics": (("settings", "perturb"), {"settings": "sts.yaml"}),
+    "modelling": (("folds", "inner_folds", "repeats", "grid", "external", "permutations"), {}),
+}
+_FEATURES = r"^(original|log-sigma|wavelet|square|squareroot|logarithm|exponential|gradient|lbp)"
 #: Codes that no measurement has; 999 may be one.
 MISSING = ("", "nan", "-999", *MISSING_CODES)
 MOST_LEVELS = 8
 _DECIDE = "decide: "
 _NO_TEXT = ("yes", "no", "y", "n", "true", "false", "null", "on", "off")
-_EVENT = re.compile(r"event|status|death|dead|died|vital|censor", re.IGNORECASE)
-_TIME = re.compile(r"time|month|days|weeks|follow|surviv|\bos\b|\brfs\b|\bpfs\b|\bdfs\b", re.IGNORECASE)
-_LABEL = re.compile(r"label|outcome|recur|relapse|metasta|response|class|target|progress", re.IGNORECASE)
-_NAMES = re.compile(r"name|mrn|birth|dob|address|phone|date|insur", re.IGNORECASE)
+_EVENT = re.compile(
+    r"event|status|death|dead|died|vital|censor|ereignis|\btod\b|verst[oa]rb|d[ée]c[èe]s", re.IGNORECASE
+)
+_TIME = re.compile(
+    r"time|month|days|weeks|follow|surviv|\b(os|rfs|pfs|dfs|efs)\b|tage\b|monate|wochen|nachsorge|[üu]berleb|jours|mois",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"label|outcome|recur|relapse|metasta|response|class|target|progress|re[zc]idiv|récidiv|rückfall|ansprechen",
+    re.IGNORECASE,
+)
+_DEATH = re.compile(r"death|dead|died|deceased|\btod\b|verst[oa]rb|gestorben|décès|\bos\b|overall", re.IGNORECASE)
+_CENTER = re.compile(r"cent(er|re)|zentrum|klinik|hospital|clinic\b|\bsite\b|standort|institut", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T.*)?|\d{1,2}([./-])\d{1,2}\2\d{2,4}")
+#: What says that something happened, and that it did not, in the codes of an outcome.
+_YES = frozenset("1 yes y ja j oui sí true pos positive positiv dead died deceased tot verstorben gestorben".split())  # noqa: SIM905
+_NO = frozenset("0 no n nein non false neg negative negativ none alive lebt lebend censored zensiert kein".split())  # noqa: SIM905
+MOSTLY = 0.6
+"""Share of numbers from which a column is one of numbers with something else in some cells."""
 
 
 def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str, where: str = "") -> str:
@@ -54,14 +77,22 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
     ClinicalTableError
         The table can not be read.
     """
-    rows, _ = parse_manifest(manifest)
+    rows, problems = parse_manifest(manifest)
+    tables = rows[(rows["role"] == "features") & (rows["study"] == name)]
     rows = rows[(rows["subject"] != "") & (rows["exclusion"] == "")]
-    if rows.empty:
-        raise InputError("No study can be begun.", [Problem("no subject in the manifest", file=str(manifest))])
     sheet = read_sheet(clinical, subject=subject or "subject")
+    patterns: list[str] = []
+    if rows.empty and len(tables):
+        rows, subject, patterns = _of_tables(tables, manifest.parent, sheet, subject)
+    if rows.empty:
+        nobody = Problem(
+            "no subject in the manifest", remedy="a table of features is given by --features", file=str(manifest)
+        )
+        raise InputError("No study can be begun.", [*problems, nobody])
     key = _subjects(sheet, set(rows["subject"]), subject)
     table = sheet.table[sheet.table[key].isin(set(rows["subject"]))].drop(columns=key)
-    kinds = {str(column): _kind(table[column], sheet) for column in table}
+    table = table.loc[:, [not any(re.search(one, str(column)) for one in patterns) for column in table]]
+    kinds = {str(column): _kind(table[column], sheet, set(rows["center"])) for column in table}
     label, time, event = _outcome(kinds)
     used = [one for one in kinds if one not in (label, time, event)]
     lines = [
@@ -75,10 +106,11 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
         "  kind: real",
         f"  manifest: {manifest.as_posix()}",
         *([f"  clinical: {where}"] if where else []),
+        *_feature_data(tables, patterns),
         f"  subject: {_quoted(key)}",
-        f"  missing_values: [{', '.join(_quoted(one) for one in _missing(table))}]   # {_DECIDE}all codes",
+        f"  missing_values: [{', '.join(_quoted(one) for one in _missing(table, kinds))}]   # {_DECIDE}all codes",
         "",
-        *_endpoint(table, label, time, event),
+        *_endpoint(kinds, label, time, event),
         "",
         *_cohorts(rows),
         "",
@@ -86,12 +118,45 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
         *[line for one in used for line in _column(one, table[one], kinds[one])],
         "",
         "phases:",
-        *[_phase(one) for one in dict.fromkeys(rows.loc[rows["role"] == "image", "phase"])],
+        *_phases(rows),
         "",
-        *_sections(like),
+        *_sections(like, bool(patterns)),
         *_models(used, kinds, rows, bool(time and event)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_tables(tables: pd.DataFrame, folder: Path, sheet: Sheet, asked: str) -> tuple[pd.DataFrame, str, list[str]]:
+    """Return the subjects of feature tables as rows of a manifest, their column, and the pattern of the features."""
+    rows, names = [], [asked]
+    for one in tables.to_dict("records"):
+        part = read_sheet(folder / one["path"], subject=asked or "subject")
+        both = [
+            str(name)
+            for name in sheet.table
+            if (own := part.find(str(name))) and set(part.table[own]) & set(sheet.table[name])
+        ]
+        if not both or (asked and part.find(asked) is None):
+            what, remedy = (
+                "no column of both tables holds the same names",
+                "call it alike in both, as text with its zeros",
+            )
+            raise InputError(
+                "The tables do not fit.", [Problem(what, "a column of subjects", remedy, part.file, value=asked)]
+            )
+        names = [asked or both[0]]
+        key = str(part.find(names[0]))
+        rows += [{"subject": who, "center": one["center"], "phase": "ct", "role": "image"} for who in part.table[key]]
+        features = [str(name) for name in part.table if re.search(_FEATURES, str(name))]
+    pattern = _FEATURES if features else f"^(?!{re.escape(names[0])}$)"
+    return pd.DataFrame(rows), names[0], [pattern]
+
+
+def _feature_data(tables: pd.DataFrame, patterns: Sequence[str]) -> Iterator[str]:
+    if patterns:
+        places = ", ".join(f"{_quoted(one['center'])}: {_quoted(one['path'])}" for one in tables.to_dict("records"))
+        yield from ("  entry: features", f"  feature_tables: {{{places}}}")
+        yield f"  feature_columns: {{radiomics: {patterns[0]!r}}}   # {_DECIDE}which columns are features"
 
 
 def _subjects(sheet: Sheet, subjects: set[str], asked: str) -> str:
@@ -111,30 +176,46 @@ def _known(values: pd.Series) -> pd.Series:
     return values[~values.str.casefold().isin(MISSING)]
 
 
-def _missing(table: pd.DataFrame) -> list[str]:
-    """Return the codes for missing values that the table uses, as it writes them."""
+def _missing(table: pd.DataFrame, kinds: Mapping[str, Any]) -> list[str]:
+    """Return the codes for missing values that the table uses, as it writes them, and words among its numbers."""
     found = dict.fromkeys(cell for column in table for cell in table[column] if cell.casefold() in MISSING)
-    return list(dict.fromkeys(["", "NA", *found]))
+    words = [word for kind, _, others in kinds.values() if kind == "number" for word in others if _is_word(word)]
+    return list(dict.fromkeys(["", "NA", *found, *words]))
 
 
-def _kind(values: pd.Series, sheet: Sheet) -> Any:
-    """Return "number" with the numbers, "category" with its levels, or "" for what is no predictor."""
+def _is_word(text: str) -> bool:
+    return not re.search(r"\d", text)
+
+
+def _kind(values: pd.Series, sheet: Sheet, centers: set[str]) -> tuple[str, Any, Any]:
+    """Return "number" with the numbers and what else stands there, "category" with its levels, or "" and the reason."""
     known = _known(values)
-    levels = sorted(known.unique())
-    if known.empty or _NAMES.search(str(values.name)):
-        return ("", [])
-    numbers = pd.to_numeric(known, errors="coerce")
-    if numbers.isna().any():
-        numbers = pd.to_numeric(read_numbers(known, sheet.marks)[0], errors="coerce")
-    if numbers.notna().all() and len(levels) > 2:
-        return ("number", numbers.astype(float))
-    return ("category", levels) if 2 <= len(levels) <= MOST_LEVELS else ("", [])
+    levels = sorted(known.unique(), key=lambda one: (one.casefold() not in _NO, one.casefold() in _YES, one))
+    if known.empty:
+        return "", [], "it is empty"
+    if known.str.fullmatch(_DATE).mean() > MOSTLY:
+        return "", [], "dates"
+    if PERSONAL.search(str(values.name)):
+        return "", [], "by its name no predictor"
+    if _CENTER.search(str(values.name)):
+        same = set(levels) <= centers
+        return "", [], "the center" if same else f"centers, but those of the manifest are {', '.join(sorted(centers))}"
+    if len(levels) == 1:
+        return "", [], "one value only"
+    whole = read_numbers(known, sheet.marks)
+    numbers = pd.to_numeric(known if str(values.name) in sheet.typed else whole[0], errors="coerce")
+    others = list(dict.fromkeys(known[numbers.isna()]))
+    if not whole[2] and numbers.notna().mean() >= MOSTLY and numbers.nunique() > 2:
+        return "number", numbers.dropna().astype(float), others
+    if whole[2] and pd.to_numeric(known, errors="coerce").notna().all():
+        return "number", pd.to_numeric(known).astype(float), [whole[2]]
+    return ("category", levels, "") if len(levels) <= MOST_LEVELS else ("", [], f"{len(levels)} different texts")
 
 
 def _outcome(kinds: Mapping[str, Any]) -> tuple[str, str, str]:
     """Guess the columns of label, time and event; "" where nothing looks like it."""
-    two = [name for name, (kind, levels) in kinds.items() if kind == "category" and len(levels) == 2]
-    numbers = [name for name, (kind, values) in kinds.items() if kind == "number" and values.min() >= 0]
+    two = [name for name, (kind, levels, _) in kinds.items() if kind == "category" and len(levels) == 2]
+    numbers = [name for name, (kind, values, _) in kinds.items() if kind == "number" and values.min() >= 0]
     time = next((name for name in numbers if _TIME.search(name)), "")
     event = next((name for name in two if time and _EVENT.search(name)), "")
     event = event or next((name for name in two if time and _LABEL.search(name)), "")
@@ -142,12 +223,12 @@ def _outcome(kinds: Mapping[str, Any]) -> tuple[str, str, str]:
     return label, time if event else "", event
 
 
-def _endpoint(table: pd.DataFrame, label: str, time: str, event: str) -> Iterator[str]:
+def _endpoint(kinds: Mapping[str, Any], label: str, time: str, event: str) -> Iterator[str]:
     yield "endpoint:"
     yield f"  primary: {'survival' if event else 'label'}   # {_DECIDE}label or survival"
     if label or not event:
         name = label or "label"
-        levels = sorted(_known(table[label]).unique()) if label else ["0", "1"]
+        levels = kinds[label][1] if label else ["0", "1"]
         yield "  label:"
         yield (
             f"    column: {_quoted(name)}   # {_DECIDE}a guess by its name"
@@ -160,17 +241,22 @@ def _endpoint(table: pd.DataFrame, label: str, time: str, event: str) -> Iterato
         yield f"    positive: event   # {_DECIDE}what 1 means"
         yield f"    negative: no event   # {_DECIDE}what 0 means"
     if event:
-        codes = sorted(_known(table[event]).unique())
-        largest = float(pd.to_numeric(_known(table[time]), errors="coerce").max())
-        unit = "days" if largest > 400 or "day" in time.casefold() else "months"
+        codes, largest = kinds[event][1], float(kinds[time][1].max())
+        unit = "days" if largest > 400 or re.search(r"day|tage|jours", time.casefold()) else "months"
+        longest = largest / 30.4375 if unit == "days" else largest
+        horizons = [month for month in (12, 24) if month < longest] or [max(1, round(longest / 2))]
         yield "  survival:"
         yield f"    time: {_quoted(time)}"
         yield f"    event: {_quoted(event)}"
         yield f"    event_values: [{_quoted(codes[-1])}]   # {_DECIDE}the code of the event"
         yield f"    censored_values: [{_quoted(codes[0])}]   # {_DECIDE}and of the end of follow-up without it"
-        yield f"    name: survival   # {_DECIDE}overall, recurrence-free, ..."
+        dies = bool(_DEATH.search(f"{event} {' '.join(codes)}"))
+        what = "death" if dies else event.replace("_", " ") if _LABEL.search(event) else "event"
+        name = "overall survival" if dies else "survival" if what == "event" else f"{what}-free survival"
+        yield f"    name: {_quoted(name)}   # {_DECIDE}overall, recurrence-free, ..."
+        yield f"    event_name: {_quoted(what)}   # {_DECIDE}what happens"
         yield f"    unit: {unit}   # {_DECIDE}a guess: the longest is {largest:g}"
-        yield f"    horizons_months: [12, 24]   # {_DECIDE}months at which risks are judged"
+        yield f"    horizons_months: [{', '.join(map(str, horizons))}]   # {_DECIDE}months at which risks are judged"
 
 
 def _cohorts(rows: pd.DataFrame) -> Iterator[str]:
@@ -184,43 +270,65 @@ def _cohorts(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _column(name: str, values: pd.Series, kind: Any) -> Iterator[str]:
-    what, found = kind
-    key = slug(name) or "column"
-    key = key if key[0].isalpha() else f"c_{key}"
-    common = f"source: clinical, kind: {what}, column: {_quoted(name)}, label: {_quoted(name.replace('_', ' '))}"
+    what, found, rest = kind
+    key = _key(name)
+    label, unit = _label_and_unit(name.replace("_", " ")) if what == "number" else (name.replace("_", " "), "")
+    common = f"source: clinical, kind: {what}, column: {_quoted(name)}, label: {_quoted(label)}"
+    common += f", unit: {_quoted(unit)}" if unit else ""
     absent = int(values.str.casefold().isin(MISSING).sum())
-    note = f"   # {absent} missing" if absent else ""
+    note = f"   # {absent} missing;" if absent else "   #"
     if what == "number":
         low, high = float(found.min()), float(found.max())
-        yield f"  {key}: {{{common}}}{note or '   #'} values {low:g} to {high:g}; {_DECIDE}unit, minimum, maximum"
+        also = f" also {', '.join(map(repr, rest[:5]))};" if rest else ""
+        yield f"  {key}: {{{common}}}{note} values {low:g} to {high:g};{also} {_DECIDE}unit, minimum, maximum"
     elif what == "category":
         levels = ", ".join(map(_quoted, found))
-        yield f"  {key}: {{{common}, levels: [{levels}]}}{note or '   #'} {_DECIDE}the reference first"
+        yield f"  {key}: {{{common}, levels: [{levels}]}}{note} {_DECIDE}the reference first"
     else:
-        yield f"  # {name}: left out (a name, a date, one value, or too many different ones)"
+        yield f"  # {name}: left out ({rest})"
 
 
-def _phase(name: str) -> str:
-    word = _quoted(name)
-    return f"  {name}: {{name: {word}, short: {word}, window: {{level: 40, width: 400}}}}   # {_DECIDE}HU"
+def _label_and_unit(name: str) -> tuple[str, str]:
+    """Return what stands before brackets at the end of a header, and in them."""
+    found = re.fullmatch(r"(.*\S)\s*[(\[]([^()\[\]]+)[)\]]\s*", name)
+    return (found[1], found[2].strip()) if found else (name, "")
 
 
-def _sections(like: str) -> Iterator[str]:
-    """Yield the sections that are taken over, as they are written."""
-    for name in TAKEN:
-        found = re.search(rf"^{name}:.*?(?=^\w|^#|\Z)", like, re.MULTILINE | re.DOTALL)
-        if found:
-            text = found.group(0).rstrip()
-            yield from [
-                line for line in text.splitlines() if not re.match(r"\s+(controls|compare_\w+|learning_curve):", line)
-            ]
-            yield ""
+def _key(name: str) -> str:
+    """Return a column's header as a key: letters without their marks, digits, underscores."""
+    german = name.casefold().translate({ord("ä"): "ae", ord("ö"): "oe", ord("ü"): "ue"})
+    plain = "".join(one for one in unicodedata.normalize("NFKD", german) if not unicodedata.combining(one))
+    key = slug(plain) or "column"
+    return key if key[0].isalpha() else f"c_{key}"
+
+
+def _phases(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield the phases that all subjects of the fullest one have; of the others who has them."""
+    own = rows[rows["role"] == "image"].groupby("phase", sort=False)["subject"].agg(set)
+    fullest = own[own.map(len).idxmax()]
+    for name, subjects in own.items():
+        word, all_ = _quoted(str(name)), subjects >= fullest
+        note = "HU" if all_ else f"{len(fullest - subjects)} of {len(fullest)} subjects lack this phase"
+        yield (
+            f"  {'' if all_ else '# '}{word}: {{name: {word}, short: {word}, window: {{level: 40, width: 400}}}}"
+            f"   # {_DECIDE}{note}"
+        )
+
+
+def _sections(like: str, tables: bool) -> Iterator[str]:
+    """Yield the settings that do not depend on the other study's patients, signatures or networks."""
+    given = yaml.safe_load(like)
+    for section, (keys, default) in TAKEN.items():
+        if section == "modelling" or not tables:
+            taken = default | {key: one for key, one in (given.get(section) or {}).items() if key in keys}
+            flow = yaml.safe_dump(taken, default_flow_style=True, sort_keys=False, width=1000).strip()
+            yield from (f"{section}: {flow}   # as {given['id']} has it", "")
 
 
 def _models(used: Sequence[str], kinds: Mapping[str, Any], rows: pd.DataFrame, survival: bool) -> Iterator[str]:
     """Yield two signatures, what is shown of them, and the nomogram."""
-    keys = [key if (key := slug(one))[0].isalpha() else f"c_{key}" for one in used if kinds[one][0]][:3]
-    phase = next(iter(dict.fromkeys(rows.loc[rows["role"] == "image", "phase"])), "ct")
+    keys = [_key(one) for one in used if kinds[one][0]][:3]
+    phase = rows.loc[rows["role"] == "image", "phase"].value_counts(sort=False).idxmax()
     image, plain = ("CoxLasso", "Cox") if survival else ("Ridge", "Ridge")
     test = "" if survival else "test: mann_whitney, keep_at_least: 5, "
     yield "signatures:"
@@ -235,12 +343,17 @@ def _models(used: Sequence[str], kinds: Mapping[str, Any], rows: pd.DataFrame, s
     yield f"  threshold: {'median' if survival else 'youden'}"
     if keys:
         yield "  comparator: Clinical"
+    if survival:
+        yield from ("", "survival:", "  threshold: median", f"  signatures: [Radiomics{', Clinical' if keys else ''}]")
+        yield from ["  baseline: Clinical", f"  covariates: [{keys[0]}]   # {_DECIDE}one for every ten events"][
+            : 2 * bool(keys)
+        ]
+    if keys:
         yield ""
         yield "nomogram:"
         yield f"  {{model: {'cox' if survival else 'logistic'}, signature: Radiomics, columns: [{keys[0]}]}}"
     yield ""
-    yield "cautions:"
-    yield f'  - {{chapters: ["05", "06"], text: "Own data."}}   # {_DECIDE}what a reader has to keep in mind'
+    yield f'# cautions: [{{chapters: ["05", "06"], text: "..."}}]   # {_DECIDE}what to keep in mind'
 
 
 def _quoted(text: str) -> str:

@@ -28,9 +28,12 @@ from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
 from radsupport.stats.shift import on_another_scale, shifts
 from radsupport.study import StudyPaths
-from radsupport.wording import listed
+from radsupport.wording import counted, listed
 
-MISSING_CODES = ("na", "n/a", "--", "unknown")
+MISSING_CODES = (
+    *("na", "n/a", "n.a.", "-", "--", "?", "unknown", "missing", "not available"),
+    *("unbekannt", "unklar", "k.a.", "k. a.", "keine angabe", "inconnu"),
+)
 NO_NUMBER = ("nan", "inf", "-inf")
 OUTCOMES = ("label", "event")
 LIMITS = {"age": (0.0, 120.0), "time": (0.0, math.inf)}
@@ -129,7 +132,8 @@ def _empty_cells(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mappi
         if found:
             what = "an empty cell" if len(found) == 1 else f"{len(found)} empty cells"
             at, who = ", ".join(str(row) for row, _ in found[:10]), listed([one for _, one in found], 10)
-            yield sheet.problem(what, "a value", remedy, at, str(header), f"subject {who}")
+            problem = sheet.problem(what, "a value", remedy, at, str(header), f"subject {who}")
+            yield replace(problem, warning="" in study.data.missing_values)
 
 
 def _without_outcome(study: Study, sheet: Sheet, table: pd.DataFrame, centers: Mapping[str, str]) -> Iterator[Problem]:
@@ -282,6 +286,7 @@ def check(
         problems += _file_problems(files, str(path))
         problems += _origin_problems(files, str(path), images=study is None or study.data.entry != "features")
         used = files[(files["exclusion"] == "") & files["role"].isin(CASE_ROLES)]
+        used = used[used["phase"].isin(study.phases)] if study is not None and study.phases else used
         rows_of: dict[tuple[str, str], list[dict[Any, Any]]] = {}
         for row in used.to_dict("records"):  # a table a case would take a minute for 10 000 rows
             rows_of.setdefault((row["subject"], row["phase"]), []).append(row)
@@ -307,6 +312,14 @@ def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -
     cases = table[table["role"].isin(CASE_ROLES) & (table["exclusion"] == "")]
     for column, known in (("phase", list(study.phases)), ("center", centers)):
         for value, rows in cases[~cases[column].isin([*known, ""])].groupby(column):
+            own = cases[(cases["role"] == "image") & cases["subject"].isin(rows["subject"])]
+            have = own.groupby("subject")["phase"].agg(lambda phases: set(study.phases) <= set(phases))
+            if (
+                column == "phase" and study.phases and len(have) and have.all()
+            ):  # no slip of the pen: nothing is lacking
+                what = f"{counted(len(rows), 'row')} of a phase that the study does not use"
+                yield Problem(what, "", "add it to `phases` where it is to be used", file, "", column, str(value), True)
+                continue
             at, remedy = ", ".join(map(str, rows["row"])), "correct it, or add it to the study file"
             yield Problem(f"unknown {column}", f"one of {', '.join(known)}", remedy, file, at, column, str(value))
     images = cases[cases["role"] == "image"]
@@ -407,7 +420,15 @@ def _check_case(item: tuple[str, list[dict[Any, Any]]]) -> list[Problem]:
     for role, other in (("image", "mask"), ("mask", "image")):
         if role not in by_role:
             expected, row = f"one {role} per subject and phase", str(by_role.get(other, first)["row"])
-            problems.append(Problem(f"a case without {role}", expected, f"add the {role}", row=row, **where))
+            problems.append(
+                Problem(
+                    f"a case without {role}",
+                    expected,
+                    f"add the {role}, or exclude the case with a reason in the column exclusion",
+                    row=row,
+                    **where,
+                )
+            )
     image = _read(by_role.get("image"), problems, manifest)
     for role in MASK_ROLES:
         mask = _read(by_role.get(role), problems, manifest)

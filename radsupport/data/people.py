@@ -5,6 +5,7 @@ Beside the manifest of converted scans lies the key of their pseudonyms.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,13 +13,19 @@ import pandas as pd
 
 from radsupport.data.clinical import clinical_path, clinical_sheet
 from radsupport.data.manifest import manifest_path, study_files
-from radsupport.data.sheets import Sheet, read_cells, read_sheet, unreadable
+from radsupport.data.sheets import Sheet, core_name, read_cells, read_sheet, unreadable
 from radsupport.errors import InputError, Problem
 from radsupport.files import write_csv
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 
 KEY = "key.csv"
+PERSONAL = re.compile(
+    r"name|mrn|birth|\bdob\b|address|street|phone|mail|insur|\bgeb\b|geburt|adress|stra(ß|ss)e|telefon|versich"
+    r"|remark|comment|\bnotes?\b|bemerk|anmerk|kommentar|notiz",
+    re.IGNORECASE,
+)
+"""Headers of columns that name people or tell of them in free words."""
 
 
 def pseudonyms(subjects: Iterable[str], key: Path) -> dict[str, str]:
@@ -55,7 +62,8 @@ def pseudonymised(table: Path, column: str, key: Path) -> pd.DataFrame:
     column : str
         Its column of subjects, named in the result as here.
     key : Path
-        Subjects it does not know get a pseudonym there too.
+        Subjects it does not know get a pseudonym there too, unless one that it knows, and no other, is written alike
+        but for what a spreadsheet loses: zeros in front, spaces, case.
 
     Raises
     ------
@@ -68,8 +76,19 @@ def pseudonymised(table: Path, column: str, key: Path) -> pd.DataFrame:
     header = sheet.find(column)
     if header is None:
         raise unreadable(sheet.missing(column))
-    names = pseudonyms(sheet.table[header], Path(key))
-    return sheet.table.assign(**{header: sheet.table[header].map(names)}).rename(columns={header: column})
+    written = sheet.table[header].map(as_known(read_key(Path(key))["subject"], sheet.table[header]))
+    names = pseudonyms(written, Path(key))
+    return sheet.table.assign(**{header: written.map(names)}).rename(columns={header: column})
+
+
+def as_known(known: Iterable[str], given: Iterable[str]) -> dict[str, str]:
+    """Return each given subject as the known ones are written, where one, and only one, is the same name."""
+    exact, written = set(known), set(given)
+    by_core: dict[str, set[str]] = {}
+    for one in exact | written:
+        by_core.setdefault(core_name(one), set()).add(one)
+    alike = {one: by_core[core_name(one)] & exact for one in written - exact if len(by_core[core_name(one)]) == 2}
+    return {one: one for one in written} | {one: next(iter(other)) for one, other in alike.items() if other}
 
 
 def read_key(key: Path) -> pd.DataFrame:

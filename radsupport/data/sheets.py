@@ -113,7 +113,7 @@ def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject",
         ``.xlsx``, or text (also ``.gz``) with commas, semicolons, tabs or bars between the columns, in UTF-8, UTF-16
         or Windows-1252. The header is the first row that names the subject; what stands above it is a title.
     sheets : sequence of str
-        Names of the workbook's sheets; the first one if empty.
+        Names of the workbook's sheets; if empty the first one that names the subject, or else the largest.
     subject : str
         Header of the column that names the subject; joins several sheets.
     header_row : int
@@ -134,8 +134,14 @@ def read_sheet(path: Path, sheets: Sequence[str] = (), subject: str = "subject",
         kind = "this is a folder" if path.is_dir() else "there is no such file"
         raise unreadable(Problem(kind, "", "fetch the study or correct the path", str(path)))
     if path.name.endswith((".xlsx", ".xlsm")):
-        books = _read_workbook(path, sheets)
+        books, others = _read_workbook(path, sheets, subject)
         parts = [_sheet(frame, f"{path} [{name}]", subject, header_row) for name, frame in books.items()]
+        if others:
+            what, remedy = (
+                f"read from one of {len(others) + 1} sheets",
+                "name another one as `clinical_sheet` or `sheet`",
+            )
+            parts[0].remarks.append(Problem(what, "", remedy, parts[0].file, value=", ".join(others), warning=True))
     else:
         frame, remark = read_cells(path)
         parts = [_sheet(frame, str(path), subject, header_row)]
@@ -202,17 +208,27 @@ def _delimiter(lines: Sequence[str]) -> str:
     return best
 
 
-def _read_workbook(path: Path, sheets: Sequence[str]) -> dict[str, pd.DataFrame]:
+def _read_workbook(path: Path, sheets: Sequence[str], subject: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return the sheets that are named, or the one that names the subject and the names of the others with cells."""
     try:
         book = pd.read_excel(path, sheet_name=None, header=None, dtype=object, keep_default_na=False)
     except (ValueError, KeyError, OSError) as error:  # zipfile and openpyxl raise these for damaged workbooks
         raise unreadable(Problem(f"no Excel workbook: {error}", "", "save it as .xlsx or .csv", str(path))) from error
-    wanted = list(sheets) or [next(iter(book))]
+    filled = [name for name, frame in book.items() if not frame.empty] or list(book)
+    naming = [name for name in filled if _names_subject(book[name], subject)]
+    largest = max(filled, key=lambda name: book[name].size) if filled else ""
+    wanted = list(sheets) or [*naming, largest][:1]
     expected, remedy = f"one of {', '.join(book)}", "correct `clinical_sheet` or `sheet`"
     absent = [name for name in wanted if name not in book]
     if absent:
         raise unreadable(*(Problem("no such sheet", expected, remedy, str(path), value=name) for name in absent))
-    return {name: book[name] for name in wanted}
+    return {name: book[name] for name in wanted}, [] if sheets else [name for name in filled if name not in wanted]
+
+
+def _names_subject(frame: pd.DataFrame, subject: str) -> bool:
+    """Say whether one of a sheet's first rows has the header of subjects beside another one."""
+    rows = [{normalise(cell) for cell in row if cell not in (None, "")} for row in frame.head(TITLE_ROWS).to_numpy()]
+    return any(len(row) > 1 and normalise(subject) in row for row in rows)
 
 
 def _sheet(frame: pd.DataFrame, file: str, subject: str, header_row: int) -> Sheet:
@@ -250,12 +266,12 @@ def _sheet(frame: pd.DataFrame, file: str, subject: str, header_row: int) -> She
 
 
 def _header_row(text: pd.DataFrame, filled: pd.Series, subject: str) -> int:
-    """Return the first row that names the subject (beside another name); the first filled row where none does."""
+    """Return the first row that names the subject (beside another name); where none does the first of several cells."""
     wanted = normalise(subject)
     for i in range(min(TITLE_ROWS, len(text))):
         if filled.iloc[i] > 1 and wanted in {normalise(cell) for cell in text.iloc[i]}:
             return i
-    return int((filled > 0).to_numpy().argmax())
+    return int((filled > (filled > 1).any()).to_numpy().argmax())
 
 
 def _header_problems(header: list[str], body: pd.DataFrame, subject: str, file: str, top: int) -> Iterator[Problem]:
@@ -356,14 +372,14 @@ def disagreements(left: pd.DataFrame, right: pd.DataFrame, subject: str, part: S
 def near_names(left: pd.DataFrame, right: pd.DataFrame, subject: str, part: Sheet) -> Iterator[Problem]:
     """Yield subjects that differ from one of the other table by leading zeros, spaces or case only."""
     known = set(left[subject])
-    by_core = {_core(name): name for name in left[subject]}
-    pairs = [(name, by_core[_core(name)]) for name in right[subject] if name not in known and _core(name) in by_core]
+    by_core = {core_name(name): name for name in left[subject]}
+    pairs = [(one, by_core[core_name(one)]) for one in right[subject] if one not in known and core_name(one) in by_core]
     if pairs:
         shown = "; ".join(f"{name} for {other}" for name, other in pairs[:5])
         what = f"{len(pairs)} subjects are written otherwise than in the other table (zeros, spaces or case)"
         yield part.problem(what, "the same name", "format the column as text and restore the zeros", "", subject, shown)
 
 
-def _core(name: str) -> str:
+def core_name(name: str) -> str:
     """Return a subject without what a spreadsheet loses: spaces, case and zeros before its numbers."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", "", str(name)).casefold())

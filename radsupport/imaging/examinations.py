@@ -20,7 +20,7 @@ import yaml
 from radsupport.errors import InputError, Problem, RadsupportError, one_line
 from radsupport.imaging.dicom import scan_folder, series_of, stack_problems
 from radsupport.imaging.outlines import references, region_names
-from radsupport.wording import did_you_mean, listed
+from radsupport.wording import counted, did_you_mean, listed
 
 CONVERT, UNCLEAR, LEFT_OUT = "convert", "unclear", "left out"
 #: Subject of files without an id that lie in no folder of their own.
@@ -284,12 +284,12 @@ def _between(places: np.ndarray) -> float:
 def _judged(one: Examination, group: Heads, rules: Rules) -> Examination:
     """Say why a series is no case, or can not be converted."""
     head = next(iter(group.values()))
-    skipped = [pattern for pattern in rules.skip if _fits([pattern], one.description)]
+    skipped = [found[0] for pattern in rules.skip if (found := re.search(pattern, one.description, re.IGNORECASE))]
     is_scout = "LOCALIZER" in [str(part).upper() for part in head.get("ImageType") or []]
     if is_scout or (one.slices < FEWEST_SLICES and not one.outlines):
         return replace(one, step=LEFT_OUT, reason=f"a scout or single images ({one.slices})")
     if skipped:
-        return replace(one, step=LEFT_OUT, reason=f"its description fits `{skipped[0]}`")
+        return replace(one, step=LEFT_OUT, reason=f"its description says “{skipped[0]}”")
     problems = list(stack_problems(group))
     if problems:
         return replace(one, step=UNCLEAR, reason="; ".join(problem.what for problem in problems))
@@ -339,6 +339,7 @@ def with_region(one: Examination, rules: Rules, region: str = "") -> Examination
     chosen = next((pairs for pairs in ([asked] if region else [named, *fitting]) if len(pairs) == 1), None)
     if chosen is None:
         what = f"no single region {region}" if region else f"{len(named)} regions, and the rules do not tell which"
+        what += f": {', '.join(one.regions)}"
         return replace(one, step=UNCLEAR, reason=what)
     return replace(one, outline=chosen[0][0], region=chosen[0][1])
 
@@ -398,4 +399,7 @@ def as_text(found: Sequence[Examination]) -> str:
     table = as_table(found).drop(columns=["series", "folder", "region"])
     places = [f"{one.series or '-'}  {one.folder}" for one in found if one.step == UNCLEAR]
     below = ["", "Not clear (series UID, folder):", *places] if places else []
-    return "\n".join([table.to_string(index=False), *below])
+    n = {step: sum(one.step == step for one in found) for step in (CONVERT, UNCLEAR, LEFT_OUT)}
+    whose = counted(len({one.subject for one in found if one.subject}), "subject")
+    total = f"{whose}; series: {n[CONVERT]} to convert, {n[UNCLEAR]} unclear, {n[LEFT_OUT]} left out."
+    return "\n".join([table.to_string(index=False), *below, "", total])

@@ -74,8 +74,10 @@ def _decoded(path: Path, named: Path) -> npt.NDArray:
     try:
         return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
     except RuntimeError as error:
-        what = f"its pixels can not be decoded: {str(error).strip().splitlines()[-1]}"
-        raise InputError("A DICOM file can not be read.", [Problem(what, file=str(named))]) from error
+        why = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ").split(' for "')[0]
+        problem = Problem(f"its pixels can not be decoded: {why}", "a whole file", "copy it again", str(named),
+                          value=f"{path.stat().st_size} bytes")  # fmt: skip
+        raise InputError("A DICOM file can not be read.", [problem]) from error
 
 
 def _slice_problems(path: Path, data: pydicom.Dataset) -> Iterator[Problem]:

@@ -14,6 +14,8 @@ from radsupport.stats.cox import CoxFit, cumulative_hazard
 from radsupport.stats.sample_size import for_binary, for_survival, overall_risk_binary
 from radsupport.stats.updating import ORIGINAL, closed_test
 
+FEWEST = 5
+"""Events (and patients without, of a yes/no outcome) below which no update is tested, as nothing in a cohort is."""
 COLUMNS = [
     "cohort", "n", "events", "method", "parameters", "intercept", "intercept_low", "intercept_high", "slope",
     "slope_low", "slope_high", "chi2", "df", "p", "chosen", "needed", "note",
@@ -57,9 +59,17 @@ def updates(model: Model, table: pd.DataFrame, alpha: float = 0.05) -> pd.DataFr
 
 
 def _tested(model: Model, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    fit = model.fit
+    fit, events = model.fit, int(rows[model.outcome[-1]].sum())
     if fit is None or len(rows) == 0:
         raise NotEstimableError("nobody has all predictors")
+    others = len(rows) - events if len(model.outcome) == 1 else len(rows) // 2
+    if min(events, others) < FEWEST:
+        both = (
+            f"{FEWEST} patients on either side"
+            if len(model.outcome) == 1
+            else f"{FEWEST} events or {2 * FEWEST} patients"
+        )
+        raise NotEstimableError(f"fewer than {both}")
     score, x = fit.linear_predictor(rows), fit.design.transform(rows)
     if not isinstance(fit, CoxFit):
         return closed_test(rows[model.outcome[0]], score, score, x, alpha=alpha)

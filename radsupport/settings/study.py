@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
 from radsupport.settings.evaluation import Nomogram, SurvivalAnalysis, Validation
 from radsupport.settings.features import Deep, Radiomics, Window
@@ -166,6 +166,18 @@ class Study(Part):
     publish: Publish = Publish()
     published: list[Published] = []
     cautions: list[Annotated[Caution, BeforeValidator(_as_caution)]] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_label(cls, given: Any) -> Any:
+        """Take the defaults that need no yes/no outcome where a study has none."""
+        endpoint = given.get("endpoint") if isinstance(given, dict) else None
+        if not isinstance(endpoint, dict) or endpoint.get("label"):
+            return given
+        median = {"threshold": "median"}
+        own = {"validation": median, "survival": median, "nomogram": {"model": "cox"}}
+        sections = {key: given.get(key) or {} for key in own}
+        return given | {key: own[key] | part for key, part in sections.items() if isinstance(part, dict)}
 
     @property
     def is_synthetic(self) -> bool:

@@ -115,7 +115,7 @@ def test_a_table_says_what_is_meant(tmp_path: Path) -> None:
     assert list(table["step"]) == ["done", "done", "done", "done", "unclear", "unclear", "unclear"]
     assert table.loc[("anna", "venous"), "region"] == "Liver"
     assert "no such folder" in table.loc[("emil", "ct"), "reason"]
-    assert table.loc[("bert", "ct"), "reason"] == "no single region kidney"
+    assert table.loc[("bert", "ct"), "reason"] == "no single region kidney: tumour"
     assert table.loc[("carl", "late"), "reason"].startswith("2 series and none named: ")
     manifest = read_manifest(tmp_path / "out" / "manifest.csv")
     assert set(manifest[manifest["subject"] == "anna"]["center"]) == {"North"}
@@ -144,7 +144,7 @@ def test_the_command_shows_the_plan_first(tmp_path: Path, capsys: pytest.Capture
     call = ["--root", str(tmp_path), "ingest", str(tmp_path / "export"), "--study", "mine"]
     assert main([*call, "--dry-run"]) == 0
     assert "PORTAL VENOUS" in capsys.readouterr().out
-    assert not (tmp_path / "own").exists()
+    assert [path.name for path in (tmp_path / "own" / "mine").iterdir()] == ["plan.csv"]
     assert main(call) == 1
     assert "center" in capsys.readouterr().err
     assert main([*call, "--center", "A"]) == 1  # something is unclear
@@ -153,6 +153,59 @@ def test_the_command_shows_the_plan_first(tmp_path: Path, capsys: pytest.Capture
     assert (tmp_path / "own" / "mine" / "manifest.csv").is_file()
     assert main([*call[:2], "ingest", "--study", "mine", "--center", "A"]) == 1
     assert "one of them" in capsys.readouterr().err
+
+
+def test_the_plan_is_a_table_to_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    uids = write_tree(tmp_path / "an export")
+    call = ["--root", str(tmp_path), "ingest", "--study", "mine"]
+    assert main([*call, str(tmp_path / "an export"), "--center", "A", "--dry-run"]) == 0
+    path = tmp_path / "own" / "mine" / "plan.csv"
+    plan = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert set(plan["step"]) == {"convert", "unclear"}
+    plan.loc[plan["series"] == uids["venous"], "region"] = "Liver"
+    plan = plan[plan["subject"] != "Carl"]
+    plan.loc[plan["subject"] == "Dora", "center"] = "B"
+    plan.to_csv(path, index=False)
+    assert main([*call, "--table", str(path)]) == 0
+    assert "\n4 done. " in capsys.readouterr().out
+    table = pd.read_csv(path.with_name("ingested.csv"), dtype=str).set_index(["subject", "phase"])
+    assert table.loc[("P001", "venous"), "region"] == "Liver"
+    assert set(read_manifest(path.with_name("manifest.csv"))["center"]) == {"A", "B"}
+
+
+def test_two_centers_one_after_the_other_are_kept_apart(tmp_path: Path) -> None:
+    for center, name in (("A", "Anna"), ("B", "Bert")):
+        outline(tmp_path / center / "rs.dcm", name, scan(tmp_path / center / "ct", name, "CT", KVP="120"))
+        found = decided(survey(tmp_path / center, RULES), RULES)
+        intake.take_in(found, tmp_path / "out", "mine", {}, center)
+    for file in ("ingested.csv", "images/acquisition.csv"):
+        assert list(pd.read_csv(tmp_path / "out" / file)["subject"]) == ["P001", "P002"]
+    with pytest.raises(InputError, match=r"Bert \(P002\) in center A"):  # another patient, or a slip: nobody knows
+        intake.take_in(found, tmp_path / "out", "mine", {}, "A")
+
+
+def test_a_clinics_table_says_the_center_and_loses_no_zeros(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("0047", "0048"):
+        outline(tmp_path / "x" / name / "rs.dcm", name, scan(tmp_path / "x" / name, name, "CT"))
+    legend, patients = (
+        pd.DataFrame([["short", "long"]]),
+        pd.DataFrame([["Registry", "", ""], ["MRN", "Klinik", "Name"]]),
+    )
+    patients = pd.concat([patients, pd.DataFrame([[47, "Nord", "A"], [48, "Süd", "B"], [49, "Süd", "C"]])])
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        legend.to_excel(book, sheet_name="Legend", index=False, header=False)
+        patients.to_excel(book, sheet_name="Patients", index=False, header=False)
+    call = ["--root", str(tmp_path), "ingest", str(tmp_path / "x"), "--study", "mine", "--center", "Klinik"]
+    assert main([*call, "--clinical", str(tmp_path / "t.xlsx"), "--id-column", "MRN"]) == 0
+    out = capsys.readouterr().out
+    assert "3 rows, 2 of subjects with a converted scan; without a scan: P003; names persons in columns Name" in out
+    own = tmp_path / "own" / "mine"
+    assert pd.read_csv(own / "clinical.csv", dtype=str)["MRN"].tolist() == ["P001", "P002", "P003"]
+    centers = read_manifest(own / "manifest.csv").query("role == 'image'").set_index("subject")["center"]
+    assert centers.to_dict() == {"P001": "Nord", "P002": "Süd"}
+    before = (own / "ingested.csv").stat().st_mtime_ns
+    assert main([*call, "--clinical", str(tmp_path / "t.xlsx"), "--id-column", "PatID"]) == 1
+    assert (own / "ingested.csv").stat().st_mtime_ns == before, "a table that does not fit is said before converting"
 
 
 STUDY = own_study("own/mine/manifest.csv", GRADE)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from radsupport.cli import main
+from radsupport.data.open import read_feature_study
 from radsupport.errors import InputError
 from radsupport.study import load_study
 
@@ -63,6 +65,89 @@ def test_the_file_loads_and_names_what_the_tables_hold(project: Path, like: str)
     assert "Name3" not in text, "nobody's name is copied"
     assert text.count("decide: ") > 10
     assert main([*call, "--clinical", str(own / "clinical.csv")]) == 1, "it never overwrites"
+
+
+GERMAN = """Pat.-Nr.;Name;Geb.-Datum;Standort;Größe (cm);CA 19-9;Diabetes;OP-Datum;Rezidiv;Follow-up (Tage);Bemerkung
+{rows}
+"""
+
+
+def test_a_german_clinics_table_is_guessed_right(project: Path) -> None:
+    own = project / "own" / "mine"
+    rng = np.random.default_rng(0)
+    rows = [
+        f"P{i:03d};Name{i};{i % 27 + 1:02d}.03.1950;{'North' if i < 25 else 'South Clinic'};{rng.uniform(1, 7):.1f};"
+        f"{['unbekannt', '<0.6'][i] if i < 2 else f'{rng.uniform(1, 90):.1f}'};{['ja', 'nein', 'n/a'][i % 3]};"
+        f"{i % 27 + 1:02d}.11.2019;{['ja', 'nein'][i % 2]};{rng.integers(90, 900)};s. Brief".replace(".", ",")
+        .replace(",03,", ".03.").replace(",11,", ".11.")
+        for i in range(40)
+    ]  # fmt: skip
+    (own / "clinical.csv").write_text(GERMAN.format(rows="\n".join(rows)), encoding="utf-8")
+    with (own / "manifest.csv").open("a", encoding="utf-8") as manifest:
+        manifest.write("mine,P000,North,arterial,image,a.nii.gz\nmine,P000,North,arterial,mask,b.nii.gz\n")
+    call = ["--root", str(project), "new", "mine", "--manifest", str(own / "manifest.csv")]
+    assert main([*call, "--clinical", str(own / "clinical.csv")]) == 0
+    study = load_study("mine", folder=project / "studies")
+    survival = study.endpoint.survival
+    assert survival is not None
+    assert (survival.time, survival.event, survival.unit) == ("Follow-up (Tage)", "Rezidiv", "days")
+    assert (survival.event_values, survival.censored_values) == (["ja"], ["nein"]), "yes is the event in any language"
+    assert (survival.name, survival.event_name) == ("Rezidiv-free survival", "Rezidiv")
+    assert list(study.columns) == ["groesse_cm", "ca_19_9", "diabetes"]
+    assert (study.columns["groesse_cm"].label, study.columns["groesse_cm"].unit) == ("Größe", "cm")
+    assert study.columns["diabetes"].levels == ["nein", "ja"]
+    assert {"unbekannt", "n/a"} <= set(study.data.missing_values)
+    assert list(study.phases) == ["venous"], "a phase that most subjects lack is not asked of everybody"
+    assert (study.validation.threshold, study.survival.threshold, study.nomogram.model) == ("median", "median", "cox")
+    text = (project / "studies" / "mine.yaml").read_text(encoding="utf-8")
+    for line in ("# arterial:", "# Standort: left out (the center)", "# Geb.-Datum: left out (dates)", "also '<0,6'"):
+        assert line in text
+    assert "default:" not in text, "what another study's file says of its patients is not copied"
+
+
+def test_tables_of_features_begin_a_study_too(root: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    made = pd.DataFrame({"Patient": [f"{i:04d}" for i in range(30)]})
+    made["original_firstorder_Mean"], made["wavelet-LLH_glcm_Idm"] = rng.normal(size=(2, 30))
+    for center, rows in (("North", made.head(20)), ("South", made.tail(10))):
+        rows.to_csv(project / f"{center}.csv", index=False)
+    clinic = made[["Patient"]].assign(Age=rng.normal(60, 9, 30).round(1), OS_days=rng.integers(30, 900, 30))
+    clinic["Status"] = np.where(rng.random(30) < 0.5, "dead", "alive")
+    with pd.ExcelWriter(project / "clinic.xlsx") as book:
+        pd.DataFrame(["Cover"]).to_excel(book, sheet_name="Cover", index=False, header=False)
+        pd.DataFrame(["A title"]).to_excel(book, sheet_name="Data", index=False, header=False)
+        clinic.to_excel(book, sheet_name="Data", index=False, startrow=2)
+    call = ["--root", str(project), "new", "mine", "--like", "lung1"]
+    tables = ["--features", str(project / "North.csv"), str(project / "South.csv")]
+    assert main([*call, *tables, "--clinical", str(project / "clinic.xlsx")]) == 0
+    study = load_study("mine", folder=project / "studies")
+    assert {key: one.centers for key, one in study.cohorts.items()} == {"train": ["North"], "external": ["South"]}
+    assert study.endpoint.survival is not None
+    assert (study.endpoint.survival.event_values, study.endpoint.survival.unit) == (["dead"], "days")
+    assert (study.data.entry, study.data.subject, list(study.columns)) == ("features", "Patient", ["age"])
+    read = read_feature_study(study, project)
+    assert len(read.cohort) == 30
+    assert read.features["radiomics"].shape == (30, 3)
+    capsys.readouterr()
+    (project / "studies" / "mine.yaml").unlink()
+    assert main([*call, *tables, "--clinical", str(project / "clinic.xlsx"), "--id-column", "Age"]) == 1
+    assert "no column of both tables holds the same names" in capsys.readouterr().err
+    assert main([*call, "--manifest", str(project / "North.csv"), "--clinical", str(project / "clinic.xlsx")]) == 1
+    assert "a table of features is given by --features" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "like", ["song2021", "gu2023", "yang2023", "cui2022", "hosny2018", "worc_gist", "hcc_tace_seg"]
+)
+def test_any_study_can_be_the_pattern(root: Path, project: Path, like: str) -> None:
+    (project / "studies" / f"{like}.yaml").write_bytes((root / "studies" / f"{like}.yaml").read_bytes())
+    own = project / "own" / "mine"
+    call = ["--root", str(project), "new", "mine", "--like", like, "--manifest", str(own / "manifest.csv")]
+    assert main([*call, "--clinical", str(own / "clinical.csv")]) == 0
+    study = load_study("mine", folder=project / "studies")
+    assert study.radiomics is not None, "scans are measured, also where the pattern starts from tables"
+    assert study.radiomics.icc_threshold is None
+    assert study.modelling.harmonisation is None
 
 
 def test_what_is_not_given_is_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,30 @@ def test_phases_and_centers_are_those_of_the_study(project: Path) -> None:
     assert problems_in(project, cohorts={"external": {"name": "B", "centers": ["B"]}}) != []
 
 
+def test_a_phase_that_the_study_does_not_use_is_only_said(project: Path) -> None:
+    text = (project / "m.csv").read_text(encoding="utf-8")
+    (project / "m.csv").write_text(f"{text}mine,s1,A,late,image,late.nii.gz\n", encoding="utf-8")
+    volume(project / "late.nii.gz", ball() * 100)
+    found = problems_in(project)
+    assert serious(found) == [], "not even its missing mask"
+    assert "1 row of a phase that the study does not use" in "\n".join(map(str, found))
+
+
+def test_an_empty_cell_is_only_said_where_the_study_reads_it_as_missing(project: Path) -> None:
+    edit(project / "clinical.csv", "s2,0,61", "s2,0,")
+    assert [problem.what for problem in serious(problems_in(project, data={"missing_values": ["NA"]}))] != []
+    found = problems_in(project, data={"missing_values": ["", "NA"]})
+    assert serious(found) == []
+    assert "an empty cell" in [problem.what for problem in found]
+
+
+def test_a_value_below_what_can_be_measured_is_called_so(project: Path) -> None:
+    edit(project / "clinical.csv", "s2,0,61", "s2,0,<20")
+    found = [problem for problem in serious(problems_in(project)) if problem.value == "<20"]
+    assert found[0].what == "a limit of what can be measured"
+    assert "half a lower limit" in found[0].remedy
+
+
 def test_excluded_cases_are_not_looked_into(project: Path) -> None:
     volume(project / "s2_mask.nii.gz", ball() * 0)
     edit(project / "clinical.csv", "s2,0,61\n", "")

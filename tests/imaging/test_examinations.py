@@ -37,7 +37,7 @@ def test_a_tree_of_any_depth_is_told_apart(tmp_path: Path) -> None:
     left = series[series["step"] == "left out"]["reason"]
     assert sorted(left) == [
         "a scout or single images (1)",
-        "its description fits `dose ?(report|info)|patient protocol|screen ?(save|shot)|summary`",
+        "its description says “Dose report”",
     ]
     carl = series[series["subject"] == "Carl"]
     assert list(carl["step"]) == ["unclear"] * 2
@@ -52,6 +52,19 @@ def test_a_plan_as_text_names_what_is_open(tmp_path: Path) -> None:
     text = as_text(decided(survey(tmp_path / "export", rules), rules))
     assert "dora.zip" in text.split("Not clear")[1]
     assert "a zip archive: unzip it" in text
+    assert text.endswith("4 subjects; series: 3 to convert, 5 unclear, 2 left out.")
+
+
+@pytest.mark.parametrize(
+    ("named", "region"),
+    [(("Leber", "Läsion"), "Läsion"), (("foie", "lésion"), "lésion"), (("Leber", "Raumforderung"), "Raumforderung"),
+     (("Milz", "Metastase 1"), "Metastase 1"), (("Lunge", "Karzinom"), "Karzinom")],
+)  # fmt: skip
+def test_regions_are_told_in_german_and_french(named: tuple[str, ...], region: str, tmp_path: Path) -> None:
+    uid = scan(tmp_path / "ct", "A", "Abdomen spätvenös" if named[0] == "Leber" else "Thorax nativ")
+    outline(tmp_path / "rs.dcm", "A", uid, named)
+    table = planned(tmp_path)
+    assert table["region"].item() == region
 
 
 def test_an_archive_may_be_given_itself(tmp_path: Path) -> None:
@@ -68,7 +81,9 @@ def test_the_outlined_series_of_a_phase_is_taken(tmp_path: Path) -> None:
         "left out",
         "another series of this phase has the outline",
     ] or (table.loc[thin, "step"] == "unclear")
-    assert table.loc[thin, ["step", "reason"]].tolist() == ["unclear", "2 regions, and the rules do not tell which"]
+    assert table.loc[thin, ["step", "reason"]].tolist() == [
+        "unclear", "2 regions, and the rules do not tell which: Mass, Liver lesion"
+    ]  # fmt: skip
     rules = tmp_path / "rules.yaml"
     rules.write_text("regions: [^mass]\nphases: {late: [venous]}\n", encoding="utf-8")
     table = planned(tmp_path / "x", rules=rules).set_index("series")
@@ -133,5 +148,5 @@ def test_real_sarcomas_are_read_from_their_archives(shared: Path, tmp_path: Path
 
 def test_three_slices_with_segments_are_no_scout(shared: Path) -> None:
     table = planned(shared / "real" / "dcmqi_ct_seg")
-    assert table["reason"].item() == "6 regions, and the rules do not tell which"
+    assert table["reason"].item().startswith("6 regions, and the rules do not tell which: Liver, GREEN, ")
     assert table["regions"].item().split(", ")[0] == "Liver"

@@ -60,6 +60,12 @@ def test_a_cohort_that_can_not_be_refitted_keeps_its_reason() -> None:
     model = nomogram.models(table, ["signature_1"], ["age"], outcome=("label",))["nomogram"]
     alone = pd.concat([table[table["cohort"] == "train"], table[table["cohort"] != "train"].head(2)])
     assert nomogram.updates(model, alone)["note"].notna().all()
+    few = table[(table["cohort"] == "train") | (table.groupby(["cohort", "label"]).cumcount() < 4)]
+    assert nomogram.updates(model, few)["note"].tolist() == ["fewer than 5 patients on either side"]
+    timed = table.assign(time=table["label"] + 10.0, event=table["label"])
+    few = timed[(timed["cohort"] == "train") | (timed.groupby(["cohort", "label"]).cumcount() < 4)]
+    cox = nomogram.models(timed, ["signature_1"], ["age"], outcome=("time", "event"))["nomogram"]
+    assert nomogram.updates(cox, few)["note"].tolist() == ["fewer than 5 events or 10 patients"]
     nobody = nomogram.updates(model, table[table["cohort"] == "train"])
     assert nobody.empty
     assert "no cohort beside training" in nobody.attrs["empty"]

@@ -524,7 +524,7 @@ def _interval(row: Mapping[Any, Any]) -> tuple[str, str]:
     key, low, high, value = _c_index(row)
     where = "**lies below 0.5**" if high < 0.5 else "leaves out 0.5" if low > 0.5 else "covers 0.5"
     size = f"{row['events']} events in {counted(row['n'], 'patient')}{', within centers' * (key == 'within')}"
-    return "does not exist" if np.isnan(low) else where, f"{row['cohort']}, {with_words(value, size)}"
+    return "can not be given" if np.isnan(low) else where, f"{row['cohort']}, {with_words(value, size)}"
 
 
 def _in_full(row: Mapping[Any, Any], of: str, searched: bool) -> str:
