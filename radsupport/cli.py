@@ -37,8 +37,9 @@ def run_check(given: Namespace) -> int:
     named = [given.study] if given.study else list(dict.fromkeys(table["study"]))
     known = [name for name in named if given.study or name in study_ids(folder)]
     problems: list[Problem] = []
-    for name in known:
-        problems += check(given.manifest, load_study(name, folder=folder), given.root, given.jobs)
+    studies = [load_study(name, folder=folder) for name in known]
+    for study in studies:
+        problems += check(given.manifest, study, given.root, given.jobs)
     others = [name for name in named if name not in known]
     if others or not known:
         problems += check(given.manifest, None, given.root, given.jobs, others or None)
@@ -47,6 +48,8 @@ def run_check(given: Namespace) -> int:
     rows = int((table["study"] == given.study).sum()) if given.study else len(table)
     if warnings:
         print(ManifestError(f"Usable, but worth a look ({counted(len(warnings), 'warning')}):", warnings))
+    for study in studies:
+        _advise(study)
     if problems:
         found = f"{counted(len(problems), 'problem')} in {counted(rows, 'row')}"
         print(ManifestError(f"{given.manifest}: {found}.", problems))
@@ -56,6 +59,16 @@ def run_check(given: Namespace) -> int:
         only = "the outcome and the clinical columns were checked in general only"
         print(f"There is no studies/{name}.yaml yet: {only}.")
     return 0
+
+
+def _advise(study: Study) -> None:
+    """Print what the author of a real study has not said yet, which reporting checklists ask for."""
+    asked, absent = len(type(study.author).model_fields), study.author.missing
+    if absent and not study.is_synthetic:
+        said = (
+            f"Advice: `author:` of studies/{study.id}.yaml lacks {len(absent)} of the {asked} answers that checklists"
+        )
+        print(textwrap.fill(f"{said} ask of its author: {', '.join(absent)}.", 120, subsequent_indent="  "))
 
 
 def run_fetch(given: Namespace) -> int:

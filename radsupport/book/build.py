@@ -225,14 +225,15 @@ def _list(study: str, chapter: str, profile: str) -> None:
     versions = [f"{version}  {package}" for package, version in library_versions().items()]
     notebook, *others = own_inputs(study, chapter, profile)
     code = f"{_code_sum(notebook, _CHECKSUMS.of(Path(notebook)))}  {notebook} without its words"
-    own = [_settings(study, chapter, profile)] if chapter in BEFORE_MODELLING else []
+    own = [_settings(study, chapter, profile)] if study != PUBLISHED else []
+    others = [path for path in others if path != f"studies/{study}.yaml"]  # of which `own` says what is read
     _keep(study, chapter, others, [f"profile {profile}", *versions, code, *own])
 
 
 def _settings(study: str, chapter: str, profile: str = "demo") -> str:
-    """Return the line of a list for what a chapter before the modelling, or the generator, knows of the study file."""
-    path = Path("studies", f"{study}.yaml")
-    return f"{_settings_sum(path.absolute(), _CHECKSUMS.of(path), profile, chapter)}  {path} before the modelling"
+    """Return the line of a list for what a chapter, or the generator, knows of the study file."""
+    path, early = Path("studies", f"{study}.yaml"), " before the modelling" * (chapter in BEFORE_MODELLING)
+    return f"{_settings_sum(path.absolute(), _CHECKSUMS.of(path), profile, chapter)}  {path}{early}"
 
 
 @functools.lru_cache(maxsize=256)
@@ -438,6 +439,7 @@ def book_sources() -> list[str]:
     words = map(str, sorted(Path("notebooks").glob("*.ipynb")))
     drawn = [
         "pyproject.toml",
+        *map(str, sorted(Path("studies").glob("*.yaml"))),  # what the author says is on the checklists
         *(str(path) for path in sorted(Path("radsupport").rglob("*.py"))),
     ]  # the map of the rooms
     return list(dict.fromkeys([*pages, *words, *OF_THE_SITE, *_modules(["radsupport.book.site"]), *drawn]))

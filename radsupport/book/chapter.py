@@ -287,7 +287,7 @@ class Chapter:
             group_thresholds=evaluate.threshold(followed, study.survival.threshold),
             probabilities={name: one.plain for name, one in translated.items()},
             horizons=survival.horizons_months if survival and outcome != ("label",) else (),
-            about=self._about(), settings=study.model_dump(mode="json"),
+            about=self._about(), settings=study.model_dump(mode="json", exclude={"author"}),
         )  # fmt: skip
         words = card(model, validated)
         (folder / "card.md").write_text(words, encoding="utf-8")
@@ -310,7 +310,7 @@ class Chapter:
 
     def _about(self) -> dict[str, Any]:
         """Return where a locked model comes from: study, licence, hash of the settings, versions, pyradiomics file."""
-        study, settings, used = self.study, self.study.model_dump(mode="json"), None
+        study, settings, used = self.study, self.study.model_dump(mode="json", exclude={"author"}), None
         if study.radiomics is not None:
             path = self.paths.root / "studies" / "radiomics" / study.radiomics.settings
             used = yaml.safe_load(path.read_text(encoding="utf-8"))

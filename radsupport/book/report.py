@@ -27,7 +27,7 @@ from radsupport.wording import counted, estimate, fixed, listed, p_value, source
 
 #: A heading with its paragraphs, in plain text.
 Part = tuple[str, list[str]]
-_RULES = {
+CUTS = {
     "youden": "the largest Youden index", "median": "the median", "half": "0.5",
     "max_logrank": "the maximally selected log-rank statistic",
 }  # fmt: skip
@@ -193,13 +193,13 @@ def _evaluation(study: Study) -> list[str]:
     lines = [
         f"Discrimination: {told} 95% confidence interval, out of fold in training; {judged.bootstrap} resamples where "
         f"an interval is by bootstrap. The threshold of classification was fixed in training "
-        f"({_RULES[judged.threshold]}). Calibration, Brier score and decision curves were judged in every cohort; no "
+        f"({CUTS[judged.threshold]}). Calibration, Brier score and decision curves were judged in every cohort; no "
         f"model was refitted to a test cohort.{best}"
     ]
     if not why_unused("07_survival", study):
         terms = f" Cox models held {listed(_labels(study, survival.covariates), 20)}." if survival.covariates else ""
         lines.append(
-            f"Risk groups were divided at a cut-off that was fixed in training ({_RULES[survival.threshold]}) and "
+            f"Risk groups were divided at a cut-off that was fixed in training ({CUTS[survival.threshold]}) and "
             f"compared by the log-rank test; {survival.bootstrap} resamples of AUC(t).{terms}"
         )
     if not why_unused("08_nomogram", study):

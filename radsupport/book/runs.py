@@ -47,12 +47,16 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 BEFORE_MODELLING = ("01_cohort", "02_preprocessing", "03_radiomics", "04_deep_features")
 
 
+#: What the author says of a study, which no chapter reads.
+_AUTHOR = re.compile(rb"^\n?author:.*?(?=^[^\s#]|\Z)", re.MULTILINE | re.DOTALL)
+
+
 def settings_of(study_file: Path, profile: str, chapter: str) -> str:
-    """Return the checksum of what a chapter knows of its study file: all of it, or the part that it is given."""
+    """Return the checksum of what a chapter knows of its study file: all but `author:`, or the part it is given."""
     if chapter not in BEFORE_MODELLING:
-        return sha256(study_file)
+        return hashlib.sha256(_AUTHOR.sub(b"", study_file.read_bytes())).hexdigest()
     given = load_study(study_file.stem, profile, study_file.parent).before_modelling()
-    return hashlib.sha256(given.model_dump_json().encode("utf-8")).hexdigest()
+    return hashlib.sha256(given.model_dump_json(exclude={"author"}).encode("utf-8")).hexdigest()
 
 
 def earlier(chapter: str) -> list[str]:

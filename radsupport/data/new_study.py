@@ -21,6 +21,7 @@ from radsupport.data.people import PERSONAL
 from radsupport.data.sheets import Sheet, read_sheet
 from radsupport.errors import InputError, Problem
 from radsupport.files import slug
+from radsupport.settings.author import Author
 
 #: Settings that are taken over from the study file that the new one is like, and what stands where it has none.
 TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -122,6 +123,7 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
         "",
         *_sections(like, bool(patterns)),
         *_models(used, kinds, rows, bool(time and event)),
+        *_author(),
     ]
     return "\n".join(lines) + "\n"
 
@@ -354,6 +356,15 @@ def _models(used: Sequence[str], kinds: Mapping[str, Any], rows: pd.DataFrame, s
         yield f"  {{model: {'cox' if survival else 'logistic'}, signature: Radiomics, columns: [{keys[0]}]}}"
     yield ""
     yield f'# cautions: [{{chapters: ["05", "06"], text: "..."}}]   # {_DECIDE}what to keep in mind'
+
+
+def _author() -> Iterator[str]:
+    """Yield what checklists ask of the author, as comments: a key that is not answered is left out."""
+    yield ""
+    yield "# What reporting checklists, the model card and the data card ask of you. No number depends on it: take the"
+    yield "# sign # away from `author:` and from each line that you answer; no chapter runs again for it."
+    yield "# author:"
+    yield from (f'#   {key}: ""   # {question}' for key, question in Author().missing.items())
 
 
 def _quoted(text: str) -> str:

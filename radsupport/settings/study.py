@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
+from radsupport.settings.author import Author
 from radsupport.settings.evaluation import Nomogram, SurvivalAnalysis, Validation
 from radsupport.settings.features import Deep, Radiomics, Window
 from radsupport.settings.learning import Modelling, Signature
@@ -164,6 +165,7 @@ class Study(Part):
     acquisition: Acquisition = Acquisition()
     reported: list[Reported] = []
     publish: Publish = Publish()
+    author: Author = Author()
     published: list[Published] = []
     cautions: list[Annotated[Caution, BeforeValidator(_as_caution)]] = []
 
@@ -191,6 +193,7 @@ class Study(Part):
         """
         folds = self.modelling.model_dump(include={"folds"}, exclude_unset=True)
         later = {"modelling": Modelling(**folds), "validation": Validation(), "survival": SurvivalAnalysis()}
+        later["author"] = Author()
         fitted = {"learner": Signature.model_fields["learner"].default, "harmonise": False}
         signatures = [
             one if one.learner in ("published", "Network") else one.model_copy(update=fitted) for one in self.signatures
