@@ -190,7 +190,7 @@ class Chapter:
                 self._publish_known(name, risks, {one: one for one in ("predicted", "observed", "horizon")})
                 self._publish_known(name, _of(useful, cohorts, "signature", [signature]), {"useful": "better_at"})
 
-    def publish_beside(self, table: pd.DataFrame, signature: str, clinical: str = "") -> None:
+    def publish_beside(self, table: pd.DataFrame, signature: str, clinical: str = "", volume: str = "") -> None:
         """Publish one signature minus volume alone, and minus the clinical model, in the cohorts of the headlines.
 
         Parameters
@@ -200,9 +200,12 @@ class Chapter:
         signature : str
         clinical : str
             The study's own comparator, which is preferred where no clinical model was fitted for this page.
+        volume : str
+            Where the volume comes from; empty where there is none.
         """
         from radsupport.evaluate.comparators import CLINICAL, VOLUME  # other chapters need not wait for the learners
 
+        self.publish("no_volume", not volume)
         self.publish_all(self.estimates(table, "beside_{cohort}_{signature}_{beside}", "difference"))
         own = table[(table["signature"] == signature) & table["difference"].notna()].astype({"cohort": str})
         known = [name for name in dict.fromkeys([CLINICAL, clinical, *own["beside"]]) if name in set(own["beside"])]

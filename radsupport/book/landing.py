@@ -93,7 +93,8 @@ def forest(rows: Sequence[Headline]) -> str:
     axis = f"{_LEFT:g} to {_RIGHT:g}, rule at {_CHANCE:g}"
     head = "".join(f'<th scope="col">{word}</th>' for word in ("Study", "Judged", axis, "AUC or C"))
     caption = (
-        "Discrimination of each study's signature (95% CI): dots cross-validated, squares other patients (random "
+        "Discrimination of each study's signature (95% CI): dots cross-validated (the mean over divisions into folds, "
+        "the interval of the first), squares other patients (random "
         "split, or other years: temporal, of the hospitals that trained; other hospitals: geographic); synthetic dashed"
     )
     table = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -18,7 +18,7 @@ from typing import Any
 
 from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import cohort
-from radsupport.book.conclusions.comparison import VALIDATIONS
+from radsupport.book.conclusions.comparison import VALIDATIONS, over_divisions
 from radsupport.book.conclusions.preprocessing import INTERPOLATIONS
 from radsupport.settings.learning import Selection, Signature
 from radsupport.settings.study import Study
@@ -250,7 +250,7 @@ def _scores(study: Study, numbers: Mapping[str, Any], key: str, measure: str) ->
     """Return a line per cohort: the measure of each signature, then what else was estimated of one of them."""
     lines = []
     for one in study.cohorts if key else ():
-        found = [f"{s.name} {_value(numbers, f'{key}_{one}_{s.name}')}" for s in study.signatures
+        found = [f"{s.name} {_judged(numbers, key, one, s)}" for s in study.signatures
                  if f"{key}_{one}_{s.name}" in numbers]  # fmt: skip
         lines += [f"{measure}, {_called(study, one)}: {'; '.join(found)}."] if found else []
         for s in study.signatures:
@@ -258,6 +258,13 @@ def _scores(study: Study, numbers: Mapping[str, Any], key: str, measure: str) ->
                      ("accuracy", "sensitivity", "specificity") if f"{what}_{one}_{s.name}" in numbers]  # fmt: skip
             lines += [f"{s.name}, {_called(study, one)}: {'; '.join(rates)}."] if rates else []
     return lines
+
+
+def _judged(numbers: Mapping[str, Any], key: str, cohort: Any, signature: Signature) -> str:
+    """Word a value of discrimination: in training the mean over divisions first, where there were several."""
+    fitted = cohort == "train" and signature.learner != "published"
+    before, beside = over_divisions(numbers, signature.name) if fitted else ("", "")
+    return f"{before}{_value(numbers, f'{key}_{cohort}_{signature.name}')}{f', {beside}' * bool(beside)}"
 
 
 def _value(numbers: Mapping[str, Any], key: str) -> str:

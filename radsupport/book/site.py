@@ -23,7 +23,7 @@ import yaml
 from radsupport.book import checklists, landing, rooms, shared, takeaway
 from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import abstract
-from radsupport.book.conclusions.comparison import flattered
+from radsupport.book.conclusions.comparison import DIVISIONS, divided, flattered, over_divisions
 from radsupport.book.design import design_of
 from radsupport.book.evidence import sections_of
 from radsupport.book.runs import refuse_mixtures
@@ -73,6 +73,23 @@ def estimate(numbers: Mapping[str, Any], key: str, digits: int = 2) -> str:
     return f"{text}, n = {entry['n']}" if entry.get("n") else text
 
 
+def out_of_fold(numbers: Mapping[str, Any], key: str, name: str, taken: bool = False) -> str:
+    """Return a training value: first the mean over divisions with its range, where there were several.
+
+    Parameters
+    ----------
+    numbers : mapping
+        Published by the chapters.
+    key, name : str
+        Of the number, and the signature that it is of.
+    taken : bool
+        Whether it is a published output, of which no fold leaves anybody out.
+    """
+    value = estimate(numbers, key)
+    before, beside = ("", "") if taken or value == "–" else over_divisions(numbers, name)
+    return f"{before}{value}{f', {beside}' * bool(beside)}"
+
+
 def landing_page(
     studies: Sequence[str],
     left_out: Mapping[str, str],
@@ -113,8 +130,28 @@ def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Hea
     for key in ("headline_train", "headline_external"):
         entry, cohort = numbers.get(key, {}), _judged(key, numbers, study)
         if entry.get("ci_low") is not None:
-            limits = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
-            yield landing.Headline(study.id, kind, cohort, estimate(numbers, key), *limits)
+            value, low, high = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
+            if key == "headline_train" and divided(mean := numbers.get(f"{DIVISIONS}{_whose(numbers, key)}")):
+                value = float(mean["value"])
+            yield landing.Headline(study.id, kind, cohort, _headline(study, numbers, key), value, low, high)
+
+
+def _whose(numbers: Mapping[str, Any], key: str) -> str:
+    """Return the signature of a headline, without its measure."""
+    return str(numbers.get(f"{key}_signature", {}).get("value", "")).rpartition(" (")[0]
+
+
+def _given(study: Study) -> set[str]:
+    """Return the published outputs, of which no fold leaves anybody out."""
+    return {one.name for one in study.signatures if one.learner == "published"}
+
+
+def _headline(study: Study, numbers: Mapping[str, Any], key: str) -> str:
+    """Return the value of a headline; that of training patients is never the first division alone."""
+    if key != "headline_train":
+        return estimate(numbers, key)
+    name = _whose(numbers, key)
+    return out_of_fold(numbers, key, name, name in _given(study))
 
 
 def _judged(key: str, numbers: Mapping[str, Any], study: Study) -> str:
@@ -129,7 +166,7 @@ def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card
     size = f"{n} patients, {events} with the event" if n is not None else "no patients counted"
     values = []
     for key in ("headline_train", "headline_external"):
-        if (value := estimate(numbers, key)) != "–":
+        if (value := _headline(study, numbers, key)) != "–":
             name = numbers.get(f"{key}_signature", {}).get("value", "")
             values.append(f"{_judged(key, numbers, study).capitalize()}: {value}{f', {name}' * bool(name)}")
     kind = "synthetic" if study.is_synthetic else "real"
@@ -186,7 +223,7 @@ def _cautions(study: Study) -> list[str]:
 
 def _answer(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     """Return the study in three sentences, and what speaks against believing them."""
-    given = {one.name for one in study.signatures if one.learner == "published"}
+    given = _given(study)
     judged = str(numbers.get("headline_train_signature", {}).get("value", "")).rsplit(" (", 1)[0]
     several = [key for key, cohort in study.cohorts.items() if len(cohort.centers) > 1]
     found = abstract.answer(numbers, study.endpoint.event_name, study.cohort_names, judged in given, several)
@@ -228,7 +265,11 @@ def _scores(study: Study, numbers: Mapping[str, Any]) -> list[str]:
         "|---|" + "---|" * len(head),
     ]
     for name in names:
-        values = [estimate(numbers, f"{measure}_{key}_{name}") for key in cohorts]
+        given = name in _given(study)
+        values = [
+            out_of_fold(numbers, f"{measure}_{key}_{name}", name, given) if key == "train"
+            else estimate(numbers, f"{measure}_{key}_{name}") for key in cohorts
+        ]  # fmt: skip
         lines.append(f"| {literal(name, one_line=True)} | {' | '.join(values)} |")
     taken = [one.name for one in study.signatures if one.learner == "published" and one.name in names]
     note = f" Published output, not fitted here and so not out of fold: {', '.join(taken)}." if taken else ""

@@ -32,7 +32,7 @@ FULL = (
 def test_patients_outside_are_spoken_of_where_there_are_some() -> None:
     assert answer(FULL, "metastasis", NAMES) == [
         "In 84 patients of Hospital II (27 with metastasis): RDPs told patients apart better than chance, "
-        "AUC 0.82 (0.73–0.91) (training, out of fold: 0.72 (0.64–0.81)).",
+        "AUC 0.82 (0.73–0.91) (training, out of fold: 0.72 (0.64–0.81), one division).",
         "There it was not shown to be better or worse than Size (difference −0.018 (−0.055 to 0.020)); the nomogram "
         "was better than the clinical columns alone (difference 0.060 (0.018–0.101)).",
         "Its mean risk of metastasis was 43%, the share observed 32%; acting on it does better than treating everybody "
@@ -44,7 +44,7 @@ def test_other_cohorts_and_what_comes_too_late_are_said() -> None:
     names = NAMES | {"internal": "Hospital III", "drawn": "outlines only"}
     numbers = FULL | {"auc_internal_RDPs": entry(0.49, 0.35, 0.64), "preoperative_external": entry(0.85, 0.77, 0.93)}
     first, second, _ = answer(numbers, "metastasis", names)
-    assert first.endswith("(training, out of fold: 0.72 (0.64–0.81); Hospital III: 0.49 (0.35–0.64)).")
+    assert first.endswith("(training, out of fold: 0.72 (0.64–0.81), one division; Hospital III: 0.49 (0.35–0.64)).")
     assert "; Hospital III, pooled over centers: 0.49 (" in answer(numbers, "death", names, several=["internal"])[0]
     late = "the nomogram (which needs findings of the operation and so can not help to plan it; its preoperative "
     assert f"{late}variant: 0.85 (0.77–0.93)) was better than the clinical columns alone" in second
@@ -62,7 +62,10 @@ def test_without_patients_outside_it_says_so() -> None:
     numbers = judged("train", 0.2, (0.55, 0.45, 0.65), useful="", horizon=36.0)
     first, last = answer(numbers, "death", NAMES)
     assert "In 84 training patients (27 with death), each predicted by a model that was fitted without them" in first
-    assert "nobody outside was judged: RDPs was not shown to be better than chance, AUC 0.55 (0.45–0.65)." in first
+    assert (
+        "nobody outside was judged: RDPs was not shown to be better than chance, AUC 0.55 (0.45–0.65), one division."
+        in first
+    )
     assert last == (
         "Acting on its risk by 36 months does better than treating everybody and treating nobody at no threshold that "
         "was looked at."
@@ -115,3 +118,29 @@ def test_values_within_centers_are_called_so() -> None:
     first, second = answer(numbers, "death", NAMES)
     assert "AUC 0.70 (0.60–0.80) within centers" in first
     assert second.endswith(", pooled over centers.")
+
+
+def test_a_value_out_of_fold_is_never_the_first_division_alone() -> None:
+    spread = {"mean_over_divisions:RDPs": entry(0.703, 0.64, 0.76, 5)}
+    words = "0.70 on average of 5 divisions (0.64–0.76), the first 0.72 (0.64–0.81)"
+    assert f"(training, out of fold: {words})." in answer(FULL | spread, "death", NAMES)[0]
+    alone = judged("train", 0.01, (0.72, 0.64, 0.81)) | spread
+    assert f"better than chance, AUC {words}." in answer(alone, "death", NAMES)[0]
+    assert "average" not in answer(alone, "death", NAMES, given=True)[0]
+
+
+def test_size_and_the_clinic_stand_in_the_second_sentence() -> None:
+    more = {"volume_name": "Volume alone", "volume_signature": "RDPs", "volume_p": 0.02, "clinical_name": "Size"}
+    more |= {"clinical_signature": "RDPs", "clinical_p": 0.4}
+    numbers = FULL | {f"headline_external_{key}": entry(value) for key, value in more.items()}
+    numbers |= {
+        "headline_external_volume": entry(0.1, 0.02, 0.18),
+        "headline_external_clinical": entry(-0.02, -0.1, 0.1),
+    }
+    sentences = answer(numbers, "death", NAMES)
+    assert len(sentences) == 3
+    assert "; it was better than tumour volume alone (difference 0.100 (0.020–0.180)); the nomogram" in sentences[1]
+    assert sentences[1].count("Size") == 1  # the study's comparator is the clinical model
+    other = numbers | {"headline_external_volume_signature": entry("Deep"), "no_volume": entry(True)}
+    assert "; Deep was better than tumour volume alone" in answer(other, "death", NAMES)[1]
+    assert "tumour volume is not among these data" in answer(other, "death", NAMES)[1]

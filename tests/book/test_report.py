@@ -68,7 +68,7 @@ def test_results_have_numbers_with_intervals_and_n(root: Path, results: Path) ->
     study = load_study("song2021", folder=root / "studies")
     said = report.texts(study, results)["results.md"].decode("utf-8")
     assert "Hospital I (training): 56 patients, 10 with recurrence within 5 years." in said
-    assert "AUC, Hospital I (training): DLR-A 0.79 (0.61–0.97), n = 56." in said
+    assert "AUC, Hospital I (training): DLR-A 0.79 (0.61–0.97), n = 56, one division." in said
     assert "DLR-A, Hospital I (training): sensitivity 0.80 (0.44–0.97), n = 56." in said or "0.80 (0.44–0.98)" in said
     assert "Chapter 07, hazard ratios of the Cox model, n = 56: Age 1.01 (0.96–1.07)." in said
     assert "rises by 1, n = 56: Age 1.05 (0.97–1.13); DLR-A 820.70 (5.03–" in said
@@ -86,7 +86,7 @@ def test_the_word_file_says_the_same(root: Path, results: Path) -> None:
     assert report.texts(study, results) == files  # the same bytes
     paragraphs = [one.text for one in docx.Document(io.BytesIO(files["results.docx"])).paragraphs]
     assert paragraphs[0] == "Results: Recurrence of pancreatic neuroendocrine neoplasms"
-    assert "AUC, Hospital I (training): DLR-A 0.79 (0.61–0.97), n = 56." in paragraphs
+    assert "AUC, Hospital I (training): DLR-A 0.79 (0.61–0.97), n = 56, one division." in paragraphs
     assert "another <b>line</b>" in paragraphs
     document = docx.Document(io.BytesIO(files["methods.docx"]))
     assert [p.text for p in document.paragraphs if p.style.name == "Heading 1"][: len(HEADINGS)] == HEADINGS

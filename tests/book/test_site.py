@@ -71,7 +71,7 @@ def test_landing_page_calls_data_by_their_kind_and_names_what_is_left_out(
     page = overview.landing_page(["song2021", "sts"], {"lung1": "its files are not here"}, True, figures)
     cards = re.findall(r"<li class=\"rs-(\w+)-card\">(.*?)</li>", page)
     assert [kind for kind, _ in cards] == ["synthetic", "real"]
-    assert "<span>Cross-validated: 0.71 (0.50 to 0.90), n = 56</span>" in cards[0][1]
+    assert "<span>Cross-validated: 0.71 (0.50 to 0.90), n = 56, one division</span>" in cards[0][1]
     assert '<a href="studies/song2021/index.html"><img src="_static/made/roc.png"' in cards[0][1]
     assert "<img" not in cards[1][1]
     assert "- **lung1**: its files are not here" in page
@@ -107,8 +107,8 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
     assert page.count("<figure>") == 1
     order = ["\n1. In 56 training patients", "**Caution.**", "| DLR-A |", "<figure>roc", "Validation in short"]
     assert sorted(order, key=page.index) == order
-    assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56 | 0.70 (0.50 to 0.90), n = 56 |" in page
-    assert "| CT findings | 0.70 (0.50 to 0.90), n = 56 | – |" in page
+    assert "| DLR-A | 0.70 (0.50 to 0.90), n = 56, one division | 0.70 (0.50 to 0.90), n = 56 |" in page
+    assert "| CT findings | 0.70 (0.50 to 0.90), n = 56, one division | – |" in page
     assert all(f"{{ref}}`song2021-{name}`" in page for name in overview.CHAPTER_WORDS)
     assert "- Deep features: not used, " in overview.study_page("sts", {})  # and no page that a link could lead to
     assert str(load_study("song2021").cautions[0]) in page

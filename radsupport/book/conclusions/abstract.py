@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from radsupport.book.conclusions.comparison import UNDECIDED, against_chance
+from radsupport.book.conclusions.comparison import UNDECIDED, against_chance, over_divisions
 from radsupport.stats.usefulness import NOWHERE
 from radsupport.wording import counted, estimate, fixed, share
 
@@ -77,9 +77,10 @@ def _told_apart(
     verdict = _against_chance(numbers[key], _value(numbers, f"{key}_p"))
     beside = "; ".join(filter(None, others))
     within = " within centers" * bool(_value(numbers, f"{key}_pooled"))
-    return (
-        f"{where}: {signature} {verdict}, {measure} {_interval(numbers[key])}{within}{f' ({beside})' * bool(beside)}."
-    )
+    value = f"{_interval(numbers[key])}{within}"
+    if cohort == "train":
+        value = _out_of_fold(numbers, signature, value, given)
+    return f"{where}: {signature} {verdict}, {measure} {value}{f' ({beside})' * bool(beside)}."
 
 
 def _elsewhere(numbers: Mapping[str, Entry], key: str, names: Mapping[str, str], several: Collection[str]) -> list[str]:
@@ -117,7 +118,15 @@ _ROW = ("value", "p_chance", "value_low", "value_high")
 def _before(numbers: Mapping[str, Entry], given: bool) -> str:
     if _value(numbers, "headline_train") is None:
         return ""
-    return f"training{'' if given else ', out of fold'}: {_interval(numbers['headline_train'])}"
+    signature = str(_value(numbers, "headline_train_signature")).rpartition(" (")[0]
+    value = _out_of_fold(numbers, signature, _interval(numbers["headline_train"]), given)
+    return f"training{'' if given else ', out of fold'}: {value}"
+
+
+def _out_of_fold(numbers: Mapping[str, Entry], signature: str, value: str, given: bool) -> str:
+    """Word a training value so that the mean over divisions, where there were several, comes before the first one."""
+    before, beside = ("", "") if given else over_divisions(numbers, signature)
+    return f"{before}{value}{f', {beside}' * bool(beside)}"
 
 
 def _interval(entry: Entry, decimals: int = 2) -> str:
@@ -135,6 +144,7 @@ def _added(numbers: Mapping[str, Entry], key: str) -> str:
         if _value(numbers, one) is not None:
             name, start = _value(numbers, f"{one}_name"), "it" if parts else "There it"
             parts.append(f"{start} {_difference(numbers[one], name, _value(numbers, f'{one}_p'))}")
+    parts += _beside(numbers, key, bool(parts))
     gain = f"gain_over_clinical_{cohort}"
     if _value(numbers, gain) is not None:
         late, variant = "", f"preoperative_{cohort}"
@@ -149,6 +159,25 @@ def _added(numbers: Mapping[str, Entry], key: str) -> str:
         )
     pooled = ", pooled over centers" if parts and _value(numbers, f"{key}_pooled") else ""
     return f"{'; '.join(parts)}{pooled}." if parts else ""
+
+
+#: The comparators of chapter 09 that no study file names.
+_COMPARATORS = {"Volume alone": "tumour volume alone", "Clinical columns": "all clinical columns together"}
+
+
+def _beside(numbers: Mapping[str, Entry], key: str, begun: bool) -> list[str]:
+    """Word the best signature of images against volume and the clinic, as far as no other clause does."""
+    judged, told = str(_value(numbers, f"{key}_signature")).rpartition(" (")[0], [f"{key}_rival", f"{key}_simple"]
+    known, parts = {_value(numbers, f"{one}_name") for one in told}, []
+    for one in (f"{key}_volume", f"{key}_clinical"):
+        name, who = _value(numbers, f"{one}_name"), _value(numbers, f"{one}_signature")
+        if name is not None and not (name in known and who == judged):
+            subject = "it" if who == judged else str(who)
+            start = subject if begun or parts else f"There {subject}"
+            other = _COMPARATORS.get(str(name), str(name))
+            parts.append(f"{start} {_difference(numbers[one], other, _value(numbers, f'{one}_p'))}")
+    missing = "tumour volume is not among these data, so that size alone could not be set beside it"
+    return parts + [missing] * bool(_value(numbers, "no_volume") and (begun or parts))
 
 
 def _difference(entry: Entry, other: str, p: float | None) -> str:

@@ -14,6 +14,8 @@ from radsupport.settings.parts import Cohort
 from radsupport.wording import center_words, counted, estimate, fixed, listed, p_value, tick
 
 Row = Mapping[Any, Any]
+#: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
+DIVISIONS = "mean_over_divisions:"
 #: Said where P and an interval, by two methods, do not agree.
 UNDECIDED = "undecided, because only one of P and the interval, which are computed in two ways, leaves out chance"
 #: An AUC or C-index below which a ranking is named although its interval covers 0.5.
@@ -29,6 +31,30 @@ _ROLES = {
 def place(row: Row, names: Mapping[str, str]) -> str:
     """Return the cohort of a row in words, with its horizon where it has one."""
     return names[str(row["cohort"])] + (f" by {row['horizon']:g} months" if row.get("horizon", 0) > 0 else "")
+
+
+def divided(entry: Any) -> bool:
+    """Whether there were several divisions, and all their numbers are there."""
+    found = [entry.get(key) for key in ("value", "n", "ci_low", "ci_high")] if isinstance(entry, Mapping) else [None]
+    return None not in found and int(entry["n"]) > 1
+
+
+def over_divisions(numbers: Mapping[str, Any], signature: str, decimals: int = 2) -> tuple[str, str]:
+    """Return what stands before a value out of fold, and what beside it, so that no single division is a headline.
+
+    Returns
+    -------
+    before : str
+        The mean over divisions with its range, as ``0.80 on average of 3 divisions (0.76–0.87), the first ``; empty
+        with one.
+    beside : str
+        ``one division``; empty with several.
+    """
+    entry = numbers.get(f"{DIVISIONS}{signature}")
+    if not divided(entry):
+        return "", "one division"
+    mean, low, high = (fixed(entry[key], decimals) for key in ("value", "ci_low", "ci_high"))
+    return f"{mean} on average of {entry['n']} divisions ({low}–{high}), the first ", ""
 
 
 def against_chance(row: Row) -> str:
@@ -203,7 +229,11 @@ def with_words(value: str, more: str) -> str:
 
 
 def answer(
-    own: Sequence[Row], names: Mapping[str, str], cohorts: Mapping[Any, Cohort], published: Collection[str] = ()
+    own: Sequence[Row],
+    names: Mapping[str, str],
+    cohorts: Mapping[Any, Cohort],
+    published: Collection[str] = (),
+    modelling: Mapping[str, Any] | None = None,
 ) -> str:
     """Say in one line what a signature reaches in every cohort, in the order of its verdicts against chance.
 
@@ -216,20 +246,25 @@ def answer(
         Those of the study file, which say what kind of validation a cohort is.
     published : collection of str
         Signatures that are published outputs.
+    modelling : mapping, optional
+        Numbers that chapter 05 published: with them the training value is the mean over divisions first.
     """
     found: dict[str, list[str]] = {}
     for row in own:
         key, size = str(row["cohort"]), f"{row['events']} events in {counted(row['n'], 'patient')}"
         kind = "published output" if row["signature"] in published else "out of fold"
         kind = kind if key == "train" else _KINDS.get(getattr(cohorts.get(key), "validation", ""), "")
-        more = ["within centers", f"pooled {fixed(row['pooled'])}"] if row.get("pooled", np.nan) >= 0 else []
+        fitted = key == "train" and row["signature"] not in published and bool(modelling)
+        before, beside = over_divisions(modelling or {}, row["signature"]) if fitted else ("", "")
+        more = [beside] if beside else []
+        more += ["within centers", f"pooled {fixed(row['pooled'])}"] if row.get("pooled", np.nan) >= 0 else []
         verdict = "not tested" if np.isnan(row["p_chance"]) else against_chance(row)
         if verdict == "chance is not excluded" and row["measure"] == "AUC":
             more.append(f"below {fixed(least_detectable(int(row['n']), int(row['events'])))} none can be told from it")
         value = "no value" if np.isnan(row["value"]) else fixed(row["value"])
         if row["value_low"] >= 0:
             value = estimate(row["value"], row["value_low"], row["value_high"])
-        words = f"{names[key]}, {with_words(value, ', '.join(filter(None, [kind, *more, size])))}"
+        words = f"{names[key]}, {before}{with_words(value, ', '.join(filter(None, [kind, *more, size])))}"
         found.setdefault(_SHORT.get(verdict, verdict), []).append(words)
     said = "; ".join(f"{verdict} in {listed(places, 12)}" for verdict, places in found.items())
     return f"{own[0]['signature']}, {own[0]['measure']}: {said}." if found else ""

@@ -146,6 +146,10 @@ def _chosen(table: pd.DataFrame, best: str, measure: str) -> str:
     words = estimate(row[value], row[f"{value}_low"], row[f"{value}_high"]) + " within centers" * (value == "within")
     apparent = f"; on its own patients {fixed(row['apparent'])}" * bool(pd.notna(row["apparent"]))
     whose = f"in {row['n']:.0f} training patients, out of fold{apparent}"
+    how = "one division"
+    if pd.notna(mean := row.get("divisions_mean", np.nan)):
+        words, how = f"{fixed(mean)} on average of all divisions ({row['divisions_range']}), the first {words}", ""
+    whose += f"; {how}" * bool(how and "kind" not in own)
     return f"{best}, the signature of the later chapters: {measure} {words} {whose}."
 
 

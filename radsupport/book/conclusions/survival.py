@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.book.conclusions.comparison import below_chance, with_words
+from radsupport.book.conclusions.comparison import below_chance, over_divisions, with_words
 from radsupport.evaluate.predictions import FEWEST, HIGH, LOW
 from radsupport.evaluate.regression import COVARIATES, GLOBAL, SIGNATURE, CoxData
 from radsupport.settings.parts import Label
@@ -474,6 +474,7 @@ def reading(
     gain: pd.DataFrame | None = None,
     added: str = "",
     parts: Sequence[str] = (),
+    modelling: Mapping[str, Any] | None = None,
 ) -> tuple[str, str]:
     """Say what the page shows of the main signature and what `added` adds: in short, and in full cohort by cohort.
 
@@ -488,6 +489,8 @@ def reading(
         What is followed; a study may predict another outcome.
     gain : DataFrame, optional
         What `evaluate.regression.added_value` returns, of the signature `added`, which is made of `parts`.
+    modelling : mapping, optional
+        Numbers that chapter 05 published, where it judged this outcome: the training value is the mean over divisions.
     """
     rows, of = c_index.to_dict("records"), f" ({event})" * bool(event)
     if not rows:
@@ -495,6 +498,8 @@ def reading(
     found: dict[str, list[str]] = {}
     for row in rows:
         where, words = _interval(row)
+        if row is rows[0] and (before := over_divisions(modelling or {}, row["signature"])[0]):
+            words = words.replace(", ", f", {before}", 1)
         found.setdefault(where, []).append(words)
     told = "; ".join(f"{where} in {listed(places, 12)}" for where, places in found.items())
     first, *others = [str(row["cohort"]) for row in rows]

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from radsupport.book.conclusions.comparison import (
+    DIVISIONS,
     Row,
     against,
     against_chance,
     answer,
     below_chance,
     counted_pairs,
+    divided,
     equalities,
     flattered,
     in_centers,
@@ -37,8 +39,6 @@ from radsupport.stats.shift import on_another_scale
 from radsupport.stats.usefulness import LEAST_GAIN
 from radsupport.wording import counted, estimate, fixed, listed, number, p_value, source_words
 
-#: Key under which chapter 05 publishes the mean over divisions into folds of a signature, with lowest and highest.
-DIVISIONS = "mean_over_divisions:"
 #: Begins the key under which chapter 05 publishes, by cohort, source and signature, that used features are on another
 #: scale there.
 SCALE = "another_scale:"
@@ -373,10 +373,10 @@ def meaning(
     seen = seen_by(signatures, cohorts or {}) if signatures else {name: {"train": []} for name in published}
     low, where = below_chance(shown[shown["signature"] == best], names), tested(scores, names, cohorts or {})
     apart, told = in_centers(centers, best, names), _on_the_whole(calibration, best, names)
-    divided = _divisions(scores, best, comparator, modelling)
-    turned = divided * (_TURNED in divided)
+    spread = _divisions(scores, best, comparator, modelling)
+    turned = spread * (_TURNED in spread)
     short = [
-        answer(own, names, cohorts or {}, published),
+        answer(own, names, cohorts or {}, published, modelling),
         low,
         *apart,
         *[f"**{one}" for one in where.split("**", 1)[1:]],
@@ -387,7 +387,7 @@ def meaning(
     full += [*minus_rivals(rivals, rows, scores, seen, names), turned, told, _useful(useful, best, names)]
     lines = [below_chance(others, names), *equalities(pairs, names, pooled_cohorts(scores)), *_hardly_varying(flat)]
     lines += ["" if best in published else _optimism(own, modelling, names)]
-    lines += [divided * (_TURNED not in divided), counted_pairs(pairs), _calibrated(calibration, best, names)]
+    lines += [spread * (_TURNED not in spread), counted_pairs(pairs), _calibrated(calibration, best, names)]
     lines += [_slope(calibration, best, names), reclassified(moved, best, comparator, names)]
     alike = "The patients are synthetic: agreement or disagreement with a paper says nothing about the paper."
     return _listed(short), _listed(full), _listed([*lines, alike * synthetic, *notes])
@@ -454,7 +454,7 @@ def _optimism(own: Sequence[Row], modelling: Mapping[str, Any], names: Mapping[s
     name, entry = row["signature"], modelling.get(f"{DIVISIONS}{row['signature']}")
     pooled = {one["cohort"]: one["pooled"] if one.get("pooled", np.nan) >= 0 else one["value"] for one in own}
     value, which = pooled.pop("train"), "out-of-fold"
-    if isinstance(entry, Mapping) and _divided(entry):
+    if isinstance(entry, Mapping) and divided(entry):
         value, which = entry["value"], "mean out-of-fold"
     gap = row["apparent"] - value
     if gap <= 0:
@@ -477,7 +477,7 @@ def _divisions(scores: pd.DataFrame, best: str, comparator: str, modelling: Mapp
     train = scores[scores["cohort"] == "train"]
     first = dict(zip(train["signature"].astype(str), train["value"].astype(float), strict=True))
     entries = {name: modelling.get(f"{DIVISIONS}{name}") for name in dict.fromkeys([best, comparator]) if name in first}
-    known: dict[str, Any] = {name: entry for name, entry in entries.items() if _divided(entry)}
+    known: dict[str, Any] = {name: entry for name, entry in entries.items() if divided(entry)}
     if not known:
         return ""
     parts = [
@@ -493,12 +493,6 @@ def _divisions(scores: pd.DataFrame, best: str, comparator: str, modelling: Mapp
         f"Training is judged by the first of {count} divisions into folds; over all of them the "
         f"{train['measure'].iloc[0]} was on average (lowest to highest): {listed(parts)}.{other_way}"
     )
-
-
-def _divided(entry: Any) -> bool:
-    """Whether there were several divisions, and all their numbers are there."""
-    found = [entry.get(key) for key in ("value", "n", "ci_low", "ci_high")] if isinstance(entry, Mapping) else [None]
-    return None not in found and int(entry["n"]) > 1
 
 
 def _calibrated(table: pd.DataFrame | None, best: str, names: Mapping[str, str]) -> str:
