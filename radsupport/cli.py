@@ -21,7 +21,7 @@ import pandas as pd
 from radsupport.claims.claims import check_claims, problems_of
 from radsupport.claims.verdicts import MALFORMED, VERDICTS
 from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, serious
-from radsupport.files import file_stem
+from radsupport.files import file_stem, hold_alone
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
 from radsupport.wording import counted, estimate, listed
@@ -181,7 +181,8 @@ def _ingest_many(given: Namespace) -> int:
                               value=listed(sorted(uncentered)))  # fmt: skip
             raise InputError("The manifest needs a center for everybody.", [problem])
         options = {"keep_ids": given.keep_ids, "n_jobs": given.jobs}
-        done = intake.take_in(found, out, given.study, centers, center, **options)
+        with hold_alone(out / ".in_use"):
+            done = intake.take_in(found, out, given.study, centers, center, **options)
     print(done.drop(columns=["image", "mask"]).to_string(index=False))
     counts = ", ".join(f"{n} {step}" for step in intake.STEPS if (n := int(done["step"].eq(step).sum())))
     print(f"{counts}. This table: {out / intake.INGESTED}.")

@@ -193,7 +193,7 @@ def hold_alone(path: Path) -> AcquireReturnProxy:
         held = FileLock(path).acquire(timeout=0)
     except Timeout:
         holder = number.read_text(encoding="utf-8").strip() if number.is_file() else "unknown"
-        raise BusyError(f"Process {holder} builds the book in this folder: wait until it ends, or stop it.") from None
+        raise BusyError(f"Process {holder} is at work in this folder: wait until it ends, or stop it.") from None
     with written_whole(number) as partial:
         partial.write_text(f"{os.getpid()}\n", encoding="utf-8")
     return held

@@ -94,7 +94,7 @@ def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path: Path) -> None:
     number = tmp_path / "book.pid"
     while not number.is_file():
         time.sleep(0.01)
-    with pytest.raises(BusyError, match=f"Process {holder.pid} builds"):
+    with pytest.raises(BusyError, match=f"Process {holder.pid} is at work"):
         hold_alone(path)
     os.kill(holder.pid or 0, signal.SIGKILL)
     holder.join()

@@ -17,7 +17,7 @@ import pandas as pd
 from radsupport.data.acquisition import BESIDE
 from radsupport.data.manifest import append_rows, parse_manifest
 from radsupport.data.people import KEY, PERSONAL, as_known, pseudonymised, pseudonyms
-from radsupport.data.sheets import normalise, read_cells, read_sheet, unreadable
+from radsupport.data.sheets import normalise, read_sheet, unreadable
 from radsupport.errors import InputError, Problem, RadsupportError, one_line
 from radsupport.files import file_stems, sha256, write_csv, written_whole
 from radsupport.imaging.acquisition import acquisition
@@ -74,9 +74,9 @@ def read_examinations(path: Path, rules: Rules, unpacked: Path) -> tuple[list[Ex
         The table can not be read, lacks a column, or names a case twice; all at once. A folder without scans is a row
         with its reason.
     """
-    cells, _ = read_cells(Path(path))
-    header = [str(name).strip().casefold() for name in cells.iloc[0]]
-    table = cells.iloc[1:].set_axis(header, axis=1).fillna("")
+    sheet = read_sheet(Path(path))
+    header = [normalise(str(name)) for name in sheet.table]
+    table = sheet.table.set_axis(header, axis=1).set_axis(sheet.rows, axis=0)
     lacking = [name for name in TABLE[:3] if name not in header]
     problems = [Problem("this column is missing", f"columns {', '.join(TABLE)}", "add it", str(path), "1", name)
                 for name in lacking]  # fmt: skip
@@ -84,7 +84,7 @@ def read_examinations(path: Path, rules: Rules, unpacked: Path) -> tuple[list[Ex
     table = table[table.ne("").any(axis=1)]
     twice = table[table.duplicated(["subject", "phase"], keep=False)] if not lacking else table.head(0)
     for (subject, phase), rows in twice.groupby(["subject", "phase"], sort=False):
-        at, shown = ", ".join(str(row + 1) for row in rows.index), f"{subject}, {phase}"
+        at, shown = ", ".join(map(str, rows.index)), f"{subject}, {phase}"
         problems.append(Problem("a case twice", "one row", "keep one", str(path), at, "subject, phase", shown))
     if problems:
         raise InputError("The table of examinations can not be used.", problems)
@@ -247,7 +247,13 @@ def take_in_clinical(
 
 def _row(one: Examination, subject: str, known: Mapping[str, Any]) -> dict[str, Any]:
     own = {"subject": subject, "phase": one.phase, "region": one.region, "step": one.step, "reason": one.reason}
-    return {**own, "notes": "", "image": "", "mask": "", **{key: known[key] for key in known if key in _OUTCOME}}
+    return {
+        **own,
+        "notes": "" if subject else one.folder,
+        "image": "",
+        "mask": "",
+        **{key: known[key] for key in known if key in _OUTCOME},
+    }
 
 
 def _failed(case: _Case, reason: str) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def _position_problems(heads: Sequence[pydicom.Dataset], folder: str) -> Iterato
     steps = np.diff(heights)
     if (steps < SAME_MM).any():
         shown = ", ".join(f"{z:g}" for z in heights[1:][steps < SAME_MM][:8])
-        what = f"{int((steps < SAME_MM).sum())} slices at the same position"
+        what = f"{counted(int((steps < SAME_MM).sum()), 'slice')} at the position of another"
         yield Problem(what, "one each", "remove them", folder, value=f"{shown} mm")
         return
     usual = float(np.median(steps))

@@ -5,6 +5,7 @@ Nothing is converted here: `survey` and `decided` say what would be, and what is
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ CONVERT, UNCLEAR, LEFT_OUT = "convert", "unclear", "left out"
 UNNAMED = "unnamed"
 #: Scouts and single images are fewer; a series that somebody outlined is never one of these.
 FEWEST_SLICES = 4
+FILES, ARCHIVES = (".dcm", ".ima", ".dicom"), (".rar", ".7z", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 Heads = Mapping[Path, pydicom.Dataset]
 
 
@@ -188,6 +190,7 @@ def survey(folder: Path, rules: Rules, unpacked: Path | None = None) -> list[Exa
             heads |= scan_folder(root)
         except InputError as error:
             problems += error.problems
+    odd += [one for root in [Path(folder), *archives] for one in _unread(root, heads)]
     if not heads and not odd:
         raise InputError("There is nothing to convert.", problems)
     return [*_series(heads, rules, Path(folder), archives), *odd]
@@ -218,6 +221,23 @@ def _archives(folder: Path, unpacked: Path | None) -> tuple[dict[Path, str], lis
     return found, odd
 
 
+def _unread(root: Path, heads: Heads) -> Iterator[Examination]:
+    """Yield folders that are closed to us, files by their names of DICOM that are none, and archives of other kinds."""
+    shut: list[OSError] = []
+    for place, _, names in os.walk(root, onerror=shut.append):
+        paths = [Path(place, name) for name in names]
+        bad = [
+            one for one in paths if one not in heads and (one.suffix.lower() in FILES or not os.access(one, os.R_OK))
+        ]
+        shown = str(Path(place).relative_to(root))
+        if bad:
+            yield _nothing(shown, f"{counted(len(bad), 'file')} can not be read as DICOM, such as {bad[0].name}")
+        for one in [one for one in paths if one.name.lower().endswith(ARCHIVES)]:
+            yield _nothing(str(one.relative_to(root)), "an archive of another kind than zip: unpack it")
+    for error in [one for one in shut if isinstance(one, PermissionError)]:
+        yield _nothing(str(Path(error.filename).relative_to(root)), f"the folder can not be opened: {error.strerror}")
+
+
 def _nothing(folder: str, reason: str, subject: str = "", description: str = "") -> Examination:
     """Return a row of something that is no series."""
     return Examination(subject, "", description, 0, "", (), "", UNCLEAR, reason, folder, "", "", ())
@@ -225,10 +245,14 @@ def _nothing(folder: str, reason: str, subject: str = "", description: str = "")
 
 def _series(heads: Heads, rules: Rules, root: Path, archives: Mapping[Path, str]) -> list[Examination]:
     groups: dict[str, dict[Path, pydicom.Dataset]] = {}
+    read: set[tuple[str, str]] = set()  # a file that was copied to a second folder is the same slice
     outlines = {path: head for path, head in heads.items() if head.get("Modality") in ("RTSTRUCT", "SEG")}
     for path, head in heads.items():
-        if head.get("Modality") == "CT":
-            groups.setdefault(series_of(head), {})[path] = head
+        same = groups.setdefault(series_of(head), {}) if head.get("Modality") == "CT" else {}
+        slice_ = (str(head.get("SOPInstanceUID")), str(head.get("PatientID")))
+        if head.get("Modality") == "CT" and not (head.get("SOPInstanceUID") and slice_ in read):
+            same[path] = head
+        read.add(slice_)
     drawn, strays = _drawn_on(outlines, groups)
     found = []
     for uid, group in groups.items():
@@ -290,6 +314,9 @@ def _judged(one: Examination, group: Heads, rules: Rules) -> Examination:
         return replace(one, step=LEFT_OUT, reason=f"a scout or single images ({one.slices})")
     if skipped:
         return replace(one, step=LEFT_OUT, reason=f"its description says “{skipped[0]}”")
+    people = sorted({str(each.get("PatientID") or "") for each in group.values()})
+    if len(people) > 1:
+        return replace(one, step=UNCLEAR, reason=f"one series of {len(people)} patients: {listed(people)}")
     problems = list(stack_problems(group))
     if problems:
         return replace(one, step=UNCLEAR, reason="; ".join(problem.what for problem in problems))

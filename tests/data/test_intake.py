@@ -16,6 +16,7 @@ from radsupport.data import intake
 from radsupport.data.manifest import read_manifest
 from radsupport.data.people import pseudonyms, subjects_of
 from radsupport.errors import InputError
+from radsupport.files import hold_alone
 from radsupport.imaging.examinations import decided, read_rules, survey
 from radsupport.study import load_study
 
@@ -206,6 +207,25 @@ def test_a_clinics_table_says_the_center_and_loses_no_zeros(tmp_path: Path, caps
     before = (own / "ingested.csv").stat().st_mtime_ns
     assert main([*call, "--clinical", str(tmp_path / "t.xlsx"), "--id-column", "PatID"]) == 1
     assert (own / "ingested.csv").stat().st_mtime_ns == before, "a table that does not fit is said before converting"
+
+
+def test_two_runs_at_once_do_not_number_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan(tmp_path / "x" / "ct", "Anna", "CT")
+    call = ["--root", str(tmp_path), "ingest", str(tmp_path / "x"), "--study", "mine", "--center", "A"]
+    with hold_alone(tmp_path / "own" / "mine" / ".in_use"):
+        assert main(call) == 1
+    assert "is at work in this folder" in capsys.readouterr().err
+    assert not (tmp_path / "own" / "mine" / "key.csv").exists()
+    assert main(call) == 0
+
+
+def test_a_workbook_of_examinations_is_read_and_a_wrong_folder_named(tmp_path: Path) -> None:
+    write_tree(tmp_path / "export")
+    rows = [["Bert", "ct", "export/bert"], ["Carl", "ct", "export/none"]]
+    pd.DataFrame(rows, columns=["Subject", "Phase ", "folder"]).to_excel(tmp_path / "t.xlsx", index=False)
+    found, _ = intake.read_examinations(tmp_path / "t.xlsx", RULES, tmp_path / "unpacked")
+    assert [one.step for one in found] == ["convert", "unclear"]
+    assert "no such folder" in found[1].reason
 
 
 STUDY = own_study("own/mine/manifest.csv", GRADE)

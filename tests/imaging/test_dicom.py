@@ -57,7 +57,7 @@ def _uneven(data: pydicom.Dataset, k: int) -> None:
     ("edit", "text"),
     [
         (_shift, "tilted gantry"),
-        (_same, "1 slices at the same position"),
+        (_same, "1 slice at the position of another"),
         (_pixel, "slices of different PixelSpacing"),
         (_uneven, "an irregular distance between 11 and 14.5 mm"),
     ],

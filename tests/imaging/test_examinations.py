@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -105,6 +108,37 @@ def test_a_series_that_makes_no_volume_says_why_before_it_is_converted(tmp_path:
     write_ct(tmp_path / "x", 6)
     (tmp_path / "x" / "slice_003.dcm").unlink()
     assert planned(tmp_path / "x")["reason"].item() == "1 missing slice between 11 and 17 mm"
+
+
+def test_copies_are_read_once_and_series_of_two_patients_refused(tmp_path: Path) -> None:
+    uid = scan(tmp_path / "a", "A", "CT")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy of a")
+    write_ct(tmp_path / "b", edit=lambda data, k: setattr(data, "PatientID", "B"), series=uid)
+    table = planned(tmp_path).set_index("folder")
+    assert table.loc["a", "slices"] == 6 + 6
+    assert table.loc["a", "reason"] == "one series of 2 patients: A and B"
+    shutil.rmtree(tmp_path / "b")
+    table = planned(tmp_path).set_index("folder")
+    assert (table.loc["a", "slices"], table.loc["a", "step"]) == (6, "convert")
+
+
+def test_what_can_not_be_read_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan(tmp_path / "a", "A", "CT")
+    (tmp_path / "a" / "zero.dcm").write_bytes(b"")
+    (tmp_path / "a" / "Thumbs.db").write_bytes(b"no matter")
+    (tmp_path / "more.7z").write_bytes(b"7z")
+    walk = os.walk
+
+    def closed(root: Path, onerror: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+        onerror(PermissionError(13, "Permission denied", str(tmp_path / "closed")))
+        yield from walk(root)
+
+    monkeypatch.setattr(os, "walk", closed)
+    table = planned(tmp_path).set_index("folder")
+    assert "1 file can not be read as DICOM, such as zero.dcm" in table.loc["a", "reason"].tolist()
+    assert table.loc["more.7z", "reason"] == "an archive of another kind than zip: unpack it"
+    assert table.loc["closed", "reason"] == "the folder can not be opened: Permission denied"
+    assert len(table) == 4
 
 
 def test_patients_of_one_id_are_told_by_their_folders(tmp_path: Path) -> None:
