@@ -296,6 +296,11 @@ class Chapter:
         (folder / "card.md").write_text(words, encoding="utf-8")
         return words
 
+    @property
+    def center_names(self) -> dict[str, str]:
+        """What each center is called, by its key."""
+        return center_names(self.study)
+
     def lock_nomogram(self, drawn: Any, signatures: Mapping[str, str]) -> None:
         """Write a nomogram beside the locked model, with the name of the signature in each of its columns."""
         path = self.paths.results / "model" / "nomogram.json"

@@ -6,6 +6,7 @@ The controls are runs with permuted outcomes, and with outcomes drawn without an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ from radsupport.learning.signatures import SignatureRun, prediction_rows, run_si
 from radsupport.settings.features import AS_CHOSEN
 from radsupport.settings.learning import Division, Signature
 from radsupport.stats.outcome import Target, as_target, log_odds, risk_of, strata
-from radsupport.wording import center_words, listed
+from radsupport.wording import center_words, counted, listed
 
 VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
 DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
 WITHOUT, WITH = "without", "with ComBat"
-ONCE, SEVERAL = "filled once", "filled several times"
+MOST_GAPPY = 20  # columns with gaps that are filled several times: each is predicted from all others, again and again
+GAPS, SEVERAL = "missing values", "filled several times"
 FEW = 5  # draws per size below which nothing is said of rising or flat
 
 
@@ -115,9 +117,17 @@ def with_learners(signatures: Sequence[Signature], sources: Sequence[str], names
 
 
 def variants(
-    results: Path, assembly: Assembly, predictions: pd.DataFrame, *, n_bootstrap: int = 1000, **protocol: Any
+    results: Path,
+    assembly: Assembly,
+    predictions: pd.DataFrame,
+    *,
+    n_bootstrap: int = 1000,
+    imputations: int = 0,
+    **protocol: Any,
 ) -> pd.DataFrame:
     """Judge every variant of a feature table as its signature is judged: same folds, selection, learner and seed.
+
+    A signature with gaps has one more: they are filled several times instead of once (`imputed`).
 
     Parameters
     ----------
@@ -128,6 +138,8 @@ def variants(
         Those of the signatures themselves, to compare with.
     n_bootstrap : int
         Resamples behind the interval of a difference in C-index.
+    imputations : int
+        How often gaps are filled; 0 leaves that variant out.
     **protocol
         Of `run_signatures`, without repeats.
 
@@ -143,17 +155,27 @@ def variants(
     ContractError
         As `read_variants`.
     """
-    rows = []
-    for (group, name), part in read_variants(results, assembly.signatures).groupby(["group", "signature"], sort=False):
+    found = [
+        (group, name, row["variant"], row["description"], partial(_rerun_on, results, assembly, row, protocol))
+        for (group, name), part in read_variants(results, assembly.signatures).groupby(
+            ["group", "signature"], sort=False
+        )
+        for row in part.to_dict("records")
+    ]
+    for name, gaps in _with_gaps(assembly) if imputations else []:
+        words = f"{gaps} by chained equations, {imputations} times"
+        found.append((GAPS, name, SEVERAL, words, partial(imputed, assembly, name, imputations, **protocol)))
+    rows: list[dict[str, Any]] = []
+    for group, name, variant, description, rerun in found:
         own = predictions[predictions["signature"] == name].assign(signature=AS_CHOSEN)
-        rows.append({"group": group, "signature": name, "variant": AS_CHOSEN, "description": ""} | _row(own, assembly))
-        for variant in part.to_dict("records"):
-            found = _rerun_on(results, assembly, variant, protocol).assign(signature=variant["variant"])
-            both = judged(pd.concat([found, own]), assembly.outcome, [variant["variant"], AS_CHOSEN], ["train"])
-            tested = pairs(both, assembly.outcome, n_bootstrap, protocol.get("seed", 0))
-            row = {"group": group, "signature": name, "variant": variant["variant"]}
-            row |= {"description": variant["description"]} | _row(found, assembly)
-            rows.append(row | _difference(tested))
+        keys = {"group": group, "signature": name}
+        if not any(keys.items() <= row.items() for row in rows):
+            rows.append(keys | {"variant": AS_CHOSEN, "description": ""} | _row(own, assembly))
+        again = rerun().assign(signature=variant)
+        both = judged(pd.concat([again, own]), assembly.outcome, [variant, AS_CHOSEN], ["train"])
+        tested = pairs(both, assembly.outcome, n_bootstrap, protocol.get("seed", 0))
+        row = keys | {"variant": variant, "description": description}
+        rows.append(row | _row(again, assembly) | _difference(tested))
     reason = "There is one version of the features: no earlier chapter made them in a second way."
     return pd.DataFrame(rows) if rows else _empty(reason, ["group", "signature", "variant"])
 
@@ -471,49 +493,35 @@ def over_sizes(table: pd.DataFrame) -> pd.DataFrame:
 #: fifth of their SD, and a permutation P can reach 1/31; of fewer only mean and range are said.
 
 
-def imputed(
-    assembly: Assembly, predictions: pd.DataFrame, draws: int, *, n_bootstrap: int = 1000, **protocol: Any
-) -> pd.DataFrame:
-    """Judge signatures whose gaps are filled several times by chained equations beside those filled once by medians.
+def _with_gaps(assembly: Assembly) -> Iterator[tuple[str, str]]:
+    """Yield the signatures whose own table has gaps, and what they are; combinations learn from their parts."""
+    for name in (s.name for s in assembly.signatures if not s.combines and s.learner not in GIVEN):
+        table = whole_table(assembly.table(name))
+        gaps = table[~table.isna().all(axis=1)].isna().sum()
+        if 0 < (gaps > 0).sum() <= MOST_GAPPY:
+            called = {key: one.label for key, one in assembly.columns.items()}
+            words = [f"{counted(int(n), 'value')} of {called.get(c, c)}" for c, n in gaps[gaps > 0].head(5).items()]
+            more = [f"{counted(int((gaps > 0).sum()) - 5, 'further column')}"] if (gaps > 0).sum() > 5 else []
+            yield name, listed([*words, *more])
+
+
+def imputed(assembly: Assembly, name: str, draws: int, **protocol: Any) -> pd.DataFrame:
+    """Return the predictions of a signature whose gaps are filled several times by chained equations.
 
     The equations are fitted in the training part of every fold, without the outcome; the model is fitted after each
-    draw, and the mean of the draws' risks (of log odds, where the outcome is a label) is judged.
+    draw, and the mean of the draws' risks is taken (of log odds, where risks are probabilities of a label).
 
     Parameters
     ----------
     assembly : Assembly
-    predictions : DataFrame
-        Those of the signatures themselves.
+    name : str
     draws : int
-    n_bootstrap : int
-        Resamples behind the interval of a difference in C-index.
     **protocol
         Of `run_signatures`, without repeats.
-
-    Returns
-    -------
-    DataFrame
-        signature, columns (with gaps), gaps (values filled in training and elsewhere), n, events, out_of_fold with
-        limits, one column per other cohort, then once_ and the same of the single value, difference (several minus
-        once) with limits, and p. Combinations are left out; empty, with the reason, where no signature has a gap.
     """
-    rows = []
-    for name in (s.name for s in assembly.signatures if not s.combines and s.learner not in GIVEN):
-        table = whole_table(assembly.table(name))
-        gaps = table.isna() & ~table.isna().all(axis=1).to_numpy()[:, None]
-        if not gaps.to_numpy().any():
-            continue
-        one = assembly.changed(signatures=[assembly.by_name[name]])
-        runs = [run_signatures(one.changed(imputer=ChainedImputer(draw=k)), **protocol) for k in range(draws)]
-        found = _mean_risk([run.predictions for run in runs], assembly.outcome).assign(signature=SEVERAL)
-        own = predictions[predictions["signature"] == name].assign(signature=ONCE)
-        both = judged(pd.concat([found, own]), assembly.outcome, [SEVERAL, ONCE], ["train"])
-        once = {f"once_{key}": value for key, value in _row(own, assembly).items() if key not in ("n", "events")}
-        row = {"signature": name, "columns": listed(sorted(gaps.columns[gaps.any()])), "gaps": int(gaps.sum().sum())}
-        row |= _row(found, assembly) | once
-        rows.append(row | _difference(pairs(both, assembly.outcome, n_bootstrap, protocol.get("seed", 0))))
-    reason = "No signature has a gap to fill: every value that one uses is known."
-    return pd.DataFrame(rows) if rows else _empty(reason, ["signature"])
+    one = assembly.changed(signatures=[assembly.by_name[name]])
+    runs = [run_signatures(one.changed(imputer=ChainedImputer(draw=k)), **protocol).predictions for k in range(draws)]
+    return _mean_risk(runs, assembly.outcome)
 
 
 def _mean_risk(runs: Sequence[pd.DataFrame], outcome: Sequence[str]) -> pd.DataFrame:

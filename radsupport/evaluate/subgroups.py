@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import pandas as pd
 from scipy import stats
 
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.discrimination import difference
-from radsupport.evaluate.predictions import LABEL, enough, measure, too_few
+from radsupport.evaluate.comparators import volumes
+from radsupport.evaluate.discrimination import difference, discrimination
+from radsupport.evaluate.predictions import FEWEST, LABEL, enough, measure, too_few
 from radsupport.settings.evaluation import Subgroup
 from radsupport.settings.parts import Column
 from radsupport.stats.cox import fit_cox
 from radsupport.stats.logistic import fit_logistic
 from radsupport.stats.outcome import log_odds
+from radsupport.stats.table_one import adjust_p
+from radsupport.tables import read_table
 
 
 def parts(
@@ -52,6 +56,120 @@ def parts(
     divided = divided or [rows.iloc[:0].assign(column="", part="")]
     tests = [measure(own, interaction, ["cohort", "signature", "column"], outcome=outcome) for own in divided]
     return divided, pd.concat(tests)
+
+
+def usual(
+    cohort: pd.DataFrame,
+    columns: Mapping[str, Column],
+    given: Sequence[Subgroup],
+    results: Path,
+    names: Mapping[str, str],
+) -> tuple[pd.DataFrame, dict[str, Column], list[Subgroup]]:
+    """Return how patients are usually divided, where it is known: as the study says, sex, age, center, size, scanner.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        cohort.parquet.
+    columns : mapping of name to Column
+    given : sequence of Subgroup
+        Of the study file; they come first, and what they divide is not divided again.
+    results : Path
+        Folder with the chapters' tables: the outlines' volumes and the scans' slice intervals are read from there.
+    names : mapping of center to name
+
+    Returns
+    -------
+    cohort, columns, subgroups
+        As `parts` takes them, with columns for what is not in the cohort's table. Numbers are cut at the median of the
+        training patients, which knows no outcome.
+    """
+    added, train = cohort.set_index("subject"), cohort.set_index("subject")["cohort"] == "train"
+    known, divisions = dict(columns), list(given)
+    measured = {**_size(volumes(results, cohort)), **_scanner(results)}
+    for key, (values, label, unit) in measured.items():
+        added[key] = values.reindex(added.index)
+        known[key] = Column(source="clinical", kind="number", label=label, unit=unit)
+    added["center"] = added["center"].map(lambda key: names.get(key, key))
+    levels = list(dict.fromkeys(added["center"]))
+    known["center"] = Column(
+        source="clinical", kind="category", label="Center", levels=[*levels, ""][: max(len(levels), 2)]
+    )
+    taken = {one.column for one in given}
+    for key in [*_named(columns, "sex", "gender"), *_named(columns, "age"), "center", *measured]:
+        if key in taken or added[key].nunique() < 2:
+            continue
+        if known[key].kind == "category":
+            divisions.append(Subgroup(column=key))
+            continue
+        cut = float(f"{added.loc[train, key].median():.3g}")
+        low = (added[key].dropna() <= cut).mean()
+        divisions += [Subgroup(column=key, cut=cut)] * bool(0 < low < 1)
+    return added.reset_index(), known, divisions
+
+
+def _named(columns: Mapping[str, Column], *names: str) -> list[str]:
+    """Return the first column that is called so, by its key or label."""
+    return [key for key, one in columns.items() if {key.casefold(), one.label.casefold()} & set(names)][:1]
+
+
+def _size(found: pd.Series) -> dict[str, tuple[pd.Series, str, str]]:
+    """Return the volumes in ml where they are the outlines', else in the unit of their table."""
+    outlined = found.name == "the outlines"
+    return {"volume": (found / 1000 if outlined else found, "Tumour volume", "ml" if outlined else "")}
+
+
+def _scanner(results: Path) -> dict[str, tuple[pd.Series, str, str]]:
+    """Return the slice interval of each patient's scans, the one setting of a scanner that every image holds."""
+    if not (results / "cases.parquet").is_file():
+        return {}
+    cases = read_table("cases", results)
+    return {"slice_mm": (cases.groupby("subject")["spacing_z_mm"].mean().round(3), "Slice interval", "mm")}
+
+
+def in_parts(divided: Sequence[pd.DataFrame], tests: pd.DataFrame, outcome: Sequence[str] = LABEL) -> pd.DataFrame:
+    """Return the discrimination of one signature in all patients and in each part, with the tests of interaction.
+
+    Parameters
+    ----------
+    divided : sequence of DataFrame
+        Rows of one signature, as `parts` returns them.
+    tests : DataFrame
+        What it says of them.
+    outcome : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        cohort, column, part ("all patients" first; nothing of a cohort whose patients are all in one), n, events, value
+        with limits, p_interaction (of the division), p_adjusted (Holm's over the divisions of the cohort), note (why a
+        part, or the test, has no value).
+    """
+    everybody = measure(divided[0], discrimination, ["cohort"], outcome=outcome, fewest=FEWEST)
+    found = [everybody.assign(column="", part="all patients")]
+    for own in divided:
+        by_part = own.dropna(subset=["part"])
+        by_part = by_part[by_part.groupby("cohort", observed=True)["part"].transform("nunique") > 1]
+        found.append(measure(by_part, discrimination, ["cohort", "column", "part"], outcome=outcome, fewest=FEWEST))
+    table = pd.concat(found, ignore_index=True).astype({"part": str, "cohort": str, "column": str})
+    tested = tests.astype({"cohort": str, "column": str})[["cohort", "column", "p_interaction", "note"]]
+    tested["p_adjusted"] = tested.groupby("cohort", sort=False)["p_interaction"].transform(
+        lambda p: adjust_p(p, "holm")
+    )
+    table = table.drop(columns="note", errors="ignore").merge(tested, on=["cohort", "column"], how="left")
+    columns = [
+        "cohort",
+        "column",
+        "part",
+        "n",
+        "events",
+        "value",
+        "value_low",
+        "value_high",
+        "p_interaction",
+        "p_adjusted",
+    ]
+    return table.reindex(columns=[*columns, "note"]).fillna({"note": ""})
 
 
 def _divided(rows: pd.DataFrame, subgroup: Subgroup, column: Column, values: pd.Series) -> pd.DataFrame:

@@ -113,7 +113,7 @@ class Modelling(Part):
     effect (synthetic studies); from 30 on there is a verdict. `controls` are the signatures of both controls, such as
     the cheapest of each kind (without it the first that is fitted). `compare_learners` are tried on each of
     `compare_sources`. `shown` are the signatures whose coefficients are drawn (without it the parts of
-    `validation.best`).
+    `validation.best`). `imputations`: how often gaps are filled where that is compared with filling them once.
     """
 
     folds: Folds = 10
@@ -124,6 +124,7 @@ class Modelling(Part):
     unseen_center: Literal["error", "pooled"] = "error"
     permutations: Annotated[int, Field(ge=0)] = 30
     null_draws: Annotated[int, Field(ge=0)] = 30
+    imputations: Annotated[int, Field(ge=0)] = 5
     controls: list[str] = []
     compare_learners: list[str] = []
     compare_sources: list[SourceName] = []

@@ -131,8 +131,7 @@ def _drawn(
     """Draw values of a column for the wanted rows from the known ones of the fitted table."""
     given = fitted[name].to_numpy()[known]
     target = _encoded(fitted.loc[known, name], fitted[name])
-    others = [fitted.drop(columns=name), rows.drop(columns=name).loc[wanted]]
-    x, new = _predictors(*others, target, known)
+    x, new = _predictors(fitted.drop(columns=name), rows.drop(columns=name).loc[wanted], target, known)
     x, y = x[known], target[known]
     gram = x.T @ x
     inverse = np.linalg.inv(gram + _RIDGE * np.diag(np.diag(gram) + (np.diag(gram) == 0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -46,3 +47,26 @@ def test_nothing_compared_is_said() -> None:
     words = say.compared([], ["no volume"], "", "Radiomics")
     assert "**Not compared**: no volume." in words
     assert "set beside" not in words
+
+
+def test_parts_of_the_patients_are_told_by_tests_of_interaction() -> None:
+    rows = [
+        ("train", "", "all patients", np.nan, np.nan),
+        ("train", "sex", "f", 0.01, 0.03),
+        ("train", "age", "≤ 60", 0.4, 0.8),
+    ]
+    rows += [("train", "center", "a", np.nan, np.nan)]
+    table = pd.DataFrame(rows, columns=["cohort", "column", "part", "p_interaction", "p_adjusted"])
+    labels, names = {"sex": "Sex", "age": "Age", "center": "Center"}, {"train": "Hospital I"}
+    words = say.in_parts(table, "Image", labels, names)
+    assert words == (
+        "2 tests of interaction of Image, 1 with P < 0.05 (0.1 expected by chance); after Holm's adjustment within a "
+        "cohort the risk means something else by Sex in Hospital I (Holm P = 0.030). 1 further division could not be "
+        "tested: a part is too small."
+    )
+    calm = say.in_parts(table.assign(p_adjusted=0.4), "Image", labels, names)
+    assert "none after Holm's adjustment" in calm
+    assert "does not mean that the signature does alike" in calm
+    assert "no test of interaction was possible" in say.in_parts(
+        table.assign(p_interaction=np.nan), "Image", labels, names
+    )

@@ -1,9 +1,8 @@
-"""Signatures with gaps: filled several times beside once, the mean of the draws' risks judged on the same patients."""
+"""Signatures with gaps: the mean of the draws' risks is judged beside the single value, on the same patients."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
@@ -16,27 +15,32 @@ def test_the_mean_log_odds_of_the_draws_is_judged_beside_the_single_value(small,
     cohort = small.cohort()
     study, path = small.study([small.radiomics, small.clinical]), folder(cohort)
     rng = np.random.default_rng(0)
-    holed = cohort.assign(age=cohort["age"].mask(rng.random(len(cohort)) < 0.3))
+    whole = cohort.assign(symptom=cohort["symptom"].fillna(cohort["symptom"].mode().iloc[0]))
+    holed = whole.assign(age=whole["age"].mask(rng.random(len(cohort)) < 0.3))
     assembly = small.assemble(study, path).changed(cohort=holed)
     protocol = small.protocol(study)
     once = run_signatures(assembly, **protocol).predictions
-    found = reruns.imputed(assembly, once, 2, **protocol)
-    assert found["signature"].tolist() == ["Clinical"]  # radiomics has no gap
-    row = found.iloc[0]
-    assert row["gaps"] == holed.loc[holed["cohort"] != "segmentation", "age"].isna().sum()
+    found = reruns.variants(path, assembly, once, imputations=2, **protocol)
+    assert found["signature"].unique().tolist() == ["Clinical"]  # radiomics has no gap
+    assert found["group"].unique().tolist() == [reruns.GAPS]
+    assert found["variant"].tolist() == [reruns.AS_CHOSEN, reruns.SEVERAL]
+    own, several = (row for _, row in found.iterrows())
+    assert (
+        several["description"]
+        == f"{holed['age'].isna().sum()} values of {study.columns['age'].label} by chained equations, 2 times"
+    )
     one = assembly.changed(signatures=[assembly.by_name["Clinical"]])
     draws = [run_signatures(one.changed(imputer=ChainedImputer(draw=k)), **protocol).predictions for k in range(2)]
     mean = expit((logit(draws[0]["risk"]) + logit(draws[1]["risk"])) / 2)
     expected = reruns._row(draws[0].assign(risk=mean), assembly)
-    assert row["out_of_fold"] == pytest.approx(expected["out_of_fold"])
-    assert row["external"] == pytest.approx(expected["external"])
-    own = reruns._row(once[once["signature"] == "Clinical"], assembly)
-    assert row["once_out_of_fold"] == pytest.approx(own["out_of_fold"])
-    assert row["difference"] == pytest.approx(expected["out_of_fold"] - own["out_of_fold"])
+    assert several["out_of_fold"] == pytest.approx(expected["out_of_fold"])
+    assert several["external"] == pytest.approx(expected["external"])
+    assert own["out_of_fold"] == reruns._row(once[once["signature"] == "Clinical"], assembly)["out_of_fold"]
+    assert several["difference"] == pytest.approx(several["out_of_fold"] - own["out_of_fold"])
+    assert reruns.variants(path, assembly, once, **protocol).empty  # not asked for
 
 
-def test_without_gaps_there_is_nothing_to_compare(small, folder):
+def test_without_gaps_there_is_nothing_to_fill(small, folder):
     study, path = small.study([small.radiomics]), folder()
-    table = reruns.imputed(small.assemble(study, path), pd.DataFrame(), 2, **small.protocol(study))
-    assert table.empty
-    assert "No signature has a gap" in table.attrs["empty"]
+    assembly = small.assemble(study, path)
+    assert reruns.variants(path, assembly, None, imputations=5, **small.protocol(study)).empty

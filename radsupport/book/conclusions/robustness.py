@@ -79,6 +79,40 @@ def tests(table: pd.DataFrame) -> str:
     )
 
 
+def in_parts(table: pd.DataFrame, best: str, labels: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Say whether a signature does alike in parts of the patients, and how many tests stand behind it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `evaluate.subgroups.in_parts` returns.
+    best : str
+        The signature.
+    labels : mapping of column to words
+    names : mapping of cohort to name
+    """
+    divisions = table[table["column"] != ""].drop_duplicates(["cohort", "column"])
+    tested = divisions.dropna(subset=["p_interaction"])
+    untested = len(divisions) - len(tested)
+    rest = f" {counted(untested, 'further division')} could not be tested: a part is too small." if untested else ""
+    if tested.empty:
+        return f"Nothing can be said of {best} in parts of the patients: no test of interaction was possible.{rest}"
+    kept = tested[tested["p_adjusted"] < 0.05]
+    where = [f"{labels[r['column']]} in {names[r['cohort']]} ({p_value(r['p_adjusted'], name='Holm P')})"
+             for r in kept.to_dict("records")]  # fmt: skip
+    small = int((tested["p_interaction"] < 0.05).sum())
+    head = f"{counted(len(tested), 'test')} of interaction of {best}, {small} with P < 0.05"
+    head += f" ({tick(0.05 * len(tested))} expected by chance)"
+    if where:
+        return (
+            f"{head}; after Holm's adjustment within a cohort the risk means something else by {listed(where)}.{rest}"
+        )
+    return (
+        f"{head}, none after Holm's adjustment within a cohort. Parts are small: that no difference is shown does not "
+        f"mean that the signature does alike in all of them.{rest}"
+    )
+
+
 def in_short(table: pd.DataFrame, best: str, names: Mapping[str, str], lacking: Sequence[str]) -> tuple[str, str]:
     """Return the short answer and all that was found about size and the clinic."""
     lines = beside(table, best, names)
