@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
+from radsupport.book.conclusions import modelling as say
 from radsupport.evaluate import reruns
 from radsupport.learning.imputation import ChainedImputer
 from radsupport.learning.signatures import run_signatures
@@ -44,3 +46,8 @@ def test_without_gaps_there_is_nothing_to_fill(small, folder):
     study, path = small.study([small.radiomics]), folder()
     assembly = small.assemble(study, path)
     assert reruns.variants(path, assembly, None, imputations=5, **small.protocol(study)).empty
+
+
+def test_a_choice_that_changes_no_rank_is_said_to_be_untested():
+    rows = {"group": "g", "variant": [reruns.AS_CHOSEN, "b"], "out_of_fold": 0.6, "p": [np.nan, np.nan]}
+    assert "No difference could be tested" in say.variants(pd.DataFrame(rows))

@@ -333,9 +333,14 @@ def variants(part: pd.DataFrame) -> str:
     others, low, high = part[part["variant"] != AS_CHOSEN], part["out_of_fold"].min(), part["out_of_fold"].max()
     p = others["p"].dropna().astype(float) if "p" in others else pd.Series(dtype=float)
     apart = int((p < 0.05).sum())
-    return (
+    head = (
         f"Group **{part['group'].iloc[0]}**: {counted(len(others), 'choice')} beside the study's own; out of fold, "
-        f"with that one, from {fixed(low)} to {fixed(high)}. {apart or 'None'} of {len(p)} differ{'s' * (apart < 2)} "
+        f"with that one, from {fixed(low)} to {fixed(high)}."
+    )
+    if p.empty:
+        return f"{head} No difference could be tested: the risks rank the patients alike, or too few are judged."
+    return (
+        f"{head} {apart or 'None'} of {len(p)} differ{'s' * (apart < 2)} "
         f"from the study's choice at P < 0.05 before adjustment (about {0.05 * len(p):.1f} would by chance)."
         f"{f' {_apart(part)}' * bool(apart)}"
     )
