@@ -15,6 +15,7 @@ from radsupport.claims.claims import COLUMNS
 from radsupport.cli import build_parser, main
 from radsupport.errors import Problem
 from radsupport.files import MIRROR, sha256
+from radsupport.settings.author import Author
 
 COMMANDS = ("check", "cost", "fetch", "demo", "prepare", "ingest", "studies", "published")
 Output = pytest.CaptureFixture[str]
@@ -70,9 +71,13 @@ def test_own_data_are_checked_before_and_with_a_study_file(project: Path, capsys
     out = capsys.readouterr().out
     assert "no problem in 5 rows" in out
     assert "There is no studies/mine.yaml yet" in out
-    (project / "studies" / "mine.yaml").write_text(OWN_STUDY, encoding="utf-8")
+    (project / "studies" / "mine.yaml").write_text(f"{OWN_STUDY}author: {{ethics: Board 7}}\n", encoding="utf-8")
     assert run(project, "check", manifest) == 0
-    assert "yet" not in capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
+    assert "yet" not in out
+    missing = len(Author.model_fields) - 1
+    assert f"Advice: `author:` of studies/mine.yaml lacks {missing} of the {missing + 1} answers" in out
+    assert ", ethics," not in out
     assert run(project, "check", manifest, "--study", "mine") == 0
     (project / "own.csv").write_text("subject,label,age\np1,1,6\np2,,71\n", encoding="utf-8")
     assert run(project, "check", manifest) == 1

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,7 +33,7 @@ from radsupport.book.evidence import (
 from radsupport.book.report import CUTS
 from radsupport.settings.study import Study
 from radsupport.study import center_names
-from radsupport.wording import counted, estimate, fixed, listed, number
+from radsupport.wording import counted, estimate, fixed, listed
 
 #: Words of rules that depend on nothing but whether something was run.
 _WORDS = yaml.safe_load(Path(__file__).with_name("guidelines").joinpath("words.yaml").read_text(encoding="utf-8"))
@@ -87,21 +89,16 @@ def real(run: Run, key: str) -> Answer:
 
 
 @rule
-def centers(run: Run, _: str) -> Answer:
-    """Centers by cohort."""
+def centers(run: Run, several: str) -> Answer:
+    """Centers by cohort; `several`: whether there is more than one."""
     named, place = center_names(run.study), "01_cohort/Size and events"
     kept = [one for key, one in run.study.cohorts.items() if run.value(f"n_{key}") is not None]
     inside = [listed([named[center] for center in one.centers], 12) for one in kept]
     parts = [one.name if one.name == names else f"{one.name}: {names}" for one, names in zip(kept, inside, strict=True)]
     number_of = len({c for key, one in run.study.cohorts.items() if key != "segmentation" for c in one.centers})
+    if several and number_of < 2:
+        return Answer(NOT, "one center only")
     return told(run, f"{counted(number_of, 'center')} – {'; '.join(parts)}", place, parts)
-
-
-@rule
-def several_centers(run: Run, _: str) -> Answer:
-    """Whether patients of more than one center were analysed."""
-    found = centers(run, "")
-    return found if not found.words.startswith("1 center") else Answer(NOT, "one center only", found.places)
 
 
 @rule
@@ -175,47 +172,44 @@ def handling(run: Run, _: str) -> Answer:
 
 @rule
 def discrimination(run: Run, _: str) -> Answer:
-    """The value of the main signature with its interval."""
-    lines = []
-    for key in ("headline_train", "headline_external"):
+    """The value of the main signature with its interval, and its mean over the divisions into folds."""
+    lines, name = [], run.value("headline_train_signature")
+    for key, how in (("headline_train", ", out of fold"), ("headline_external", "")):
         entry, cohort = run.numbers.get(key, {}), run.study.cohorts.get(str(run.value(f"{key}_cohort")))
         if entry.get("ci_low") is not None and cohort is not None:
-            value = estimate(entry["value"], entry["ci_low"], entry["ci_high"])
-            lines.append(f"{cohort.name}{', out of fold' * (key == 'headline_train')} {value}, n = {entry['n']}")
-    name, place = run.value("headline_train_signature"), "06_validation/Discrimination in every cohort"
+            lines.append(f"{cohort.name}{how} {_estimate(entry)}, n = {entry['n']}")
+    means = run.numbers.get(f"mean_over_divisions:{str(name).rpartition(' (')[0]}", {})
+    if lines and means.get("ci_low") is not None:
+        lines[0] += f" (mean and range of {means['n']} divisions {_estimate(means)})"
+    place = "06_validation/Discrimination in every cohort"
     return told(run, f"{name}: {'; '.join(lines)}", place, lines and run.shown(place))
+
+
+def _estimate(entry: Mapping[str, Any], digits: int = 2) -> str:
+    return estimate(entry["value"], entry["ci_low"], entry["ci_high"], digits)
 
 
 @rule
 def against(run: Run, simple: str) -> Answer:
-    """The paired difference from a model without images; without `simple`, also of the nomogram from its parts."""
-    without = [one.name for one in run.study.signatures if not one.combines and set(one.sources) <= _CLINICAL]
-    judged, drawn = "06_validation/Discrimination in every cohort", "08_nomogram/Does the nomogram add to its parts?"
-    keys = [f"headline_{cohort}_{role}" for cohort in ("external", "train") for role in ("simple", "rival")]
-    pairs = [(key, judged, f"difference from {run.value(f'{key}_name')}") for key in keys
-             if run.value(f"{key}_name") in without]  # fmt: skip
-    if not simple:
-        pairs += [
-            (key, drawn, "nomogram against a part of it alone") for key in run.numbers if key.startswith("gain_over_")
-        ]
-    for key, place, words in pairs:
-        entry = run.numbers.get(key, {})
-        if entry.get("ci_low") is not None:
-            value = estimate(entry["value"], entry["ci_low"], entry["ci_high"], 3)
-            return told(run, f"{words} {value}, n = {entry['n']}", place, run.shown(place))
+    """The paired difference from a model without images; `simple`: from the simplest, such as the volume alone."""
+    looking = {one.name for one in run.study.signatures if one.combines or not set(one.sources) <= _CLINICAL}
+    places = dict.fromkeys(("volume", "clinical"), "09_robustness/Beside size and the clinic")
+    for role in ("volume", "simple", "rival", "clinical") if simple else ("clinical", "rival", "simple"):
+        place = places.get(role, "06_validation/Discrimination in every cohort")
+        for key in (f"headline_external_{role}", f"headline_train_{role}"):
+            entry, rival = run.numbers.get(key, {}), run.value(f"{key}_name")
+            if entry.get("ci_low") is not None and rival not in looking and run.shown(place):
+                words = f"difference from {rival} {_estimate(entry, 3)}, n = {entry['n']}"
+                return told(run, words, place, True)
     return Answer(NOT, "no model without images was compared")
 
 
 @rule
 def imbalance(run: Run, of: str) -> Answer:
-    """Weights against an imbalance of the classes, and what follows from them."""
+    """Weights against an imbalance of the classes, and what follows from them (`after`, `judged`)."""
     if reason := unmet(run, "class imbalance methods used"):
         return Answer(NONE, reason)
-    said = {
-        "after": "probabilities are translated in training (Platt scaling of the machines)",
-        "judged": "judged on patients as they came, none weighted or drawn again",
-    }
-    words = said.get(of, f"classes weighted by the inverse of their frequency in {' and '.join(_weighted(run.study))}")
+    words = _WORDS["imbalance"][of or "used"].format(" and ".join(_weighted(run.study)))
     return told(run, words, "06_validation/From risks to probabilities", run.shown("06_validation/Calibration"))
 
 
@@ -238,13 +232,9 @@ def threshold(run: Run, _: str) -> Answer:
 
 @rule
 def locked(run: Run, of: str) -> Answer:
-    """The locked model that predicts new patients, and what becomes of a patient's gaps (`of` inputs)."""
+    """The locked model that predicts new patients, and what becomes of a patient's gaps (`inputs`)."""
     there = (run.root / "results" / run.study.id / "model" / "model.json").is_file()
-    words = "formulas, coefficients or learners, thresholds and training ranges, which `radsupport apply` reads"
-    gaps = (
-        "gaps are filled as in training, values outside its range are named, and who can not be predicted is told why"
-    )
-    return told(run, gaps if of == "inputs" else words, "05_modelling/The locked model", there)
+    return told(run, _WORDS["locked"][of or "model"], "05_modelling/The locked model", there)
 
 
 @rule
@@ -261,14 +251,20 @@ def cautions(run: Run, _: str) -> Answer:
 @rule
 def scans(run: Run, of: str) -> Answer:
     """A section about scans; the author knows where the study starts from tables of features."""
-    return author(run, "extraction") if run.study.data.entry == "features" else section(run, of)
+    return section(run, of) if run.study.data.entry == "images" else _elsewhere(run)
+
+
+def _elsewhere(run: Run) -> Answer:
+    """Ask the author for what was done before the study's tables of features were made; no run can tell."""
+    said = run.study.author.extraction
+    return Answer(ASKED, f"whether this is part of: {said}") if said else author(run, "extraction")
 
 
 @rule
 def setting(run: Run, name: str) -> Answer:
     """A setting of the images or of the extraction, of a run that used it."""
     if run.study.data.entry == "features":
-        return author(run, "extraction")
+        return author(run, "extraction") if name == "settings" else _elsewhere(run)
     place, asked = "02_preprocessing/Every case, checked and resampled", "03_radiomics/Extraction"
     own = _WORDS["images"]
     if name not in own and run.study.radiomics is None:
@@ -337,7 +333,7 @@ def features(run: Run, _: str) -> Answer:
 def acquired(run: Run, names: str) -> Answer:
     """A setting of the scanner that is known here; `names`: how settings begin, with ``|`` between them."""
     if run.study.data.entry == "features":
-        return author(run, "extraction")
+        return _elsewhere(run)
     one = run.shown("02_preprocessing/How the scans were made")
     rows = [row for row in one.rows("Acquisition")[1:] if len(row) > 3] if one else []
     asked = [row for row in rows if row[0].startswith(tuple(names.split(" | ")))]
@@ -373,7 +369,7 @@ def redundant(run: Run, _: str) -> Answer:
     rules = [s.selection for s in run.study.signatures if s.sources]
     if not any(one.lasso or one.max_correlation is not None for one in rules):
         return Answer(NOT, "no step leaves out correlated features")
-    limit = f"|r| at most {number(one.max_correlation)}" if one.max_correlation is not None else "LASSO"
+    limit = f"|r| at most {one.max_correlation:g}" if one.max_correlation is not None else "LASSO"
     return told(run, limit, place, run.shown(place))
 
 

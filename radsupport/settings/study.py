@@ -165,7 +165,7 @@ class Study(Part):
     acquisition: Acquisition = Acquisition()
     reported: list[Reported] = []
     publish: Publish = Publish()
-    author: Author = Author()
+    author: Annotated[Author, BeforeValidator(lambda given: {} if given is None else given)] = Author()
     published: list[Published] = []
     cautions: list[Annotated[Caution, BeforeValidator(_as_caution)]] = []
 

@@ -47,6 +47,14 @@ def test_the_file_loads_and_names_what_the_tables_hold(project: Path, like: str)
     assert main([*call, "--clinical", str(own / "clinical.csv")]) == 0
     study = load_study("mine", folder=project / "studies")
     assert study.data.subject == "ID"
+    path = project / "studies" / "mine.yaml"
+    asked = (
+        path.read_text(encoding="utf-8").replace("# author:", "author:").replace('#   ethics: ""', '    ethics: "7"')
+    )
+    bare = asked.replace('    ethics: "7"', "#")
+    for text in (bare, asked):  # the way its comment says; a heading without an answer is none
+        path.write_text(text, encoding="utf-8")
+        assert load_study("mine", folder=project / "studies").author.ethics == ("7" if text is asked else "")
     survival, label = study.endpoint.survival, study.endpoint.label
     assert survival is not None
     assert label is not None
