@@ -307,14 +307,9 @@ def software(run: Run, of: str) -> Answer:
         return told(run, names, "05_modelling/Cross-validation", names)
     if run.study.data.entry == "features":
         return author(run, "extraction")
-    version = run.versions.get("pyradiomics")
+    place, version = "03_radiomics/Do the features follow the standard?", run.versions.get("pyradiomics")
     there = version and run.value("n_radiomics_features")
-    return told(
-        run,
-        f"pyradiomics {version}, compared with the IBSI standard",
-        "03_radiomics/Do the features follow the standard?",
-        there,
-    )
+    return told(run, f"pyradiomics {version}, compared with the IBSI standard", place, there)
 
 
 @rule
@@ -339,10 +334,9 @@ def acquired(run: Run, names: str) -> Answer:
     asked = [row for row in rows if row[0].startswith(tuple(names.split(" | ")))]
     known = [row for row in asked if not row[3].startswith(_UNKNOWN)]
     if known and one is not None:
-        parts = dict.fromkeys(f"{row[0]} {row[3]}" for row in known)
-        return yes(listed(list(parts), 4), one)
-    printed = next((row[4] for row in asked if len(row) > 4 and row[4] not in ("not printed", "–")), "")
-    reason = f"not simulated; printed: {printed}" if printed else "images without this tag of the scanner"
+        return yes(listed(list(dict.fromkeys(f"{row[0]} {row[3]}" for row in known)), 4), one)
+    printed = next((f"; printed: {row[4]}" for row in asked if len(row) > 4 and row[4] not in ("not printed", "–")), "")
+    reason = f"{asked[0][3] if asked else 'not among the settings that are known'}{printed}"
     return Answer(NOT, reason, (one.place,) if one else ())
 
 
@@ -509,5 +503,6 @@ def unmet(run: Run, condition: str) -> str:
 def _weighted(study: Study) -> list[str]:
     """Return what weights the classes of a study by the inverse of their frequency."""
     used = ["support vector machines"] * any(one.learner == "SVM" for one in study.signatures)
-    used += ["the network"] * (getattr(study.deep, "network", "") == "cnn3d")
-    return used * (study.endpoint.primary == "label")
+    return (used + ["the network"] * (getattr(study.deep, "network", "") == "cnn3d")) * (
+        study.endpoint.primary == "label"
+    )
