@@ -274,7 +274,9 @@ def _of_features(given: Namespace) -> Path:
     path.unlink(missing_ok=True)
     for table in given.features:
         copyfile(table, path.with_name(table.name))
-    append_rows(path, [[given.study, "", one.name.split(".")[0], "", "features", one.name] for one in given.features])
+    centers = [given.study] if len(given.features) == 1 else [one.name.split(".")[0] for one in given.features]
+    rows = zip(centers, given.features, strict=True)
+    append_rows(path, [[given.study, "", center, "", "features", one.name] for center, one in rows])
     return path
 
 

@@ -138,6 +138,9 @@ def test_tables_of_features_begin_a_study_too(root: Path, project: Path, capsys:
     assert read.features["radiomics"].shape == (30, 3)
     capsys.readouterr()
     (project / "studies" / "mine.yaml").unlink()
+    alone = ["--features", str(project / "North.csv"), "--clinical", str(project / "clinic.xlsx")]
+    assert main([*call[:2], "new", "solo", "--like", "lung1", *alone]) == 0
+    assert load_study("solo", folder=project / "studies").cohorts["train"].centers == ["solo"]
     assert main([*call, *tables, "--clinical", str(project / "clinic.xlsx"), "--id-column", "Age"]) == 1
     assert "no column of both tables holds the same names" in capsys.readouterr().err
     assert main([*call, "--manifest", str(project / "North.csv"), "--clinical", str(project / "clinic.xlsx")]) == 1
