@@ -252,13 +252,14 @@ def manifest_cases(model: Model, manifest: Path) -> tuple[pd.DataFrame, Reasons]
         reasons |= {(subject, f"{phase}__"): str(problem) for subject in named for phase in study.phases}
     listed_files = with_files(rows, manifest, StudyPaths(study.id))
     cases = listed_files[listed_files["role"].isin(CASE_ROLES)]
-    odd = cases[~cases["phase"].isin(study.phases)]
+    odd, have = cases[~cases["phase"].isin(study.phases)], set(zip(cases["subject"], cases["phase"], strict=True))
     for row in odd.to_dict("records"):
         where = {"file": str(manifest), "row": str(row["row"]), "column": "phase", "value": row["phase"]}
         problem = Problem(
             "a phase that the model does not know", f"one of {', '.join(study.phases)}", "correct it", **where
         )
-        reasons |= {(row["subject"], f"{phase}__"): str(problem) for phase in study.phases}
+        lacking = [phase for phase in study.phases if (row["subject"], phase) not in have]
+        reasons |= {(row["subject"], f"{phase}__"): str(problem) for phase in lacking}
     wide = cases.assign(file=cases["file"].astype(str)).pivot_table(
         index=["subject", "phase"], columns="role", values="file", aggfunc="first", fill_value=""
     )

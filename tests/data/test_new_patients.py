@@ -90,7 +90,7 @@ def test_what_can_not_be_read_at_all_is_an_error(tmp_path: Path) -> None:
 
 
 def manifest_of(folder: Path) -> Path:
-    """Write two scans (the second without a mask) and a row of an unknown phase."""
+    """Write two scans (the second without a mask), and an unknown phase of the first and of a third patient."""
     inside = lesion(np.random.default_rng(0))
     image = np.where(inside > 0, 50, 0) + np.random.default_rng(1).integers(-9, 10, inside.shape)
     written = {"image": image.astype(np.int16), "mask": inside}
@@ -99,10 +99,12 @@ def manifest_of(folder: Path) -> Path:
         ("a", "ct", ("image", "mask")),
         ("b", "ct", ("image",)),
         ("c", "late", ("image", "mask")),
+        ("a", "late", ("image", "mask")),
     ):
         for role in roles:
-            write_volume(folder / f"{who}_{role}.nii.gz", written[role])
-            rows.append(f"new,{who},x,{phase},{role},{who}_{role}.nii.gz")
+            name = f"{who}_{phase}_{role}.nii.gz"
+            write_volume(folder / name, written[role])
+            rows.append(f"new,{who},x,{phase},{role},{name}")
     path = folder / "new_manifest.csv"
     path.write_text("\n".join(rows) + "\n")
     return path
