@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from radsupport.errors import Problem, StudyError
 from radsupport.files import slug
 from radsupport.settings.study import Study
 from radsupport.stats.formulas import CATEGORIES, read_terms
-from radsupport.wording import center_words, did_you_mean, listed
+from radsupport.wording import center_words, counted, did_you_mean, listed
 
 STUDIES = Path("studies")
 PROFILES = ("demo", "paper")
@@ -36,6 +37,11 @@ def center_names(study: Study) -> dict[str, str]:
         if len(one.centers) == served == 1 and found[center].split()[0] == one.name.split()[0]:
             found[center] = one.name
     return found
+
+
+def trained_centers(study: Study) -> list[str]:
+    """Return the centers that something is fitted on: none in a study that validates a locked model."""
+    return study.cohorts["train"].centers if "train" in study.cohorts else []
 
 
 def load_study(
@@ -70,6 +76,8 @@ def load_study(
     if profile not in PROFILES:
         problem = Problem("no such profile", " or ".join(PROFILES), value=profile)
         raise StudyError(f"Unknown profile {profile!r}.", [problem])
+    if raw.get("model"):
+        raw = _with_model(raw, path)
     merged = merge(raw, profiles.get(profile, {}) or {})
     merged = merge(merged, {key: value for key, value in (overrides or {}).items() if merged.get(key, {}) is not None})
     merged["profile"] = profile
@@ -90,6 +98,84 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both else value
     return merged
+
+
+#: What is said of a path that leads to no locked model.
+NO_MODEL = "there is no such model"
+#: Sections that say how a locked model's patients are described; a study that validates it takes them over.
+_DESCRIBED = ("columns", "phases", "preprocessing", "radiomics", "deep")
+
+
+def _with_model(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a study file completed by the locked model that it validates: signatures, columns, how scans are measured.
+
+    Raises
+    ------
+    StudyError
+        There is no such model, or its file is none.
+    """
+    file = path.parent.parent / str(raw["model"])
+    file = file / "model.json" if file.is_dir() else file
+    where: dict[str, Any] = {"file": str(path), "column": "model", "value": str(raw["model"])}
+    remedy = "lock one (chapter 05 writes `results/<study>/model`), or correct the path, which begins at the project"
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8"))
+        names, own = list(plain["signatures"]), plain.get("settings") or {}
+        needed = {name: _terms_of(one["members"]) for name, one in plain["signatures"].items()}
+    except FileNotFoundError as error:
+        raise StudyError(f"{path} can not be used.", [Problem(NO_MODEL, "", remedy, **where)]) from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StudyError(
+            f"{path} can not be used.", [Problem("this is no locked model", "", remedy, **where)]
+        ) from error
+    base: dict[str, Any] = {key: own[key] for key in _DESCRIBED if own.get(key)} | {"seed": 0, "modelling": {}}
+    base |= {key: base[key] | {"compare": [], "compare_on": []} for key in ("radiomics", "deep") if key in base}
+    base["columns"] = plain.get("columns", {}) | base.get("columns", {})
+    if own:
+        base |= {"signatures": [one for one in own["signatures"] if one["name"] in names], "endpoint": own["endpoint"]}
+        base |= _judged_as(own, names, (file.parent / "nomogram.json").is_file())
+    else:
+        learner = "Cox" if len(plain.get("outcome", ["label"])) == 2 else "Logistic"
+        base["signatures"] = [_printed(name, needed[name], base["columns"], learner) for name in names]
+    given = raw.get("data") if isinstance(raw.get("data"), dict) else {}
+    if given and given.get("entry") == "features" and own.get("data", {}).get("feature_columns"):
+        base["data"] = {} if "feature_columns" in given else {"feature_columns": own["data"]["feature_columns"]}
+    base = {key: value for key, value in base.items() if key not in ("endpoint", "signatures") or key not in raw}
+    centers = [one for cohort in dict(raw.get("cohorts") or {}).values() for one in (cohort or {}).get("centers", [])]
+    for one in base.get("signatures", []):
+        one["seen"] = [center for center in one.get("seen", []) if center in centers]
+    return merge(base, raw)
+
+
+def _judged_as(own: Mapping[str, Any], names: list[str], nomogram: bool) -> dict[str, Any]:
+    """Return what the model's own study said of judging it, as far as the signatures of the model go."""
+    judged, survival = own["validation"], own["survival"]
+    found = {key: judged[key] for key in ("threshold", "decision_thresholds")}
+    found |= {key: judged[key] for key in ("best", "comparator") if judged[key] in names}
+    followed = {key: survival[key] for key in ("baseline",) if survival[key] in names}
+    followed["signatures"] = [name for name in survival["signatures"] if name in names]
+    return {
+        "validation": found, "survival": followed, "nomogram": own["nomogram"] if nomogram else {},
+        "modelling": {"external": own["modelling"]["external"]},
+    }  # fmt: skip
+
+
+def _terms_of(members: list[Any]) -> list[str]:
+    """Return the columns that fitted models are given, those of their parts too."""
+    found: dict[str, None] = {}
+    for member in members:
+        parts = member.get("parts", {})
+        found |= dict.fromkeys(term["column"] for term in member["terms"] if term["column"] not in parts)
+        found |= dict.fromkeys(_terms_of(list(parts.values())))
+    return list(found)
+
+
+def _printed(name: str, needed: list[str], columns: Mapping[str, Any], learner: str) -> dict[str, Any]:
+    """Return a signature whose formula somebody wrote down; what is no column of the file is a feature of a phase."""
+    features = [column for column in needed if column not in columns and "__" in column]
+    words = f"a printed formula of {counted(len(needed), 'column')}"
+    found = {"name": name, "columns": [one for one in needed if one not in features], "learner": learner}
+    return found | {"sources": ["radiomics"] * bool(features), "description": words}
 
 
 def _read_yaml(path: Path, folder: Path) -> dict[str, Any]:
@@ -191,7 +277,11 @@ def _contradictions(study: Study, path: Path) -> typing.Iterator[Problem]:
     if "external" in study.cohorts and any(key.startswith("external_") for key in study.cohorts):
         what, remedy = "one of several external cohorts has no name of its own", "rename it, such as external_north"
         yield Problem(what, "external_<name> for each", remedy, file, column="cohorts", value="external")
-    if "train" not in study.cohorts:
+    if study.model:
+        for key in [key for key in study.cohorts if not key.startswith("external")]:
+            what, expected = "with `model:` nothing is fitted here", "external, or external_<name> for each of several"
+            yield Problem(what, expected, "rename it, or remove `model:`", file, column="cohorts", value=key)
+    elif "train" not in study.cohorts:
         expected = "a cohort the models are fitted on"
         yield Problem("there is no cohort `train`", expected, "add it", file, column="cohorts")
     if study.is_synthetic and study.synthetic is None:

@@ -18,14 +18,15 @@ from typing import Any
 
 from radsupport.book import kernel
 from radsupport.book.chapter import opening, why_unused
-from radsupport.book.runs import BEFORE_MODELLING, BUILDS, UPSTREAM, settings_of
+from radsupport.book.runs import BEFORE_MODELLING, BUILDS, UPSTREAM, notebook_of, settings_of
+from radsupport.book.staging import read_source
 from radsupport.data import datasets
 from radsupport.data.clinical import clinical_path
 from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, TABLE_ROLES, manifest_path, study_files
 from radsupport.errors import Problem, RadsupportError, StudyError
 from radsupport.files import mirror_folder, sha256, write_changed, written_whole
 from radsupport.settings.study import Study
-from radsupport.study import StudyPaths, load_study, study_ids
+from radsupport.study import NO_MODEL, StudyPaths, load_study, study_ids
 from radsupport.tables import library_versions
 
 IMAGE_CHAPTERS = ("02_preprocessing", "03_radiomics", "04_deep_features")
@@ -71,7 +72,13 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
     chosen: list[str] = []
     left_out: dict[str, str] = {}
     for name in names:
-        study = _loaded(name) if root == Path() and name in known else load_study(name, folder=root / "studies")
+        try:
+            study = _loaded(name) if root == Path() and name in known else load_study(name, folder=root / "studies")
+        except StudyError as error:
+            if not several or NO_MODEL not in str(error):
+                raise
+            left_out[name] = "the locked model that it validates is not here"
+            continue
         here, reason = datasets.availability(study, root)
         if here:
             chosen.append(name)
@@ -156,13 +163,13 @@ def _absent(inputs: Sequence[str]) -> list[str]:
 
 def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
     """Return the part of `chapter_inputs` that is there before anything ran."""
-    notebook = f"notebooks/{chapter}.ipynb"
+    notebook = str(notebook_of(chapter, None if study == PUBLISHED else _loaded(study)))
     code = [path for path in code_of(Path(notebook)) if path not in OF_THE_SITE]
     if study == PUBLISHED:
         read = "radsupport/claims/data" if chapter == "10_published" else "radsupport/radiomics/data/ibsi"
         return [notebook, *code, *(str(p) for p in sorted(Path(read).glob("*")))]
     loaded, named = _loaded(study, profile), {}
-    if chapter == "03_radiomics" and loaded.radiomics is not None:
+    if chapter == "03_radiomics" and loaded.radiomics is not None and not loaded.model:
         sections = [loaded.radiomics, *(loaded.radiomics.chosen(one) for one in loaded.radiomics.compare)]
         named = {f"studies/radiomics/{one.settings}": "radiomics.settings" for one in sections}
     if chapter == "04_deep_features" and loaded.deep is not None:
@@ -179,6 +186,8 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
         raise StudyError(f"Chapter {chapter} of study {study} lacks files that its study file names.", problems)
     copies = sorted(map(str, StudyPaths(study).images.glob("*.nii.gz"))) if chapter in IMAGE_CHAPTERS[1:] else []
     own = [f"studies/{study}.yaml"] * (chapter not in BEFORE_MODELLING)  # of the others its settings: `_settings`
+    if (given := Path(loaded.model)).name and own:
+        own += sorted(map(str, given.glob("*") if given.is_dir() else [given]))
     return [notebook, *code, *own, *named, *copies]
 
 
@@ -504,11 +513,12 @@ def _executed(chapter: str, parameters: dict[str, str], log: Path, out: Path) ->
     # a kernel warns when its local sockets are not encrypted; where the library can, they are
     encrypted = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
     failed = log.with_suffix(".failed.ipynb")
+    own = None if parameters["study"] == PUBLISHED else _loaded(parameters["study"])
     kernel.provide()
     try:
         with log.open("w", encoding="utf-8") as stream:
             papermill.execute_notebook(
-                Path("notebooks", f"{chapter}.ipynb"), failed, parameters=parameters, kernel_name="python3",
+                read_source(notebook_of(chapter, own), own), failed, parameters=parameters, kernel_name="python3",
                 progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
                 config=encrypted, extra_arguments=QUIET, request_save_on_cell_execute=False,
             )  # fmt: skip
@@ -530,7 +540,7 @@ def _write_unused(chapter: str, parameters: dict[str, str], out: Path) -> None:
     import nbformat
     from nbformat.v4 import new_code_cell, new_output
 
-    notebook = nbformat.read(Path("notebooks", f"{chapter}.ipynb"), as_version=4)
+    notebook = nbformat.read(notebook_of(chapter, _loaded(parameters["study"])), as_version=4)
     given = "".join(f'{name} = "{value}"\n' for name, value in parameters.items())
     injected = new_code_cell(f"# Parameters\n{given}", metadata={"tags": ["injected-parameters"]})
     first = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))

@@ -7,8 +7,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pandas as pd
@@ -17,10 +19,12 @@ from IPython.display import HTML, display
 
 from radsupport import tables as contracts
 from radsupport.book import runs, text
+from radsupport.book.conclusions.comparison import NOT_SCORED
 from radsupport.book.conclusions.validation import distrusted
 from radsupport.book.parameters import differing, refuse_unknown_parameters, run_of, study_with
 from radsupport.book.printed import TESTS, cautions_words, printed_beside, printed_words
 from radsupport.book.printed_tables import cells_of, printed_tables
+from radsupport.book.runs import why_unused
 from radsupport.book.show import save_figures_to, show_text, word_values
 from radsupport.checks import cohorts_in_order
 from radsupport.data.people import known_subjects, subjects_of
@@ -34,7 +38,7 @@ from radsupport.files import sha256, write_csv, written_whole
 from radsupport.settings.parts import SourceName
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths, center_names, load_study
-from radsupport.wording import center_words, listed, source_words
+from radsupport.wording import center_words, counted, listed, source_words
 
 #: Columns of a baseline table that are no group.
 BASELINE = ("variable", "level", "overall", "missing", "test", "statistic", "p")
@@ -151,7 +155,10 @@ class Chapter:
         calibration: pd.DataFrame | None = None,
         useful: pd.DataFrame | None = None,
     ) -> None:
-        """Publish one signature's main numbers in training and in the first other cohort, within centers where several.
+        """Publish one signature's main numbers in training and in other cohorts, within centers where several.
+
+        The first external one (else the internal one) is called ``headline_external``, every further external one
+        ``headline_<cohort>``.
 
         Parameters
         ----------
@@ -172,8 +179,9 @@ class Chapter:
             flat = list(flat_signatures(rows))
             rivals = rivals[~(rivals["signature_a"].isin(flat) | rivals["signature_b"].isin(flat))]
         other = [key for key in cohorts_in_order(main["cohort"]) if key != "train"]
-        other = sorted(other, key=lambda key: key == "internal")[:1]  # the first external one, else the internal one
-        for key, cohorts in {"headline_train": ["train"], "headline_external": other}.items():
+        other = sorted(other, key=lambda key: key == "internal")  # external ones first
+        further = {f"headline_{name}": [name] for name in other[1:] if name != "internal"}
+        for key, cohorts in {"headline_train": ["train"], "headline_external": other[:1], **further}.items():
             part = main[main["cohort"].isin(cohorts)]
             found = self.estimates(part, key)
             self.publish_all(found)
@@ -258,6 +266,57 @@ class Chapter:
             if missing_ok:
                 return {}
             raise
+
+    @cached_property
+    def model(self) -> Any:
+        """The locked model that the study only validates; None where a model is fitted here."""
+        from radsupport.learning import read_model  # other chapters need not wait for the learners
+
+        return read_model(self.paths.root / self.study.model) if self.study.model else None
+
+    def locked(self, key: str = "") -> dict[str, Any]:
+        """Return the signatures of the locked model, or what it says of each, such as a "threshold", where it does."""
+        found = (self.model.signatures if self.model is not None else {}).items()
+        return {name: value for name, one in found if (value := getattr(one, key) if key else one) is not None}
+
+    def locked_nomogram(self) -> tuple[Any, dict[str, str], Any]:
+        """Return the nomogram beside the locked model, its columns' signatures, and it as `evaluate.lock` takes it."""
+        from radsupport.learning.locked import Translation
+        from radsupport.nomogram import Nomogram
+
+        folder = self.paths.root / self.study.model
+        folder = folder if folder.is_dir() else folder.parent
+        plain = json.loads((folder / "nomogram.json").read_text(encoding="utf-8"))
+        drawn = Nomogram.from_dict(plain["nomogram"])
+        steps = {"times": list(drawn.baseline_time), "hazard": list(drawn.baseline_hazard)}
+        end = drawn.max_time if drawn.kind == "cox" else None
+        told = Translation.model_validate({"rule": "the nomogram", "slope": 1.0, "end": end} | steps)
+        return drawn, plain["signatures"], SimpleNamespace(probability=told, n=0, events=0)
+
+    def _unscored(self) -> list[dict[str, Any]]:
+        """Return cohort, signature, n and note of those whom chapter 05 could not score at a whole center, and why."""
+        found = self.published("05_modelling", missing_ok=True)
+        own = {tuple(key.split(":", 2)[1:]): one for key, one in found.items() if key.startswith(NOT_SCORED)}
+        return [
+            {"cohort": cohort, "signature": name, "n": one["n"], "note": f"not scored: {one['value']}"}
+            for (cohort, name), one in own.items()
+        ]
+
+    def with_unscored(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """Return a table by cohort and signature with a row, and its reason, for each that a center can not have."""
+        if not (rows := self._unscored()):
+            return scores
+        more = pd.DataFrame(rows).assign(measure=scores["measure"].iloc[0])
+        return pd.concat([scores.astype({"cohort": str, "signature": str}), more], ignore_index=True)
+
+    def why_unscored(self, signatures: Sequence[str]) -> str:
+        """Say which of these signatures have no value of patients of a cohort, and why; empty where all have."""
+        names = self.study.cohort_names
+        return " ".join(
+            f"**{one['signature']}** in {names[one['cohort']]}: {counted(one['n'], 'patient')} {one['note']}."
+            for one in self._unscored()
+            if one["signature"] in signatures
+        )
 
     def full_settings(self) -> Study:
         """Return the study with the settings of a full run, which are those that the paper prints, where it does."""
@@ -457,6 +516,9 @@ def opening(chapter: str, namespace: Mapping[str, Any], root: Path | None = None
         words = f"<strong>A run by hand.</strong> It reads and writes {where}; the book keeps its own results."
         notes.append(f'<div class="rs-note" role="note">{words}</div>')
     reason = why_unused(chapter, study)
+    if study.model and not reason:
+        words = f"<strong>A locked model, nothing fitted.</strong> {runs.LOCKED.get(chapter, '')}"
+        notes.append(f'<div class="rs-note" role="note">{words}</div>')
     if reason:
         words = f"This study does not use this chapter: {escape(reason)}."
         notes.append(f'<div class="rs-note" role="note">{words}</div>')
@@ -516,19 +578,6 @@ def begin_without_study(chapter: str, namespace: Mapping[str, Any], figures: Pat
     text.forget(Path())
     save_figures_to(results / Path(figures).name, chapter)
     return results
-
-
-def why_unused(chapter: str, study: Study) -> str:
-    """Return why a study does not use a chapter, or the empty text where it does."""
-    if study.data.entry == "features" and chapter in ("02_preprocessing", "03_radiomics", "04_deep_features"):
-        return "it starts from feature tables, so there are no images here"
-    reasons = {
-        "03_radiomics": "no signature of it uses radiomics" if study.radiomics is None else "",
-        "04_deep_features": "no signature of it uses a network" if study.deep is None else "",
-        "07_survival": "there are no follow-up times, only a yes/no outcome" if study.endpoint.survival is None else "",
-        "08_nomogram": "it names no signature for a nomogram" if not study.nomogram.signature else "",
-    }
-    return reasons.get(chapter, "")
 
 
 def banner(study: Study) -> str:

@@ -37,7 +37,11 @@ def design_of(study: Study) -> str:
         _REGIONS: dict(_regions(study)),
         _FEATURES: {_SOURCES[source][0]: _of_source(study, source) for source in _sources(study)},
         _SIGNATURES: {one.name: _of_signature(study, one) for one in study.signatures},
-        "Judged in": {one.name: _ROLES.get(key, "") for key, one in study.cohorts.items() if key != "segmentation"},
+        "Judged in": {
+            one.name: _ROLES.get(str(key).partition("_")[0], "")
+            for key, one in study.cohorts.items()
+            if key != "segmentation"
+        },
         "Outcome": dict(_outcomes(study)),
     }
     stages = {stage: boxes for stage, boxes in stages.items() if boxes}

@@ -87,7 +87,7 @@ def forest(rows: Sequence[Headline]) -> str:
     """Return a forest plot: a row per study and cohort, the interval as a line, 0.5 as a rule across; HTML."""
     body = "".join(
         f'<tr><th scope="row"><a href="studies/{escape(row.study)}/index.html">{escape(row.study)}</a> {row.kind}</th>'
-        f"<td>{row.cohort}</td><td>{_line(row)}</td><td>{escape(row.words)}</td></tr>"
+        f"<td>{escape(row.cohort)}</td><td>{_line(row)}</td><td>{escape(row.words)}</td></tr>"
         for row in rows
     )
     axis = f"{_LEFT:g} to {_RIGHT:g}, rule at {_CHANCE:g}"

@@ -36,6 +36,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "covariates": "survival.covariates",
     },
     "08_nomogram": {"study": "", "profile": "", "signature": "nomogram.signature", "columns": "nomogram.columns"},
+    "05_locked": {"study": "", "profile": ""}, "08_locked": {"study": "", "profile": ""},  # of `model:`, as 05 and 08
     "09_robustness": {"study": "", "profile": "", "n_bootstrap": "validation.bootstrap"},
     "10_published": {"study": "", "verdicts_shown": ""},
     "11_change": {"study": "", "profile": ""},

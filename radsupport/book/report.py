@@ -67,6 +67,8 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
     taken = [one.name for one in study.signatures if one.learner == "published"]
     entry = "CT scans with outlines and a clinical table" if study.data.entry == "images" else "tables of features"
     missing = "numbers by the median and categories by the most frequent level of the training part of each fold"
+    missing = "as the locked model says; what a center does not record was not filled" if study.model else missing
+    candidates = "" if study.model else "; events per candidate parameter are in chapter 01"
     horizons = study.endpoint.survival.horizons_months if study.endpoint.survival else []
     times = f" Horizons: {listed([f'{month:g}' for month in horizons])} months." * bool(horizons)
     return [
@@ -75,11 +77,13 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
         ("Data preparation (7)", _preparation(study)),
         ("Outcome (8)", [f"Predicted: {cohort.endpoint(study.endpoint)}.{times}"]),
         ("Predictors (9)", [_signature(study, one) for one in study.signatures]),
-        ("Sample size (10)", ["No sample size was calculated; events per candidate parameter are in chapter 01."]),
+        ("Sample size (10)", [f"No sample size was calculated{candidates}."]),
         ("Missing data (11)", [f"Missing predictors were filled: {missing}."]),
         (
             "Analytical methods (12)",
-            [
+            [f"Nothing was fitted: the locked model {study.model} was applied as it is (seed {study.seed})."]
+            if study.model
+            else [
                 f"{'Fitted s' if taken else 'S'}ignatures were cross-validated in {settings.folds} folds stratified by "
                 f"the outcome{f', the division drawn {settings.repeats} times' * (settings.repeats > 1)}; "
                 f"filling, scaling, selection and tuning ({settings.inner_folds} inner folds) were fitted in the "
@@ -125,7 +129,7 @@ _ROLES = {"train": "training", "internal": "internal validation", "external": "e
 
 def _called(study: Study, key: Any) -> str:
     """Return a cohort's name, with what it is for where the name does not say so."""
-    name, role = study.cohorts[key].name, _ROLES.get(str(key), "")
+    name, role = study.cohorts[key].name, _ROLES.get(str(key).partition("_")[0], "")
     return f"{name} ({role})" if role and role.split()[0] not in name.lower() else name
 
 
@@ -189,17 +193,21 @@ def _evaluation(study: Study) -> list[str]:
     judged, survival = study.validation, study.survival
     labelled = study.endpoint.primary == "label"
     told = "AUC with DeLong's" if labelled else "C-index of Harrell with the jackknife's"
+    folds = "" if study.model else ", out of fold in training"
+    cut, groups = (
+        "that of the model's file" if study.model else f"fixed in training ({CUTS[one.threshold]})"
+        for one in (judged, survival)
+    )
     best = f" The signature singled out beforehand: {judged.best}." if judged.best else ""
     lines = [
-        f"Discrimination: {told} 95% confidence interval, out of fold in training; {judged.bootstrap} resamples where "
-        f"an interval is by bootstrap. The threshold of classification was fixed in training "
-        f"({CUTS[judged.threshold]}). Calibration, Brier score and decision curves were judged in every cohort; no "
-        f"model was refitted to a test cohort.{best}"
+        f"Discrimination: {told} 95% confidence interval{folds}; {judged.bootstrap} resamples where an interval is by "
+        f"bootstrap. The threshold of classification was {cut}. Calibration, Brier score and decision curves were "
+        f"judged in every cohort; no model was refitted to a test cohort.{best}"
     ]
     if not why_unused("07_survival", study):
         terms = f" Cox models held {listed(_labels(study, survival.covariates), 20)}." if survival.covariates else ""
         lines.append(
-            f"Risk groups were divided at a cut-off that was fixed in training ({CUTS[survival.threshold]}) and "
+            f"Risk groups were divided at a cut-off that was {groups} and "
             f"compared by the log-rank test; {survival.bootstrap} resamples of AUC(t).{terms}"
         )
     if not why_unused("08_nomogram", study):
@@ -216,7 +224,13 @@ def _availability(study: Study) -> str:
 def outcome(study: Study, numbers: Mapping[str, Any], ratios: Sequence[str] = ()) -> list[Part]:
     """Return the results of a study: participants, development, specification (`ratios`), performance, limitations."""
     key, measure = next(
-        ((k, words) for k, words in _MEASURES.items() if any(n.startswith(f"{k}_train_") for n in numbers)), ("", "")
+        (
+            (k, words)
+            for k, words in _MEASURES.items()
+            for one in study.cohorts
+            if any(n.startswith(f"{k}_{one}_") for n in numbers)
+        ),
+        ("", ""),
     )
     counts = [_size(study, numbers, one) for one in study.cohorts if f"n_{one}" in numbers]
     chosen = [

@@ -19,6 +19,7 @@ from typing import Any
 
 from radsupport.errors import ContractError, ParameterError, Problem
 from radsupport.files import sha256, written_whole
+from radsupport.settings.study import Study
 from radsupport.study import load_study
 
 #: Set by the build while it runs a chapter of the book.
@@ -241,3 +242,45 @@ def _profile(content: Mapping[str, Any], _: Path) -> str:
 
 def _place(folder: Path, name: str = "") -> str:
     return f"results/{folder.name}" + f"/{name}.json" * bool(name)
+
+
+_THERE = (
+    "There is no training cohort here, so that nothing on this page is out of fold or apparent; what it says of "
+    "training happened in the study of the model"
+)
+#: What the page of a study that validates a locked model does without, and why, by chapter.
+LOCKED = {
+    "01_cohort": "There is no training cohort here: all patients are those whom the model is tried on, and nothing is "
+    "learnt from their outcomes.",
+    "02_preprocessing": "There is no training cohort here; scans are prepared as in the study of the model.",
+    "05_modelling": "There is no training cohort here: no folds, no selection, no learning curve, no permutations.",
+    "06_validation": f"{_THERE}. Thresholds and the translation of risks into probabilities are those of the model's "
+    "file; tables that need training patients are left out.",
+    "07_survival": f"{_THERE}. The cut-off is that of the model's file; Cox models of clinical columns, which would "
+    "have to be fitted in training, are left out with all that compares with them.",
+    "08_nomogram": f"{_THERE}. The nomogram is the one that lies beside the model.",
+}
+
+
+def notebook_of(chapter: str, study: Study | None) -> Path:
+    """Return the notebook of a chapter; two have another one where a study only validates a locked model."""
+    locked = study is not None and bool(study.model) and chapter in ("05_modelling", "08_nomogram")
+    return Path("notebooks", f"{chapter[:3]}locked.ipynb" if locked else f"{chapter}.ipynb")
+
+
+def why_unused(chapter: str, study: Study) -> str:
+    """Return why a study does not use a chapter, or the empty text where it does."""
+    if study.data.entry == "features" and chapter in ("02_preprocessing", "03_radiomics", "04_deep_features"):
+        return "it starts from feature tables, so there are no images here"
+    if study.model and chapter in ("03_radiomics", "04_deep_features"):
+        return "scans are measured as the locked model's file says, in the chapter on modelling; no network is trained"
+    if study.model and chapter == "09_robustness":
+        return "its comparators are fitted on training patients, and a locked model is only validated here"
+    no_nomogram = "no nomogram lies beside the locked model" if study.model else "it names no signature for a nomogram"
+    reasons = {
+        "03_radiomics": "no signature of it uses radiomics" if study.radiomics is None else "",
+        "04_deep_features": "no signature of it uses a network" if study.deep is None else "",
+        "07_survival": "there are no follow-up times, only a yes/no outcome" if study.endpoint.survival is None else "",
+        "08_nomogram": no_nomogram if not study.nomogram.signature else "",
+    }
+    return reasons.get(chapter, "")

@@ -26,7 +26,7 @@ from radsupport.book.conclusions import abstract
 from radsupport.book.conclusions.comparison import DIVISIONS, divided, flattered, over_divisions
 from radsupport.book.design import design_of
 from radsupport.book.evidence import sections_of
-from radsupport.book.runs import refuse_mixtures
+from radsupport.book.runs import notebook_of, refuse_mixtures
 from radsupport.book.staging import CHANGE, key_figures, prepare, reworded
 from radsupport.book.text import literal, relative
 from radsupport.errors import ContractError, Problem, RadsupportError
@@ -127,7 +127,7 @@ def _with_commands(reason: str) -> str:
 def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Headline]:
     """Yield a study's values with their intervals; one without is on its card only."""
     kind = "synthetic" if study.is_synthetic else "real"
-    for key in ("headline_train", "headline_external"):
+    for key in abstract.headlines(numbers):
         entry, cohort = numbers.get(key, {}), _judged(key, numbers, study)
         if entry.get("ci_low") is not None:
             value, low, high = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
@@ -155,20 +155,26 @@ def _headline(study: Study, numbers: Mapping[str, Any], key: str) -> str:
 
 
 def _judged(key: str, numbers: Mapping[str, Any], study: Study) -> str:
-    """Return whom a headline judges: the kind of validation that the study file names, else the cohort's key."""
+    """Return whom a headline judges: the kind of validation that the study file names, else the cohort's key.
+
+    Where there are several other cohorts, each is named.
+    """
     cohort = str(numbers.get(f"{key}_cohort", {}).get("value", "external"))
-    kind = study.cohorts[cohort].validation if cohort in study.cohorts else ""
-    return "cross-validated" if key == "headline_train" else kind or cohort
+    kind = (study.cohorts[cohort].validation if cohort in study.cohorts else "") or cohort
+    if len(abstract.headlines(numbers, train=False)) > 1 and cohort in study.cohorts:
+        kind = f"{study.cohorts[cohort].name} ({kind})" if kind != cohort else study.cohorts[cohort].name
+    return "cross-validated" if key == "headline_train" else kind
 
 
 def _card(study: Study, numbers: Mapping[str, Any], figure: str) -> landing.Card:
     n, events = numbers.get("n_subjects", {}).get("value"), numbers.get("n_events", {}).get("value")
     size = f"{n} patients, {events} with the event" if n is not None else "no patients counted"
     values = []
-    for key in ("headline_train", "headline_external"):
+    for key in abstract.headlines(numbers):
         if (value := _headline(study, numbers, key)) != "–":
             name = numbers.get(f"{key}_signature", {}).get("value", "")
-            values.append(f"{_judged(key, numbers, study).capitalize()}: {value}{f', {name}' * bool(name)}")
+            whom = _judged(key, numbers, study)
+            values.append(f"{whom[:1].upper()}{whom[1:]}: {value}{f', {name}' * bool(name)}")
     kind = "synthetic" if study.is_synthetic else "real"
     return landing.Card(study.id, " ".join(study.title.split()), kind, size, values, figure)
 
@@ -274,7 +280,7 @@ def _scores(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     taken = [one.name for one in study.signatures if one.learner == "published" and one.name in names]
     note = f" Published output, not fitted here and so not out of fold: {', '.join(taken)}." if taken else ""
     pooled = " Cohorts of several centers are pooled here; the answer in short has values within centers."
-    several = any(numbers.get(f"headline_{key}_pooled", {}).get("value") for key in ("train", "external"))
+    several = any(numbers.get(f"{key}_pooled", {}).get("value") for key in abstract.headlines(numbers))
     met = flattered(study.signatures, study.cohorts, names, study.cohort_names)
     words = f"95% confidence intervals; 0.5 is chance.{literal(note)}{pooled * several}"
     return [*lines, "", f"{words}{literal(f' {met}'.replace('**', '')) * bool(met)}\n"]
@@ -380,7 +386,7 @@ def _stage_study(study: str, staged: Path, files: Path) -> tuple[dict[str, list[
         _refuse_run(path, study, notebook.metadata.get("papermill", {}).get("parameters", {}))
         if loaded and why_unused(path.stem, loaded):
             continue
-        notebook = reworded(notebook, Path("notebooks", path.name))
+        notebook = reworded(notebook, notebook_of(path.stem, loaded), loaded)
         shared.keep_code(notebook, files / study / path.name)
         page = shared.share(prepare(notebook, path.stem, study, title), files)
         figures[path.stem], sections[path.stem] = key_figures(page), sections_of(page, path.stem)

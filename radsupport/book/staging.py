@@ -16,8 +16,11 @@ from typing import Any
 import nbformat
 
 from radsupport.book.text import relative
+from radsupport.settings.study import Study
 
 FIRST, MORE, KEY = "first", "more", "key-figure"
+#: Tag of the cells that need patients whom something is fitted to.
+TRAINING = "training"
 _KEPT = re.compile(r"<figure|data-nomogram")
 #: Metadata of a cell that would hide what it printed.
 _HIDING = ("mystnb", "jupyter", "collapsed", "scrolled")
@@ -33,7 +36,15 @@ ON_DEMAND = "on-demand"
 CHANGE = "11_change"
 
 
-def reworded(executed: Any, source: Path) -> Any:
+def read_source(source: Path, study: Study | None) -> Any:
+    """Return a notebook's source; of a study that validates a locked model without the cells tagged `TRAINING`."""
+    notebook = nbformat.read(source, as_version=4)
+    if study is not None and study.model:
+        notebook.cells = [cell for cell in notebook.cells if TRAINING not in _tags(cell)]
+    return notebook
+
+
+def reworded(executed: Any, source: Path, study: Study | None = None) -> Any:
     """Give an executed notebook the Markdown that its source has now; as it is where it ran other code than that."""
     if not source.is_file():
         return executed
@@ -43,7 +54,7 @@ def reworded(executed: Any, source: Path) -> Any:
             ran[-1].append(cell)
         else:
             ran.append([cell])
-    cells = nbformat.read(source, as_version=4).cells
+    cells = read_source(source, study).cells
     if [own[0].source for own in ran] != [cell.source for cell in cells if cell.cell_type != "markdown"]:
         return executed
     left = iter(ran)

@@ -8,13 +8,14 @@ without the network (`datasets.prepare`; synthetic cohorts are generated) and re
 findings beside those that images give (`side_by_side`, `numeric_agreement`, `category_agreement`).
 `scan_settings` says how scans were made, and `acquisition` lays that beside what a paper prints.
 `scan_to_answer` goes from one patient's scans to the nomogram's probability by the locked model (`radsupport apply`
-does so for new patients). `outcomes_without_effect` draws the outcomes of a synthetic cohort anew, without anything
+does so for new patients), and `score_cohort` scores the patients of a study that only validates such a model.
+`outcomes_without_effect` draws the outcomes of a synthetic cohort anew, without anything
 planted.
 """
 
 from radsupport.data.acquisition import acquisition, scan_settings
 from radsupport.data.datasets import fetch
-from radsupport.data.new_patients import scan_to_answer
+from radsupport.data.new_patients import scan_to_answer, score_cohort
 from radsupport.data.open import open_cohort
 from radsupport.data.scans import (
     case_files,
@@ -44,5 +45,6 @@ __all__ = [
     "outlined_twice",
     "scan_settings",
     "scan_to_answer",
+    "score_cohort",
     "side_by_side",
 ]

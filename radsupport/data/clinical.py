@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def read_clinical(study: Study, path: Path) -> pd.DataFrame:
     ClinicalTableError
         Every missing column, unknown level, impossible number and doubled subject, with row and remedy.
     """
-    table, problems = typed_table(study, clinical_sheet(study, path))
+    table, problems = typed_table(study, clinical_sheet(study, path), gaps=bool(study.model))
     if serious(problems):
         raise ClinicalTableError(f"The clinical table {path} can not be used.", serious(problems))
     return table.drop(columns="row")
@@ -173,8 +174,15 @@ def clinical_path(study: Study, files: pd.DataFrame, root: Path = Path()) -> Pat
     return next((place for place in places if place.is_file()), places[0])
 
 
-def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return the table as `read_clinical` types it, with `row` as the spreadsheet numbers it, and all problems."""
+#: What is said of a column that may be absent, since nothing is fitted on these patients.
+NOT_RECORDED = "this column is missing: no patient of the table has a value"
+
+
+def typed_table(study: Study, sheet: Sheet, *, gaps: bool = False) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return the table as `read_clinical` types it, with `row` as the spreadsheet numbers it, and all problems.
+
+    With `gaps` a clinical column or CT finding may be absent, which is a warning; an outcome may not.
+    """
     problems = list(sheet.remarks)
     columns: dict[str, pd.Series] = {"row": pd.Series(sheet.rows, dtype=int)}
     columns["subject"] = _plain(sheet, study.data.subject, problems, required=True)
@@ -188,7 +196,10 @@ def typed_table(study: Study, sheet: Sheet) -> tuple[pd.DataFrame, list[Problem]
         problems += summary_rows(sheet, columns["subject"], header)
     missing = {value.casefold() for value in study.data.missing_values}
     for name, (header, parse, number) in wanted_columns(study).items():
-        if (found := sheet.find(header)) is None:
+        if (found := sheet.find(header)) is None and gaps and name in study.columns:
+            columns[name] = pd.Series([None] * len(sheet.rows), dtype=object)
+            problems.append(replace(sheet.missing(header), what=NOT_RECORDED, warning=True))
+        elif found is None:
             problems.append(sheet.missing(header))
         else:
             columns[name], wrong = parse_column(sheet, found, parse, missing, study.data.decimal if number else None)

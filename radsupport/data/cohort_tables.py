@@ -212,7 +212,7 @@ class CohortTables:
         ten per parameter is their rule of thumb, neither necessary nor sufficient: Riley et al. 2020, BMJ 368:m441).
         """
         rows: list[tuple[object, ...]] = []
-        for signature in self.study.signatures:
+        for signature in self.study.signatures if not self.study.model else ():
             parameters, words = _candidates(signature, self.study, self.features)
             if signature.learner == "published":
                 rows.append((signature.name, words, *[float("nan")] * 3, NOTHING_FITTED))

@@ -17,6 +17,7 @@ import pandas as pd
 from radsupport.errors import Problem
 from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL
 from radsupport.settings.study import Study
+from radsupport.study import trained_centers
 from radsupport.wording import counted, did_you_mean, listed
 
 LONGEST, LONG = 1200.0, 480.0
@@ -41,7 +42,7 @@ def settings_problems(study: Study, root: Path = Path()) -> Iterator[Problem]:
         what = f"a learner of {kind}" if name in other else "unknown learner"
         remedy = did_you_mean(name, fitting, "take one of them")
         yield Problem(what, f"one of {', '.join(fitting)}", remedy, file, column=f"{where}.learner", value=name)
-    if study.radiomics is not None:
+    if study.radiomics is not None and not study.model:  # a model brings its own
         settings = Path(root) / "studies" / "radiomics" / study.radiomics.settings
         there = sorted(path.name for path in settings.parent.glob("*.yaml"))
         if not settings.is_file():
@@ -107,6 +108,8 @@ def _classes(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
     outcome, primary = study.endpoint.event, study.endpoint.primary
     if outcome not in table:
         return
+    if study.model:  # nothing is fitted, and a cohort that can not be judged says so on its page
+        return
     centers = study.cohorts["train"].centers
     here = table[table["cohort"] == "train"] if "cohort" in table else table[table["center"].isin(centers)]
     counts = here[outcome].dropna().astype(int).value_counts()
@@ -165,7 +168,8 @@ def _columns(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
             empty = values.isna().groupby(table["center"]).all()
             for center in [center for center in empty.index[empty] if center not in unlabelled]:
                 used = [one.name for one in study.signatures if name in one.columns]
-                into = f"; it enters {listed(used)}" if used else ""
+                lost = ", which has no value there" * (center not in trained_centers(study))
+                into = f"; it enters {listed(used)}{lost}" if used else ""
                 yield _warning(f"“{label}” is empty in center {center}{into}", "enter it, or leave it out", name)
     for (a, x), (b, y) in combinations(numbers.items(), 2):
         if (r := _correlation(x, y)) > NEARLY:

@@ -24,6 +24,7 @@ from radsupport.data.sheets import read_sheet
 from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, one_line, serious
 from radsupport.imaging.preprocessing import preprocess
 from radsupport.learning.locked import CENTER, Model, Range, read_model
+from radsupport.learning.signatures import not_recorded
 from radsupport.nomogram.nomogram import Nomogram
 from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
@@ -324,6 +325,75 @@ def for_calculator(predictions: pd.DataFrame) -> dict[str, Any]:
         inputs = json.loads(own["inputs"].dropna().iloc[-1]) if "inputs" in own else {}
         patients.append({"subject": subject, "inputs": inputs, "risks": risks, "outside": outside})
     return {"format": "radsupport predictions 1", "patients": patients}
+
+
+def score_cohort(
+    study: Study, model: Model, cohort: pd.DataFrame, results: Path, root: Path = Path(), n_jobs: int = 1
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score the patients of a study that validates a locked model, as `apply_model` scores new ones.
+
+    Parameters
+    ----------
+    study : Study
+    model : Model
+    cohort : DataFrame
+        cohort.parquet.
+    results : Path
+        Folder of the study, with the feature tables of chapter 01 where it starts from them.
+    root : Path
+        Project root.
+    n_jobs : int
+        Cases at once, where scans are measured.
+
+    Returns
+    -------
+    scores : DataFrame
+        As `Model.predict`, with center and cohort, and rows of the nomogram where one lies beside the model. A
+        signature whose columns a center does not record has no risk of its patients, and `reason` says so.
+    patients : DataFrame, indexed by subject
+        What they were scored by.
+
+    Raises
+    ------
+    InputError
+        No signature can score anybody.
+    """
+    folder, people = root / study.model, cohort.set_index("subject")
+    folder = folder if folder.is_dir() else folder.parent
+    table, reasons = people.astype(dict.fromkeys(people.select_dtypes("category"), object)), Reasons()
+    if study.data.entry == "images" and model.sources:
+        with TemporaryDirectory(prefix="radsupport-model-") as work:
+            cache = StudyPaths(study.id, root).cache / "radiomics"
+            files = case_files(study, cohort, root)
+            found, reasons = measure_patients(model, folder, files, Path(work), n_jobs, cache)
+        table = table.join(found.drop(columns=CENTER))
+    elif study.data.entry == "features":
+        for source in study.data.feature_columns:
+            table = table.join(read_table(f"features_{source}", results).set_index("subject"))
+    needed = {column for one in model.signatures.values() for column in one.needed}
+    table = table.reindex(columns=[*table, *sorted(needed - set(table))])
+    scores = model.predict(table, reasons)
+    needs = {name: [column for column in one.needed if column != CENTER] for name, one in model.signatures.items()}
+    if (path := folder / NOMOGRAM).is_file():
+        scores = pd.concat([scores, nomogram_rows(path, scores, table)], ignore_index=True)
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        axes = [axis["name"] for key in ("predictors", "conditions") for axis in plain["nomogram"][key]]
+        parts = [column for name in plain["signatures"].values() for column in needs.get(name, [])]
+        needs["nomogram"] = [*parts, *(name for name in axes if name not in plain["signatures"])]
+    for name, wanted in needs.items():
+        lacking = not_recorded(table.reindex(columns=list(dict.fromkeys(wanted))), table[CENTER])
+        own = (scores["signature"] == name) & scores["subject"].isin(list(lacking))
+        values = [
+            name for name in map(str, scores) if name in ("risk", "high", "probability") or name.startswith("by_")
+        ]
+        scores.loc[own, values] = np.nan
+        scores.loc[own, "reason"] = scores.loc[own, "subject"].map(lacking)
+    if scores["risk"].isna().all():
+        why = [
+            Problem(f"{name}: {text}") for name, text in scores[["signature", "reason"]].drop_duplicates().to_numpy()
+        ]
+        raise InputError(f"The model {study.model} can score nobody of study {study.id}.", why)
+    return scores.join(people[["cohort", CENTER]], on="subject"), table
 
 
 def scan_to_answer(study: Study, results: Path, root: Path = Path(), cache: Path | None = None) -> pd.DataFrame:

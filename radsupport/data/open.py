@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radsupport.data.clinical import asked, clinical_path, clinical_sheet, doubled, read_clinical, typed_table
+from radsupport.data.clinical import (
+    NOT_RECORDED,
+    asked,
+    clinical_path,
+    clinical_sheet,
+    doubled,
+    read_clinical,
+    typed_table,
+)
 from radsupport.data.cohort_tables import CohortTables
 from radsupport.data.cohorts import build_cohort
 from radsupport.data.manifest import study_files
@@ -23,6 +31,7 @@ from radsupport.data.notation import EITHER, PLAIN, read_numbers
 from radsupport.data.sheets import Sheet, cell_text, disagreements, near_names, read_sheet
 from radsupport.errors import ClinicalTableError, InputError, Problem, StudyError, serious
 from radsupport.settings.study import Study
+from radsupport.study import trained_centers
 
 MOSTLY_MISSING = 0.5
 NUMBERS_FOR_MISSING = ("", "nan", "na", "n/a", "null", "none")
@@ -59,8 +68,9 @@ def open_cohort(study: Study, root: Path = Path()) -> CohortTables:
 
 
 SAID = re.compile(
-    r"decimal commas, |not in every table|very features|row in the clinical table|without features: left out|"
-    r"above the header|under no header|empty rows|taken as notes|read with|without any feature|errors of Excel"
+    r"decimal commas, |not in every table|lacks: no value there|very features|row in the clinical table|"
+    r"without features: left out|above the header|under no header|empty rows|taken as notes|read with|"
+    r"without any feature|errors of Excel"
 )
 """Steps of the log that `radsupport check` says as a warning."""
 
@@ -95,7 +105,7 @@ def source_table(
     study: Study, source: str, pattern: re.Pattern[str], raw: list[RawTable], cohort: pd.DataFrame, log: Log
 ) -> pd.DataFrame:
     """Return the contract table of one source: the cohort's subjects in order, ``<phase>__<name>`` columns."""
-    names = _matching(source, pattern, raw, log)
+    names = _matching(source, pattern, raw, trained_centers(study), log)
     parts = [_numbers(study, one, names, source, log) for one in raw]
     problems = [problem for _, wrong in parts for problem in wrong]
     if problems:
@@ -141,15 +151,24 @@ def column_patterns(study: Study) -> dict[str, re.Pattern[str]]:
     return compiled
 
 
-def _matching(source: str, pattern: re.Pattern[str], raw: list[RawTable], log: Log) -> list[str]:
-    """Return the columns of a source that every table has, in the first table's order."""
+def _matching(
+    source: str, pattern: re.Pattern[str], raw: list[RawTable], trained: list[str], log: Log
+) -> list[str]:  # fmt: skip
+    """Return the columns of a source that every table of training has, in the first table's order.
+
+    What another center's table lacks of them has no value there; without training, columns of any table are kept.
+    """
     found = {table.center: [name for name in table.sheet.table.columns if pattern.search(name)] for table in raw}
-    first, *others = found.values()
-    common = [name for name in first if all(name in names for names in others)]
     everything = dict.fromkeys(name for names in found.values() for name in names)
+    fitted = [names for center, names in found.items() if center in trained] or [list(everything)]
+    common = [name for name in everything if all(name in names for names in fitted)]
     lacks = {center: [name for name in everything if name not in names] for center, names in found.items()}
     shown = "; ".join(f"{center} lacks {', '.join(names[:5])}" for center, names in lacks.items() if names)
-    log.add(source, "columns not in every table: dropped", len(everything) - len(common), shown)
+    log.add(source, "columns not in every table of training: dropped", len(everything) - len(common), shown)
+    for center in [center for center in found if center not in trained]:
+        own = [name for name in common if name not in found[center]]
+        shown = f"{center} lacks {', '.join(own[:5])}{', …' * (len(own) > 5)}" if own else ""
+        log.add(source, f"columns that the table of {center} lacks: no value there", len(own), shown)
     if not common:
         counts = ", ".join(f"{center} {len(names)}" for center, names in found.items())
         columns = ", ".join(raw[0].sheet.table.columns[:10])
@@ -168,6 +187,9 @@ def _numbers(
     found = {"missing values": 0, "infinite values: set to missing": 0, "errors of Excel: set to missing": 0}
     rewritten = 0
     for name in names:
+        if name not in table.sheet.table:
+            columns[name] = pd.Series(np.nan, table.sheet.table.index)
+            continue
         values, wrong, counts, other = _feature(study, table.sheet, name, codes)
         columns[name], rewritten = values, rewritten + other
         problems += wrong
@@ -350,7 +372,11 @@ def _clinical(
             cells, wrong = _joined_by_subject(study, table, cells, beside, log)
             problems, file = problems + wrong, f"{file} with {beside.file}"
         cells = cells.assign(**{study.data.subject: table.subjects, study.data.center: table.center})
-        typed, wrong = typed_table(study, dataclasses.replace(table.sheet, table=cells, file=file))
+        sheet = dataclasses.replace(table.sheet, table=cells, file=file)
+        typed, wrong = typed_table(study, sheet, gaps=table.center not in trained_centers(study))
+        absent = [problem.column for problem in wrong if problem.what == NOT_RECORDED]
+        step = f"columns that the table of {table.center} lacks: no value there"
+        log.add("clinical", step, len(absent), ", ".join(absent))
         parts.append(typed.drop(columns="row"))
         problems += wrong
     if serious(problems):

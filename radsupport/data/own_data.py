@@ -27,7 +27,7 @@ from radsupport.imaging.reading import check_geometry, label_values, read_image,
 from radsupport.parallel import map_cases
 from radsupport.settings.study import Study
 from radsupport.stats.shift import on_another_scale, shifts
-from radsupport.study import StudyPaths
+from radsupport.study import StudyPaths, trained_centers
 from radsupport.wording import counted, listed
 
 MISSING_CODES = (
@@ -65,7 +65,7 @@ def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> l
         The file can not be read at all.
     """
     sheet = clinical_sheet(study, path)
-    table, problems = typed_table(study, sheet)
+    table, problems = typed_table(study, sheet, gaps=bool(study.model))
     problems += _empty_cells(study, sheet, table, centers)
     named = pd.DataFrame({"subject": list(centers)})
     problems += near_names(named, table[["subject"]], "subject", sheet)
@@ -324,8 +324,15 @@ def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -
             yield Problem(f"unknown {column}", f"one of {', '.join(known)}", remedy, file, at, column, str(value))
     images = cases[cases["role"] == "image"]
     remedy = "add it, or exclude the subject with a reason in the column exclusion"
-    for subject, rows in images[~images["center"].isin(_unlabelled(study))].groupby("subject", sort=False):
-        for phase in [f"{subject}: {name}" for name in study.phases if name not in set(rows["phase"])]:
+    labelled = images[~images["center"].isin(_unlabelled(study))]
+    without = {(center, name) for center, rows in labelled.groupby("center") for name in study.phases
+               if name not in set(rows["phase"]) and center not in trained_centers(study)}  # fmt: skip
+    for center, name in sorted(without):
+        what = f"no patient of {center} has this phase: signatures that need it have no value there"
+        yield Problem(what, "one image per phase", "add it where there is one", file, "", "phase", name, warning=True)
+    for subject, rows in labelled.groupby("subject", sort=False):
+        lacking = [name for name in study.phases if name not in set(rows["phase"])]
+        for phase in [f"{subject}: {name}" for name in lacking if (rows["center"].iloc[0], name) not in without]:
             yield Problem("no image of this phase", "one image per phase", remedy, file, "", "phase", phase)
     read = manifest_path(study, root)
     if read.resolve() != path.resolve():

@@ -91,7 +91,7 @@ def associations(part: pd.DataFrame, others: Sequence[pd.DataFrame | pd.Series] 
     risks = {str(name): own.set_index("subject")["risk"] for name, own in part.groupby("signature", observed=True)}
     table = pd.DataFrame(risks)
     for other in others:
-        table = table.join(other) if len(other) else table
+        table = table.join(other, rsuffix=" (the column)") if len(other) else table
     table = table.astype(float)
     table = table.loc[:, table.max() > table.min()]
     return correlation_table(table, "spearman") if table.shape[1] > 1 else pd.DataFrame()

@@ -185,9 +185,41 @@ class Locked:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """The translation that came with a locked model, used as `Locked`: nothing of it is fitted here.
+
+    `whole` has a rule, and ``probability(risk, times)``; n and events are those of the patients it was fitted on.
+    """
+
+    signature: str
+    whole: Any
+    n: int
+    events: int
+
+    @property
+    def end(self) -> float:
+        """The last time (months) that it can say something about."""
+        return np.inf if self.whole.end is None else float(self.whole.end)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As `Locked.row`; without the slope, whose unit is the spread of risks of patients who are not here."""
+        return {"signature": self.signature, "rule": self.whole.rule, "n": self.n, "events": self.events}
+
+    def probability(self, rows: pd.DataFrame, times: Any = None) -> FloatArray:
+        """Return the probabilities of rows of the predictions table, as `Recalibration.probability`."""
+        found: FloatArray = self.whole.probability(rows["risk"].to_numpy(dtype=float), times)
+        return found
+
+
 def lock(
-    rows: pd.DataFrame, outcome: Sequence[str] = LABEL, published: Collection[str] = (), seed: int = 0
-) -> dict[str, Locked]:
+    rows: pd.DataFrame,
+    outcome: Sequence[str] = LABEL,
+    published: Collection[str] = (),
+    seed: int = 0,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Fit what turns each signature's risk into a probability, on its training rows alone.
 
     Parameters
@@ -200,12 +232,19 @@ def lock(
         Signatures that are published outputs, which are translated even where they lie between 0 and 1.
     seed : int
         Draws folds where the predictions do not say which they were.
+    given : mapping of signature to formula, optional
+        The signatures of a locked model, each with its translation (`probability`, or None), n and events: then nothing
+        is fitted.
 
     Returns
     -------
-    dict of signature to Locked
-        Signatures without training rows have none.
+    dict of signature to Locked or Given
+        Signatures without training rows, or without a translation in the model, have none.
     """
+    if given:
+        present = [name for name in map(str, rows["signature"].unique()) if name in given]
+        known = {name: given[name] for name in present if given[name].probability is not None}
+        return {name: Given(name, one.probability, one.n, one.events) for name, one in known.items()}
     within = rows["risk"].between(0, 1).groupby(rows["signature"], observed=True).all()
     wanted, found = ["risk", *outcome], {}
     for name, own in rows[rows["cohort"] == "train"].groupby("signature", observed=True):

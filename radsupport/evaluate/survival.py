@@ -128,7 +128,8 @@ def cut_offs(
     """
     train, found = rows[rows["cohort"] == "train"], []
     labelled = "label" in rows and train["label"].notna().all()
-    for name in dict.fromkeys([rule, *(one for one in others if one != "youden" or labelled)]):
+    beside = [one for one in others if one != rule and (one != "youden" or labelled)] if len(train) else []
+    for name in [rule, *beside]:
         cut = threshold(rows, name)
         lost = cut.attrs["note"]
         table = measure(groups(rows, cut.drop(list(lost))), _divided, _PLACE)
@@ -295,7 +296,8 @@ def hazard_ratios(groups: pd.DataFrame) -> pd.DataFrame:
         unit = sd.get(part["signature"].iloc[0], np.nan)
         table = part[[*SURVIVAL]].assign(high=(part["group"] == HIGH).astype(int), scaled=part["risk"] / unit)
         size, few = {"events": int(part["event"].sum())}, too_few(SURVIVAL) * (not enough(part, SURVIVAL))
-        contrasts = {"high against low": ("high", too_small(part, least=FEWEST)), "per SD": ("scaled", few)}
+        contrasts = {"high against low": ("high", too_small(part, least=FEWEST))}
+        contrasts |= {"per SD": ("scaled", few)} if len(sd) else {}  # whose SD, without training patients
         return pd.DataFrame([{"contrast": name} | size | _ratio(table, *how) for name, how in contrasts.items()])
 
     return measure(groups, of_groups, _PLACE)

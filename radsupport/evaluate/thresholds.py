@@ -40,7 +40,7 @@ def median_cut(part: pd.DataFrame) -> float:
     return float(part["risk"].median())
 
 
-Rule = str | float | Callable[[pd.DataFrame], float]
+Rule = str | float | Callable[[pd.DataFrame], float] | Mapping[str, float]
 #: The rules that can be named: each takes the training rows of a signature and returns the cut-off of its risk.
 CUTS: dict[str, Callable[[pd.DataFrame], float]] = {
     "youden": youden_cut,
@@ -57,8 +57,9 @@ def threshold(rows: pd.DataFrame, rule: Rule = "youden", outcome: Sequence[str] 
     ----------
     rows : DataFrame
         Such as `judged` returns them; those of other cohorts change nothing.
-    rule : str, float or callable
-        "youden", "median", "half", "max_logrank", a number, or a function of a signature's training rows.
+    rule : str, float, callable or mapping
+        "youden", "median", "half", "max_logrank", a number, or a function of a signature's training rows; or the
+        thresholds that came with a locked model, by signature.
     outcome : sequence of str
         Without a label there is no Youden's index, and the median takes its place.
 
@@ -77,7 +78,13 @@ def threshold(rows: pd.DataFrame, rule: Rule = "youden", outcome: Sequence[str] 
     if isinstance(rule, str) and rule == "youden" and tuple(outcome) != LABEL:
         rule = "median"
     found, notes = {}, {}
-    for name, part in rows[rows["cohort"] == "train"].groupby("signature", observed=True):
+    known = rows["cohort"] == "train"
+    if isinstance(rule, Mapping):
+        found = {name: float(rule[name]) for name in map(str, rows["signature"].unique()) if name in rule}
+        known &= False
+    elif not known.any() and (rule == "half" or isinstance(rule, int | float)):
+        known |= True  # a number needs no training patients
+    for name, part in rows[known].groupby("signature", observed=True):
         try:
             found[str(name)] = float(_rule(rule)(part))
         except NotEstimableError as error:
@@ -92,6 +99,8 @@ def rule_name(rule: Rule) -> str:
     """Return the name of a rule; a number and a function in words."""
     if isinstance(rule, str):
         return rule
+    if isinstance(rule, Mapping):
+        return "as the model's file says"
     name = getattr(rule, "__name__", type(rule).__name__)
     return f"the function {name}".replace("<lambda>", "in the cell") if callable(rule) else f"the number {rule:g}"
 

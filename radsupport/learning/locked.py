@@ -275,6 +275,42 @@ class Model(Part):
         columns = ["subject", "signature", "column", "value", "low", "high", "levels", "is"]
         return pd.DataFrame(rows, columns=columns)
 
+    def described(self) -> pd.DataFrame:
+        """Return what each signature is.
+
+        Returns
+        -------
+        DataFrame
+            signature, models (whose mean it is), columns, n and events (of training; missing where nobody says),
+            threshold, group_threshold, translation (from risk to probability).
+        """
+        rows = [
+            {"signature": name, "models": len(one.members), "columns": len(one.needed), "n": one.n or np.nan,
+             "events": one.events if one.n else np.nan, "threshold": one.threshold,
+             "group_threshold": one.group_threshold,
+             "translation": "none in the file" if one.probability is None else one.probability.rule or "as given"}
+            for name, one in self.signatures.items()
+        ]  # fmt: skip
+        return pd.DataFrame(rows).dropna(axis=1, how="all")
+
+    def weights(self, name: str) -> pd.DataFrame:
+        """Return a signature that is one weighted sum of columns, its intercept first; else why there is nothing.
+
+        Returns
+        -------
+        DataFrame
+            column, level, fill, mean, sd, coefficient (per SD); no rows, with the reason in ``attrs["empty"]``, of a
+            mean of models, a learner without weights, or a combination.
+        """
+        first, *others = self.signatures[name].members
+        rows = [{"column": "intercept", "coefficient": first.intercept}] if first.intercept else []
+        rows += [{"coefficient": term.coef} | term.model_dump(exclude={"coef", "adjust"}) for term in first.terms]
+        plain = not (others or first.learner)
+        order = ["column", "level", "fill", "mean", "sd", "coefficient"]
+        table = pd.DataFrame(rows if plain else [], columns=order).dropna(axis=1, how="all")
+        table.attrs["empty"] = f"**{name}** is no single weighted sum; its numbers are in the model's files."
+        return table
+
     def _rows(
         self, name: str, one: Formula, table: pd.DataFrame, problems: Mapping[tuple[str, str], str]
     ) -> pd.DataFrame:

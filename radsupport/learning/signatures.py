@@ -14,10 +14,12 @@ import pandas as pd
 from radsupport.checks import held_out
 from radsupport.errors import ContractError, Problem
 from radsupport.files import written_whole
-from radsupport.learning.assembly import Assembly, select_rows
+from radsupport.learning.assembly import CENTER, Assembly, select_rows, whole_table
 from radsupport.learning.crossval import CrossValidation, External, cross_validate
 from radsupport.learning.learners import PUBLISHED, STEP_WORDS, fits
+from radsupport.learning.tuning import used_columns
 from radsupport.settings.learning import Signature
+from radsupport.wording import center_words, listed
 
 OUTCOME = ["label", "time", "event"]
 PREDICTION_COLUMNS = ["subject", "cohort", "signature", "kind", "fold", "risk", *OUTCOME]
@@ -171,6 +173,7 @@ def run_signatures(
                 table, outcome, partial(assembly.estimator, name), folds=own, inner_folds=inner_folds, repeats=draws,
                 seed=seed, n_jobs=n_jobs, refit=refit,
             )  # fmt: skip
+            failed = pd.concat([failed, unscored(name, results[name], assembly, failed, external)], ignore_index=True)
             predictions.append(prediction_rows(name, results[name], assembly, failed, external))
             excluded.append(failed.assign(signature=name))
 
@@ -200,8 +203,9 @@ def prediction_rows(
     if result.refit is not None:
         apparent = pd.DataFrame({"subject": result.apparent.index, "risk": result.apparent.to_numpy()})
         rows.append(apparent.assign(fold=np.nan, kind="apparent"))
+    gone = {*failed["subject"], *unscored(name, result, assembly, failed, external)["subject"]}
     elsewhere = assembly.cohort.index[held_out(assembly.cohort["cohort"])]
-    elsewhere = elsewhere.difference(pd.Index(failed["subject"]), sort=False)
+    elsewhere = elsewhere.difference(pd.Index(list(gone), dtype=object), sort=False)
     if len(elsewhere):
         risk = result.external_risk(select_rows(assembly.table(name), elsewhere), external)
         outside = pd.DataFrame({"subject": risk.index, "risk": risk.to_numpy()})
@@ -209,6 +213,42 @@ def prediction_rows(
     table = pd.concat([row.astype({"fold": float}) for row in rows], ignore_index=True).assign(signature=name)
     known = assembly.cohort.reindex(columns=["cohort", *OUTCOME])
     return table.join(known, on="subject")[PREDICTION_COLUMNS]
+
+
+def unscored(
+    name: str, result: CrossValidation, assembly: Assembly, failed: pd.DataFrame, external: External
+) -> pd.DataFrame:
+    """Return who has no prediction since their center does not record what the fitted models look at.
+
+    A gap of single patients is filled as in training; a column that nobody of a center has (of two or more) is not.
+
+    Returns
+    -------
+    DataFrame
+        subject, cohort, reason, of those outside training who are not among the `failed`.
+    """
+    models = [result.refit] if external == "refit" else list(result.models[0].values())
+    used = set[str]().union(*(used_columns(model) for model in models))
+    others = assembly.cohort[held_out(assembly.cohort["cohort"]) & ~assembly.cohort.index.isin(failed["subject"])]
+    table = whole_table(assembly.table(name))
+    reasons = not_recorded(table[[column for column in table if column in used]], others[CENTER])
+    found = others.loc[list(reasons), ["cohort"]].assign(reason=list(reasons.values()))
+    return found.rename_axis("subject").reset_index()
+
+
+#: Begins the reason why nobody of a center is scored.
+WANTS = "it wants"
+
+
+def not_recorded(table: pd.DataFrame, center: pd.Series) -> dict[str, str]:
+    """Return why patients of a center can not be scored that has some column of `table` of none of its patients."""
+    reasons: dict[str, str] = {}
+    for place, subjects in center.groupby(center).groups.items():
+        empty = table.reindex(subjects).isna().all()
+        if len(subjects) > 1 and empty.any():
+            wants = f"{WANTS} {listed(list(empty.index[empty]), 3)}, which {center_words(str(place))} does not have"
+            reasons |= dict.fromkeys(map(str, subjects), wants)
+    return reasons
 
 
 def _summary(result: CrossValidation, assembly: Assembly) -> dict[str, float]:

@@ -271,6 +271,23 @@ def _gives_probability(model: Any) -> bool:
     return hasattr(learner, "predict_proba") or not hasattr(learner, "decision_function")
 
 
+def used_columns(model: Any) -> set[str]:
+    """Return the columns of a patient that a fitted model looks at: those with a weight, where its learner has some."""
+    if isinstance(model, Combination):
+        own = used_columns(model.meta_) - {name for name, _, _ in model.parts_}
+        return own.union(*(used_columns(part) for _, _, part in model.parts_))
+    if not hasattr(model, "pipeline_"):
+        return set(getattr(model, "features_", ()))
+    steps, names = dict(model.pipeline_.steps), list(model.features_)
+    weights = np.asarray(getattr(steps["learner"], "coef_", ()), dtype=float).ravel()
+    kept = (
+        [name for name, weight in zip(names, weights, strict=True) if weight] if weights.size == len(names) else names
+    )
+    levels = steps["one_hot"].levels_ if "one_hot" in steps else {}
+    column = {f"{name}={level}": str(name) for name, own in levels.items() for level in own}
+    return {column.get(name, name) for name in kept}
+
+
 Part = tuple[str, list[str], Any]
 
 

@@ -139,7 +139,11 @@ def _as_caution(given: object) -> object:
 
 
 class Study(Part):
-    """One study: the question, its data, and every setting of every chapter."""
+    """One study: the question, its data, and every setting of every chapter.
+
+    `model` is the path of a locked model (a folder, or a JSON file) that the study only validates: it has no training
+    cohort, and what the file does not say of signatures and columns is taken from the model (`radsupport.study`).
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: str
@@ -147,6 +151,7 @@ class Study(Part):
     citation: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     profile: str = "demo"
+    model: str = ""
     data: Data
     endpoint: Endpoint
     cohorts: dict[CohortName, Cohort]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from radsupport.book.conclusions.abstract import answer
+from radsupport.book.conclusions.abstract import answer, headlines
 
 NAMES = {"train": "training", "external": "Hospital II"}
 
@@ -144,3 +144,19 @@ def test_size_and_the_clinic_stand_in_the_second_sentence() -> None:
     other = numbers | {"headline_external_volume_signature": entry("Deep"), "no_volume": entry(True)}
     assert "; Deep was better than tumour volume alone" in answer(other, "death", NAMES)[1]
     assert "tumour volume is not among these data" in answer(other, "death", NAMES)[1]
+
+
+def test_every_external_cohort_is_named_with_its_own_verdict() -> None:
+    names = {"train": "training", "external_a": "Hospital A", "external_b": "Hospital B"}
+    first = judged("external", 0.001, (0.82, 0.73, 0.91), predicted=0.4, observed=0.3, useful="14% to 63%")
+    first["headline_external_cohort"] = entry("external_a")
+    second = judged("external", 0.4, (0.55, 0.45, 0.65), predicted=0.2, observed=0.5, useful="nowhere")
+    more = {key.replace("headline_external", "headline_external_b"): one for key, one in second.items()}
+    more["headline_external_b_cohort"] = entry("external_b")
+    numbers = judged("train", 0.001, (0.72, 0.64, 0.81)) | first | more
+    assert headlines(numbers) == ["headline_train", "headline_external", "headline_external_b"]
+    told, right = answer(numbers, "death", names)
+    assert "In 84 patients of Hospital A (27 with death): RDPs told patients apart better than chance, AUC 0.82" in told
+    assert "In 84 patients of Hospital B (27 with death): RDPs was not shown to be better than chance, AUC 0.55" in told
+    assert "In Hospital A its mean risk of death was 40%, the share observed 30%; acting on it does better" in right
+    assert "In Hospital B its mean risk of death was 20%, the share observed 50%; acting on it does better" in right

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pandas as pd
 import pytest
 import yaml
 
 from radsupport import book
 from radsupport.book import chapter as chapters
+from radsupport.book.staging import read_source
 from radsupport.errors import ContractError
 from radsupport.evaluate.discrimination import null_se_p
 from radsupport.plots.base import figures_of
+from radsupport.study import load_study
 from radsupport.tables import write_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
         if cohort is not None:
             write_table(cohort.drop(columns="latent"), "cohort", results)
         monkeypatch.chdir(tmp_path)
-        notebook = nbformat.read(ROOT / "notebooks" / "06_validation.ipynb", as_version=4)
+        loaded = load_study("mine", folder=tmp_path / "studies") if "model" in values else None
+        notebook = read_source(ROOT / "notebooks" / "06_validation.ipynb", loaded)
         cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
         space: dict[str, Any] = {"In": ["", *cells], "__name__": "notebook"}
         with warnings.catch_warnings():
@@ -97,6 +99,38 @@ def test_the_chapter_runs_on_a_label_with_three_cohorts(run, study_values, make_
     assert any("interaction" in c.lower() or "Tests between subgroups" in c for c in page.tables)
     assert page.tables["Published values beside ours, study mine"]["published"].tolist() == ["0.9"]
     assert all("{" not in text for text in [*page.text, *page.captions, *page.tables])
+
+
+def test_a_locked_model_is_judged_without_any_training_cohort(
+    run, tmp_path, study_values, make_cohort, make_predictions
+):
+    term = {"terms": [{"column": "age", "coef": 1.0}]}
+    formulas = {
+        "A": {"members": [term], "threshold": 0.4, "probability": {"as_given": True, "rule": "the risk itself"}},
+        "B": {"members": [term]}, "A + B": {"members": [term], "threshold": 0.5},
+    }  # fmt: skip
+    (tmp_path / "model.json").write_text(json.dumps({"signatures": formulas}))
+    values = study_values(model="model.json")
+    cohort = make_cohort({"train": 50, "external": 40}).query("cohort == 'external'")
+    values["cohorts"] = {key: one for key, one in values["cohorts"].items() if key == "external"}
+    predictions = make_predictions(make_cohort({"train": 50, "external": 40})).query("cohort == 'external'")
+    page, numbers = run(values, predictions, cohort)
+    scores = page.tables["Discrimination by cohort and signature, study mine (50 resamples)"]
+    assert set(scores["cohort"]) == {"external"}
+    assert "apparent" not in scores
+    own = predictions[predictions["signature"] == "A"]
+    ill, well = (own.loc[own["label"] == value, "risk"].to_numpy() for value in (1, 0))
+    gaps = ill[:, None] - well
+    assert scores["value"].iloc[0] == pytest.approx(((gaps > 0) + 0.5 * (gaps == 0)).mean(), abs=1e-12)
+    rates = next(table for caption, table in page.tables.items() if caption.startswith("Counts and accuracy"))
+    assert rates.set_index("signature")["threshold"].to_dict() == {"A": 0.4, "A + B": 0.5}
+    assert rates["tp"].iloc[0] == (ill > 0.4).sum()
+    whole = page.tables["Calibration on the whole and its slope, study mine"]
+    assert whole["predicted"].iloc[0] == pytest.approx(own["risk"].mean(), abs=1e-12)
+    text = " ".join(page.text)
+    assert "The file says nothing that turns the risk of B and A + B into a probability" in text
+    assert "headline_train" not in numbers
+    assert not any("apparent" in caption or "corrected" in caption for caption in page.captions)
 
 
 def test_the_chapter_runs_on_survival(run, study_values, make_cohort, make_predictions):

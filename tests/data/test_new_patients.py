@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from helpers.scans import lesion, write_volume
 from helpers.signature_study import study_of
 
+from radsupport import evaluate
 from radsupport.cli import main
-from radsupport.data.new_patients import apply_model
-from radsupport.errors import InputError, ManifestError
+from radsupport.data.new_patients import apply_model, score_cohort
+from radsupport.data.open import read_feature_study
+from radsupport.data.own_data import check
+from radsupport.errors import InputError, ManifestError, StudyError, serious
 from radsupport.learning.locked import Model, read_model
 from radsupport.nomogram.nomogram import Nomogram
+from radsupport.settings.study import Study
 from radsupport.stats.logistic import fit_logistic
+from radsupport.study import load_study
 
 FEATURE = "ct__original_firstorder_Mean"
 
@@ -158,3 +164,126 @@ def test_the_printed_formula_of_yang2023_ranks_patients(root: Path, tmp_path: Pa
     ratios = 1.05**60 * 1.24 * 1.29 * 1.02**40 * 1.66 * 2.26 * 1.04**50 * 0.15  # Table 2, multivariable
     assert found["risk"].iloc[0] == pytest.approx(math.log(ratios), abs=1e-4)
     assert "value fundus" in found["reason"].iloc[1]
+
+
+def validated(folder: Path, model: str = "model", **sections: Any) -> Study:
+    """Write a study file that only validates the model of `model_of`, and read it."""
+    plain: dict[str, Any] = {
+        "id": "elsewhere", "title": "t", "question": "q", "model": model,
+        "data": {"kind": "real", "entry": "features", "subject": "id", "feature_tables": {"x": "x.csv", "y": "y.csv"},
+                 "feature_columns": {"radiomics": "^original_"}},
+        "cohorts": {"external_x": {"name": "X", "centers": ["x"]}, "external_y": {"name": "Y", "centers": ["y"]}},
+    }  # fmt: skip
+    (folder / "studies").mkdir(exist_ok=True)
+    (folder / "studies" / "elsewhere.yaml").write_text(yaml.safe_dump(plain | sections), encoding="utf-8")
+    return load_study("elsewhere", folder=folder / "studies")
+
+
+def scored(folder: Path, without: str = "") -> tuple[Study, pd.DataFrame, pd.DataFrame]:
+    """Fabricate two hospitals, the second `without` a column; return study, cohort and the scores of chapter 05."""
+    rng, label = np.random.default_rng(3), {"column": "ill", "name": "illness", "positive": "ill", "negative": "well"}
+    follow_up = {"time": "time", "event": "event", "name": "os"}
+    model_of(folder / "model")
+    study = validated(folder, endpoint={"primary": "label", "label": label, "survival": follow_up})
+    lines = ["study,subject,center,phase,role,path"]
+    for center, n in (("x", 40), ("y", 30)):
+        ill = (np.arange(n) % 3 == 0).astype(int)
+        table = pd.DataFrame(
+            {"id": [f"{center}{i}" for i in range(n)], "ill": ill, "time": 1 + np.arange(n), "event": 1}
+        )
+        table["age"] = np.round(rng.normal(60, 8, n) + 6 * ill, 1)
+        table["symptom"] = np.where(rng.random(n) < 0.3 + 0.3 * ill, "yes", "no")
+        table["original_firstorder_Mean"] = np.round(rng.normal(30, 20, n) + 10 * ill, 2)
+        table.loc[2, "original_firstorder_Mean"] = np.nan
+        gone = [without] if center == "y" and without else []
+        table.drop(columns=gone).to_csv(folder / f"{center}.csv", index=False)
+        lines.append(f"elsewhere,,{center},,features,{center}.csv")
+    (folder / "data_manifest.csv").write_text("\n".join(lines) + "\n")
+    tables = read_feature_study(study, folder)
+    results = folder / "results" / "elsewhere"
+    tables.write(results)
+    scores, _ = score_cohort(study, read_model(folder / "model"), tables.cohort, results, folder)
+    return study, tables.cohort, scores
+
+
+def test_a_study_of_a_locked_model_scores_as_apply_does(tmp_path: Path) -> None:
+    study, cohort, scores = scored(tmp_path)
+    assert [one.name for one in study.signatures] == ["Clinical"]  # as the model's own study has it
+    both = pd.concat([pd.read_csv(tmp_path / f"{center}.csv") for center in "xy"])
+    both = both.rename(columns={"id": "subject", "original_firstorder_Mean": FEATURE}).astype({"subject": str})
+    both.to_csv(tmp_path / "new.csv", index=False)
+    applied_to, _ = apply_model(
+        read_model(tmp_path / "model"), tmp_path / "model", table=tmp_path / "new.csv", work=tmp_path
+    )
+    merged = scores.merge(applied_to, on=["subject", "signature"])
+    assert len(merged) == len(scores) == 2 * len(cohort)
+    np.testing.assert_allclose(merged["risk_x"], merged["risk_y"], rtol=0, atol=1e-9)
+    assert set(scores.loc[scores["risk"].isna(), "reason"]) == {"no radiomics features"}
+
+
+def test_value_threshold_and_probability_are_those_of_the_model(tmp_path: Path) -> None:
+    _, cohort, scores = scored(tmp_path)
+    rows = scores.dropna(subset=["risk"]).merge(cohort[["subject", "label"]], on="subject").assign(kind="external")
+    rows = evaluate.judged(rows.assign(fold=np.nan), cohort=cohort)
+    table = evaluate.measure(rows, evaluate.discrimination).set_index(["cohort", "signature"])["value"]
+    for (key, name), part in rows.groupby(["cohort", "signature"], observed=True):
+        ill, well = (part.loc[part["label"] == value, "risk"].to_numpy() for value in (1, 0))
+        gaps = ill[:, None] - well[None, :]
+        assert table[key, name] == pytest.approx(np.mean((gaps > 0) + 0.5 * (gaps == 0)), abs=1e-12)
+    formulas = read_model(tmp_path / "model").signatures
+    cut = evaluate.threshold(rows, {"Clinical": formulas["Clinical"].threshold})
+    assert cut.to_dict() == {"Clinical": 0.5}
+    assert evaluate.threshold(rows, "median").empty  # nobody to fix it on
+    locked = evaluate.lock(rows, given=formulas)
+    assert list(locked) == ["Clinical"]  # the file has no translation of the other one
+    at = evaluate.probabilities(rows, locked)
+    np.testing.assert_allclose(at["probability"], at["risk"], atol=1e-12)
+
+
+@pytest.mark.parametrize(("without", "lost", "left"), [
+    ("original_firstorder_Mean", "Tumour", "Clinical"), ("symptom", "Clinical", "Tumour"),
+])  # fmt: skip
+def test_a_center_without_a_column_has_no_value_of_what_needs_it(
+    tmp_path: Path, without: str, lost: str, left: str
+) -> None:
+    study, _, scores = scored(tmp_path, without)
+    known = scores.assign(known=scores["risk"].notna()).groupby(["center", "signature"])["known"].mean()
+    assert known["y", lost] == 0
+    assert min(known["x", lost], known["x", left], known["y", left]) > 0.9
+    reason = set(scores.loc[(scores["center"] == "y") & (scores["signature"] == lost), "reason"])
+    words = FEATURE if lost == "Tumour" else "symptom"
+    assert reason == {f"it wants {words}, which y does not have"}
+    problems = check(tmp_path / "data_manifest.csv", study, tmp_path)
+    assert not serious(problems)
+    assert any("lacks: no value there" in problem.what for problem in problems)
+
+
+def test_a_printed_formula_is_validated_by_its_ranks(tmp_path: Path, root: Path) -> None:
+    path = tmp_path / "printed.json"
+    path.write_bytes((root / "studies" / "models" / "yang2023_table2.json").read_bytes())
+    follow_up = {"time": "months", "event": "dead", "name": "overall survival", "event_name": "death"}
+    study = validated(tmp_path, "printed.json", endpoint={"primary": "survival", "survival": follow_up})
+    assert study.signatures[0].columns[:3] == ["age", "sex", "location"]
+    assert study.columns["grade"].levels[0] == "NET G1"
+    n = 12
+    cohort = pd.DataFrame({"subject": [f"p{i}" for i in range(n)], "center": "x", "cohort": "external_x", "time": 5.0})
+    cohort = cohort.assign(event=1.0, age=50.0 + np.arange(n), sex="male", location="body", long_diameter=20.0)
+    cohort = cohort.assign(ct_ln="no", m_stage="M0", ki67=10.0, grade=["NET G1", "NET G3"] * 6)
+    cohort["grade"] = pd.Categorical(cohort["grade"], study.columns["grade"].levels)
+    study = study.model_copy(update={"data": study.data.model_copy(update={"feature_columns": {}})})
+    scores, _ = score_cohort(study, read_model(path), cohort, tmp_path, tmp_path)
+    by_hand = 0.04879 * cohort["age"] + 0.215111 + 0.131028 + 0.019803 * 20 + 0.039221 * 10
+    by_hand += np.where(cohort["grade"] == "NET G3", 1.640937, 0.0)
+    np.testing.assert_allclose(scores["risk"], by_hand, atol=1e-9)
+    assert evaluate.lock(scores, ("time", "event"), given=read_model(path).signatures) == {}
+
+
+def test_a_study_of_a_locked_model_has_no_training_cohort(tmp_path: Path) -> None:
+    model_of(tmp_path / "model")
+    with pytest.raises(StudyError, match="there is no such model"):
+        validated(tmp_path, "models/none")
+    with pytest.raises(StudyError, match="nothing is fitted here"):
+        validated(tmp_path, cohorts={"train": {"name": "X", "centers": ["x"]}})
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.raises(StudyError, match="no locked model"):
+        validated(tmp_path, "empty.json")

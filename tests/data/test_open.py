@@ -164,11 +164,30 @@ def test_what_can_not_be_read_is_explained(tmp_path: Path) -> None:
 def test_column_names_may_carry_the_phase(tmp_path: Path) -> None:
     write(tmp_path, A.replace("original_", "venous__"), B.replace("original_", "arterial__"))
     phases = {p: {"name": p, "short": p, "window": {"level": 0, "width": 1}} for p in ("arterial", "venous")}
+    found = read(tmp_path, phases=phases, data={"feature_columns": {"radiomics": "__x", "deep_published": "__z"}})
+    other = found.features["radiomics"].set_index("subject").loc[list(found.cohort.query("center == 'B'")["subject"])]
+    assert list(other) == ["venous__x"]  # those of training; the other hospital has no such phase
+    assert other["venous__x"].isna().all()
     with pytest.raises(InputError, match="Feature source radiomics is empty"):
-        read(tmp_path, phases=phases, data={"feature_columns": {"radiomics": "__", "deep_published": "__z"}})
+        read(tmp_path, phases=phases, data={"feature_columns": {"radiomics": "^arterial__", "deep_published": "__z"}})
     write(tmp_path, A.replace("original_", "venous__"), B.replace("original_", "venous__"))
     changed = {"feature_columns": {"radiomics": "__[xy]", "deep_published": "__z"}}
     assert list(read(tmp_path, phases=phases, data=changed).features["radiomics"]) == ["subject", "venous__x"]
+
+
+def test_training_is_untouched_by_what_another_center_lacks(tmp_path: Path) -> None:
+    write(tmp_path)
+    whole = read(tmp_path)
+    lines = [line.split(",") for line in B.splitlines()]
+    write(tmp_path, A, "\n".join(",".join(one[:4] + one[5:]) for one in lines) + "\n")  # without original_x
+    gap = read(tmp_path)
+    rows = whole.cohort["cohort"] == "train"
+    pd.testing.assert_frame_equal(gap.features["radiomics"][rows], whole.features["radiomics"][rows])
+    assert gap.features["radiomics"].loc[~rows, "ct__original_x"].isna().all()
+    said = gap.log.loc[gap.log["step"].str.contains("B lacks: no value there"), ["count", "detail"]]
+    assert ["1", "B lacks original_x"] in said.astype(str).to_numpy().tolist()
+    write(tmp_path, "\n".join(",".join(one[:4] + one[5:]) for one in [r.split(",") for r in A.splitlines()]) + "\n", B)
+    assert "ct__original_x" not in read(tmp_path).features["radiomics"]  # training lacks it: nobody has it
 
 
 @pytest.fixture(scope="module")

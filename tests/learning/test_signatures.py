@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +16,7 @@ from radsupport.errors import ContractError, InputError, NotEstimableError
 from radsupport.learning.assembly import LABEL, SURVIVAL, Assembly, fixed_folds, read_source, reader_table
 from radsupport.learning.crossval import FoldTables
 from radsupport.learning.signatures import first_fitted, heirs_of_published, published, run_signatures
-from radsupport.learning.tuning import Combination
+from radsupport.learning.tuning import Combination, used_columns
 from radsupport.settings.study import Study
 from radsupport.stats.outcome import assign_folds
 from radsupport.tables import validate_table
@@ -324,3 +327,25 @@ def test_tables_and_iccs_are_read_as_the_signatures_use_them(small, folder):
     deep = {"name": "D", "sources": ["deep"]}
     with pytest.raises(ContractError, match=r"no features_deep\.parquet"):
         small.assemble(small.study([small.radiomics, deep]), path)
+
+
+def test_a_center_without_what_a_model_looks_at_is_not_scored(small: SimpleNamespace, folder: Any) -> None:
+    cohort, study = small.cohort(), small.study([small.radiomics, small.clinical, small.both])
+    features = small.features(cohort)
+    whole = small.run(study, small.assemble(study, folder(cohort, radiomics=features)))
+    used = [name for name in features if name in used_columns(whole.results["Radiomics"].refit)]
+    idle = next(name for name in features if name != "subject" and not any(
+        name in used_columns(model) for model in whole.results["Radiomics"].models[0].values()))  # fmt: skip
+    elsewhere = (cohort["cohort"] == "external").to_numpy()
+    for column, lost in ((used[0], True), (idle, False)):
+        gap = features.copy()
+        gap.loc[elsewhere, column] = np.nan
+        run = small.run(study, small.assemble(study, folder(cohort, radiomics=gap)))
+        of = run.predictions.set_index(["signature", "kind"]).sort_index()
+        for name in ("Radiomics", "Clinical", "Both"):
+            before = whole.predictions[(whole.predictions["signature"] == name)]
+            inside = before[before["kind"] == "out_of_fold"]["risk"].to_numpy()
+            np.testing.assert_array_equal(of.loc[(name, "out_of_fold"), "risk"], inside)  # training is untouched
+            assert ((name, "external") in of.index) == (not lost or name == "Clinical")
+        reasons = set(run.excluded["reason"])
+        assert reasons == ({f"it wants {column}, which c does not have"} if lost else set())

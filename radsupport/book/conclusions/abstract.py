@@ -44,14 +44,31 @@ def answer(
     list of str
         Discrimination; the paired differences; calibration and use.
     """
-    key = next((one for one in ("headline_external", "headline_train") if _value(numbers, one) is not None), "")
-    if not key:
+    keys = headlines(numbers, train=False) or headlines(numbers)
+    if not keys:
         return []
-    outside = key != "headline_train"
-    others = [_before(numbers, given), *_elsewhere(numbers, key, names, several)] if outside else []
-    sentences = [_told_apart(numbers, key, event, names, given, others), _added(numbers, key)]
-    sentences.append(_right(numbers, key, event))
-    return [sentence for sentence in sentences if sentence]
+    outside = keys != ["headline_train"]
+    others = [_before(numbers, given), *_elsewhere(numbers, keys, names, several)] if outside else []
+    told = [_told_apart(numbers, key, event, names, given, others * (key == keys[-1])) for key in keys]
+    where = [f"In {names.get(one, one)}" * (len(keys) > 1) for one in (_cohort(numbers, key) for key in keys)]
+    added = [_added(numbers, key, place) for key, place in zip(keys, where, strict=True)]
+    right = [_right(numbers, key, event, place) for key, place in zip(keys, where, strict=True)]
+    return [" ".join(filter(None, parts)) for parts in (told, added, right) if any(parts)]
+
+
+def headlines(numbers: Mapping[str, Entry], *, train: bool = True) -> list[str]:
+    """Return the keys of the values that a study is known by: in training, in the first cohort beside it, and others'.
+
+    Chapter 06 publishes them (`Chapter.publish_headline`).
+    """
+    keys = [key.removesuffix("_cohort") for key in numbers if key.startswith("headline_") and key.endswith("_cohort")]
+    first = ["headline_train"] * train + ["headline_external"]
+    order = [*first, *(key for key in keys if key not in ("headline_train", "headline_external"))]
+    return [key for key in order if _value(numbers, key) is not None]
+
+
+def _cohort(numbers: Mapping[str, Entry], key: str) -> str:
+    return str(_value(numbers, f"{key}_cohort") or key.removeprefix("headline_"))
 
 
 def _value(numbers: Mapping[str, Entry], key: str) -> Any:
@@ -66,7 +83,7 @@ def _told_apart(
     given: bool,
     others: Sequence[str],
 ) -> str:
-    cohort, n = str(_value(numbers, f"{key}_cohort") or key.removeprefix("headline_")), int(numbers[key]["n"])
+    cohort, n = _cohort(numbers, key), int(numbers[key]["n"])
     events = _value(numbers, f"{key}_events")
     of_whom = "" if events is None else f" ({int(events)} with {event})"
     signature, _, measure = str(_value(numbers, f"{key}_signature")).removesuffix(")").rpartition(" (")
@@ -83,10 +100,13 @@ def _told_apart(
     return f"{where}: {signature} {verdict}, {measure} {value}{f' ({beside})' * bool(beside)}."
 
 
-def _elsewhere(numbers: Mapping[str, Entry], key: str, names: Mapping[str, str], several: Collection[str]) -> list[str]:
+def _elsewhere(
+    numbers: Mapping[str, Entry], keys: Sequence[str], names: Mapping[str, str], several: Collection[str]
+) -> list[str]:
     """Give the values of the same signature in every other cohort, so that none stands alone for being the best."""
-    signature, _, measure = str(_value(numbers, f"{key}_signature")).removesuffix(")").rpartition(" (")
-    prefix, judged = measure.lower().replace("-", "_"), {"train", str(_value(numbers, f"{key}_cohort"))}
+    signature, _, measure = str(_value(numbers, f"{keys[0]}_signature")).removesuffix(")").rpartition(" (")
+    prefix = measure.lower().replace("-", "_")
+    judged = {"train", *(str(_value(numbers, f"{key}_cohort")) for key in keys)}
     found = {cohort: f"{prefix}_{cohort}_{signature}" for cohort in names if cohort not in judged}
     return [
         f"{names[cohort]}{', pooled over centers' * (cohort in several)}: {_interval(numbers[number])}"
@@ -136,13 +156,13 @@ def _interval(entry: Entry, decimals: int = 2) -> str:
     return estimate(entry["value"], low, high, decimals)
 
 
-def _added(numbers: Mapping[str, Entry], key: str) -> str:
+def _added(numbers: Mapping[str, Entry], key: str, where: str = "") -> str:
     """Word the paired differences from the study's comparator, and of the nomogram from clinical columns alone."""
     cohort = _value(numbers, f"{key}_cohort")
     parts: list[str] = []
     for one in (f"{key}_rival", f"{key}_simple"):
         if _value(numbers, one) is not None:
-            name, start = _value(numbers, f"{one}_name"), "it" if parts else "There it"
+            name, start = _value(numbers, f"{one}_name"), "it" if parts else f"{where or 'There'} it"
             parts.append(f"{start} {_difference(numbers[one], name, _value(numbers, f'{one}_p'))}")
     parts += _beside(numbers, key, bool(parts))
     gain = f"gain_over_clinical_{cohort}"
@@ -154,7 +174,7 @@ def _added(numbers: Mapping[str, Entry], key: str) -> str:
                 f"{_interval(numbers[variant])})"
             )
         parts.append(
-            f"{'the' if parts else 'The'} nomogram{late} "
+            f"{'the' if parts else f'{where} the' if where else 'The'} nomogram{late} "
             f"{_difference(numbers[gain], 'the clinical columns alone', _value(numbers, f'{gain}_p'))}"
         )
     pooled = ", pooled over centers" if parts and _value(numbers, f"{key}_pooled") else ""
@@ -192,19 +212,20 @@ def _difference(entry: Entry, other: str, p: float | None) -> str:
     return f"was {'better' if entry['value'] > 0 else 'worse'} than {other} {words}"
 
 
-def _right(numbers: Mapping[str, Entry], key: str, event: str) -> str:
+def _right(numbers: Mapping[str, Entry], key: str, event: str, place: str = "") -> str:
     """Word mean risk against what was seen, and the thresholds at which acting on it gains."""
     parts, months = [], _value(numbers, f"{key}_horizon")
     by = "" if months is None else f" by {months:g} months"
     mean, seen = _value(numbers, f"{key}_predicted"), _value(numbers, f"{key}_observed")
     if mean is not None and seen is not None:
-        parts.append(f"Its mean risk of {event}{by} was {share(mean)}, the share observed {share(seen)}")
+        its = f"{place} its" if place else "Its"
+        parts.append(f"{its} mean risk of {event}{by} was {share(mean)}, the share observed {share(seen)}")
     useful = _value(numbers, f"{key}_useful")
     if useful is not None:
         somewhere = useful not in ("", NOWHERE)
         where = f"at thresholds of {useful}" if somewhere else "at no threshold that was looked at"
         if somewhere and _against_chance(numbers[key], _value(numbers, f"{key}_p")) != _BETTER:
             where += ", which may be chance as well"
-        start = "acting on it" if parts else f"Acting on its risk{by}"
+        start = "acting on it" if parts else f"{f'{place} acting' if place else 'Acting'} on its risk{by}"
         parts.append(f"{start} does better than treating everybody and treating nobody {where}")
     return f"{'; '.join(parts)}." if parts else ""

@@ -57,6 +57,10 @@ def over_divisions(numbers: Mapping[str, Any], signature: str, decimals: int = 2
     return f"{mean} on average of {entry['n']} divisions ({low}–{high}), the first ", ""
 
 
+#: Begins the key under which chapter 05 publishes, by cohort and signature, why patients there have no value.
+NOT_SCORED = "not_scored:"
+
+
 def against_chance(row: Row) -> str:
     """Say whether a value differs from 0.5: by its P and by its interval, which has to agree."""
     low, high, p = row["value_low"], row["value_high"], row["p_chance"]

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.book.conclusions.comparison import below_chance
+from radsupport.book.conclusions.comparison import NOT_SCORED, below_chance
 from radsupport.evaluate.controls import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.learning.locked import Model
+from radsupport.learning.signatures import WANTS
 from radsupport.settings.parts import Column
 from radsupport.wording import (
     center_words,
@@ -24,6 +25,7 @@ from radsupport.wording import (
     p_number,
     p_value,
     readable,
+    share,
     source_words,
 )
 
@@ -484,20 +486,24 @@ def _joint(summary: pd.DataFrame, draws: int) -> str:
     )
 
 
-def card(model: Model, validated: pd.DataFrame) -> str:
-    """Say what a locked model is, what it was worth where it was fitted, what it lacks, and how it is used."""
-    about, values = model.about, {row["signature"]: row for row in validated.to_dict("records")}
+def card(model: Model, validated: pd.DataFrame | None = None) -> str:
+    """Say what a locked model is, what it was worth where it was fitted (if known), what it lacks, how it is used."""
+    rows = validated.to_dict("records") if validated is not None else []
+    about, values = model.about, {row["signature"]: row for row in rows}
     measure = "AUC" if tuple(model.outcome) == ("label",) else "C-index"
     kind = "synthetic patients, made by a program" if about.get("synthetic") else "real patients"
     lines = [f"**Model of study {about.get('id', '')}**: {about.get('title', '')}. Fitted to {kind}."]
     for name, one in model.signatures.items():
-        value, low, high = (float(values[name][f"out_of_fold{end}"]) for end in ("", "_low", "_high"))
+        value, low, high = (
+            float(values.get(name, {}).get(f"out_of_fold{end}", "nan")) for end in ("", "_low", "_high")
+        )
         found = f"{measure} {estimate(value, low, high)} out of fold" if value == value else "no value out of fold"
+        found = f"; {found}" * (validated is not None)
         cuts = [fixed(cut, 3) for cut in (one.threshold, one.group_threshold) if cut is not None]
         several = f"mean of {len(one.members)} models" if len(one.members) > 1 else "one model"
         columns = counted(len(one.ranges), "column")
         cut = f", threshold {' and '.join(dict.fromkeys(cuts))}" if cuts else ""
-        lines.append(f"- {name}: {several} of {columns}, {one.n} patients, {one.events} events; {found}{cut}.")
+        lines.append(f"- {name}: {several} of {columns}, {one.n} patients, {one.events} events{found}{cut}.")
     lines += [f"- {name} is not among them: {reason}." for name, reason in model.left_out.items()]
     if model.learners:
         lines.append(CARD_LEARNERS)
@@ -505,6 +511,55 @@ def card(model: Model, validated: pd.DataFrame) -> str:
     digest = str(about.get("settings_sha256", ""))[:12]
     lines.append(f"\nLicence of the data: {licence}. Settings {digest}, profile {about.get('profile', '')}. {CARD_USE}")
     return "\n".join(lines)
+
+
+def unscored(excluded: pd.DataFrame) -> dict[str, tuple[str, int, None]]:
+    """Return by key why a signature has no value of whole centers of a cohort, and of how many patients."""
+    own = excluded[excluded["reason"].str.startswith(WANTS)]
+    groups = own.groupby(["cohort", "signature"], sort=False)["reason"]
+    return {
+        f"{NOT_SCORED}{cohort}:{name}": ("; ".join(part.unique()), len(part), None) for (cohort, name), part in groups
+    }
+
+
+def locked(
+    model: Model, sizes: pd.DataFrame, why: pd.DataFrame, ranges: pd.DataFrame, names: Mapping[str, str]
+) -> list[str]:
+    """Say line by line which model is validated, whom it scores, whom not and why, and what lies outside training.
+
+    Parameters
+    ----------
+    model : Model
+    sizes : DataFrame
+        cohort, signature, n, scored.
+    why : DataFrame
+        cohort, signature, reason, n of those who are not scored.
+    ranges : DataFrame
+        cohort, column, outside (share of values), of every signature.
+    names : mapping of cohort to name
+    """
+    about, most = model.about, sizes.groupby("cohort", sort=False)["n"].max()
+    known = [one for one in model.signatures.values() if one.n]
+    fitted = f", fitted on {max(one.n for one in known)} patients" if known else ""
+    people = listed([f"{n} patients of {names[str(key)]}" for key, n in most.items()])
+    lines = [
+        f"A locked model is validated, nothing is fitted: {about.get('id') or about.get('title') or 'without a name'} "
+        f"({counted(len(model.signatures), 'signature')}{fitted}), applied to {people}."
+    ]
+    for (name, reason), part in why.groupby(["signature", "reason"], sort=False):
+        where = listed([f"{row['n']} in {names[row['cohort']]}" for row in part.to_dict("records")])
+        lines.append(f"**{name}**: {where} not scored: {reason}.")
+    if why.empty:
+        lines.append("Every signature scores everybody.")
+    if len(ranges):
+        odd = ranges.loc[ranges["outside"].idxmax()]
+        share_of = f"{share(odd['outside'])} of the values of {odd['column']} in {names[odd['cohort']]}"
+        far = f"Most outside the training range: {share_of}."
+        lines.append(far if odd["outside"] else "No value lies outside the training range.")
+    untold = [name for name, one in model.signatures.items() if one.probability is None]
+    if untold:
+        lines.append(f"The file has no translation into probabilities of {listed(untold)}: ranks only, no calibration.")
+    return lines
 
 
 CARD_LEARNERS = (

@@ -11,7 +11,7 @@ import pandas as pd
 from radsupport.book.conclusions.comparison import with_words
 from radsupport.nomogram.parts import CLINICAL, NOMOGRAM, PREOPERATIVE, SIGNATURE
 from radsupport.stats.updating import LEVEL, ORIGINAL, SPREAD
-from radsupport.wording import counted, estimate, fixed, listed, number, p_value
+from radsupport.wording import counted, estimate, fixed, listed, number, p_value, share
 
 #: Ends the name of a row in which a signature's own risk is judged in every patient, as chapter 06 does.
 ALL_PATIENTS = ", all patients"
@@ -454,3 +454,31 @@ def _reclassified(moved: pd.DataFrame) -> str:
         tests = f"of {counted(len(own), 'test')}, not adjusted"
         lines += [f"- Reclassification by the nomogram, {cohort}: {listed(words)}, {tests}."] * bool(words)
     return "\n".join(lines)
+
+
+def locked(scores: pd.DataFrame, numbers: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+    """Say line by line how a locked nomogram ranks the patients of each cohort, and whether its risks are right there.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        `evaluate.discrimination` by cohort and signature.
+    numbers : DataFrame
+        `evaluate.calibration` by cohort (and horizon: the last one counts).
+    names : mapping of cohort to name
+    """
+    own = scores[scores["signature"] == "nomogram"]
+    parts = [
+        f"{names[str(row['cohort'])]} {row['measure']} "
+        f"{estimate(*(float(row.get(f'value{end}', 'nan')) for end in ('', '_low', '_high')))} "
+        f"(n = {row['n']}, {row['events']} events)"
+        for row in own.to_dict("records")
+    ]
+    lines = [f"The locked nomogram, nothing of it fitted here: {listed(parts)}." if parts else "It scores nobody here."]
+    for key, part in numbers.groupby("cohort", observed=True) if len(numbers) else ():
+        row = part.iloc[-1]
+        by = f" by {row['horizon']:g} months" if "horizon" in row else ""
+        if "predicted" in row:
+            seen = f"mean risk{by} {share(row['predicted'])}, observed {share(row['observed'])}"
+            lines.append(f"In {names[str(key)]} its {seen}.")
+    return lines

@@ -475,6 +475,7 @@ def reading(
     added: str = "",
     parts: Sequence[str] = (),
     modelling: Mapping[str, Any] | None = None,
+    trained: bool = True,
 ) -> tuple[str, str]:
     """Say what the page shows of the main signature and what `added` adds: in short, and in full cohort by cohort.
 
@@ -491,6 +492,8 @@ def reading(
         What `evaluate.regression.added_value` returns, of the signature `added`, which is made of `parts`.
     modelling : mapping, optional
         Numbers that chapter 05 published, where it judged this outcome: the training value is the mean over divisions.
+    trained : bool
+        Whether training patients are here; of a locked model none are, and nothing is fixed in any cohort of the page.
     """
     rows, of = c_index.to_dict("records"), f" ({event})" * bool(event)
     if not rows:
@@ -504,14 +507,17 @@ def reading(
     told = "; ".join(f"{where} in {listed(places, 12)}" for where, places in found.items())
     first, *others = [str(row["cohort"]) for row in rows]
     tests = [f"{'none' if np.isnan(p := row['p_groups']) else p_number(p)} in {row['cohort']}" for row in rows]
-    tests[0] += f" ({'too small: ' * searched}the cut-off was {'searched' if searched else 'fixed'} there)"
+    fixed_there = f" ({'too small: ' * searched}the cut-off was {'searched' if searched else 'fixed'} there)"
+    tests[0] += fixed_there * trained
     tested = f"- The cut-off was chosen in {first}; {listed(others)} {'are' if len(others) > 1 else 'is'} the test."
     nobody = "**Nobody outside the training cohort is followed**: how the signature does elsewhere is not on this page."
     made = f"{added} (made of {listed(parts)}; not {rows[0]['signature']}, which divides the groups)" if parts else ""
     adds = "" if gain is None else added_value(gain, added, made)
     lines = [f"C-index of {rows[0]['signature']}{of}, whose 95% interval {told}."]
+    others = others if trained else [first]
     lines += [f"Log-rank P of its risk groups: {listed(tests, 12)}.", "" if others else nobody, adds]
     full = [_in_full(row, of, searched and row is rows[0]) for row in rows]
+    tested = tested if trained else "- The cut-off came with the model, and every cohort is a test of it."
     full += [tested if others else f"- {nobody}", *[f"- {adds}"] * bool(adds)]
     return "\n".join(filter(None, lines)), "\n".join(full)
 

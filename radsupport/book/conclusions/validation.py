@@ -31,7 +31,7 @@ from radsupport.evaluate.associations import LATENT
 from radsupport.evaluate.discrimination import headline
 from radsupport.evaluate.features import made_of
 from radsupport.evaluate.predictions import FEWEST, missing_predictions
-from radsupport.evaluate.probability import AS_GIVEN, Locked
+from radsupport.evaluate.probability import AS_GIVEN
 from radsupport.evaluate.summary import flat_signatures, least_detectable
 from radsupport.settings.learning import Signature
 from radsupport.settings.parts import Cohort
@@ -55,6 +55,8 @@ def titles(names: Mapping[str, str], signatures: Sequence[str], published: Colle
     published : collection of str
         Signatures that are published outputs.
     """
+    if "train" not in names:
+        return dict(names)
     given = [name for name in signatures if name in published]
     how = f", out of fold{f'; {listed(given)} as published' if given else ''}"
     if given and len(given) == len(signatures):
@@ -132,8 +134,28 @@ def _missing(table: pd.DataFrame, names: Mapping[str, str], known: bool) -> str:
     )
 
 
-def probabilities(locked: Mapping[str, Locked]) -> str:
-    """Say how many signatures give probabilities, how many were translated, and why published outputs are."""
+def uncalibrated(names: Sequence[str], locked: Mapping[str, Any]) -> str:
+    """Say why there is no calibration of signatures: no probabilities, or too little to judge them by."""
+    without = [name for name in names if name not in locked]
+    if names and len(without) == len(names):
+        return f"Not used: nothing turns the risk of {listed(without)} into a probability, so it only ranks patients."
+    return "Not used: too few events, or too short a follow-up."
+
+
+def probabilities(locked: Mapping[str, Any], given_by: Mapping[str, Any] | None = None) -> str:
+    """Say how many signatures give probabilities, how many were translated, and why published outputs are.
+
+    `given_by` are the signatures of a locked model, whose translations are taken as they are.
+    """
+    if given_by:
+        lacking = [name for name in given_by if name not in locked]
+        told = [f"Probabilities are those of the model's file: {listed(list(locked))}."] if locked else []
+        if lacking:
+            told.append(
+                f"The file says nothing that turns the risk of {listed(lacking)} into a probability (of a printed "
+                "formula, the baseline): it ranks patients, and there is no calibration and no use to judge."
+            )
+        return " ".join([*told, "Nothing was fitted to these patients."])
     given = sum(one.whole.rule == AS_GIVEN for one in locked.values())
     if not locked:
         return "There are no out-of-fold risks in a training cohort, so nothing can be translated or calibrated."
