@@ -240,7 +240,7 @@ def test_too_few_patients_for_an_update_are_said() -> None:
         in (say.updating(table))
     )
     nothing = table.head(1).assign(note="separated")
-    assert say.updating(nothing) == "- In Hospital II (n = 50, 20 events) no update can be judged: separated"
+    assert say.updating(nothing) == "- In Hospital II (n = 50, 20 events) no update can be judged: separated."
 
 
 def test_the_short_answer_has_values_gains_and_what_misleads() -> None:

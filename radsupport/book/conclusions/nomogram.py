@@ -280,7 +280,7 @@ def updating(updates: pd.DataFrame) -> str:
     for cohort, rows in updates.groupby("cohort", sort=False):
         size = f"In {cohort} (n = {int(rows['n'].iloc[0])}, {int(rows['events'].iloc[0])} events)"
         if rows["note"].notna().any():
-            lines.append(f"- {size} no update can be judged: {rows['note'].dropna().iloc[0]}")
+            lines.append(f"- {size} no update can be judged: {rows['note'].dropna().iloc[0].rstrip('.')}.")
             continue
         chosen = rows[rows["chosen"].astype(bool)].iloc[0].to_dict()
         short = [row for row in rows.to_dict("records") if row["parameters"] and row["n"] < row["needed"]]
