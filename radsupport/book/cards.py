@@ -29,7 +29,8 @@ def model_card(run: Run) -> list[Part]:
     """Return what a locked model is for, whom it saw, how it did in whom, and where it ends."""
     author = run.study.author
     found = {one: answer(run, [one]) for one in ("centers", "size", "outcome", "discrimination", "threshold")}
-    doubts = [line for key in ("06_validation", "07_survival", "08_nomogram") for line in _doubts(run, key)]
+    short = "\n".join(str(run.value(f"in_short_{key}")) for key in ("06_validation", "07_survival", "08_nomogram"))
+    doubts = [line.replace("**", "") for line in re.findall(r"^- (\*\*.+)", short, re.MULTILINE)]
     return [
         ("Intended use", [author.intended_use or UNSAID, f"Users: {author.users or UNSAID}",
                           "For research; not for decisions about patients."]),
@@ -74,13 +75,6 @@ def _licence(run: Run) -> str:
     return "synthetic, made by this package" if run.study.is_synthetic else run.study.data.licence or "none given"
 
 
-def _doubts(run: Run, chapter: str) -> Iterator[str]:
-    """Yield the warnings of a chapter, which begin in bold."""
-    for line in str(run.value(f"in_short_{chapter}") or "").splitlines():
-        if line.startswith("- **"):
-            yield re.sub(r"\*\*|^- ", "", line)
-
-
 def _ranges(run: Run) -> Iterator[str]:
     """Yield what the columns of the main signature were in training; features as a number of columns."""
     path = run.root / "results" / run.study.id / "model" / "model.json"
@@ -100,9 +94,13 @@ def _ranges(run: Run) -> Iterator[str]:
 def _subgroups(run: Run) -> list[str]:
     section = run.sections.get("06_validation", {}).get("Subgroups")
     rows = section.rows("Discrimination in subgroups") if section else []
-    at = rows[0].index("Signature") if rows and "Signature" in rows[0] else 0
-    own = [row for row in rows[1:] if row[at] == run.best.name]
-    return _lines([rows[0], *own]) if own else ["the study file names no subgroups, or none is large enough"]
+    kept = (
+        [i for i, head in enumerate(rows[0]) if head != "Signature" and not head.startswith(("P ", "P,"))]
+        if rows
+        else []
+    )
+    own = [[row[i] for i in kept] for row in rows if row is rows[0] or run.best.name in row]
+    return _lines(own) if len(own) > 1 else ["the study file names no subgroups, or none is large enough"]
 
 
 def _rows(section: Any, caption: str) -> list[str]:

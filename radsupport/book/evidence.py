@@ -152,7 +152,7 @@ def answer(run: Run, rules: Sequence[str]) -> Answer:
     said = [one for one in found if status == NONE or one.status != NONE]
     words, asked = ([one.words for one in said if (one.status == ASKED) == of] for of in (False, True))
     told = "; ".join(dict.fromkeys(word.rstrip(".") for word in words if word))
-    wanted = f"asked of the author: {'; '.join(asked)}" if asked else ""
+    wanted = f"asked of the author: {'; '.join(dict.fromkeys(asked))}" if asked else ""
     places = tuple(dict.fromkeys(place for one in said for place in one.places))
     return Answer(status, ". ".join(filter(None, [told, wanted[:1].upper() + wanted[1:]])), places)
 

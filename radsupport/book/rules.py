@@ -372,7 +372,8 @@ def enough(run: Run, _: str) -> Answer:
     """Whether the largest fitted signature has ten events for each feature that it keeps."""
     place, events = "05_modelling/What the selection leaves", run.value("n_events_train")
     kept = {name[9:]: str(run.value(name)) for name in run.numbers if name.startswith("features_")}
-    left = {name: int(steps.rpartition(" ")[2].replace(",", "")) for name, steps in kept.items()}
+    last = {name: steps.rpartition(" ")[2].replace(",", "") for name, steps in kept.items()}
+    left = {name: int(steps) for name, steps in last.items() if steps.isdigit()}
     if not left or not events or run.shown(place) is None:
         return absent(run, place)
     name = max(left, key=lambda one: left[one])
@@ -401,13 +402,12 @@ def no_leak(run: Run, _: str) -> Answer:
 @rule
 def adjusted(run: Run, _: str) -> Answer:
     """The signature beside known factors in one regression."""
-    found = [key for key in run.numbers if key.startswith(("hr_together_", "or_together_"))]
-    place = (
-        "07_survival/Cox regression"
-        if found and found[0].startswith("hr")
-        else "08_nomogram/The predictors, alone and together"
-    )
-    return told(run, f"{counted(len(found), 'term')} in one regression", place, len(found) > 1)
+    terms = [key for key in run.numbers if key.startswith(("hr_together_", "or_together_"))]
+    if len(terms) < 2:
+        return Answer(NOT, "no regression of several factors")
+    cox = terms[0].startswith("hr")
+    place = "07_survival/Cox regression" if cox else "08_nomogram/The predictors, alone and together"
+    return told(run, f"{counted(len(terms), 'term')} in one regression", place, run.shown(place))
 
 
 @rule

@@ -44,11 +44,13 @@ def staged(root: Path, tmp_path: Path, study: str, **author: str) -> tuple[list[
     place.parent.mkdir(parents=True)
     numbers = {"n_subjects": {"value": 74}, "n_events": {"value": 19}, "headline_train": {"value": 0.8}}
     place.write_text(json.dumps({"numbers": numbers, "versions": {"numpy": "2"}}), encoding="utf-8")
-    table = "<table><caption>Discrimination in subgroups</caption><tr><th>Cohort</th><th>Signature</th><th>Part</th>"
-    rows = "".join(f"<tr><td>Hospital I</td><td>{name}</td><td>large</td></tr>" for name in ("DLR-A", "CT findings"))
+    head = "".join(f"<th>{name}</th>" for name in ("Cohort", "Signature", "Part", "Value", "P against 0.5"))
+    body = "<tr><td>Hospital I</td><td>{}</td><td>large</td><td>{}</td><td>0.02</td></tr>"
+    rows = f"<tr>{head}</tr>" + body.format("DLR-A", 0.7) + body.format("CT findings", 0.6)
+    caption = "Discrimination in subgroups"
     shown = [
         Section("01_cohort", "Size and events", ["Cohorts of study x"], ["<table></table>"]),
-        Section("06_validation", "Subgroups", ["Discrimination in subgroups"], [f"{table}</tr>{rows}</table>"]),
+        Section("06_validation", "Subgroups", [caption], [f"<table><caption>{caption}</caption>{rows}</table>"]),
     ]
     sections = {one.chapter: {one.heading: one} for one in shown}
     loaded = load_study(study, folder=root / "studies", overrides={"author": author} if author else None)
@@ -134,8 +136,7 @@ def test_cards_continue_that_of_the_model_and_invent_nothing(root: Path, tmp_pat
 def test_subgroups_of_the_main_signature_are_on_its_card(root: Path, tmp_path: Path) -> None:
     _, folder = staged(root, tmp_path, "song2021")
     page = (folder / "pages/model_card.md").read_text(encoding="utf-8")
-    assert "- Hospital I: Signature DLR-A, Part large\n" in page
-    assert "Signature CT findings" not in page
+    assert "## Performance by subgroup\n\n- Hospital I: Part large, Value 0.7\n\n" in page
 
 
 def test_what_the_author_has_not_said_is_known_as_a_question() -> None:

@@ -101,7 +101,8 @@ def test_a_study_page_has_a_row_per_signature_and_a_line_per_chapter(
         numbers[key] = {"value": value}
     numbers |= {"headline_train": entry, "headline_train_signature": {"value": "DLR-A (AUC)"}}
     figures = {"06_validation": ["<figure>roc</figure>"], "05_modelling": ["<figure>not here</figure>"]}
-    page = overview.study_page("song2021", figures)
+    page = overview.study_page("song2021", figures, ['<a href="x.html">METRICS</a> 60%', "CLEAR 4 of 5"])
+    assert '<p class="rs-lists"><a href="x.html">METRICS</a> 60% · CLEAR 4 of 5</p>' in page
     assert f"````{{dropdown}} Validation in short\n{said}\n````" in page
     assert page.count("**Caution.** **Not to be trusted** elsewhere. The patients are synthetic") == 1
     assert page.count("<figure>") == 1
