@@ -132,7 +132,6 @@ def write(run: Run, pages: Path) -> dict[str, Path]:
     folder, study = run.root / "results" / run.study.id / "model", run.study
     begun = folder / "card.md"
     first = begun.read_text(encoding="utf-8").partition(f"\n{_BEGUN}")[0].strip() if begun.is_file() else ""
-    kind = "synthetic data" if study.is_synthetic else "real data"
     taken = {}
     cards = {"model": (begun, first, model_card(run)), "data": (folder / "data_card.md", "", data_card(run))}
     for name, (path, opening, parts) in cards.items():
@@ -141,7 +140,7 @@ def write(run: Run, pages: Path) -> dict[str, Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_changed(path, f"{opening}\n\n{body}" if opening else body)
         title = f"({study.id}-{name}-card)=\n# {name.capitalize()} card — {study.id}\n\n"
-        words = f'Study {{ref}}`{study.id}`, {kind}. "{UNSAID}" waits for `author:` in the study file.\n\n'
+        words = f'Study {{ref}}`{study.id}`, {"synthetic" if study.is_synthetic else "real"} data. "{UNSAID}" waits for `author:` in the study file.\n\n'
         locked = f"## The locked model\n\n{opening}\n\n" if opening else ""
         write_changed(pages / f"{name}_card.md", f"{ALONE}{title}{words}{locked}{body}")
         taken[f"cards/{name}_card.md"] = path

@@ -192,7 +192,6 @@ def page(study: Study, guideline: Checklist, found: Mapping[str, Answer]) -> str
         "**Synthetic data.** Nobody here is real: this list shows how it is filled from a run, and is no report of a "
         "study. What the author says is what the paper prints of its own patients.\n\n"
     )
-    note = f" {guideline.note}" * bool(guideline.note)
     lines = [
         cards.ALONE,
         f"({study.id}-{_file(guideline)})=\n# {guideline.name} — {study.id}\n",
@@ -203,7 +202,7 @@ def page(study: Study, guideline: Checklist, found: Mapping[str, Answer]) -> str
         _table_html(guideline, found),
         _judgement(study) if guideline.key == "probast_ai" else "",
         f"{guideline.name} {guideline.version}: {literal(guideline.about)}. The numbers are its own, the titles ours."
-        f"{literal(note)} Source: {literal(guideline.source)}. Licence: {literal(guideline.licence)}.\n",
+        f" {literal(guideline.note)} Source: {literal(guideline.source)}. Licence: {literal(guideline.licence)}.\n",
     ]
     return "\n".join(filter(None, lines))
 

@@ -32,6 +32,9 @@ CUTS = {
     "max_logrank": "the maximally selected log-rank statistic",
 }  # fmt: skip
 _TESTS = {"shapiro": "t or Mann–Whitney test by normality", "t": "t test", "mann_whitney": "Mann–Whitney test"}
+#: Keys of what the author says of patients, and of open science.
+_WHO = ("design", "setting", "recruitment", "follow_up", "eligibility", "treatments")
+_OPEN = ("funding", "conflicts", "protocol", "registration", "data_availability", "code_availability")
 _LARGEST = 9999  # beyond which nobody reads the digits of a ratio
 _MEASURES = {"auc": "AUC", "c_index": "C-index"}
 
@@ -73,7 +76,7 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
     times = f" Horizons: {listed([f'{month:g}' for month in horizons])} months." * bool(horizons)
     return [
         ("Source of data (5)", [_source(study), f"The analysis started from {entry}."]),
-        ("Participants (6)", [f"{' '.join(study.question.split())}", *cohorts]),
+        ("Participants (6)", [" ".join(study.question.split()), *cohorts, *_said(study, *_WHO)]),
         ("Data preparation (7)", _preparation(study)),
         ("Outcome (8)", [f"Predicted: {cohort.endpoint(study.endpoint)}.{times}"]),
         ("Predictors (9)", [_signature(study, one) for one in study.signatures]),
@@ -100,10 +103,19 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
         ("Evaluation (12, 16)", _evaluation(study)),
         (
             "Class imbalance, fairness, ethical approval (13, 14, 17)",
-            ["To be written by the authors: no file of the study holds them."],
+            _said(study, "fairness", "ethics") or ["To be written by the authors, under `author:` of the study file."],
         ),
-        ("Open science (18)", [f"Software: {names}.{demo * (profile == 'demo')} {_availability(study)}"]),
+        (
+            "Open science (18)",
+            [f"Software: {names}.{demo * (profile == 'demo')} {_availability(study)}", *_said(study, *_OPEN)],
+        ),
     ]
+
+
+def _said(study: Study, *keys: str) -> list[str]:
+    """Return what the author of a real study says; that of a synthetic one speaks of the paper's patients."""
+    said = {key: " ".join(getattr(study.author, key).split()) for key in keys if not study.is_synthetic}
+    return [f"{key.replace('_', ' ').capitalize()}: {words.rstrip('.')}." for key, words in said.items() if words]
 
 
 def _unused(study: Study) -> set[str]:

@@ -358,21 +358,20 @@ def agreement(run: Run, of: str) -> Answer:
 
 @rule
 def redundant(run: Run, _: str) -> Answer:
-    """Whether correlated features were left out."""
-    place, one = "05_modelling/What the selection leaves", run.best.selection
-    rules = [s.selection for s in run.study.signatures if s.sources]
-    if not any(one.lasso or one.max_correlation is not None for one in rules):
+    """Which signatures leave out correlated features."""
+    rules = {one.name: one.selection for one in run.study.signatures}
+    names = [name for name, one in rules.items() if one.lasso or one.max_correlation is not None]
+    if not names:
         return Answer(NOT, "no step leaves out correlated features")
-    limit = f"|r| at most {one.max_correlation:g}" if one.max_correlation is not None else "LASSO"
-    return told(run, limit, place, run.shown(place))
+    place = "05_modelling/What the selection leaves"
+    return told(run, f"LASSO, or a limit of |r|: {listed(names)}", place, run.shown(place))
 
 
 @rule
 def enough(run: Run, _: str) -> Answer:
     """Whether the largest fitted signature has ten events for each feature that it keeps."""
     place, events = "05_modelling/What the selection leaves", run.value("n_events_train")
-    kept = {name[9:]: str(run.value(name)) for name in run.numbers if name.startswith("features_")}
-    last = {name: steps.rpartition(" ")[2].replace(",", "") for name, steps in kept.items()}
+    last = {k[9:]: str(run.value(k)).rpartition(" ")[2] for k in run.numbers if k.startswith("features_")}
     left = {name: int(steps) for name, steps in last.items() if steps.isdigit()}
     if not left or not events or run.shown(place) is None:
         return absent(run, place)
@@ -449,13 +448,12 @@ def one_outline(run: Run, _: str) -> Answer:
 @rule
 def sample_size(run: Run, _: str) -> Answer:
     """A calculated size of the sample; events per candidate alone are none."""
-    found = run.sections.get("01_cohort", {}).values()
-    one = next((s for s in found if any("sample size" in caption.lower() for caption in s.captions)), None)
-    said = run.study.author.sample_size
-    if one is None and not said:
-        return Answer(NOT, "events per candidate are counted; no size was calculated", ())
-    caption = next((c for c in one.captions if "sample size" in c.lower()), "") if one else ""
-    return yes("; ".join(filter(None, [caption, f"The author: {said}" if said else ""])), one)
+    shown = [(one, words) for one in run.sections.get("01_cohort", {}).values() for words in one.captions]
+    found = [(one, words) for one, words in shown if "sample size" in words.lower()][:1]
+    said = f"The author: {run.study.author.sample_size}" * bool(run.study.author.sample_size)
+    if not found and not said:
+        return Answer(NOT, "events per candidate are counted; no size was calculated")
+    return yes("; ".join(filter(None, [*(words for _, words in found), said])), *(one for one, _ in found))
 
 
 @rule

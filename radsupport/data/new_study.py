@@ -361,8 +361,7 @@ def _models(used: Sequence[str], kinds: Mapping[str, Any], rows: pd.DataFrame, s
 def _author() -> Iterator[str]:
     """Yield what checklists ask of the author, as comments: a key that is not answered is left out."""
     yield ""
-    yield "# What reporting checklists, the model card and the data card ask of you. No number depends on it: take the"
-    yield "# sign # away from `author:` and from each line that you answer; no chapter runs again for it."
+    yield "# What checklists and cards ask of you: take the # from `author:` and each answer. No chapter runs again."
     yield "# author:"
     yield from (f'#   {key}: ""   # {question}' for key, question in Author().missing.items())
 

@@ -68,5 +68,4 @@ class Author(Part):
     @property
     def missing(self) -> dict[str, str]:
         """What has not been said, as questions by key."""
-        fields = type(self).model_fields.items()
-        return {name: str(field.description) for name, field in fields if not getattr(self, name).strip()}
+        return {k: str(one.description) for k, one in type(self).model_fields.items() if not getattr(self, k).strip()}

@@ -64,6 +64,19 @@ def test_methods_follow_tripod_and_the_study_file(root: Path, results: Path) -> 
     assert "ynthetic" not in real
 
 
+def test_methods_quote_the_author_of_real_patients(root: Path) -> None:
+    author = {"ethics": "Board 7", "eligibility": "adults.", "funding": "a fund"}
+    for study, quoted in (("lung1", True), ("song2021", False)):
+        loaded = load_study(study, folder=root / "studies", overrides={"author": author})
+        said = {heading: " ".join(lines) for heading, lines in report.methods(loaded, {}, "demo")}
+        assert ("Eligibility: adults." in said["Participants (6)"]) is quoted
+        assert ("Funding: a fund." in said["Open science (18)"]) is quoted
+        approval = said["Class imbalance, fairness, ethical approval (13, 14, 17)"]
+        assert approval == (
+            "Ethics: Board 7." if quoted else "To be written by the authors, under `author:` of the study file."
+        )
+
+
 def test_results_have_numbers_with_intervals_and_n(root: Path, results: Path) -> None:
     study = load_study("song2021", folder=root / "studies")
     said = report.texts(study, results)["results.md"].decode("utf-8")

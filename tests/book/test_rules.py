@@ -75,7 +75,7 @@ HELD = [
     ("enough", "lung1", {"features_Radiomics": "93 → 26", "n_events_train": 261},
      ["05_modelling/What the selection leaves"],
      "26 features at 261"),
-    ("redundant", "lung1", {}, ["05_modelling/What the selection leaves"], "|r| at most 0.9"),
+    ("redundant", "lung1", {}, ["05_modelling/What the selection leaves"], "a limit of |r|: Radiomics"),
     ("agreement", "song2021", {"n_radiomics_features": 2232, "n_radiomics_reproducible": 2103},
      ["03_radiomics/Agreement between two readers"], "2,103 of 2,232"),
     ("agreement removed", "gu2023", {"n_radiomics_features": 900, "n_radiomics_reproducible": 800},
