@@ -295,7 +295,7 @@ CHAPTER_WORDS = {
     "06_validation": "discrimination, calibration and usefulness where the model was not built",
     "07_survival": "risk groups and regression over time",
     "08_nomogram": "the final model as points and as a calculator",
-    "09_robustness": "how far the result can be trusted: size, the clinic, chance",
+    "09_robustness": "how far the result can be trusted: size, the clinic, chance, other patients",
 }
 
 

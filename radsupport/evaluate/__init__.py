@@ -33,7 +33,7 @@ from radsupport.evaluate.reruns import (
 )
 from radsupport.evaluate.subgroups import interaction, parts
 from radsupport.evaluate.thresholds import classification, groups, threshold
-from radsupport.evaluate.usefulness import corrected_decisions, decisions, reclassification, usefulness
+from radsupport.evaluate.usefulness import decisions, reclassification, usefulness
 
 __all__ = [
     "associations",
@@ -46,7 +46,6 @@ __all__ = [
     "comparisons",
     "controls",
     "corrected",
-    "corrected_decisions",
     "corrections",
     "cross_validation",
     "decisions",

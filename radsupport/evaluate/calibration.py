@@ -27,11 +27,16 @@ from radsupport.stats.calibration import (
     hosmer_lemeshow,
     recalibration_fit,
 )
-from radsupport.stats.calibration_corrected import corrected_calibration, corrected_calibration_survival
+from radsupport.stats.calibration_corrected import (
+    corrected_benefit,
+    corrected_calibration,
+    corrected_calibration_survival,
+)
 from radsupport.stats.cox import fit_cox, predict_survival
 from radsupport.stats.logistic import LogisticFit, fit_logistic
 from radsupport.stats.outcome import log_odds
 from radsupport.stats.survival_curves import integration_times, kaplan_meier
+from radsupport.stats.usefulness import per_cent
 from radsupport.wording import fixed
 
 _BY = ("cohort", "signature", "horizon")
@@ -353,8 +358,10 @@ def corrections(
     horizons: Sequence[float] | None = None,
     n_bootstrap: int = 200,
     seed: int = 0,
+    *,
+    between: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    """Return `corrected` for the last step of some signatures in the training cohort.
+    """Return `corrected` for the last step of some signatures in the training cohort, or their corrected net benefit.
 
     Parameters
     ----------
@@ -368,11 +375,14 @@ def corrections(
     horizons : sequence of float, optional
         Months, for survival.
     n_bootstrap, seed : int
+    between : (float, float), optional
+        First and last threshold: net benefit in the place of calibration, by the same resamples.
 
     Returns
     -------
     DataFrame
-        signature, horizon (for survival), and what `corrected` returns; or one row with a note that says why not.
+        signature, horizon (for survival), and what `corrected` returns, or threshold, apparent, optimism and
+        net_benefit (apparent minus optimism); or one row with a note that says why not.
     """
     found: list[pd.DataFrame] = []
     wanted: list[float | None] = list(horizons) if horizons else [None]
@@ -382,7 +392,12 @@ def corrections(
         for horizon in wanted:
             place = {"signature": name} | ({} if horizon is None else {"horizon": horizon})
             try:
-                found.append(corrected(table, terms, n_bootstrap, seed, horizon).assign(**place, note=""))
+                if between is None:
+                    own = corrected(table, terms, n_bootstrap, seed, horizon)
+                else:
+                    given = regression(table, terms, horizon), per_cent(*between), horizon, n_bootstrap, seed
+                    own = corrected_benefit(table, *given).rename(columns={"corrected": "net_benefit"})
+                found.append(own.assign(**place, note=""))
             except NotEstimableError as error:
                 note = "; ".join(problem.what for problem in error.problems) or error.message
                 lost = {"note": note, "predicted": np.nan, "n": len(table), "resamples": 0}

@@ -15,8 +15,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 from radsupport.checks import FloatArray, held_out
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.evaluate.predictions import FEWEST, LABEL
-from radsupport.evaluate.probability import recalibrate, usable_horizons
+from radsupport.evaluate.calibration import calibration
+from radsupport.evaluate.predictions import FEWEST, LABEL, measure
+from radsupport.evaluate.probability import lock, recalibrate, usable_horizons
+from radsupport.evaluate.thresholds import threshold
+from radsupport.evaluate.usefulness import decisions
 from radsupport.learning.assembly import Assembly, select_rows, whole_table
 from radsupport.learning.crossval import CrossValidation
 from radsupport.learning.learners import fits
@@ -29,13 +32,16 @@ from radsupport.stats.usefulness import counted_benefit
 
 
 def refits(
-    assembly: Assembly, name: str, *, repeats: int, inner_folds: int, seed: int, horizons: Sequence[float] = ()
-) -> pd.DataFrame:
+    assembly: Assembly, fitted: CrossValidation, name: str, *, repeats: int, inner_folds: int, seed: int,
+    horizons: Sequence[float] = (),
+) -> pd.DataFrame:  # fmt: skip
     """Develop a signature again in bootstrap samples of the training patients, every step of it.
 
     Parameters
     ----------
     assembly : Assembly
+    fitted : CrossValidation
+        The fits of the signature: its fit on all patients is the one that the repeats are compared with.
     name : str
         The signature.
     repeats : int
@@ -64,7 +70,9 @@ def refits(
     found = []
     for repeat, rows in enumerate([np.arange(n), *rng.integers(0, n, (repeats, n))]):
         try:
-            risk, probability = _refitted(assembly.estimator(name, inner_folds, seed), X, outcome, rows, horizon)
+            model = fitted.refit if repeat == 0 and horizon is None else None
+            model = model or assembly.estimator(name, inner_folds, seed)
+            risk, probability = _refitted(model, X, outcome, rows, horizon)
         except (NotEstimableError, InputError):
             if repeat == 0:
                 raise
@@ -76,21 +84,26 @@ def refits(
 
 
 def _nothing(why: str) -> pd.DataFrame:
-    columns = ["repeat", "subject", "cohort", "signature", "drawn", "risk", "probability", "label"]
+    columns = ["repeat", "subject", "cohort", "signature", "drawn", "risk", "probability", "horizon", "outcome", "says"]
     table = pd.DataFrame(columns=columns)
     table.attrs["empty"] = why
     return table
 
 
 def _refitted(model: Any, X: pd.DataFrame, outcome: Any, rows: Any, horizon: float | None) -> tuple[Any, FloatArray]:
-    """Fit a signature on drawn rows; return the risk and the probability of all patients."""
+    """Fit a signature on drawn rows, unless it is; return the risk and the probability of all patients."""
     with one_thread():
-        model = model.set_params(keep_inner_risk=True).fit(X.iloc[rows], outcome.iloc[rows])
+        if not hasattr(model, "features_"):
+            model = model.set_params(keep_inner_risk=True).fit(X.iloc[rows], outcome.iloc[rows])
         risk = risk_of(model, X)
+        given = horizon is None and bool(((risk >= 0) & (risk <= 1)).all())
+        if not given and not hasattr(model, "inner_risk_"):
+            model = model.set_params(keep_inner_risk=True).fit(X.iloc[rows], outcome.iloc[rows])
+    if given:
+        return risk, risk
     drawn = outcome.iloc[rows].reset_index(drop=True)
     drawn = drawn.to_frame("label") if isinstance(drawn, pd.Series) else drawn
-    given = horizon is None and bool(((risk >= 0) & (risk <= 1)).all())
-    translation = recalibrate(drawn.assign(risk=model.inner_risk_), as_given=given)
+    translation = recalibrate(drawn.assign(risk=model.inner_risk_))
     probability = translation.probability(risk, None if horizon is None else [horizon]).reshape(len(risk))
     if not np.isfinite(probability).all():
         raise NotEstimableError("The sample is not followed to the horizon.")
@@ -103,30 +116,89 @@ def _by_repeat(refitted: pd.DataFrame, column: str) -> tuple[pd.Series, FloatArr
     return wide.T[0], wide.drop(index=0).to_numpy(float)
 
 
-def instability(refitted: pd.DataFrame, threshold: float = np.nan) -> pd.DataFrame:
+def limit(rows: pd.DataFrame, refitted: pd.DataFrame, rule: Any, outcome: Sequence[str] = LABEL) -> float:
+    """Return the locked threshold of a signature as a probability (by the horizon of `refits`); NaN where it has none.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the signature such as `judged` returns them.
+    refitted : DataFrame
+        What `refits` returns.
+    rule : str
+        As of `threshold`.
+    outcome : sequence of str
+    """
+    cut, locked = threshold(rows, rule=rule, outcome=outcome), lock(rows, outcome)
+    if refitted.empty or cut.empty or not np.isfinite(cut.iloc[0]):
+        return np.nan
+    times = refitted["horizon"].iloc[:1] if "horizon" in refitted else None
+    return float(np.ravel(locked[str(cut.index[0])].whole.probability(cut.to_numpy(), times))[0])
+
+
+def instability(refitted: pd.DataFrame, at: float = np.nan) -> pd.DataFrame:
     """Return how far each training patient's probability moves over the repeats, the most unstable first.
 
     Parameters
     ----------
     refitted : DataFrame
         What `refits` returns.
-    threshold : float
-        Probability at or above which a patient counts as high risk; NaN for none.
+    at : float
+        Probability above which a patient counts as high risk; NaN for none.
 
     Returns
     -------
     DataFrame
-        subject, probability, probability_low, probability_high (percentiles of the repeats), mape, changed
-        (`prediction_instability`), repeats; empty where there is no repeat.
+        subject, probability, low, high (percentiles of the repeats), mape, changed (`prediction_instability`), repeats;
+        empty where there is no repeat.
     """
     if refitted["repeat"].nunique() < 2:
         return pd.DataFrame(columns=["subject", "probability", "mape", "changed", "repeats"])
     own, others = _by_repeat(refitted, "probability")
-    found = prediction_instability(own, others, threshold)
-    found = found.rename(columns={"low": "probability_low", "high": "probability_high"})
+    found = prediction_instability(own, others, at)
     found = found.assign(subject=own.index, probability=own.to_numpy(), repeats=len(others))
-    columns = ["subject", "probability", "probability_low", "probability_high", "mape", "changed", "repeats"]
+    columns = ["subject", "probability", "low", "high", "mape", "changed", "repeats"]
     return found.sort_values("mape", ascending=False, kind="stable", ignore_index=True)[columns]
+
+
+_POINTS, _BENEFIT = {"predicted": "x", "observed": "y"}, {"threshold": "x", "net_benefit": "y", "strategy": "strategy"}
+REFERENCES = {"treat_all": "treat all", "treat_none": "treat none"}
+PREDICTIONS, CALIBRATION, DECISIONS = "Predictions", "Calibration", "Decision curves"
+
+
+def pictures(refitted: pd.DataFrame, low: float = 0.05, high: float = 0.6) -> pd.DataFrame:
+    """Return predictions, calibration and decision curves of every repeat in the original patients.
+
+    Parameters
+    ----------
+    refitted : DataFrame
+        What `refits` returns.
+    low, high : float
+        First and last threshold of the decision curves.
+
+    Returns
+    -------
+    DataFrame
+        picture, of (own, repeat, or a reference), repeat, x, y, for `plots.repeats`; empty where there is no repeat.
+    """
+    if refitted["repeat"].nunique() < 2:
+        return pd.DataFrame(columns=["picture", "of", "repeat", "x", "y"])
+    own = refitted[refitted["repeat"] == 0].set_index("subject")["probability"]
+    moved = refitted[refitted["repeat"] > 0]
+    predicted = moved.assign(picture=PREDICTIONS, x=moved["subject"].map(own), y=moved["probability"])
+    curves = measure(refitted, calibration, ["repeat"], points=True).reindex(columns=["repeat", "kind", *_POINTS])
+    smooth = curves["kind"].eq("apparent")
+    curves = curves[smooth if smooth.any() else curves["kind"].notna()].rename(columns=_POINTS)
+    benefit = measure(refitted, decisions, ["repeat"], low=low, high=high).reindex(columns=["repeat", *_BENEFIT])
+    benefit = benefit.rename(columns=_BENEFIT)
+    reference = benefit["strategy"].isin(REFERENCES)
+    benefit = benefit[~reference | (benefit["repeat"] == 0)]
+    parts = [predicted, curves.assign(picture=CALIBRATION), benefit.assign(picture=DECISIONS)]
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    table["of"] = np.where(table["repeat"] == 0, "own", "repeat")
+    named = table["strategy"].isin(list(REFERENCES))
+    table.loc[named, "of"] = table["strategy"].map(REFERENCES)
+    return table[["picture", "of", "repeat", "x", "y"]]
 
 
 def corrected_benefit(refitted: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
@@ -219,6 +291,44 @@ def _known(people: pd.DataFrame, horizon: float | None) -> tuple[pd.Series, pd.S
         known[own.index] = np.where(at.case, 1.0, np.where(at.control, 0.0, np.nan))
         weights[own.index] = at.case_weight + at.control_weight
     return known, weights
+
+
+def patients(refitted: pd.DataFrame, moved: pd.DataFrame, says: pd.DataFrame) -> pd.DataFrame:
+    """Return what is uncertain about each training patient: `instability`, and the set at that horizon (``says``)."""
+    if "horizon" in says and len(refitted):
+        says = says[says["horizon"] == refitted["horizon"].iloc[0]]
+    return moved.merge(says[["subject", "says"]], on="subject", how="left").drop(columns="repeats", errors="ignore")
+
+
+def most_wrong(rows: pd.DataFrame, says: pd.DataFrame, most: int = 8) -> pd.DataFrame:
+    """Return the patients whom a signature had most wrong: of each outcome those of the most extreme rank.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the signature such as `judged` returns them.
+    says : DataFrame
+        What `sets` returns; of several horizons the last one counts.
+    most : int
+        Patients, half of them with and half without the event.
+
+    Returns
+    -------
+    DataFrame
+        subject, cohort, outcome (1, 0), rank (of the risk within the cohort, 0 lowest to 1 highest), p (how few of that
+        outcome's patients were as odd); the most odd first.
+    """
+    if says.empty:
+        return pd.DataFrame(columns=["subject", "cohort", "outcome", "rank", "p"])
+    last = says[says["horizon"] == says["horizon"].max()] if "horizon" in says else says
+    last = last[last["outcome"].notna()]
+    ranks = rows.groupby("cohort", observed=True)["risk"].rank(pct=True)
+    table = last.assign(
+        rank=last["subject"].map(pd.Series(ranks.to_numpy(), rows["subject"].to_numpy())),
+        p=np.where(last["outcome"] == 1, last["p_event"], last["p_none"]),
+    ).sort_values("p", kind="stable")
+    table = table.groupby("outcome", sort=False).head(most // 2)
+    return table[["subject", "cohort", "outcome", "rank", "p"]].reset_index(drop=True)
 
 
 def coverage(part: pd.DataFrame) -> dict[str, Any]:

@@ -6,7 +6,7 @@ the cohorts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,9 @@ import pandas as pd
 
 from radsupport.checks import FloatArray
 from radsupport.errors import NotEstimableError
-from radsupport.evaluate.calibration import last_step, regression
 from radsupport.evaluate.predictions import FEWEST, LABEL, SURVIVAL, common, enough, too_few, with_variance
 from radsupport.evaluate.probability import usable_horizons
 from radsupport.stats.bootstrap import bootstrap, percentile_limits
-from radsupport.stats.calibration_corrected import corrected_benefit
 from radsupport.stats.usefulness import (
     counted_benefit,
     gains,
@@ -27,6 +25,7 @@ from radsupport.stats.usefulness import (
     net_benefit_survival,
     nri_idi,
     nri_idi_survival,
+    per_cent,
     stretch_words,
     stretches,
 )
@@ -56,7 +55,7 @@ def decisions(
         empty where nothing can be computed.
     """
     when, outcome, risks = _common(part)
-    marks = _marks(low, high)
+    marks = per_cent(low, high)
     models = {str(name): risk for name, risk in risks.items()}
     if risks.empty or not (enough(outcome) if when is None else usable_horizons(outcome, [when])):
         return pd.DataFrame()
@@ -76,10 +75,6 @@ def decisions(
     return found
 
 
-def _marks(low: float, high: float) -> FloatArray:
-    return np.round(np.arange(low, high + 1e-9, 0.01), 4)
-
-
 def _limits(
     outcome: pd.DataFrame, risk: pd.Series, marks: FloatArray, when: float | None, n_bootstrap: int, seed: int
 ) -> dict[str, FloatArray]:
@@ -91,49 +86,6 @@ def _limits(
     low, high = np.full(len(marks), np.nan), np.full(len(marks), np.nan)
     low[enough_known], high[enough_known] = percentile_limits(drawn[:, enough_known], 0.95, "a net benefit")
     return {"net_benefit_low": low, "net_benefit_high": high}
-
-
-def corrected_decisions(
-    rows: pd.DataFrame,
-    steps: Mapping[str, tuple[Sequence[str], Sequence[str]]],
-    cohort: pd.DataFrame,
-    outcome: Sequence[str] = LABEL,
-    horizons: Sequence[float] | None = None,
-    *,
-    low: float = 0.05,
-    high: float = 0.6,
-    n_bootstrap: int = 200,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Return net benefit in training of the refitted last step of signatures, minus its bootstrap optimism.
-
-    Parameters
-    ----------
-    rows, steps, cohort, outcome, horizons, n_bootstrap, seed
-        As `corrections` takes them: the resamples are the same.
-    low, high : float
-        First and last threshold.
-
-    Returns
-    -------
-    DataFrame
-        cohort ("train"), signature, horizon (for survival), threshold, strategy ("<signature>, corrected"),
-        net_benefit, optimism; without rows where a last step can not be refitted.
-    """
-    found = []
-    for name, (parts, columns) in steps.items():
-        known = cohort[["subject", *columns]] if columns and len(cohort) else None
-        table, terms = last_step(rows, parts, known, outcome)
-        for when in list(horizons) if horizons else [None]:
-            try:
-                refit, predict = regression(table, terms, when)
-                own = corrected_benefit(table, refit, predict, _marks(low, high), when, n_bootstrap, seed)
-            except NotEstimableError:
-                continue
-            place = {"cohort": "train", "signature": name} | ({} if when is None else {"horizon": when})
-            own = own.rename(columns={"corrected": "net_benefit"})[["threshold", "net_benefit", "optimism"]]
-            found.append(own.assign(**place, strategy=f"{name}, corrected"))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["cohort", "threshold", "optimism"])
 
 
 def _common(part: pd.DataFrame) -> tuple[float | None, pd.DataFrame, pd.DataFrame]:

@@ -78,6 +78,8 @@ def sheet(cases: pd.DataFrame, checked: pd.DataFrame, phase: str, windows: Windo
         ``image`` in its phase's window (0 to 1).
     """
     wanted = checked[(checked["phase"] == phase) | (checked["n_flags"] > 0)]
+    if wanted.empty:
+        return pd.DataFrame(columns=["subject", "phase", "image", "mask", "spacing"])
     found = sections(wanted[["subject", "phase"]].merge(cases, on=["subject", "phase"], how="left"), n_jobs=n_jobs)
     captions = [
         (row["subject"] if row["phase"] == phase else f"{row['subject']}, {row['phase']}") + " *" * (row["n_flags"] > 0)

@@ -16,11 +16,15 @@ import pandas as pd
 from sklearn.ensemble import GradientBoostingClassifier
 
 from radsupport.checks import FloatArray
-from radsupport.learning.assembly import Assembly
+from radsupport.learning.assembly import Assembly, whole_table
 from radsupport.learning.crossval import CrossValidation, FoldTables
-from radsupport.learning.inspection import linear_coefficients
+from radsupport.learning.inspection import linear_coefficients, readable_features
 from radsupport.stats.outcome import log_odds, risk_of
 from radsupport.wording import counted
+
+__all__ = [
+    "dependence", "explain", "extremes", "patient", "readable_features", "score", "shap_values", "strongest",
+]  # fmt: skip
 
 LINEAR, TREES, PERMUTED = "linear", "tree", "permutation"
 _BACKGROUND, _PERMUTATIONS = 50, 5  # patients that stand for the training part, and orders tried, where permuted
@@ -45,6 +49,8 @@ def _shap() -> Any:
     try:
         with warnings.catch_warnings():
             # shap 0.51 sets colours in a way that matplotlib 3.11 is going to deprecate; its pictures are not used here
+            # and its progress bars, which are not used either, miss ipywidgets in a kernel
+            warnings.filterwarnings("ignore", "IProgress not found")
             warnings.filterwarnings("ignore", "The set_(bad|over|under) function", PendingDeprecationWarning)
             import shap
     finally:
@@ -178,6 +184,13 @@ def patient(explained: pd.DataFrame, subject: Any, most: int = 8) -> pd.DataFram
     return table.assign(**own[keys].iloc[0])[["subject", "feature", "value", "contribution", "base", "score"]]
 
 
+def extremes(explained: pd.DataFrame, most: int = 8) -> pd.DataFrame:
+    """Return `patient` of the patients of the highest and of the lowest prediction."""
+    subjects = explained.drop_duplicates("subject").sort_values("score", ascending=False, kind="stable")["subject"]
+    chosen = dict.fromkeys([*subjects.head(1), *subjects.tail(1)])
+    return pd.concat([explained.head(0), *(patient(explained, one, most) for one in chosen)], ignore_index=True)
+
+
 def dependence(
     result: CrossValidation, assembly: Assembly, name: str, features: Sequence[str], points: int = 12
 ) -> pd.DataFrame:
@@ -195,11 +208,14 @@ def dependence(
     Returns
     -------
     DataFrame
-        feature, fold, value (own units), risk (mean over the fold's training patients); no rows of folds whose model
-        did not choose the feature.
+        feature, of ("own" for the fit on all training patients, "repeat" for a fold's), repeat (the fold, -1 for own),
+        x (values of the feature in its own units), y (mean risk over the patients of the fit), for `plots.repeats`; no
+        rows of fits that did not choose the feature.
     """
-    rows, folds = [], _folds(result)
-    for fold, (model, X) in _by_fold(result, assembly, name).items():
+    rows, folds, fits = [], _folds(result), _by_fold(result, assembly, name)
+    if result.refit is not None:
+        fits[-1] = (result.refit, whole_table(assembly.training(name)[0]))
+    for fold, (model, X) in fits.items():
         learner, inside, _ = _split(model, X, folds, fold)
         Z = inside.to_numpy(float)
         for column in [list(inside.columns).index(one) for one in features if one in inside]:
@@ -208,6 +224,7 @@ def dependence(
             for mark, shown in zip(marks, _own_units(model, marks, column), strict=True):
                 changed = Z.copy()
                 changed[:, column] = mark
-                row = {"feature": inside.columns[column], "fold": fold, "value": shown}
-                rows.append(row | {"risk": float(risk_of(learner, changed).mean())})
-    return pd.DataFrame(rows, columns=["feature", "fold", "value", "risk"])
+                row = {"feature": inside.columns[column], "of": "own" if fold == -1 else "repeat", "repeat": fold}
+                rows.append(row | {"x": shown, "y": float(risk_of(learner, changed).mean())})
+    table = pd.DataFrame(rows, columns=["feature", "of", "repeat", "x", "y"])
+    return table.sort_values("feature", key=lambda names: names.map(list(features).index), kind="stable")

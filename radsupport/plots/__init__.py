@@ -9,6 +9,7 @@ Clustered maps and pair plots are seaborn's and lay out a figure of their own: t
 """
 
 from radsupport.plots.architecture import architecture
+from radsupport.plots.explanation import beeswarm, contributions, repeats
 from radsupport.plots.features import bland_altman, heat_map, histogram, icc, pairs, steps
 from radsupport.plots.images import areas, contact_sheet, strips
 from radsupport.plots.models import coefficients, forest, learning, nomogram, penalty, scores
@@ -18,8 +19,8 @@ from radsupport.plots.survival import incidence, kaplan_meier, over_time, sankey
 from radsupport.plots.verdicts import verdicts
 
 __all__ = [
-    "architecture", "areas", "bland_altman", "boxes", "calibration", "coefficients", "confusion", "contact_sheet",
-    "decision", "follow_up", "forest", "heat_map", "histogram", "icc", "incidence", "kaplan_meier", "learning",
-    "missing", "nomogram", "over_time", "pairs", "penalty", "radar", "roc", "sankey", "schoenfeld", "scores", "steps",
-    "strips", "verdicts", "waterfall",
+    "architecture", "areas", "beeswarm", "bland_altman", "boxes", "calibration", "coefficients", "confusion",
+    "contact_sheet", "contributions", "decision", "follow_up", "forest", "heat_map", "histogram", "icc",
+    "incidence", "kaplan_meier", "learning", "missing", "nomogram", "over_time", "pairs", "penalty", "radar",
+    "repeats", "roc", "sankey", "schoenfeld", "scores", "steps", "strips", "verdicts", "waterfall",
 ]  # fmt: skip

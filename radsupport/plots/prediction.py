@@ -363,7 +363,8 @@ def decision(table: pd.DataFrame, ax: Axes, *, names: dict[str, str] | None = No
     ----------
     table : pandas.DataFrame
         One row per threshold and strategy: ``threshold`` (0 to 1), ``strategy`` (``treat_all``, ``treat_none``, and
-        ``model`` or the name of each signature), ``net_benefit`` (per patient).
+        ``model`` or the name of each signature), ``net_benefit`` (per patient), and optionally ``net_benefit_low,
+        net_benefit_high``: a band.
     ax : matplotlib.axes.Axes
     names : dict, optional
         Legend label of a strategy, such as ``{"model": "DLR-V"}``.
@@ -381,6 +382,7 @@ def decision(table: pd.DataFrame, ax: Axes, *, names: dict[str, str] | None = No
             continue
         drawn = references.get(name) or look(i)
         ax.plot(part["threshold"], part["net_benefit"], label=shown.get(name, name), **drawn)
+        band(ax, part, "threshold", "net_benefit", style.colour(i))
     top = float(table["net_benefit"].max())
     ax.set_ylim(-max(0.05, 0.15 * top), top * 1.08 + 1e-3)
     ax.set_xlim(float(table["threshold"].min()), float(table["threshold"].max()))

@@ -99,7 +99,9 @@ class Validation(Part):
     measured against (reclassification, prediction error). `comparisons` are the groups of signatures that are drawn
     and tested together; without them all are one group. `risk_categories` are the limits of risk classes for the net
     reclassification. `null_se` says that a paper's P of an AUC is by the standard error under chance; the header of
-    that P, by which chapter 06 always decides whether an AUC is better than chance, then says so.
+    that P, by which chapter 06 always decides whether an AUC is better than chance, then says so. `agreed_thresholds`
+    are risks at which somebody would act, in whole per cent, for tables of net benefit. `instability` counts the
+    bootstrap samples in which chapter 09 develops the chosen signature again.
     """
 
     bootstrap: PositiveInt = 1000
@@ -111,6 +113,8 @@ class Validation(Part):
     subgroups: list[Subgroup] = []
     risk_categories: list[Share] = []
     null_se: bool = False
+    agreed_thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = [0.1, 0.2, 0.3, 0.5]
+    instability: PositiveInt = 10
 
     @model_validator(mode="after")
     def ranges_rise(self) -> Validation:

@@ -143,8 +143,7 @@ def corrected_calibration(
 
 def corrected_benefit(
     table: pd.DataFrame,
-    refit: Refit,
-    predict: Predict,
+    model: tuple[Refit, Predict],
     thresholds: Any,
     horizon: float | None = None,
     n_resamples: int = 200,
@@ -156,8 +155,9 @@ def corrected_benefit(
     ----------
     table : DataFrame
         Training rows: label, or time and event, and whatever the model needs.
-    refit, predict : callable
-        As in `corrected_calibration`; `predict` returns the probability of the event (by the horizon).
+    model : (callable, callable)
+        `refit` and `predict` of `corrected_calibration`; `predict` returns the probability of the event (by the
+        horizon).
     thresholds : array-like
     horizon : float, optional
         In the unit of `time`.
@@ -170,6 +170,7 @@ def corrected_benefit(
         `threshold, apparent, optimism, corrected, n_resamples`.
     """
     _columns(table, ["label"] if horizon is None else ["time", "event"])
+    refit, predict = model
 
     def benefit(risk: FloatArray, rows: pd.DataFrame) -> FloatArray:
         return counted_benefit(rows, risk, thresholds, np.ones((1, len(rows))), horizon)[0]

@@ -28,7 +28,7 @@ def prediction_instability(original: Any, repeats: Any, threshold: float = np.na
     repeats : array-like, shape (b, n)
         What the model of each repeat predicts for the same patients.
     threshold : float
-        At or above it a patient counts as high risk; NaN for none.
+        Above it a patient counts as high risk; NaN for none.
     level : float
         Of the limits, which are percentiles over the repeats.
 
@@ -49,7 +49,7 @@ def prediction_instability(original: Any, repeats: Any, threshold: float = np.na
         raise InputError(f"`repeats` must hold a row of {own.size} finite predictions per repeat, not {values.shape}.")
     share = (1 - check_level(level)) / 2
     low, high = np.quantile(values, [share, 1 - share], axis=0)
-    changed = ((values >= threshold) != (own >= threshold)).mean(axis=0) if np.isfinite(threshold) else np.nan
+    changed = ((values > threshold) != (own > threshold)).mean(axis=0) if np.isfinite(threshold) else np.nan
     return pd.DataFrame({"mape": np.abs(values - own).mean(axis=0), "low": low, "high": high, "changed": changed})
 
 
@@ -57,6 +57,8 @@ def benefit_optimism(
     outcome: pd.DataFrame, repeats: Any, counts: Any, thresholds: Any, horizon: float | None = None
 ) -> FloatArray:
     """Return the mean optimism of net benefit at each threshold, shape (thresholds,).
+
+    NaN where more than half of the repeats have no net benefit: none of the treated is followed to the horizon.
 
     Parameters
     ----------
@@ -80,5 +82,7 @@ def benefit_optimism(
         both = np.vstack([drawn, np.ones_like(drawn)])
         inside, outside = counted_benefit(outcome, risk, thresholds, both, horizon)
         gains.append(inside - outside)
-    found: FloatArray = np.mean(gains, axis=0)
+    known = np.isfinite(gains)
+    count = known.sum(axis=0)
+    found: FloatArray = np.where(known, gains, 0.0).sum(axis=0) / np.where(2 * count >= len(gains), count, np.nan)
     return found

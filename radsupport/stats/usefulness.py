@@ -293,6 +293,11 @@ def _as_thresholds(thresholds: Any) -> FloatArray:
     return values
 
 
+def per_cent(low: float, high: float) -> FloatArray:
+    """Return the thresholds from `low` to `high` by per cent."""
+    return np.round(np.arange(low, high + 1e-9, 0.01), 4)
+
+
 def _strategies(risk: Any, n: int, name: str) -> dict[str, FloatArray]:
     """Checked probabilities by strategy; a single array is the strategy 'model'."""
     given = dict(risk.items()) if isinstance(risk, Mapping | pd.DataFrame) else {"model": risk}

@@ -7,9 +7,20 @@ import pandas as pd
 import pytest
 from helpers.validation_study import rows_of
 
-from radsupport.evaluate import decisions, judged, lock, measure, probabilities, reclassification, usefulness
+from radsupport.evaluate import (
+    corrections,
+    decisions,
+    judged,
+    lock,
+    measure,
+    probabilities,
+    reclassification,
+    usefulness,
+)
+from radsupport.evaluate.calibration import last_step
 from radsupport.evaluate.predictions import SURVIVAL
-from radsupport.stats.usefulness import nri_idi, nri_idi_survival
+from radsupport.stats.logistic import fit_logistic
+from radsupport.stats.usefulness import net_benefit, nri_idi, nri_idi_survival
 
 AT = ("horizon", "cohort")
 
@@ -128,3 +139,36 @@ def test_reclassification_at_a_horizon_is_weighted_for_censoring(followed):
     row = table.query("cohort == 'external' and measure == 'IDI'").iloc[0]
     assert [row["value"], row["value_low"]] == pytest.approx([expected.idi, expected.idi_low])
     assert (row["n"], row["events"]) == (50, expected.n_events)
+
+
+def test_limits_of_net_benefit_are_percentiles_of_the_drawn_patients(labelled):
+    part = acting(labelled[2]).query("cohort == 'external'")
+    table = decisions(part, 0.2, 0.2, banded="A", n_bootstrap=60, seed=3).set_index("strategy")
+    own = part[part["signature"] == "A"].sort_values("subject", ignore_index=True)
+    drawn = np.random.default_rng(3).integers(0, len(own), (60, len(own)))
+    values = [
+        net_benefit(own["label"][rows], own["probability"][rows], [0.2]).query("strategy == 'model'")["net_benefit"]
+        for rows in drawn
+    ]
+    expected = np.quantile(np.concatenate(values), [0.025, 0.975])
+    assert table.loc["A", ["net_benefit_low", "net_benefit_high"]].to_numpy(float) == pytest.approx(expected)
+    assert table.drop(index="A")["net_benefit_low"].isna().all()
+
+
+def test_net_benefit_corrected_for_the_optimism_of_the_last_step_by_brute_force(labelled):
+    rows = judged(labelled[2], signatures=["A"])
+    found = corrections(rows, {"A": (["A"], [])}, pd.DataFrame(), n_bootstrap=4, seed=2, between=(0.2, 0.4))
+    table, terms = last_step(rows, ["A"])
+
+    def of(fit, part):
+        p = fit.predict(part)
+        return net_benefit(part["label"], p, [0.3]).query("strategy == 'model'")["net_benefit"].iloc[0]
+
+    rng, lost = np.random.default_rng(2), []
+    for _ in range(4):
+        drawn = table.iloc[rng.integers(0, len(table), len(table))].reset_index(drop=True)
+        fit = fit_logistic(drawn, "label", terms)
+        lost.append(of(fit, drawn) - of(fit, table))
+    row = found[np.isclose(found["threshold"], 0.3)].iloc[0]
+    assert row["optimism"] == pytest.approx(np.mean(lost))
+    assert row["net_benefit"] == pytest.approx(of(fit_logistic(table, "label", terms), table) - np.mean(lost))

@@ -400,6 +400,28 @@ def _missing() -> Case:
     return pd.DataFrame(rows, columns=["n", "gaps", "Histology", "Stage"]), {}
 
 
+def _swarm() -> Case:
+    rng = np.random.default_rng(9)
+    value = rng.normal(size=(40, 3))
+    parts = [
+        pd.DataFrame({"feature": name, "contribution": slope * value[:, i], "value": value[:, i]})
+        for i, (name, slope) in enumerate({"Volume": 0.8, "Entropy": -0.4, "Age": 0.1}.items())
+    ]
+    return pd.concat(parts, ignore_index=True), {}
+
+
+def _parts() -> Case:
+    table = pd.DataFrame({"feature": ["Volume", "Entropy", "3 other features"], "contribution": [0.8, -0.3, 0.1]})
+    return table.assign(value=[12.5, 4.1, np.nan], base=-1.0, score=-0.4), {"scale": "log-odds"}
+
+
+def _repeats() -> Case:
+    x = np.linspace(0, 1, 20)
+    lines = [("own", 0, 1.0), ("repeat", 1, 0.8), ("repeat", 2, 1.3), ("treat all", 0, 0.2)]
+    parts = [pd.DataFrame({"of": of, "repeat": k, "x": x, "y": slope * x}) for of, k, slope in lines]
+    return pd.concat(parts, ignore_index=True), {"diagonal": True, "rug": x[::4], "lowest": -0.1}
+
+
 #: Further cases of figures that have one: a second way to call them.
 FURTHER: dict[str, tuple[str, Callable[[], Case]]] = {
     "block": ("correlations", _block), "icc_shares": ("icc", _icc), "overlays": ("contact_sheet", _overlays),
@@ -407,6 +429,9 @@ FURTHER: dict[str, tuple[str, Callable[[], Case]]] = {
 }  # fmt: skip
 
 CASES: dict[str, Callable[[], Case]] = {
+    "beeswarm": _swarm,
+    "contributions": _parts,
+    "repeats": _repeats,
     "roc": _roc,
     "delong": _delong,
     "confusion": _confusion,

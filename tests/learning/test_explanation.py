@@ -104,15 +104,23 @@ def test_values_are_in_the_units_of_the_table(finished):
 
 
 def test_partial_dependence_by_brute_force(finished):
-    assembly, run = finished.assembly, finished.run
-    result = run.results["Radiomics"]
+    assembly, result = finished.assembly, finished.run.results["Radiomics"]
     found = explanation.dependence(result, assembly, "Radiomics", ["ct__f0"], points=3)
-    fold, X = found["fold"].iloc[0], assembly.training("Radiomics")[0]
-    inside = X[~X.index.isin(result.risks.query(f"repeat == 0 and fold == {fold}")["subject"])]
-    for row in found[found["fold"] == fold].to_dict("records"):
-        expected = result.models[0][fold].risk(inside.assign(ct__f0=row["value"])).mean()
-        assert row["risk"] == pytest.approx(expected)
+    X, first = assembly.training("Radiomics")[0], result.risks.query("repeat == 0").set_index("subject")["fold"]
+    models = {**result.models[0], -1: result.refit}
+    assert set(found["repeat"]) <= set(models)
+    for row in found.to_dict("records"):
+        inside = X[first[X.index] != row["repeat"]].assign(ct__f0=row["x"])
+        assert row["y"] == pytest.approx(models[row["repeat"]].risk(inside).mean())
+    assert set(found["of"]) == {"own", "repeat"}
     assert explanation.dependence(result, assembly, "Radiomics", ["ct__nothing"]).empty
+
+
+def test_the_two_ends_are_the_highest_and_the_lowest_prediction(finished):
+    explained = explanation.explain(finished.run.results["Both"], finished.assembly, "Both")
+    ends = explanation.extremes(explained)["score"]
+    assert (ends.iloc[0], ends.iloc[-1]) == (explained["score"].max(), explained["score"].min())
+    assert explanation.extremes(explained.head(0)).empty
 
 
 def test_fits_are_kept_for_a_later_chapter(finished, tmp_path):

@@ -120,3 +120,144 @@ def in_short(table: pd.DataFrame, best: str, names: Mapping[str, str], lacking: 
     lines = lines or ["Nothing of this study could be set beside size or the clinic."]
     short, full = ([*own, *missing, tests(table)] for own in (lines[:2], lines))
     return "\n".join(filter(None, short)), "\n".join(filter(None, full))
+
+
+#: Repeats that are usual for instability (Riley & Collins 2023), and the share of repeats that moves a patient.
+FEW_REPEATS, OFTEN = 200, 0.25
+
+
+def developed(name: str, best: str, asked: int, learnt_per_fold: bool) -> str:
+    """Say whose development is repeated, how often, and what is not repeated with it."""
+    lines = [f"{best} is a given output of which nothing is fitted here; this is about {name}."] * (name != best)
+    lines.append(f"The signature is {name}, developed again in {counted(asked, 'bootstrap sample')}.")
+    if asked < FEW_REPEATS:
+        lines.append(f"So few show the size of the instability, not its limits, for which {FEW_REPEATS} are usual.")
+    if learnt_per_fold:
+        lines.append("Networks were not trained again: what else they might have learnt is not in these values.")
+    return " ".join(lines)
+
+
+def unstable(table: pd.DataFrame, asked: int) -> str:
+    """Say how far the probability of a patient moves with the patients that the signature was developed on.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `evaluate.uncertainty.instability`.
+    asked : int
+        Repeats asked for.
+    """
+    if table.empty:
+        return ""
+    done, n, mape = int(table["repeats"].iloc[0]), len(table), table["mape"]
+    lost = f" ({asked - done} samples had too few events to fit it to)" if done < asked else ""
+    words = (
+        f"In {counted(done, 'repeat')}{lost} the probability of a patient moves by {100 * mape.mean():.1f} percentage "
+        f"points on average (MAPE; median {100 * mape.median():.1f}, largest {100 * mape.max():.1f}; n = {n})."
+    )
+    if table["changed"].isna().all():
+        return f"{words} No threshold can be carried over to the repeats."
+    moved = int((table["changed"] >= OFTEN).sum())
+    return (
+        f"{words} At the locked threshold {moved} of {n} patients change sides in a quarter of the repeats or more; on "
+        f"average a patient does in {table['changed'].mean():.0%} of them (classification instability index)."
+    )
+
+
+def optimistic(table: pd.DataFrame, name: str) -> str:
+    """Say at which agreed thresholds acting by a signature is of use, before and after its optimism is taken off.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `evaluate.uncertainty.corrected_benefit`.
+    name : str
+    """
+    known = table.dropna(subset=["apparent", "corrected"])
+    if known.empty:
+        return ""
+    reference = known["treat_all"].fillna(0).clip(lower=0)
+    kept = [[f"{mark:.0%}" for mark in known["threshold"][known[key] > reference]] for key in ("apparent", "corrected")]
+    before, after = (f"at {listed(marks)}" if marks else "at none of them" for marks in kept)
+    at = listed([f"{mark:.0%}" for mark in known["threshold"]])
+    if before == after:
+        return f"Of the thresholds {at}, acting by {name} beats treating all or none {before}, corrected or not."
+    return (
+        f"Of the thresholds {at}, acting by {name} beats treating all or none {before} on its own training patients, "
+        f"and {after} once the optimism of its whole development is taken off."
+    )
+
+
+def steady(table: pd.DataFrame, name: str) -> str:
+    """Say in one sentence how far the probability of a patient moves; nothing where nothing is developed again."""
+    if table.empty:
+        return ""
+    samples = counted(int(table["repeats"].iloc[0]), "bootstrap sample")
+    return (
+        f"Developed again in {samples}, {name} moves the probability of a training patient by "
+        f"{100 * table['mape'].mean():.1f} percentage points on average, and by "
+        f"{100 * table['mape'].max():.1f} where it is least stable."
+    )
+
+
+def carried(explained: pd.DataFrame, top: Sequence[str], name: str, learnt_per_fold: bool = False) -> str:
+    """Say how much of the predictions the strongest features carry, how steadily they are chosen, and how it was found.
+
+    Parameters
+    ----------
+    explained : DataFrame
+        `learning.explanation.explain`.
+    top : sequence of str
+        The strongest features, by the names of `explained`.
+    name : str
+    learnt_per_fold : bool
+        Whether networks were trained in each fold, so that one position of theirs has another meaning in each.
+    """
+    if explained.empty or not top:
+        return f"The models of {name} use no feature: everybody gets the same risk."
+    size = explained["contribution"].abs().groupby(explained["feature"]).sum()
+    first, folds = list(top[:3]), explained["fold"].nunique()
+    chosen = explained.groupby("feature")["fold"].nunique()
+    chosen_in = ", ".join(f"{one} in {chosen[one]} of {folds} folds" for one in first)
+    how = " and ".join(dict.fromkeys(explained["explainer"]))
+    return (
+        f"The models of the folds use {counted(len(size[size > 0]), 'feature')} of {name} in all. The strongest, "
+        f"{listed(first)}, carry {size[first].sum() / size.sum():.0%} of all contributions; they were chosen as "
+        f"follows: {chosen_in}. Explained by shap's {how} explainer." + " Positions of networks mean something else in "
+        "each fold." * (learnt_per_fold and any("deep" in one for one in first))
+    )
+
+
+_OF = {"covered_event": "with the event", "covered_none": "without"}
+
+
+def covered(table: pd.DataFrame, promised: float, names: Mapping[str, str]) -> list[str]:
+    """Say per cohort (and horizon) how often the sets hold what became of the patients, and how often they decide.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `evaluate.uncertainty.coverage` by cohort.
+    promised : float
+        Share of each outcome's patients that the sets promise to hold.
+    names : mapping of cohort to name
+    """
+    lines = []
+    for row in table.to_dict("records"):
+        where = names[str(row["cohort"])] + (f" by {row['horizon']:g} months" if "horizon" in row else "")
+        where += f" (n = {row['n']}, {counted(int(row['events']), 'event')})"
+        held = [f"{_held(row, key, promised)} of those {words}" for key, words in _OF.items() if pd.notna(row[key])]
+        value, low, high = (float(row[f"right{end}"]) for end in ("", "_low", "_high"))
+        single = f"{row['one']} sets name one outcome"
+        single += f", the right one in {estimate(value, low, high)} of them" if row["one"] else ""
+        lines.append(
+            f"{where}: sets hold the truth of {'; '.join(held)}. {single}; {row['both']} leave both open and "
+            f"{row['neither']} fit neither."
+        )
+    return lines
+
+
+def _held(row: Row, key: str, promised: float) -> str:
+    low, high = float(row[f"{key}_low"]), float(row[f"{key}_high"])
+    fails = f" (**less than the {promised:.0%} promised**)" if high < promised else ""
+    return f"{estimate(float(row[key]), low, high)}{fails}"
