@@ -140,9 +140,7 @@ def write(run: Run, pages: Path) -> dict[str, Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_changed(path, f"{opening}\n\n{body}" if opening else body)
         title = f"({study.id}-{name}-card)=\n# {name.capitalize()} card — {study.id}\n\n"
-        words = (
-            f'{"**Synthetic data.** " * study.is_synthetic}Study {{ref}}`{study.id}`; "{UNSAID}": see `author:`.\n\n'
-        )
+        words = f"{'**Synthetic data.** ' * study.is_synthetic}Study {{ref}}`{study.id}`, filled from its run.\n\n"
         locked = f"## The locked model\n\n{opening}\n\n" if opening else ""
         write_changed(pages / f"{name}_card.md", f"{ALONE}{title}{words}{locked}{body}")
         taken[f"cards/{name}_card.md"] = path
