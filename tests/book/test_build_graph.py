@@ -160,6 +160,7 @@ def test_a_changed_file_runs_exactly_its_chapters_again(shared: Path, study: str
         ({"signatures": [STUDY["signatures"][0] | {"learner": "Lasso"}]}, FROM["05_modelling"]),
         ({"signatures": [STUDY["signatures"][0] | {"sources": ["deep"]}]}, ALL),
         ({"survival": {"threshold": "median"}}, FROM["05_modelling"]),
+        ({"author": {"ethics": "Board 7", "funding": "a fund"}}, []),
     ],
 )
 def test_settings_of_the_modelling_run_no_chapter_before_it(shared: Path, change: Any, again: list[str]) -> None:
