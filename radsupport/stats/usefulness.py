@@ -408,6 +408,9 @@ def _benefit(times: FloatArray, events: Any, member: Any, horizon: float, odds: 
     return np.where(share == 0, 0.0, (1 - survival) * share - survival * share * odds)
 
 
+_ROWS = 4000  # resamples x thresholds whose survival is estimated at once
+
+
 def counted_benefit(
     outcome: pd.DataFrame, risk: Any, thresholds: Any, counts: FloatArray, horizon: float | None = None
 ) -> FloatArray:
@@ -436,7 +439,12 @@ def counted_benefit(
         return ((counts * labels) @ member - ((counts * (1 - labels)) @ member) * odds) / total[:, None]
     times, events = as_survival(outcome["time"], outcome["event"])
     share = counts @ treated.T.astype(float) / total[:, None]
-    survival = np.column_stack([survival_at(times, events, counts * own, horizon)[0] for own in treated])
+    size = max(1, _ROWS // len(counts))  # thresholds at once: one by one takes ten times as long in few resamples
+    parts = []
+    for own in (treated[i : i + size] for i in range(0, marks.size, size)):
+        member = (counts[:, None, :] * own).reshape(-1, times.size)
+        parts.append(survival_at(times, events, member, horizon)[0].reshape(len(counts), -1))
+    survival = np.concatenate(parts, axis=1)
     return np.where(share == 0, 0.0, (1 - survival) * share - survival * share * odds)
 
 
