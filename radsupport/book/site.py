@@ -131,7 +131,8 @@ def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Hea
         entry, cohort = numbers.get(key, {}), _judged(key, numbers, study)
         if entry.get("ci_low") is not None:
             value, low, high = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
-            if key == "headline_train" and divided(mean := numbers.get(f"{DIVISIONS}{_whose(numbers, key)}")):
+            mean = numbers.get(f"{DIVISIONS}{_whose(numbers, key)}") or {}
+            if key == "headline_train" and divided(mean):
                 value = float(mean["value"])
             yield landing.Headline(study.id, kind, cohort, _headline(study, numbers, key), value, low, high)
 

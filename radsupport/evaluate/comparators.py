@@ -226,6 +226,6 @@ def beside(
     table["measure"] = "AUC" if tuple(outcome) == LABEL else "C-index"
     table = table.reindex(columns=BESIDE)
     by = table.groupby("cohort", sort=False)["p"] if len(table) else table["p"]
-    table["p_adjusted"] = by.transform(lambda p: adjust_p(p, "holm")) if len(table) else table["p"]
+    table["p_adjusted"] = by.transform(adjust_p, method="holm") if len(table) else table["p"]
     table.attrs["empty"] = "" if len(table) else "There is nothing to compare a signature of images with."
     return table

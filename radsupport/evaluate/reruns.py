@@ -156,7 +156,13 @@ def variants(
         As `read_variants`.
     """
     found = [
-        (group, name, row["variant"], row["description"], partial(_rerun_on, results, assembly, row, protocol))
+        (
+            str(group),
+            str(name),
+            row["variant"],
+            row["description"],
+            partial(_rerun_on, results, assembly, row, protocol),
+        )
         for (group, name), part in read_variants(results, assembly.signatures).groupby(
             ["group", "signature"], sort=False
         )
@@ -500,7 +506,9 @@ def _with_gaps(assembly: Assembly) -> Iterator[tuple[str, str]]:
         gaps = table[~table.isna().all(axis=1)].isna().sum()
         if 0 < (gaps > 0).sum() <= MOST_GAPPY:
             called = {key: one.label for key, one in assembly.columns.items()}
-            words = [f"{counted(int(n), 'value')} of {called.get(c, c)}" for c, n in gaps[gaps > 0].head(5).items()]
+            words = [
+                f"{counted(int(n), 'value')} of {called.get(str(c), c)}" for c, n in gaps[gaps > 0].head(5).items()
+            ]
             more = [f"{counted(int((gaps > 0).sum()) - 5, 'further column')}"] if (gaps > 0).sum() > 5 else []
             yield name, listed([*words, *more])
 

@@ -188,7 +188,8 @@ _COMPARATORS = {"Volume alone": "tumour volume alone", "Clinical columns": "all 
 def _beside(numbers: Mapping[str, Entry], key: str, begun: bool) -> list[str]:
     """Word the best signature of images against volume and the clinic, as far as no other clause does."""
     judged, told = str(_value(numbers, f"{key}_signature")).rpartition(" (")[0], [f"{key}_rival", f"{key}_simple"]
-    known, parts = {_value(numbers, f"{one}_name") for one in told}, []
+    known: set[Any] = {_value(numbers, f"{one}_name") for one in told}
+    parts: list[str] = []
     for one in (f"{key}_volume", f"{key}_clinical"):
         name, who = _value(numbers, f"{one}_name"), _value(numbers, f"{one}_signature")
         if name is not None and not (name in known and who == judged):

@@ -50,7 +50,7 @@ def over_divisions(numbers: Mapping[str, Any], signature: str, decimals: int = 2
     beside : str
         ``one division``; empty with several.
     """
-    entry = numbers.get(f"{DIVISIONS}{signature}")
+    entry = numbers.get(f"{DIVISIONS}{signature}") or {}
     if not divided(entry):
         return "", "one division"
     mean, low, high = (fixed(entry[key], decimals) for key in ("value", "ci_low", "ci_high"))

@@ -467,10 +467,10 @@ def locked(scores: pd.DataFrame, numbers: pd.DataFrame, names: Mapping[str, str]
         `evaluate.calibration` by cohort (and horizon: the last one counts).
     names : mapping of cohort to name
     """
-    own = scores[scores["signature"] == "nomogram"]
+    own, nan = scores[scores["signature"] == "nomogram"], float("nan")
     parts = [
         f"{names[str(row['cohort'])]} {row['measure']} "
-        f"{estimate(*(float(row.get(f'value{end}', 'nan')) for end in ('', '_low', '_high')))} "
+        f"{estimate(row.get('value', nan), row.get('value_low', nan), row.get('value_high', nan))} "
         f"(n = {row['n']}, {row['events']} events)"
         for row in own.to_dict("records")
     ]

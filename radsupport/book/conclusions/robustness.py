@@ -60,8 +60,8 @@ def beside(table: pd.DataFrame, best: str, names: Mapping[str, str], pooled: Col
 
 def _one(row: Row, names: Mapping[str, str], pooled: bool) -> str:
     where = f"{names[str(row['cohort'])]} (n = {row['n']}, {counted(int(row['events']), 'event')})"
-    limits = (float(row[f"difference{end}"]) for end in ("", "_low", "_high"))
-    numbers = f"{estimate(*limits, 3)}, {p_value(row['p'], name='P')}{', pooled over centers' * pooled}"
+    value, low, high = (float(row[f"difference{end}"]) for end in ("", "_low", "_high"))
+    numbers = f"{estimate(value, low, high, 3)}, {p_value(row['p'], name='P')}{', pooled over centers' * pooled}"
     return f"{verdict(row)} in {where}, {row['measure']} difference {numbers}"
 
 
