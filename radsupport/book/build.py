@@ -456,12 +456,14 @@ def book_sources() -> list[str]:
 
 def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> None:
     """Stage the executed notebooks, compile the book, and warn of identifiers in it."""
-    from radsupport.book import gate
+    from radsupport.book import gate, rigour
     from radsupport.book.site import build
 
     with ThreadPoolExecutor(1) as beside:  # reads the tables while pages are compiled elsewhere
         wanted = beside.submit(gate.looked_for)
         page = build(Path("book"), list(studies), dict(left_out), Path(log))
+    for line in rigour.failures({study: Path("results", study) for study in studies}):
+        print(f"Not rigorous: {line}", file=sys.stderr)
     try:
         found = len(gate.search(page.parent, wanted=wanted.result(), remember=True))
     except RadsupportError as error:

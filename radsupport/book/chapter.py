@@ -225,6 +225,17 @@ class Chapter:
                 self.publish_all(self.estimates(row, f"{key}_{role}", "difference"))
                 self._publish_known(f"{key}_{role}", row, {"name": "beside", "signature": "signature", "p": "p"})
 
+    def rigour(
+        self, predictions: pd.DataFrame, cohort: pd.DataFrame, best: str, outcome: tuple[str, ...]
+    ) -> pd.DataFrame:
+        """Return what the run shows of the rules of rigour, and write it (`book.rigour.of_run`)."""
+        from radsupport.book import rigour  # other chapters need not wait for the learners
+
+        numbers: dict[str, Any] = {}
+        for name in runs.UPSTREAM:
+            numbers |= self.published(name, missing_ok=True) if name != self.name else {}
+        return rigour.of_run(self.study, self.paths.results, numbers | self.numbers, predictions, cohort, best, outcome)
+
     def _publish_known(self, key: str, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
         """Publish columns of a table's last row, where they are known."""
         for row in table.tail(1).to_dict("records"):

@@ -20,7 +20,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from radsupport.book import checklists, landing, rooms, shared, takeaway
+from radsupport.book import checklists, landing, rigour, rooms, shared, takeaway
 from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import abstract
 from radsupport.book.conclusions.comparison import DIVISIONS, divided, flattered, over_divisions
@@ -212,6 +212,7 @@ def study_page(study_id: str, figures: Mapping[str, Sequence[str]], lists: Seque
         *_scores(study, numbers),
         *_cautions(study),
         *[f'## Checklists and cards\n\n<p class="rs-lists">{" · ".join(lists)}</p>\n'] * bool(lists),
+        *rigour.markdown(rigour.read(Path("results", study_id))),
         *_pictures(study, figures),
         *_chapters(study, numbers),
     ]

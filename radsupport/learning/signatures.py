@@ -17,6 +17,7 @@ from radsupport.files import written_whole
 from radsupport.learning.assembly import CENTER, Assembly, select_rows, whole_table
 from radsupport.learning.crossval import CrossValidation, External, cross_validate
 from radsupport.learning.learners import PUBLISHED, STEP_WORDS, fits
+from radsupport.learning.record import RECORD, fold_record
 from radsupport.learning.tuning import used_columns
 from radsupport.settings.learning import Signature
 from radsupport.wording import center_words, listed
@@ -66,6 +67,11 @@ class SignatureRun:
         by = scores.groupby("signature", sort=False)["score"]
         table = by.agg(divisions="count", mean="mean", sd="std", lowest="min", highest="max", first="first")
         return table.reset_index()
+
+    def record(self) -> pd.DataFrame:
+        """Return `fold_record` of all signatures, with a column signature in front."""
+        found = [fold_record(result).assign(signature=name) for name, result in self.results.items()]
+        return pd.concat(found or [pd.DataFrame()], ignore_index=True).reindex(columns=["signature", *RECORD])
 
     def first_fitted(self, best: str = "") -> str:
         """Return the best signature, or the first that is fitted here where the best is a given output."""

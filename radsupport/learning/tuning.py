@@ -95,6 +95,10 @@ class TunedPipeline(BaseEstimator):
         step, n_in, n_out, reasons.
     inner_risk_ : array, shape (n_subjects,)
         Inner out-of-fold risks at the chosen settings; with `keep_inner_risk`.
+    fitted_on_ : tuple
+        The subjects of the table that steps and learner were fitted on (`learning.record`).
+    given_ : int
+        Columns of that table.
     """
 
     steps: Sequence[tuple[str, Any]]
@@ -144,6 +148,7 @@ class TunedPipeline(BaseEstimator):
             self.inner_risk_ = model.risk_of_scores(ranks[best]) if hasattr(model, "for_tuning") else risks[best]
         self.pipeline_ = Pipeline([*steps, ("learner", model)])
         self.features_ = list(columns.columns)
+        self.fitted_on_, self.given_ = tuple(dict.fromkeys([*table.index, *columns.index])), table.shape[1]
         counts = [step.counted_ for _, step in steps if hasattr(step, "counted_")]
         self.funnel_ = pd.DataFrame(counts, columns=FUNNEL)
         return self

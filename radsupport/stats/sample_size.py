@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from radsupport.errors import InputError
 
@@ -141,6 +141,22 @@ def for_binary(parameters: int, prevalence: float, r2: float | None = None, shri
     return _size(
         parameters, prevalence, DEFAULT_NAGELKERKE * largest if r2 is None else r2, largest, overall, shrinkage
     )
+
+
+def expected_shrinkage(n: int, parameters: int, r2: float) -> float:
+    """Return the shrinkage S of a model of so many candidate parameters in n patients, criterion 1 solved for S.
+
+    n = parameters / ((S - 1) ln(1 - r2 / S)) has one solution between r2 and 1 (Riley et al. 2019, equation 7).
+    """
+    if not 0 < r2 < 1 or n < 1 or parameters < 1:
+        raise InputError(f"`n` and `parameters` must be at least 1 and `r2` a share; got {n}, {parameters}, {r2}.")
+    tiny = 1e-12
+
+    def excess(shrinkage: float) -> float:
+        return n * (shrinkage - 1) * math.log(1 - r2 / shrinkage) - parameters
+
+    low, high = r2 * (1 + tiny), 1 - tiny
+    return float(optimize.brentq(excess, low, high)) if excess(low) > 0 else r2  # to twelve digits
 
 
 def overall_risk_binary(prevalence: float) -> int:

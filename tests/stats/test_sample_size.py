@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from radsupport.errors import InputError
 from radsupport.stats.sample_size import (
+    expected_shrinkage,
     for_binary,
     for_survival,
     max_r2_binary,
@@ -133,3 +134,12 @@ def test_r2_from_a_concordance_index():
 def test_impossible_inputs_are_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+@pytest.mark.parametrize(("n", "parameters", "r2"), [(500, 20, 0.1), (100, 5, 0.2), (56, 30, 0.09)])
+def test_expected_shrinkage_solves_the_first_criterion(n: int, parameters: int, r2: float) -> None:
+    found = expected_shrinkage(n, parameters, r2)
+    assert parameters / ((found - 1) * math.log(1 - r2 / found)) == pytest.approx(n)
+    size = for_binary(parameters, 0.3, r2, shrinkage=found)
+    assert size.shrinkage in (n, n + 1)
+    assert expected_shrinkage(10, 5000, r2) == r2  # hopeless

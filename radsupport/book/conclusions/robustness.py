@@ -261,3 +261,11 @@ def _held(row: Row, key: str, promised: float) -> str:
     low, high = float(row[f"{key}_low"]), float(row[f"{key}_high"])
     fails = f" (**less than the {promised:.0%} promised**)" if high < promised else ""
     return f"{estimate(float(row[key]), low, high)}{fails}"
+
+
+def rigorous(table: pd.DataFrame) -> str:
+    """Count the rules that the run passes, and name those that it does not."""
+    failed = table.loc[table["verdict"] == "failed", "rule"].tolist()
+    judged = int(table["verdict"].ne("not applicable").sum())
+    words = f"{judged - len(failed)} of {counted(judged, 'rule')} of rigour that could be judged are passed"
+    return f"{words}{f'; not passed: {listed(failed, 12)}' * bool(failed)}."

@@ -1,0 +1,386 @@
+"""The rigour of an executed run, rule by rule: each reads what the run recorded, none what somebody declares.
+
+Not to be confused with `gate`, which searches the site for identifiers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radsupport.book.text import literal
+from radsupport.errors import InputError
+from radsupport.files import sha256, write_changed
+from radsupport.settings.study import Study
+from radsupport.stats import sample_size
+from radsupport.wording import counted, fixed, listed
+
+PASSED, FAILED, NONE = "passed", "failed", "not applicable"
+FILE = "rigour.json"
+#: Events per candidate parameter, and expected shrinkage, below which a model is called too hungry (Riley et al. 2020).
+FEWEST_EVENTS, LEAST_SHRINKAGE = 10, 0.9
+_PREPARES = ("imputation", "harmonisation")
+_CHOOSES = ("univariate", "cox", "lasso")
+#: Candidates from which a list that is the same in every fold can not be chance any more.
+MANY = 20
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    record : DataFrame
+        fold_record.csv (`SignatureRun.record`).
+    predictions, cohort : DataFrame
+        predictions.parquet and cohort.parquet.
+    numbers : mapping
+        Published by all chapters.
+    thresholds : mapping of signature to float
+        Of the locked model.
+    recomputed : mapping of signature to float
+        The same rule on the training rows alone.
+    locked_at, judged_at : int
+        When the model was locked and when chapter 06 finished, ns; 0 where unknown.
+    apart : float
+        Largest difference of a risk that was computed a second time; NaN where none was.
+    best : str
+    outcome : tuple of str
+    synthetic : bool
+        Whether patients were generated.
+    horizon : float
+        First horizon in months.
+    """
+
+    record: pd.DataFrame
+    predictions: pd.DataFrame
+    cohort: pd.DataFrame
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    recomputed: Mapping[str, float] = field(default_factory=dict)
+    locked_at: int = 0
+    judged_at: int = 0
+    apart: float = math.nan
+    best: str = ""
+    outcome: tuple[str, ...] = ("label",)
+    synthetic: bool = False
+    horizon: float = 36.0
+
+    def value(self, key: str) -> Any:
+        """Return a published value, None where there is none."""
+        return self.numbers.get(key, {}).get("value")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a run shows of one rule."""
+
+    rule: str
+    shown: str
+    verdict: str
+
+
+Rule = Callable[[Evidence], tuple[str, str]]
+RULES: dict[str, Rule] = {}
+
+
+def _rule(name: str) -> Callable[[Rule], Rule]:
+    def kept(function: Rule) -> Rule:
+        RULES[name] = function
+        return function
+
+    return kept
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    """Return the finding of every rule."""
+    return [Finding(name, *function(evidence)) for name, function in RULES.items()]
+
+
+def _held(holds: bool) -> str:
+    return PASSED if holds else FAILED
+
+
+def _folds(evidence: Evidence) -> pd.DataFrame:
+    return evidence.record[evidence.record["fold"].notna()]
+
+
+def _using(table: pd.DataFrame, steps: Sequence[str]) -> pd.DataFrame:
+    words = table["steps"].fillna("").astype(str).str.split()
+    return table[pd.Series([any(step in own for step in steps) for own in words], table.index, dtype=bool)]
+
+
+@_rule("Features are selected inside the folds")
+def _selection(evidence: Evidence) -> tuple[str, str]:
+    """Each fold's list differs from one global list, as lists do that are chosen from other patients."""
+    chosen = _using(evidence.record, _CHOOSES)
+    chosen = chosen[(chosen["given"] > chosen["n_features"]) & (chosen["given"] >= MANY)]
+    if chosen.empty:
+        return f"no signature chooses by the outcome among {MANY} columns or more", NONE
+    lists = chosen.groupby(["signature", "object"])["features"].nunique()
+    same = [f"{name}" for (name, _), n in lists.items() if n == 1]
+    words = f"{int(lists.sum())} different lists of features in {len(chosen)} fits"
+    return words + f"; one global list in every fold: {listed(same)}" * bool(same), _held(not same)
+
+
+@_rule("No fitted object was given a held-out patient")
+def _disjoint(evidence: Evidence) -> tuple[str, str]:
+    """Subjects that each object was fitted on and those it is judged on, as the objects themselves kept them."""
+    folds = _folds(evidence)
+    if folds.empty:
+        return "no fold has a record of what was fitted", NONE
+    shared, strange = int(folds["shared"].sum()), int(folds["strange"].sum())
+    words = (
+        f"{counted(len(folds), 'fitted object')}, {shared} held-out and {strange} other patients among what they met"
+    )
+    return words, _held(not shared and not strange and bool((folds["n_held_out"] > 0).all()))
+
+
+@_rule("Imputation and harmonisation are fitted inside the folds")
+def _prepared(evidence: Evidence) -> tuple[str, str]:
+    """The objects that hold these steps were fitted on the training part of their fold and nobody else."""
+    folds = _using(_folds(evidence), _PREPARES)
+    if folds.empty:
+        return "no fold imputes or harmonises", NONE
+    leaking = (folds["shared"] > 0) | (folds["strange"] > 0)
+    kinds = [step for step in _PREPARES if len(_using(folds, [step]))]
+    return f"{listed(kinds)} in {len(folds)} fits; {int(leaking.sum())} met other patients", _held(not leaking.any())
+
+
+@_rule("Other cohorts are scored once")
+def _once(evidence: Evidence) -> tuple[str, str]:
+    """One prediction of each signature for a patient outside training."""
+    outside = evidence.predictions[evidence.predictions["kind"] == "external"]
+    if outside.empty:
+        return "nobody outside the training cohort", NONE
+    most = int(outside.groupby(["signature", "subject"]).size().max())
+    people = counted(outside["subject"].nunique(), "patient")
+    return f"{people} outside, at most {counted(most, 'prediction')} of a signature for each", _held(most == 1)
+
+
+@_rule("The threshold is locked before other cohorts are judged")
+def _locked(evidence: Evidence) -> tuple[str, str]:
+    """The locked model's thresholds are those of the training rows alone, and older than the judgement."""
+    if not evidence.thresholds:
+        return "there is no locked model", NONE
+    odd = [
+        name for name, value in evidence.thresholds.items()
+        if not math.isclose(value, evidence.recomputed.get(name, math.nan), rel_tol=1e-9, abs_tol=1e-12)
+    ]  # fmt: skip
+    before = 0 < evidence.locked_at < evidence.judged_at
+    words = (
+        f"{len(evidence.thresholds)} thresholds, {len(evidence.thresholds) - len(odd)} equal to those of the training "
+    )
+    words += f"rows alone; locked {'before' if before else 'not before'} the chapter on validation ended"
+    return words, _held(before and not odd)
+
+
+def _hunger(evidence: Evidence) -> tuple[int, int, int]:
+    """Return training patients, events and candidate parameters of the chosen signature."""
+    own = evidence.record[evidence.record["signature"] == evidence.best]
+    rows = evidence.predictions[evidence.predictions["signature"] == evidence.best]
+    train = rows[(rows["kind"] == "out_of_fold")].dropna(subset=list(evidence.outcome))
+    parts = own[own["fold"].eq(own["fold"].min())].drop_duplicates(["object"])
+    parts = parts if len(parts) == 1 else parts[parts["object"] != "model"]
+    return len(train), int(train[evidence.outcome[-1]].sum()) if len(train) else 0, int(parts["given"].sum())
+
+
+def _largest(evidence: Evidence, n: int, events: int) -> float:
+    """Return the largest possible Cox-Snell R2."""
+    if evidence.outcome == ("label",):
+        return sample_size.max_r2_binary(events / n)
+    time = evidence.cohort.loc[evidence.cohort["cohort"] == "train", "time"].dropna()
+    return sample_size.max_r2_survival(events / float(time.sum()), float(time.mean()))
+
+
+@_rule("Ten events or more per candidate parameter, shrinkage 0.9 or more")
+def _events(evidence: Evidence) -> tuple[str, str]:
+    """Candidates are all columns that selection chooses from."""
+    n, events, candidates = _hunger(evidence)
+    if not candidates or not 0 < events < n:
+        return "nothing is fitted to this outcome", NONE
+    r2 = sample_size.DEFAULT_NAGELKERKE * _largest(evidence, n, events)
+    shrinkage = sample_size.expected_shrinkage(n, candidates, r2)
+    words = f"{evidence.best}: {counted(events, 'event')} and {counted(candidates, 'candidate')}, "
+    words += f"{events / candidates:.2g} each; expected shrinkage {fixed(shrinkage)}"
+    return words, _held(events >= FEWEST_EVENTS * candidates and shrinkage >= LEAST_SHRINKAGE)
+
+
+@_rule("As many patients as Riley's criteria ask for")
+def _patients(evidence: Evidence) -> tuple[str, str]:
+    """With 15% of the largest possible R2, where nothing better is known."""
+    n, events, candidates = _hunger(evidence)
+    if not candidates or not 0 < events < n:
+        return "nothing is fitted to this outcome", NONE
+    try:
+        if evidence.outcome == ("label",):
+            size = sample_size.for_binary(candidates, events / n)
+        else:
+            time = evidence.cohort.loc[evidence.cohort["cohort"] == "train", "time"].dropna()
+            rate = events / float(time.sum())
+            size = sample_size.for_survival(candidates, rate, float(time.mean()), evidence.horizon)
+    except InputError as error:
+        return str(error.message), NONE
+    words = f"{evidence.best}: {counted(n, 'training patient')}, {size.required} needed for {candidates} candidates"
+    return words, _held(n >= size.required)
+
+
+@_rule("Calibration is shown")
+def _calibrated(evidence: Evidence) -> tuple[str, str]:
+    """Mean predicted and observed risk of the chosen signature are published."""
+    keys = [f"headline_{where}_predicted" for where in ("train", "external")]
+    found = [key for key in keys if evidence.value(key) is not None]
+    return f"calibration in {counted(len(found), 'cohort')} of the headlines", _held(bool(found))
+
+
+@_rule("A comparator stands beside the signature")
+def _compared(evidence: Evidence) -> tuple[str, str]:
+    """Paired differences from volume alone and from what needs no image."""
+    found = [key for key in evidence.numbers if key.startswith("beside_")]
+    return f"{counted(len(found), 'paired difference')} from volume alone and from what needs no image", _held(
+        bool(found)
+    )
+
+
+@_rule("Permuted outcomes are not predicted")
+def _permuted(evidence: Evidence) -> tuple[str, str]:
+    """The mean over permuted runs is not above 0.5."""
+    found = {key.partition(":")[2]: one for key, one in evidence.numbers.items() if key.startswith("permuted_mean:")}
+    told = {
+        name: one for name, one in found.items() if one.get("ci_low") is not None and one["ci_low"] == one["ci_low"]
+    }
+    if not told:
+        return f"{'too few runs for a verdict' if found else 'no control was run'}", NONE
+    words = "; ".join(f"{name} {fixed(one['value'])} ({fixed(one['ci_low'])}–{fixed(one['ci_high'])})"
+                      for name, one in told.items())  # fmt: skip
+    return f"mean over permuted runs: {words}", _held(all(one["ci_low"] <= 0.5 for one in told.values()))
+
+
+@_rule("Where nothing is planted, nothing is found")
+def _planted(evidence: Evidence) -> tuple[str, str]:
+    """Outcomes that the generator drew without effect: the mean over draws holds 0.5."""
+    one = evidence.numbers.get("null_means_covering_half")
+    if one is None or one.get("value") is None:
+        return "too few draws for a verdict" if evidence.synthetic else "the patients are real", NONE
+    return f"{one['value']} of {one['n']} means hold 0.5", _held(one["value"] >= 0.8 * one["n"])
+
+
+@_rule("Voxels without their places predict less")
+def _shuffled(evidence: Evidence) -> tuple[str, str]:
+    """The control images of chapter 09."""
+    keeps = evidence.value("keeps_on_control_images")
+    if keeps is None:
+        return "no control images: the study has no scans, or no radiomics signature", NONE
+    return str(evidence.value("control_images_words")), _held(not keeps)
+
+
+@_rule("A second run gives the same")
+def _again(evidence: Evidence) -> tuple[str, str]:
+    """One fold, fitted again from the same tables, predicts its patients as the run did."""
+    if not evidence.apart >= 0:
+        return "nothing was fitted a second time", NONE
+    words = f"one fold fitted again: risks differ by at most {evidence.apart:.1g}" if evidence.apart else (
+        "one fold fitted again: the same risks")  # fmt: skip
+    return words, _held(evidence.apart <= 1e-9)
+
+
+def of_run(
+    study: Study,
+    results: Path,
+    numbers: Mapping[str, Any],
+    predictions: pd.DataFrame,
+    cohort: pd.DataFrame,
+    best: str,
+    outcome: tuple[str, ...],
+) -> pd.DataFrame:
+    """Judge what a run recorded, fit one fold a second time, and write the findings (`write`).
+
+    Parameters
+    ----------
+    study : Study
+    results : Path
+    numbers : mapping
+        Published by the chapters so far.
+    predictions, cohort : DataFrame
+        predictions.parquet and cohort.parquet.
+    best : str
+        The signature whose size is judged.
+    outcome : tuple of str
+
+    Returns
+    -------
+    DataFrame
+        rule, shown, verdict.
+    """
+    from radsupport import evaluate, learning  # the site need not wait for the learners
+    from radsupport.learning.record import RECORD, again
+    from radsupport.learning.signatures import first_fitted
+
+    settings, signatures = study.modelling, study.signatures
+    assembly = learning.assemble(
+        results, signatures, study.columns, cohort, outcome=outcome, grid=settings.grid,
+        icc_threshold=getattr(study.radiomics, "icc_threshold", None) or 0.8, unseen_center=settings.unseen_center,
+        folds=settings.folds,
+    )  # fmt: skip
+    name = next(iter(settings.controls), first_fitted(signatures, best))
+    apart = again(assembly, name, predictions, inner_folds=settings.inner_folds, seed=study.seed)
+    train = evaluate.judged(predictions, outcome, cohorts=["train"])
+    recomputed = evaluate.threshold(train, study.validation.threshold, outcome).to_dict()
+    record, model, judged = (results / one for one in ("fold_record.csv", "model/model.json", "06_validation.json"))
+    locked = json.loads(model.read_text(encoding="utf-8"))["signatures"] if model.is_file() else {}
+    locked_at, judged_at = (path.stat().st_mtime_ns if path.is_file() else 0 for path in (model, judged))
+    horizons = study.endpoint.survival.horizons_months if study.endpoint.survival else [36.0]
+    found = judge(Evidence(
+        pd.read_csv(record) if record.is_file() else pd.DataFrame(columns=["signature", *RECORD]), predictions, cohort,
+        numbers, {key: one["threshold"] for key, one in locked.items() if one.get("threshold") is not None}, recomputed,
+        locked_at, judged_at, apart, best, outcome, study.is_synthetic, horizons[0],
+    ))  # fmt: skip
+    return write(results, found)
+
+
+def write(results: Path, found: Sequence[Finding]) -> pd.DataFrame:
+    """Write the findings to ``rigour.json`` with the hash of the model that they are of, and return them as a table."""
+    model = results / "model" / "model.json"
+    content = {"model_sha256": sha256(model) if model.is_file() else "", "rules": [asdict(one) for one in found]}
+    write_changed(results / FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return pd.DataFrame([asdict(one) for one in found])
+
+
+def read(results: Path) -> list[Finding]:
+    """Return the findings that a run wrote; none where it wrote none."""
+    path = results / FILE
+    rules = json.loads(path.read_text(encoding="utf-8"))["rules"] if path.is_file() else []
+    return [Finding(**one) for one in rules]
+
+
+def markdown(found: Sequence[Finding]) -> list[str]:
+    """Return the findings as lines of a Markdown table with its heading; nothing without any."""
+    if not found:
+        return []
+    counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in (PASSED, FAILED, NONE)}
+    said = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    rows = [f"| {one.rule} | {literal(one.shown, one_line=True)} | {one.verdict} |" for one in found]
+    head = "Judged by what the run recorded, not by what anybody declares: " + said + "."
+    return [
+        "## Is the run rigorous?\n",
+        f"{head}\n",
+        "| Rule | What the run shows | Verdict |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def failures(studies: Mapping[str, Path]) -> list[str]:
+    """Return a line for each rule that a study's run does not pass."""
+    return [
+        f"{study}: {one.rule}: {one.verdict} ({one.shown})"
+        for study, results in studies.items() for one in read(results) if one.verdict == FAILED
+    ]  # fmt: skip
