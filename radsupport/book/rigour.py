@@ -124,9 +124,9 @@ def _selection(evidence: Evidence) -> tuple[str, str]:
     chosen = chosen[(chosen["given"] > chosen["n_features"]) & (chosen["given"] >= MANY)]
     if chosen.empty:
         return f"no signature chooses by the outcome among {MANY} columns or more", NONE
-    lists = chosen.groupby(["signature", "object"])["features"].nunique()
-    same = [f"{name}" for (name, _), n in lists.items() if n == 1]
-    words = f"{int(lists.sum())} different lists of features in {len(chosen)} fits"
+    lists = chosen.groupby(["signature", "object"])["features"].nunique().reset_index()
+    same = lists.loc[lists["features"] == 1, "signature"].astype(str).tolist()
+    words = f"{int(lists['features'].sum())} different lists of features in {len(chosen)} fits"
     return words + f"; one global list in every fold: {listed(same)}" * bool(same), _held(not same)
 
 
@@ -277,7 +277,7 @@ def _shuffled(evidence: Evidence) -> tuple[str, str]:
     """The control images of chapter 09."""
     keeps = evidence.value("keeps_on_control_images")
     if keeps is None:
-        return "no control images: the study has no scans, or no radiomics signature", NONE
+        return "no control images were measured in this run", NONE
     return str(evidence.value("control_images_words")), _held(not keeps)
 
 
@@ -332,7 +332,8 @@ def of_run(
     name = next(iter(settings.controls), first_fitted(signatures, best))
     apart = again(assembly, name, predictions, inner_folds=settings.inner_folds, seed=study.seed)
     train = evaluate.judged(predictions, outcome, cohorts=["train"])
-    recomputed = evaluate.threshold(train, study.validation.threshold, outcome).to_dict()
+    found_again = evaluate.threshold(train, study.validation.threshold, outcome)
+    recomputed = {str(key): float(value) for key, value in found_again.items()}
     record, model, judged = (results / one for one in ("fold_record.csv", "model/model.json", "06_validation.json"))
     locked = json.loads(model.read_text(encoding="utf-8"))["signatures"] if model.is_file() else {}
     locked_at, judged_at = (path.stat().st_mtime_ns if path.is_file() else 0 for path in (model, judged))

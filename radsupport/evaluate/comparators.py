@@ -71,7 +71,8 @@ def volumes(results: Path, cohort: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series, indexed by subject
-        Positive volumes, in the unit of their table; ``name`` is where they come from, empty where there are none.
+        Volumes in the unit of their table (z-scores where it holds such), none of 0; ``name`` is where they come from,
+        empty where there are none.
     """
     if (results / "cases.parquet").is_file():
         cases = read_table("cases", results)
@@ -83,8 +84,10 @@ def volumes(results: Path, cohort: pd.DataFrame) -> pd.Series:
         for wanted in _VOLUMES:
             columns = [one for one in table if re.search(wanted, str(one), re.IGNORECASE)]
             values = table[columns].apply(pd.to_numeric, errors="coerce").mean(axis=1)
-            if (values > 0).any():
-                return values[values > 0].rename(name)
+            # a published table may hold z-scores
+            values = values.dropna() if (values < 0).any() else values[values > 0]
+            if len(set(values)) > 1:
+                return values.rename(name)
     return pd.Series(dtype=float, name="")
 
 
@@ -100,16 +103,16 @@ def ranked_by(
         cohort.parquet.
     outcome : sequence of str
     folds, seed : int or Series, int
-        As of `run_signatures`: the direction that a training patient is ranked by comes from the other folds, that of
-        other cohorts from all training patients.
+        As of `run_signatures`: the direction that a training patient is ranked by comes from the other folds.
     name : str
         Of the signature.
 
     Returns
     -------
     DataFrame
-        As `run_signatures` predicts, without apparent rows. Where all folds agree the out-of-fold risk is the value
-        itself or its negative; where they do not, its distance from the training median, in each fold's direction.
+        As `run_signatures` predicts, without apparent rows. Where the folds do not agree on a direction, training does
+        not tell it, and more is taken to be worse: pooled risks of opposite directions would rank below chance, which
+        flatters whatever is compared with them.
     """
     table = indexed(cohort).assign(value=values)
     table = table[table["value"].notna() & (table["cohort"] != "segmentation")]
@@ -121,11 +124,10 @@ def ranked_by(
         number = fold_numbers(target, min(folds, int(np.bincount(strata(target), minlength=2).min())), seed)
     x = train["value"].to_numpy(float)
     signs = {k: _direction(target[number != k], x[number != k]) for k in np.unique(number)}
-    own = np.array([signs[k] for k in number])
-    middle = 0.0 if len(set(signs.values())) == 1 else float(np.median(x))
-    inside = train.assign(kind="out_of_fold", fold=number.astype(float), risk=own * (x - middle))
+    agreed = set(signs.values()).pop() if len(set(signs.values())) == 1 else 1.0
+    inside = train.assign(kind="out_of_fold", fold=number.astype(float), risk=agreed * x)
     others = table[table["cohort"] != "train"]
-    outside = others.assign(kind="external", fold=np.nan, risk=_direction(target, x) * others["value"])
+    outside = others.assign(kind="external", fold=np.nan, risk=agreed * others["value"])
     rows = pd.concat([inside, outside]).assign(signature=name).rename_axis("subject").reset_index()
     return rows.reindex(columns=PREDICTION_COLUMNS)
 

@@ -41,7 +41,9 @@ def fold_record(result: CrossValidation) -> pd.DataFrame:
     """
     everybody = set(result.risks["subject"])
     out = {key: set(part["subject"]) for key, part in result.risks.groupby(["repeat", "fold"])}
-    places = [(repeat, fold, model) for repeat, models in enumerate(result.models) for fold, model in models.items()]
+    places: list[tuple[int, float, Any]] = [
+        (repeat, fold, model) for repeat, models in enumerate(result.models) for fold, model in models.items()
+    ]
     places += [(0, float("nan"), result.refit)] if result.refit is not None else []
     rows = []
     for repeat, fold, model in places:

@@ -58,7 +58,7 @@ def test_the_direction_of_a_patient_comes_from_the_other_folds() -> None:
     flipped = cohort.assign(label=cohort["label"].where(~cohort["subject"].isin(first), 1 - cohort["label"]))
     before, after = (comparators.ranked_by(volume, one, ("label",), folds, 1, "V") for one in (cohort, flipped))
     own = before["subject"].isin(first)
-    assert before.loc[own, "risk"].rank().to_list() == after.loc[own, "risk"].rank().to_list()
+    assert before.loc[own, "risk"].to_list() == after.loc[own, "risk"].to_list()
     noise = pd.Series(np.random.default_rng(0).normal(size=60), volume.index)
     auc = [
         evaluate.measure(evaluate.judged(comparators.ranked_by(noise, cohort, ("label",), 5, seed, "V")),
@@ -90,6 +90,14 @@ def test_a_volume_is_known_by_its_name(tmp_path: Path, column: str, known: bool)
     table.to_parquet(tmp_path / "features_radiomics.parquet")
     found = comparators.volumes(tmp_path, cohort)
     assert (len(found) == 60, found.name != "") == (known, known)
+
+
+def test_volumes_of_a_standardised_table_are_kept_for_everybody(tmp_path: Path) -> None:
+    cohort, volume = patients()
+    scores = (volume - volume.mean()) / volume.std()
+    table = pd.DataFrame({"subject": volume.index, "ct__original_shape_MeshVolume": scores.to_numpy()})
+    table.to_parquet(tmp_path / "features_radiomics.parquet")
+    assert comparators.volumes(tmp_path, cohort).to_dict() == pytest.approx(scores.to_dict())
 
 
 def test_a_clinical_model_is_fitted_only_where_the_study_has_none(tmp_path: Path) -> None:
