@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from radsupport.book.chapter import why_unused
+from radsupport.book.runs import why_unused
 from radsupport.plots.design import design
 from radsupport.settings.features import Cnn3d, Resnet, Unet
 from radsupport.settings.learning import Signature

@@ -16,7 +16,7 @@ from typing import Any
 
 from docutils.nodes import make_id
 
-from radsupport.book.chapter import why_unused
+from radsupport.book.runs import why_unused
 from radsupport.settings.author import Author
 from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
@@ -90,7 +90,7 @@ class Run:
     def best(self) -> Signature:
         """The signature singled out beforehand, or the first."""
         name = self.study.validation.best
-        return self.study.signature(name) if name else self.study.signatures[0]
+        return next((one for one in self.study.signatures if one.name == name), self.study.signatures[0])
 
 
 def sections_of(page: Any, chapter: str) -> dict[str, Section]:

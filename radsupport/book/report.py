@@ -16,10 +16,10 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import cohort
 from radsupport.book.conclusions.comparison import VALIDATIONS, over_divisions
 from radsupport.book.conclusions.preprocessing import INTERPOLATIONS
+from radsupport.book.runs import why_unused
 from radsupport.settings.learning import Selection, Signature
 from radsupport.settings.study import Study
 from radsupport.study import center_names

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import cohort as cohort_words
 from radsupport.book.conclusions.comparison import VALIDATIONS
 from radsupport.book.conclusions.preprocessing import INTERPOLATIONS
@@ -31,6 +30,7 @@ from radsupport.book.evidence import (
     yes,
 )
 from radsupport.book.report import CUTS
+from radsupport.book.runs import why_unused
 from radsupport.settings.study import Study
 from radsupport.study import center_names
 from radsupport.wording import counted, estimate, fixed, listed

@@ -21,12 +21,11 @@ import nbformat
 import yaml
 
 from radsupport.book import checklists, landing, rigour, rooms, shared, takeaway
-from radsupport.book.chapter import why_unused
 from radsupport.book.conclusions import abstract
 from radsupport.book.conclusions.comparison import DIVISIONS, divided, flattered, over_divisions
 from radsupport.book.design import design_of
 from radsupport.book.evidence import sections_of
-from radsupport.book.runs import notebook_of, refuse_mixtures
+from radsupport.book.runs import notebook_of, refuse_mixtures, why_unused
 from radsupport.book.staging import CHANGE, key_figures, prepare, reworded
 from radsupport.book.text import literal, relative
 from radsupport.errors import ContractError, Problem, RadsupportError

@@ -90,10 +90,10 @@ def _end() -> None:
 def _import_everything(names: Sequence[str] = LOADED) -> None:
     for name in names:
         importlib.import_module(name)
-    from radsupport.book import build
+    from radsupport.book.imports import code_of
 
     for notebook in Path("notebooks").glob("*.ipynb"):
-        build.code_of(notebook)  # kept in memory, so that no copy reads the package
+        code_of(notebook)  # kept in memory, so that no copy reads the package
     gc.collect()
     gc.freeze()  # copies share these pages: the collector is not to write into them
 

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from radsupport.book import show
-from radsupport.book.chapter import Chapter, banner, begin, begin_without_study
+from radsupport.book.chapter import Chapter, begin, begin_without_study
 from radsupport.book.parameters import PARAMETERS
+from radsupport.book.runs import banner
 from radsupport.book.show import save_figures_to
 from radsupport.errors import ParameterError
 from radsupport.evaluate import comparisons, discrimination, judged, measure

@@ -22,8 +22,8 @@ from matplotlib.text import Text
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from radsupport import plots
-from radsupport.book import chapter as chapters
 from radsupport.book import show, site, staging, text
+from radsupport.book.runs import banner as words_on_top
 from radsupport.book.show import figure_html, plotly_html, show_table, show_text
 from radsupport.book.widgets import folded_sheets, slider_html
 from radsupport.plots import style
@@ -187,7 +187,7 @@ def evil_study(root: Path) -> Any:
 
 
 def test_banner_shows_text(root: Path) -> None:
-    banner = Reader(chapters.banner(evil_study(root)))
+    banner = Reader(words_on_top(evil_study(root)))
     assert PLAIN in banner.words
     assert "img" not in banner.tags
 
