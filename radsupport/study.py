@@ -138,8 +138,9 @@ def _with_model(raw: dict[str, Any], path: Path) -> dict[str, Any]:
         learner = "Cox" if len(plain.get("outcome", ["label"])) == 2 else "Logistic"
         base["signatures"] = [_printed(name, needed[name], base["columns"], learner) for name in names]
     given = raw.get("data") if isinstance(raw.get("data"), dict) else {}
-    if given and given.get("entry") == "features" and own.get("data", {}).get("feature_columns"):
-        base["data"] = {} if "feature_columns" in given else {"feature_columns": own["data"]["feature_columns"]}
+    if given and (theirs := own.get("data", {})):
+        taken = ["missing_values"] + ["feature_columns"] * (given.get("entry") == "features")
+        base["data"] = {key: theirs[key] for key in taken if theirs.get(key) and key not in given}
     base = {key: value for key, value in base.items() if key not in ("endpoint", "signatures") or key not in raw}
     centers = [one for cohort in dict(raw.get("cohorts") or {}).values() for one in (cohort or {}).get("centers", [])]
     for one in base.get("signatures", []):

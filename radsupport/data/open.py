@@ -32,6 +32,7 @@ from radsupport.data.sheets import Sheet, cell_text, disagreements, near_names, 
 from radsupport.errors import ClinicalTableError, InputError, Problem, StudyError, serious
 from radsupport.settings.study import Study
 from radsupport.study import trained_centers
+from radsupport.wording import listed
 
 MOSTLY_MISSING = 0.5
 NUMBERS_FOR_MISSING = ("", "nan", "na", "n/a", "null", "none")
@@ -316,7 +317,9 @@ def _read(study: Study, center: str, path: str, files: pd.DataFrame, log: Log) -
     file = str(found[0]) if found else path
     if not found or not Path(file).is_file():
         remedy = "fetch the study" if found else "add it to the manifest"
-        raise InputError("A feature table can not be read.", [Problem("no such file", remedy=remedy, file=file)])
+        expected = "" if found else f"one of its paths, such as {listed(files['path'], 4)}"
+        problem = Problem("no such file", expected, remedy, file=file, column="feature_tables", value=path)
+        raise InputError("A feature table can not be read.", [problem])
     sheet = read_sheet(
         Path(file), [study.data.sheet] * bool(study.data.sheet), study.data.subject, study.data.header_row
     )

@@ -53,6 +53,20 @@ def test_one_parameters_cell_that_holds_the_valid_parameters(notebook: tuple[str
     assert set(papermill.inspect_notebook(str(FOLDER / f"{name}.ipynb"))) == set(assigned)  # `-p` knows them all
 
 
+def test_cells_that_a_locked_model_runs_need_no_name_of_those_it_leaves_out(notebook: tuple[str, Any]) -> None:
+    _, content = notebook
+    tagged = {False: set[str](), True: set[str]()}
+    used: set[str] = set()
+    for cell in code(content.cells):
+        training = "training" in cell.metadata.get("tags", [])
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        tagged[training] |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        tagged[training] |= {one.id for one in names if isinstance(one.ctx, ast.Store)}
+        used |= set() if training else {one.id for one in names if isinstance(one.ctx, ast.Load)}
+    assert not used & (tagged[True] - tagged[False])
+
+
 def test_cells_are_short_and_define_at_most_a_small_helper(notebook: tuple[str, Any]) -> None:
     _, content = notebook
     for cell in code(content.cells):

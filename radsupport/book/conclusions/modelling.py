@@ -553,7 +553,7 @@ def locked(
         lines.append("Every signature scores everybody.")
     if len(ranges):
         odd = ranges.loc[ranges["outside"].idxmax()]
-        share_of = f"{share(float(odd['outside']))} of the values of {odd['column']} in {names[str(odd['cohort'])]}"
+        share_of = f"{share(float(odd['outside']))} of the values of {readable(str(odd['column']))} in {names[str(odd['cohort'])]}"
         far = f"Most outside the training range: {share_of}."
         lines.append(far if odd["outside"] else "No value lies outside the training range.")
     untold = [name for name, one in model.signatures.items() if one.probability is None]
