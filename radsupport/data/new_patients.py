@@ -70,7 +70,7 @@ def apply_model(
     """
     if table is None and manifest is None:
         raise InputError("Nobody to predict: name a table of features or a manifest of scans.")
-    found, reasons = (pd.DataFrame(), Reasons()) if table is None else read_patients(model, table)
+    found, reasons = (pd.DataFrame(), Reasons()) if table is None else read_patients(model, table, manifest is None)
     if manifest is not None:
         files, reasons_of = manifest_cases(model, manifest)
         measured, failed = measure_patients(model, folder, files, work, n_jobs)
@@ -82,13 +82,14 @@ def apply_model(
     return predictions.sort_values("subject", key=lambda s: s.map(place), kind="stable", ignore_index=True), found
 
 
-def read_patients(model: Model, path: Path) -> tuple[pd.DataFrame, Reasons]:
+def read_patients(model: Model, path: Path, alone: bool = True) -> tuple[pd.DataFrame, Reasons]:
     """Return the columns of new patients that a model or its nomogram can use, by subject, and what is wrong with whom.
 
     Raises
     ------
     InputError
-        No such file, no column of subjects, or none of the columns that the model needs.
+        No such file, no column of subjects, or none of the columns that the model needs where the table is `alone`:
+        beside scans it may hold nothing but predictors of a nomogram, or the outcome.
     """
     if path.suffix == ".parquet":
         return _parquet(path), {}
@@ -101,7 +102,7 @@ def read_patients(model: Model, path: Path) -> tuple[pd.DataFrame, Reasons]:
     wanted: dict[str, tuple[str, Parser, bool]] = dict(_wanted(model, study))
     given = {name: at for name, (said, _, _) in wanted.items() if (at := sheet.find(said) or sheet.find(name))}
     needed = {column for one in model.signatures.values() for column in one.needed}
-    if not needed & set(given):
+    if alone and not needed & set(given):
         what, first = "no column that the model needs", f"some of {listed(sorted(needed), 8)}"
         raise InputError(f"{path} can not be used.", [Problem(what, first, "add them", file=str(path))])
     subjects = [

@@ -234,7 +234,7 @@ def lock(
         Draws folds where the predictions do not say which they were.
     given : mapping of signature to formula, optional
         The signatures of a locked model, each with its translation (`probability`, or None), n and events: then nothing
-        is fitted.
+        is fitted, and what was translated for the other kind of outcome (no times for survival) has none.
 
     Returns
     -------
@@ -243,7 +243,8 @@ def lock(
     """
     if given:
         present = [name for name in map(str, rows["signature"].unique()) if name in given]
-        known = {name: given[name] for name in present if given[name].probability is not None}
+        told = {name: one for name in present if (one := given[name]).probability is not None}
+        known = {name: one for name, one in told.items() if bool(one.probability.times) == (tuple(outcome) != LABEL)}
         return {name: Given(name, one.probability, one.n, one.events) for name, one in known.items()}
     within = rows["risk"].between(0, 1).groupby(rows["signature"], observed=True).all()
     wanted, found = ["risk", *outcome], {}

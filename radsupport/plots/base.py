@@ -342,7 +342,7 @@ def _of_facet(options: Mapping[str, Any], by: list[str], key: Any, every: set[An
             keys = [key] if len(by) == 1 else key
             rows = value[np.logical_and.reduce([value[c] == k for c, k in zip(by, keys, strict=True)])]
             own |= {name: rows} if len(rows) else {}
-        elif isinstance(value, Mapping | pd.Series) and every & set(value.keys()):
+        elif name != "names" and isinstance(value, Mapping | pd.Series) and every & set(value.keys()):
             own |= {name: value[key]} if key in value else {}
         else:
             own[name] = value

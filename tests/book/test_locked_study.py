@@ -48,7 +48,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "title": "t", "question": "q", "seed": 1, "endpoint": ENDPOINT,
         "data": {"kind": "real", "entry": "features", "subject": "id", "feature_columns": {"radiomics": "^original_"}},
     }  # fmt: skip
-    origin = plain | {"id": "origin", "columns": COLUMNS, "cohorts": {"train": {"name": "A", "centers": ["a"]}}}
+    data = plain["data"] | {"missing_values": ["", "Unknown"]}
+    origin = plain | {
+        "id": "origin",
+        "data": data,
+        "columns": COLUMNS,
+        "cohorts": {"train": {"name": "A", "centers": ["a"]}},
+    }
     origin["signatures"] = [{"name": "Tumour", "sources": ["radiomics"], "learner": "Cox"},
                             {"name": "Age", "columns": ["age"], "learner": "Cox"}]  # fmt: skip
     origin["nomogram"] = {"model": "cox", "signature": "Tumour", "columns": ["age"], "horizons_months": [12, 24]}
@@ -123,6 +129,12 @@ def run(project: Path, page: dict[str, Any]) -> Callable[[str], dict[str, Any]]:
         return found
 
     return build
+
+
+def test_what_the_model_read_as_missing_is_read_so_unless_the_study_says_otherwise(project: Path) -> None:
+    assert load_study("mine", folder=project / "studies").data.missing_values == ["", "Unknown"]
+    own = {"data": {"missing_values": ["?"]}}
+    assert load_study("mine", folder=project / "studies", overrides=own).data.missing_values == ["?"]
 
 
 def test_survival_and_nomogram_of_a_locked_model(project: Path, run: Any, page: dict[str, Any]) -> None:

@@ -89,6 +89,8 @@ def test_a_bad_cell_is_one_row_with_its_place_and_stops_nobody(tmp_path: Path) -
 def test_what_can_not_be_read_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no column that the model needs"):
         applied(tmp_path, "subject,size\na,1\n")
+    beside_scans = applied(tmp_path, "subject,size\na,1\n", manifest=manifest_of(tmp_path))
+    assert beside_scans["risk"]["Tumour"].notna().any()  # the table may hold predictors of a nomogram alone
     with pytest.raises(InputError, match="name a table"):
         applied(tmp_path)
     with pytest.raises(ManifestError, match="no such manifest"):

@@ -248,3 +248,9 @@ def test_worc_tables(name: str, n: int, positive: int, root: Path, project: Path
     validate_table(tables.cohort, "cohort")
     assert (len(tables.cohort), tables.cohort["label"].sum()) == (n, positive)
     assert tables.features["radiomics"].shape == (n, 1 + 1015)
+
+
+def test_a_table_that_the_manifest_does_not_name_is_said_with_those_that_it_names(tmp_path: Path) -> None:
+    write(tmp_path)
+    with pytest.raises(InputError, match=r"value own/a.csv\] no such file Expected: one of its paths, such as .*b.csv"):
+        read(tmp_path, data={"feature_tables": {"A": "own/a.csv", "B": "b.csv"}})

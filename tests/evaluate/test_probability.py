@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from lifelines import CoxPHFitter
 from radsupport.evaluate import judged, lock, probabilities
 from radsupport.evaluate import probability as recalibration
 from radsupport.evaluate.predictions import LABEL, SURVIVAL
+from radsupport.learning.locked import Translation
 from radsupport.stats.survival_curves import kaplan_meier
 
 
@@ -182,3 +185,13 @@ def test_patients_beyond_the_follow_up_of_their_model_are_left_out(followed):
 
     found = probabilities(rows, {"A": Short()}, [12.0])
     assert found.groupby("cohort", observed=True).size().tolist() == [50, 30, 40]
+
+
+def test_a_translation_of_a_locked_model_serves_its_own_kind_of_outcome_only(labelled):
+    _, _, predictions = labelled
+    by_label = Translation(rule="the risk itself", as_given=True)
+    by_time = Translation(rule="Cox", slope=1.0, times=[6.0], hazard=[0.5], end=12.0)
+    given = {name: SimpleNamespace(probability=told, n=9, events=4) for name, told in (("A", by_label), ("B", by_time))}
+    rows = judged(predictions)
+    assert set(lock(rows, LABEL, given=given)) == {"A"}
+    assert set(lock(rows, SURVIVAL, given=given)) == {"B"}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from radsupport.errors import InputError
 from radsupport.plots import base as figures
@@ -147,3 +148,12 @@ def test_two_modules_can_not_give_one_name_to_two_figures() -> None:
 
     with pytest.raises(InputError, match=r"There is a figure `spread` in radsupport\.plots\.models"):
         figures.figure("cohort", alt="nothing")(spread)
+
+
+def test_words_of_cohorts_are_no_words_of_strategies() -> None:
+    table = pd.DataFrame({"cohort": ["a", "a", "b", "b"], "threshold": [0.1, 0.2] * 2, "net_benefit": [0.1, 0.0] * 2})
+    table["strategy"] = "model"
+    names = {"a": "North", "b": "South"}
+    found = prediction_figures.decision(table, facet="cohort", names=names, title="{cohort}")
+    shown = [{words.get_text() for words in one.findobj(Text)} for one in figures.figures_of(found)]
+    assert ["North" in shown[0], "South" in shown[1], "model" in shown[0]] == [True] * 3

@@ -553,8 +553,8 @@ def locked(
         lines.append("Every signature scores everybody.")
     if len(ranges):
         odd = ranges.loc[ranges["outside"].idxmax()]
-        share_of = f"{share(float(odd['outside']))} of the values of {readable(str(odd['column']))} in {names[str(odd['cohort'])]}"
-        far = f"Most outside the training range: {share_of}."
+        share_of = f"{share(float(odd['outside']))} of the values of {readable(str(odd['column']))}"
+        far = f"Most outside the training range: {share_of} in {names[str(odd['cohort'])]}."
         lines.append(far if odd["outside"] else "No value lies outside the training range.")
     untold = [name for name, one in model.signatures.items() if one.probability is None]
     if untold:
