@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 import textwrap
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -16,12 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from radsupport.claims.claims import check_claims, problems_of
-from radsupport.claims.verdicts import MALFORMED, VERDICTS
+from radsupport.claims.verdicts import VERDICTS
 from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, serious
-from radsupport.files import file_stem, hold_alone
+from radsupport.files import file_stem, hold_alone, plain_name
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
 from radsupport.wording import counted, estimate, listed
@@ -200,7 +197,7 @@ def _ingest_many(given: Namespace) -> int:
 
 def _own(given: Namespace) -> Path:
     """Return the folder of a study's own data, which `make clean` leaves alone."""
-    return Path(given.root) / OWN / _safe(given.study, "study")
+    return Path(given.root) / OWN / plain_name(given.study, "study")
 
 
 def _ingest_one(given: Namespace) -> int:
@@ -240,7 +237,7 @@ def run_new(given: Namespace) -> int:
     """Write a first study file from a manifest and a clinical table; ask for what was not given."""
     from radsupport.data.new_study import new_study
 
-    folder, name = given.root / STUDIES, _safe(given.study, "study")
+    folder, name = given.root / STUDIES, plain_name(given.study, "study")
     path, like = folder / f"{name}.yaml", folder / f"{given.like}.yaml"
     known = ", ".join(study_ids(folder))
     problems = [Problem("this study has a file already", "another id", "delete it, or choose another", str(path))]
@@ -284,7 +281,7 @@ def run_idc(given: Namespace) -> int:
     """List a public collection, and fetch its series where that is asked for."""
     from radsupport.data import idc
 
-    out = given.out or Path(given.root) / OWN / _safe(given.study or given.collection, "study")
+    out = given.out or Path(given.root) / OWN / plain_name(given.study or given.collection, "study")
     path = out / idc.LIST
     if not path.is_file():
         out.mkdir(parents=True, exist_ok=True)
@@ -354,6 +351,8 @@ def run_gate(given: Namespace) -> int:
 
 def run_claims(given: Namespace) -> int:
     """Check a table of printed values; print the verdicts."""
+    from radsupport.claims.report import as_text
+
     try:
         results = check_claims(given.claims)
         if given.output:
@@ -361,44 +360,20 @@ def run_claims(given: Namespace) -> int:
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(report(results, given.only or VERDICTS))
+    print(as_text(results, given.only or VERDICTS))
     problems = problems_of(results, str(given.claims))
     for number, problem in enumerate(problems, start=1):
         print(f"{number}. {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 
-def report(results: pd.DataFrame, only: Sequence[str]) -> str:
-    """Return the listed verdicts as text, one claim per paragraph, and the counts of all."""
-    lines = []
-    for row in results[results["verdict"].isin(list(only))].to_dict("records"):
-        place = ", ".join(str(row[name]) for name in ("study", "table", "group") if row[name])
-        lines.append(f"row {row['row']}: {row['verdict'].upper()} – {row['item']} = {row['published_value']} ({place})")
-        lines.append(textwrap.fill(str(row["reason"]), 100, initial_indent="    ", subsequent_indent="    "))
-    counts = results["verdict"].value_counts()
-    names = [*VERDICTS, MALFORMED] if MALFORMED in counts else list(VERDICTS)
-    lines.append(f"{len(results)} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in names))
-    return "\n".join(lines)
-
-
 def _study(given: Namespace) -> Study:
     return load_study(given.study, getattr(given, "profile", "demo"), given.root / STUDIES)
 
 
-def _safe(name: str, what: str) -> str:
-    """Return a name that can be part of a file name."""
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        problem = Problem("not usable in a file name", "letters, digits, . _ -", "rename it", column=what, value=name)
-        raise InputError("The case can not be named.", [problem])
-    return name
-
-
-#: Folder of converted scans of one's own, by study.
-OWN = "own"
-#: What `radsupport fetch` takes in the place of a study.
-WEIGHTS = "weights"
+OWN = "own"  #: folder of converted scans of one's own, by study
+WEIGHTS = "weights"  #: what `radsupport fetch` takes in the place of a study
 EPILOG = """exit codes: 0 all is well, 1 problems were found or something failed (said on stderr), 2 wrong usage
-
 Run it in the project's folder, or name that by --root."""
 GATE = (
     "Search every file of a site (pages, search index, scripts, notebooks, tables, texts in pictures, archives) for "
@@ -482,8 +457,7 @@ def _command(
 
 
 def _jobs(parser: Any, what: str) -> None:
-    text = f"{what} at once (default: 1; -1: all cores)"
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=text)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=f"{what} at once (default: 1; -1: all cores)")
 
 
 def _profile(parser: ArgumentParser) -> None:
@@ -498,8 +472,8 @@ def _add_check(commands: Any) -> None:
     )
     check = _command(commands, "check", run_check, "check a manifest and every file it names", text)
     check.add_argument("manifest", type=Path, help="CSV: study, subject, center, phase, role, path")
-    text = "check the rows of this study against studies/ID.yaml (default: every study of the manifest, "
-    check.add_argument("--study", metavar="ID", help=f"{text}against its file where there is one)")
+    text = "check the rows of this study against studies/ID.yaml (default: all of the manifest that have a file)"
+    check.add_argument("--study", metavar="ID", help=text)
     _jobs(check, "cases")
 
 
@@ -513,9 +487,8 @@ def _add_data(commands: Any) -> None:
     fetch.add_argument("study", help="id of the study, such as sts; or weights")
     fetch.add_argument("--mirror", type=Path, metavar="FOLDER", help="take the files from this folder instead")
     fetch.add_argument("--out", type=Path, metavar="FOLDER", help="where to put them (default: data/STUDY)")
-    says = "generate a synthetic study's CT volumes and clinical sheet"
     text = "Write the synthetic cohort of a study: volumes in HU, masks, clinical sheet, manifest."
-    demo = _command(commands, "demo", run_demo, says, text)
+    demo = _command(commands, "demo", run_demo, "generate a synthetic study's CT volumes and clinical sheet", text)
     demo.add_argument("study", help="id of the study, such as song2021")
     demo.add_argument("--out", type=Path, metavar="FOLDER", help="where to put it (default: data/STUDY)")
     _profile(demo)

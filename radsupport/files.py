@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from radsupport.errors import BusyError, FetchError, Problem
+from radsupport.errors import BusyError, FetchError, InputError, Problem
 
 MIRROR = "RADSUPPORT_DATA"
 #: Names that Windows keeps for devices, whatever follows the first dot.
@@ -132,6 +132,14 @@ def _marked(subject: str, phase: str) -> str:
 def slug(text: str) -> str:
     """Return a text as part of a file name: small letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def plain_name(name: str, what: str) -> str:
+    """Return a name that can be part of a file name; `what` calls it in the error."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        problem = Problem("not usable in a file name", "letters, digits, . _ -", "rename it", column=what, value=name)
+        raise InputError("The case can not be named.", [problem])
+    return name
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -45,7 +45,7 @@ METHODS = ("stats", "imaging", "plots", "learning", "radiomics", "networks", "no
 #: Names of files that say where something came from and not what it is.
 EMPTY_NAMES = re.compile(r"steps_.*|words|shown|guide|pictures|opening|summaries|utils|helpers|misc|common")
 #: Decorators whose functions a library calls, or a table by their names.
-CALLED_BY_LIBRARIES = ["@model_validator", "@field_validator", "@property", "@overload", "@form*", "@rule"]
+CALLED_BY_LIBRARIES = ["@model_validator", "@field_validator", "@property", "@overload", "@form*", "@rule", "@_rule"]
 #: Reached by libraries, by name or by users only: vulture sees no call. One reason each.
 REACHED = {
     "forward": "torch calls it",

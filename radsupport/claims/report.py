@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ import pandas as pd
 from radsupport.claims.claims import RESULT_COLUMNS, check_claims, checked_rows
 from radsupport.claims.designs import study_labels
 from radsupport.claims.text import figures_of
-from radsupport.claims.verdicts import FAILS, FORMS, HOLDS, UNDECIDED, VERDICTS, content
+from radsupport.claims.verdicts import FAILS, FORMS, HOLDS, MALFORMED, UNDECIDED, VERDICTS, content
 from radsupport.errors import InputError, ParameterError, Problem
 from radsupport.tables import write_chapter_json
 
@@ -308,3 +309,16 @@ def write(
 
 def _quoted(value: int, n: int | None) -> dict[str, Any]:
     return {"value": value, "n": n, "ci_low": None, "ci_high": None}
+
+
+def as_text(results: pd.DataFrame, only: Sequence[str]) -> str:
+    """Return the listed verdicts as text, one claim per paragraph, and the counts of all."""
+    lines = []
+    for row in results[results["verdict"].isin(list(only))].to_dict("records"):
+        place = ", ".join(str(row[name]) for name in ("study", "table", "group") if row[name])
+        lines.append(f"row {row['row']}: {row['verdict'].upper()} – {row['item']} = {row['published_value']} ({place})")
+        lines.append(textwrap.fill(str(row["reason"]), 100, initial_indent="    ", subsequent_indent="    "))
+    counts = results["verdict"].value_counts()
+    names = [*VERDICTS, MALFORMED] if MALFORMED in counts else list(VERDICTS)
+    lines.append(f"{len(results)} claims: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in names))
+    return "\n".join(lines)

@@ -83,6 +83,12 @@ class SignatureRun:
         with written_whole(path) as partial_path:
             partial_path.write_bytes(pickle.dumps((name, self.results[name]), 5))
 
+    def unscored(self) -> list[tuple[str, str, int]]:
+        """Return ``cohort:signature`` of whole centers without a value, why, and of how many patients."""
+        own = self.excluded[self.excluded["reason"].str.startswith(WANTS)]
+        groups = own.groupby(["cohort", "signature"], sort=False)["reason"]
+        return [(f"{cohort}:{name}", "; ".join(part.unique()), len(part)) for (cohort, name), part in groups]
+
     def selection_counts(self) -> pd.DataFrame:
         """Return how many features each selection step leaves.
 

@@ -183,7 +183,9 @@ def test_the_chosen_signature_is_said_with_what_it_flatters_itself_by():
     none = pd.DataFrame()
     table["optimism"] = table["apparent"] - table["out_of_fold"]
     words = say.in_short(table, "A", "AUC", none, none, {})[0].splitlines()
-    assert words[0].endswith("AUC 0.70 (0.60–0.80) in 50 training patients, out of fold; on its own patients 0.90.")
+    assert words[0].endswith(
+        "AUC 0.70 (0.60–0.80) in 50 training patients, out of fold; on its own patients 0.90; one division."
+    )
     assert words[1].startswith("The interval lies above 0.5 for 2 of 2 fitted signatures.")
     assert say.in_short(table, "B", "AUC", none, none, {})[0] == words[1]
     several = table.assign(within=0.65, within_low=0.55, within_high=0.75)

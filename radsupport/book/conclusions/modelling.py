@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.book.conclusions.comparison import NOT_SCORED, below_chance
+from radsupport.book.conclusions.comparison import below_chance
 from radsupport.evaluate.controls import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
 from radsupport.learning.locked import Model
-from radsupport.learning.signatures import WANTS
 from radsupport.settings.parts import Column
 from radsupport.wording import (
     center_words,
@@ -511,15 +510,6 @@ def card(model: Model, validated: pd.DataFrame | None = None) -> str:
     digest = str(about.get("settings_sha256", ""))[:12]
     lines.append(f"\nLicence of the data: {licence}. Settings {digest}, profile {about.get('profile', '')}. {CARD_USE}")
     return "\n".join(lines)
-
-
-def unscored(excluded: pd.DataFrame) -> dict[str, tuple[str, int, None]]:
-    """Return by key why a signature has no value of whole centers of a cohort, and of how many patients."""
-    own = excluded[excluded["reason"].str.startswith(WANTS)]
-    groups = own.groupby(["cohort", "signature"], sort=False)["reason"]
-    return {
-        f"{NOT_SCORED}{cohort}:{name}": ("; ".join(part.unique()), len(part), None) for (cohort, name), part in groups
-    }
 
 
 def locked(

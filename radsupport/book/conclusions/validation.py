@@ -134,14 +134,6 @@ def _missing(table: pd.DataFrame, names: Mapping[str, str], known: bool) -> str:
     )
 
 
-def uncalibrated(names: Sequence[str], locked: Mapping[str, Any]) -> str:
-    """Say why there is no calibration of signatures: no probabilities, or too little to judge them by."""
-    without = [name for name in names if name not in locked]
-    if names and len(without) == len(names):
-        return f"Not used: nothing turns the risk of {listed(without)} into a probability, so it only ranks patients."
-    return "Not used: too few events, or too short a follow-up."
-
-
 def probabilities(locked: Mapping[str, Any], given_by: Mapping[str, Any] | None = None) -> str:
     """Say how many signatures give probabilities, how many were translated, and why published outputs are.
 
