@@ -25,12 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 #: never mixed, chapters that start warm, own texture features, exact penalised models, networks that learn on boxes and
 #: from outlines, a site of shared files, a report that is searched for identifiers,
 #: can be explored and taken along, conclusions of each center and comparison, the papers' remaining tables, figures and
-#: protocols, folders of examinations and public collections that become a study, and models that are locked. Lines of
+#: protocols, folders of examinations and public collections that become a study, models that are locked and validated
+#: alone, and for what makes a study believable by itself: checklists and cards from the run, rigour, instability,
+#: explanations, sets per patient, competing risks and missing values. Lines of
 #: code are those without blank lines, comments and docstrings.
 LIMITS = {
-    "files": 204,
-    "lines of code": 33500,
-    "public names": 178,
+    "files": 222,
+    "lines of code": 36900,
+    "public names": 183,
     "lines of the longest file": 600,
     "percent of functions over 30 lines": 2,
     "names of the package in a notebook": 40,
