@@ -300,9 +300,17 @@ CHAPTER_WORDS = {
 }
 
 
+_LOCKED_WORDS = CHAPTER_WORDS | {
+    "05_modelling": "what the model's file holds, whom it scores, and what of them it has not seen",
+    "06_validation": "discrimination, calibration and usefulness in these patients",
+    "07_survival": "risk groups over time, at the model's own cut-off",
+    "08_nomogram": "the nomogram beside the model, as points and as a calculator, and whether it holds here",
+}
+
+
 def _chapters(study: Study, numbers: Mapping[str, Any]) -> list[str]:
     lines, shorts = ["## The chapters\n"], []
-    for name, words in CHAPTER_WORDS.items():
+    for name, words in (_LOCKED_WORDS if study.model else CHAPTER_WORDS).items():
         reason = why_unused(name, study)
         title = name[3:].replace("_", " ").capitalize()
         lines.append(f"- {title}: not used, {reason}" if reason else f"- {{ref}}`{study.id}-{name}`: {words}")

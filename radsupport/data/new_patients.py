@@ -30,7 +30,7 @@ from radsupport.settings.parts import Column
 from radsupport.settings.study import Study
 from radsupport.study import StudyPaths
 from radsupport.tables import read_table
-from radsupport.wording import listed, source_words
+from radsupport.wording import listed, readable, source_words
 
 NOMOGRAM = "nomogram.json"
 Reasons = dict[tuple[str, str], str]  # of a patient and a column; "" is every column, "<phase>__" those of a phase
@@ -374,6 +374,7 @@ def score_cohort(
     needed = {column for one in model.signatures.values() for column in one.needed}
     table = table.reindex(columns=[*table, *sorted(needed - set(table))])
     scores = model.predict(table, reasons)
+    labels = {name: column.label for name, column in study.columns.items()}
     needs = {name: [column for column in one.needed if column != CENTER] for name, one in model.signatures.items()}
     if (path := folder / NOMOGRAM).is_file():
         scores = pd.concat([scores, nomogram_rows(path, scores, table)], ignore_index=True)
@@ -382,7 +383,8 @@ def score_cohort(
         parts = [column for name in plain["signatures"].values() for column in needs.get(name, [])]
         needs["nomogram"] = [*parts, *(name for name in axes if name not in plain["signatures"])]
     for name, wanted in needs.items():
-        lacking = not_recorded(table.reindex(columns=list(dict.fromkeys(wanted))), table[CENTER])
+        own_columns = table.reindex(columns=list(dict.fromkeys(wanted)))
+        lacking = not_recorded(own_columns.rename(columns=lambda one: readable(str(one), labels)), table[CENTER])
         own = (scores["signature"] == name) & scores["subject"].isin(list(lacking))
         values = [
             name for name in map(str, scores) if name in ("risk", "high", "probability") or name.startswith("by_")

@@ -140,7 +140,7 @@ def test_what_the_model_read_as_missing_is_read_so_unless_the_study_says_otherwi
 def test_survival_and_nomogram_of_a_locked_model(project: Path, run: Any, page: dict[str, Any]) -> None:
     run("01_cohort")
     numbers = run("05_modelling")
-    assert numbers["not_scored:external_south:Age"]["value"] == "it wants age, which south does not have"
+    assert numbers["not_scored:external_south:Age"]["value"] == "it wants Age, which south does not have"
     assert "not_scored:external_south:nomogram" in numbers
     table = pd.read_parquet(project / "results" / "mine" / "predictions.parquet")
     north, south = pd.read_csv("north.csv"), pd.read_csv("south.csv")
@@ -165,7 +165,7 @@ def test_survival_and_nomogram_of_a_locked_model(project: Path, run: Any, page: 
     shown = page["tables"]["Calibration of the nomogram in numbers, study mine"].query("horizon == 12")
     assert shown["predicted"].iloc[0] == pytest.approx(1 - drawn.predict(given, [12])[12].mean(), abs=1e-9)
     words = " ".join(page["text"])
-    assert "**nomogram** in South: 50 patients not scored: it wants age, which south does not have." in words
+    assert "**nomogram** in South: 50 patients not scored: it wants Age, which south does not have." in words
     assert "nan" not in words.replace("finance", "")
 
 

@@ -25,6 +25,7 @@ from radsupport.nomogram.nomogram import Nomogram
 from radsupport.settings.study import Study
 from radsupport.stats.logistic import fit_logistic
 from radsupport.study import load_study
+from radsupport.wording import readable
 
 FEATURE = "ct__original_firstorder_Mean"
 
@@ -253,7 +254,7 @@ def test_a_center_without_a_column_has_no_value_of_what_needs_it(
     assert known["y", lost] == 0
     assert min(known["x", lost], known["x", left], known["y", left]) > 0.9
     reason = set(scores.loc[(scores["center"] == "y") & (scores["signature"] == lost), "reason"])
-    words = FEATURE if lost == "Tumour" else "symptom"
+    words = readable(FEATURE) if lost == "Tumour" else "Symptom"
     assert reason == {f"it wants {words}, which y does not have"}
     problems = check(tmp_path / "data_manifest.csv", study, tmp_path)
     assert not serious(problems)

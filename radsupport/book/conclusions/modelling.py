@@ -536,9 +536,10 @@ def locked(
         f"A locked model is validated, nothing is fitted: {about.get('id') or about.get('title') or 'without a name'} "
         f"({counted(len(model.signatures), 'signature')}{fitted}), applied to {people}."
     ]
-    for (name, reason), part in why.groupby(["signature", "reason"], sort=False):
-        where = listed([f"{row['n']} in {names[row['cohort']]}" for row in part.to_dict("records")])
-        lines.append(f"**{name}**: {where} not scored: {reason}.")
+    own = why.assign(where=[f"{row['n']} in {names[row['cohort']]}" for row in why.to_dict("records")])
+    own = own.groupby(["signature", "reason"], sort=False)["where"].agg(listed).reset_index()
+    for (where, reason), part in own.groupby(["where", "reason"], sort=False):
+        lines.append(f"{listed([f'**{name}**' for name in part['signature']], 8)}: {where} not scored: {reason}.")
     if why.empty:
         lines.append("Every signature scores everybody.")
     if len(ranges):
