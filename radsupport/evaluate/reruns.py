@@ -34,7 +34,7 @@ from radsupport.wording import center_words, counted, listed
 VARIANT_COLUMNS = ["variant", "table", "source", "signature", "group", "description"]
 DIFFERENCE = ["difference", "difference_low", "difference_high", "p"]
 WITHOUT, WITH = "without", "with ComBat"
-MOST_GAPPY = 20  # columns with gaps that are filled several times: each is predicted from all others, again and again
+MOST_COLUMNS = 100  # of a table whose gaps are filled several times: each is predicted from all others, again and again
 GAPS, SEVERAL = "missing values", "filled several times"
 FEW = 5  # draws per size below which nothing is said of rising or flat
 
@@ -500,11 +500,16 @@ def over_sizes(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_gaps(assembly: Assembly) -> Iterator[tuple[str, str]]:
-    """Yield the signatures whose own table has gaps, and what they are; combinations learn from their parts."""
+    """Yield the signatures whose own table has gaps, and what they are.
+
+    Combinations learn from their parts. Tables of a thousand features are left out: there a gap has a thousand
+    predictors, and the median costs a model of many features little.
+    """
     for name in (s.name for s in assembly.signatures if not s.combines and s.learner not in GIVEN):
-        table = whole_table(assembly.table(name))
+        judged_in = assembly.cohort.index[assembly.cohort["cohort"] != "segmentation"]
+        table = whole_table(assembly.table(name)).reindex(judged_in)
         gaps = table[~table.isna().all(axis=1)].isna().sum()
-        if 0 < (gaps > 0).sum() <= MOST_GAPPY:
+        if gaps.any() and table.shape[1] <= MOST_COLUMNS:
             called = {key: one.label for key, one in assembly.columns.items()}
             words = [
                 f"{counted(int(n), 'value')} of {called.get(str(c), c)}" for c, n in gaps[gaps > 0].head(5).items()

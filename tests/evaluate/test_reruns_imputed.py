@@ -51,3 +51,14 @@ def test_without_gaps_there_is_nothing_to_fill(small, folder):
 def test_a_choice_that_changes_no_rank_is_said_to_be_untested():
     rows = {"group": "g", "variant": [reruns.AS_CHOSEN, "b"], "out_of_fold": 0.6, "p": [np.nan, np.nan]}
     assert "No difference could be tested" in say.variants(pd.DataFrame(rows))
+
+
+def test_gaps_of_wide_feature_tables_are_not_predicted_from_a_thousand_columns(small, folder, monkeypatch):
+    cohort = small.cohort()
+    features = small.features(cohort)
+    features.loc[features.index[0], features.select_dtypes("number").columns[-1]] = np.nan
+    study, path = small.study([small.radiomics]), folder(cohort, radiomics=features)
+    assembly = small.assemble(study, path)
+    assert [name for name, _ in reruns._with_gaps(assembly)] == ["Radiomics"]
+    monkeypatch.setattr(reruns, "MOST_COLUMNS", 5)
+    assert not list(reruns._with_gaps(assembly))
