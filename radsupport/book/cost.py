@@ -169,6 +169,7 @@ def _radiomics(
     people, n_phases = own.loc[own["cohort"] == "train", "subject"].nunique(), own["phase"].nunique()
     n = len(own) + int(twice["subject"].isin(first).sum()) + int(own["phase"].isin(phases).sum()) * len(spec.compare)
     n += min(spec.perturb, people) * n_phases * len(standard_perturbations())
+    n += int(own["phase"].isin(phases).sum()) * len(spec.controls)  # at most: only original images are measured
     yield Cost("03 radiomics", "case", float(log.loc[log["status"] != "failed", "seconds"].mean()), n, n, jobs)
     tables["radiomics"] = _noise(study, files, [name for name in features.columns if name != "subject"])
 

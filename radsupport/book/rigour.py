@@ -275,10 +275,10 @@ def _planted(evidence: Evidence) -> tuple[str, str]:
 @_rule("Voxels without their places predict less")
 def _shuffled(evidence: Evidence) -> tuple[str, str]:
     """The control images of chapter 09."""
-    keeps = evidence.value("keeps_on_control_images")
-    if keeps is None:
+    keeps, words = evidence.value("keeps_on_control_images"), evidence.value("control_images_words")
+    if words is None:
         return "no control images were measured in this run", NONE
-    return str(evidence.value("control_images_words")), _held(not keeps)
+    return str(words), NONE if keeps is None else _held(not keeps)
 
 
 @_rule("A second run gives the same")

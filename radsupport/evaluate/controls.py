@@ -1,8 +1,11 @@
-"""What a protocol finds where there is nothing to find: permuted outcomes, and outcomes drawn without any effect."""
+"""What a protocol finds where there is nothing to find: permuted outcomes, outcomes drawn without effect, and images
+without a picture.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +13,13 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from radsupport.evaluate.comparators import VOLUME, beside
 from radsupport.evaluate.discrimination import discrimination
 from radsupport.evaluate.predictions import judged, measure
 from radsupport.evaluate.reruns import number_of_folds
-from radsupport.learning.assembly import Assembly
+from radsupport.learning.assembly import Assembly, fixed_folds, indexed
 from radsupport.learning.signatures import OUTCOME, run_signatures
+from radsupport.tables import compared_signatures, read_table
 
 LEAST_DRAWS = 30
 #: The controls divide patients less often than the study's protocol does: what leaks in ten folds leaks in three, and
@@ -22,6 +27,95 @@ LEAST_DRAWS = 30
 CONTROL = {"folds": 3, "inner_folds": 2}
 OBSERVED = ["observed", "observed_low", "observed_high", "divisions"]
 DRAWN = ["draw", "signature", "cohort", "n", "events", "measure", "value", "ci_low", "ci_high", "p_vs_half", "covers"]
+
+
+#: Columns of `images`; each estimate has its limits beside it.
+IMAGES = ["cohort", "signature", "control", "n", "events", "measure",
+          *(f"{name}{end}" for name in ("true", "value", "lost", "over_volume") for end in ("", "_low", "_high")),
+          "p", "p_volume"]  # fmt: skip
+TRUE = "true images"
+
+
+def images(
+    results: Path,
+    assembly: Assembly,
+    wanted: Sequence[str],
+    volume: pd.DataFrame,
+    *,
+    n_bootstrap: int = 1000,
+    **protocol: Any,
+) -> pd.DataFrame:
+    """Judge the radiomics signature again on control images: same folds, selection, learner and seed.
+
+    Only features of the original image enter, of the true images as of the controls, so that like is compared with
+    like; the signature is the first that learns from radiomics alone.
+
+    Parameters
+    ----------
+    results : Path
+        Folder with ``features_radiomics.parquet`` and ``features_radiomics_control_<kind>_<region>.parquet``.
+    assembly : Assembly
+    wanted : sequence of str
+        Controls, kind and region; one without a table is left out.
+    volume : DataFrame
+        Predictions that contain those by volume alone, if there are any.
+    n_bootstrap : int
+        Resamples behind the intervals of C-indices and their differences.
+    **protocol
+        Of `run_signatures`: folds, inner_folds, external, seed.
+
+    Returns
+    -------
+    DataFrame
+        `IMAGES`: per cohort and control the AUC or C-index on true images, on the control (value), what is lost (true
+        minus control, paired, with p) and what the control has over volume alone (paired, with p_volume). Empty, with
+        the reason in ``attrs["empty"]``, where nothing was measured.
+    """
+    names = compared_signatures(assembly.signatures, "radiomics", ())
+    stems = {one: f"radiomics_control_{one.replace(' ', '_')}" for one in wanted}
+    stems = {one: stem for one, stem in stems.items() if (results / f"features_{stem}.parquet").is_file()}
+    if not names or not stems:
+        table = pd.DataFrame(columns=IMAGES)
+        table.attrs["empty"] = "No control images were measured: " + (
+            "no signature learns from radiomics alone." if not names else "there are none of these scans."
+        )
+        return table
+    tables = {one: indexed(read_table(f"features_{stem}", results)) for one, stem in stems.items()}
+    whole = indexed(read_table("features_radiomics", results))
+    tables = {TRUE: whole[next(iter(tables.values())).columns], **tables}
+    base, found = assembly.by_name[names[0]], [volume[volume["signature"] == VOLUME]]
+    protocol |= {"folds": fixed_folds(results, protocol.get("folds", 10))}
+    for name, own in tables.items():
+        again = assembly.changed(signatures=[base], tables={**assembly.tables, "radiomics": own})
+        again_on = run_signatures(again, **protocol, refit=protocol.get("external") == "refit").predictions
+        found.append(again_on.assign(signature=name))
+    options = {"n_bootstrap": n_bootstrap, "seed": protocol.get("seed", 0)}
+    rows = judged(pd.concat(found, ignore_index=True), assembly.outcome, [VOLUME, *tables])
+    return _on_images(rows, list(stems), assembly.outcome, options).assign(signature=base.name)[IMAGES]
+
+
+def _on_images(
+    rows: pd.DataFrame, wanted: Sequence[str], outcome: Sequence[str], options: dict[str, Any]
+) -> pd.DataFrame:
+    """Join values, losses and what is left over volume, a row per cohort and control."""
+    ends = ("", "_low", "_high")
+    values = measure(rows, discrimination, outcome=outcome, **options).astype({"cohort": str, "signature": str})
+    values = values.reindex(columns=["cohort", "signature", *(f"value{end}" for end in ends)])
+    true = values[values["signature"] == TRUE].drop(columns="signature")
+    true = true.rename(columns=lambda name: name.replace("value", "true"))
+    table = values.merge(true, on="cohort").rename(columns={"signature": "control"})
+    pairs = (
+        ([TRUE], list(wanted), "signature", "lost", "p"),
+        (list(wanted), [VOLUME], "beside", "over_volume", "p_volume"),
+    )
+    for ours, others, other, word, p in pairs:
+        tested = beside(rows, ours, others, outcome, **options).astype({"cohort": str})
+        tested = tested.rename(columns={f"difference{end}": f"{word}{end}" for end in ends} | {"p": p})
+        tested["control"] = tested["beside" if other == "signature" else "signature"]
+        counts = ["n", "events", "measure"] if word == "lost" else []
+        kept = ["cohort", "control", *counts, *(f"{word}{end}" for end in ends), p]
+        table = table.merge(tested[kept], on=["cohort", "control"], how="inner" if counts else "left")
+    return table.reindex(columns=IMAGES)
 
 
 def protocol(assembly: Assembly, **protocol: Any) -> dict[str, Any]:

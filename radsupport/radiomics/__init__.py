@@ -13,13 +13,14 @@ from radsupport.radiomics.agreement import (
     icc_summary,
     perturbed,
 )
-from radsupport.radiomics.extract import extract
+from radsupport.radiomics.extract import controlled, extract
 from radsupport.radiomics.ibsi import compliance
 
 __all__ = [
     "agreement",
     "by_perturbation",
     "compliance",
+    "controlled",
     "correlations",
     "count_features",
     "extract",

@@ -6,8 +6,9 @@ survive translation, noise and a changed outline of one scan are those that surv
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import SimpleITK as sitk
 from radiomics import imageoperations
 
 from radsupport.errors import MaskError, NotEstimableError
+from radsupport.imaging.controls import control_image
 from radsupport.imaging.preprocessing import noise_hu
 from radsupport.imaging.reading import like, read_pair
 from radsupport.imaging.regions import Box, bounding_box, crop, enlarge_roi
@@ -44,7 +46,7 @@ from radsupport.radiomics.settings import RadiomicsSettings, quiet_pyradiomics
 
 @dataclass(frozen=True)
 class Perturbation:
-    """One small change of a case.
+    """One small change of a case, or a control image of it.
 
     Attributes
     ----------
@@ -57,7 +59,9 @@ class Perturbation:
     margin_mm : float
         Growth (positive) or shrinkage (negative) of the outline.
     seed : int
-        Of the noise.
+        Of the noise, or of the control.
+    control : str
+        Kind and region of a negative control (`control_image`), such as "shuffled roi"; empty for none.
     """
 
     name: str
@@ -65,6 +69,11 @@ class Perturbation:
     noise: float = 0.0
     margin_mm: float = 0.0
     seed: int = 0
+    control: str = field(default="", repr=False)  # the cache knows changes without one by their old text
+
+    def of(self, case: str) -> Perturbation:
+        """Return the control with a seed of this case's own; noise has one for all."""
+        return replace(self, seed=zlib.crc32(f"{self.seed} {case}".encode())) if self.control else self
 
     def change_mask(self, mask: sitk.Image) -> sitk.Image:
         """Return the grown or shrunk mask."""
@@ -77,14 +86,16 @@ class Perturbation:
         first = grid.first + np.asarray(self.shift_voxels) / grid.ratio
         return replace(grid, first=first, interpolator=grid.interpolator or sitk.sitkBSpline)
 
-    def change_image(self, image: sitk.Image) -> sitk.Image:
-        """Return the image with noise added.
+    def change_image(self, image: sitk.Image, mask: sitk.Image) -> sitk.Image:
+        """Return the image with noise added, or its control.
 
         Raises
         ------
         NotEstimableError
             The image has too little soft tissue to estimate its noise.
         """
+        if self.control:
+            return control_image(image, mask, self.control, self.seed)
         if not self.noise:
             return image
         sd = noise_hu(image)
@@ -194,7 +205,7 @@ def load_region(
 ) -> Region:
     """Return the region on the grid of the settings with as much around it as the filters need."""
     if perturbation is not None:
-        image, mask = perturbation.change_image(image), perturbation.change_mask(mask)
+        image, mask = perturbation.change_image(image, mask), perturbation.change_mask(mask)
     image = as_integers(image) if settings.round_hu else image
     grid = plan_grid(mask, settings.resampled_spacing, settings.setting.get("interpolator"))
     grid = replace(grid, round_hu=settings.round_hu)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,12 +170,46 @@ def extract(
     why = cases["exclusion"].fillna("") if "exclusion" in cases else pd.Series("", cases.index)
     rows = zip(*(cases[name] for name in _CASE), why, strict=True)
     jobs = [
-        Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, perturbation, str(reason), window)
+        Job(str(subject), str(phase), _text(image), _text(mask), loaded, folder, change, str(reason), window)
         for subject, phase, image, mask, reason in rows
+        for change in [None if perturbation is None else perturbation.of(f"{subject} {phase}")]
         for window in [None if windows is None else windows[str(phase)]]
     ]
     outcomes = map_cases(run_job, jobs, n_jobs, scheduler, progress, description="radiomics", on_failure=_failed)
     return _table(outcomes, loaded), _log(outcomes)
+
+
+def controlled(
+    cases: pd.DataFrame, settings: Settings, controls: Sequence[str], *, seed: int, **options: Any
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Measure the original (unfiltered) image of every case in each negative control of it.
+
+    Parameters
+    ----------
+    cases, settings
+        As of `extract`; of the image types only the original one is measured.
+    controls : sequence of str
+        Kind and region, such as "shuffled roi" (`radsupport.imaging.controls.control_image`), made on the image as
+        scanned.
+    seed : int
+        Each case draws from a stream of its own, by this seed, its subject and its phase.
+    **options
+        Of `extract`: n_jobs, cache, scheduler, progress, windows.
+
+    Yields
+    ------
+    str
+        Name of the table, ``features_radiomics_control_<kind>_<region>``.
+    DataFrame
+        As `extract` returns features. Nothing is yielded where there is no case, or the original image is not among
+        those of the settings.
+    """
+    loaded = load_settings(settings)
+    kept = {key: own for key, own in loaded.image_types.items() if key == "Original"}
+    for control in controls if kept and len(cases) else []:
+        change = Perturbation(control, seed=seed, control=control)
+        table, _ = extract(cases, replace(loaded, image_types=kept), perturbation=change, **options)
+        yield f"features_radiomics_control_{control.replace(' ', '_')}", table
 
 
 def run_job(job: Job) -> Outcome:
@@ -195,7 +229,7 @@ def run_job(job: Job) -> Outcome:
 
 
 def _key(job: Job) -> str:
-    change = "" if job.perturbation is None else repr(replace(job.perturbation, name=""))
+    change = "" if job.perturbation is None else repr(replace(job.perturbation, name="")) + job.perturbation.control
     change += "" if job.window is None else f"window {job.window}"
     return case_key(job.image, job.mask, job.settings.digest(), change)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
 from radsupport.settings.parts import Folds, Part, Share
 
 AS_CHOSEN = "as the study has it"  #: the study's own choice among those compared
+
+
+Control = Annotated[str, StringConstraints(pattern=r"^(shuffled|randomised|sampled) (roi|outside|everywhere)$")]
 
 
 class Window(Part):
@@ -87,7 +90,9 @@ class Radiomics(Roi):
     `windowed` cuts HU off outside the window of the phase before anything is measured.
     `icc_subjects` training patients that a second reader outlined give each feature's ICC; `perturb` measures a
     study without a second reader again after small changes of the scan and of the outline, in that many patients
-    (0: not). `toolkit` lists the families of the paper's own software beside ours.
+    (0: not). `toolkit` lists the families of the paper's own software beside ours. `controls` are images without a
+    picture in them, on which chapter 09 judges the signature again: shuffled, randomised or sampled voxels, in the
+    roi, outside it or everywhere.
     """
 
     settings: str
@@ -97,6 +102,7 @@ class Radiomics(Roi):
     icc_subjects: PositiveInt = 30
     perturb: Annotated[int, Field(ge=0)] = 0
     toolkit: list[ToolkitFamily] = []
+    controls: list[Control] = ["shuffled roi"]
 
 
 class Unet(Roi):

@@ -70,3 +70,44 @@ def test_parts_of_the_patients_are_told_by_tests_of_interaction() -> None:
     assert "no test of interaction was possible" in say.in_parts(
         table.assign(p_interaction=np.nan), "Image", labels, names
     )
+
+
+def on_image(control: str, true: tuple[float, ...], value: tuple[float, ...], lost: tuple[float, ...]) -> dict:
+    found = {"cohort": "train", "signature": "R", "control": control, "n": 90, "events": 40, "measure": "AUC", "p": 0.5}
+    for name, three in {"true": true, "value": value, "lost": lost, "over_volume": (0.01, -0.03, 0.05)}.items():
+        found |= dict(zip((name, f"{name}_low", f"{name}_high"), three, strict=True))
+    return found
+
+
+STRONG, CHANCE = (0.80, 0.70, 0.90), (0.52, 0.42, 0.62)
+ON_IMAGES = {
+    say.KEEPS: on_image("shuffled roi", STRONG, (0.79, 0.69, 0.89), (0.01, -0.04, 0.06)),
+    say.FALLS: on_image("shuffled roi", STRONG, CHANCE, (0.28, 0.15, 0.41)),
+    say.PART: on_image("randomised roi", STRONG, (0.65, 0.54, 0.76), (0.15, 0.05, 0.25)),
+    # an interval that leaves open whether most was lost; true images that do not predict
+    say.UNTOLD: on_image("sampled roi", STRONG, (0.72, 0.55, 0.89), (0.08, -0.10, 0.26)),
+    "": on_image("shuffled roi", CHANCE, CHANCE, (0.0, -0.1, 0.1)),
+}
+
+
+@pytest.mark.parametrize("verdict", ON_IMAGES)
+def test_a_control_image_is_judged_by_its_intervals(verdict: str) -> None:
+    row = ON_IMAGES[verdict]
+    assert say.on_control(row) == (verdict or say.UNTOLD)
+    assert say.on_control(row | {"lost_low": np.nan}) == say.UNTOLD
+    keeps, words = say.kept_on_controls(pd.DataFrame([row]))
+    assert keeps == {say.KEEPS: True, say.FALLS: False, say.PART: False}.get(verdict)
+    assert words.startswith(f"R: {verdict or say.UNTOLD} on voxels {row['control'].split()[0]} (")
+
+
+def test_words_of_control_images_name_what_is_measured() -> None:
+    rows = pd.DataFrame([*ON_IMAGES.values(), ON_IMAGES[say.FALLS] | {"control": "shuffled outside"}])
+    keeps, falls, part, untold, _, outside = say.on_controls(rows, {"train": "Training"})
+    assert "**keeps its value**, AUC 0.79 (0.69–0.89) against 0.80 (0.70–0.90) on true images" in keeps
+    assert keeps.endswith("not shown to be better than volume alone (0.010 (−0.030 to 0.050)): size may be all of it.")
+    assert "texture" in falls
+    assert "(size and shape)" in part
+    assert "can not show it" in untold
+    assert "nothing should be lost" in outside
+    assert say.kept_on_controls(rows.tail(1)) == (None, "")
+    assert say.kept_on_controls(rows.head(0)) == (None, "")

@@ -111,3 +111,9 @@ def test_findings_are_written_read_and_printed(tmp_path: Path) -> None:
     words = rigour.markdown(found)
     assert "1 passed, 1 failed, 0 not applicable" in "\n".join(words)
     assert rigour.markdown([]) == []
+
+
+def test_control_images_that_tell_nothing_are_not_judged() -> None:
+    untold = clean(numbers={"keeps_on_control_images": number(None)})
+    [found] = [one for one in judge(untold) if one.rule == "Voxels without their places predict less"]
+    assert (found.shown, found.verdict) == ("0.52 against 0.80", NONE)

@@ -302,3 +302,44 @@ def test_a_leak_is_said_in_one_line_from_thirty_runs_on():
     few = short(clean.assign(draws=3))
     assert few == "Control: 3 runs with permuted outcomes gave 0.40 to 0.60; no verdict."
     assert short(clean.head(0)) == ""
+
+
+def test_images_without_a_picture_are_judged_by_the_signatures_own_protocol(small, folder):
+    cohort = small.cohort()
+    good, noise = small.features(cohort), small.features(cohort, 0.0, seed=5)
+    filtered = good.add_suffix("_filtered").rename(columns={"subject_filtered": "subject"})
+    tables = {"radiomics": good.merge(filtered, on="subject"), "radiomics_control_shuffled_roi": noise}
+    path = folder(cohort, **tables, radiomics_control_sampled_roi=good)
+    study = small.study([small.radiomics, small.clinical])
+    assembly, wanted = small.assemble(study, path), ["shuffled roi", "sampled roi", "randomised roi"]
+    own = small.run(study, assembly).predictions
+    volume = own[own["signature"] == "Clinical"].assign(signature="Volume alone")
+    table = controls.images(path, assembly, wanted, volume, **small.protocol(study))
+    assert list(table.columns) == controls.IMAGES
+    train = table[table["cohort"] == "train"].set_index("control")
+    assert list(train.index) == wanted[:2]  # the third was not measured
+    # the features of the original images alone, by a run of their own
+    alone = small.assemble(small.study([small.radiomics]), folder(cohort, radiomics=good))
+    expected = controls.judged(
+        run_signatures(alone, **small.protocol(study)).predictions, ("label",), cohorts=["train"]
+    )
+    assert train["true"].tolist() == pytest.approx([controls.discrimination(expected)["value"]] * 2)
+    lost = train.loc["shuffled roi"]
+    assert lost["lost"] == pytest.approx(lost["true"] - lost["value"])
+    assert lost["lost_low"] > 0.1
+    assert lost["p"] < 0.05
+    assert train.loc["sampled roi", "lost"] == 0
+    sizes = controls.discrimination(controls.judged(volume, ("label",), cohorts=["train"]))
+    assert lost["over_volume"] == pytest.approx(lost["value"] - sizes["value"])
+    found = controls.images(path, assembly, wanted, volume.head(0), **small.protocol(study))
+    assert found["over_volume"].isna().all()
+    assert found["lost"].tolist() == pytest.approx(table["lost"].tolist())
+
+
+def test_no_control_images_say_why(small, folder):
+    study, path = small.study([small.radiomics, small.clinical]), folder()
+    found = controls.images(path, small.assemble(study, path), ["shuffled roi"], pd.DataFrame({"signature": []}))
+    assert "there are none of these scans" in found.attrs["empty"]
+    clinical = small.assemble(small.study([small.clinical]), path)
+    found = controls.images(path, clinical, ["shuffled roi"], pd.DataFrame({"signature": []}))
+    assert "no signature learns from radiomics alone" in found.attrs["empty"]

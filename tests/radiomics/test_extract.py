@@ -21,7 +21,7 @@ from distributed import LocalCluster
 
 from radsupport.errors import InputError
 from radsupport.radiomics.case import feature_names
-from radsupport.radiomics.extract import LOG_COLUMNS, case_key, extract
+from radsupport.radiomics.extract import LOG_COLUMNS, case_key, controlled, extract
 from radsupport.radiomics.settings import load_settings
 from radsupport.tables import validate_table
 
@@ -344,3 +344,27 @@ def test_a_window_measures_what_a_clipped_scan_gives(cases: pd.DataFrame, tmp_pa
     pd.testing.assert_frame_equal(found, expected)
     least = next(name for name in found if name.endswith("original_firstorder_Minimum"))
     assert found[least].iloc[0] == max(whole[least].iloc[0], -25)
+
+
+def test_controls_keep_shape_and_grey_levels_and_lose_texture(tmp_path: Path) -> None:
+    made = [one_case(tmp_path, name) for name in ("a", "b")]
+    for row in made:  # a ramp, so that neighbours are alike
+        ramp = np.broadcast_to(np.arange(32) * 9, (12, 30, 32)).astype(np.float32)
+        write(np.ascontiguousarray(ramp), Path(row["image"]))
+    cases, wanted = pd.DataFrame(made), ["shuffled roi", "randomised everywhere"]
+    settings = {**SETTINGS, "setting": {"binWidth": 5}}
+    true, _ = extract(cases, settings, progress=False)
+    found = dict(controlled(cases, settings, wanted, seed=3, cache=tmp_path / "cache", progress=False))
+    again = dict(controlled(cases, settings, wanted, seed=3, cache=tmp_path / "cache", progress=False))
+    stem = "features_radiomics_control_"
+    assert list(found) == [f"{stem}shuffled_roi", f"{stem}randomised_everywhere"]
+    shuffled = found[f"{stem}shuffled_roi"]
+    pd.testing.assert_frame_equal(shuffled, again[f"{stem}shuffled_roi"])
+    assert list(shuffled) == [name for name in true if "log-sigma" not in name]
+    levels = [name for name in shuffled if "shape" in name or "firstorder" in name]
+    np.testing.assert_allclose(shuffled[levels], true[levels], rtol=1e-9)
+    contrast = "arterial__original_glcm_Contrast"
+    assert (shuffled[contrast] > 2 * true[contrast]).all()
+    assert shuffled[contrast].nunique() == 2  # one image, but a stream of its own for each case
+    assert not dict(controlled(cases.head(0), settings, wanted, seed=3))
+    assert not dict(controlled(cases, {**settings, "imageType": {"LoG": {"sigma": [2.0]}}}, wanted, seed=3))

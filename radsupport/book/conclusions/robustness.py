@@ -79,6 +79,77 @@ def tests(table: pd.DataFrame) -> str:
     )
 
 
+#: What a signature does on a control image, by `on_control`.
+KEEPS, FALLS, PART, UNTOLD = "keeps its value", "falls to chance", "loses a part", "not enough to tell"
+_MEANS = {
+    KEEPS: "what it measures is not texture but what the control leaves",
+    FALLS: "what it measures is in the places of the voxels: texture",
+    PART: "texture carries a part of it, what the control leaves another",
+    UNTOLD: "so few patients, or so weak a signature, can not show it",
+}
+_LEVELS = "size, shape and the grey levels as a whole"
+_LEAVES = {"shuffled": _LEVELS, "sampled": _LEVELS, "randomised": "size and shape"}
+
+
+def on_control(row: Row) -> str:
+    """Judge one control by intervals: of its own value against chance (0.5), and of what was lost.
+
+    Where the true images do not predict, or less than half of what they predict is known to be kept, nothing is said.
+    """
+    true, low, lost_low, lost_high = (float(row[key]) for key in ("true", "value_low", "lost_low", "lost_high"))
+    if not np.isfinite([true, low, lost_low, lost_high]).all() or not float(row["true_low"]) > 0.5:
+        return UNTOLD
+    if lost_low > 0:
+        return PART if low > 0.5 else FALLS
+    return KEEPS if low > 0.5 and lost_high < (true - 0.5) / 2 else UNTOLD
+
+
+def on_controls(table: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+    """Say per control and cohort what the signature keeps of its value without a picture, training first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `evaluate.controls.images`.
+    names : mapping of cohort to name
+    """
+    return [f"{row['signature']}, {_on_control(row, names)}." for row in table.to_dict("records")]
+
+
+def _on_control(row: Row, names: Mapping[str, str]) -> str:
+    kind, region = str(row["control"]).split()
+    found = on_control(row)
+    value, true, lost, over = (
+        estimate(float(row[key]), float(row[f"{key}_low"]), float(row[f"{key}_high"]), digits)
+        for key, digits in (("value", 2), ("true", 2), ("lost", 3), ("over_volume", 3))
+    )
+    numbers = f"{row['measure']} {value} against {true} on true images, {lost} lost, {p_value(row['p'], name='P')}"
+    where = f"{names[str(row['cohort'])]} (n = {row['n']}, {counted(int(row['events']), 'event')})"
+    if region == "outside":
+        return f"voxels outside {kind}, in {where}: {numbers}; the tumour is as it was, so nothing should be lost"
+    words = f"voxels {kind} ({region}), in {where}: **{found}**, {numbers}; {_MEANS[found]}"
+    words += f" ({_LEAVES[kind]})" if found in (KEEPS, PART) else ""
+    if found == KEEPS and pd.notna(row["over_volume_low"]) and float(row["over_volume_low"]) <= 0:
+        words += f". It is not shown to be better than volume alone ({over}): size may be all of it"
+    return words
+
+
+def kept_on_controls(table: pd.DataFrame) -> tuple[bool | None, str]:
+    """Return whether the signature keeps its value on an image without a picture, out of fold in training, and words.
+
+    None where it can not be told; no words where no control of the tumour was measured.
+    """
+    own = table[(table["cohort"] == "train") & ~table["control"].str.endswith("outside")]
+    found = {one["control"]: on_control(one) for one in own.to_dict("records")}
+    told = [one for one in found.values() if one != UNTOLD]
+    words = "; ".join(
+        f"{row['signature']}: {found[row['control']]} on voxels {row['control'].replace(' ', ' (')}): {row['measure']} "
+        f"{estimate(row['value'], row['value_low'], row['value_high'])} against {row['true']:.2f} on true images"
+        for row in own.to_dict("records")
+    )
+    return (KEEPS in told if told else None), words
+
+
 def in_parts(table: pd.DataFrame, best: str, labels: Mapping[str, str], names: Mapping[str, str]) -> str:
     """Say whether a signature does alike in parts of the patients, and how many tests stand behind it.
 
