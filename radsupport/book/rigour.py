@@ -25,6 +25,7 @@ PASSED, FAILED, NONE = "passed", "failed", "not applicable"
 FILE = "rigour.json"
 #: Events per candidate parameter, and expected shrinkage, below which a model is called too hungry (Riley et al. 2020).
 FEWEST_EVENTS, LEAST_SHRINKAGE = 10, 0.9
+CHANCE = 0.05  # share of intervals that may lie above 0.5 where nothing is planted
 _PREPARES = ("imputation", "harmonisation")
 _CHOOSES = ("univariate", "cox", "lasso")
 #: Candidates from which a list that is the same in every fold can not be chance any more.
@@ -137,8 +138,8 @@ def _disjoint(evidence: Evidence) -> tuple[str, str]:
     if folds.empty:
         return "no fold has a record of what was fitted", NONE
     shared, strange = int(folds["shared"].sum()), int(folds["strange"].sum())
-    words = (
-        f"{counted(len(folds), 'fitted object')}, {shared} held-out and {strange} other patients among what they met"
+    words = (  # no number first: behind "patient" it would read as one's id
+        f"among {counted(len(folds), 'fitted object')}, {shared} held-out and {strange} other patients were met"
     )
     return words, _held(not shared and not strange and bool((folds["n_held_out"] > 0).all()))
 
@@ -228,7 +229,8 @@ def _patients(evidence: Evidence) -> tuple[str, str]:
             size = sample_size.for_survival(candidates, rate, float(time.mean()), evidence.horizon)
     except InputError as error:
         return str(error.message), NONE
-    words = f"{evidence.best}: {counted(n, 'training patient')}, {size.required} needed for {candidates} candidates"
+    words = f"{evidence.best}: {counted(n, 'training patient')}, {size.required} needed for "
+    words += counted(candidates, "candidate")
     return words, _held(n >= size.required)
 
 
@@ -265,11 +267,12 @@ def _permuted(evidence: Evidence) -> tuple[str, str]:
 
 @_rule("Where nothing is planted, nothing is found")
 def _planted(evidence: Evidence) -> tuple[str, str]:
-    """Outcomes that the generator drew without effect: the mean over draws holds 0.5."""
-    one = evidence.numbers.get("null_means_covering_half")
+    """Outcomes that the generator drew without effect: means above 0.5 would show a leak, those below do not."""
+    one = evidence.numbers.get("null_means_above_half")
     if one is None or one.get("value") is None:
         return "too few draws for a verdict" if evidence.synthetic else "the patients are real", NONE
-    return f"{one['value']} of {one['n']} means hold 0.5", _held(one["value"] >= 0.8 * one["n"])
+    words = f"{one['value']} of {one['n']} means over draws without effect lie above 0.5"
+    return words, _held(one["value"] <= CHANCE * one["n"])
 
 
 @_rule("Voxels without their places predict less")
