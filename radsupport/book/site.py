@@ -36,7 +36,7 @@ from radsupport.study import StudyPaths, load_study
 INTRODUCTION = """(landing)=
 # CT radiomics prognosis book
 
-Eight chapters lead from a manifest of CT scans and a clinical table to a validated prognostic model.
+Nine chapters lead from a manifest of CT scans and a clinical table to a validated prognostic model.
 Each study below is one settings file that drives the same notebooks. Every number in a table, a figure or a
 conclusion was computed by this build; values printed in a paper are marked "published", and what a study file
 says of itself (its question, its cautions) is quoted from there.
@@ -131,9 +131,11 @@ def _headlines(study: Study, numbers: Mapping[str, Any]) -> Iterable[landing.Hea
         if entry.get("ci_low") is not None:
             value, low, high = (float(entry[name]) for name in ("value", "ci_low", "ci_high"))
             mean = numbers.get(f"{DIVISIONS}{_whose(numbers, key)}") or {}
-            if key == "headline_train" and divided(mean):
+            words = estimate(numbers, key)
+            if key == "headline_train" and divided(mean):  # the card has all of it, a row of the table little room
                 value = float(mean["value"])
-            yield landing.Headline(study.id, kind, cohort, _headline(study, numbers, key), value, low, high)
+                words = f"{value:.2f} ({low:.2f} to {high:.2f}), n = {entry['n']}, mean of {mean['n']} divisions"
+            yield landing.Headline(study.id, kind, cohort, words, value, low, high)
 
 
 def _whose(numbers: Mapping[str, Any], key: str) -> str:
