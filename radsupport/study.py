@@ -129,7 +129,7 @@ def _with_model(raw: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path} can not be used.", [Problem("this is no locked model", "", remedy, **where)]
         ) from error
     base: dict[str, Any] = {key: own[key] for key in _DESCRIBED if own.get(key)} | {"seed": 0, "modelling": {}}
-    alone = {"compare": [], "compare_on": [], "reader_seconds": {}}  # nothing is compared
+    alone: dict[str, Any] = {"compare": [], "compare_on": [], "reader_seconds": {}}  # nothing is compared
     base |= {key: base[key] | alone for key in ("radiomics", "deep") if key in base}
     base["columns"] = plain.get("columns", {}) | base.get("columns", {})
     if own:

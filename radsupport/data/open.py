@@ -317,7 +317,7 @@ def _read(study: Study, center: str, path: str, files: pd.DataFrame, log: Log) -
     file = str(found[0]) if found else path
     if not found or not Path(file).is_file():
         remedy = "fetch the study" if found else "add it to the manifest"
-        expected = "" if found else f"one of its paths, such as {listed(files['path'], 4)}"
+        expected = "" if found else f"one of its paths, such as {listed(files['path'].tolist(), 4)}"
         problem = Problem("no such file", expected, remedy, file=file, column="feature_tables", value=path)
         raise InputError("A feature table can not be read.", [problem])
     sheet = read_sheet(
