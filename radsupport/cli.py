@@ -180,13 +180,7 @@ def _ingest_many(given: Namespace) -> int:
         options = {"keep_ids": given.keep_ids, "n_jobs": given.jobs}
         with hold_alone(out / ".in_use"):
             done = intake.take_in(found, out, given.study, centers, center, **options)
-    print(done.drop(columns=["image", "mask"]).to_string(index=False))
-    counts = ", ".join(f"{n} {step}" for step in intake.STEPS if (n := int(done["step"].eq(step).sum())))
-    print(f"{counts}. This table: {out / intake.INGESTED}.")
-    if (out / intake.MANIFEST).is_file():
-        print(f"Manifest: {out / intake.MANIFEST}.")
-    if not given.keep_ids:
-        print(f"Who is who stands in {out / intake.KEY}: keep it to yourself.")
+    print(intake.as_text(done, out, keep_ids=given.keep_ids))
     if given.clinical is not None:
         clinical = (given.clinical, given.id_column, out, given.study)
         written, notes = intake.take_in_clinical(*clinical, keep_ids=given.keep_ids)

@@ -63,11 +63,10 @@ def texts(study: Study, results: Path) -> dict[str, bytes]:
 
 def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Part]:
     """Return the methods of a study: data, participants, preparation, outcome, predictors, analysis, evaluation."""
-    settings, cohorts = study.modelling, [_cohort(study, key) for key in study.cohorts]
+    cohorts = [_cohort(study, key) for key in study.cohorts]
     names = ", ".join(f"{name} {version}" for name, version in versions.items() if name not in _unused(study))
     small = "small networks, " * (not why_unused("04_deep_features", study))
     demo = f" Demonstration settings were used (profile demo): {small}few divisions and resamples."
-    taken = [one.name for one in study.signatures if one.learner == "published"]
     entry = "CT scans with outlines and a clinical table" if study.data.entry == "images" else "tables of features"
     missing = "numbers by the median and categories by the most frequent level of the training part of each fold"
     missing = "as the locked model says; what a center does not record was not filled" if study.model else missing
@@ -82,24 +81,7 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
         ("Predictors (9)", [_signature(study, one) for one in study.signatures]),
         ("Sample size (10)", [f"No sample size was calculated{candidates}."]),
         ("Missing data (11)", [f"Missing predictors were filled: {missing}."]),
-        (
-            "Analytical methods (12)",
-            [f"Nothing was fitted: the locked model {study.model} was applied as it is (seed {study.seed})."]
-            if study.model
-            else [
-                f"{'Fitted s' if taken else 'S'}ignatures were cross-validated in {settings.folds} folds stratified by "
-                f"the outcome{f', the division drawn {settings.repeats} times' * (settings.repeats > 1)}; "
-                f"filling, scaling, selection and tuning ({settings.inner_folds} inner folds) were fitted in the "
-                f"training part of each fold only. Seed {study.seed}. Other cohorts were predicted by "
-                + (
-                    "the mean of the fold models."
-                    if settings.external == "mean_of_folds"
-                    else "a model refitted to all training patients."
-                ),
-                f"Control: {counted(settings.permutations, 'run')} with permuted outcomes.",
-                *[f"Published outputs, taken as they are: {listed(taken)}."] * bool(taken),
-            ],
-        ),
+        ("Analytical methods (12)", _analysis(study)),
         ("Evaluation (12, 16)", _evaluation(study)),
         (
             "Class imbalance, fairness, ethical approval (13, 14, 17)",
@@ -109,6 +91,24 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
             "Open science (18)",
             [f"Software: {names}.{demo * (profile == 'demo')} {_availability(study)}", *_said(study, *_OPEN)],
         ),
+    ]
+
+
+def _analysis(study: Study) -> list[str]:
+    """Say how signatures were fitted, cross-validated and carried to other cohorts, or that nothing was fitted."""
+    settings = study.modelling
+    if study.model:
+        return [f"Nothing was fitted: the locked model {study.model} was applied as it is (seed {study.seed})."]
+    taken = [one.name for one in study.signatures if one.learner == "published"]
+    mean = settings.external == "mean_of_folds"
+    elsewhere = "the mean of the fold models." if mean else "a model refitted to all training patients."
+    return [
+        f"{'Fitted s' if taken else 'S'}ignatures were cross-validated in {settings.folds} folds stratified by "
+        f"the outcome{f', the division drawn {settings.repeats} times' * (settings.repeats > 1)}; "
+        f"filling, scaling, selection and tuning ({settings.inner_folds} inner folds) were fitted in the "
+        f"training part of each fold only. Seed {study.seed}. Other cohorts were predicted by {elsewhere}",
+        f"Control: {counted(settings.permutations, 'run')} with permuted outcomes.",
+        *[f"Published outputs, taken as they are: {listed(taken)}."] * bool(taken),
     ]
 
 

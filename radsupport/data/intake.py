@@ -219,6 +219,14 @@ def by_subject(named: Mapping[str, str], found: Sequence[Examination]) -> dict[s
     return {alike[one]: center for one, center in named.items() if center}
 
 
+def as_text(done: pd.DataFrame, out: Path, *, keep_ids: bool = False) -> str:
+    """Return what became of every series, how many there are of each step, and where the files lie, as text."""
+    counts = ", ".join(f"{n} {step}" for step in STEPS if (n := int(done["step"].eq(step).sum())))
+    lines = [done.drop(columns=["image", "mask"]).to_string(index=False), f"{counts}. This table: {out / INGESTED}."]
+    lines += [f"Manifest: {out / MANIFEST}."] * (out / MANIFEST).is_file()
+    return "\n".join([*lines, *[f"Who is who stands in {out / KEY}: keep it to yourself."] * (not keep_ids)])
+
+
 def take_in_clinical(
     table: Path, column: str, out: Path, study: str, *, keep_ids: bool = False
 ) -> tuple[Path, list[str]]:
