@@ -97,15 +97,7 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
     label, time, event = _outcome(kinds)
     used = [one for one in kinds if one not in (label, time, event)]
     lines = [
-        f'# Begun by `radsupport new {name}`: what stands behind "{_DECIDE.strip()}" is a guess, or wants a person.',
-        f"id: {name}",
-        f"title: {name}   # {_DECIDE}a title",
-        f"question: Can CT tell what becomes of these patients?   # {_DECIDE}the question",
-        "seed: 1",
-        "",
-        "data:",
-        "  kind: real",
-        f"  manifest: {manifest.as_posix()}",
+        *_head(name, manifest),
         *([f"  clinical: {where}"] if where else []),
         *_feature_data(tables, patterns),
         f"  subject: {_quoted(key)}",
@@ -126,6 +118,21 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
         *_author(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _head(name: str, manifest: Path) -> list[str]:
+    """Return the first lines of a study file, up to its manifest."""
+    return [
+        f'# Begun by `radsupport new {name}`: what stands behind "{_DECIDE.strip()}" is a guess, or wants a person.',
+        f"id: {name}",
+        f"title: {name}   # {_DECIDE}a title",
+        f"question: Can CT tell what becomes of these patients?   # {_DECIDE}the question",
+        "seed: 1",
+        "",
+        "data:",
+        "  kind: real",
+        f"  manifest: {manifest.as_posix()}",
+    ]
 
 
 def _of_tables(tables: pd.DataFrame, folder: Path, sheet: Sheet, asked: str) -> tuple[pd.DataFrame, str, list[str]]:
