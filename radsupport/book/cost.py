@@ -144,6 +144,7 @@ def _of_images(
             cohort, files, {name: phase.window for name, phase in study.phases.items()},
             [name for name, phase in study.phases.items() if phase.role == "model"], grid.spacing_mm, folder,
             study.modelling.folds, study.seed, jobs, jobs if study.profile == "paper" else 1,
+            grid.margin_mm,
         )  # fmt: skip
         slices = _slices(study.deep, given, cases) if isinstance(study.deep, Unet) else 0
         yield from (replace(one, step=f"04 {one.step}") for one in costs(study.deep, given, slices))

@@ -218,6 +218,7 @@ def measure_patients(
         given = networks.Given(
             files.drop_duplicates("subject")[["subject", "cohort"]], cases, phases=phases, spacing_mm=grid.spacing_mm,
             windows={name: phase.window for name, phase in study.phases.items()}, folder=work, seed=study.seed,
+            margin_mm=grid.margin_mm,
         )  # fmt: skip
         described = networks.describe(study.deep, given, folder / "networks.pt")
         tables += [

@@ -31,7 +31,7 @@ _SOFT_TISSUE_HU = (0.0, 100.0)
 
 
 #: Raise this by one when a change of this package changes any preprocessed voxel or any measured value.
-PREPROCESSING_VERSION = 3
+PREPROCESSING_VERSION = 4
 
 _INPUTS = ("image", "mask", *_EXTRA_MASKS)
 _LIBRARIES = ("SimpleITK", "numpy", "scipy")
@@ -83,11 +83,20 @@ def resample(
     start = np.zeros(3) if box is None else np.asarray(box.start)
     size = size if box is None else np.asarray(box.size)
     origin = image.TransformContinuousIndexToPhysicalPoint(((start + 0.5) * new / old - 0.5).tolist())
+    if box is not None:
+        image = _within_reach(image, Box.between(start * new / old, np.ceil((start + size) * new / old)), new)
     if interpolator == "cubic":  # ITK reads beyond an axis of two voxels, whatever lies there
         return sitk.Cast(cubic_spline(image, origin, new.tolist(), size.tolist()), sitk.sitkFloat32)
     voxel_type = image.GetPixelID() if interpolator == "nearest" else sitk.sitkFloat32
     grid = size.tolist(), sitk.Transform(), _INTERPOLATORS[interpolator], origin, new.tolist(), image.GetDirection()
     return sitk.Resample(image, *grid, 0.0, voxel_type)
+
+
+def _within_reach(image: sitk.Image, box: Box, new_mm: npt.NDArray) -> sitk.Image:
+    """Cut an image to what the values in a box of its voxels can depend on: a B-spline fades to 1e-7 in 12 voxels."""
+    reach = 12 * np.ceil(np.maximum(new_mm / np.asarray(image.GetSpacing()), 1)).astype(int)
+    lower, upper = np.asarray(box.start) - reach, np.asarray(box.stop) + reach
+    return crop(image, Box.between(np.maximum(lower, 0), np.minimum(upper, image.GetSize())))
 
 
 def cubic_spline(
@@ -357,16 +366,22 @@ def _preprocess(case: Mapping[str, Any], settings: Settings, folder: Path, stem:
 
 
 def _prepared(image: sitk.Image, masks: dict[str, sitk.Image], settings: Settings) -> dict[str, sitk.Image]:
-    """Return image and masks resampled and cut to the box of all masks plus the margin."""
-    together = _united(masks.values(), image)
-    kernel = 12 * np.maximum(image.GetSpacing(), settings.spacing_mm)  # a B-spline's reach, in mm
-    wide = bounding_box(together, (np.asarray(settings.margin_mm) + kernel).tolist())
+    """Return image and masks resampled and cut to the box of all masks plus the margin.
+
+    The grid is the whole image's, so that no voxel depends on how many outlines there are.
+    """
     spacing = settings.spacing_mm
-    small = {key: resample(crop(mask, wide), spacing, "nearest") for key, mask in masks.items()}
+    scale = np.asarray(image.GetSpacing()) / spacing
+    drawn = bounding_box(_united(masks.values(), image), settings.margin_mm)
+    size = np.maximum(np.floor(np.asarray(image.GetSize()) * scale + 0.5), 1)
+    lower = np.floor(np.asarray(drawn.start) * scale)
+    wide = Box.between(lower, np.minimum(np.ceil(np.asarray(drawn.stop) * scale) + 1, size))
+    small = {key: resample(mask, spacing, "nearest", wide) for key, mask in masks.items()}
     if not sitk.GetArrayViewFromImage(small["mask"]).any():
         raise InputError(f"No voxel of the mask is left at a spacing of {spacing} mm.")
     box = bounding_box(_united(small.values(), small["mask"]), settings.margin_mm)
-    prepared = {"image": resample(crop(image, wide), spacing, settings.interpolation, box)}
+    start = np.asarray(wide.start) + box.start
+    prepared = {"image": resample(image, spacing, settings.interpolation, Box.between(start, start + box.size))}
     return prepared | {key: crop(mask, box) for key, mask in small.items()}
 
 

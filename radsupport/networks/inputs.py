@@ -14,8 +14,8 @@ import SimpleITK as sitk
 from radsupport.errors import InputError
 from radsupport.imaging.patches import BoolArray, Float32Array, make_inputs
 from radsupport.imaging.preprocessing import window
-from radsupport.imaging.reading import read_image, read_mask
-from radsupport.imaging.regions import region
+from radsupport.imaging.reading import like, read_image, read_mask
+from radsupport.imaging.regions import bounding_box, region
 from radsupport.settings.features import Roi, Window
 
 Made = TypeVar("Made")
@@ -56,6 +56,8 @@ class Given:
     threads : int
         Of a network that is trained or asked alone. Sums in another order differ in their last digits, so that values
         do depend on it, and only a full run takes more than one.
+    margin_mm : float or tuple of float
+        What preprocessing keeps around an outline; no network looks farther, whatever other outlines a case has.
     kept : dict
         What was read or cut before and is looked at again, by what was asked for.
     also : sequence
@@ -72,6 +74,7 @@ class Given:
     seed: int = 0
     jobs: int = 1
     threads: int = 1
+    margin_mm: float | tuple[float, ...] = 10.0
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     also: Sequence[Any] = ()
 
@@ -131,7 +134,7 @@ class Given:
                     if rough not in self.kept:
                         self.kept[rough] = read_mask(rough)
                     rough = self.kept[rough]
-            return make(volume_of(read, view, roi, rough))
+            return make(volume_of(read, view, roi, rough, self.margin_mm))
 
         made, log = make_inputs(subjects, make_one)
         failed = log.loc[log["failed"], ["subject", "reason"]]
@@ -163,12 +166,18 @@ def read_case(case: Any, outline: str = "mask") -> tuple[Float32Array, sitk.Imag
     return sitk.GetArrayFromImage(read_image(case["image"])), read_mask(case[outline])
 
 
-def volume_of(read: tuple[Float32Array, sitk.Image], view: Window, roi: Roi | None, rough: Any) -> Volume:
-    """Return image after windowing, outline and region of a case that was read."""
+def volume_of(
+    read: tuple[Float32Array, sitk.Image], view: Window, roi: Roi | None, rough: Any, margin_mm: float | Sequence[float]
+) -> Volume:
+    """Return image after windowing, outline and region of a case that was read; 0 beyond the margin around the two."""
     image, drawn = read
     mask = sitk.GetArrayFromImage(drawn) > 0
     inside = mask if roi is None else sitk.GetArrayFromImage(region(roi, drawn, rough)) > 0
-    return Volume(window(image, view.level, view.width), mask, inside)
+    seen = np.zeros(image.shape, np.float32)
+    if mask.any() or inside.any():
+        box = bounding_box(like((mask | inside).view(np.uint8), drawn), margin_mm).slices
+        seen[box] = window(image[box], view.level, view.width)
+    return Volume(seen, mask, inside)
 
 
 def required(made: dict[str, Made], failed: pd.DataFrame, what: str) -> dict[str, Made]:

@@ -85,6 +85,7 @@ def given_of(study: Study, cohort: pd.DataFrame, cases: pd.DataFrame, folder: Pa
         windows={name: phase.window for name, phase in study.phases.items()},
         phases=[name for name, phase in study.phases.items() if phase.role == "model"],
         spacing_mm=study.preprocessing.spacing_mm,
+        margin_mm=study.preprocessing.margin_mm,
         folder=folder,
         folds=study.modelling.folds,
         seed=study.seed,
