@@ -44,7 +44,9 @@ def files(tmp_path: Path) -> dict[str, str]:
     return paths
 
 
-def seen(files: dict[str, str], folder: Path, margin_mm: float, outline: str = "mask", roi: Roi | None = None) -> Volume:
+def seen(
+    files: dict[str, str], folder: Path, margin_mm: float, outline: str = "mask", roi: Roi | None = None
+) -> Volume:
     """Preprocess a case and return what a network is given of it."""
     cases = preprocess(
         pd.DataFrame([{"subject": "a", "phase": "venous", **files}]), folder, spacing_mm=(1.0, 1.0, 1.5),
@@ -73,7 +75,8 @@ def test_other_outlines_change_nothing_of_what_a_network_sees(
     first, second = around(alone, alone.mask), around(more, more.mask)
     assert first.max() > 0.5
     np.testing.assert_allclose(first, second, rtol=0, atol=2e-6)
-    assert not first[:, 0].any() and not second[:, 0].any()  # beyond the margin there is nothing, in either
+    assert not first[:, 0].any()  # beyond the margin there is nothing
+    assert not second[:, 0].any()
 
 
 def test_the_second_readers_outline_brings_its_own_margin(files: dict[str, str], tmp_path: Path) -> None:
@@ -89,9 +92,8 @@ def test_a_rough_region_is_seen_whole(files: dict[str, str], tmp_path: Path) -> 
 
 
 def test_voxels_lie_where_those_of_the_whole_image_lie(files: dict[str, str], tmp_path: Path) -> None:
-    cases = preprocess(
-        pd.DataFrame([{"subject": "a", "phase": "venous", **files}]), tmp_path, spacing_mm=(1.0, 1.0, 1.5), progress=False
-    )
+    case = pd.DataFrame([{"subject": "a", "phase": "venous", **files}])
+    cases = preprocess(case, tmp_path, spacing_mm=(1.0, 1.0, 1.5), progress=False)
     image, whole = sitk.ReadImage(cases.loc[0, "image"]), sitk.ReadImage(files["image"])
     corner = np.asarray(whole.GetOrigin()) - np.asarray(SPACING) / 2
     steps = (np.asarray(image.GetOrigin()) - corner) / np.asarray(image.GetSpacing()) - 0.5
