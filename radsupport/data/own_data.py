@@ -323,21 +323,41 @@ def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -
             at, remedy = ", ".join(map(str, rows["row"])), "correct it, or add it to the study file"
             yield Problem(f"unknown {column}", f"one of {', '.join(known)}", remedy, file, at, column, str(value))
     images = cases[cases["role"] == "image"]
-    remedy = "add it, or exclude the subject with a reason in the column exclusion"
     labelled = images[~images["center"].isin(_unlabelled(study))]
-    without = {(center, name) for center, rows in labelled.groupby("center") for name in study.phases
-               if name not in set(rows["phase"]) and center not in trained_centers(study)}  # fmt: skip
-    for center, name in sorted(without):
-        what = f"no patient of {center} has this phase: signatures that need it have no value there"
-        yield Problem(what, "one image per phase", "add it where there is one", file, "", "phase", name, warning=True)
-    for subject, rows in labelled.groupby("subject", sort=False):
-        lacking = [name for name in study.phases if name not in set(rows["phase"])]
-        for phase in [f"{subject}: {name}" for name in lacking if (rows["center"].iloc[0], name) not in without]:
-            yield Problem("no image of this phase", "one image per phase", remedy, file, "", "phase", phase)
+    yield from _lacking_phases(study, labelled, set(cases.loc[~cases["phase"].isin(study.phases), "subject"]), file)
     read = manifest_path(study, root)
     if read.resolve() != path.resolve():
         remedy, where = f"write `manifest: {path}` under `data:` in studies/{study.id}.yaml", f"studies/{study.id}.yaml"
         yield Problem("the study reads another manifest", file, remedy, where, "", "data.manifest", str(read))
+
+
+def _lacking_phases(study: Study, images: pd.DataFrame, slipped: set[str], file: str) -> Iterator[Problem]:
+    """Yield phases that patients have no image of: an error where the build would stop, or where it is a slip.
+
+    The build goes on without a patient's phase (no value of what needs it, or the gap is filled inside the folds), and
+    without that of a center that nothing is fitted to. It can not where nobody in training has the phase; and who has
+    an image of a phase that the study does not know (`slipped`) most likely has it under a wrong name.
+    """
+    known = {(center, phase) for center, phase in images[["center", "phase"]].drop_duplicates().to_numpy()}
+    trained = [center for center in images["center"].unique() if center in trained_centers(study)]
+    for name in study.phases:
+        lost = [center for center in images["center"].unique() if (center, name) not in known]
+        if trained and set(trained) <= set(lost):
+            what, remedy = "nobody in training has an image of this phase", "add the images, or take the phase out"
+            yield Problem(what, "one image per patient and phase", remedy, file, "", "phase", name)
+        for center in [one for one in lost if one not in trained]:
+            what = f"no patient of {center} has this phase: signatures that need it have no value there"
+            remedy = "add it where there is one"
+            yield Problem(what, "one image per phase", remedy, file, "", "phase", name, warning=True)
+        have = set(images.loc[images["phase"] == name, "subject"])
+        own = images[~images["subject"].isin(have) & ~images["center"].isin(lost)]
+        for subject in dict.fromkeys(own["subject"]):
+            what, remedy = "no image of this phase", "correct the name of the patient's other phase, or add the image"
+            if subject not in slipped:
+                what += ": the patient stays in the study, without values of this phase"
+                remedy = "add it, or exclude the subject with a reason in the column exclusion"
+            value, odd = f"{subject}: {name}", subject not in slipped
+            yield Problem(what, "one image per phase", remedy, file, "", "phase", value, warning=odd)
 
 
 def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:

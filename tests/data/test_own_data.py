@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from helpers.dicom_files import box, write_ct, write_rtstruct
 
 from radsupport.data.own_data import check, scale_warnings
+from radsupport.data.scans import case_files
 from radsupport.errors import Problem, serious
 from radsupport.imaging.ingestion import ingest
 from radsupport.imaging.masks import check as check_outlines
@@ -137,6 +138,29 @@ def test_phases_and_centers_are_those_of_the_study(project: Path) -> None:
     assert "row 6, 7, column center, value B] unknown center Expected: one of A" in found
     assert "value s2: ct] no image of this phase" in found
     assert problems_in(project, cohorts={"external": {"name": "B", "centers": ["B"]}}) != []
+
+
+def test_a_patient_without_a_phase_is_only_said_as_the_build_goes_on(project: Path) -> None:
+    late = {"name": "Late", "short": "late", "window": {"level": 40, "width": 400}}
+    rows = (project / "m.csv").read_text(encoding="utf-8")
+    for subject in ("s1", "s2"):
+        volume(project / f"{subject}_late.nii.gz", ball() * 100)
+        volume(project / f"{subject}_late_mask.nii.gz", ball())
+        rows += f"mine,{subject},A,late,image,{subject}_late.nii.gz\n"
+        rows += f"mine,{subject},A,late,mask,{subject}_late_mask.nii.gz\n"
+    (project / "m.csv").write_text(rows, encoding="utf-8")
+    study = Study.model_validate(merge(STUDY, {"phases": {"late": late}}))
+    found = [problem for problem in check(project / "m.csv", study, project) if problem.column == "phase"]
+    assert [(problem.value, problem.warning) for problem in found] == [("s3: late", True)]
+    assert "the patient stays in the study" in found[0].what
+    cohort = pd.DataFrame({"subject": list(SUBJECTS), "cohort": "train"})
+    files = case_files(study, cohort, project).set_index(["subject", "phase"])
+    assert files["exclusion"].ne("").to_dict() == {key: key == ("s3", "late") for key in files.index}
+    (project / "m.csv").write_text("".join(row for row in rows.splitlines(True) if ",late," not in row), "utf-8")
+    found = [problem for problem in check(project / "m.csv", study, project) if problem.column == "phase"]
+    assert [(problem.what, problem.warning) for problem in found] == [
+        ("nobody in training has an image of this phase", False)
+    ]
 
 
 def test_a_phase_that_the_study_does_not_use_is_only_said(project: Path) -> None:
