@@ -31,6 +31,7 @@ from radsupport.learning.linear import LinearRisk, LogOdds
 from radsupport.learning.signatures import SignatureRun
 from radsupport.learning.tuning import Combination, _gives_probability
 from radsupport.settings.parts import Column, Part
+from radsupport.stats.cox import FURTHEST
 from radsupport.stats.outcome import log_odds, risk_of
 from radsupport.wording import did_you_mean, listed, number, source_words
 
@@ -169,7 +170,8 @@ class Translation(Part):
             return expit(self.intercept + self.slope * entered)
         wanted = np.atleast_1d(np.asarray(times, dtype=float))
         steps = np.concatenate([[0.0], self.hazard])[np.searchsorted(self.times, wanted, side="right")]
-        found = 1 - np.exp(-np.outer(np.exp(self.slope * (entered - self.center)), steps))
+        score = np.minimum(self.slope * (entered - self.center), FURTHEST)
+        found = 1 - np.exp(-np.outer(np.exp(score), steps))
         found[:, wanted > (np.inf if self.end is None else self.end)] = np.nan
         return found
 

@@ -20,7 +20,7 @@ from scipy.special import expit
 from radsupport.checks import FloatArray
 from radsupport.errors import InputError, NotEstimableError, Problem
 from radsupport.nomogram.axes import PredictorAxis, predictor_axes, pretty
-from radsupport.stats.cox import CoxFit
+from radsupport.stats.cox import FURTHEST, CoxFit
 from radsupport.stats.logistic import LogisticFit
 from radsupport.wording import tick as tick_text
 
@@ -312,7 +312,7 @@ class Nomogram:
             )
         steps = np.searchsorted(self.baseline_time, np.asarray(times, dtype=float), side="right")
         hazard = np.concatenate([[0.0], self.baseline_hazard])[steps]
-        return np.exp(-np.exp(np.asarray(lp, dtype=float))[:, None] * hazard[None, :])
+        return np.exp(-np.outer(np.exp(np.minimum(np.asarray(lp, dtype=float), FURTHEST)), hazard))
 
     def example(self) -> pd.DataFrame:
         """Return the points of a patient with the median values and the most frequent levels.

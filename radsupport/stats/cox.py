@@ -118,7 +118,7 @@ def evaluate(sets: RiskSets, x: FloatArray, beta: FloatArray) -> tuple[float, Fl
     shift = eta.max()
     risk = np.exp(eta - shift)
     total = at_deaths(sets, risk)
-    if not (total > 0).all():
+    if not (total > _TINY).all():  # the reciprocal of less overflows: coefficients without bound
         return -np.inf, np.full(beta.size, np.nan), np.full((beta.size, beta.size), np.nan)
     mean = at_deaths(sets, risk[:, None] * x) / total[:, None]
     value = float((eta[sets.deaths] - shift - np.log(total)).sum())
@@ -132,7 +132,7 @@ def hazard_increments(sets: RiskSets, eta: FloatArray) -> FloatArray:
     """Baseline hazard at each distinct death time for linear predictors `eta` (sorted order), shape (times,)."""
     shift = eta.max()
     total = at_deaths(sets, np.exp(eta - shift))
-    return np.add.reduceat(np.exp(-shift) / total, sets.starts)
+    return np.add.reduceat(np.exp(-shift - np.log(total)), sets.starts)
 
 
 def firth_term(sets: RiskSets, x: FloatArray, beta: FloatArray, information: FloatArray) -> FloatArray:
@@ -154,6 +154,9 @@ def firth_term(sets: RiskSets, x: FloatArray, beta: FloatArray, information: Flo
     return 0.5 * (weight.sum(axis=0) @ x - weight.sum(axis=1) @ mean)
 
 
+_TINY = 1e-300  # least sum of hazards that is divided by
+FURTHEST = 500.0
+"""Log hazard that stands for any above it: exp() of more is infinite, and times no hazard yet no number."""
 _SUSPICIOUS = 12.0  # span of log hazards beyond which monotone likelihood is checked for
 
 
@@ -422,7 +425,8 @@ def predict_survival(fit: CoxFit, rows: pd.DataFrame, times: Any) -> pd.DataFram
         Index of `rows`, columns `times`.
     """
     wanted = prediction_times(times)
-    survival = np.exp(-np.outer(np.exp(fit.linear_predictor(rows)), cumulative_hazard(fit, wanted)))
+    hazard = np.exp(np.minimum(fit.linear_predictor(rows), FURTHEST))
+    survival = np.exp(-np.outer(hazard, cumulative_hazard(fit, wanted)))
     survival[:, wanted > fit.data[fit.time].max()] = np.nan
     return pd.DataFrame(survival, index=rows.index, columns=wanted)
 

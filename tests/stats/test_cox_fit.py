@@ -241,3 +241,36 @@ def test_fitting_raises_no_warnings(cohort):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit_cox(cohort, "time", "event", ["x", "b", "g"])
+
+
+@pytest.mark.parametrize("gap", [1e-1, 1e-3, 1e-6])
+def test_a_likelihood_without_a_maximum_is_refused_without_overflow_on_the_way(gap):
+    x = np.linspace(5, 1, 12)
+    x[-2] = x[-1] + gap  # ordered to the last pair, whose gap asks for ever larger coefficients
+    table = pd.DataFrame({"time": np.arange(1, 13.0), "event": 1, "x": x})
+    with pytest.raises(NotEstimableError, match="separation"):
+        fit_cox(table, "time", "event", ["x"])
+    fit = fit_cox(table, "time", "event", ["x"], penalty="firth")
+
+    def penalised(beta):  # by the definition: one risk set after the other
+        value = information = 0.0
+        for k in range(len(x)):
+            weight = np.exp(beta * (x[k:] - x[k:].max()))
+            weight /= weight.sum()
+            value += np.log(weight[0])
+            information += weight @ x[k:] ** 2 - (weight @ x[k:]) ** 2
+        return -value - 0.5 * np.log(information)
+
+    best = optimize.minimize_scalar(penalised, bracket=(5.0, 10.0), options={"xtol": 1e-12})
+    assert fit.coef["x"] == pytest.approx(best.x, rel=1e-5)
+
+
+def test_one_pair_out_of_order_makes_it_finite():
+    x = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 1.001])
+    table = pd.DataFrame({"time": np.arange(1, 7.0), "event": 1, "x": x})
+
+    def lost(beta):
+        return -sum(beta * x[k] - np.log(np.exp(beta * x[k:]).sum()) for k in range(6))
+
+    best = optimize.minimize_scalar(lost, bracket=(5.0, 10.0), options={"xtol": 1e-12})
+    assert fit_cox(table, "time", "event", ["x"]).coef["x"] == pytest.approx(best.x, rel=1e-5)

@@ -69,3 +69,10 @@ def test_a_level_absent_from_the_training_fold_is_an_error_at_prediction(cohort)
     fit = fit_cox(fold, "time", "event", ["x", "g"])
     with pytest.raises(InputError, match="level the model does not know"):
         predict_survival(fit, cohort[cohort.g == "c"], [1])
+
+
+def test_who_lies_beyond_any_hazard_has_no_event_before_the_first_and_one_at_it(cohort):
+    fit = fit_cox(cohort, "time", "event", ["x"])
+    far = cohort.head(1).assign(x=np.sign(fit.coef["x"]) * 1e6)
+    first = fit.baseline["time"].iloc[0]
+    assert predict_survival(fit, far, [first / 2, first]).to_numpy().tolist() == [[1.0, 0.0]]
