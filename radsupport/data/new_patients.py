@@ -20,7 +20,7 @@ from radsupport.checks import held_out
 from radsupport.data.clinical import Parser, category_parser, number_parser, parse_column, wanted_columns
 from radsupport.data.manifest import CASE_ROLES, parse_manifest, with_files
 from radsupport.data.scans import case_files, model_cases
-from radsupport.data.sheets import read_sheet
+from radsupport.data.sheets import core_name, read_sheet
 from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, one_line, serious
 from radsupport.imaging.preprocessing import preprocess
 from radsupport.learning.locked import CENTER, Model, Range, read_model
@@ -74,12 +74,38 @@ def apply_model(
     if manifest is not None:
         files, reasons_of = manifest_cases(model, manifest)
         measured, failed = measure_patients(model, folder, files, work, n_jobs)
-        found, reasons = measured.join(found, how="left" if len(measured) else "outer"), reasons | failed | reasons_of
+        apart = _apart(model, measured, found, table is not None)
+        found, reasons = _together(measured, found), apart | reasons | failed | reasons_of
     predictions = model.predict(found, reasons)
     if (path := folder / NOMOGRAM).is_file():
         predictions = pd.concat([predictions, nomogram_rows(path, predictions, found)], ignore_index=True)
     place = {subject: i for i, subject in enumerate(found.index)}
     return predictions.sort_values("subject", key=lambda s: s.map(place), kind="stable", ignore_index=True), found
+
+
+def _together(measured: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    """Return everybody of the manifest and, behind them, of the table."""
+    order = list(dict.fromkeys([*measured.index, *given.index]))
+    center = measured[CENTER].reindex(order).combine_first(given.get(CENTER, measured[CENTER]).reindex(order))
+    joined = measured.drop(columns=CENTER).join(given.drop(columns=list(measured), errors="ignore"), how="outer")
+    return joined.reindex(order).rename_axis("subject").assign(**{CENTER: center})
+
+
+def _apart(model: Model, measured: pd.DataFrame, given: pd.DataFrame, asked: bool) -> Reasons:
+    """Return why those have no values who are in one of manifest and table only; `asked`: there is a table."""
+    scans, rows = ({core_name(one): one for one in table.index} for table in (measured, given))
+
+    def words(subject: str, place: str, others: dict[str, str]) -> str:
+        near = others.get(core_name(subject))
+        return f"not in the {place}" + (f", which has {near}: write both alike" if near else "")
+
+    reasons = Reasons()
+    for subject in [one for one in given.index if one not in measured.index]:
+        why = words(subject, "manifest", scans)
+        reasons |= {(subject, f"{phase}__"): why for phase in _study_with_scans(model).phases}
+    for subject in [one for one in measured.index if asked and one not in given.index]:
+        reasons |= {(subject, column): words(subject, "clinical table", rows) for column in given}
+    return reasons
 
 
 def read_patients(model: Model, path: Path, alone: bool = True) -> tuple[pd.DataFrame, Reasons]:

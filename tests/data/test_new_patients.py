@@ -128,6 +128,20 @@ def test_scans_are_measured_as_the_study_did_it(tmp_path: Path) -> None:
     assert "mask" in found["reason"]["Tumour", "b"]
     assert found["reason"]["Clinical", "b"] == ""
     assert "late" in found["reason"]["Tumour", "c"]
+    assert found["reason"]["Clinical", "c"] == "not in the clinical table"
+    assert found["risk"]["Clinical"].notna().to_dict() == {"a": True, "b": True, "c": False}
+
+
+def test_who_is_in_one_of_manifest_and_table_only_has_a_row_with_the_reason(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path)
+    found = applied(tmp_path, "subject,age,symptom,center\nz,70,yes,y\na,70,no,x\nB,60,no,x\n", manifest=manifest)
+    assert list(found.loc["Tumour"].index) == ["a", "b", "c", "z", "B"]
+    assert found["reason"]["Tumour", "z"] == "not in the manifest"
+    assert found["risk"]["Clinical", "z"] == pytest.approx(1 / (1 + math.exp(-3)), abs=1e-12)
+    assert found["reason"]["Tumour", "B"] == "not in the manifest, which has b: write both alike"
+    assert found["reason"]["Clinical", "b"] == "not in the clinical table, which has B: write both alike"
+    alone = applied(tmp_path, manifest=manifest)
+    assert alone["reason"]["Clinical", "a"] == "the table has no column age and symptom"
 
 
 def test_the_command_writes_predictions_values_and_what_the_calculator_reads(
