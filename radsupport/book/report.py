@@ -70,7 +70,9 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
     entry = "CT scans with outlines and a clinical table" if study.data.entry == "images" else "tables of features"
     missing = "numbers by the median and categories by the most frequent level of the training part of each fold"
     missing = "as the locked model says; what a center does not record was not filled" if study.model else missing
-    candidates = "" if study.model else "; events per candidate parameter are in chapter 01"
+    fixed = study.author.sample_size or "The sample size was not fixed beforehand"
+    needed = "events per candidate parameter, and the size that Riley's criteria ask for, are in chapter 01"
+    sizes = [f"{fixed.rstrip('.')}." if study.model else f"{fixed.rstrip('.')}; {needed}."]
     horizons = study.endpoint.survival.horizons_months if study.endpoint.survival else []
     times = f" Horizons: {listed([f'{month:g}' for month in horizons])} months." * bool(horizons)
     return [
@@ -79,7 +81,7 @@ def methods(study: Study, versions: Mapping[str, str], profile: str) -> list[Par
         ("Data preparation (7)", _preparation(study)),
         ("Outcome (8)", [f"Predicted: {cohort.endpoint(study.endpoint)}.{times}"]),
         ("Predictors (9)", [_signature(study, one) for one in study.signatures]),
-        ("Sample size (10)", [f"No sample size was calculated{candidates}."]),
+        ("Sample size (10)", sizes),
         ("Missing data (11)", [f"Missing predictors were filled: {missing}."]),
         ("Analytical methods (12)", _analysis(study)),
         ("Evaluation (12, 16)", _evaluation(study)),

@@ -183,22 +183,25 @@ def _locked(evidence: Evidence) -> tuple[str, str]:
     return words, _held(before and not odd)
 
 
+def _learnt(evidence: Evidence) -> pd.DataFrame:
+    """Return the rows of the training patients whom the chosen signature was fitted to, with their outcome."""
+    rows = evidence.predictions[evidence.predictions["signature"] == evidence.best]
+    return rows[rows["kind"] == "out_of_fold"].dropna(subset=list(evidence.outcome))
+
+
 def _hunger(evidence: Evidence) -> tuple[int, int, int]:
     """Return training patients, events and candidate parameters of the chosen signature."""
-    own = evidence.record[evidence.record["signature"] == evidence.best]
-    rows = evidence.predictions[evidence.predictions["signature"] == evidence.best]
-    train = rows[(rows["kind"] == "out_of_fold")].dropna(subset=list(evidence.outcome))
+    own, train = evidence.record[evidence.record["signature"] == evidence.best], _learnt(evidence)
     parts = own[own["fold"].eq(own["fold"].min())].drop_duplicates(["object"])
     parts = parts if len(parts) == 1 else parts[parts["object"] != "model"]
     return len(train), int(train[evidence.outcome[-1]].sum()) if len(train) else 0, int(parts["given"].sum())
 
 
-def _largest(evidence: Evidence, n: int, events: int) -> float:
-    """Return the largest possible Cox-Snell R2."""
-    if evidence.outcome == ("label",):
-        return sample_size.max_r2_binary(events / n)
-    time = evidence.cohort.loc[evidence.cohort["cohort"] == "train", "time"].dropna()
-    return sample_size.max_r2_survival(events / float(time.sum()), float(time.mean()))
+def _needed(evidence: Evidence, candidates: int) -> sample_size.SampleSize:
+    """Return the size that Riley's criteria ask for, with the outcome as frequent as in the training patients."""
+    train = _learnt(evidence)
+    time = train["time"] if "time" in evidence.outcome else None
+    return sample_size.for_patients(candidates, train[evidence.outcome[-1]], time, evidence.horizon)
 
 
 @_rule("Ten events or more per candidate parameter, shrinkage 0.9 or more")
@@ -207,8 +210,7 @@ def _events(evidence: Evidence) -> tuple[str, str]:
     n, events, candidates = _hunger(evidence)
     if not candidates or not 0 < events < n:
         return "nothing is fitted to this outcome", NONE
-    r2 = sample_size.DEFAULT_NAGELKERKE * _largest(evidence, n, events)
-    shrinkage = sample_size.expected_shrinkage(n, candidates, r2)
+    shrinkage = sample_size.expected_shrinkage(n, candidates, _needed(evidence, candidates).r2)
     words = f"{evidence.best}: {counted(events, 'event')} and {counted(candidates, 'candidate')}, "
     words += f"{events / candidates:.2g} each; expected shrinkage {fixed(shrinkage)}"
     return words, _held(events >= FEWEST_EVENTS * candidates and shrinkage >= LEAST_SHRINKAGE)
@@ -221,12 +223,7 @@ def _patients(evidence: Evidence) -> tuple[str, str]:
     if not candidates or not 0 < events < n:
         return "nothing is fitted to this outcome", NONE
     try:
-        if evidence.outcome == ("label",):
-            size = sample_size.for_binary(candidates, events / n)
-        else:
-            time = evidence.cohort.loc[evidence.cohort["cohort"] == "train", "time"].dropna()
-            rate = events / float(time.sum())
-            size = sample_size.for_survival(candidates, rate, float(time.mean()), evidence.horizon)
+        size = _needed(evidence, candidates)
     except InputError as error:
         return str(error.message), NONE
     words = f"{evidence.best}: {counted(n, 'training patient')}, {size.required} needed for "

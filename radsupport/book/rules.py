@@ -452,7 +452,7 @@ def sample_size(run: Run, _: str) -> Answer:
     found = [(one, words) for one, words in shown if "sample size" in words.lower()][:1]
     said = f"The author: {run.study.author.sample_size}" * bool(run.study.author.sample_size)
     if not found and not said:
-        return Answer(NOT, "events per candidate are counted; no size was calculated")
+        return Answer(NOT, "no size was calculated")
     return yes("; ".join(filter(None, [*(words for _, words in found), said])), *(one for one, _ in found))
 
 

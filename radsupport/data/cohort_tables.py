@@ -14,12 +14,14 @@ from radsupport.files import write_csv
 from radsupport.settings.learning import Signature
 from radsupport.settings.study import Study
 from radsupport.stats.imputation import missing_patterns
+from radsupport.stats.sample_size import for_patients
 from radsupport.stats.survival_curves import median_follow_up
 from radsupport.study import center_names
 from radsupport.tables import write_table
 from radsupport.wording import counted, share, source_words
 
 LEARNT_BY_NETWORK = "the network learns its features from these events; candidates can not be counted"
+RISK_ALONE = "needed: for the overall risk alone"
 NO_FEATURE = "the published table holds no feature of this subject"
 NOTHING_FITTED = "none: a published output is taken as it is"
 INVENTED = "(how many: invented)"
@@ -204,7 +206,9 @@ class CohortTables:
             signature, candidates (words), parameters (of clinical variables and CT findings: 1 per number, levels - 1
             per category; of feature tables: their columns; NaN where images give the candidates, or nothing is
             fitted), events (of the rarer outcome for a label, of the patients with an outcome and something of every
-            source of the signature), per_parameter, remark; ``attrs["enough"]``: how many per parameter are called so.
+            source of the signature), per_parameter, n (those patients), required (patients that Riley's criteria ask
+            for with 15% of the largest possible R2; where the candidates are not counted, what the overall risk alone
+            asks for; NaN where no size can be told), remark; ``attrs["enough"]``: how many per parameter are called so.
 
         Notes
         -----
@@ -215,18 +219,30 @@ class CohortTables:
         for signature in self.study.signatures if not self.study.model else ():
             parameters, words = _candidates(signature, self.study, self.features)
             if signature.learner == "published":
-                rows.append((signature.name, words, *[float("nan")] * 3, NOTHING_FITTED))
+                rows.append((signature.name, words, *[float("nan")] * 5, NOTHING_FITTED))
                 continue
-            outcome = self._fitted(signature)[self.study.endpoint.event]
+            fitted = self._fitted(signature)
+            outcome = fitted[self.study.endpoint.event]
             events = int(outcome.sum())
             rarer = min(events, len(outcome) - events) if self.study.endpoint.primary == "label" else events
             each = rarer / parameters if parameters else float("nan")
             shown = float("nan") if parameters is None else float(parameters)
-            rows.append((signature.name, words, shown, rarer, each, _remark(each, parameters, signature)))
-        names = ["signature", "candidates", "parameters", "events", "per_parameter", "remark"]
+            size = len(fitted), self._required(fitted, parameters)
+            rows.append((signature.name, words, shown, rarer, each, *size, _remark(each, parameters, signature)))
+        names = ["signature", "candidates", "parameters", "events", "per_parameter", "n", "required", "remark"]
         table = pd.DataFrame(rows, columns=names)
         table.attrs["enough"] = ENOUGH_EVENTS
         return table
+
+    def _required(self, fitted: pd.DataFrame, parameters: int | None) -> float:
+        """Return the patients that Riley's criteria ask for, the outcome as frequent as in the patients given."""
+        survival = self.study.endpoint.survival if self.study.endpoint.primary == "survival" else None
+        time, horizon = (fitted["time"], survival.horizons_months[0]) if survival else (None, 0.0)
+        event = fitted[self.study.endpoint.event]
+        if parameters == 0 or not 0 < event.sum() < len(event):
+            return float("nan")
+        size = for_patients(parameters or 1, event, time, horizon)
+        return float(size.required if parameters else size.overall_risk)
 
     def _fitted(self, signature: Signature) -> pd.DataFrame:
         """Return the training patients with an outcome and at least one value of every source of a signature."""
@@ -302,10 +318,11 @@ def _image_sources(signature: Signature) -> list[str]:
 
 def _remark(per_parameter: float, parameters: int | None, signature: Signature) -> str:
     if signature.learner == "Network":
-        return LEARNT_BY_NETWORK
+        return f"{LEARNT_BY_NETWORK}; {RISK_ALONE}"
     if parameters == 0:
         return "no candidates in this study's tables"
     if parameters is None or (per_parameter < 1 and _image_sources(signature)):
-        return "candidates outnumber the events; selection and shrinkage inside the folds decide"
+        words = "candidates outnumber the events; selection and shrinkage inside the folds decide"
+        return f"{words}; {RISK_ALONE}" if parameters is None else words
     words = "fewer than ten" if per_parameter < ENOUGH_EVENTS else "ten or more"
     return f"{words} in this step; the risks were learnt from the same events" if signature.combines else words

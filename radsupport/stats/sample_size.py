@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from scipy import integrate, optimize, stats
 
 from radsupport.errors import InputError
@@ -195,6 +197,33 @@ def for_survival(
     overall = rate / mean_follow_up * (Z * horizon / margin) ** 2
     expected = DEFAULT_NAGELKERKE * largest if r2 is None else r2
     return _size(parameters, rate * mean_follow_up, expected, largest, overall, shrinkage)
+
+
+def for_patients(
+    parameters: int, event: npt.ArrayLike, time: npt.ArrayLike | None = None, horizon: float = 0.0
+) -> SampleSize:
+    """Return the minimum sample size where these patients tell the prevalence, or rate and mean follow-up.
+
+    Parameters
+    ----------
+    parameters : int
+        Candidate predictor parameters.
+    event : array-like of 0 and 1, shape (n,)
+    time : array-like, shape (n,), optional
+        Follow-up to event or censoring; a binary outcome without.
+    horizon : float
+        In the same unit of time.
+
+    Raises
+    ------
+    InputError
+        Nobody, or for a binary outcome everybody, has the event.
+    """
+    event = np.asarray(event, float)
+    if time is None:
+        return for_binary(parameters, float(event.mean()))
+    time = np.asarray(time, float)
+    return for_survival(parameters, float(event.sum() / time.sum()), float(time.mean()), horizon)
 
 
 def _size(parameters: int, share: float, r2: float, largest: float, overall: float, shrinkage: float) -> SampleSize:

@@ -138,9 +138,12 @@ def test_the_short_answer_counts_cohorts_differences_and_events():
 def test_a_published_output_has_no_candidates_and_images_too_many():
     names, each = ["taken", "image", "ten", "nine"], [np.nan, np.nan, 10.0, 9.9]
     table = DataFrame({"signature": names, "events": [np.nan, 50, 50, 50], "per_parameter": each})
+    table = table.assign(n=[np.nan, 300, 300, 300], required=[np.nan, 385, 310, 250])
     table.attrs["enough"] = 10.0
     words = say.burden(table)
     assert words.startswith("Of 3 fitted signatures, 2 have fewer than 10 training events per candidate")
-    assert words.endswith(": image and nine.")
+    assert ": image and nine. Riley's criteria ask for more patients than there are for 2 of 3: " in words
+    assert words.endswith("2 of 3: image has 300 of the 385 needed.")
+    assert say.burden(table.tail(1)).endswith("Each has the patients that Riley's criteria ask for.")
     assert say.burden(table.head(1)) == ""
     assert "Of 1 fitted signature, 1 has fewer" in say.burden(table.iloc[:2])

@@ -11,6 +11,7 @@ from radsupport.errors import InputError
 from radsupport.stats.sample_size import (
     expected_shrinkage,
     for_binary,
+    for_patients,
     for_survival,
     max_r2_binary,
     overall_risk_binary,
@@ -143,3 +144,14 @@ def test_expected_shrinkage_solves_the_first_criterion(n: int, parameters: int, 
     size = for_binary(parameters, 0.3, r2, shrinkage=found)
     assert size.shrinkage in (n, n + 1)
     assert expected_shrinkage(10, 5000, r2) == r2  # hopeless
+
+
+def test_patients_tell_their_own_prevalence_rate_and_follow_up() -> None:
+    event, time = [1, 0, 0, 1, 0, 0, 0, 0], [3.0, 9.0, 12.0, 4.0, 8.0, 20.0, 7.0, 9.0]
+    assert for_patients(3, event) == for_binary(3, 0.25)
+    assert for_patients(3, event, time, 6.0) == for_survival(3, 2 / 72, 9.0, 6.0)
+    for same in ([0] * 8, [1] * 8):
+        with pytest.raises(InputError):
+            for_patients(3, same)
+    with pytest.raises(InputError):
+        for_patients(3, [0] * 8, time, 6.0)

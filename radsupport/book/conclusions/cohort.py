@@ -41,14 +41,25 @@ def sizes(summary: pd.DataFrame, names: Mapping[str, str], event: str) -> str:
 
 
 def burden(candidates: pd.DataFrame) -> str:
-    """Say how many signatures have too few events for what they may choose among (`data`'s table of them)."""
+    """Say how many signatures have too few events or patients for what they may choose among (`data`'s table)."""
     fitted = candidates.dropna(subset=["events"])
     if fitted.empty:
         return ""
     few = fitted.loc[~(fitted["per_parameter"] >= candidates.attrs["enough"]), "signature"].tolist()
     rule = f"fewer than {candidates.attrs['enough']:g} training events per candidate"
     verb = "has" if len(few) == 1 else "have"
-    return f"Of {counted(len(fitted), 'fitted signature')}, {len(few)} {verb} {rule}: {listed(few)}."
+    words = f"Of {counted(len(fitted), 'fitted signature')}, {len(few)} {verb} {rule}: {listed(few)}."
+    return words + _too_small(fitted.dropna(subset=["required"]))
+
+
+def _too_small(fitted: pd.DataFrame) -> str:
+    """Say for how many signatures Riley's criteria ask for more patients than there are, and where by most."""
+    short = fitted[fitted["n"] < fitted["required"]]
+    if short.empty:
+        return " Each has the patients that Riley's criteria ask for." * (not fitted.empty)
+    worst = short.loc[(short["n"] / short["required"]).idxmin()]
+    own = f"{worst['signature']} has {worst['n']:.0f} of the {worst['required']:.0f} needed"
+    return f" Riley's criteria ask for more patients than there are for {len(short)} of {len(fitted)}: {own}."
 
 
 def differing(by_cohort: pd.DataFrame, by_outcome: pd.DataFrame) -> str:
