@@ -5,6 +5,7 @@ Not to be confused with `gate`, which searches the site for identifiers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ from radsupport.wording import counted, fixed, listed
 
 PASSED, FAILED, NONE = "passed", "failed", "not applicable"
 FILE = "rigour.json"
+#: Checksums of the predictions that cohorts outside training have met.
+SCORED = "external_scored.txt"
 #: Events per candidate parameter, and expected shrinkage, below which a model is called too hungry (Riley et al. 2020).
 FEWEST_EVENTS, LEAST_SHRINKAGE = 10, 0.9
 CHANCE = 0.05  # share of intervals that may lie above 0.5 where nothing is planted
@@ -58,6 +61,10 @@ class Evidence:
         Whether patients were generated.
     horizon : float
         First horizon in months.
+    versions : int
+        Different predictions that the other cohorts have met, in this run and in all others of the study here.
+    effect : float
+        Planted in the patients, per SD of the latent; 0 in real ones.
     """
 
     record: pd.DataFrame
@@ -73,6 +80,8 @@ class Evidence:
     outcome: tuple[str, ...] = ("label",)
     synthetic: bool = False
     horizon: float = 36.0
+    versions: int = 1
+    effect: float = 0.0
 
     def value(self, key: str) -> Any:
         """Return a published value, None where there is none."""
@@ -157,13 +166,15 @@ def _prepared(evidence: Evidence) -> tuple[str, str]:
 
 @_rule("Other cohorts are scored once")
 def _once(evidence: Evidence) -> tuple[str, str]:
-    """One prediction of each signature for a patient outside training."""
+    """One prediction of each signature for a patient outside training, under one set of settings."""
     outside = evidence.predictions[evidence.predictions["kind"] == "external"]
     if outside.empty:
         return "nobody outside the training cohort", NONE
     most = int(outside.groupby(["signature", "subject"]).size().max())
     people = counted(outside["subject"].nunique(), "patient")
-    return f"{people} outside, at most {counted(most, 'prediction')} of a signature for each", _held(most == 1)
+    words = f"{people} outside, at most {counted(most, 'prediction')} of a signature for each; scored under "
+    words += counted(evidence.versions, "set of settings", "sets of settings")
+    return words, _held(most == 1 and evidence.versions == 1)
 
 
 @_rule("The threshold is locked before other cohorts are judged")
@@ -272,6 +283,16 @@ def _planted(evidence: Evidence) -> tuple[str, str]:
     return words, _held(one["value"] <= CHANCE * one["n"])
 
 
+@_rule("Where something is planted, it is found")
+def _found(evidence: Evidence) -> tuple[str, str]:
+    """The chosen signature ranks training patients of a synthetic cohort, out of fold, better than chance."""
+    one = evidence.numbers.get("headline_train")
+    if not evidence.effect or one is None:
+        return "nothing was planted" if not evidence.effect else "no signature was judged", NONE
+    words = f"{evidence.value('headline_train_signature') or evidence.best}: {fixed(one['value'])} ({fixed(one['ci_low'])}–{fixed(one['ci_high'])}) out of fold"
+    return words, _held(one["ci_low"] > 0.5)
+
+
 @_rule("Voxels without their places predict less")
 def _shuffled(evidence: Evidence) -> tuple[str, str]:
     """The control images of chapter 09."""
@@ -341,9 +362,24 @@ def of_run(
     found = judge(Evidence(
         pd.read_csv(record) if record.is_file() else pd.DataFrame(columns=["signature", *RECORD]), predictions, cohort,
         numbers, {key: one["threshold"] for key, one in locked.items() if one.get("threshold") is not None}, recomputed,
-        locked_at, judged_at, apart, best, outcome, study.is_synthetic, horizons[0],
+        locked_at, judged_at, apart, best, outcome, study.is_synthetic, horizons[0], _versions(results, predictions),
+        study.synthetic.effect if study.synthetic else 0.0,
     ))  # fmt: skip
     return write(results, found)
+
+
+def _versions(results: Path, predictions: pd.DataFrame) -> int:
+    """Note which predictions the other cohorts have met in this run; return how many there are in all of a study's."""
+    outside = predictions.loc[predictions["kind"] == "external", ["signature", "subject", "risk"]]
+    if outside.empty:
+        return 0
+    rows = outside.round(6).sort_values(["signature", "subject"]).to_csv(index=False)
+    kept = results / SCORED
+    seen = kept.read_text(encoding="utf-8").split() if kept.is_file() else []
+    write_changed(kept, "\n".join(dict.fromkeys([*seen, hashlib.sha256(rows.encode("utf-8")).hexdigest()])) + "\n")
+    study = results.name.partition("@")[0]
+    runs = [one for one in results.parent.glob(f"*/{SCORED}") if one.parent.name.partition("@")[0] == study]
+    return len({line for one in runs for line in one.read_text(encoding="utf-8").split()})
 
 
 def write(results: Path, found: Sequence[Finding]) -> pd.DataFrame:

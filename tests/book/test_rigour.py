@@ -40,11 +40,11 @@ def clean(**changes: Any) -> Evidence:
     numbers = {
         "headline_train_predicted": number(0.5), "beside_train_S_Volume alone": number(0.1, 0.0, 0.2),
         "permuted_mean:S": number(0.49, 0.46, 0.52), "null_means_above_half": number(1, n=20),
-        "keeps_on_control_images": number(False), "control_images_words": number("0.52 against 0.80"),
+        "headline_train": number(0.7, 0.6, 0.8), "keeps_on_control_images": number(False), "control_images_words": number("0.52 against 0.80"),
     }  # fmt: skip
     given = Evidence(
         record(), predictions(), pd.DataFrame({"cohort": ["train"], "time": [10.0]}), numbers, {"S": 0.4}, {"S": 0.4},
-        1, 2, 0.0, "S", ("label",), True,
+        1, 2, 0.0, "S", ("label",), True, effect=1.0,
     )  # fmt: skip
     more = changes.pop("numbers", {})
     return dataclasses.replace(given, **changes, numbers={**numbers, **more})
@@ -76,6 +76,7 @@ VIOLATIONS: dict[str, dict[str, Any]] = {
     "Calibration is shown": {"numbers": {"headline_train_predicted": {}}},
     "Permuted outcomes are not predicted": {"numbers": {"permuted_mean:S": number(0.6, 0.55, 0.65)}},
     "Where nothing is planted, nothing is found": {"numbers": {"null_means_above_half": number(2, n=20)}},
+    "Where something is planted, it is found": {"numbers": {"headline_train": number(0.6, 0.49, 0.71)}},
     "Voxels without their places predict less": {"numbers": {"keeps_on_control_images": number(True)}},
     "A second run gives the same": {"apart": 0.01},
 }
@@ -117,3 +118,17 @@ def test_control_images_that_tell_nothing_are_not_judged() -> None:
     untold = clean(numbers={"keeps_on_control_images": number(None)})
     [found] = [one for one in judge(untold) if one.rule == "Voxels without their places predict less"]
     assert (found.shown, found.verdict) == ("0.52 against 0.80", NONE)
+
+
+def test_predictions_of_other_settings_count_as_a_second_scoring(tmp_path: Path) -> None:
+    own, by_hand, other = (tmp_path / name for name in ("mine", "mine@n_folds-5", "mine2"))
+    for folder in (own, by_hand, other):
+        folder.mkdir()
+    rows = predictions(10)
+    assert rigour._versions(own, rows) == rigour._versions(own, rows.sample(frac=1, random_state=0)) == 1
+    assert rigour._versions(by_hand, rows) == 1
+    assert rigour._versions(other, rows.assign(risk=0.1)) == 1
+    assert rigour._versions(by_hand, rows.assign(risk=0.6)) == 2
+    assert rigour._versions(own, rows) == 2
+    assert rigour._versions(own, rows[rows["kind"] != "external"]) == 0
+    assert verdicts(clean(versions=2))["Other cohorts are scored once"] == FAILED
