@@ -289,7 +289,8 @@ def _found(evidence: Evidence) -> tuple[str, str]:
     one = evidence.numbers.get("headline_train")
     if not evidence.effect or one is None:
         return "nothing was planted" if not evidence.effect else "no signature was judged", NONE
-    words = f"{evidence.value('headline_train_signature') or evidence.best}: {fixed(one['value'])} ({fixed(one['ci_low'])}–{fixed(one['ci_high'])}) out of fold"
+    name = evidence.value("headline_train_signature") or evidence.best
+    words = f"{name}: {fixed(one['value'])} ({fixed(one['ci_low'])}–{fixed(one['ci_high'])}) out of fold"
     return words, _held(one["ci_low"] > 0.5)
 
 

@@ -40,7 +40,8 @@ def clean(**changes: Any) -> Evidence:
     numbers = {
         "headline_train_predicted": number(0.5), "beside_train_S_Volume alone": number(0.1, 0.0, 0.2),
         "permuted_mean:S": number(0.49, 0.46, 0.52), "null_means_above_half": number(1, n=20),
-        "headline_train": number(0.7, 0.6, 0.8), "keeps_on_control_images": number(False), "control_images_words": number("0.52 against 0.80"),
+        "headline_train": number(0.7, 0.6, 0.8),
+        "keeps_on_control_images": number(False), "control_images_words": number("0.52 against 0.80"),
     }  # fmt: skip
     given = Evidence(
         record(), predictions(), pd.DataFrame({"cohort": ["train"], "time": [10.0]}), numbers, {"S": 0.4}, {"S": 0.4},
