@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radsupport.data.notation import read_numbers
+from radsupport.data.notation import date_order, read_date, read_numbers
 from radsupport.data.sheets import Sheet, cell_text, read_sheet, summary_rows
 from radsupport.errors import ClinicalTableError, Problem, serious
 from radsupport.settings.parts import Column, Survival
@@ -183,6 +183,7 @@ def typed_table(study: Study, sheet: Sheet, *, gaps: bool = False) -> tuple[pd.D
 
     With `gaps` a clinical column or CT finding may be absent, which is a warning; an outcome may not.
     """
+    sheet = with_follow_up(study, sheet)
     problems = list(sheet.remarks)
     columns: dict[str, pd.Series] = {"row": pd.Series(sheet.rows, dtype=int)}
     columns["subject"] = _plain(sheet, study.data.subject, problems, required=True)
@@ -194,17 +195,17 @@ def typed_table(study: Study, sheet: Sheet, *, gaps: bool = False) -> tuple[pd.D
         problems += [sheet.problem("a row without a subject", "", "name the subject", row, header) for row in unnamed]
         problems += doubled(sheet, columns["subject"], header, "keep one of them")
         problems += summary_rows(sheet, columns["subject"], header)
-    missing = {value.casefold() for value in study.data.missing_values}
+    missing, survival = {value.casefold() for value in study.data.missing_values}, study.endpoint.survival
     for name, (header, parse, number) in wanted_columns(study).items():
         if (found := sheet.find(header)) is None and gaps and name in study.columns:
             columns[name] = pd.Series([None] * len(sheet.rows), dtype=object)
             problems.append(replace(sheet.missing(header), what=NOT_RECORDED, warning=True))
         elif found is None:
-            problems.append(sheet.missing(header))
+            dated = name == "time" and survival is not None and survival.dates is not None  # said of the dates
+            problems += [] if dated else [sheet.missing(header)]
         else:
             columns[name], wrong = parse_column(sheet, found, parse, missing, study.data.decimal if number else None)
             problems += wrong
-    survival = study.endpoint.survival
     if survival is not None and survival.competing_values and "event" in columns:
         header, parse = str(sheet.find(survival.event)), _status_parser(survival, competing=True)
         columns["competing"] = parse_column(sheet, header, parse, missing, None)[0]  # problems: as of `event`
@@ -218,6 +219,49 @@ def typed_table(study: Study, sheet: Sheet, *, gaps: bool = False) -> tuple[pd.D
         elif name in table:
             table[name] = pd.Series(pd.Categorical(table[name], categories=column.levels), index=table.index)
     return table, problems
+
+
+def with_follow_up(study: Study, sheet: Sheet) -> Sheet:
+    """Return a sheet with the days between the two dates of each follow-up, where the study names dates and not a time.
+
+    What can not be read, and ends that lie before their starts, are `remarks`, one for each kind with rows and values.
+    """
+    survival = study.endpoint.survival
+    if survival is None or (dates := survival.dates) is None or sheet.find(dates.header) is not None:
+        return sheet
+    headers = {name: sheet.find(name) for name in (dates.start, dates.end)}
+    remarks = [sheet.missing(name) for name, header in headers.items() if header is None]
+    missing = [value.casefold() for value in study.data.missing_values]
+    cells = {name: sheet.table[header].str.strip() for name, header in headers.items() if header is not None}
+    known = {name: column[~column.str.casefold().isin(missing)] for name, column in cells.items()}
+    order, why = date_order(text for column in known.values() for text in column)
+    if why and not dates.order:
+        expected, remedy = "dates that can be read in one way", "write `order: day first` or `order: month first`"
+        remarks.append(sheet.problem(why, expected, f"{remedy} beside the columns of `dates`", "", dates.header))
+    if remarks:
+        return replace(sheet, remarks=[*sheet.remarks, *remarks])
+    read = {name: column.map(lambda text: read_date(text, dates.order or order)) for name, column in known.items()}
+    for name, column in read.items():
+        remarks += _no_dates(sheet, str(headers[name]), column.index[column.isna()])
+    both = pd.DataFrame(read, dtype=object).dropna()
+    spans = pd.Series([(end - start).days for start, end in both.to_numpy()], both.index, dtype=int)
+    for place in spans.index[spans < 0]:
+        what, expected = "a follow-up that ends before it starts", "an end on the day of the start, or later"
+        value, remedy = f"{cells[dates.start][place]}, {cells[dates.end][place]}", "correct one of them, or `dates`"
+        remarks.append(sheet.problem(what, expected, remedy, sheet.rows[int(place)], dates.header, value))
+    days = spans[spans >= 0].astype(str).reindex(sheet.table.index).fillna(missing[0] if missing else "")
+    return replace(sheet, table=sheet.table.assign(**{dates.header: days}), remarks=[*sheet.remarks, *remarks])
+
+
+def _no_dates(sheet: Sheet, header: str, places: pd.Index) -> Iterator[Problem]:
+    """Yield cells of a column of dates that are none."""
+    if len(places):
+        text = str(sheet.table[header][places[0]])
+        remedy = "write it so, or list what means a missing value under `missing_values`"
+        if text.isdigit() and header in sheet.typed:
+            remedy = "format the column as a date: a spreadsheet shows days since 1900 here"
+        problem = Problem("no date", "a day with a year of four digits, such as 2015-03-02", remedy)
+        yield _of_cells(sheet, header, problem, [int(place) for place in places])
 
 
 def wanted_columns(study: Study) -> dict[str, tuple[str, Parser, bool]]:

@@ -85,7 +85,8 @@ def _times(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
     longest = float(time.max())
     shown = f"{longest:.0f} months ({longest / 12:.0f} years), read as {survival.unit}"
     if longest > LONG:
-        expected, remedy = "follow-up of at most some decades", f"correct `unit: {survival.unit}`"
+        expected = "follow-up of at most some decades"
+        remedy = "correct the dates" if survival.dates else f"correct `unit: {survival.unit}`"
         impossible = longest > LONGEST
         what = "an impossible follow-up" if impossible else "a very long follow-up"
         yield Problem(what, expected, remedy, column=header, value=shown, warning=not impossible)

@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 
 from radsupport.checks import held_out
-from radsupport.data.clinical import Parser, category_parser, number_parser, parse_column, wanted_columns
+from radsupport.data.clinical import (
+    Parser,
+    category_parser,
+    number_parser,
+    parse_column,
+    wanted_columns,
+    with_follow_up,
+)
 from radsupport.data.manifest import CASE_ROLES, parse_manifest, with_files
 from radsupport.data.scans import case_files, model_cases
 from radsupport.data.sheets import core_name, read_sheet
@@ -104,7 +111,7 @@ def _apart(model: Model, measured: pd.DataFrame, given: pd.DataFrame, asked: boo
         why = words(subject, "manifest", scans)
         reasons |= {(subject, f"{phase}__"): why for phase in _study_with_scans(model).phases}
     for subject in [one for one in measured.index if asked and one not in given.index]:
-        reasons |= {(subject, column): words(subject, "clinical table", rows) for column in given}
+        reasons |= {(subject, str(column)): words(subject, "clinical table", rows) for column in given}
     return reasons
 
 
@@ -122,6 +129,7 @@ def read_patients(model: Model, path: Path, alone: bool = True) -> tuple[pd.Data
     study = study_of(model)
     named = study.data.subject if study is not None else "subject"
     sheet = read_sheet(path, subject=named)
+    sheet = sheet if study is None else with_follow_up(study, sheet)
     header = sheet.find(named) or sheet.find("subject")
     if header is None:
         raise InputError(f"{path} can not be used.", [sheet.missing(named)])

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from radsupport.data.manifest import parse_manifest
-from radsupport.data.notation import read_numbers
+from radsupport.data.notation import DAY_FIRST, date_order, read_date, read_numbers
 from radsupport.data.own_data import MISSING_CODES
 from radsupport.data.people import PERSONAL
 from radsupport.data.sheets import Sheet, read_sheet
@@ -47,11 +48,21 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _DEATH = re.compile(r"death|dead|died|deceased|\btod\b|verst[oa]rb|gestorben|décès|\bos\b|overall", re.IGNORECASE)
+_START = re.compile(
+    r"operat|surg|resect|\bop\b|op[-_. ]?dat|diagn|index|baseline|start|first|treat|therap|random|inclu|\bct\b|scan",
+    re.IGNORECASE,
+)
+_END = re.compile(
+    r"last|end|contact|seen|follow|death|dead|died|exit|censor|letzt|nachsorge|\btod|verst[oa]rb|derni|suivi|d[ée]c[èe]s",
+    re.IGNORECASE,
+)
 _CENTER = re.compile(r"cent(er|re)|zentrum|klinik|hospital|clinic\b|\bsite\b|standort|institut", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T.*)?|\d{1,2}([./-])\d{1,2}\2\d{2,4}")
 #: What says that something happened, and that it did not, in the codes of an outcome.
 _YES = frozenset("1 yes y ja j oui sí true pos positive positiv dead died deceased tot verstorben gestorben".split())  # noqa: SIM905
 _NO = frozenset("0 no n nein non false neg negative negativ none alive lebt lebend censored zensiert kein".split())  # noqa: SIM905
+MOST_LACK = 0.2
+"""Share of subjects without a phase up to which the study uses it."""
 MOSTLY = 0.6
 """Share of numbers from which a column is one of numbers with something else in some cells."""
 
@@ -94,8 +105,10 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
     table = sheet.table[sheet.table[key].isin(set(rows["subject"]))].drop(columns=key)
     table = table.loc[:, [not any(re.search(one, str(column)) for one in patterns) for column in table]]
     kinds = {str(column): _kind(table[column], sheet, set(rows["center"])) for column in table}
-    label, time, event = _outcome(kinds)
-    used = [one for one in kinds if one not in (label, time, event)]
+    dates = _dates(table, kinds)
+    label, time, event = _outcome(kinds, dates)
+    followed = dates[:2] if time == dates[0] else (time,)
+    used = [one for one in kinds if one not in (label, event, *followed)]
     lines = [
         *_head(name, manifest),
         *([f"  clinical: {where}"] if where else []),
@@ -103,11 +116,11 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
         f"  subject: {_quoted(key)}",
         f"  missing_values: [{', '.join(_quoted(one) for one in _missing(table, kinds))}]   # {_DECIDE}all codes",
         "",
-        *_endpoint(kinds, label, time, event),
+        *_endpoint(kinds, label, time, event, dates),
         "",
         *_cohorts(rows),
         "",
-        "columns:",
+        "columns:" + " {}" * (not any(kinds[one][0] for one in used)),
         *[line for one in used for line in _column(one, table[one], kinds[one])],
         "",
         "phases:",
@@ -202,7 +215,7 @@ def _kind(values: pd.Series, sheet: Sheet, centers: set[str]) -> tuple[str, Any,
     levels = sorted(known.unique(), key=lambda one: (one.casefold() not in _NO, one.casefold() in _YES, one))
     if known.empty:
         return "", [], "it is empty"
-    if known.str.fullmatch(_DATE).mean() > MOSTLY:
+    if (known.str.fullmatch(_DATE) | known.map(lambda text: read_date(text) is not None)).mean() > MOSTLY:
         return "", [], "dates"
     if PERSONAL.search(str(values.name)):
         return "", [], "by its name no predictor"
@@ -221,18 +234,35 @@ def _kind(values: pd.Series, sheet: Sheet, centers: set[str]) -> tuple[str, Any,
     return ("category", levels, "") if len(levels) <= MOST_LEVELS else ("", [], f"{len(levels)} different texts")
 
 
-def _outcome(kinds: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Guess the columns of label, time and event; "" where nothing looks like it."""
+def _dates(table: pd.DataFrame, kinds: Mapping[str, Any]) -> tuple[str, str, float]:
+    """Guess the columns between whose dates patients were followed, and the most days; "" where there are no two."""
+    named = [name for name, kind in kinds.items() if kind[2] == "dates" and not PERSONAL.search(name)]
+    order, _ = date_order(text for name in named for text in table[name])
+    read = {name: table[name].map(lambda text: read_date(text, order or DAY_FIRST)) for name in named}
+    days = {name: column.map(lambda one: one.toordinal() if one else np.nan) for name, column in read.items()}
+    days = {name: column for name, column in days.items() if column.notna().mean() >= 0.5}  # not that of a relapse
+    places = sorted(days, key=lambda name: float(days[name].median()))
+    start = next((name for name in places if _START.search(name) and not _END.search(name)), (places or [""])[0])
+    others = [name for name in places[::-1] if name != start]
+    end = next((name for name in others if _END.search(name)), (others or [""])[0])
+    spans = (days[end] - days[start]).dropna() if end else pd.Series(dtype=float)
+    return (start, end, float(spans.max())) if len(spans) and (spans >= 0).mean() >= 0.9 else ("", "", 0.0)
+
+
+def _outcome(kinds: Mapping[str, Any], dates: tuple[str, str, float]) -> tuple[str, str, str]:
+    """Guess the columns of label, time and event; "" where nothing looks like it. Two dates stand for a time."""
     two = [name for name, (kind, levels, _) in kinds.items() if kind == "category" and len(levels) == 2]
     numbers = [name for name, (kind, values, _) in kinds.items() if kind == "number" and values.min() >= 0]
-    time = next((name for name in numbers if _TIME.search(name)), "")
+    time = next((name for name in numbers if _TIME.search(name)), dates[0])
     event = next((name for name in two if time and _EVENT.search(name)), "")
     event = event or next((name for name in two if time and _LABEL.search(name)), "")
     label = next((name for name in two if _LABEL.search(name) and name != event), "")
     return label, time if event else "", event
 
 
-def _endpoint(kinds: Mapping[str, Any], label: str, time: str, event: str) -> Iterator[str]:
+def _endpoint(
+    kinds: Mapping[str, Any], label: str, time: str, event: str, dates: tuple[str, str, float]
+) -> Iterator[str]:
     yield "endpoint:"
     yield f"  primary: {'survival' if event else 'label'}   # {_DECIDE}label or survival"
     if label or not event:
@@ -250,12 +280,17 @@ def _endpoint(kinds: Mapping[str, Any], label: str, time: str, event: str) -> It
         yield f"    positive: event   # {_DECIDE}what 1 means"
         yield f"    negative: no event   # {_DECIDE}what 0 means"
     if event:
-        codes, largest = kinds[event][1], float(kinds[time][1].max())
-        unit = "days" if largest > 400 or re.search(r"day|tage|jours", time.casefold()) else "months"
+        codes, dated = kinds[event][1], time == dates[0]
+        largest = dates[2] if dated else float(kinds[time][1].max())
+        in_days = dated or largest > 400 or re.search(r"day|tage|jours", time.casefold())
+        unit = "days" if in_days else "months"
         longest = largest / 30.4375 if unit == "days" else largest
         horizons = [month for month in (12, 24) if month < longest] or [max(1, round(longest / 2))]
         yield "  survival:"
-        yield f"    time: {_quoted(time)}"
+        if dated:
+            yield f"    dates: {{start: {_quoted(dates[0])}, end: {_quoted(dates[1])}}}   # {_DECIDE}from when to when"
+        else:
+            yield f"    time: {_quoted(time)}"
         yield f"    event: {_quoted(event)}"
         yield f"    event_values: [{_quoted(codes[-1])}]   # {_DECIDE}the code of the event"
         yield f"    censored_values: [{_quoted(codes[0])}]   # {_DECIDE}and of the end of follow-up without it"
@@ -264,7 +299,8 @@ def _endpoint(kinds: Mapping[str, Any], label: str, time: str, event: str) -> It
         name = "overall survival" if dies else "survival" if what == "event" else f"{what}-free survival"
         yield f"    name: {_quoted(name)}   # {_DECIDE}overall, recurrence-free, ..."
         yield f"    event_name: {_quoted(what)}   # {_DECIDE}what happens"
-        yield f"    unit: {unit}   # {_DECIDE}a guess: the longest is {largest:g}"
+        if not dated:
+            yield f"    unit: {unit}   # {_DECIDE}a guess: the longest is {largest:g}"
         yield f"    horizons_months: [{', '.join(map(str, horizons))}]   # {_DECIDE}months at which risks are judged"
 
 
@@ -312,15 +348,15 @@ def _key(name: str) -> str:
 
 
 def _phases(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield the phases that all subjects of the fullest one have; of the others who has them."""
+    """Yield the phases that most subjects of the fullest one have; of all but that who lacks them."""
     own = rows[rows["role"] == "image"].groupby("phase", sort=False)["subject"].agg(set)
     fullest = own[own.map(len).idxmax()]
     for name, subjects in own.items():
-        word, all_ = _quoted(str(name)), subjects >= fullest
-        note = "HU" if all_ else f"{len(fullest - subjects)} of {len(fullest)} subjects lack this phase"
+        word, lack = _quoted(str(name)), len(fullest - subjects)
+        note = f"{lack} of {len(fullest)} subjects lack this phase" if lack else "HU"
+        unused = "# " * (lack > MOST_LACK * len(fullest))
         yield (
-            f"  {'' if all_ else '# '}{word}: {{name: {word}, short: {word}, window: {{level: 40, width: 400}}}}"
-            f"   # {_DECIDE}{note}"
+            f"  {unused}{word}: {{name: {word}, short: {word}, window: {{level: 40, width: 400}}}}   # {_DECIDE}{note}"
         )
 
 
@@ -354,9 +390,8 @@ def _models(used: Sequence[str], kinds: Mapping[str, Any], rows: pd.DataFrame, s
         yield "  comparator: Clinical"
     if survival:
         yield from ("", "survival:", "  threshold: median", f"  signatures: [Radiomics{', Clinical' if keys else ''}]")
-        yield from ["  baseline: Clinical", f"  covariates: [{keys[0]}]   # {_DECIDE}one for every ten events"][
-            : 2 * bool(keys)
-        ]
+    if survival and keys:
+        yield from ("  baseline: Clinical", f"  covariates: [{keys[0]}]   # {_DECIDE}one for every ten events")
     if keys:
         yield ""
         yield "nomogram:"

@@ -1,12 +1,15 @@
 """Numbers in the notation of a country's spreadsheet: which mark sets decimals apart, and where that can not be known.
 
 ``12,5`` can only have a decimal comma and ``12.5`` only a decimal point; ``1.792`` is 1792 in a German sheet and 1.792
-in an English one. A column is read with the mark that it, or else the rest of its sheet, can only be read with.
+in an English one. A column is read with the mark that it, or else the rest of its sheet, can only be read with. Dates
+go the same way: 02/03/2015 is read in the order that another date of its columns can only be read in.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -125,3 +128,57 @@ def read_numbers(texts: pd.Series, marks: frozenset[str], decimal: str = "") -> 
     if why:
         return texts, mark, why
     return texts.map(lambda text: plain(text, mark)), mark, ""
+
+
+_CLOCK = r"(?:[T ]+\d{1,2}:\d\d.*)?"
+_YEAR_FIRST = re.compile(rf"((?:18|19|20|21)\d\d)(?:([-/.])(\d{{1,2}})\2(\d{{1,2}})|(\d\d)(\d\d)){_CLOCK}")
+_YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2((?:18|19|20|21)\d\d){_CLOCK}")
+_WORDED = re.compile(r"(\d{1,2})[-. ]+([^\W\d]{3,9})[-., ]+((?:18|19|20|21)\d\d)")
+_WORD_FIRST = re.compile(r"([^\W\d]{3,9})\.? +(\d{1,2})(?:st|nd|rd|th)?,? +((?:18|19|20|21)\d\d)")
+_WORDS = ("jan", "feb fév", "mar mär mrz", "apr avr", "may mai", "jun juin", "jul juil", "aug aoû", "sep", "oct okt",
+          "nov", "dec dez déc")  # fmt: skip
+_MONTHS = {word: month for month, words in enumerate(_WORDS, start=1) for word in words.split()}
+DAY_FIRST, MONTH_FIRST = "day first", "month first"
+
+
+def date_order(texts: Iterable[str]) -> tuple[str, str]:
+    """Return the order of day and month in dates that begin with neither year nor word, or why it can not be known.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Cells of columns that are written alike.
+
+    Returns
+    -------
+    order : str
+        ``day first`` or ``month first``; empty where it can not be known. Dates with points have the day first, where
+        nothing speaks against it.
+    why : str
+        What is wrong, for a message; empty where an order is returned.
+    """
+    found = [(text, one) for text in dict.fromkeys(texts) if (one := _YEAR_LAST.fullmatch(text.strip()))]
+    day, month = ([text for text, one in found if int(one[place]) > 12] for place in (1, 3))
+    if day and month:
+        return "", f"{day[0]} has the day first, {month[0]} the month"
+    either = [text for text, one in found if one[1] != one[3] and one[2] != "."]
+    if either and not (day or month):
+        return "", f"{either[0]} may have the day or the month first"
+    return MONTH_FIRST if month else DAY_FIRST, ""
+
+
+def read_date(text: str, order: str = DAY_FIRST) -> datetime.date | None:
+    """Return a date; None where the text is none, has no day, or a year of two digits."""
+    text, part = text.strip(), None
+    if found := _YEAR_FIRST.fullmatch(text):
+        part = (found[1], found[3] or found[5], found[4] or found[6])
+    elif found := _YEAR_LAST.fullmatch(text):
+        part = (found[4], found[3], found[1]) if order == DAY_FIRST else (found[4], found[1], found[3])
+    elif found := _WORDED.fullmatch(text) or _WORD_FIRST.fullmatch(text):
+        word, day = (found[2], found[1]) if found[1].isdigit() else (found[1], found[2])
+        key = next((key for key in (word.casefold()[:4], word.casefold()[:3]) if key in _MONTHS), "")
+        part = (found[3], str(_MONTHS.get(key, 0)), day)
+    try:
+        return datetime.date(*map(int, part)) if part else None
+    except ValueError:  # such as 31 April
+        return None

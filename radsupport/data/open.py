@@ -429,5 +429,6 @@ def _needed(study: Study, cells: pd.DataFrame, patterns: list[re.Pattern[str]]) 
     label, survival = study.endpoint.label, study.endpoint.survival
     named = {label.column} if label else set()
     named |= {survival.time, survival.event} if survival else set()
+    named |= {survival.dates.start, survival.dates.end} if survival and survival.dates else set()
     named |= {column.column or name for name, column in study.columns.items()}
     return cells[[name for name in cells.columns if name not in taken or name in named]]

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import SimpleITK as sitk
 
-from radsupport.data.clinical import clinical_path, clinical_sheet, doubled, typed_table
+from radsupport.data.clinical import clinical_path, clinical_sheet, doubled, typed_table, with_follow_up
 from radsupport.data.cohort_tables import CohortTables
 from radsupport.data.doubts import separating, settings_problems, table_doubts
 from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, manifest_path, parse_manifest, with_files
@@ -64,7 +64,7 @@ def check_typed_sheet(study: Study, path: Path, centers: Mapping[str, str]) -> l
     ClinicalTableError
         The file can not be read at all.
     """
-    sheet = clinical_sheet(study, path)
+    sheet = with_follow_up(study, clinical_sheet(study, path))
     table, problems = typed_table(study, sheet, gaps=bool(study.model))
     problems += _empty_cells(study, sheet, table, centers)
     named = pd.DataFrame({"subject": list(centers)})

@@ -21,7 +21,7 @@ from radsupport.study import StudyPaths
 
 KEY = "key.csv"
 PERSONAL = re.compile(
-    r"name|mrn|birth|\bdob\b|address|street|phone|mail|insur|\bgeb\b|geburt|adress|stra(ß|ss)e|telefon|versich"
+    r"name|mrn|birth|\bborn\b|\bdob\b|address|street|phone|mail|insur|\bgeb\b|geburt|adress|stra(ß|ss)e|telefon|versich"
     r"|remark|comment|\bnotes?\b|bemerk|anmerk|kommentar|notiz",
     re.IGNORECASE,
 )

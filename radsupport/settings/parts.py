@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
@@ -114,8 +114,24 @@ class Label(Part):
         return self
 
 
+class Dates(Part):
+    """Columns of the dates between which a patient was followed, and the order of dates like 02/03/2015."""
+
+    start: str
+    end: str
+    order: Literal["", "day first", "month first"] = ""
+
+    @property
+    def header(self) -> str:
+        """What the column that is counted from both is called."""
+        return f"follow-up from {self.start} to {self.end}"
+
+
 class Survival(Part):
     """The time-to-event endpoint; follow-up is stored in months whatever unit the sheet uses.
+
+    `time` names the column of follow-up; where the sheet has two dates instead, `dates` names them, such as ``{start:
+    operated, end: last_seen}``, and the days between them are counted.
 
     `days_per_month` converts days and weeks; the default is a year of 365.25 days over twelve. A status that is
     among none of `event_values`, `censored_values` and `competing_values` is an error. `event_name` says what happens,
@@ -127,6 +143,7 @@ class Survival(Part):
     """
 
     time: str
+    dates: Dates | None = None
     event: str
     name: str
     event_name: str = "event"
@@ -137,6 +154,17 @@ class Survival(Part):
     competing_values: list[str] = []
     competing_name: str = "competing event"
     horizons_months: list[PositiveFloat] = [36.0, 60.0]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _days_between_dates(cls, given: Any) -> Any:
+        """Name the column that is counted from two dates, in days."""
+        if not isinstance(given, dict) or not given.get("dates"):
+            return given
+        header, unit = Dates.model_validate(given["dates"]).header, given.get("unit", "days")
+        if given.get("time", header) != header or unit != "days":
+            raise ValueError("`dates` stand in the place of `time` and `unit`: leave these out, or the dates")
+        return given | {"time": header, "unit": "days"}
 
     @property
     def statuses(self) -> dict[str, list[str]]:

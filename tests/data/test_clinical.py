@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from radsupport.data.clinical import _time_parser, clinical_path, read_clinical
 from radsupport.data.open import open_cohort
@@ -251,3 +252,69 @@ def test_weeks_become_months(root: Path) -> None:
     value, problem = _time_parser(survival)("52")
     assert problem is None
     assert value == pytest.approx(52 * 7 * 12 / 365.25)
+
+
+def dated(order: str = "", **changes: Any) -> Study:
+    survival: dict[str, Any] = {"dates": {"start": "operated", "end": "last seen", "order": order}, "event": "Status"}
+    survival |= {"name": "survival", "event_values": ["D"], "censored_values": ["A"]}
+    endpoint = {"primary": "survival", "survival": survival}
+    return Study.model_validate(merge({**MINIMAL, "endpoint": endpoint, "columns": {}, "signatures": []}, changes))
+
+
+def dates_of(folder: Path, *rows: str) -> Path:
+    return sheet(
+        folder, *(f"{chr(97 + i)},{row}" for i, row in enumerate(rows)), header="Patient ID,Operated,Last seen,Status"
+    )
+
+
+def test_follow_up_is_counted_between_two_dates(tmp_path: Path) -> None:
+    path = dates_of(
+        tmp_path, "2015-03-02,2018-01-10,D", "2016-02-28,2016-03-01,A", "2016-05-05,05.05.2016,A", "--,2017-01-01,--"
+    )
+    table = read_clinical(dated(), path)
+    days = np.array([1045, 2, 0, np.nan])  # 2016 is a leap year
+    np.testing.assert_allclose(table["time"], days / 30.4375)
+    again = Study.model_validate_json(dated().model_dump_json())
+    assert again == dated(), "a locked model keeps it"
+    frame = pd.DataFrame(
+        {"Patient ID": ["a"], "Operated": [pd.Timestamp("2015-03-02")], "Last seen": ["2015-03-04"], "Status": "D"}
+    )
+    frame.to_excel(tmp_path / "book.xlsx", index=False)
+    assert read_clinical(dated(), tmp_path / "book.xlsx")["time"].tolist() == [2 / 30.4375]
+
+
+def test_dates_that_can_not_be_or_not_be_read_are_named_with_row_and_value(tmp_path: Path) -> None:
+    path = dates_of(
+        tmp_path, "2018-01-10,2015-03-02,D", "2015-03-02,31.04.2016,A", "2015,2016-01-01,A", "2015-01-01,2016-01-01,D"
+    )
+    with pytest.raises(ClinicalTableError) as caught:
+        read_clinical(dated(), path)
+    text = str(caught.value)
+    place = "row 2, column follow-up from operated to last seen, value 2018-01-10, 2015-03-02"
+    assert f"{place}] a follow-up that ends before it starts" in text
+    assert "row 3, column Last seen, value 31.04.2016] no date" in text
+    assert "row 4, column Operated, value 2015] no date" in text
+    assert "row 5" not in text
+    serial = pd.DataFrame({"Patient ID": ["a"], "Operated": [42065], "Last seen": [42100], "Status": "D"})
+    serial.to_excel(tmp_path / "book.xlsx", index=False)
+    with pytest.raises(ClinicalTableError, match="format the column as a date"):
+        read_clinical(dated(), tmp_path / "book.xlsx")
+
+
+def test_the_day_or_the_month_first_is_asked_where_nothing_tells(tmp_path: Path) -> None:
+    path = dates_of(tmp_path, "02/03/2015,04/05/2015,D")
+    with pytest.raises(ClinicalTableError, match="02/03/2015 may have the day or the month first"):
+        read_clinical(dated(), path)
+    for order, days in (("day first", 63), ("month first", 61)):
+        np.testing.assert_allclose(read_clinical(dated(order), path)["time"], days / 30.4375)
+    told = dates_of(tmp_path, "02/03/2015,04/05/2015,D", "13/03/2015,04/05/2015,A")
+    np.testing.assert_allclose(read_clinical(dated(), told)["time"], np.array([63, 52]) / 30.4375)
+
+
+def test_dates_stand_in_the_place_of_a_time(tmp_path: Path) -> None:
+    with pytest.raises(ClinicalTableError) as caught:
+        read_clinical(dated(), sheet(tmp_path, "a,2015-03-02,D", header="Patient ID,Operated,Status"))
+    assert [problem.column for problem in caught.value.problems] == ["last seen"]
+    for more in ({"time": "months"}, {"unit": "months"}):
+        with pytest.raises(ValidationError, match="in the place of `time` and `unit`"):
+            dated(endpoint={"survival": more})

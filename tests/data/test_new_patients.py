@@ -16,7 +16,7 @@ from helpers.signature_study import study_of
 
 from radsupport import evaluate
 from radsupport.cli import main
-from radsupport.data.new_patients import apply_model, score_cohort
+from radsupport.data.new_patients import apply_model, read_patients, score_cohort
 from radsupport.data.open import read_feature_study
 from radsupport.data.own_data import check
 from radsupport.errors import InputError, ManifestError, StudyError, serious
@@ -170,6 +170,20 @@ def test_the_command_writes_predictions_values_and_what_the_calculator_reads(
     assert values["Clinical", "b", "age"] == "missing"
     one = json.loads((tmp_path / "found.json").read_text())["patients"][0]
     assert one["inputs"] == {"signature_1": pytest.approx(risk), "age": 70.0}
+
+
+def test_the_outcome_of_new_patients_may_be_two_dates(tmp_path: Path) -> None:
+    model = model_of(tmp_path / "model")
+    survival = {"dates": {"start": "op", "end": "seen"}, "event": "dead", "name": "survival"}
+    settings = model.settings | {"endpoint": {"primary": "survival", "survival": survival}}
+    model = model.model_copy(update={"settings": settings, "outcome": ["time", "event"]})
+    text = "subject,age,symptom,op,seen,dead\na,70,no,2015-03-02,2015-03-12,1\nb,60,no,2015-03-02,2015-01-01,0\n"
+    (tmp_path / "new.csv").write_text(text)
+    people, reasons = read_patients(model, tmp_path / "new.csv")
+    np.testing.assert_allclose(people["time"], [10 / 30.4375, np.nan])
+    assert reasons == {}, "a bad end of follow-up stops no prediction"
+    (tmp_path / "new.csv").write_text("subject,age,symptom\na,70,no\n")
+    assert "time" not in read_patients(model, tmp_path / "new.csv")[0]
 
 
 def test_the_printed_formula_of_yang2023_ranks_patients(root: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from radsupport.cli import main
+from radsupport.data.clinical import read_clinical
 from radsupport.data.open import read_feature_study
 from radsupport.errors import InputError
 from radsupport.study import load_study
@@ -106,6 +107,7 @@ def test_a_german_clinics_table_is_guessed_right(project: Path) -> None:
     assert study.columns["diabetes"].levels == ["nein", "ja"]
     assert {"unbekannt", "n/a"} <= set(study.data.missing_values)
     assert list(study.phases) == ["venous"], "a phase that most subjects lack is not asked of everybody"
+    assert "39 of 40 subjects lack this phase" in (project / "studies" / "mine.yaml").read_text(encoding="utf-8")
     assert (study.validation.threshold, study.survival.threshold, study.nomogram.model) == ("median", "median", "cox")
     text = (project / "studies" / "mine.yaml").read_text(encoding="utf-8")
     for line in ("# arterial:", "# Standort: left out (the center)", "# Geb.-Datum: left out (dates)", "also '<0,6'"):
@@ -159,6 +161,45 @@ def test_any_study_can_be_the_pattern(root: Path, project: Path, like: str) -> N
     assert study.radiomics is not None, "scans are measured, also where the pattern starts from tables"
     assert study.radiomics.icc_threshold is None
     assert study.modelling.harmonisation is None
+
+
+def test_feature_tables_may_be_followed_between_two_dates(project: Path) -> None:
+    made = pd.DataFrame({"Patient": [f"{i:04d}" for i in range(30)], "original_mean": np.arange(30) * 1.5})
+    made.to_csv(project / "North.csv", index=False)
+    clinic = made[["Patient"]].assign(diagnosed="02.03.2015", died_or_seen=[f"{i % 28 + 1}.6.2016" for i in range(30)])
+    clinic.assign(Status=["dead", "alive"] * 15).to_csv(project / "clinic.csv", index=False)
+    call = ["--root", str(project), "new", "mine", "--like", "lung1", "--features", str(project / "North.csv")]
+    assert main([*call, "--clinical", str(project / "clinic.csv")]) == 0
+    cohort = read_feature_study(load_study("mine", folder=project / "studies"), project).cohort
+    days = [(pd.Timestamp(2016, 6, i % 28 + 1) - pd.Timestamp(2015, 3, 2)).days for i in range(30)]
+    np.testing.assert_allclose(cohort["time"], np.array(days) / 30.4375)
+    apart = made.assign(diagnosed="2015-03-02")  # the start among the features, the end in the clinical table
+    apart.to_csv(project / "own" / "mine" / "North.csv", index=False)
+    clinic.assign(Status=["dead", "alive"] * 15).drop(columns="diagnosed").to_csv(project / "clinic.csv", index=False)
+    cohort = read_feature_study(load_study("mine", folder=project / "studies"), project).cohort
+    np.testing.assert_allclose(cohort["time"], np.array(days) / 30.4375)
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y"])
+def test_two_dates_are_proposed_where_no_column_is_a_time(project: Path, form: str) -> None:
+    own = project / "own" / "mine"
+    table = pd.read_csv(own / "clinical.csv", sep=";", dtype=str).drop(columns=["OS months", "Relapse"])
+    start = pd.to_datetime("2015-01-20") + pd.to_timedelta(np.arange(40) * 11, unit="D")
+    followed = pd.to_timedelta(np.arange(40) * 30 + 5, unit="D")
+    table["Born"], table["Last contact"] = "1950-01-01", (start + followed).strftime(form)
+    table["OP-Datum"] = start.strftime(form)
+    table["Relapsed on"] = np.where(np.arange(40) % 3 == 0, (start + followed).strftime(form), "")
+    table.to_csv(own / "clinical.csv", index=False)
+    call = ["--root", str(project), "new", "mine", "--manifest", str(own / "manifest.csv")]
+    assert main([*call, "--clinical", str(own / "clinical.csv")]) == 0
+    study = load_study("mine", folder=project / "studies")
+    survival = study.endpoint.survival
+    assert survival is not None
+    assert survival.dates is not None
+    assert (survival.dates.start, survival.dates.end, survival.event) == ("OP-Datum", "Last contact", "Status")
+    assert survival.horizons_months == [12, 24]
+    typed = read_clinical(study, own / "clinical.csv")
+    np.testing.assert_allclose(typed["time"], (np.arange(40) * 30 + 5) / 30.4375)
 
 
 def test_what_is_not_given_is_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

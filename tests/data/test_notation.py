@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radsupport.data.notation import decimal_marks, plain, read_numbers, unwrapped
+from radsupport.data.notation import (
+    DAY_FIRST,
+    MONTH_FIRST,
+    date_order,
+    decimal_marks,
+    plain,
+    read_date,
+    read_numbers,
+    unwrapped,
+)
 
 NONE: frozenset[str] = frozenset()
 Numbers = st.lists(st.decimals(-9999, 9999, places=2), min_size=3, max_size=20)
@@ -91,3 +102,59 @@ def test_marks_are_what_a_number_can_only_be_read_with() -> None:
     assert decimal_marks(texts("1.792", "12", "x")) == set()
     assert decimal_marks(texts("12,5", "12.5")) == {",", "."}
     assert unwrapped("(1.2+3j)") == "1.2+3j"
+
+
+DAYS = st.dates(datetime.date(1900, 1, 1), datetime.date(2099, 12, 31))
+WRITTEN = [
+    "%Y-%m-%d",
+    "%Y-%m-%dT00:00:00",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%d-%b-%Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+]
+
+
+@given(DAYS, st.sampled_from(WRITTEN))
+def test_a_date_is_read_however_it_is_written(day: datetime.date, form: str) -> None:
+    assert read_date(day.strftime(form)) == day
+    assert read_date(day.strftime("%m/%d/%Y"), MONTH_FIRST) == day
+
+
+@pytest.mark.parametrize(("text", "day"), [("3. Mai 2015", (2015, 5, 3)), ("12 déc. 2019", (2019, 12, 12)),
+                                           ("1.3.2015", (2015, 3, 1)), ("2015-3-1", (2015, 3, 1))])  # fmt: skip
+def test_words_of_other_languages_and_single_digits(text: str, day: tuple[int, int, int]) -> None:
+    assert read_date(text) == datetime.date(*day)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "unknown",
+        "31.04.2015",
+        "2015-13-01",
+        "02.03.15",
+        "03/2015",
+        "2015",
+        "42065",
+        "1.5",
+        "2015-2-30",
+        "9 Foo 2015",
+    ],
+)
+def test_what_is_no_day_is_not_guessed(text: str) -> None:
+    assert read_date(text) is None
+
+
+def test_the_order_of_a_column_follows_from_the_dates_that_have_one_only() -> None:
+    assert date_order(["02/03/2015", "25/03/2015"]) == (DAY_FIRST, "")
+    assert date_order(["02/03/2015", "03/25/2015"]) == (MONTH_FIRST, "")
+    assert date_order(["02.03.2015"]) == (DAY_FIRST, "")
+    assert date_order(["02.25.2015", "02.03.2015"]) == (MONTH_FIRST, "")
+    assert date_order(["03/03/2015", "2015-03-02", "lost"]) == (DAY_FIRST, "")
+    assert date_order(["02/03/2015", "04/05/2016"]) == ("", "02/03/2015 may have the day or the month first")
+    assert date_order(["25/03/2015", "03/26/2015"]) == ("", "25/03/2015 has the day first, 03/26/2015 the month")
