@@ -25,6 +25,7 @@ from radsupport.data.clinical import clinical_path
 from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, TABLE_ROLES, manifest_path, study_files
 from radsupport.errors import Problem, RadsupportError, StudyError
 from radsupport.files import mirror_folder, sha256, write_changed, written_whole
+from radsupport.settings.features import PRETRAINED, Resnet
 from radsupport.settings.study import Study
 from radsupport.study import NO_MODEL, StudyPaths, load_study, study_ids
 from radsupport.tables import library_versions
@@ -526,6 +527,14 @@ def timings(root: Path = Path("results")) -> str:
     return "\n".join(lines)
 
 
+def _require_weights(study: Study) -> None:
+    """Refuse a study whose network's weights are not here before its first chapter, not after minutes of work."""
+    if isinstance(study.deep, Resnet) and study.deep.weights not in ("random", *PRETRAINED):
+        from radsupport.networks.resnet import weights_file  # torch takes seconds to load
+
+        weights_file(study.deep.depth, study.deep.weights)
+
+
 def main() -> int:
     """Command line of one step of the build, used by the Snakefile."""
     parser = argparse.ArgumentParser(description="Execute one chapter of one study.")
@@ -537,7 +546,9 @@ def main() -> int:
     given = parser.parse_args()
     try:
         if given.chapter == "data":
-            print(datasets.prepare(_loaded(given.study, given.profile).before_modelling(), n_jobs=given.jobs))
+            wanted = _loaded(given.study, given.profile).before_modelling()
+            _require_weights(wanted)
+            print(datasets.prepare(wanted, n_jobs=given.jobs))
             stamp_data(given.study)
         elif given.chapter == "site":
             build_site(*choose_studies(given.study), log="results/logs/book.log")

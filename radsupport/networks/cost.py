@@ -20,9 +20,8 @@ from torch import nn
 from radsupport.checks import held_out
 from radsupport.networks import cnn3d, resnet, training, unet
 from radsupport.networks.inputs import Given
-from radsupport.networks.result import PRETRAINED
 from radsupport.networks.sources import look, segmenters, training_name
-from radsupport.settings.features import Cnn3d, Resnet, Unet
+from radsupport.settings.features import PRETRAINED, Cnn3d, Resnet, Unet
 from radsupport.wording import counted
 
 Spec = TypeVar("Spec", Unet, Resnet, Cnn3d)

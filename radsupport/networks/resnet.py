@@ -153,6 +153,22 @@ def build_resnet(
     if weights == "random":
         net.weights_description = f"ResNet-{depth} with random weights (seed {seed}), not trained on any image"
         return net.eval()
+    path = weights_file(depth, weights, folder)
+    load_torchvision_weights(net, path)
+    net.weights_description = describe_file(depth, path)
+    return net.eval()
+
+
+def weights_file(depth: int, weights: str, folder: Path | None = None) -> Path:
+    """Return the file of weights that are learnt nowhere here: "imagenet" or a path (`build_resnet`).
+
+    Raises
+    ------
+    FetchError
+        The ImageNet weights are not on this machine.
+    InputError
+        There is no such file.
+    """
     path = imagenet_file(depth, folder) if weights == "imagenet" else Path(weights)
     if path is None:
         raise FetchError(
@@ -160,9 +176,9 @@ def build_resnet(
             "book is built without the network. Run `radsupport fetch weights` where there is internet, set "
             "RADSUPPORT_DATA to a folder that holds the file, give its path as `weights:`, or use `weights: outlines`."
         )
-    load_torchvision_weights(net, path)
-    net.weights_description = describe_file(depth, path)
-    return net.eval()
+    if not path.is_file():
+        raise InputError(f"There is no file of weights at `{path}`. Use a path, 'imagenet' or 'random'.")
+    return path
 
 
 def imagenet_file(depth: int, folder: Path | None = None, mirror: Path | None = None) -> Path | None:
@@ -240,8 +256,6 @@ def load_torchvision_weights(net: ResNetFeatures, path: Path) -> None:
     InputError
         No such file, no state dictionary, or one of another network: all differences are listed.
     """
-    if not path.is_file():
-        raise InputError(f"There is no file of weights at `{path}`. Use a path, 'imagenet' or 'random'.")
     stored = training.read_torch_file(path, "file of torch weights")
     if not isinstance(stored, Mapping):
         raise InputError(f"`{path}` holds a {type(stored).__name__}, not a state dictionary.")

@@ -20,7 +20,7 @@ from radsupport.errors import NotEstimableError
 from radsupport.files import write_csv
 from radsupport.networks.inputs import Given, in_rows
 from radsupport.networks.training import save_checkpoint
-from radsupport.settings.features import Cnn3d, Resnet, Unet
+from radsupport.settings.features import PRETRAINED, Cnn3d, Resnet, Unet
 from radsupport.stats.agreement import icc_features
 from radsupport.tables import Variant, write_fold_tables, write_variants
 
@@ -40,8 +40,6 @@ DICE = (*LOSSES, ("validation_dsc", "validation", "Dice"))
 ACCURACY = (*LOSSES, ("validation_accuracy", "validation", "accuracy"))
 #: What `finish` counts in the table of features, where a source names it among its facts.
 COUNTED = ("patients with features", "features per phase", "features that are the same in everybody")
-#: Weights of a ResNet that are made here, on the training patients' images without their outcome.
-PRETRAINED = ("rotation", "outlines")
 Tables = dict[str, pd.DataFrame]
 
 

@@ -29,7 +29,7 @@ from radsupport.networks.result import DeepResult, Tables, finish
 from radsupport.networks.schemes import learn_cnn3d, new_risks
 from radsupport.networks.training import cached_rows, choose_device, content_hash, read_torch_file, threads
 from radsupport.parallel import map_cases
-from radsupport.settings.features import Cnn3d, Resnet, Unet
+from radsupport.settings.features import PRETRAINED, Cnn3d, Resnet, Unet
 from radsupport.stats.outcome import assign_folds
 from radsupport.tables import Variant
 from radsupport.wording import counted
@@ -358,7 +358,7 @@ def learn_resnet(spec: Resnet, given: Given) -> DeepResult:
     seen = {subject for found in images.values() for subject in found.reader1}
     who = seen & set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])
     weights, how, folds = start.weights_description, ", without their outcome", None
-    if spec.weights in result.PRETRAINED and resnet.imagenet_file(spec.depth) is None:
+    if spec.weights in PRETRAINED and resnet.imagenet_file(spec.depth) is None:
         weights += "; no ImageNet weights of this depth are on this machine (`radsupport fetch weights`)"
     kept_in: Path | None = cache
     if spec.fine_tune == "no":
@@ -488,7 +488,7 @@ def starting_network(
 
 
 def _started(spec: Resnet, given: Given, images: Mapping[str, Images]) -> tuple[resnet.ResNetFeatures, pd.DataFrame]:
-    if spec.weights not in result.PRETRAINED:
+    if spec.weights not in PRETRAINED:
         net = resnet.build_resnet(spec.depth, spec.weights, seed=given.seed)
         return net, pd.DataFrame(columns=result.NO_HISTORY)
     train = set(given.cohort.loc[given.cohort["cohort"] == "train", "subject"])

@@ -127,6 +127,10 @@ class Unet(Roi):
     aggregation: Literal["kmeans_largest", "mean", "max", "median", "largest_slice"] = "kmeans_largest"
 
 
+#: Weights of a ResNet that are made here, on the training patients' images without their outcome.
+PRETRAINED = ("rotation", "outlines")
+
+
 class Resnet(Compared):
     """ResNet features of the slices around the largest section.
 

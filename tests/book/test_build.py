@@ -140,3 +140,14 @@ def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, m
     assert "radsupport/book/conclusions/survival.py" in pipeline.chapter_inputs("song2021", "07_survival")
     assert "radsupport/book/site.py" not in inputs
     assert {"radsupport/book/site.py", "radsupport/book/build.py"} <= set(pipeline.book_sources())
+
+
+def test_missing_weights_stop_a_study_before_its_first_chapter(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline.datasets, "prepare", lambda *a, **k: pytest.fail("patients were made"))
+    monkeypatch.setattr("radsupport.networks.resnet.imagenet_file", lambda *a, **k: None)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("sys.argv", ["build", "data", "yang2023", "--profile", "paper"])
+    assert pipeline.main() == 1
+    assert "radsupport fetch weights" in capsys.readouterr().err
