@@ -11,7 +11,7 @@ import pandas as pd
 
 from radsupport.errors import NotEstimableError
 from radsupport.files import write_csv
-from radsupport.settings.learning import Signature
+from radsupport.settings.learning import MEAN, PUBLISHED, Signature
 from radsupport.settings.study import Study
 from radsupport.stats.imputation import missing_patterns
 from radsupport.stats.sample_size import for_patients
@@ -24,6 +24,7 @@ LEARNT_BY_NETWORK = "the network learns its features from these events; candidat
 RISK_ALONE = "needed: for the overall risk alone"
 NO_FEATURE = "the published table holds no feature of this subject"
 NOTHING_FITTED = "none: a published output is taken as it is"
+NO_WEIGHT = "none: all parts weigh alike; they were learnt from the same events"
 INVENTED = "(how many: invented)"
 ENOUGH_EVENTS = 10.0
 MOST_REASONS = 12
@@ -218,8 +219,9 @@ class CohortTables:
         rows: list[tuple[object, ...]] = []
         for signature in self.study.signatures if not self.study.model else ():
             parameters, words = _candidates(signature, self.study, self.features)
-            if signature.learner == "published":
-                rows.append((signature.name, words, *[float("nan")] * 5, NOTHING_FITTED))
+            if signature.learner in (PUBLISHED, MEAN):
+                why = NOTHING_FITTED if signature.learner == PUBLISHED else NO_WEIGHT
+                rows.append((signature.name, words, *[float("nan")] * 5, why))
                 continue
             fitted = self._fitted(signature)
             outcome = fitted[self.study.endpoint.event]
@@ -299,7 +301,7 @@ def _candidates(signature: Signature, study: Study, features: Mapping[str, pd.Da
     names = [name for name, column in study.columns.items() if column.source in signature.sources]
     names = list(dict.fromkeys([*names, *signature.columns]))
     if from_images:
-        kinds = ", ".join(map(source_words, from_images)) + " features" * (signature.learner != "published")
+        kinds = ", ".join(map(source_words, from_images)) + " features" * (signature.learner != PUBLISHED)
         told = kinds + (f", {counted(len(names), 'variable')}" if names else "")
         if not set(from_images) <= set(features):
             return None, told

@@ -371,14 +371,14 @@ def _sections(like: str, tables: bool) -> Iterator[str]:
 
 
 def _models(used: Sequence[str], kinds: Mapping[str, Any], rows: pd.DataFrame, survival: bool) -> Iterator[str]:
-    """Yield two signatures, what is shown of them, and the nomogram."""
+    """Yield the signatures, what is shown of them, and the nomogram."""
     keys = [_key(one) for one in used if kinds[one][0]][:3]
     phase = rows.loc[rows["role"] == "image", "phase"].value_counts(sort=False).idxmax()
     image, plain = ("CoxLasso", "Cox") if survival else ("Ridge", "Ridge")
-    test = "" if survival else "test: mann_whitney, keep_at_least: 5, "
-    yield "signatures:"
-    selection = f"{{{test}max_correlation: 0.9}}"
-    yield f"  - {{name: Radiomics, sources: [radiomics], phases: [{phase}], selection: {selection}, learner: {image}}}"
+    yield "signatures:   # each learns from all features: a filter of related ones costs a ridge more than it saves"
+    for title, learner in {"Radiomics": image, "Boosted": "GBCox" if survival else "Boost"}.items():
+        yield f"  - {{name: {title}, sources: [radiomics], phases: [{phase}], learner: {learner}}}"
+    yield "  - {name: Average, combines: [Radiomics, Boosted], learner: Mean}   # both in equal parts"
     if keys:
         named = ", ".join(keys)
         yield f"  - {{name: Clinical, columns: [{named}], learner: {plain}}}   # {_DECIDE}what is known before"

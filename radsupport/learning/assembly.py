@@ -197,7 +197,8 @@ class Assembly:
 
     def _whole(self, name: str, inner_folds: int, seed: int) -> Any:
         signature = self._signature(name)
-        chosen: Learner = learner(signature.learner, seed, self.grid, self._own_learners)
+        survival = tuple(self.outcome) == SURVIVAL
+        chosen: Learner = learner(signature.learner, seed, self.grid, self._own_learners, survival)
         if not signature.combines:
             return TunedPipeline(self._steps(signature, seed), *chosen, inner_folds, seed, memory=self._memory)
         parts = [(part, self.part_columns(part), self._whole(part, inner_folds, seed)) for part in signature.combines]
@@ -261,7 +262,8 @@ class Assembly:
         if rule.cox:
             steps.append(("cox", selection.CoxSelector(rule.alpha)))
         if rule.max_correlation is not None:
-            steps.append(("correlation", selection.CorrelationFilter(rule.max_correlation)))
+            test = "mann_whitney" if rule.test == "none" else rule.test
+            steps.append(("correlation", selection.CorrelationFilter(rule.max_correlation, rule=test)))
         if rule.lasso:
             steps.append(("lasso", selection.LassoSelector(rule.lasso_rule, seed=seed)))
         steps.append(("z_score", z_score()))

@@ -14,18 +14,26 @@ import pandas as pd
 import yaml
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import ParameterGrid
 from sksurv.ensemble import GradientBoostingSurvivalAnalysis, RandomSurvivalForest
 from xgboost import XGBClassifier
 
 from radsupport.errors import InputError, Problem
 from radsupport.learning.estimators import GivenRisk, GradientBoosting, NaiveBayes, PlattSVC
-from radsupport.learning.linear import CoxRisk, GlmBoost, PenalisedCox, PenalisedLogistic, PlsLogistic
-from radsupport.settings.learning import Signature
+from radsupport.learning.linear import (
+    CoxRisk,
+    GlmBoost,
+    MeanHazard,
+    MeanLogOdds,
+    PenalisedCox,
+    PenalisedLogistic,
+    PlsLogistic,
+)
+from radsupport.settings.learning import MEAN, PUBLISHED, Signature
 
 GridSize = Literal["coarse", "full"]
 Grid = list[dict[str, list[Any]]]
-PUBLISHED = "published"  # the learner that takes an output of others as it is
 
 
 class Learner(NamedTuple):
@@ -35,16 +43,22 @@ class Learner(NamedTuple):
     grid: Grid
 
 
-def learner(name: str, seed: int = 0, grid: GridSize = "full", own: Mapping[str, Learner] | None = None) -> Learner:
+def learner(
+    name: str,
+    seed: int = 0,
+    grid: GridSize = "full",
+    own: Mapping[str, Learner] | None = None,
+    survival: bool = False,
+) -> Learner:
     """Return one learner by name.
 
     Parameters
     ----------
     name : str
         Binary endpoint (`BINARY`): the ten of Gu 2023 - glmBoost, GBM, Enet, SVM, plsRglm, XGBoost, LDA,
-        Ridge, NaiveBayes, LASSO - and ``Logistic`` for combinations. Survival (`SURVIVAL`): Cox, CoxLasso,
-        RSF, GBCox. All expect z-scored columns. ``published`` and ``Network`` fit nothing: their one column
-        is the risk.
+        Ridge, NaiveBayes, LASSO - with Boost and Forest, which nothing is tuned of, and ``Logistic`` for combinations.
+        Survival (`SURVIVAL`): Cox, CoxLasso, RSF, GBCox. ``Mean`` averages a combination's parts, of either
+        outcome. All expect z-scored columns. ``published`` and ``Network`` fit nothing: their one column is the risk.
     seed : int
         Of what is random in the learner.
     grid : {"full", "coarse"}
@@ -52,6 +66,8 @@ def learner(name: str, seed: int = 0, grid: GridSize = "full", own: Mapping[str,
         default); ``coarse``: the same range in fewer points.
     own : mapping of name to Learner, optional
         What `own_learners` returns. Randomness that is left open there (``random_state=None``) gets the seed.
+    survival : bool
+        Whether the outcome is a time to event, where a name serves both.
 
     Raises
     ------
@@ -66,7 +82,8 @@ def learner(name: str, seed: int = 0, grid: GridSize = "full", own: Mapping[str,
     exists under separation (elsewhere it is within 0.1 % of maximum likelihood).
     """
     full = grid == "full"
-    known = {**_binary(seed, full), **_survival(seed, full), **{name: Learner(GivenRisk(), []) for name in GIVEN}}
+    of_outcome = [_survival(seed, full), _binary(seed, full)]
+    known = {**of_outcome[survival], **of_outcome[not survival]} | {name: Learner(GivenRisk(), []) for name in GIVEN}
     known |= {name: _seeded(one, seed) for name, one in (own or {}).items()}
     if name not in known or grid not in ("coarse", "full"):
         near = "".join(f" Did you mean {one!r}?" for one in difflib.get_close_matches(str(name), known, n=1))
@@ -169,6 +186,8 @@ def _binary(seed: int, full: bool) -> dict[str, Learner]:
     costs = [2.0**k for k in range(-5, 6, 1 if full else 5)]
     gammas = [2.0**k for k in range(-10, 1, 1 if full else 5)]
     gbm = GradientBoosting(learning_rate=0.1, min_samples_leaf=10, subsample=0.5, random_state=seed)
+    untuned = {"min_samples_leaf": 5, "max_features": "sqrt", "random_state": seed}
+    boost = GradientBoosting(n_estimators=100, max_depth=2, learning_rate=0.05, subsample=0.5, **untuned)
     return {
         "glmBoost": Learner(GlmBoost(), [{"n_iterations": [50, 100, 150]}]),
         "GBM": Learner(gbm, [{"max_depth": [1, 2, 3], "n_estimators": [50, 100, 150]} if full
@@ -183,6 +202,9 @@ def _binary(seed: int, full: bool) -> dict[str, Learner]:
         "NaiveBayes": Learner(NaiveBayes(), [{"kernel": [False, True]}]),
         "LASSO": Learner(PenalisedLogistic(mixing=1.0), [{"strength": strengths}]),
         "Logistic": Learner(PenalisedLogistic(strength=1e-8, mixing=0.0), []),
+        "Boost": Learner(boost, []),
+        "Forest": Learner(ExtraTreesClassifier(n_estimators=200, n_jobs=1, **untuned), []),
+        MEAN: Learner(MeanLogOdds(), []),
     }  # fmt: skip
 
 
@@ -211,6 +233,7 @@ def _survival(seed: int, full: bool) -> dict[str, Learner]:
         "RSF": Learner(forest, [{"max_depth": [3, None]}] if full else []),
         "GBCox": Learner(boosted, [{"max_depth": [1, 2, 3], "n_estimators": [50, 100]} if full
                                    else {"max_depth": [1, 2]}]),
+        MEAN: Learner(MeanHazard(), []),
     }  # fmt: skip
 
 
@@ -260,7 +283,7 @@ def selection_words(signature: Signature) -> str:
         "two readers agree": rule.icc,
         f"{_WORDS['tests'].get(rule.test)}, P < {rule.alpha:g}{adjusted}": rule.test != "none",
         f"Cox regression alone and together, P < {rule.alpha:g} in both": rule.cox,
-        f"|r| at most {rule.max_correlation or 0:g}": rule.max_correlation is not None,
+        f"|r| at most {rule.max_correlation or 0:g}, the smallest P first": rule.max_correlation is not None,
         f"LASSO, {_WORDS['rules'][rule.lasso_rule]}": rule.lasso,
     }
     return "; ".join(step for step, used in steps.items() if used) or "none"

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray, IntArray, varies
 from radsupport.errors import InputError, NotEstimableError
-from radsupport.learning.estimators import BinaryRisk
+from radsupport.learning.estimators import BinaryRisk, platt_curve
 from radsupport.stats.cox import RiskSets, evaluate, risk_sets
 from radsupport.stats.newton import maximise
 from radsupport.stats.penalised import BinomialLoss, CoxLoss, ridge_logistic, solve_path
@@ -238,6 +238,22 @@ def _loss(label: Any, score: FloatArray, family: Family) -> float:
     return float(np.logaddexp(0.0, (1.0 - 2.0 * label) * log_odds).sum())
 
 
+class MeanLogOdds(LogOdds):
+    """The mean of the columns, each with the same weight; the probability is Platt's curve of that mean.
+
+    Of a combination the columns are the log-odds of its parts, each standardised by its own inner out-of-fold mean and
+    SD (the z-score before the learner): no weight is fitted, so that none can be fitted to chance. The curve
+    (`radsupport.learning.estimators.platt_curve`) has a slope above 0 and leaves the order as it is.
+    """
+
+    def fit(self, X: Any, y: Any) -> MeanLogOdds:
+        """Fit the curve on `X` (n_subjects x n_parts, z-scored) and the 0/1 outcome `y`."""
+        X, label = self._checked(X, y)
+        slope, self.intercept_ = platt_curve(X.mean(axis=1), label)
+        self.coef_ = np.full(X.shape[1], slope / X.shape[1])
+        return self
+
+
 class PlsLogistic(LogOdds):
     """Logistic regression on PLS components that are themselves built by logistic regressions.
 
@@ -391,6 +407,15 @@ class LinearRisk(BaseEstimator):
         """Return the linear predictor, shape (n_subjects,): higher is worse."""
         check_is_fitted(self)
         return np.asarray(X, dtype=float) @ self.coef_
+
+
+class MeanHazard(LinearRisk):
+    """The mean of the columns, each with the same weight: of a combination the log hazards of its parts, z-scored."""
+
+    def fit(self, X: Any, y: Any) -> MeanHazard:
+        """Take `X` (n_subjects x n_parts, z-scored); nothing is fitted to the outcome `y`."""
+        self.coef_ = np.full(np.shape(X)[1], 1.0 / np.shape(X)[1])
+        return self
 
 
 class CoxRisk(LinearRisk):

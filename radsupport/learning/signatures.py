@@ -16,10 +16,10 @@ from radsupport.errors import ContractError, Problem
 from radsupport.files import written_whole
 from radsupport.learning.assembly import CENTER, Assembly, select_rows, whole_table
 from radsupport.learning.crossval import CrossValidation, External, cross_validate
-from radsupport.learning.learners import PUBLISHED, STEP_WORDS, fits
+from radsupport.learning.learners import STEP_WORDS, fits
 from radsupport.learning.record import RECORD, fold_record
 from radsupport.learning.tuning import used_columns
-from radsupport.settings.learning import Signature
+from radsupport.settings.learning import PUBLISHED, Signature
 from radsupport.wording import center_words, listed
 
 OUTCOME = ["label", "time", "event"]

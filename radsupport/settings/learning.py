@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 from radsupport.settings.parts import Folds, Part, Share, SourceName
 
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
+PUBLISHED = "published"  # the learner that takes an output of others as it is
+MEAN = "Mean"  # the learner of a combination that weighs all its parts alike
 
 
 class Selection(Part):
@@ -17,9 +19,9 @@ class Selection(Part):
 
     `icc` keeps features that two readers agree on (`radiomics.icc_threshold`); `test` those that differ between the
     outcomes at `alpha`, `adjust` by Benjamini and Hochberg, at least `keep_at_least`; `cox` characteristics below
-    `alpha` in a Cox regression alone and in that of all together; `max_correlation` drops one of two features with a
-    larger \\|r\\|; `lasso` keeps those with a coefficient at the penalty that `lasso_rule` names (the smallest
-    cross-validated deviance, or the largest penalty within one standard error of it).
+    `alpha` in a Cox regression alone and in that of all together; `max_correlation` drops, of two features with a
+    larger \\|r\\|, the one with the larger P; `lasso` keeps those with a coefficient at the penalty that `lasso_rule`
+    names (the smallest cross-validated deviance, or the largest penalty within one standard error of it).
     """
 
     icc: bool = False
@@ -47,9 +49,9 @@ class Signature(Part):
 
     `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression found in
     the names of such columns (all without it), `columns` single clinical variables or CT findings, `combines` other
-    signatures whose out-of-fold risks enter. `seen` are the centers that a published output was trained or tuned on, as
-    far as its authors say. `harmonise` takes out differences between the training centers (ComBat)
-    in each fold. `description` is shown beside the name.
+    signatures whose out-of-fold risks enter (`learner: Mean` weighs them alike). `seen` are the centers that a
+    published output was trained or tuned on, as far as its authors say. `harmonise` takes out differences between the
+    training centers (ComBat) in each fold. `description` is shown beside the name.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Signature(Part):
         """Require something to learn from."""
         if not (self.sources or self.columns or self.combines):
             raise ValueError("a signature needs `sources:`, `columns:` or `combines:`")
+        if self.learner == MEAN and (len(self.combines) < 2 or self.sources or self.columns):
+            raise ValueError(f"`learner: {MEAN}` averages two or more signatures: `combines:` names them, and no more")
         return self
 
 

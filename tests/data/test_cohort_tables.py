@@ -12,6 +12,7 @@ from radsupport.data.cohort_tables import (
     INVENTED,
     LEARNT_BY_NETWORK,
     MOST_REASONS,
+    NO_WEIGHT,
     NOTHING_FITTED,
     CohortTables,
     reason_lines,
@@ -102,6 +103,9 @@ def test_a_study_without_tables_has_no_candidates_there(root: Path, cohort: pd.D
     table = opened(gist, cohort).events_per_variable()
     assert table["per_parameter"].isna().all()
     assert not table["remark"].str.contains("ten or more").any()
+    assert table.set_index("signature").loc["Average", ["candidates", "remark"]].tolist() == [
+        "risks of 2 signatures", NO_WEIGHT,
+    ]  # fmt: skip
 
 
 def test_a_published_output_has_no_candidates(root: Path, cohort: pd.DataFrame) -> None:

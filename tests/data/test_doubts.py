@@ -120,11 +120,12 @@ def test_one_censored_patient_is_enough_for_survival() -> None:
 def test_learners_and_settings_files_are_known_before_computing(tmp_path: Path) -> None:
     (tmp_path / "studies" / "radiomics").mkdir(parents=True)
     (tmp_path / "studies" / "radiomics" / "default.yaml").touch()
-    mine = study(radiomics={"settings": "defualt.yaml"}, modelling={"compare_learners": ["SMV", "SVM"]})
+    mine = study(radiomics={"settings": "defualt.yaml"}, modelling={"compare_learners": ["SMV", "SVM", "Mean"]})
     other = study(signatures=[{"name": "C", "columns": ["age"], "learner": "CoxLasso"}])
     problems = [*settings_problems(mine, tmp_path), *settings_problems(other, tmp_path)]
     assert [(one.what, one.value, one.remedy) for one in problems] == [
         ("unknown learner", "SMV", "did you mean `SVM`?"),
+        ("averages signatures", "Mean", "name it in a signature that `combines:`"),
         ("there is no such settings file", "defualt.yaml", "did you mean `default.yaml`?"),
         ("a learner of a time to event", "CoxLasso", "did you mean `LASSO`?"),
     ]

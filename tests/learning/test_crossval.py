@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
@@ -135,6 +136,26 @@ def test_same_seed_same_result_in_any_order_and_number_of_processes():
     pd.testing.assert_frame_equal(parallel.risks, other.risks)
     sent = pickle.loads(pickle.dumps(other.models[0][0]))
     assert sent.risk(X).tolist() == other.models[0][0].risk(X).tolist()
+
+
+def test_the_tuning_table_names_the_settings_that_each_folds_learner_has():
+    X, y = table_of(p=60, effect=0.5)
+    grid = [{"strength": [0.5, 0.2, 0.1, 0.05, 0.02]}]
+
+    def factory(inner, seed):
+        return TunedPipeline([("z_score", z_score())], PenalisedLogistic(mixing=0.5), grid, inner, seed)
+
+    result = cross_validate(X, y, factory, folds=5, inner_folds=3, repeats=4)
+    fitted = {(r, float(k)): model for r, models in enumerate(result.models) for k, model in models.items()}
+    table = result.tuning.fillna({"fold": -1.0})
+    assert (table.groupby(["repeat", "fold"])["chosen"].sum() == 1).all()
+    for place, own in table[table["chosen"]].set_index(["repeat", "fold"]).iterrows():
+        model = fitted.get(place, result.refit)
+        assert json.loads(own["settings"]) == {"strength": dict(model.pipeline_.steps)["learner"].strength}
+        assert own["inner_score"] == model.inner_score_
+    # By the log-loss among points of the same order another one than the highest inner score is fitted at times.
+    highest = table.loc[table.groupby(["repeat", "fold"])["inner_score"].idxmax()]
+    assert not highest["chosen"].all()
 
 
 def test_scores_apparent_and_external_risks():

@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from pydantic import ValidationError
+from scipy.special import expit
 from scipy.stats import gaussian_kde, norm
 from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterGrid, StratifiedKFold
@@ -28,7 +31,7 @@ from radsupport.learning.estimators import (
     platt_curve,
 )
 from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL, learner, selection_words, signature_table
-from radsupport.learning.linear import CoxRisk, GlmBoost, PenalisedCox, PenalisedLogistic, PlsLogistic
+from radsupport.learning.linear import CoxRisk, GlmBoost, MeanLogOdds, PenalisedCox, PenalisedLogistic, PlsLogistic
 from radsupport.settings.learning import Signature
 from radsupport.stats.outcome import risk_of
 
@@ -77,8 +80,40 @@ def test_every_grid_point_is_a_valid_setting(name, size):
 def test_survival_learners_find_a_planted_signal(name):
     X, y = _survival()
     new, truth = _survival(seed=1)
-    risk = learner(name, grid="coarse").estimator.fit(X, y).predict(new)
+    risk = learner(name, grid="coarse", survival=True).estimator.fit(X, y).predict(new)
+    if name == "Mean":  # of columns that say nothing, too
+        assert risk == pytest.approx(new.mean(axis=1))
+        return
     assert concordance_index_censored(truth["event"], truth["time"], risk)[0] > 0.65
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Boost", GradientBoostingClassifier), ("Forest", ExtraTreesClassifier)])
+def test_untuned_trees_are_scikit_learns_with_the_settings_of_their_docs(name, kind):
+    X, y = _data()
+    given = {"Boost": {"n_estimators": 100, "max_depth": 2, "learning_rate": 0.05, "subsample": 0.5},
+             "Forest": {"n_estimators": 200}}[name]  # fmt: skip
+    expected = kind(**given, max_features="sqrt", min_samples_leaf=5, random_state=3).fit(X, y)
+    chosen = learner(name, seed=3)
+    assert not chosen.grid
+    assert risk_of(clone(chosen.estimator).fit(X, y), X).tolist() == expected.predict_proba(X)[:, 1].tolist()
+
+
+def test_the_mean_weighs_all_parts_alike_and_keeps_their_order():
+    X, y = _data()
+    model = MeanLogOdds().fit(X, y)
+    assert np.ptp(model.coef_) == 0
+    assert model.coef_[0] > 0
+    assert np.argsort(model.decision_function(X)).tolist() == np.argsort(X.mean(axis=1)).tolist()
+    slope, intercept = platt_curve(X.mean(axis=1), y)
+    assert risk_of(model, X) == pytest.approx(expit(slope * X.mean(axis=1) + intercept))
+    against = MeanLogOdds().fit(-X, y)  # parts that point the wrong way are not turned round
+    assert against.coef_[0] == pytest.approx(FLATTEST / X.shape[1])
+    X, y = _survival()
+    mean = learner("Mean", survival=True).estimator.fit(X, y)
+    assert mean.predict(X) == pytest.approx(X.mean(axis=1))
+    for given in ({"combines": ["a"]}, {"combines": ["a", "b"], "columns": ["age"]}, {"sources": ["radiomics"]}):
+        with pytest.raises(ValidationError, match="averages two or more signatures"):
+            Signature(name="x", learner="Mean", **given)
 
 
 def test_unknown_learner_lists_the_known():
@@ -88,7 +123,9 @@ def test_unknown_learner_lists_the_known():
         learner("SVM", grid="huge")
 
 
-OWN = [n for n in BINARY if type(learner(n).estimator).__module__.startswith("radsupport") and n != "GBM"]
+OWN = [
+    n for n in BINARY if type(learner(n).estimator).__module__.startswith("radsupport") and n not in ("GBM", "Boost")
+]
 
 
 @pytest.mark.parametrize("name", OWN)  # those of other packages refuse in their own words, or deal with gaps
@@ -256,7 +293,7 @@ def test_ridge_equals_scikit_learn():
 
 def test_signatures_in_words(finished):
     table = signature_table(finished.study.signatures, {"age": "Age", "symptom": "Symptom"}).set_index("signature")
-    assert table.loc["Radiomics", "selection"] == "Welch's t test, P < 0.05; |r| at most 0.95"
+    assert table.loc["Radiomics", "selection"] == "Welch's t test, P < 0.05; |r| at most 0.95, the smallest P first"
     assert table.loc["Both", "inputs"] == "Radiomics, Clinical"
     assert table.loc["Clinical", "inputs"] == "Age, Symptom"
     assert table.loc["Both", "learner"] == "logistic regression"

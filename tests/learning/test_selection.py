@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 from statsmodels.duration.hazard_regression import PHReg
+from statsmodels.duration.survfunc import survdiff
 
 from radsupport.errors import InputError, NotEstimableError
 from radsupport.learning.preparation import Imputer, OneHot, z_score
@@ -19,12 +20,13 @@ from radsupport.learning.selection import (
     UnivariateSelector,
     VarianceFilter,
     absolute_correlation,
+    cox_score,
     screen_features,
     shapiro_p,
 )
 from radsupport.stats.groups import feature_tests
 from radsupport.stats.lasso import cv_lasso_binomial
-from radsupport.stats.outcome import fold_numbers
+from radsupport.stats.outcome import as_target, fold_numbers
 
 GROUP2 = [
     "asah_age_by_outcome", "asah_s100b_by_outcome", "birthwt_bwt_by_smoke", "mtcars_mpg_by_am", "mtcars_qsec_by_vs",
@@ -170,11 +172,11 @@ def test_reproducibility_filter():
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
 def test_correlation_filter_leaves_no_near_copies_and_drops_only_those(method):
-    X, _ = _noise(50, 12, seed=2)
+    X, y = _noise(50, 12, seed=2)
     rng = np.random.default_rng(0)
     copies = {f"copy{i}_{k}": X[f"f{i}"] * (-1) ** k + rng.normal(0, 0.1 * k, 50) for i in (0, 3) for k in (1, 2, 3)}
     X = X.assign(**copies)
-    chosen = CorrelationFilter(0.8, method).fit(X)
+    chosen = CorrelationFilter(0.8, method).fit(X, y)
     r = X.corr(method=method).abs()
     assert absolute_correlation(X, method) == pytest.approx(r.to_numpy(), abs=1e-12)
     kept = r.loc[chosen.selected_, chosen.selected_].to_numpy()
@@ -182,6 +184,42 @@ def test_correlation_filter_leaves_no_near_copies_and_drops_only_those(method):
     dropped = [name for name in X if name not in chosen.selected_]
     assert len(dropped) == 6
     assert (r.loc[dropped, chosen.selected_].max(axis=1) > 0.8).all()
+    # What stands for each of the dropped has the smaller P.
+    p = screen_features(X, y, "mann_whitney").set_index("feature")["p"]
+    assert all(p[[k for k in chosen.selected_ if r.loc[name, k] > 0.8]].min() <= p[name] for name in dropped)
+
+
+def test_of_related_features_the_one_that_tells_most_about_the_outcome_is_kept():
+    X, y = _noise(80, 4, seed=3, signal=["f0"])
+    rng = np.random.default_rng(1)
+    blurred = {f"blurred{k}": X["f0"] + rng.normal(0, 0.45, 80) for k in range(5)}
+    chosen = CorrelationFilter(0.85).fit(X.assign(**blurred)[[*blurred, *X]], y)
+    assert "f0" in chosen.selected_
+    assert not {*chosen.selected_} & {*blurred}
+    twice = CorrelationFilter(0.9).fit(X.assign(same=X["f0"], constant=1.0), y)
+    assert twice.selected_ == ["f0", "f1", "f2", "f3", "constant"]
+    with pytest.raises(InputError, match="give the outcome"):
+        CorrelationFilter(0.9).fit(X)
+
+
+@pytest.mark.parametrize("columns", [1, 6])
+def test_the_cox_score_test_is_the_log_rank_test_of_two_groups_and_near_walds_of_a_covariate(columns):
+    rng = np.random.default_rng(5)
+    X = pd.DataFrame(rng.normal(size=(120, columns)), columns=[f"x{i}" for i in range(columns)])
+    X = X.assign(group=rng.permutation(np.repeat([0.0, 1.0], 60)), constant=3.0)
+    time = np.ceil(rng.exponential(20 * np.exp(-0.4 * X["x0"])))  # whole months: ties
+    target = as_target(pd.DataFrame({"time": time, "event": (rng.random(120) < 0.7).astype(int)}))
+    p = pd.Series(cox_score(X, target), X.columns)
+    # Of two groups, Efron's score test differs from the log-rank test in the weights of ties alone.
+    untied = as_target(pd.DataFrame({"time": 1.0 + rng.permutation(120), "event": target["event"] * 1}))
+    _, expected = survdiff(untied["time"], untied["event"].astype(int), X["group"].to_numpy())
+    assert cox_score(X[["group"]], untied) == pytest.approx([expected], rel=1e-9)
+    for name in X.columns.drop(["constant", "group"]):
+        fit = PHReg(target["time"], X[[name]], status=target["event"].astype(int), ties="efron")
+        score, information = fit.score([0.0])[0], -fit.hessian(np.zeros(1))[0, 0]
+        assert p[name] == pytest.approx(stats.chi2.sf(score**2 / information, 1), rel=1e-6)
+    assert p["constant"] == 1.0
+    assert cox_score(X * 1e6 - 4, target) == pytest.approx(p.to_numpy(), rel=1e-6)
 
 
 def test_correlation_of_a_constant_is_zero():
