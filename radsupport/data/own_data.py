@@ -342,7 +342,9 @@ def _lacking_phases(study: Study, images: pd.DataFrame, slipped: set[str], file:
     trained = [center for center in images["center"].unique() if center in trained_centers(study)]
     for name in study.phases:
         lost = [center for center in images["center"].unique() if (center, name) not in known]
-        if trained and set(trained) <= set(lost):
+        nobody = bool(trained) and set(trained) <= set(lost)
+        said = [center for center in lost if nobody or center not in trained]
+        if nobody:
             what, remedy = "nobody in training has an image of this phase", "add the images, or take the phase out"
             yield Problem(what, "one image per patient and phase", remedy, file, "", "phase", name)
         for center in [one for one in lost if one not in trained]:
@@ -350,14 +352,15 @@ def _lacking_phases(study: Study, images: pd.DataFrame, slipped: set[str], file:
             remedy = "add it where there is one"
             yield Problem(what, "one image per phase", remedy, file, "", "phase", name, warning=True)
         have = set(images.loc[images["phase"] == name, "subject"])
-        own = images[~images["subject"].isin(have) & ~images["center"].isin(lost)]
-        for subject in dict.fromkeys(own["subject"]):
-            what, remedy = "no image of this phase", "correct the name of the patient's other phase, or add the image"
-            if subject not in slipped:
-                what += ": the patient stays in the study, without values of this phase"
-                remedy = "add it, or exclude the subject with a reason in the column exclusion"
-            value, odd = f"{subject}: {name}", subject not in slipped
-            yield Problem(what, "one image per phase", remedy, file, "", "phase", value, warning=odd)
+        own = images[~images["subject"].isin(have) & ~images["center"].isin(said)]["subject"].unique()
+        what, expected, where = "no image of this phase", "one image per phase", (file, "", "phase")
+        if wrong := [one for one in own if one in slipped]:
+            remedy, value = "correct the name of the other phase, or add the image", f"{listed(wrong, 10)}: {name}"
+            yield Problem(what, expected, remedy, *where, value)
+        if without := [one for one in own if one not in slipped]:
+            what += ": who lacks it stays in the study, without values of this phase"
+            remedy, value = "add it, or exclude the subject with a reason in the column exclusion", listed(without, 10)
+            yield Problem(what, expected, remedy, *where, f"{value}: {name}", warning=True)
 
 
 def _file_problems(files: pd.DataFrame, manifest: str) -> Iterator[Problem]:

@@ -152,7 +152,7 @@ def test_a_patient_without_a_phase_is_only_said_as_the_build_goes_on(project: Pa
     study = Study.model_validate(merge(STUDY, {"phases": {"late": late}}))
     found = [problem for problem in check(project / "m.csv", study, project) if problem.column == "phase"]
     assert [(problem.value, problem.warning) for problem in found] == [("s3: late", True)]
-    assert "the patient stays in the study" in found[0].what
+    assert "stays in the study" in found[0].what
     cohort = pd.DataFrame({"subject": list(SUBJECTS), "cohort": "train"})
     files = case_files(study, cohort, project).set_index(["subject", "phase"])
     assert files["exclusion"].ne("").to_dict() == {key: key == ("s3", "late") for key in files.index}
