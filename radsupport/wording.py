@@ -109,6 +109,17 @@ def counted(n: int, singular: str, plural: str = "") -> str:
     return f"{n} {singular if n == 1 else plural or singular + 's'}"
 
 
+_HAPPENINGS = {"death": "deaths", "event": "events", "recurrence": "recurrences", "relapse": "relapses"}
+
+
+def happened(n: int, event: str) -> str:
+    """Word how many patients had an event: ``80 deaths``, ``1 death``, ``80 with lymph-node metastasis``."""
+    noun, _, rest = event.partition(" (")
+    if noun not in _HAPPENINGS:
+        return f"{n} with {event}"
+    return f"{counted(n, noun, _HAPPENINGS[noun])}{f' ({rest}' if rest else ''}"
+
+
 def listed(items: Sequence[object], limit: int = 6) -> str:
     """Word a list: ``a, b and c``; names only the first `limit` and counts the rest."""
     names = [str(item) for item in items]

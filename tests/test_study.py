@@ -15,7 +15,7 @@ from radsupport.errors import StudyError
 from radsupport.learning.learners import learner
 from radsupport.radiomics.case import feature_names
 from radsupport.radiomics.settings import load_settings
-from radsupport.settings.parts import COHORT_KEY
+from radsupport.settings.parts import COHORT_KEY, Endpoint
 from radsupport.settings.study import Publish, Study
 from radsupport.study import center_names, load_study, merge, study_ids
 
@@ -340,3 +340,12 @@ def test_a_center_has_the_name_of_the_cohort_that_it_alone_is(root: Path) -> Non
     assert named == {"hospital_1": "Hospital I", "hospital_2": "Hospital II", "segmentation": "segmentation only"}
     shared = center_names(load_study("gu2023", folder=root / "studies"))  # center_1 serves two cohorts
     assert shared == {"center_1": "Center 1", "center_2": "Center 2"}
+
+
+def test_an_event_has_the_name_of_what_happens_or_else_of_its_endpoint() -> None:
+    survival = {"time": "t", "event": "e", "name": "overall survival"}
+    named = Endpoint.model_validate({"primary": "survival", "survival": survival | {"event_name": "death"}})
+    assert (named.event_name, named.followed) == ("death", "death (overall survival)")
+    assert (
+        Endpoint.model_validate({"primary": "survival", "survival": survival}).event_name == "event (overall survival)"
+    )

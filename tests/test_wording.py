@@ -90,3 +90,9 @@ def test_a_center_is_named_in_words(key: str, words: str) -> None:
 )
 def test_a_number_of_a_file_has_four_decimals_at_most(value: float, words: str) -> None:
     assert wording.plain(value) == words
+
+
+def test_events_are_counted_in_the_words_of_the_endpoint() -> None:
+    assert (wording.happened(1, "death"), wording.happened(80, "death")) == ("1 death", "80 deaths")
+    assert wording.happened(3, "event (overall survival)") == "3 events (overall survival)"
+    assert wording.happened(0, "lymph-node metastasis") == "0 with lymph-node metastasis"

@@ -23,7 +23,7 @@ from radsupport.book.runs import why_unused
 from radsupport.settings.learning import Selection, Signature
 from radsupport.settings.study import Study
 from radsupport.study import center_names
-from radsupport.wording import counted, estimate, fixed, listed, p_value, source_words
+from radsupport.wording import counted, estimate, fixed, happened, listed, p_value, source_words
 
 #: A heading with its paragraphs, in plain text.
 Part = tuple[str, list[str]]
@@ -270,7 +270,7 @@ def outcome(study: Study, numbers: Mapping[str, Any], ratios: Sequence[str] = ()
 
 def _size(study: Study, numbers: Mapping[str, Any], key: Any) -> str:
     events = numbers.get(f"n_events_{key}", {}).get("value")
-    known = f", {events} with {study.endpoint.event_name}" if events is not None else ""
+    known = f", {happened(int(events), study.endpoint.event_name)}" if events is not None else ""
     return f"{_called(study, key)}: {counted(int(numbers[f'n_{key}']['value']), 'patient')}{known}."
 
 

@@ -214,7 +214,10 @@ class Endpoint(Part):
     @property
     def event_name(self) -> str:
         """What counts as an event of the primary endpoint, in words."""
-        return self.label.name if self.primary == "label" and self.label is not None else self.followed
+        if self.primary == "label" and self.label is not None:
+            return self.label.name
+        named = "" if self.survival is None else self.survival.event_name
+        return self.followed if named in ("", "event") else named
 
     @property
     def followed(self) -> str:

@@ -61,7 +61,7 @@ def test_a_gain_beside_chance_is_called_chance() -> None:
 def test_without_patients_outside_it_says_so() -> None:
     numbers = judged("train", 0.2, (0.55, 0.45, 0.65), useful="", horizon=36.0)
     first, last = answer(numbers, "death", NAMES)
-    assert "In 84 training patients (27 with death), each predicted by a model that was fitted without them" in first
+    assert "In 84 training patients (27 deaths), each predicted by a model that was fitted without them" in first
     assert (
         "nobody outside was judged: RDPs was not shown to be better than chance, AUC 0.55 (0.45–0.65), one division."
         in first
@@ -156,7 +156,7 @@ def test_every_external_cohort_is_named_with_its_own_verdict() -> None:
     numbers = judged("train", 0.001, (0.72, 0.64, 0.81)) | first | more
     assert headlines(numbers) == ["headline_train", "headline_external", "headline_external_b"]
     told, right = answer(numbers, "death", names)
-    assert "In 84 patients of Hospital A (27 with death): RDPs told patients apart better than chance, AUC 0.82" in told
-    assert "In 84 patients of Hospital B (27 with death): RDPs was not shown to be better than chance, AUC 0.55" in told
+    assert "In 84 patients of Hospital A (27 deaths): RDPs told patients apart better than chance, AUC 0.82" in told
+    assert "In 84 patients of Hospital B (27 deaths): RDPs was not shown to be better than chance, AUC 0.55" in told
     assert "In Hospital A its mean risk of death was 40%, the share observed 30%; acting on it does better" in right
     assert "In Hospital B its mean risk of death was 20%, the share observed 50%; acting on it does better" in right

@@ -128,6 +128,7 @@ def test_the_short_answer_counts_cohorts_differences_and_events():
     summary = DataFrame({"cohort": ["train", "external", "images"], "n": [142, 84, 9], "events": [67, 27, np.nan]})
     words = say.sizes(summary, {"train": "training", "external": "elsewhere"}, "metastasis")
     assert words == "Patients (with metastasis): training 142 (67), elsewhere 84 (27) and images 9 (–)."
+    assert say.sizes(summary, {}, "death").startswith("Patients (deaths): train 142 (67)")
     by_cohort, by_outcome = DataFrame(), DataFrame()
     by_cohort.attrs["p"], by_outcome.attrs["p"] = {"age": 0.04, "sex": 0.5, "size": np.nan}, {"age": 0.001}
     words = say.differing(by_cohort, by_outcome)

@@ -11,7 +11,7 @@ from typing import Any
 
 from radsupport.book.conclusions.comparison import UNDECIDED, against_chance, over_divisions
 from radsupport.stats.usefulness import NOWHERE
-from radsupport.wording import counted, estimate, fixed, share
+from radsupport.wording import counted, estimate, fixed, happened, share
 
 #: A number with ``value``, ``n``, ``ci_low`` and ``ci_high``, as chapters publish them.
 Entry = Mapping[str, Any]
@@ -85,7 +85,7 @@ def _told_apart(
 ) -> str:
     cohort, n = _cohort(numbers, key), int(numbers[key]["n"])
     events = _value(numbers, f"{key}_events")
-    of_whom = "" if events is None else f" ({int(events)} with {event})"
+    of_whom = "" if events is None else f" ({happened(int(events), event)})"
     signature, _, measure = str(_value(numbers, f"{key}_signature")).removesuffix(")").rpartition(" (")
     where = f"In {counted(n, 'patient')} of {names.get(cohort, cohort)}{of_whom}"
     if cohort == "train":

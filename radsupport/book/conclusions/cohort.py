@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from radsupport.settings.parts import Column, Endpoint, Label
-from radsupport.wording import counted, listed, number, share
+from radsupport.wording import counted, happened, listed, number, share
 
 _DIRECTIONS = {
     "odds ratio": "Odds ratios are those of a variable's second level against its first, in “{second}” against "
@@ -37,7 +37,7 @@ def sizes(summary: pd.DataFrame, names: Mapping[str, str], event: str) -> str:
     """
     known = summary.assign(events=["–" if pd.isna(n) else f"{n:.0f}" for n in summary["events"]]).to_dict("records")
     rows = [f"{names.get(row['cohort'], row['cohort'])} {row['n']} ({row['events']})" for row in known]
-    return f"Patients (with {event}): {listed(rows, 12)}."
+    return f"Patients ({happened(2, event).removeprefix('2 ')}): {listed(rows, 12)}."
 
 
 def burden(candidates: pd.DataFrame) -> str:
