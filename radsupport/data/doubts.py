@@ -129,12 +129,12 @@ def _classes(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
     if not others:
         yield _warning("every patient had the event, nobody is censored", "check the codes", column)
     fewest, folds = min(events, others) if primary == "label" else events, study.modelling.folds
-    if folds > len(here) and "folds" in study.modelling.model_fields_set:
-        what, expected = f"{counted(folds, 'fold')} for {counted(len(here), 'training patient')}", f"2 to {fewest}"
-        yield Problem(what, expected, "lower `folds`", column="modelling.folds", value=str(folds))
-    elif fewest < folds <= len(here):
-        what = f"{counted(folds, 'fold')} for {counted(fewest, 'patient')} of the rarer outcome in training"
-        yield _warning(what, "lower `folds`: chapter 05 refuses more folds than that", "modelling.folds", str(folds))
+    chosen = "folds" in study.modelling.model_fields_set
+    if fewest < folds and (chosen or folds <= len(here)):
+        rarer = "of the rarer outcome" if primary == "label" else "with the event"
+        what, remedy = f"{counted(folds, 'fold')} for {counted(fewest, 'patient')} {rarer} in training", "lower `folds`"
+        expected = f"2 to {fewest}: chapter 05 refuses more"
+        yield Problem(what, expected, remedy, column="modelling.folds", value=str(folds), warning=not chosen)
 
 
 def _contradictions(study: Study, table: pd.DataFrame) -> Iterator[Problem]:

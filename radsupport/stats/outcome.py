@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,8 @@ def stratified_folds(
     Raises
     ------
     NotEstimableError
-        The smaller class (or the events) has fewer subjects than there are folds, so that a fold would
-        lack it.
+        The smaller class of a label, or the events of a follow-up, are fewer than the folds, so that one would lack
+        them. A fold in which nobody is censored is none the worse.
     """
     if subjects is not None and not subjects.is_unique:
         first = ~subjects.duplicated()
@@ -80,14 +81,18 @@ def stratified_folds(
         parts = stratified_folds(target[first], n_folds, seed, what)
         return [(np.flatnonzero(np.isin(place, a)), np.flatnonzero(np.isin(place, b))) for a, b in parts]
     groups = strata(target)
-    smallest = int(np.bincount(groups, minlength=2).min())
+    sizes = np.bincount(groups, minlength=2)
+    smallest = int(sizes[1] if is_survival(target) else sizes.min())
     if n_folds < 2 or smallest < n_folds:
+        why = f"the smaller of the two outcome groups has {smallest}, so a fold would hold one class only"
+        why = f"{smallest} had the event, so a fold would hold none" if is_survival(target) else why
         raise NotEstimableError(
-            f"{n_folds} {what} can not be made of {len(groups)} subjects: the smaller of the two outcome groups has "
-            f"{smallest}, so a fold would hold one class only. Use between 2 and {smallest} {what}."
+            f"{n_folds} {what} can not be made of {len(groups)} subjects: {why}. Use between 2 and {smallest} {what}."
         )
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros(len(groups)), groups))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # the censored ones
+        return list(splitter.split(np.zeros(len(groups)), groups))
 
 
 def fold_numbers(target: Target, n_folds: int, seed: int, subjects: pd.Index | None = None) -> IntArray:

@@ -77,7 +77,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_more_folds_than_patients_are_named_before_chapter_05(project: Path) -> None:
     found = serious(problems_in(project, modelling={"folds": 500}))
     assert [(p.column, p.value) for p in found] == [("modelling.folds", "500")]
-    assert "500 folds for 3 training patients" in found[0].what
+    assert "500 folds for 1 patient of the rarer outcome in training" in found[0].what
 
 
 @pytest.mark.parametrize("study", [True, False])

@@ -10,6 +10,7 @@ import pytest
 from helpers.signature_study import RADIOMICS, cohort_of, features_of
 from scipy.stats import beta
 
+from radsupport.errors import NotEstimableError
 from radsupport.evaluate import measure
 from radsupport.evaluate.uncertainty import corrected_benefit, coverage, instability, refits, sets
 from radsupport.learning.assembly import SURVIVAL, Assembly
@@ -131,3 +132,16 @@ def test_sets_at_a_horizon_leave_out_whose_outcome_is_not_known():
     row = coverage(found[found["cohort"] == "train"])
     assert row["n"] == np.isfinite(expected[:60]).sum()
     assert row["covered_none"] >= 0.8
+
+
+def test_folds_of_a_follow_up_need_events_and_nobody_censored() -> None:
+    frame = pd.DataFrame({"time": np.arange(1, 13.0), "event": [1] * 9 + [0] * 3})
+    for event in (frame["event"], np.ones(12)):
+        target = as_target(frame.assign(event=event))
+        parts = stratified_folds(target, 5, 1)
+        assert sorted(np.concatenate([test for _, test in parts])) == list(range(12))
+        assert all(target["event"][test].any() for _, test in parts)
+    with pytest.raises(NotEstimableError, match="3 had the event, so a fold would hold none"):
+        stratified_folds(as_target(frame.assign(event=1 - frame["event"])), 5, 1)
+    with pytest.raises(NotEstimableError, match="the smaller of the two outcome groups has 3"):
+        stratified_folds(as_target(frame["event"]), 5, 1)
