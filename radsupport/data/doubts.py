@@ -6,6 +6,7 @@ hundred years, a marker that is the outcome, the same column twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -130,11 +131,14 @@ def _classes(study: Study, table: pd.DataFrame) -> Iterator[Problem]:
         yield _warning("every patient had the event, nobody is censored", "check the codes", column)
     fewest, folds = min(events, others) if primary == "label" else events, study.modelling.folds
     chosen = "folds" in study.modelling.model_fields_set
+    rarer = f"{counted(fewest, 'patient')} {'of the rarer outcome' if primary == 'label' else 'with the event'}"
+    remedy, inner = "lower it, or `inner_folds`", study.modelling.inner_folds
     if fewest < folds and (chosen or folds <= len(here)):
-        rarer = "of the rarer outcome" if primary == "label" else "with the event"
-        what, remedy = f"{counted(folds, 'fold')} for {counted(fewest, 'patient')} {rarer} in training", "lower `folds`"
-        expected = f"2 to {fewest}: chapter 05 refuses more"
+        what, expected = f"{counted(folds, 'fold')} for {rarer} in training", f"2 to {fewest}: chapter 05 refuses more"
         yield Problem(what, expected, remedy, column="modelling.folds", value=str(folds), warning=not chosen)
+    elif chosen and fewest - math.ceil(fewest / folds) < inner:
+        what = f"{counted(folds, 'fold')} leave fewer of the {rarer} than the {inner} inner folds need"
+        yield Problem(what, "as many as inner folds", remedy, column="modelling.folds", value=str(folds))
 
 
 def _contradictions(study: Study, table: pd.DataFrame) -> Iterator[Problem]:

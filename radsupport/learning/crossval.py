@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError, Problem
 from radsupport.parallel import one_thread
-from radsupport.stats.outcome import Target, as_target, discrimination, fold_numbers, risk_of, strata
+from radsupport.stats.outcome import Target, as_target, discrimination, fold_numbers, is_survival, risk_of, strata
 
 PipelineFactory = Callable[[int, int], Any]
 External = Literal["mean_of_folds", "refit"]
@@ -209,10 +209,12 @@ def _check_training_parts(target: Target, number: IntArray, inner_folds: int) ->
     """Say before anything runs that a training part is too small for the inner folds."""
     for k in np.unique(number):
         counts = np.bincount(strata(target)[number != k], minlength=2)
-        if counts.min() < max(inner_folds, 2):
+        needed = counts[1:] if is_survival(target) else counts  # of a follow-up events, censored or not
+        if needed.min() < max(inner_folds, 2):
+            each = "events" if is_survival(target) else "of each"
             raise NotEstimableError(
                 f"Without fold {k} the training part has {counts[1]} subjects with and {counts[0]} without the event; "
-                f"{inner_folds} inner folds need as many of each. Use fewer inner folds, or fewer outer ones."
+                f"{inner_folds} inner folds need as many {each}. Use fewer inner folds, or fewer outer ones."
             )
 
 

@@ -77,6 +77,7 @@ EVEN = np.arange(40) % 2
         ({"time": np.where(EVEN == 1, 0.0, 70.0)}, "20 events at time 0", False),
         ({"label": 1.0, "event": np.nan}, "every patient of the training cohort has the same outcome: yes", True),
         ({"label": np.arange(40) < 3, "event": np.nan}, "5 folds for 3 patients of the rarer outcome", True),
+        ({"label": np.arange(40) < 5, "event": np.nan}, "5 folds leave fewer of the 5 patients", True),
         ({"label": 1.0 - EVEN}, "the label contradicts follow-up in 20 patients: no, but an event by month 24", True),
         ({"event": 0.0}, "yes, but no event by month 24", True),
         ({"age": EVEN * 10.0}, "“Age” alone tells every patient with the outcome", False),

@@ -309,3 +309,21 @@ def test_real_tables_with_and_without_signal(shared, name, low, high):
 
     result = cross_validate(X, y, factory, folds=5, inner_folds=2, refit=False)
     assert low < result.by_repeat["score"].item() < high
+
+
+def test_a_follow_up_in_which_hardly_anybody_is_censored_is_cross_validated():
+    rng = np.random.default_rng(2)
+    X = pd.DataFrame(rng.normal(size=(24, 2)), [f"p{i}" for i in range(24)], ["a", "b"])
+    y = pd.DataFrame({"time": rng.exponential(np.exp(-2 * X["a"])) + 0.01, "event": 1}, X.index)
+
+    def factory(inner_folds, seed):
+        chosen = learner("CoxLasso", grid="coarse")
+        return TunedPipeline([("z_score", z_score())], chosen.estimator, chosen.grid, inner_folds, seed)
+
+    for censored in (0, 2):
+        y["event"] = (np.arange(24) >= censored).astype(int)
+        found = cross_validate(X, y, factory, folds=4, inner_folds=3)
+        assert found.by_repeat["score"].item() > 0.7
+    y["event"] = (np.arange(24) < 4).astype(int)
+    with pytest.raises(NotEstimableError, match="inner folds need as many events"):
+        cross_validate(X, y, factory, folds=4, inner_folds=4)
