@@ -21,6 +21,8 @@ from radsupport.settings.study import Study
 FIRST, MORE, KEY = "first", "more", "key-figure"
 #: Tag of the cells that need patients whom something is fitted to.
 TRAINING = "training"
+#: Tag of the cells that show what a paper printed.
+PAPER = "paper"
 _KEPT = re.compile(r"<figure|data-nomogram")
 #: Metadata of a cell that would hide what it printed.
 _HIDING = ("mystnb", "jupyter", "collapsed", "scrolled")
@@ -37,10 +39,14 @@ CHANGE = "11_change"
 
 
 def read_source(source: Path, study: Study | None) -> Any:
-    """Return a notebook's source; of a study that validates a locked model without the cells tagged `TRAINING`."""
+    """Return a notebook's source without the cells that a study has no use for.
+
+    These are cells tagged `TRAINING` where it validates a locked model, and `PAPER` where it quotes nothing in print.
+    """
     notebook = nbformat.read(source, as_version=4)
-    if study is not None and study.model:
-        notebook.cells = [cell for cell in notebook.cells if TRAINING not in _tags(cell)]
+    if study is not None:
+        left_out = set([TRAINING] * bool(study.model) + [PAPER] * (not study.quotes_print))
+        notebook.cells = [cell for cell in notebook.cells if not left_out & set(_tags(cell))]
     return notebook
 
 

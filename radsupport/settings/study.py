@@ -211,6 +211,11 @@ class Study(Part):
         return self.is_synthetic if self.publish.patients is None else self.publish.patients
 
     @property
+    def quotes_print(self) -> bool:
+        """Whether the study file quotes a paper, beside whose values this build's can stand."""
+        return bool(self.published or self.reported or self.acquisition.settings)
+
+    @property
     def cohort_names(self) -> dict[Any, str]:
         """Names of the cohorts in words, by their keys (strings; pandas calls the keys of groups Hashable)."""
         return {str(key): cohort.name for key, cohort in self.cohorts.items()}

@@ -14,6 +14,8 @@ import papermill
 import pytest
 
 from radsupport.book.parameters import PARAMETERS
+from radsupport.book.staging import read_source
+from radsupport.study import load_study, study_ids
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
@@ -53,12 +55,13 @@ def test_one_parameters_cell_that_holds_the_valid_parameters(notebook: tuple[str
     assert set(papermill.inspect_notebook(str(FOLDER / f"{name}.ipynb"))) == set(assigned)  # `-p` knows them all
 
 
-def test_cells_that_a_locked_model_runs_need_no_name_of_those_it_leaves_out(notebook: tuple[str, Any]) -> None:
+@pytest.mark.parametrize("tag", ["training", "paper"])
+def test_cells_that_a_study_runs_need_no_name_of_those_it_leaves_out(notebook: tuple[str, Any], tag: str) -> None:
     _, content = notebook
     tagged = {False: set[str](), True: set[str]()}
     used: set[str] = set()
     for cell in code(content.cells):
-        training = "training" in cell.metadata.get("tags", [])
+        training = tag in cell.metadata.get("tags", [])
         nodes = list(ast.walk(ast.parse(cell.source)))
         names = [node for node in nodes if isinstance(node, ast.Name)]
         tagged[training] |= {node.arg for node in nodes if isinstance(node, ast.arg)}
@@ -118,3 +121,16 @@ def test_a_chapter_of_a_study_has_a_short_answer_and_a_key_figure(notebook: tupl
         assert sum("chapter.in_short(" in cell.source for cell in content.cells) == 1
     headings = [cell for cell in content.cells if {"first", "more"} & set(cell.metadata.get("tags", []))]
     assert all(cell.cell_type == "markdown" and cell.source.startswith("##") for cell in headings)
+
+
+def test_what_a_paper_says_stands_on_pages_of_studies_that_quote_one() -> None:
+    headings = {}
+    for name in study_ids(FOLDER.parent / "studies"):
+        study = load_study(name, folder=FOLDER.parent / "studies")
+        for path in NOTEBOOKS[:8]:
+            cells = read_source(path, study).cells
+            headings[name, path.stem] = [cell for cell in cells if "paper" in cell.metadata.get("tags", [])]
+    assert len(headings["song2021", "01_cohort"]) == 2
+    assert {name for (name, _), cells in headings.items() if cells} == {
+        "song2021", "yang2023", "gu2023", "cui2022", "hosny2018",
+    }  # fmt: skip
