@@ -1,32 +1,51 @@
 # The DAG of the book: one rule per chapter and study. Snakemake reruns only what changed, by content.
+import os
+import shlex
 from pathlib import Path
 
 from radsupport import files
-from radsupport.book import build, warm
+from radsupport.book import build, kernel, progress, warm
 
-# Snakemake's own lock outlives a build that was killed; this one does not.
-if workflow.is_main_process and not workflow.dryrun:
-    LOCK = files.hold_alone(Path(".snakemake/book.lock"))
+BUILDS = workflow.is_main_process and not workflow.dryrun
+# Snakemake's own lock outlives a build that was killed; this one does not. A build ends with the `make` that began it;
+# another may be just ending. What a killed one left half-written is removed.
+if BUILDS:
+    if os.environ.get("MAKELEVEL"):
+        kernel.end_with_parent()
+    LOCK = files.hold_alone(Path(".snakemake/book.lock"), wait_s=10)
+    for folder in ("results", "data", "book", ".snakemake"):
+        files.sweep(Path(folder))
+    progress.quieten(logger)
 
 STUDIES, LEFT_OUT = build.choose_studies(config.get("study", "all"))
 NOTEBOOKS = [f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in build.chapters_of(s)]
 PROFILE = config.get("profile", "demo")
 CORES = workflow.cores
 SITE = "book/_build/html/index.html"
-RUN = f"python -I {Path(warm.__file__)}"
+RUN = f"python -I {shlex.quote(str(Path(warm.__file__)))}".replace("{", "{{").replace("}", "}}")
 
 # It imports while the graph is made, where there is a chapter to run for certain.
-if workflow.is_main_process and not workflow.dryrun:
+if BUILDS:
+    progress.begin(STUDIES, PROFILE)
     SERVER = warm.start(now=not all(Path(one).is_file() for one in NOTEBOOKS))
 
 # What is out of date is told by content: these lists change only where a file that they name did.
 if workflow.is_main_process:
     build.refresh(STUDIES, PROFILE)
+if BUILDS:
+    progress.follow(build.chapters_of, STUDIES)
 
 
 onsuccess:
     if workflow.is_main_process:
+        progress.end(well=True)
         print(build.timings())
+
+
+onerror:
+    if workflow.is_main_process:
+        progress.end(well=False)
+        print("The build did not end well: `radsupport status` lists what failed and what is done.")
 
 
 wildcard_constraints:

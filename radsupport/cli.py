@@ -1,5 +1,5 @@
 """The command line: check own data, fetch public data, make synthetic data, convert DICOM, predict new patients by a
-locked model, recompute printed values, predict what a build takes, search a site for identifiers.
+locked model, recompute printed values, predict what a build takes, say where it stands, search a site for identifiers.
 
 Libraries are loaded when a command needs them.
 """
@@ -123,6 +123,16 @@ def run_studies(given: Namespace) -> int:
     return 0
 
 
+def run_status(given: Namespace) -> int:
+    """Say where the build stands: what is done, runs, failed or was stopped; return 1 for one of the last two."""
+    from radsupport.book import build, progress
+
+    os.chdir(given.root)
+    words, well = progress.report(build.chapters_of, build.graph_inputs)
+    print(words)
+    return 0 if well else 1
+
+
 def run_cost(given: Namespace) -> int:
     """Predict what a build of a study will take on this machine."""
     from radsupport.book import cost
@@ -229,7 +239,7 @@ def _ingest_one(given: Namespace) -> int:
 
 def run_new(given: Namespace) -> int:
     """Write a first study file from a manifest and a clinical table; ask for what was not given."""
-    from radsupport.data.new_study import new_study
+    from radsupport.data.new_study import manifest_of_features, new_study
 
     folder, name = given.root / STUDIES, plain_name(given.study, "study")
     path, like = folder / f"{name}.yaml", folder / f"{given.like}.yaml"
@@ -240,7 +250,8 @@ def run_new(given: Namespace) -> int:
     if problems:
         raise InputError("No study file was written.", problems)
     if given.features:
-        given.manifest, given.clinical = _of_features(given), given.clinical or given.features[0]
+        given.manifest = manifest_of_features(given.features, _own(given) / "manifest.csv", given.study)
+        given.clinical = given.clinical or given.features[0]
     manifest = given.manifest or Path(input("Manifest (CSV): ").strip())
     clinical = given.clinical or Path(input("Clinical table (CSV or .xlsx): ").strip())
     beside = clinical.resolve().is_relative_to(manifest.resolve().parent)
@@ -249,26 +260,6 @@ def run_new(given: Namespace) -> int:
     path.write_text(text, encoding="utf-8")
     print(f'Written: {path}. Go through the lines with "decide", then: radsupport check {manifest} --study {name}')
     return 0
-
-
-def _of_features(given: Namespace) -> Path:
-    """Copy tables of features to the study's own data and name them in its manifest, one per center."""
-    from shutil import copyfile
-
-    from radsupport.data.manifest import append_rows
-
-    lacking = [Problem("there is no such file", file=str(path)) for path in given.features if not path.is_file()]
-    if lacking:
-        raise InputError("No study file was written.", lacking)
-    path = _own(given) / "manifest.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    for table in given.features:
-        copyfile(table, path.with_name(table.name))
-    centers = [given.study] if len(given.features) == 1 else [one.name.split(".")[0] for one in given.features]
-    rows = zip(centers, given.features, strict=True)
-    append_rows(path, [[given.study, "", center, "", "features", one.name] for center, one in rows])
-    return path
 
 
 def run_idc(given: Namespace) -> int:
@@ -433,6 +424,9 @@ def build_parser() -> ArgumentParser:
     _add_apply(commands)
     _add_new(commands)
     _command(commands, "studies", run_studies, "list the studies and whether their data are here")
+    _command(
+        commands, "status", run_status, "say what of the book is done, runs, failed or was stopped, also after a crash"
+    )
     says = "search a built site for identifiers before it is published"
     gate = _command(commands, "gate", run_gate, says, GATE)
     gate.add_argument("site", type=Path, nargs="?", default=Path("book/_build/html"), help="default: %(default)s")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import hashlib
 import json
 import os
 import re
+import socket
+import sys
+import time
 import unicodedata
 import uuid
 from collections import Counter
@@ -14,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, SoftFileLock, Timeout
 
 from radsupport.errors import BusyError, FetchError, InputError, Problem
 
@@ -24,6 +29,9 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w+]([\w+ .-]*[\w+])?")
 _MARKED = re.compile(r"-[0-9a-f]{16}$")
 _LONGEST_STEM = 120
+#: What systems say where a folder can not be locked.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_PARTIAL = re.compile(r"\.partial_(?P<pid>\d+)_(?P<host>[0-9a-f]{4})[0-9a-f]{8}_")
 
 
 def mirror_folder(mirror: Path | None = None) -> Path | None:
@@ -63,14 +71,73 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial_{os.getpid()}_{uuid.uuid4().hex[:12]}_{path.name}")
+    partial = path.with_name(f".partial_{os.getpid()}_{_host()}{uuid.uuid4().hex[:8]}_{path.name}")
     try:
         yield partial
-        with partial.open("rb") as stream:
+        with partial.open("rb+") as stream:  # Windows flushes only what may be written
             os.fsync(stream.fileno())
-        partial.replace(path)
+        _rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _rename(partial: Path, path: Path, patience_s: float = 5.0) -> None:
+    """Give a file its name; Windows and some network folders refuse that while another program reads the old one."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            partial.replace(path)
+        except PermissionError:
+            if time.monotonic() > until or not os.access(path.parent, os.W_OK):
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@functools.lru_cache(maxsize=1)
+def _host() -> str:
+    """Return four letters that tell this machine from others that share a folder."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process of this machine is there (not one that ended and was not waited for)."""
+    if sys.platform == "linux":
+        try:
+            return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
+        except (OSError, IndexError):
+            return False
+    if sys.platform == "win32":  # os.kill would end it there
+        import ctypes
+
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
+        return bool(handle and ctypes.windll.kernel32.CloseHandle(handle))
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
+def sweep(folder: Path, others_after_s: float = 86400.0) -> int:
+    """Remove what `written_whole` left half in a folder and below where a process was killed; return how many.
+
+    Files of processes that are running stay, and those of another machine for a day after their last change.
+    """
+    removed = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            found = _PARTIAL.match(name)
+            path = Path(place, name)
+            try:
+                old = found and time.time() - path.stat().st_mtime > others_after_s
+                if found and (old if found["host"] != _host() else not is_running(int(found["pid"]))):
+                    path.unlink()
+                    removed += 1
+            except OSError:  # just renamed, or not ours to remove
+                continue
+    return removed
 
 
 def write_changed(path: Path, text: str) -> None:
@@ -177,13 +244,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def hold_alone(path: Path) -> AcquireReturnProxy:
+def hold_alone(path: Path, wait_s: float = 0.0) -> AcquireReturnProxy:
     """Take the lock of a file; it is held while what is returned lives, and freed however the process ends.
 
     Parameters
     ----------
     path : Path
-        The number of the process that holds it lies beside, in ``<name>.pid``.
+        The number of the process that holds it lies beside, in ``<name>.pid``, with the name of its machine.
+    wait_s : float
+        How long to wait for a process that is about to end.
 
     Returns
     -------
@@ -193,15 +262,32 @@ def hold_alone(path: Path) -> AcquireReturnProxy:
     Raises
     ------
     BusyError
-        Another process holds it; its number is given.
+        Another process holds it; its number and machine are given.
+
+    Notes
+    -----
+    The lock is the operating system's. A network folder that has none gets a file that is there while the lock is
+    held; one that a killed process of this machine left is taken over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     number = path.with_suffix(".pid")
     try:
-        held = FileLock(path).acquire(timeout=0)
+        held = _lock(path, wait_s)
     except Timeout:
-        holder = number.read_text(encoding="utf-8").strip() if number.is_file() else "unknown"
-        raise BusyError(f"Process {holder} is at work in this folder: wait until it ends, or stop it.") from None
+        pid, _, host = (
+            number.read_text(encoding="utf-8").strip().partition(" ") if number.is_file() else ("unknown",) * 3
+        )
+        what = f"Process {pid} on {host or 'this machine'} is at work in this folder: wait until it ends, or stop it."
+        raise BusyError(what) from None
     with written_whole(number) as partial:
-        partial.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        partial.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
     return held
+
+
+def _lock(path: Path, wait_s: float) -> AcquireReturnProxy:
+    try:
+        return FileLock(path).acquire(timeout=wait_s)
+    except OSError as error:
+        if isinstance(error, Timeout) or error.errno not in _NO_LOCKS:
+            raise
+        return SoftFileLock(path.with_suffix(".held")).acquire(timeout=wait_s)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +22,8 @@ from tqdm import tqdm
 
 from radsupport.errors import InputError, RadsupportError, one_line
 
+#: Variable of the environment with the path of a file that is told how many cases are done.
+PROGRESS = "RADSUPPORT_PROGRESS"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -87,7 +92,7 @@ def map_cases(
         raise InputError("`n_jobs` is 0; give a number of processes, or -1 for every core.")
     items = list(items)
     work: Any = function if on_failure is None else partial(_guarded, function)
-    with tqdm(total=len(items), desc=description, disable=not progress or not items, leave=False) as bar:
+    with _Counter(len(items), description, progress) as bar:
         if scheduler is not None:
             found = _on_dask(work, items, scheduler, bar, on_failure)
         elif n_jobs == 1 or len(items) < 2:
@@ -98,6 +103,39 @@ def map_cases(
         return found
     pairs = zip(items, found, strict=True)
     return [on_failure(item, one.reason) if isinstance(one, _Failed) else one for item, one in pairs]
+
+
+class _Counter:
+    """A progress bar that also tells a file how many cases are done, where `PROGRESS` names one."""
+
+    def __init__(self, total: int, description: str, progress: bool) -> None:
+        self.bar = tqdm(total=total, desc=description, disable=not progress or not total, leave=False)
+        self.told: dict[str, Any] = {"what": description, "done": 0, "total": total, "begun": time.time()}
+        self.path = Path(os.environ[PROGRESS]) if os.environ.get(PROGRESS) else None
+        self.next = 0.0
+
+    def __enter__(self) -> _Counter:
+        self._tell()
+        return self
+
+    def update(self) -> None:
+        """Count one more case."""
+        self.bar.update()
+        self.told["done"] += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        """Write the file, at most once a second; a full disk or a folder that is gone stops no work."""
+        if self.path is not None and (now := time.monotonic()) >= self.next:
+            self.next = now + 1
+            with contextlib.suppress(OSError):
+                self.path.write_text(json.dumps(self.told), encoding="utf-8")
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
 
 def _guarded(function: Callable[[Item], Result], item: Item) -> Result | _Failed:

@@ -15,7 +15,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -104,6 +104,8 @@ CASES = pa.DataFrameSchema(
     },
     unique=["subject", "phase"],
 )
+#: Columns of `cases` that hold paths.
+_PATHS = re.compile(r"(source_)?(image|mask|mask_reader2|roi_rough|samples)")
 _FEATURE = r"^.+__.+$"  # a column of features: source, feature
 FEATURES = pa.DataFrameSchema(
     {"subject": _text(unique=True), _FEATURE: _number(_FINITE, regex=True, required=False)}, strict=True
@@ -187,8 +189,11 @@ def _plain_features(frame: pd.DataFrame) -> bool:
     return bool(named and texts and floats and not np.isinf(features.to_numpy()).any())
 
 
-def write_table(frame: pd.DataFrame, name: str, folder: Path) -> Path:
+def write_table(frame: pd.DataFrame, name: str, folder: Path, root: Path | None = None) -> Path:
     """Check a table and write it to ``<folder>/<name>.parquet``.
+
+    Files of cases that lie in the project `root` are written relative to it (with slashes, on every system): the
+    results can be moved or mailed with their project, and are the same wherever they were made.
 
     Raises
     ------
@@ -197,13 +202,15 @@ def write_table(frame: pd.DataFrame, name: str, folder: Path) -> Path:
     """
     path = Path(folder) / f"{name}.parquet"
     checked = validate_table(frame, name, str(path))
+    if root is not None and name == "cases":
+        checked = _with_paths(checked, lambda file: _inside(file, Path(root)))
     with written_whole(path) as partial:
         checked.to_parquet(partial, index=False)
     return path
 
 
-def read_table(name: str, folder: Path) -> pd.DataFrame:
-    """Read ``<folder>/<name>.parquet`` and check it.
+def read_table(name: str, folder: Path, root: Path | None = None) -> pd.DataFrame:
+    """Read ``<folder>/<name>.parquet`` and check it; files of cases are then those below the project `root`.
 
     Raises
     ------
@@ -219,7 +226,24 @@ def read_table(name: str, folder: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these two
         raise ContractError(f"The table `{name}` can not be read.", [Problem(str(error), file=str(path))]) from error
+    if root is not None and name == "cases":
+        frame = _with_paths(frame, lambda file: str(Path(root) / file))
     return validate_table(frame, name, str(path))
+
+
+def _with_paths(cases: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return a table of cases with its paths changed; cells without one stay as they are."""
+    named = [str(column) for column in cases if _PATHS.fullmatch(str(column))]
+    changed = {
+        name: [change(file) if isinstance(file, str) and file else file for file in cases[name]] for name in named
+    }
+    return cases.assign(**{name: pd.Series(files, cases.index, dtype=object) for name, files in changed.items()})
+
+
+def _inside(file: str, root: Path) -> str:
+    """Return a path relative to a folder that it lies in; any other stays."""
+    path = Path(file).absolute()
+    return path.relative_to(root.absolute()).as_posix() if path.is_relative_to(root.absolute()) else file
 
 
 def _problems(failures: pd.DataFrame, file: str) -> list[Problem]:

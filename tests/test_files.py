@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path, PureWindowsPath
 
+import filelock
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radsupport import files
 from radsupport.errors import BusyError
-from radsupport.files import file_stem, file_stems, hold_alone, slug, something_else, write_csv, written_whole
+from radsupport.files import (
+    file_stem,
+    file_stems,
+    hold_alone,
+    is_running,
+    slug,
+    something_else,
+    sweep,
+    write_csv,
+    written_whole,
+)
 
 
 def test_the_file_appears_with_its_folder_when_the_block_ends(tmp_path: Path) -> None:
@@ -63,9 +77,50 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
     writer.start()
     while not list(tmp_path.glob(".partial_*")):
         time.sleep(0.01)
+    assert is_running(writer.pid or 0)
+    assert sweep(tmp_path) == 0  # it is being written
     os.kill(writer.pid or 0, signal.SIGKILL)
+    while is_running(writer.pid or 0):  # not waited for, it is there as a zombie
+        time.sleep(0.01)
+    assert sweep(tmp_path.parent) == 1
     writer.join()
+    assert not is_running(writer.pid or 0)
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_another_machine_left_half_written_stays_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with written_whole(tmp_path / "t.csv") as partial:
+        partial.write_text("half")
+        monkeypatch.setattr(files, "_host", lambda: "none")
+        monkeypatch.setattr(files, "is_running", lambda pid: False)
+        assert sweep(tmp_path) == 0
+        before = time.time() - 90_000
+        os.utime(partial, (before, before))
+        assert sweep(tmp_path) == 1
+        partial.write_text("whole")
+    assert (tmp_path / "t.csv").read_text() == "whole"
+    (tmp_path / ".partial_of_mine.csv").touch()
+    assert sweep(tmp_path) == 0
+
+
+def test_a_name_that_is_in_use_for_a_moment_is_given_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, refused = Path.replace, iter([True, True])
+
+    def as_windows(self: Path, target: Path) -> Path:
+        if next(refused, False):
+            raise PermissionError(13, "in use by another process")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", as_windows)
+    with written_whole(tmp_path / "t.csv") as partial:
+        partial.write_text("x")
+    assert (tmp_path / "t.csv").read_text() == "x"
+    assert next(refused, None) is None
 
 
 def test_two_writers_at_once_do_not_meet(tmp_path: Path) -> None:
@@ -94,12 +149,46 @@ def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path: Path) -> None:
     number = tmp_path / "book.pid"
     while not number.is_file():
         time.sleep(0.01)
-    with pytest.raises(BusyError, match=f"Process {holder.pid} is at work"):
+    with pytest.raises(BusyError, match=f"Process {holder.pid} on {socket.gethostname()} is at work"):
         hold_alone(path)
     os.kill(holder.pid or 0, signal.SIGKILL)
     holder.join()
     with hold_alone(path):
-        assert number.read_text() == f"{os.getpid()}\n"
+        assert number.read_text() == f"{os.getpid()} {socket.gethostname()}\n"
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_folder_without_locks_gets_a_file_that_ends_with_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(error, "no locks here")
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", refused)
+    path = tmp_path / "Müller's scans" / "book.lock"
+    with hold_alone(path):
+        held = path.with_suffix(".held")
+        assert str(os.getpid()) in held.read_text()
+        with pytest.raises(BusyError, match=f"Process {os.getpid()} on {socket.gethostname()} is at work"):
+            hold_alone(path)
+    assert not held.exists()
+    gone = multiprocessing.get_context("spawn").Process(target=print)
+    gone.start()
+    gone.join()
+    held.write_text(f"{gone.pid}\n{socket.gethostname()}\n")  # as a killed process leaves it
+    with hold_alone(path, wait_s=5):
+        assert str(os.getpid()) in held.read_text()
+
+
+def test_a_lock_that_can_not_be_taken_for_another_reason_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", full)
+    with pytest.raises(OSError, match="No space left"):
+        hold_alone(tmp_path / "book.lock")
 
 
 _NAME = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30) | st.text(

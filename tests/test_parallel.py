@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
@@ -16,7 +18,7 @@ from distributed import LocalCluster
 from threadpoolctl import ThreadpoolController
 
 from radsupport.errors import GeometryError, InputError, Problem
-from radsupport.parallel import LostWorkerError, map_cases, one_thread
+from radsupport.parallel import PROGRESS, LostWorkerError, map_cases, one_thread
 
 register_pickle_by_value(sys.modules[__name__])  # workers can not import a test module
 
@@ -140,3 +142,21 @@ def test_progress_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> Non
     assert "squares" in capsys.readouterr().err
     map_cases(square_slowly, range(3), progress=False)
     assert capsys.readouterr().err == ""
+
+
+def count_told(item: int) -> tuple[int, str]:
+    """Return what the file of the progress says while this item is worked on."""
+    return item, Path(os.environ[PROGRESS]).read_text(encoding="utf-8")
+
+
+def test_a_file_is_told_how_many_cases_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ü b" / "03.cases.json"
+    monkeypatch.setenv(PROGRESS, str(path))
+    assert map_cases(square_slowly, range(3), progress=False) == [0, 1, 4]  # there is no such folder: nothing is told
+    path.parent.mkdir()
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr("radsupport.parallel.time.monotonic", lambda: float(next(clock)))
+    found = map_cases(count_told, range(3), progress=False, description="radiomics")
+    told = [json.loads(text) for _, text in found]
+    assert [(one["what"], one["done"], one["total"]) for one in told] == [("radiomics", i, 3) for i in range(3)]
+    assert not path.exists()

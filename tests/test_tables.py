@@ -88,6 +88,24 @@ def test_what_is_written_is_read_again(name: str, tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [f"{name}.parquet"]
 
 
+def test_files_of_cases_are_written_relative_to_their_project(tmp_path: Path) -> None:
+    old, new = tmp_path / "old place", tmp_path / "neuer Ort"
+    elsewhere = tmp_path / "archive" / "s.nii.gz"
+    table = cases().assign(
+        image=[str(old / "results" / "ü" / "i.nii.gz"), None], source_mask=[str(elsewhere), ""], noise_hu=[7.5, np.nan]
+    )
+    write_table(table, "cases", old / "results" / "mine", old)
+    kept = read_table("cases", old / "results" / "mine")
+    assert list(kept["image"]) == ["results/ü/i.nii.gz", None]
+    assert list(kept["source_mask"]) == [str(elsewhere), ""]
+    pd.testing.assert_frame_equal(read_table("cases", old / "results" / "mine", old), table.assign(
+        mask=[str(old / "m.nii.gz"), None]), check_dtype=False)  # fmt: skip
+    old.rename(new)
+    moved = read_table("cases", new / "results" / "mine", new)
+    assert moved["image"][0] == str(new / "results" / "ü" / "i.nii.gz")
+    assert moved["source_mask"][0] == str(elsewhere)
+
+
 def test_types_are_those_of_the_contract() -> None:
     assert validate_table(features(), "features_deep").dtypes["ct__volume"] == "float64"
     assert validate_table(cohort(), "cohort").dtypes["label"] == "float64"

@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 #: can be explored and taken along, conclusions of each center and comparison, the papers' remaining tables, figures and
 #: protocols, folders of examinations and public collections that become a study, models that are locked and validated
 #: alone, and for what makes a study believable by itself: checklists and cards from the run, rigour, instability,
-#: explanations, sets per patient, competing risks and missing values. Lines of
+#: explanations, sets per patient, competing risks and missing values; a build that tells where it stands. Lines of
 #: code are those without blank lines, comments and docstrings.
 LIMITS = {
     "files": 222,
-    "lines of code": 36900,
+    "lines of code": 37300,
     "public names": 183,
     "lines of the longest file": 600,
     "percent of functions over 30 lines": 2,
@@ -281,7 +281,7 @@ def unreached(root: Path = ROOT) -> list[str]:
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         search.scan("\n".join(notebook_code(path)), filename=path)
     recipes = [path.read_text(encoding="utf-8") for path in (root / "Snakefile", root / "Makefile") if path.is_file()]
-    search.scan("\n".join(re.findall(r"\b(?:build|files)\.(\w+)", "\n".join(recipes))))
+    search.scan("\n".join(re.findall(r"\b(?:build|files|kernel|progress)\.(\w+)", "\n".join(recipes))))
     kinds = ("function", "class", "method", "import", "unreachable_code")
     rows = [item for item in search.get_unused_code(min_confidence=60) if item.typ in kinds]
     ours = [item for item in rows if item.filename.suffix == ".py" and "radsupport" in item.filename.parts]

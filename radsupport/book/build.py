@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from radsupport.book import kernel
+from radsupport.book import kernel, progress
 from radsupport.book.chapter import opening
 from radsupport.book.imports import code_of, modules
 from radsupport.book.runs import BEFORE_MODELLING, BUILDS, UPSTREAM, notebook_of, settings_of, why_unused
@@ -426,6 +426,11 @@ def build_site(studies: Sequence[str], left_out: dict[str, str], log: str) -> No
 
 def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     """Execute one notebook; on failure say where, keep what was computed, and return 1."""
+    with progress.Step(study, chapter) as step:
+        return _run(step, chapter, study, profile, jobs)
+
+
+def _run(step: progress.Step, chapter: str, study: str, profile: str, jobs: int) -> int:
     start, paths = time.perf_counter(), StudyPaths(study)
     log, out = paths.results / "logs" / f"{chapter}.log", paths.results / "notebooks" / f"{chapter}.ipynb"
     for folder in (log.parent, out.parent):
@@ -433,7 +438,8 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
     os.environ.update({"RADSUPPORT_JOBS": str(jobs), "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
     absent = _absent(chapter_inputs(study, chapter, profile))
     if absent:
-        print(f"Chapter {chapter} of study {study} lacks files: {', '.join(absent)}", file=sys.stderr)
+        step.reason = f"Chapter {chapter} of study {study} lacks files: {', '.join(absent)}"
+        progress.said(step.reason, sys.stderr)
         return 1
     parameters = {"study": study} if study == PUBLISHED else {"study": study, "profile": profile}
     os.environ[BUILDS] = "1"
@@ -441,20 +447,20 @@ def run_chapter(chapter: str, study: str, profile: str, jobs: int) -> int:
         if study != PUBLISHED and why_unused(chapter, load_study(study, profile)):
             log.write_text("", encoding="utf-8")
             _write_unused(chapter, parameters, out)
-        elif not _executed(chapter, parameters, log, out):
+        elif not _executed(step, chapter, parameters, log, out):
             return 1
     finally:
         del os.environ[BUILDS]
     for later in IMAGE_CHAPTERS[1:] if chapter == IMAGE_CHAPTERS[0] else ():
         _list(study, later, profile)  # with the copies of scans that are there now
     seconds = time.perf_counter() - start
-    (log.parent / f"{chapter}.seconds").write_text(f"{seconds:.1f}\n", encoding="utf-8")
-    (log.parent / f"{chapter}.usage.json").write_text(json.dumps({"wall": seconds, **_used()}), encoding="utf-8")
-    print(f"{study} {chapter}: {seconds:.0f} s")
+    write_changed(log.parent / f"{chapter}.seconds", f"{seconds:.1f}\n")
+    write_changed(log.parent / f"{chapter}.usage.json", json.dumps({"wall": seconds, **_used()}))
+    progress.said(f"{study} {chapter}: {seconds:.0f} s")
     return 0
 
 
-def _executed(chapter: str, parameters: dict[str, str], log: Path, out: Path) -> bool:
+def _executed(step: progress.Step, chapter: str, parameters: dict[str, str], log: Path, out: Path) -> bool:
     """Run a notebook with papermill and tell whether it ran to its end; if not, say where it stopped."""
     import papermill  # takes seconds to load: only where a notebook is run
     import zmq
@@ -466,13 +472,16 @@ def _executed(chapter: str, parameters: dict[str, str], log: Path, out: Path) ->
     encrypted = Config(KernelManager={"transport_encryption": "auto" if zmq.has("curve") else "disabled"})
     failed = log.with_suffix(".failed.ipynb")
     own = None if parameters["study"] == PUBLISHED else _loaded(parameters["study"])
+    source = read_source(notebook_of(chapter, own), own)
+    cells = len(source.cells) + 1  # and the one with the parameters
     kernel.provide()
     try:
         with log.open("w", encoding="utf-8") as stream:
             papermill.execute_notebook(
-                read_source(notebook_of(chapter, own), own), failed, parameters=parameters, kernel_name="python3",
+                source, failed, parameters=parameters, kernel_name="python3",
                 progress_bar=False, log_output=False, stdout_file=stream, stderr_file=stream, cwd=".",
                 config=encrypted, extra_arguments=QUIET, request_save_on_cell_execute=False,
+                on_cell_start=lambda cell, cell_index: step.tell(cell=cell_index + 1, cells=cells),
             )  # fmt: skip
     except (PapermillExecutionError, DeadKernelError) as error:
         where, words = f"Chapter {chapter} of study {parameters['study']} failed", str(error)
@@ -480,7 +489,8 @@ def _executed(chapter: str, parameters: dict[str, str], log: Path, out: Path) ->
             where, words = f"{where} in cell {error.cell_index} ({error.ename})", str(error.evalue)
         log.write_text(f"{log.read_text(encoding='utf-8')}\n{error}\n", encoding="utf-8")
         ran = f"\nNotebook as far as it ran: {failed}" * failed.is_file()
-        print(f"{where}:\n{words}\nLog: {log}{ran}", file=sys.stderr)
+        step.reason = f"{where}: {words}"
+        progress.said(f"{where}:\n{words}\nLog: {log}{ran}", sys.stderr)
         print("What was computed before is kept; the same command resumes at this chapter.", file=sys.stderr)
         return False
     failed.replace(out)
@@ -544,14 +554,17 @@ def main() -> int:
     parser.add_argument("--profile", default="demo", choices=("demo", "paper"))
     parser.add_argument("--jobs", type=int, default=1, help="processes for work per case")
     given = parser.parse_args()
+    progress.end_with_build()
     try:
         if given.chapter == "data":
-            wanted = _loaded(given.study, given.profile).before_modelling()
-            _require_weights(wanted)
-            print(datasets.prepare(wanted, n_jobs=given.jobs))
-            stamp_data(given.study)
-        elif given.chapter == "site":
-            build_site(*choose_studies(given.study), log="results/logs/book.log")
+            with progress.Step(given.study, "data"):
+                wanted = _loaded(given.study, given.profile).before_modelling()
+                _require_weights(wanted)
+                print(datasets.prepare(wanted, n_jobs=given.jobs))
+                stamp_data(given.study)
+        elif given.chapter == progress.SITE:
+            with progress.Step("", progress.SITE):
+                build_site(*choose_studies(given.study), log="results/logs/book.log")
         else:
             return run_chapter(given.chapter, given.study, given.profile, given.jobs)
     except RadsupportError as error:

@@ -69,14 +69,14 @@ class Chapter:
         if without and not (self.paths.results / f"{table}.parquet").is_file():
             return pd.DataFrame(columns=list(without))
         self.inputs.add(self.paths.results / f"{table}.parquet")
-        found = contracts.read_table(table, self.paths.results)
+        found = contracts.read_table(table, self.paths.results, self.paths.root)
         text.know(found)
         return found
 
     def write(self, frame: pd.DataFrame, table: str) -> None:
         """Check a table against its contract and write it."""
         text.know(frame)
-        path = contracts.write_table(frame, table, self.paths.results)
+        path = contracts.write_table(frame, table, self.paths.results, self.paths.root)
         self.stamp.setdefault("wrote", {})[path.name] = sha256(path)
 
     def publish(self, key: str, value: Any, *, n: int | None = None, ci: tuple[float, float] | None = None) -> None:

@@ -29,7 +29,7 @@ from radsupport.book import text
 from radsupport.book.live import explore_html, slider_table
 from radsupport.book.tables import asset, filterable_table, table_html
 from radsupport.errors import InputError
-from radsupport.files import slug
+from radsupport.files import slug, written_whole
 from radsupport.plots import style
 from radsupport.plots.base import Pictures, description, figures_of, table_of
 
@@ -104,7 +104,8 @@ def _save_table(table: pd.DataFrame | None, name: str) -> None:
     plain = [name for name, cells in table.items() if cells.dtype != object or all(map(pd.api.types.is_scalar, cells))]
     told = text.shown(table[plain])
     if plain:
-        told.to_csv(Path(_Page.folder or "") / f"{name}.csv", index=False, float_format="%.10g")
+        with written_whole(Path(_Page.folder or "") / f"{name}.csv") as partial:
+            told.to_csv(partial, index=False, float_format="%.10g")
 
 
 def show_figure(

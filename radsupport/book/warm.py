@@ -49,7 +49,10 @@ def start(now: bool = False) -> subprocess.Popen[bytes] | None:
     if os.path.exists(SOCKET):
         os.unlink(SOCKET)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(SOCKET)
+        try:
+            listener.bind(SOCKET)
+        except OSError:  # a network folder that has no sockets
+            return None
         listener.listen(128)
         number = listener.fileno()
         command = [sys.executable, os.path.abspath(__file__), "--serve", str(number), *["now"] * now]

@@ -6,6 +6,7 @@ Columns get their type, levels and range; the outcome is guessed by names and va
 from __future__ import annotations
 
 import re
+import shutil
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from radsupport.data.manifest import parse_manifest
+from radsupport.data.manifest import append_rows, parse_manifest
 from radsupport.data.notation import DAY_FIRST, date_order, read_date, read_numbers
 from radsupport.data.own_data import MISSING_CODES
 from radsupport.data.people import PERSONAL
@@ -412,3 +413,26 @@ def _quoted(text: str) -> str:
     """Return a text as YAML that stays a text."""
     is_word = re.fullmatch(r"[A-Za-z][\w ]*", text) and text.casefold() not in _NO_TEXT
     return text if is_word else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def manifest_of_features(tables: Sequence[Path], path: Path, study: str) -> Path:
+    """Copy tables of features beside a new manifest and name them in it, one per center; return the manifest.
+
+    A single table is that of the center `study`; several are those of the centers that their files are called by.
+
+    Raises
+    ------
+    InputError
+        Some of the tables are not there; all of them are listed.
+    """
+    lacking = [Problem("there is no such file", file=str(one)) for one in tables if not one.is_file()]
+    if lacking:
+        raise InputError("No study file was written.", lacking)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    for table in tables:
+        shutil.copyfile(table, path.with_name(table.name))
+    centers = [study] if len(tables) == 1 else [one.name.split(".")[0] for one in tables]
+    rows = zip(centers, tables, strict=True)
+    append_rows(path, [[study, "", center, "", "features", one.name] for center, one in rows])
+    return path

@@ -29,7 +29,7 @@ from scipy import ndimage
 from radsupport.data.manifest import REQUIRED, SCREENED
 from radsupport.data.synthetic_patients import draw_subjects, status_codes
 from radsupport.errors import MaskError, RadsupportError, StudyError
-from radsupport.files import file_stem
+from radsupport.files import file_stem, write_csv, written_whole
 from radsupport.imaging.masks import MASK_POLICIES, mask_quality, warnings_of
 from radsupport.imaging.reading import check_geometry, like, read_image, read_label_map, select_label, write_image
 from radsupport.imaging.regions import largest_slice
@@ -291,15 +291,16 @@ def generate(study: Study, out: Path, n_jobs: int = 1) -> pd.DataFrame:
     manifest = pd.DataFrame([row for rows, _ in written for row in rows] + screened_out(spec))
     manifest.insert(0, "study", study.id)
     manifest = manifest.reindex(columns=[*REQUIRED, "exclusion"]).fillna("")
-    manifest.to_csv(out / MANIFEST, index=False)
+    write_csv(manifest, out / MANIFEST)
     read_tissue(subjects, study, pd.concat([tissue for _, tissue in written]))
     sheet = subjects.drop(columns=[c for c in HIDDEN if c not in study.columns])
     if study.data.cohort:
         sheet[study.data.cohort] = subjects["split"]
     if spec.competing_share and study.endpoint.survival is not None:
         sheet["event"] = status_codes(subjects, spec, study.endpoint.survival, study.seed)
-    sheet.to_csv(out / CLINICAL, index=False, na_rep="NA")
-    subjects[["subject", "latent"]].to_csv(out / "planted.csv", index=False)
+    with written_whole(out / CLINICAL) as partial:
+        sheet.to_csv(partial, index=False, na_rep="NA")
+    write_csv(subjects[["subject", "latent"]], out / "planted.csv")
     return manifest
 
 

@@ -25,6 +25,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from radsupport.errors import InputError
+from radsupport.files import written_whole
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, INK, GREY, PALE = "#E69F00", "#56B4E9", "#1A1A1A", "#6B6B6B", "#D9D9D9"
@@ -221,8 +222,8 @@ def save(fig: Figure, path: str | Path, *formats: str) -> list[Path]:
 
 def write(files: Mapping[str, bytes], base: Path) -> list[Path]:
     """Write what `drawn` returned beside each other: ``<base>.<format>``."""
-    base.parent.mkdir(parents=True, exist_ok=True)
     paths = [base.parent / f"{base.name}.{kind}" for kind in files]
     for path, content in zip(paths, files.values(), strict=True):
-        path.write_bytes(content)
+        with written_whole(path) as partial:
+            partial.write_bytes(content)
     return paths
