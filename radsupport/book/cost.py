@@ -19,6 +19,7 @@ from radsupport import radiomics
 from radsupport.checks import cohorts_in_order
 from radsupport.data.datasets import availability
 from radsupport.data.manifest import study_files
+from radsupport.data.new_patients import measure_patients
 from radsupport.data.open import open_cohort
 from radsupport.data.scans import case_files, model_cases, outlined_twice
 from radsupport.errors import RadsupportError, StudyError
@@ -28,6 +29,7 @@ from radsupport.evaluate.reruns import with_learners
 from radsupport.imaging.preprocessing import preprocess
 from radsupport.learning.assembly import Assembly
 from radsupport.learning.learners import GIVEN
+from radsupport.learning.locked import read_model
 from radsupport.networks.cost import Cost, costs, fastest
 from radsupport.networks.inputs import Given
 from radsupport.networks.sources import case_slices
@@ -75,16 +77,20 @@ def predict(study: Study, root: Path = Path(), jobs: int = 1) -> pd.DataFrame:
     cohort, tables = _opened(study, root)
     rows: list[Cost] = []
     with TemporaryDirectory(prefix="radsupport-cost-") as folder:
-        if study.data.entry != "features":
+        if study.model:
+            rows += _of_model(study, cohort, tables, root, Path(folder), jobs)
+        elif study.data.entry != "features":
             rows += _of_images(study, cohort, tables, root, Path(folder), jobs)
-    rows += _modelling(study, cohort, tables, jobs)
+    rows += [] if study.model else _modelling(study, cohort, tables, jobs)
+    rows.append(_resamples(study, cohort))
     table = pd.DataFrame([(one.step, one.unit, one.seconds, one.least, one.most) for one in rows], columns=COLUMNS[:5])
     for end in ("from", "to"):
         table[f"hours_{end}"] = table["seconds"] * table[end] / [one.at_once for one in rows] / 3600
     failed = [f"{one.step} ({one.unit})" for one in rows if np.isnan(one.seconds)]
     notes = [f"Could not be timed: {'; '.join(failed)}."] * bool(failed) + [UNTIMED]
     none = f"Study {study.id} starts from feature tables: no image is read, and there is no network."
-    table.attrs["notes"] = [none] * (study.data.entry == "features") + notes
+    locked = f"Study {study.id} validates a locked model: nothing is fitted and no network is trained."
+    table.attrs["notes"] = [none] * (study.data.entry == "features") + [locked] * bool(study.model) + notes
     return table
 
 
@@ -125,18 +131,8 @@ def _of_images(
 ) -> Iterator[Cost]:
     """Yield the costs of chapters 02 to 04, and put noise in the shape of their features into `tables`."""
     files, grid = case_files(study, cohort, root), study.preprocessing
-    usable = files[files["exclusion"] == ""]
-    known = usable[(usable["cohort"] != "segmentation") & (usable["mask"] != "")]
-    some = known.iloc[np.unique(np.linspace(0, len(known) - 1, TIMED).round().astype(int))]
-    options: dict[str, Any] = {
-        "spacing_mm": grid.spacing_mm,
-        "interpolation": grid.interpolation,
-        "margin_mm": grid.margin_mm,
-    }
-    made: list[pd.DataFrame] = []
-    seconds = fastest(lambda: made.append(preprocess(some, folder / str(len(made)), progress=False, **options)))
-    yield Cost("02 preprocessing", "case", seconds / len(some), len(usable), len(usable), jobs)
-    cases = made[0]
+    cost, cases = _preprocessing(study, files, folder, jobs)
+    yield cost
     if study.radiomics is not None:
         yield from _radiomics(study, study.radiomics, cases, _as_preprocessed(files), tables, root, jobs)
     if study.deep is not None:
@@ -149,6 +145,57 @@ def _of_images(
         slices = _slices(study.deep, given, cases) if isinstance(study.deep, Unet) else 0
         yield from (replace(one, step=f"04 {one.step}") for one in costs(study.deep, given, slices))
         tables["deep"] = _noise(study, cohort, _names(study.deep, given.phases))
+
+
+def _preprocessing(study: Study, files: pd.DataFrame, folder: Path, jobs: int) -> tuple[Cost, pd.DataFrame]:
+    """Return the cost of chapter 02, and the cases that it was timed on."""
+    grid, usable = study.preprocessing, files[files["exclusion"] == ""]
+    some = _some(usable[(usable["cohort"] != "segmentation") & (usable["mask"] != "")])
+    options: dict[str, Any] = {
+        "spacing_mm": grid.spacing_mm,
+        "interpolation": grid.interpolation,
+        "margin_mm": grid.margin_mm,
+    }
+    made: list[pd.DataFrame] = []
+    seconds = fastest(lambda: made.append(preprocess(some, folder / str(len(made)), progress=False, **options)))
+    return Cost("02 preprocessing", "case", seconds / len(some), len(usable), len(usable), jobs), made[0]
+
+
+def _some(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are timed."""
+    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, TIMED).round().astype(int))]
+
+
+def _of_model(
+    study: Study, cohort: pd.DataFrame, tables: dict[str, pd.DataFrame], root: Path, folder: Path, jobs: int
+) -> Iterator[Cost]:
+    """Yield the costs of chapters 02 and 05 of a study that validates a locked model: a few patients are scored."""
+    path = root / study.model
+    model, n = read_model(path), len(cohort)
+    people = cohort.set_index("subject")
+    people = people.astype(dict.fromkeys(people.select_dtypes("category"), object))
+    needed = sorted({column for one in model.signatures.values() for column in one.needed})
+    if study.data.entry == "images" and model.sources:
+        files = case_files(study, cohort, root)
+        yield _preprocessing(study, files, folder, jobs)[0]
+        usable = files[(files["exclusion"] == "") & (files["mask"] != "")]
+        who = list(_some(usable.drop_duplicates("subject"))["subject"])
+        own, where = files[files["subject"].isin(who)], path if path.is_dir() else path.parent
+        runs = iter(range(10**6))
+
+        def score() -> None:
+            found, reasons = measure_patients(model, where, own, folder / f"scored{next(runs)}")
+            table = found.join(people.drop(columns="center"))
+            model.predict(table.reindex(columns=[*table, *(one for one in needed if one not in table)]), reasons)
+
+        seconds, n = fastest(score) / len(who), usable["subject"].nunique()
+        unit = "patient from scan to score"
+    else:
+        for part in tables.values():
+            people = people.join(part.set_index("subject"))
+        people = people.reindex(columns=[*people, *(one for one in needed if one not in people)])
+        seconds, unit = fastest(lambda: model.predict(people)) / n, "patient scored"
+    yield Cost("05 modelling", unit, seconds, n, n, jobs if "scan" in unit else 1)
 
 
 def _as_preprocessed(files: pd.DataFrame) -> pd.DataFrame:
@@ -200,7 +247,7 @@ def _noise(study: Study, people: pd.DataFrame, names: Sequence[str]) -> pd.DataF
 
 
 def _modelling(study: Study, cohort: pd.DataFrame, tables: dict[str, pd.DataFrame], jobs: int) -> Iterator[Cost]:
-    """Yield the fits of chapter 05 by signature, and the resamples of chapter 06."""
+    """Yield the fits of chapter 05 by signature."""
     settings = study.modelling
     other = with_learners(study.signatures, settings.compare_sources, settings.compare_learners)
     outcome = ("label",) if study.endpoint.primary == "label" else ("time", "event")
@@ -219,11 +266,16 @@ def _modelling(study: Study, cohort: pd.DataFrame, tables: dict[str, pd.DataFram
         once[one.name] = _fit(assembly, one, settings.inner_folds, study.seed, once)
         fits = _fits(study, one, once)
         yield Cost("05 modelling", f"fit of {one.name}", once[one.name], fits, fits, jobs)
-    n, judged = study.validation.bootstrap, cohort[cohort["cohort"] == "train"].dropna(subset=list(outcome))
+
+
+def _resamples(study: Study, cohort: pd.DataFrame) -> Cost:
+    """Return the cost of the resamples of chapter 06."""
+    outcome = ("label",) if study.endpoint.primary == "label" else ("time", "event")
+    judged = cohort[(cohort["cohort"] == "train") | bool(study.model)].dropna(subset=list(outcome))
     risk = judged.assign(risk=np.random.default_rng(0).standard_normal(len(judged)))
     seconds = fastest(lambda: discrimination(risk, outcome, 100)) / 100
-    times = n * len(study.signatures) * len(cohorts_in_order(cohort["cohort"]))
-    yield Cost("06 validation", f"resample of {'an AUC' if len(outcome) == 1 else 'a C-index'}", seconds, times, times)
+    times = study.validation.bootstrap * len(study.signatures) * len(cohorts_in_order(cohort["cohort"]))
+    return Cost("06 validation", f"resample of {'an AUC' if len(outcome) == 1 else 'a C-index'}", seconds, times, times)
 
 
 def _fit(assembly: Assembly, one: Signature, inner: int, seed: int, known: dict[str, float]) -> float:

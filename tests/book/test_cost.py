@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,32 @@ def test_a_batch_is_timed_on_one_thread_and_shared_out_to_all(monkeypatch: pytes
         assert network_cost._of_batch(lambda: None) == 3.0
         assert torch.get_num_threads() == 2
     assert used == [1]
+
+
+def test_a_study_that_validates_a_locked_model_is_timed_by_its_scores(project: Path) -> None:
+    settings = load_study("mine", "paper", project / "studies").model_dump(mode="json")
+    settings |= {"signatures": [{"name": "Tumour", "sources": ["radiomics"], "learner": "Ridge"}], "deep": None}
+    term = {"column": "ct__original_firstorder_Mean", "fill": 50, "coef": 0.1}
+    tumour = {"members": [{"terms": [term]}], "sources": ["radiomics"]}
+    pyradiomics = {"imageType": {"Original": {}}, "featureClass": {"firstorder": ["Mean"]}}
+    plain = {"signatures": {"Tumour": tumour}, "sources": {"radiomics": [term["column"]]}, "settings": settings,
+             "about": {"pyradiomics": pyradiomics}}  # fmt: skip
+    (project / "model").mkdir()
+    (project / "model" / "model.json").write_text(json.dumps(plain))
+    manifest = (project / "my_manifest.csv").read_text().replace("mine,", "away,").replace(",A,ct", ",B,ct")
+    (project / "away.csv").write_text(manifest)
+    study = """id: away
+title: t
+question: q
+model: model
+data: {kind: real, manifest: away.csv}
+cohorts: {external: {name: B, centers: [B]}}
+"""
+    (project / "studies" / "away.yaml").write_text(study)
+    before = sorted(project.rglob("*"))
+    table = predict(load_study("away", folder=project / "studies"), project)
+    assert sorted(project.rglob("*")) == before
+    assert table["step"].tolist() == ["02 preprocessing", "05 modelling", "06 validation"]
+    assert table["to"].tolist()[:2] == [8, 8]
+    assert (table["seconds"] > 0).all()
+    assert "nothing is fitted" in " ".join(table.attrs["notes"])

@@ -16,6 +16,7 @@ import yaml
 
 from radsupport import book
 from radsupport.book import chapter as chapters
+from radsupport.book.cost import predict
 from radsupport.book.runs import notebook_of
 from radsupport.book.staging import read_source
 from radsupport.nomogram.nomogram import Nomogram
@@ -188,3 +189,11 @@ def test_a_model_that_only_ranks_is_followed_without_probabilities(
     assert "The cut-off came with the model, and every cohort is a test of it." in found
     assert "fixed there" not in found
     assert not any(caption.startswith("Brier") for caption in page["captions"])
+
+
+def test_the_cost_of_a_locked_model_in_tables_is_that_of_its_scores(project: Path) -> None:
+    table = predict(load_study("mine", folder=project / "studies"), project)
+    assert table[["step", "unit", "to"]].to_numpy().tolist() == [
+        ["05 modelling", "patient scored", 110], ["06 validation", "resample of a C-index", 20 * 2 * 2]
+    ]  # fmt: skip
+    assert (table["seconds"] > 0).all()
