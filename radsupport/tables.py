@@ -118,6 +118,7 @@ PREDICTIONS = pa.DataFrameSchema(
         "kind": _one_of(KINDS, "kind"),
         "fold": _number(),
         "risk": pa.Column(float, _FINITE, coerce=True),
+        "score": _number(required=False),
         **_OUTCOME,
     },
     unique=["subject", "signature", "kind"],

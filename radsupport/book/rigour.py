@@ -349,7 +349,7 @@ def of_run(
     assembly = learning.assemble(
         results, signatures, study.columns, cohort, outcome=outcome, grid=settings.grid,
         icc_threshold=getattr(study.radiomics, "icc_threshold", None) or 0.8, unseen_center=settings.unseen_center,
-        folds=settings.folds,
+        folds=settings.folds, pooling=settings.pooling,
     )  # fmt: skip
     name = next(iter(settings.controls), first_fitted(signatures, best))
     apart = again(assembly, name, predictions, inner_folds=settings.inner_folds, seed=study.seed)

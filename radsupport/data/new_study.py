@@ -29,7 +29,10 @@ from radsupport.settings.author import Author
 TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "preprocessing": (("spacing_mm", "interpolation"), {}),
     "radiomics": (("settings", "perturb"), {"settings": "sts.yaml"}),
-    "modelling": (("folds", "inner_folds", "repeats", "grid", "external", "permutations"), {}),
+    "modelling": (
+        ("folds", "inner_folds", "repeats", "grid", "external", "permutations"),
+        {"pooling": "standardised"},
+    ),
 }
 _FEATURES = r"^(original|log-sigma|wavelet|square|squareroot|logarithm|exponential|gradient|lbp)"
 #: Codes that no measurement has; 999 may be one.

@@ -186,7 +186,10 @@ def added(
         lacking += [] if known else [_NO_COLUMN]
         learner = "Ridge" if tuple(outcome) == LABEL else "Cox"
         for own in [Signature(name=CLINICAL, columns=known, learner=learner)] if known else []:
-            assembly = assemble(results, [own], columns, cohort, outcome=tuple(outcome), folds=folds)
+            pooling = "standardised" if "score" in predictions else "raw"
+            assembly = assemble(
+                results, [own], columns, cohort, outcome=tuple(outcome), folds=folds, pooling=pooling
+            )  # fmt: skip
             options: dict[str, Any] = {"inner_folds": inner_folds, "external": external, "seed": seed}
             found.append(run_signatures(assembly, folds=number, refit=external == "refit", **options).predictions)
     table = pd.concat([predictions, *found], ignore_index=True)

@@ -67,11 +67,12 @@ def cross_validation(
     -------
     DataFrame
         signature, kind (only where there are published outputs), n, events, measure, for training patients of several
-        centers (of `cohort`) centers, within with limits and p_within (pairs within centers), out_of_fold (first
-        division, all pairs) with limits, p_null_se (AUC) or p_wald (C-index) against 0.5, divisions_mean and
-        divisions_range (only where the folds were drawn more than once), apparent, inner_score, optimism (apparent
-        minus the mean over divisions). The inner score is missing where nothing was fitted; for published outputs,
-        which no fold leaves out, the apparent value and the optimism are missing as well.
+        centers (of `cohort`) centers, within with limits and p_within (pairs within centers), within_folds (pairs whom
+        one model ranks), out_of_fold (first division, all pairs) with limits, p_null_se (AUC) or p_wald (C-index)
+        against 0.5, divisions_mean and divisions_range (only where the folds were drawn more than once), apparent,
+        inner_score, optimism (apparent minus the mean over divisions). The inner score is missing where nothing was
+        fitted; for published outputs, which no fold leaves out, the apparent value and the optimism are missing as
+        well.
     """
     table = scores(run.predictions, outcome, cohort)
     given, taken = [s.name for s in run.signatures if s.learner in GIVEN], published(run.signatures)
@@ -87,6 +88,7 @@ def cross_validation(
     wanted = ["signature", "kind"] if taken else ["signature"]
     within = "within" in table and table["within"].notna().any()
     several = ["centers", "within", "within_low", "within_high", "p_within"] * bool(within)
+    several += ["within_folds"] * ("within_folds" in table)
     wanted += ["n", "events", "measure", *several, *OUT_OF_FOLD.values(), p]
     wanted += ["divisions_mean", "divisions_range"] if (spread["divisions"] > 1).any() else []
     return table[[*wanted, "apparent", "inner_score", "optimism"]]

@@ -19,6 +19,7 @@ from radsupport.evaluate.predictions import (
     enough,
     largest,
     measure,
+    ranked,
     too_few,
     with_variance,
 )
@@ -66,9 +67,11 @@ def discrimination(
         right for few patients and large AUCs where DeLong's standard error becomes too small; p of a C-index), and
         where asked for boot_low, boot_high, uno, p_ranks. Missing, with a note, where it can not be estimated. Of
         patients of several centers (a column center) also centers (their number) and within, with limits and p_within:
-        the same measure of pairs of one center (`concordance` with strata), which no offset between centers can lift.
+        the same measure of pairs of one center (`concordance` with strata), which no offset between centers can lift;
+        of patients of several folds within_folds, the same of pairs whom one model ranks. Where the rows have a score
+        (`predictions.ranked`), it ranks.
     """
-    is_label = tuple(outcome) == LABEL
+    part, is_label = ranked(part), tuple(outcome) == LABEL
     event = part[outcome[-1]]
     row: dict[str, Any] = {"events": int(event.sum()), "measure": "AUC" if is_label else "C-index"}
     keys = ["value", "value_low", "value_high", "p", "p_chance", *(["boot_low", "boot_high"] if n_bootstrap else [])]
@@ -77,10 +80,11 @@ def discrimination(
         return row | {"note": too_few(outcome, fewest)}
     try:
         row |= (_area(part) if is_label else _concordance(part, outcome)) | _within(part, outcome)
+        row |= {"within_folds": _within(part, outcome, "fold").get("within", np.nan)} if "fold" in part else {}
     except NotEstimableError as error:
         return row | {"note": error.message}
     if reason := _untested(part, outcome):
-        kept = {key for key in row if key in ("events", "measure", "value", "centers", "within")}
+        kept = {key for key in row if key in ("events", "measure", "value", "centers", "within", "within_folds")}
         return {key: row[key] if key in kept else np.nan for key in row} | {"note": reason}
     if n_bootstrap:
         *limits, used = _resampled(part, outcome, n_bootstrap, seed)
@@ -100,15 +104,15 @@ def _untested(part: pd.DataFrame, outcome: Sequence[str]) -> str:
     return "no interval or test: everybody has the same risk" if part["risk"].nunique() < 2 else ""
 
 
-def _within(part: pd.DataFrame, outcome: Sequence[str]) -> dict[str, float]:
-    """Return the discrimination of pairs of one center; empty where there is one center, or no such pair."""
-    number = int(part["center"].nunique()) if "center" in part else 1
-    if number < 2 or part["center"].isna().any():
+def _within(part: pd.DataFrame, outcome: Sequence[str], column: str = "center") -> dict[str, float]:
+    """Return the discrimination of pairs of one center (or fold); empty where there is one, or no such pair."""
+    number = int(part[column].nunique()) if column in part else 1
+    if number < 2 or part[column].isna().any():
         return {}
     survival = tuple(outcome) != LABEL
     time, event = (part[column] for column in outcome) if survival else (2 - part["label"], part["label"])
     try:
-        found = concordance(time, event, part["risk"], strata=part["center"])
+        found = concordance(time, event, part["risk"], strata=part[column])
     except NotEstimableError:
         return {}
     row = {"centers": number, "within": found.concordance, "within_low": found.ci_low, "within_high": found.ci_high}
@@ -214,7 +218,7 @@ def roc(
         The keys, n, threshold, sensitivity, specificity, and in each row of a curve its auc with limits; without rows
         ``attrs["empty"]`` says why.
     """
-    rows = rows if tuple(outcome) == LABEL else rows.iloc[:0]
+    rows = ranked(rows if tuple(outcome) == LABEL else rows.iloc[:0])
     rows = rows if comparisons is None else _by_comparison(rows, comparisons)
     curves = measure(rows, lambda part: _curve(part) if enough(part, LABEL, fewest) else pd.DataFrame(), by)
     reason = "There is no curve: no cohort has patients with and without the event."
@@ -315,7 +319,7 @@ def pairs(rows: pd.DataFrame, outcome: Sequence[str] = LABEL, n_bootstrap: int =
         p, p_adjusted (Holm over the pairs), and a note where a pair is not tested: patients who are not `enough`, or
         two signatures that rank everybody alike. Empty with fewer than two signatures.
     """
-    known, risks = common(rows, outcome)
+    known, risks = common(ranked(rows), outcome)
     n, events = len(known), int(known[outcome[-1]].sum())
     is_label = tuple(outcome) == LABEL
     if risks.shape[1] < 2:
@@ -424,7 +428,7 @@ def equality(rows: pd.DataFrame) -> dict[str, float]:
     NotEstimableError
         Fewer than three signatures, or one class only.
     """
-    known, risks = common(rows)
+    known, risks = common(ranked(rows))
     if risks.shape[1] < 3 or not enough(known):
         raise NotEstimableError(f"A test that all AUCs are equal needs three signatures, and {FEWEST} of each outcome.")
     found = delong_matrix(known["label"], {str(name): risk for name, risk in risks.items()})
@@ -446,7 +450,7 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, outcome: Sequence[str] = LABEL)
     NotEstimableError
         One of the two can not be estimated.
     """
-    size: dict[str, Any] = {"n_a": len(a), "n_b": len(b)}
+    a, b, size = ranked(a), ranked(b), {"n_a": len(a), "n_b": len(b)}
     if reason := next(filter(None, (_untested(part, outcome) for part in (a, b))), ""):
         nothing = ("value_a", "value_b", "difference", "difference_low", "difference_high", "statistic", "p")
         return size | dict.fromkeys(nothing, np.nan) | {"note": reason.replace("no interval or test", "not tested")}

@@ -86,8 +86,32 @@ def judged(
     if cohort is not None and "center" in cohort and len(cohort):
         rows = rows.assign(center=rows["subject"].map(cohort.set_index("subject")["center"]))
     rows = rows.sort_values(["signature", "cohort"], kind="stable", ignore_index=True)
-    by = rows.groupby(["signature", "cohort"], observed=True)["risk"]
-    return rows.assign(risk=by.transform(lambda risk: tied(risk.to_numpy(dtype=float))))
+    by = rows.groupby(["signature", "cohort"], observed=True)
+    return rows.assign(
+        **{
+            column: by[column].transform(lambda values: tied(values.to_numpy(dtype=float)))
+            for column in ("risk", "score") if column in rows
+        }
+    )  # fmt: skip
+
+
+def ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows whose `risk` is what ranks patients: the score, where the fold models were put on one scale.
+
+    A score is no probability: what calibrates, classifies or weighs benefit takes the risk itself.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        risk and, where there is one, score; a group of cohort and signature in which somebody has no score keeps its
+        risks.
+    """
+    if "score" not in rows:
+        return rows
+    keys = [rows[key].astype(str) for key in ("cohort", "signature") if key in rows]
+    lacking = rows["score"].isna()
+    lacking |= lacking.groupby(keys).transform("any") if keys else bool(lacking.any())
+    return rows.assign(risk=rows["score"].mask(lacking, rows["risk"]))
 
 
 def enough(part: pd.DataFrame, outcome: Sequence[str] = LABEL, fewest: int = FEWEST) -> bool:

@@ -94,11 +94,9 @@ def _refitted(model: Any, X: pd.DataFrame, outcome: Any, rows: Any, horizon: flo
     """Fit a signature on drawn rows, unless it is; return the risk and the probability of all patients."""
     with one_thread():
         if not hasattr(model, "features_"):
-            model = model.set_params(keep_inner_risk=True).fit(X.iloc[rows], outcome.iloc[rows])
+            model = model.fit(X.iloc[rows], outcome.iloc[rows])
         risk = risk_of(model, X)
         given = horizon is None and bool(((risk >= 0) & (risk <= 1)).all())
-        if not given and not hasattr(model, "inner_risk_"):
-            model = model.set_params(keep_inner_risk=True).fit(X.iloc[rows], outcome.iloc[rows])
     if given:
         return risk, risk
     drawn = outcome.iloc[rows].reset_index(drop=True)

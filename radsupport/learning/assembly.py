@@ -21,7 +21,7 @@ from sklearn.base import clone
 
 from radsupport.errors import ContractError, InputError, Problem
 from radsupport.learning import selection
-from radsupport.learning.crossval import FoldTables, Table
+from radsupport.learning.crossval import FoldTables, Pooling, Table
 from radsupport.learning.learners import GIVEN, GridSize, Learner, learner, own_learners
 from radsupport.learning.preparation import ComBat, Imputer, OneHot, z_score
 from radsupport.learning.tuning import Combination, TunedPipeline
@@ -116,6 +116,8 @@ class Assembly:
         fold; for `run_signatures`.
     imputer : Imputer
         Fills the gaps of a training part; cloned for every fit.
+    pooling : {"raw", "standardised"}
+        What patients of different folds are ranked by: their risks, or `tuning.pooled_score`.
     """
 
     signatures: Sequence[Signature]
@@ -131,6 +133,7 @@ class Assembly:
     learners: Mapping[str, Any] = field(default_factory=dict)
     folds: int | pd.Series = 10
     imputer: Imputer = field(default_factory=Imputer)
+    pooling: Pooling = "raw"
 
     def __post_init__(self) -> None:
         self.by_name = {signature.name: signature for signature in self.signatures}

@@ -12,11 +12,13 @@ from joblib import Parallel, delayed
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError, Problem
+from radsupport.learning.tuning import pooled_score
 from radsupport.parallel import one_thread
 from radsupport.stats.outcome import Target, as_target, discrimination, fold_numbers, is_survival, risk_of, strata
 
 PipelineFactory = Callable[[int, int], Any]
 External = Literal["mean_of_folds", "refit"]
+Pooling = Literal["raw", "standardised"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class CrossValidation:
     Attributes
     ----------
     risks : DataFrame
-        Out-of-fold: subject, repeat, fold, risk. Each subject once per repeat.
+        Out-of-fold: subject, repeat, fold, risk, score (`tuning.pooled_score`). Each subject once per repeat.
     models : list (repeats) of dict (fold -> fitted model)
     refit : fitted model or None
         The same factory on all subjects.
@@ -62,7 +64,7 @@ class CrossValidation:
     tuning : DataFrame
         repeat, fold, settings, inner_score, inner_sd, chosen.
     by_repeat : DataFrame
-        repeat, score: AUC (or C-index) of the pooled out-of-fold risks; its spread is that of the split.
+        repeat, score: AUC (or C-index) of the pooled out-of-fold risks, or scores; its spread is that of the split.
     """
 
     risks: pd.DataFrame
@@ -115,6 +117,7 @@ def cross_validate(
     seed: int = 0,
     n_jobs: int = 1,
     refit: bool = True,
+    pooling: Pooling = "raw",
 ) -> CrossValidation:
     """Cross-validate a model, everything it learns included.
 
@@ -137,6 +140,8 @@ def cross_validate(
         Processes over folds. The result does not depend on it.
     refit : bool
         Also fit on everyone (apparent and "refit" external risks).
+    pooling : {"raw", "standardised"}
+        Whether patients of different folds are ranked by their risks, or by their scores, in `by_repeat`.
 
     Raises
     ------
@@ -156,7 +161,7 @@ def cross_validate(
     )
     with one_thread():
         whole = pipeline_factory(inner_folds, seed).fit(tables.refit, target) if refit else None
-    return _collect(tables, target, jobs, numbers, fitted, whole)
+    return _collect(tables, target, jobs, numbers, fitted, whole, "risk" if pooling == "raw" else "score")
 
 
 class _OneTable(FoldTables):
@@ -226,23 +231,31 @@ def _fit_fold(table: pd.DataFrame, target: Target, test: Any, model: Any) -> tup
 
 
 def _collect(
-    tables: FoldTables, target: Target, jobs: list[tuple[int, Any]], numbers: list[IntArray], fitted: Any, whole: Any
+    tables: FoldTables,
+    target: Target,
+    jobs: list[tuple[int, Any]],
+    numbers: list[IntArray],
+    fitted: Any,
+    whole: Any,
+    by: str,
 ) -> CrossValidation:
-    subjects = tables.refit.index
+    subjects, survival = tables.refit.index, is_survival(target)
     models: list[dict[int, Any]] = [{} for _ in numbers]
     risks, places = [], []
     for (repeat, fold), (model, risk) in zip(jobs, fitted, strict=True):
         models[repeat][int(fold)] = model
         places.append((model, {"repeat": repeat, "fold": float(fold)}))
         where = {"repeat": repeat, "fold": int(fold)}
-        risks.append(pd.DataFrame({"subject": subjects[numbers[repeat] == fold], **where, "risk": risk}))
+        score = pooled_score(model, risk, survival=survival)
+        subject = subjects[numbers[repeat] == fold]
+        risks.append(pd.DataFrame({"subject": subject, **where, "risk": risk, "score": score}))
     apparent = pd.Series(dtype=float)
     if whole is not None:
         apparent = pd.Series(risk_of(whole, tables.refit), subjects)
         places.append((whole, {"repeat": 0, "fold": np.nan}))
     pooled = pd.concat(risks, ignore_index=True)
     scores = [
-        {"repeat": repeat, "score": discrimination(target, group.set_index("subject")["risk"].loc[subjects].to_numpy())}
+        {"repeat": repeat, "score": discrimination(target, group.set_index("subject")[by].loc[subjects].to_numpy())}
         for repeat, group in pooled.groupby("repeat")
     ]
     funnels = [getattr(model, "funnel_", pd.DataFrame()).assign(**place) for model, place in places]

@@ -34,7 +34,8 @@ class SignatureRun:
     ----------
     predictions : DataFrame
         predictions.parquet: subject, cohort, signature, kind, fold, risk, label, time, event; out-of-fold
-        rows are those of the first repeat.
+        rows are those of the first repeat. Where folds are put on one scale, also score, by which patients of different
+        folds are ranked; missing where one model predicts everybody.
     summary : DataFrame
         signature, n, events, inner_score, out_of_fold (AUC, or C-index for survival, of the first repeat).
     funnel, tuning, by_repeat : DataFrame
@@ -183,7 +184,7 @@ def run_signatures(
             own, draws = (folds.reindex(outcome.index), 1) if isinstance(folds, pd.Series) else (folds, repeats)
             results[name] = cross_validate(
                 table, outcome, partial(assembly.estimator, name), folds=own, inner_folds=inner_folds, repeats=draws,
-                seed=seed, n_jobs=n_jobs, refit=refit,
+                seed=seed, n_jobs=n_jobs, refit=refit, pooling=assembly.pooling,
             )  # fmt: skip
             failed = pd.concat([failed, unscored(name, results[name], assembly, failed, external)], ignore_index=True)
             predictions.append(prediction_rows(name, results[name], assembly, failed, external))
@@ -211,7 +212,8 @@ def prediction_rows(
 ) -> pd.DataFrame:
     """Return the rows of predictions.parquet of one signature."""
     first = result.risks[result.risks["repeat"] == 0]
-    rows = [first[["subject", "fold", "risk"]].assign(kind="out_of_fold")]
+    scaled = ["score"] * (assembly.pooling == "standardised")
+    rows = [first[["subject", "fold", "risk", *scaled]].assign(kind="out_of_fold")]
     if result.refit is not None:
         apparent = pd.DataFrame({"subject": result.apparent.index, "risk": result.apparent.to_numpy()})
         rows.append(apparent.assign(fold=np.nan, kind="apparent"))
@@ -224,7 +226,7 @@ def prediction_rows(
         rows.append(outside.assign(fold=np.nan, kind="external"))
     table = pd.concat([row.astype({"fold": float}) for row in rows], ignore_index=True).assign(signature=name)
     known = assembly.cohort.reindex(columns=["cohort", *OUTCOME])
-    return table.join(known, on="subject")[PREDICTION_COLUMNS]
+    return table.join(known, on="subject")[[*PREDICTION_COLUMNS, *scaled]]
 
 
 def unscored(

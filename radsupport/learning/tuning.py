@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError
+from radsupport.learning.estimators import GivenRisk
 from radsupport.learning.preparation import FUNNEL, as_table
 from radsupport.stats.outcome import (
     Target,
@@ -74,8 +75,6 @@ class TunedPipeline(BaseEstimator):
         Stratified by the outcome.
     seed : int
         Of the inner folds.
-    keep_inner_risk : bool
-        Also keep each training subject's risk from inner folds that left it out (for combinations).
     memory : str, optional
         Folder in which fitted steps, and whole fits, are kept by the hash of what is fitted and of the data: learners
         that share steps fit them once, combinations that share a part fit it once.
@@ -94,7 +93,8 @@ class TunedPipeline(BaseEstimator):
     funnel_ : DataFrame
         step, n_in, n_out, reasons.
     inner_risk_ : array, shape (n_subjects,)
-        Inner out-of-fold risks at the chosen settings; with `keep_inner_risk`.
+        Each training subject's risk from the inner fold that left it out, at the chosen settings: for combinations,
+        and for the scale of `pooled_score`.
     fitted_on_ : tuple
         The subjects of the table that steps and learner were fitted on (`learning.record`).
     given_ : int
@@ -106,7 +106,6 @@ class TunedPipeline(BaseEstimator):
     grid: Sequence[dict[str, list[Any]]] = ()
     inner_folds: int = 5
     seed: int = 0
-    keep_inner_risk: bool = False
     memory: str | None = None
 
     def fit(self, X: pd.DataFrame, y: Any) -> TunedPipeline:
@@ -122,7 +121,7 @@ class TunedPipeline(BaseEstimator):
         table, target = as_table(X), as_target(y)
         if self.memory is None:
             return self._fit(table, target)
-        asked = (list(self.steps), self.learner, list(self.grid), self.inner_folds, self.seed, self.keep_inner_risk)
+        asked = (list(self.steps), self.learner, list(self.grid), self.inner_folds, self.seed)
 
         def learnt() -> dict[str, Any]:
             return {name: value for name, value in vars(self._fit(table, target)).items() if name.endswith("_")}
@@ -144,8 +143,7 @@ class TunedPipeline(BaseEstimator):
         # A learner that tunes without its probability curve gets the inner scores to fit the curve on.
         extra = {"out_of_fold": ranks[best]} if hasattr(model, "for_tuning") else {}
         model.fit(columns.to_numpy(float), target, **extra)
-        if self.keep_inner_risk:
-            self.inner_risk_ = model.risk_of_scores(ranks[best]) if hasattr(model, "for_tuning") else risks[best]
+        self.inner_risk_ = model.risk_of_scores(ranks[best]) if hasattr(model, "for_tuning") else risks[best]
         self.pipeline_ = Pipeline([*steps, ("learner", model)])
         self.features_ = list(columns.columns)
         self.fitted_on_, self.given_ = tuple(dict.fromkeys([*table.index, *columns.index])), table.shape[1]
@@ -276,6 +274,37 @@ def _gives_probability(model: Any) -> bool:
     return hasattr(learner, "predict_proba") or not hasattr(learner, "decision_function")
 
 
+def pooled_score(model: Any, risk: FloatArray, *, survival: bool) -> FloatArray:
+    """Return a fold model's risks of its test subjects on the scale of its own inner out-of-fold risks.
+
+    Each fold's model has an offset and a spread of its own: it was fitted without the very patients it ranks, so that
+    where these had many events its prevalence is low, and the settings that were chosen in its inner folds shrink more
+    or less. Risks of several folds that are pooled as they are rank patients by that too, which lowers the AUC: where
+    there is nothing to find, below 0.5. Standardised are log-odds where the model gives probabilities, else the risk.
+
+    Parameters
+    ----------
+    model : fitted estimator
+        One that keeps no ``inner_risk_``, or takes a given output as it is, has no scale: its risks stay as they are.
+    risk : array, shape (n_subjects,)
+    survival : bool
+
+    Returns
+    -------
+    array, shape (n_subjects,)
+        In SDs of the model's inner out-of-fold log-odds (or risks), 0 at their mean: in the order of `risk`. No
+        probability. Mean and SD come from the training part alone.
+    """
+    model = getattr(model, "model_", model)  # what learns from a share of the subjects holds the model inside
+    inner = getattr(model, "inner_risk_", None)
+    if inner is None or isinstance(getattr(model, "meta_", model).learner, GivenRisk):
+        return risk
+    told = not survival and _gives_probability(model)
+    own, kept = (log_odds(one) if told else one for one in (risk, inner))
+    spread = float(kept.std())
+    return (own - kept.mean()) / (spread if spread > 1e-12 else 1.0)
+
+
 def used_columns(model: Any) -> set[str]:
     """Return the columns of a patient that a fitted model looks at: those with a weight, where its learner has some."""
     if isinstance(model, Combination):
@@ -315,16 +344,14 @@ class Combination(BaseEstimator):
     meta : TunedPipeline
         Fitted on the table of risks and columns.
     inner_folds, seed : int
-        Folds for the risks of parts that do not keep their own (`keep_inner_risk`).
-    keep_inner_risk : bool
-        Also keep inner out-of-fold risks of the combination itself.
+        Folds for the risks of parts that do not keep their own (``inner_risk_``).
 
     Attributes
     ----------
     parts_ : list
         The parts fitted on everything.
     meta_ : TunedPipeline
-    features_, funnel_, tuning_
+    features_, funnel_, tuning_, inner_risk_
         Those of `meta_`.
     """
 
@@ -333,7 +360,6 @@ class Combination(BaseEstimator):
     meta: TunedPipeline
     inner_folds: int = 5
     seed: int = 0
-    keep_inner_risk: bool = False
 
     def fit(self, X: pd.DataFrame, y: Any) -> Combination:
         """Fit the model on inner out-of-fold risks, and the parts on everything.
@@ -354,22 +380,20 @@ class Combination(BaseEstimator):
         for name, columns, model in self.parts:
             fitted, risks[name] = self._fit_part(model, table[columns], target)
             self.parts_.append((name, columns, fitted))
-        meta = clone(self.meta).set_params(keep_inner_risk=self.keep_inner_risk)
-        self.meta_ = meta.fit(self._meta_table(risks, table), target)
-        if self.keep_inner_risk:
-            self.inner_risk_ = self.meta_.inner_risk_
+        self.meta_ = clone(self.meta).fit(self._meta_table(risks, table), target)
+        self.inner_risk_ = self.meta_.inner_risk_
         self.features_, self.funnel_, self.tuning_ = self.meta_.features_, self.meta_.funnel_, self.meta_.tuning_
         return self
 
     def _fit_part(self, model: Any, X: pd.DataFrame, target: Target) -> tuple[Any, FloatArray]:
         """Return the part fitted on everything, and inner out-of-fold risks."""
-        if "keep_inner_risk" in model.get_params(deep=False):
-            fitted = clone(model).set_params(keep_inner_risk=True).fit(X, target)
+        fitted = clone(model).fit(X, target)
+        if hasattr(fitted, "inner_risk_"):
             return fitted, fitted.inner_risk_
         risk = np.empty(len(X))
         for train, test in stratified_folds(target, self.inner_folds, self.seed, "inner folds", X.index):
             risk[test] = risk_of(clone(model).fit(X.iloc[train], target[train]), X.iloc[test])
-        return clone(model).fit(X, target), risk
+        return fitted, risk
 
     def _meta_table(self, risks: dict[str, FloatArray], X: pd.DataFrame) -> pd.DataFrame:
         if not self._survival:

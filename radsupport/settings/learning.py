@@ -112,6 +112,8 @@ class Modelling(Part):
 
     `repeats`: how often the division into `folds` is drawn. `grid`: how many settings a learner is tuned over in
     `inner_folds`. `external`: other cohorts get the mean of the fold models, or the model refitted on everyone.
+    `pooling`: what patients of different folds are ranked by: the risks as the fold models give them, as most papers
+    do, or standardised (log-odds minus the mean, over the SD, of that model's own inner out-of-fold log-odds).
     `unseen_center`: what harmonisation does with a center that was not in training (refuse it, or leave it as it is).
     `permutations`: runs with permuted outcomes; `null_draws`: how often outcomes are drawn anew without any planted
     effect (synthetic studies); from 30 on there is a verdict. `controls` are the signatures of both controls, such as
@@ -125,6 +127,7 @@ class Modelling(Part):
     repeats: PositiveInt = 1
     grid: Literal["coarse", "full"] = "coarse"
     external: Literal["mean_of_folds", "refit"] = "mean_of_folds"
+    pooling: Literal["raw", "standardised"] = "raw"
     unseen_center: Literal["error", "pooled"] = "error"
     permutations: Annotated[int, Field(ge=0)] = 30
     null_draws: Annotated[int, Field(ge=0)] = 30

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from radsupport import evaluate
 from radsupport.book.conclusions import modelling as say
 from radsupport.book.conclusions import validation
 from radsupport.evaluate.cross_validation import cross_validation, scores
@@ -225,3 +226,33 @@ def test_a_value_below_chance_is_said_beside_the_table():
     row = {"signature": "A", "out_of_fold": 0.402, "out_of_fold_low": 0.32, "out_of_fold_high": 0.484}
     assert say._below(pd.DataFrame([row])).startswith("**Worse than chance**: A in training 0.40 (0.32–0.48).")
     assert say._below(pd.DataFrame([row | {"out_of_fold": 0.5, "out_of_fold_high": 0.6}])) == ""
+
+
+def test_fold_models_on_one_scale_change_ranks_between_folds_and_no_risk(finished, small, folder):
+    assembly = finished.assembly.changed(pooling="standardised")
+    run = small.run(finished.study, assembly)
+    risks = [one.predictions.drop(columns="score", errors="ignore") for one in (run, finished.run)]
+    pd.testing.assert_frame_equal(*risks)
+    assert "score" not in finished.run.predictions
+    scored = run.predictions["score"].notna()
+    assert (scored == (run.predictions["kind"] == "out_of_fold")).all()
+    table, raw = (cross_validation(one).set_index("signature") for one in (run, finished.run))
+    own = run.predictions[scored]
+    for name, part in own.groupby("signature"):
+        assert table.loc[name, "out_of_fold"] == pytest.approx(roc_auc_score(part["label"], part["score"]))
+    assert table["out_of_fold"].to_dict() != pytest.approx(raw["out_of_fold"].to_dict())
+    assert table["within_folds"].to_dict() == pytest.approx(raw["within_folds"].to_dict())
+    assert run.by_repeat["score"].tolist() != pytest.approx(finished.run.by_repeat["score"].tolist())
+    # What goes by the probability is the same to the last digit: threshold, slope and intercept.
+    rows = [evaluate.judged(one.predictions) for one in (run, finished.run)]
+    cuts = [evaluate.threshold(one, rule="youden") for one in rows]
+    pd.testing.assert_series_equal(*cuts)
+    shown = [
+        evaluate.measure(evaluate.probabilities(one, evaluate.lock(one), []), evaluate.calibration) for one in rows
+    ]
+    pd.testing.assert_frame_equal(*shown)
+    words = say.folds_together(table.reset_index(), "standardised")
+    gap = (table["out_of_fold"] - table["within_folds"]).abs()
+    assert f"**{gap.idxmax()}**: {gap.max():.3f}" in words
+    assert "put on one scale" in words
+    assert say.folds_together(raw.reset_index().drop(columns="within_folds"), "raw").endswith("gave, as they are.")

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from radsupport import evaluate
 from radsupport.evaluate import judged, measure
-from radsupport.evaluate.discrimination import _by_comparison, null_se_p, pairs
-from radsupport.evaluate.predictions import LABEL, SURVIVAL
+from radsupport.evaluate.discrimination import _by_comparison, discrimination, null_se_p, pairs, roc
+from radsupport.evaluate.predictions import LABEL, SURVIVAL, ranked
 from radsupport.stats.bootstrap import bootstrap_auc, resample_counts
 from radsupport.stats.concordance import concordance
 from radsupport.stats.roc import auc, delong_test, delong_unpaired, roc_curve
@@ -205,3 +206,27 @@ def test_lost_resamples_stand_in_the_note_of_a_c_index_and_of_a_pair():
     assert row["boot_low"] < row["value"] < row["boot_high"]
     assert pairs(both, **options)["note"].tolist() == [words]
     assert "note" not in evaluate.discrimination(part.assign(event=1), **options)
+
+
+def test_a_score_ranks_and_the_risk_stays_for_everything_else():
+    rng = np.random.default_rng(3)
+    fold = np.repeat(np.arange(4), 15)
+    label = rng.permutation(np.repeat([0, 1], 30))
+    score = label + rng.normal(size=60)
+    rows = pd.DataFrame({"subject": range(60), "cohort": "train", "signature": "R", "fold": fold, "label": label})
+    rows = rows.assign(score=score, risk=1 / (1 + np.exp(-(score + 3 * fold))))  # each fold's model has its own offset
+    found = discrimination(rows)
+    assert found["value"] == pytest.approx(roc_auc_score(label, score))
+    raw = discrimination(rows.drop(columns="score"))
+    assert raw["value"] == pytest.approx(roc_auc_score(label, rows["risk"]))
+    pairs_of = [(len(p) - p["label"].sum()) * p["label"].sum() for _, p in rows.groupby("fold")]
+    areas = [roc_auc_score(p["label"], p["risk"]) for _, p in rows.groupby("fold")]
+    assert found["within_folds"] == pytest.approx(np.average(areas, weights=pairs_of))
+    assert raw["within_folds"] == pytest.approx(found["within_folds"])
+    assert roc(rows)["auc"].iloc[0] == pytest.approx(found["value"])
+    other = rows.assign(signature="external", score=np.nan, fold=np.nan)  # judged by one model: its risks
+    both = pairs(pd.concat([rows, other]))
+    assert both[["value_a", "value_b"]].iloc[0].tolist() == pytest.approx([found["value"], raw["value"]])
+    assert np.isnan(discrimination(other)["within_folds"])
+    half = rows.assign(score=rows["score"].where(rows["fold"] > 0))
+    assert ranked(half)["risk"].tolist() == rows["risk"].tolist(), "part of the patients has no score"

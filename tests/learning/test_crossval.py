@@ -158,6 +158,30 @@ def test_the_tuning_table_names_the_settings_that_each_folds_learner_has():
     assert not highest["chosen"].all()
 
 
+def test_on_one_scale_nothing_to_find_is_no_longer_ranked_the_wrong_way_round():
+    raw, scaled = [], []
+    for seed in range(12):
+        X, y = table_of(n=40, events=14, p=6, seed=seed)
+        # Folds of unequal shares of events: the more a fold holds, the fewer its model has seen, the lower its risks.
+        drawn = pd.Series(np.random.default_rng(seed).permutation(np.arange(40) % 8), index=y.index)
+        found, again = (
+            cross_validate(X, y, _shrunk, folds=drawn, inner_folds=3, refit=False, pooling=one)
+            for one in ("raw", "standardised")
+        )
+        raw.append(found.by_repeat["score"].item())
+        scaled.append(again.by_repeat["score"].item())
+        both = found.risks.set_index("subject").loc[X.index]
+        assert scaled[-1] == pytest.approx(roc_auc_score(y, both["score"]))
+        for _, part in both.groupby("fold"):  # within a fold the order is that of the risk
+            assert np.argsort(part["score"], kind="stable").tolist() == np.argsort(part["risk"], kind="stable").tolist()
+    assert np.mean(raw) < 0.46
+    assert np.mean(raw) + 0.02 < np.mean(scaled) < 0.56
+
+
+def _shrunk(inner_folds, seed):
+    return TunedPipeline([("z_score", z_score())], PenalisedLogistic(1.0, 0.0), [], inner_folds, seed)
+
+
 def test_scores_apparent_and_external_risks():
     X, y = table_of(effect=0.7)
     new, _ = table_of(seed=9)

@@ -13,10 +13,12 @@ from sklearn.pipeline import Pipeline
 
 from radsupport.errors import InputError
 from radsupport.learning.crossval import cross_validate
+from radsupport.learning.estimators import GivenRisk
 from radsupport.learning.learners import learner
 from radsupport.learning.linear import PenalisedCox, PenalisedLogistic
 from radsupport.learning.preparation import Imputer, OneHot, z_score
-from radsupport.learning.tuning import Combination, TunedPipeline
+from radsupport.learning.tuning import Combination, TunedPipeline, pooled_score
+from radsupport.stats.outcome import as_target
 
 
 def test_tuning_equals_grid_search_over_the_whole_pipeline():
@@ -93,7 +95,7 @@ def test_inner_risks_are_out_of_fold_at_the_chosen_settings():
     X, y = table_of(p=60, effect=0.8)
     for name in ("SVM", "Ridge", "NaiveBayes"):
         chosen = learner(name, 0, "coarse")
-        model = TunedPipeline(steps_of(), *chosen, 3, 5, keep_inner_risk=True).fit(X, y)
+        model = TunedPipeline(steps_of(), *chosen, 3, 5).fit(X, y)
         again = np.empty(N)
         for train, test in StratifiedKFold(3, shuffle=True, random_state=5).split(X, y):
             part = TunedPipeline(steps_of(), chosen.estimator.set_params(**model.best_params_), (), 3, 5)
@@ -102,6 +104,29 @@ def test_inner_risks_are_out_of_fold_at_the_chosen_settings():
             assert roc_auc_score(y, model.inner_risk_) == pytest.approx(roc_auc_score(y, again), abs=0.1)
         else:
             assert model.inner_risk_ == pytest.approx(again)
+
+
+def test_a_score_is_in_sds_of_the_models_own_inner_log_odds():
+    X, y = table_of(effect=0.5)
+    model = TunedPipeline(steps_of(), *learner("Ridge", 0, "coarse"), 4, 1).fit(X, y)
+    new, _ = table_of(effect=0.5, seed=3)
+    risk = model.risk(new)
+    inner = np.log(model.inner_risk_ / (1 - model.inner_risk_))
+    expected = (np.log(risk / (1 - risk)) - inner.mean()) / inner.std()
+    score = pooled_score(model, risk, survival=False)
+    assert score == pytest.approx(expected)
+    assert np.argsort(score).tolist() == np.argsort(risk).tolist()
+    assert pooled_score(model, model.inner_risk_, survival=False).mean() == pytest.approx(0, abs=1e-12)
+    given = TunedPipeline([], GivenRisk()).fit(pd.DataFrame({"risk": y / 2 + 0.2}, index=y.index), y)
+    assert pooled_score(given, risk, survival=False) is risk, "an output that is taken as it is has no scale"
+    assert pooled_score(Memoriser().fit(X, y), risk, survival=False) is risk
+    model.inner_risk_ = np.full(len(y), 0.5)  # the same for everybody
+    assert pooled_score(model, risk, survival=False) == pytest.approx(np.log(risk / (1 - risk)))
+    followed = as_target(pd.DataFrame({"time": 1.0 + np.arange(len(y)) % 9, "event": y}))
+    cox = TunedPipeline([("z_score", z_score())], *learner("CoxLasso", 0, "coarse"), 3, 1).fit(X, followed)
+    kept = cox.inner_risk_
+    hazard = pooled_score(cox, cox.risk(new), survival=True)
+    assert hazard == pytest.approx((cox.risk(new) - kept.mean()) / kept.std())
 
 
 def test_gaps_that_reach_the_learner_are_refused():
@@ -124,13 +149,12 @@ def test_fitted_steps_are_shared_through_memory(tmp_path):
 def test_a_remembered_fit_is_that_of_the_same_question(tmp_path):
     X, y = table_of(p=60, effect=0.8)
     asked = {"memory": str(tmp_path), "inner_folds": 3, "seed": 5}
-    first = TunedPipeline(steps_of(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
-    again = TunedPipeline(steps_of(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked).fit(X, y)
+    first = TunedPipeline(steps_of(), PenalisedLogistic(0.3), **asked).fit(X, y)
+    again = TunedPipeline(steps_of(), PenalisedLogistic(0.3), **asked).fit(X, y)
     assert again.inner_risk_.tolist() == first.inner_risk_.tolist()
-    assert not hasattr(TunedPipeline(steps_of(), PenalisedLogistic(0.3), **asked).fit(X, y), "inner_risk_")
-    weaker = TunedPipeline(steps_of(), PenalisedLogistic(0.01), keep_inner_risk=True, **asked).fit(X, y)
+    weaker = TunedPipeline(steps_of(), PenalisedLogistic(0.01), **asked).fit(X, y)
     assert weaker.risk(X).tolist() != first.risk(X).tolist()
-    seed = TunedPipeline(steps_of(), PenalisedLogistic(0.3), keep_inner_risk=True, **asked | {"seed": 6}).fit(X, y)
+    seed = TunedPipeline(steps_of(), PenalisedLogistic(0.3), **asked | {"seed": 6}).fit(X, y)
     assert seed.inner_risk_.tolist() != first.inner_risk_.tolist()
 
 
