@@ -106,7 +106,7 @@ def test_a_chapter_with_an_analyst_s_learners_opens_in_a_folder_of_its_own(tmp_p
     (tmp_path / "results" / "song2021" / "notebooks").mkdir(parents=True)
     (tmp_path / "results" / "song2021" / "notebooks" / "05_modelling.ipynb").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    mine = {"Forest": (RandomForestClassifier(), {"max_depth": [1, 2]})}
+    mine = {"Woods": (RandomForestClassifier(), {"max_depth": [1, 2]})}
     space = {"In": ["", "study = 'song2021'\nlearners = None", "begin()"], "study": "song2021"}
     chapter = begin("05_modelling", space | {"learners": mine})
     assert chapter.paths.results.name.startswith("song2021@learners-")

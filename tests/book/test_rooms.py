@@ -119,7 +119,7 @@ def test_the_worked_learner_is_one() -> None:
     space = vars(learners) | {"RandomForestClassifier": RandomForestClassifier, "seed": 1}
     (entry,) = eval("{" + block("A learner") + "}", space).items()
     found = learners.own_learners({entry[0]: (entry[1].estimator, entry[1].grid)})
-    assert found["Forest"].estimator.random_state == 1
+    assert found["Woods"].estimator.random_state == 1
     assert len(block("A learner").splitlines()) <= 5
     assert callable(learners._binary)
     assert callable(learners._survival)

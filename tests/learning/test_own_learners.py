@@ -47,7 +47,7 @@ def test_all_problems_are_named_at_once_and_survival_needs_a_survival_model():
     with pytest.raises(InputError) as error:
         own_learners({"A": Ridge(), "B": (LogisticRegression(), {"x": [1], "y": [2]})})
     assert len(error.value.problems) == 3
-    assert set(own_learners({"Forest": RandomSurvivalForest()}, survival=True)) == {"Forest"}
+    assert set(own_learners({"Woods": RandomSurvivalForest()}, survival=True)) == {"Woods"}
     for estimator in (LogisticRegression(), Ridge()):
         with pytest.raises(InputError, match="predicts no risk over time"):
             own_learners({"A": estimator}, survival=True)
@@ -155,7 +155,7 @@ def test_an_estimator_written_in_a_cell_is_used_too(tmp_path):
             risk = 1 / (1 + np.exp(-np.asarray(X).mean(axis=1)))
             return np.column_stack([1 - risk, risk])
 
-    assert set(own_learners({"Mean": Mean()})) == {"Mean"}
+    assert set(own_learners({"Middle": Mean()})) == {"Middle"}
     y = np.arange(40) % 2
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)) + y[:, None])
     risk = TunedPipeline([], Mean(), [], 2, memory=str(tmp_path)).fit(X, y).risk(X)  # no pickle takes this class
