@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from radsupport import evaluate
 from radsupport.book.conclusions import modelling as say
 from radsupport.book.conclusions import validation
+from radsupport.book.conclusions.comparison import folds_together
 from radsupport.evaluate.cross_validation import cross_validation, scores
 from radsupport.learning.inspection import selection_funnel
 from radsupport.learning.signatures import SignatureRun
@@ -251,8 +252,8 @@ def test_fold_models_on_one_scale_change_ranks_between_folds_and_no_risk(finishe
         evaluate.measure(evaluate.probabilities(one, evaluate.lock(one), []), evaluate.calibration) for one in rows
     ]
     pd.testing.assert_frame_equal(*shown)
-    words = say.folds_together(table.reset_index(), "standardised")
+    words = say.cross_validated(table.reset_index(), run.excluded, {}, "standardised")
     gap = (table["out_of_fold"] - table["within_folds"]).abs()
     assert f"**{gap.idxmax()}**: {gap.max():.3f}" in words
     assert "put on one scale" in words
-    assert say.folds_together(raw.reset_index().drop(columns="within_folds"), "raw").endswith("gave, as they are.")
+    assert folds_together(raw.reset_index().drop(columns="within_folds"), "raw").endswith("gave, as they are.")

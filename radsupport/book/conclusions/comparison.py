@@ -349,3 +349,29 @@ def counted_pairs(pairs: pd.DataFrame) -> str:
         f"adjustment, {tick(chance)} would be expected if no two differed. A large P does not show that two signatures "
         "are equal."
     )
+
+
+def folds_together(table: pd.DataFrame, pooling: str) -> str:
+    """Say how patients of different folds came to be ranked together, and how far that lies from pairs of one fold.
+
+    Parameters
+    ----------
+    table : DataFrame
+        signature, out_of_fold and, where there is one, within_folds (pairs of patients whom one model ranks).
+    pooling : {"raw", "standardised"}
+    """
+    how = {
+        "raw": "Patients of different folds are ranked by the risks that the models of their folds gave, as they are",
+        "standardised": "Before patients of different folds were ranked together, the models of the folds were put on "
+        "one scale: log-odds (or log hazards) minus the mean, over the SD, of the model's own inner out-of-fold ones. "
+        "This changes ranks between folds and no risk: thresholds, calibration and net benefit use the risks as they "
+        "are",
+    }[pooling]
+    known = table.dropna(subset=["within_folds", "out_of_fold"]) if "within_folds" in table else table.iloc[:0]
+    if known.empty:
+        return f"{how}."
+    gap = (known["out_of_fold"] - known["within_folds"]).set_axis(known["signature"].astype(str))
+    name = str(gap.abs().idxmax())
+    side = "above" if gap[name] > 0 else "below"
+    most = f"{'farthest for' if len(gap) > 1 else 'for'} **{name}**: {fixed(abs(gap[name]), 3)} {side} it"
+    return f"{how}. Pairs within one fold depend on none of this; the pooled value lies {most}."

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radsupport.book.conclusions.comparison import below_chance
+from radsupport.book.conclusions.comparison import below_chance, folds_together
 from radsupport.evaluate.controls import LEAST_DRAWS
 from radsupport.evaluate.reruns import AS_CHOSEN, FEW
 from radsupport.learning.inspection import CORRELATED, PenaltyView
@@ -46,8 +46,13 @@ def missing(cohort: pd.DataFrame, columns: Mapping[str, Column], names: Mapping[
     return "\n".join(lines) or none
 
 
-def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[str, str]) -> str:
-    """Say how far the apparent values lie above the honest ones, what published outputs are worth, who is left out."""
+def cross_validated(
+    table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[str, str], pooling: str = "raw"
+) -> str:  # fmt: skip
+    """Say how far apparent values lie above honest ones, how folds were pooled, what outputs say, who is left out.
+
+    `pooling` is that of `folds_together`, which is not said where nothing is fitted here.
+    """
     kinds = table["kind"] if "kind" in table else pd.Series("", table.index)
     taken, heirs = (
         table.loc[kinds.str.startswith(beginning), "signature"].map("**{}**".format).tolist()
@@ -61,33 +66,8 @@ def cross_validated(table: pd.DataFrame, excluded: pd.DataFrame, names: Mapping[
         where = listed([f"{n} in {names[str(key)]}" for key, n in rows["cohort"].value_counts(sort=False).items() if n])
         lines.append(f"- **{signature}**: {counted(len(rows), 'patient')} without a prediction ({reason}): {where}")
     left_out = "\n".join(lines) or "Every patient has a prediction by every signature."
-    return "\n\n".join(filter(None, [_optimism(table), _below(table), *[words] * bool(taken), left_out]))
-
-
-def folds_together(table: pd.DataFrame, pooling: str) -> str:
-    """Say how patients of different folds came to be ranked together, and how far that lies from pairs of one fold.
-
-    Parameters
-    ----------
-    table : DataFrame
-        signature, out_of_fold and, where there is one, within_folds (pairs of patients whom one model ranks).
-    pooling : {"raw", "standardised"}
-    """
-    how = {
-        "raw": "Patients of different folds are ranked by the risks that the models of their folds gave, as they are",
-        "standardised": "Before patients of different folds were ranked together, the models of the folds were put on "
-        "one scale: log-odds (or log hazards) minus the mean, over the SD, of the model's own inner out-of-fold ones. "
-        "This changes ranks between folds and no risk: thresholds, calibration and net benefit use the risks as they "
-        "are",
-    }[pooling]
-    known = table.dropna(subset=["within_folds", "out_of_fold"]) if "within_folds" in table else table.iloc[:0]
-    if known.empty:
-        return f"{how}."
-    gap = (known["out_of_fold"] - known["within_folds"]).set_axis(known["signature"].astype(str))
-    name = str(gap.abs().idxmax())
-    side = "above" if gap[name] > 0 else "below"
-    most = f"{'farthest for' if len(gap) > 1 else 'for'} **{name}**: {fixed(abs(gap[name]), 3)} {side} it"
-    return f"{how}. Pairs within one fold depend on none of this; the pooled value lies {most}."
+    together = folds_together(table, pooling) if len(taken) < len(table) else ""
+    return "\n\n".join(filter(None, [_optimism(table), _below(table), together, *[words] * bool(taken), left_out]))
 
 
 def in_short(
