@@ -109,6 +109,14 @@ class Member(Part):
         for name, part in self.parts.items():
             risk = part.risk(table, learners)
             table = table.assign(**{name: log_odds(risk) if name in self.as_log_odds else risk})
+        scaled = self.scaled(table)
+        if self.learner:
+            return risk_of(learners[self.learner], scaled)
+        score: FloatArray = self.intercept + scaled @ np.array([term.coef for term in self.terms])
+        return expit(score) if self.link == "logit" else score
+
+    def scaled(self, table: pd.DataFrame) -> FloatArray:
+        """Return the terms of patients as they reach the learner, shape (n_subjects, n_terms)."""
         values = np.empty((len(table), len(self.terms)))
         plain = np.array([term.level is None for term in self.terms], dtype=bool)
         block = table[[term.column for term in self.terms if term.level is None]].to_numpy(float, na_value=np.nan)
@@ -120,12 +128,7 @@ class Member(Part):
                 values[:, i] = (column.where(column.notna(), str(term.fill)).astype(str) == term.level).to_numpy(float)
             if term.adjust is not None:
                 values[:, i] = term.adjust.adjusted(values[:, i], table[CENTER].astype(str))
-        means, sds, coefs = (np.array([getattr(term, key) for term in self.terms]) for key in ("mean", "sd", "coef"))
-        scaled = (values - means) / sds
-        if self.learner:
-            return risk_of(learners[self.learner], scaled)
-        score: FloatArray = self.intercept + scaled @ coefs
-        return expit(score) if self.link == "logit" else score
+        return np.asarray((values - [term.mean for term in self.terms]) / [term.sd for term in self.terms], dtype=float)
 
 
 class Range(Part):
@@ -161,17 +164,20 @@ class Translation(Part):
     hazard: list[float] = []
     end: float | None = None
 
+    def score(self, risk: FloatArray) -> FloatArray:
+        """Return the log odds of the event, or the log hazard against the baseline, shape (n,)."""
+        if self.as_given:
+            return log_odds(risk)
+        entered = log_odds(risk) if self.on_log_odds else np.asarray(risk, dtype=float)
+        return self.intercept + self.slope * (entered - self.center)
+
     def probability(self, risk: FloatArray, times: Any = None) -> FloatArray:
         """Return the probability of the event, shape (n,); by each of the times (months), shape (n, m)."""
-        if self.as_given:
-            return risk
-        entered = log_odds(risk) if self.on_log_odds else np.asarray(risk, dtype=float)
-        if times is None:
-            return expit(self.intercept + self.slope * entered)
+        if times is None or self.as_given:
+            return risk if self.as_given else expit(self.score(risk))
         wanted = np.atleast_1d(np.asarray(times, dtype=float))
         steps = np.concatenate([[0.0], self.hazard])[np.searchsorted(self.times, wanted, side="right")]
-        score = np.minimum(self.slope * (entered - self.center), FURTHEST)
-        found = 1 - np.exp(-np.outer(np.exp(score), steps))
+        found = 1 - np.exp(-np.outer(np.exp(np.minimum(self.score(risk), FURTHEST)), steps))
         found[:, wanted > (np.inf if self.end is None else self.end)] = np.nan
         return found
 
@@ -194,6 +200,12 @@ class Formula(Part):
         """The columns that have to be given."""
         terms = [term for member in self.members for term in member.given()]
         return list(dict.fromkeys([term.column for term in terms] + [CENTER for term in terms if term.adjust]))
+
+    def contributions(self, table: pd.DataFrame) -> pd.DataFrame | None:
+        """Return what each term adds to the score of patients; none of what is no single weighted sum."""
+        one, several = self.members[0], len(self.members) > 1
+        added = None if several or one.learner or one.parts else one.scaled(table) * [term.coef for term in one.terms]
+        return None if added is None else pd.DataFrame(added, table.index)
 
 
 class Model(Part):

@@ -14,7 +14,7 @@ Fit the regressions, draw one of them, and have it judged like any other signatu
 from radsupport.nomogram.calculator import calculator
 from radsupport.nomogram.nomogram import Nomogram
 from radsupport.nomogram.parts import alone, as_signatures, left_out, models, optimism, predictors
-from radsupport.nomogram.updating import updates
+from radsupport.nomogram.updating import locked_updates, updates
 
 __all__ = [
     "Nomogram",
@@ -22,6 +22,7 @@ __all__ = [
     "as_signatures",
     "calculator",
     "left_out",
+    "locked_updates",
     "models",
     "optimism",
     "predictors",

@@ -335,6 +335,10 @@ class Nomogram:
         rows += [("result", text, share, np.nan) for text, share in zip(when, predicted, strict=True)]
         return pd.DataFrame(rows, columns=["kind", "label", "value", "points"])
 
+    def contributions(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return what each predictor adds to the linear predictor of rows that have all of them, one column each."""
+        return pd.DataFrame(self._effects(rows), rows.index, list(self._limits))
+
     def _effects(self, frame: pd.DataFrame) -> FloatArray:
         used = [*self._limits, *(axis.name for axis in self.conditions)]
         missing = [Problem("The predictor is missing", column=name) for name in used if name not in frame]

@@ -25,7 +25,13 @@ METHODS = (ORIGINAL, LEVEL, SPREAD, REVISION)
 
 
 def closed_test(
-    y: Any, offset: Any, score: Any, x: Any, *, family: Literal["binomial", "poisson"] = "binomial", alpha: float = 0.05
+    y: Any,
+    offset: Any,
+    score: Any,
+    x: Any = None,
+    *,
+    family: Literal["binomial", "poisson"] = "binomial",
+    alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Compare a model in new patients with three updates of it, and take the smallest that is enough.
 
@@ -38,8 +44,8 @@ def closed_test(
         cumulative hazard until the end of each follow-up.
     score : array-like, shape (n,)
         The model's linear predictor.
-    x : array-like, shape (n, p)
-        Its predictors as they enter.
+    x : array-like, shape (n, p), optional
+        Its predictors as they enter; without them nothing is refitted, and the updates are held against recalibration.
     family : {"binomial", "poisson"}
     alpha : float
         Level of each test.
@@ -48,7 +54,7 @@ def closed_test(
     -------
     DataFrame
         method, parameters (that the new patients change), log_likelihood, intercept and slope (of the update, with
-        limits of 95%), chi2, df and p (of a refit against the method), chosen.
+        limits of 95%), chi2, df and p (of the largest update against the method), chosen.
 
     Raises
     ------
@@ -58,33 +64,35 @@ def closed_test(
         A predictor does not vary, or the new patients are separated by the predictors.
     """
     y, offset = as_binary(y), as_finite(offset, "offset")
-    score, x = as_finite(score, "score", len(y)), np.asarray(x, float)
-    if x.ndim != 2 or len(x) != len(y) or len(offset) != len(y) or not np.isfinite(x).all():
-        raise InputError(f"`x` must be finite, of shape ({len(y)}, p); its shape is {x.shape}.")
-    ones, p = np.ones((len(y), 1)), x.shape[1]
-    varying = np.linalg.matrix_rank(np.column_stack([ones, x]))
-    if varying <= p:
-        raise NotEstimableError("A predictor does not vary in these patients, or follows from others: no refit.")
-    designs = {LEVEL: ones, SPREAD: np.column_stack([ones, score]), REVISION: np.column_stack([ones, x])}
-    fits = {name: _fit(y, offset, design, family) for name, design in designs.items()}
-    fits[ORIGINAL] = (_log_likelihood(y, offset, family), np.zeros(0), np.zeros(0))
-    rows = [_row(name, *fits[name], fits[REVISION][0], p) for name in METHODS]
+    score, ones = as_finite(score, "score", len(y)), np.ones((len(y), 1))
+    designs = {LEVEL: ones, SPREAD: np.column_stack([ones, score])}
+    if x is not None:
+        x = np.asarray(x, float)
+        if x.ndim != 2 or len(x) != len(y) or not np.isfinite(x).all():
+            raise InputError(f"`x` must be finite, of shape ({len(y)}, p); its shape is {x.shape}.")
+        designs[REVISION] = np.column_stack([ones, x])
+    if len(offset) != len(y):
+        raise InputError(f"`offset` must have {len(y)} values, it has {len(offset)}.")
+    for design in designs.values():
+        if np.linalg.matrix_rank(design) < design.shape[1]:
+            raise NotEstimableError("A predictor does not vary in these patients, or follows from others: no refit.")
+    fits = {ORIGINAL: (_log_likelihood(y, offset, family), np.zeros(0), np.zeros(0))}
+    fits |= {name: _fit(y, offset, design, family) for name, design in designs.items()}
+    largest = list(designs)[-1]
+    rows = [_row(name, *fits[name], fits[largest][0], designs[largest].shape[1]) for name in fits]
     table = pd.DataFrame(rows)
     enough = [row["method"] for row in rows if not row["p"] <= alpha]
     return table.assign(chosen=table["method"] == enough[0])
 
 
-def _row(method: str, likelihood: float, coef: FloatArray, se: FloatArray, best: float, p: int) -> dict[str, Any]:
-    df, gain = p + 1 - len(coef), max(0.0, 2 * (best - likelihood))
+def _row(method: str, likelihood: float, coef: FloatArray, se: FloatArray, best: float, most: int) -> dict[str, Any]:
+    df, gain = most - len(coef), max(0.0, 2 * (best - likelihood))
     own: dict[str, Any] = {"method": method, "parameters": len(coef), "log_likelihood": likelihood}
     if method in (LEVEL, SPREAD):
         own |= {"intercept": coef[0], "intercept_low": coef[0] - Z * se[0], "intercept_high": coef[0] + Z * se[0]}
     if method == SPREAD:  # what the score's weight became: the offset holds it once
         own |= {"slope": 1 + coef[1], "slope_low": 1 + coef[1] - Z * se[1], "slope_high": 1 + coef[1] + Z * se[1]}
-    tested = df > 0 and method != REVISION
-    known = (
-        {"chi2": gain, "df": df, "p": float(chi2.sf(gain, df))} if tested else {"chi2": np.nan, "df": 0, "p": np.nan}
-    )
+    known = {"chi2": gain, "df": df, "p": float(chi2.sf(gain, df))} if df else {"chi2": np.nan, "df": 0, "p": np.nan}
     return own | known
 
 

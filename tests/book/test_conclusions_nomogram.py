@@ -243,6 +243,15 @@ def test_too_few_patients_for_an_update_are_said() -> None:
     assert say.updating(nothing) == "- In Hospital II (n = 50, 20 events) no update can be judged: separated."
 
 
+def test_a_signature_that_is_not_refitted_says_why() -> None:
+    table = updated("as it is").head(3).assign(signature="Image", not_refitted="It is no sum.")
+    said = say.updating(table)
+    assert said.startswith(
+        "- **Image** in Hospital II (n = 50, 20 events) nothing has to change: a recalibration is not"
+    )
+    assert "It is not refitted: it is no sum." in said
+
+
 def test_the_short_answer_has_values_gains_and_what_misleads() -> None:
     every = scores().head(1).assign(signature="Image, all patients", n=64, value=0.58)
     variant = scores().head(1).assign(signature="preoperative variant", value=0.65)

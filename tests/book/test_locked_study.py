@@ -149,6 +149,12 @@ def test_survival_and_nomogram_of_a_locked_model(project: Path, run: Any, page: 
     both = pd.concat([north, south]).set_index("id")
     np.testing.assert_allclose(risks, both["original_mean"].loc[risks.index], atol=1e-9)
     assert set(table.query("signature in ['Age', 'nomogram']")["cohort"]) == {"external_north"}
+    updates = page["tables"]["Updates of the signatures, study mine"]
+    own = updates.query("signature == 'Tumour' and cohort == 'South'")
+    assert dict(zip(own["method"], own["changed"], strict=True)) == {
+        "as it is": 0, "in the large": 1, "recalibrated": 2, "refitted": 2
+    }  # fmt: skip
+    assert updates.query("signature == 'Age'")["note"].iloc[0].startswith("nothing in the model's file turns its risk")
     run("07_survival")
     curves = page["tables"]["Overall survival by risk group at a month of your choice, study mine"]
     high = north[north["original_mean"] > CUT]
@@ -165,6 +171,16 @@ def test_survival_and_nomogram_of_a_locked_model(project: Path, run: Any, page: 
     np.testing.assert_allclose(own, drawn.linear_predictor(given), atol=1e-9)
     shown = page["tables"]["Calibration of the nomogram in numbers, study mine"].query("horizon == 12")
     assert shown["predicted"].iloc[0] == pytest.approx(1 - drawn.predict(given, [12])[12].mean(), abs=1e-9)
+    updates = page["tables"]["Updates of the nomogram, study mine"]
+    assert updates["cohort"].unique().tolist() == ["North"]
+    assert updates["changed"].tolist() == [0, 1, 2, 3]
+    until, hazard = np.minimum(north["time"], drawn.max_time), np.array([0.0, *drawn.baseline_hazard])
+    steps = hazard[np.searchsorted(drawn.baseline_time, until, side="right")]
+    first = drawn.baseline_time[0]
+    expected = np.where(until < first, hazard[1] * until / first, steps) * np.exp(drawn.linear_predictor(given))
+    observed = north.loc[north["time"] <= drawn.max_time, "event"].sum()
+    level = updates.set_index("method")["intercept"]["in the large"]
+    assert level == pytest.approx(np.log(observed / expected.sum()), abs=1e-6)
     words = " ".join(page["text"])
     assert "**nomogram** in South: 50 patients not scored: it wants Age, which south does not have." in words
     assert "nan" not in words.replace("finance", "")

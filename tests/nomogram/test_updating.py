@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from radsupport import nomogram
+from radsupport.learning.locked import Translation
 from radsupport.stats.cox import cumulative_hazard
 from radsupport.stats.sample_size import for_binary, overall_risk_binary
 
@@ -69,3 +72,52 @@ def test_a_cohort_that_can_not_be_refitted_keeps_its_reason() -> None:
     nobody = nomogram.updates(model, table[table["cohort"] == "train"])
     assert nobody.empty
     assert "no cohort beside training" in nobody.attrs["empty"]
+
+
+def locked(model: Any, table: pd.DataFrame) -> tuple[pd.DataFrame, Translation, pd.DataFrame]:
+    """Return a fitted model as a locked signature: predictions, its translation, and what each predictor adds."""
+    rows = table[table["cohort"] != "train"]
+    fit, wanted = model.fit, ["subject", "cohort", *model.outcome]
+    risk = fit.linear_predictor(rows)
+    if len(model.outcome) == 2:
+        steps = fit.baseline
+        told = Translation(slope=1.0, times=list(steps["time"]), hazard=list(steps["cumulative_hazard"]),
+                           end=float(table.loc[table["cohort"] == "train", "time"].max()))  # fmt: skip
+    else:
+        told = Translation(slope=1.0)
+    parts = pd.DataFrame(fit.design.transform(rows) * fit.coef.to_numpy(), rows["subject"])
+    return rows[wanted].assign(signature="Image", risk=risk), told, parts
+
+
+@pytest.mark.parametrize("outcome", [("label",), ("time", "event")])
+def test_a_locked_model_has_the_updates_of_the_one_it_was_written_from(outcome: tuple[str, ...]) -> None:
+    table = cohorts(shift=0.5)
+    model = nomogram.models(table, ["signature_1"], ["age"], outcome=outcome)["nomogram"]
+    rows, told, parts = locked(model, table)
+    found = nomogram.locked_updates(rows, {"Image": told}, {"Image": parts}, outcome)
+    expected = nomogram.updates(model, table)
+    columns = ["method", "parameters", "intercept", "slope", "chi2", "df", "p", "chosen", "needed"]
+    pd.testing.assert_frame_equal(found[columns], expected[columns], check_dtype=False, rtol=1e-5)
+    assert found["not_refitted"].isna().all()
+
+
+def test_a_learner_is_recalibrated_only_and_few_events_refit_nothing() -> None:
+    table = cohorts(shift=1.2)
+    model = nomogram.models(table, ["signature_1"], ["age"], outcome=("label",))["nomogram"]
+    rows, told, parts = locked(model, table)
+    found = nomogram.locked_updates(rows, {"Image": told}, {}, ("label",))
+    assert found["method"].tolist() == ["as it is", "in the large", "recalibrated"]
+    assert found.set_index("method")["chosen"].to_dict()["in the large"]
+    assert found["not_refitted"].unique().tolist() == ["it is no sum whose weights could be fitted"]
+    wide = parts.assign(**{f"noise {i}": 0.1 for i in range(98)})
+    few = nomogram.locked_updates(rows, {"Image": told}, {"Image": wide}, ("label",))
+    assert few["not_refitted"].iloc[0] == "fewer than 5 events for each of its 100 weights"
+    as_given = rows.assign(risk=1 / (1 + np.exp(-rows["risk"])))
+    bent = nomogram.locked_updates(as_given, {"Image": Translation(slope=1.0)}, {"Image": parts}, ("label",))
+    assert bent["not_refitted"].iloc[0] == "its risk is not in proportion to its sum"
+    none = nomogram.locked_updates(rows, {}, {}, ("label",))
+    assert none["note"].tolist() == ["nothing in the model's file turns its risk into a probability"]
+    alone = nomogram.locked_updates(rows.groupby("label").head(3), {"Image": told}, {}, ("label",))
+    assert alone["note"].tolist() == ["fewer than 5 patients on either side"]
+    nobody = nomogram.locked_updates(rows.assign(label=np.nan), {"Image": told}, {}, ("label",))
+    assert "nobody" in nobody.attrs["empty"]

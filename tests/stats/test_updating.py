@@ -87,3 +87,19 @@ def test_what_can_not_be_refitted_says_why() -> None:
         closed_test(np.tile([0, 1], 20), score, score, constant)
     with pytest.raises(InputError, match="shape"):
         closed_test(np.tile([0, 1], 20), score, score, x[:30])
+
+
+def test_without_predictors_the_updates_are_held_against_recalibration() -> None:
+    x, score = patients(2000)
+    y = np.random.default_rng(5).binomial(1, expit(0.4 * score + 0.8))
+    table = closed_test(y, score, score).set_index("method")
+    whole = closed_test(y, score, score, x).set_index("method")
+    assert list(table.index) == [ORIGINAL, LEVEL, SPREAD]
+    assert list(table["df"]) == [2, 1, 0]
+    fit = fit_logistic(pd.DataFrame({"score": score, "y": y}), "y", ["score"])
+    kept = float(np.sum(y * score - np.logaddexp(0, score)))
+    assert table.loc[ORIGINAL, "chi2"] == pytest.approx(2 * (fit.log_likelihood - kept), abs=1e-7)
+    assert table.loc[SPREAD, "slope"] == pytest.approx(whole.loc[SPREAD, "slope"], abs=1e-12)
+    assert table["chosen"].to_dict() == {ORIGINAL: False, LEVEL: False, SPREAD: True}
+    with pytest.raises(NotEstimableError, match="does not vary"):
+        closed_test(y, np.zeros(2000), np.ones(2000))

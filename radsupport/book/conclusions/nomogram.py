@@ -269,16 +269,19 @@ def _single_patients(sizes: pd.DataFrame, fewest: int) -> str:
 
 
 def updating(updates: pd.DataFrame) -> str:
-    """Say what of the nomogram has to change in each cohort, and whether there are enough patients to know.
+    """Say what of a nomogram or signature has to change in each cohort, and whether there are enough patients to know.
 
     Parameters
     ----------
     updates : DataFrame
-        As `nomogram.updates` returns it, cohorts in words.
+        As `nomogram.updates` or `nomogram.locked_updates` returns it, cohorts in words.
     """
     lines = []
-    for cohort, rows in updates.groupby("cohort", sort=False):
-        size = f"In {cohort} (n = {int(rows['n'].iloc[0])}, {int(rows['events'].iloc[0])} events)"
+    for (name, cohort), rows in updates.assign(signature=updates.get("signature", "")).groupby(
+        ["signature", "cohort"], sort=False
+    ):
+        whose = f"**{name}** in " if name else "In "
+        size = f"{whose}{cohort} (n = {int(rows['n'].iloc[0])}, {int(rows['events'].iloc[0])} events)"
         if rows["note"].notna().any():
             lines.append(f"- {size} no update can be judged: {rows['note'].dropna().iloc[0].rstrip('.')}.")
             continue
@@ -286,18 +289,22 @@ def updating(updates: pd.DataFrame) -> str:
         short = [row for row in rows.to_dict("records") if row["parameters"] and row["n"] < row["needed"]]
         words = [f"{row['method']} {int(row['needed'])}" for row in short]
         few = f" There are fewer patients than these updates ask for: {listed(words)}." if words else ""
-        lines.append(f"- {size} {_changed(chosen)}{few}")
+        why = rows["not_refitted"].dropna() if "not_refitted" in rows else rows["note"].dropna()
+        without = str(why.iloc[0]).rstrip(".") if len(why) else ""
+        told = f" It is not refitted: {without[:1].lower()}{without[1:]}." if without else ""
+        lines.append(f"- {size} {_changed(chosen, 'a recalibration' if without else 'a refit', name)}{told}{few}")
     return "\n".join(lines)
 
 
-def _changed(row: Mapping[Any, Any]) -> str:
+def _changed(row: Mapping[Any, Any], largest: str, name: object) -> str:
     """Word the update that the closed test takes."""
     level = f"intercept {estimate(row['intercept'], row['intercept_low'], row['intercept_high'])}"
     if row["method"] == ORIGINAL:
-        return f"nothing has to change: a refit is not better than the nomogram as it is ({p_value(row['p'])})."
+        kept = "the signature" if name and name != "nomogram" else "the nomogram"
+        return f"nothing has to change: {largest} is not better than {kept} as it is ({p_value(row['p'])})."
     if row["method"] == LEVEL:
         side = "low" if row["intercept"] > 0 else "high"
-        return f"its predictions are too {side} on the whole ({level}); with that mended a refit is not better."
+        return f"its predictions are too {side} on the whole ({level}); with that mended {largest} is not better."
     if row["method"] == SPREAD:
         slope = f"slope {estimate(row['slope'], row['slope_low'], row['slope_high'])}"
         return f"level and spread of its predictions have to change ({level}, {slope})."
