@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 #: protocols, folders of examinations and public collections that become a study, models that are locked and validated
 #: alone, and for what makes a study believable by itself: checklists and cards from the run, rigour, instability,
 #: explanations, sets per patient, competing risks and missing values; a build that tells where it stands, follow-up
-#: between dates, and the cost and updates of a locked model; stronger learners, folds on one scale. Lines of code are those
-#: without blank lines, comments and docstrings.
+#: between dates, and the cost and updates of a locked model; stronger learners, folds on one scale. Lines
+#: of code are those without blank lines, comments and docstrings.
 LIMITS = {
     "files": 222,
     "lines of code": 37800,

@@ -13,8 +13,10 @@ PYTHON=$ROOT/.venv/bin/python
 unset MAKELEVEL MAKEFLAGS
 RANDOM=$SEED
 
+(cd "$ROOT" && "$PYTHON" tools/small_study.py "$WORK/project" > /dev/null)
+ln -s "$ROOT/.venv" "$WORK/project/.venv"
 made() { # made FOLDER: a project with the small study
-    (cd "$ROOT" && "$PYTHON" tools/small_study.py "$1" > /dev/null) && ln -s "$ROOT/.venv" "$1/.venv"
+    cp -a "$WORK/project" "$1"
 }
 book() { # book FOLDER: what a user types; the environment is taken as it is
     cd "$1" && PYTHONPATH=$1 exec setsid make --no-print-directory -o .venv/.installed book STUDY=small

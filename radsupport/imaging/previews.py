@@ -57,8 +57,10 @@ def _section(item: tuple[Mapping[Any, Any], float]) -> dict[str, Any]:
     return row | {"spacing": (spacing[1], spacing[0]), "area_mm2": float(slice_areas(mask)[z])}
 
 
-def sheet(cases: pd.DataFrame, checked: pd.DataFrame, phase: str, windows: Windows, n_jobs: int = 1) -> pd.DataFrame:
-    """Return the largest section of every case of one phase and of every flagged case, flagged ones first.
+def sheet(
+    cases: pd.DataFrame, checked: pd.DataFrame, phase: str, windows: Windows, n_jobs: int = 1, most: int = 400
+) -> pd.DataFrame:
+    """Return the largest section of cases of one phase and of flagged cases of any, flagged ones first.
 
     Parameters
     ----------
@@ -70,23 +72,39 @@ def sheet(cases: pd.DataFrame, checked: pd.DataFrame, phase: str, windows: Windo
     windows : mapping
         Phase to (level, width) in HU.
     n_jobs : int
+    most : int
+        Of more cases a sample is read and shown: the flagged ones, and others evenly spread over the table.
 
     Returns
     -------
     pandas.DataFrame
-        As `sections`, with ``subject`` a caption (the patient, ``*`` where flagged, and another phase's name) and
-        ``image`` in its phase's window (0 to 1).
+        As `sections`, with ``attrs["of"]`` how many cases there are, ``subject`` a caption (the patient, ``*`` where
+        flagged, and another phase's name) and ``image`` in its phase's window (0 to 1).
     """
     wanted = checked[(checked["phase"] == phase) | (checked["n_flags"] > 0)]
     if wanted.empty:
-        return pd.DataFrame(columns=["subject", "phase", "image", "mask", "spacing"])
+        empty = pd.DataFrame(columns=["subject", "phase", "image", "mask", "spacing"])
+        empty.attrs["of"] = 0
+        return empty
+    of, wanted = len(wanted), _sampled(wanted, most)
     found = sections(wanted[["subject", "phase"]].merge(cases, on=["subject", "phase"], how="left"), n_jobs=n_jobs)
     captions = [
         (row["subject"] if row["phase"] == phase else f"{row['subject']}, {row['phase']}") + " *" * (row["n_flags"] > 0)
         for row in wanted.to_dict("records")
     ]
     images = [window(image, *windows[name]) for image, name in zip(found["image"], found["phase"], strict=True)]
-    return found.assign(subject=captions, image=pd.Series(images, found.index, dtype=object))
+    found = found.assign(subject=captions, image=pd.Series(images, found.index, dtype=object))
+    found.attrs["of"] = of
+    return found
+
+
+def _sampled(wanted: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return at most so many rows, in their order: flagged ones, then others evenly spread."""
+    flagged = np.flatnonzero(wanted["n_flags"] > 0)[:most]
+    others = np.flatnonzero(wanted["n_flags"] == 0)
+    left = min(most - len(flagged), len(others))
+    spread = others[np.linspace(0, len(others) - 1, left).round().astype(int)] if left else others[:0]
+    return wanted.iloc[np.sort(np.concatenate([flagged, spread]))]
 
 
 def windowed(cases: pd.DataFrame, subject: str, windows: Windows) -> pd.DataFrame:

@@ -55,6 +55,20 @@ def test_the_sheet_shows_flagged_cases_first_and_every_case_of_one_phase(cases: 
     assert "Sections 1 to 7 of 7." in html
     assert "<summary>7 sections</summary>" in html
     assert "s3, venous *" in html
+    assert sheet.attrs["of"] == 7
+
+
+def test_of_many_cases_the_sheet_shows_a_sample_and_says_of_how_many(cases: pd.DataFrame) -> None:
+    flagged = cases.assign(warnings=np.where(cases["subject"] == "s3", "holes", ""))
+    checked = check(flagged)
+    all_of_them = previews.sheet(flagged, checked, "arterial", WINDOWS)
+    few = previews.sheet(flagged, checked, "arterial", WINDOWS, most=4)
+    assert few.attrs["of"] == all_of_them.attrs["of"] == len(all_of_them) == 7
+    captions = all_of_them["subject"].tolist()
+    assert few["subject"].tolist() == [captions[i] for i in (0, 1, 2, 6)]  # two are flagged, five are not
+    assert previews.sheet(flagged, checked, "arterial", WINDOWS, most=1)["subject"].tolist() == captions[:1]
+    nobody = previews.sheet(flagged, checked.iloc[:0], "arterial", WINDOWS)
+    assert nobody.attrs["of"] == 0
 
 
 def test_windows_count_what_they_cut_off(cases: pd.DataFrame) -> None:
