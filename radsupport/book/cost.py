@@ -106,7 +106,7 @@ def report(table: pd.DataFrame, study: Study, jobs: int) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(words))]
     lines = ["  ".join(f"{x:<{w}}" if i < 2 else f"{x:>{w}}" for i, (x, w) in enumerate(zip(r, widths))) for r in rows]  # noqa: B905
     hours = [table[f"hours_{end}"].sum() for end in ("from", "to")]
-    scale, word = (60, "minutes") if hours[1] < 1 else (1, "hours")
+    scale, word = (1, "hours") if hours[1] >= 1 else (60, "minutes") if hours[1] >= 1 / 60 else (3600, "seconds")
     low, high = (f"{scale * one:.1f}" for one in hours)
     total = f"Together {low} to {high} {word}: study {study.id}, profile {study.profile}, {counted(jobs, 'core')}."
     return "\n".join([*lines, "", total, *table.attrs["notes"]])

@@ -90,9 +90,12 @@ def cautions_words(study: Study, chapter: str) -> str:
 
 
 def printed_words(study: Study, chapter: str = "", *, laid_out: bool = False) -> str:
-    """Say what printed values can and can not show for this study, or that a chapter has none, laid out or listed."""
+    """Say what printed values can and can not show for this study, or that a chapter has none, laid out or listed.
+
+    Empty of a study that quotes none at all.
+    """
     if not study.published:
-        return "The study file quotes no printed value."
+        return ""
     if chapter and not laid_out and not any(entry.chapter == chapter for entry in study.published):
         return "The study file quotes no printed value for this chapter."
     if study.is_synthetic:

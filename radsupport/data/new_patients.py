@@ -7,7 +7,8 @@ case that can not be used keeps its row and gets a reason, and stops nobody else
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -426,12 +427,21 @@ def score_cohort(
         ]
         scores.loc[own, values] = np.nan
         scores.loc[own, "reason"] = scores.loc[own, "subject"].map(lacking)
+    words = {column: readable(column, labels) for column in (*labels, *sorted(needed))}
+    scores["reason"] = scores["reason"].map(lambda text: _in_words(text, words))
     if scores["risk"].isna().all():
         why = [
             Problem(f"{name}: {text}") for name, text in scores[["signature", "reason"]].drop_duplicates().to_numpy()
         ]
         raise InputError(f"The model {study.model} can score nobody of study {study.id}.", why)
     return scores.join(people[["cohort", CENTER]], on="subject"), table
+
+
+def _in_words(reason: str, words: Mapping[str, str]) -> str:
+    """Return a reason that names columns with their words instead, as pages name them; others as they are."""
+    found = re.fullmatch(r"(no value of |the table has no column )(.*)", reason)
+    names = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    return found[1] + re.sub(rf"(?<![\w-])({names})(?![\w-])", lambda one: words[one[0]], found[2]) if found else reason
 
 
 def scan_to_answer(study: Study, results: Path, root: Path = Path(), cache: Path | None = None) -> pd.DataFrame:

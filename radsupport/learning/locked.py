@@ -347,7 +347,7 @@ class Model(Part):
             names = [f"by_{month:g}" for month in self.horizons] if len(self.outcome) == 2 else ["probability"]
             rows[names] = found.reshape(len(table), len(names))
         known = {column: span for column, span in one.ranges.items() if column in table}
-        notes = [_notes(known, values) for values in table[list(known)].to_numpy(object)]
+        notes = [_notes(known, *one) for one in zip(table[list(known)].to_numpy(object), usable.tolist(), strict=True)]
         return rows.assign(outside=[a for a, _ in notes], filled=[b for _, b in notes], reason=reason.to_numpy())
 
     def _reasons(self, one: Formula, table: pd.DataFrame) -> pd.Series:
@@ -373,12 +373,12 @@ class Model(Part):
         return found
 
 
-def _notes(ranges: Mapping[str, Range], values: Any) -> tuple[str, str]:
-    """Return what of a patient lies outside training, and what is missing and was filled."""
+def _notes(ranges: Mapping[str, Range], values: Any, predicted: bool) -> tuple[str, str]:
+    """Return what of a patient lies outside training, and what is missing and was filled for a prediction."""
     given = dict(zip(ranges, values, strict=True))
     gaps = [name for name, value in given.items() if pd.isna(value)]
     texts = {name: span.excess(given[name]) for name, span in ranges.items() if name not in gaps}
-    return "; ".join(f"{name} {text}" for name, text in texts.items() if text), ", ".join(gaps)
+    return "; ".join(f"{name} {text}" for name, text in texts.items() if text), ", ".join(gaps) * predicted
 
 
 def read_model(path: Path) -> Model:

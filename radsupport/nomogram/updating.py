@@ -78,7 +78,7 @@ def locked_updates(
     parts : mapping of signature to DataFrame, indexed by subject
         What each of its predictors adds to the risk, where it is a sum; a refit weighs them anew. It is left out, and
         ``not_refitted`` says why, of a signature without parts, with fewer than `FEWEST` events (of a yes/no outcome
-        also patients without) per weight, or without a maximum: then the updates are held against recalibration.
+        also patients without) per number of a refit, or without a maximum; then recalibration is the largest update.
     outcome : sequence of str
         ``("label",)`` or ``("time", "event")`` (months).
     alpha : float
@@ -120,8 +120,8 @@ def _locked(
         return _closed(rows, outcome, score, None, *steps, alpha), "it is no sum whose weights could be fitted"
     events = rows[outcome[-1]].sum()
     rarer = min(events, len(rows) - events) if len(outcome) == 1 else events
-    if rarer < FEWEST * (parts.shape[1] + 1):
-        few = f"fewer than {FEWEST} events for each of its {counted(parts.shape[1], 'weight')}"
+    if rarer < (least := FEWEST * (parts.shape[1] + 1)):
+        few = f"its {counted(parts.shape[1], 'weight')} and intercept would ask for {least} events, {FEWEST} for each"
         return _closed(rows, outcome, score, None, *steps, alpha), few
     x = parts.loc[rows["subject"]].to_numpy(float)
     design = np.column_stack([np.ones(len(x)), x])

@@ -69,7 +69,10 @@ def test_an_own_study_is_timed_and_nothing_is_kept(project: Path, capsys: pytest
     np.testing.assert_allclose(table["hours_to"], table["seconds"] * table["to"] / 3600)
     assert main(["--root", str(project), "cost", "mine", "--jobs", "1"]) == 0
     said = capsys.readouterr().out
-    assert "minutes: study mine, profile demo, 1 core." in said
+    assert "study mine, profile demo, 1 core." in said
+    quick = table.assign(hours_from=0.0001, hours_to=0.0002).head(2)
+    quick.attrs["notes"] = []
+    assert "Together 0.7 to 1.4 seconds: study" in report(quick, load_study("mine", folder=project / "studies"), 1)
     assert "Not timed: chapter 01" in said
 
 

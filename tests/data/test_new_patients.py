@@ -16,7 +16,7 @@ from helpers.signature_study import study_of
 
 from radsupport import evaluate
 from radsupport.cli import main
-from radsupport.data.new_patients import apply_model, read_patients, score_cohort
+from radsupport.data.new_patients import _in_words, apply_model, read_patients, score_cohort
 from radsupport.data.open import read_feature_study
 from radsupport.data.own_data import check
 from radsupport.errors import InputError, ManifestError, StudyError, serious
@@ -129,6 +129,7 @@ def test_scans_are_measured_as_the_study_did_it(tmp_path: Path) -> None:
     assert found["reason"]["Clinical", "b"] == ""
     assert "late" in found["reason"]["Tumour", "c"]
     assert found["reason"]["Clinical", "c"] == "not in the clinical table"
+    assert found["filled"]["Clinical", "c"] == "", "nothing is filled where nothing is predicted"
     assert found["risk"]["Clinical"].notna().to_dict() == {"a": True, "b": True, "c": False}
 
 
@@ -306,6 +307,10 @@ def test_a_printed_formula_is_validated_by_its_ranks(tmp_path: Path, root: Path)
     by_hand = 0.04879 * cohort["age"] + 0.215111 + 0.131028 + 0.019803 * 20 + 0.039221 * 10
     by_hand += np.where(cohort["grade"] == "NET G3", 1.640937, 0.0)
     np.testing.assert_allclose(scores["risk"], by_hand, atol=1e-9)
+    lost, _ = score_cohort(
+        study, read_model(path), cohort.assign(ki67=cohort["ki67"].where(cohort.index > 2)), tmp_path
+    )
+    assert lost["reason"].unique().tolist() == [f"no value of {study.columns['ki67'].label}", ""]
     assert evaluate.lock(scores, ("time", "event"), given=read_model(path).signatures) == {}
 
 
@@ -318,3 +323,10 @@ def test_a_study_of_a_locked_model_has_no_training_cohort(tmp_path: Path) -> Non
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(StudyError, match="no locked model"):
         validated(tmp_path, "empty.json")
+
+
+def test_reasons_name_columns_as_pages_do() -> None:
+    words = {"age": "Age", "ct__original_mean": "CT: original mean", "ct__original_mean-2": "CT: other"}
+    assert _in_words("no value of ct__original_mean-2 and age", words) == "no value of CT: other and Age"
+    assert _in_words("the table has no column ct__original_mean", words) == "the table has no column CT: original mean"
+    assert _in_words("the age is lost", words) == "the age is lost"

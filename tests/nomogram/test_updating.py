@@ -111,7 +111,7 @@ def test_a_learner_is_recalibrated_only_and_few_events_refit_nothing() -> None:
     assert found["not_refitted"].unique().tolist() == ["it is no sum whose weights could be fitted"]
     wide = parts.assign(**{f"noise {i}": 0.1 for i in range(98)})
     few = nomogram.locked_updates(rows, {"Image": told}, {"Image": wide}, ("label",))
-    assert few["not_refitted"].iloc[0] == "fewer than 5 events for each of its 100 weights"
+    assert few["not_refitted"].iloc[0] == ("its 100 weights and intercept would ask for 505 events, 5 for each")
     as_given = rows.assign(risk=1 / (1 + np.exp(-rows["risk"])))
     bent = nomogram.locked_updates(as_given, {"Image": Translation(slope=1.0)}, {"Image": parts}, ("label",))
     assert bent["not_refitted"].iloc[0] == "its risk is not in proportion to its sum"
