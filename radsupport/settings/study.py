@@ -213,7 +213,8 @@ class Study(Part):
     @property
     def quotes_print(self) -> bool:
         """Whether the study file quotes a paper, beside whose values this build's can stand."""
-        return bool(self.published or self.reported or self.acquisition.settings)
+        advised = any(one.by_side for one in self.validation.subgroups)
+        return bool(self.published or self.reported or self.acquisition.settings or self.effort or advised)
 
     @property
     def cohort_names(self) -> dict[Any, str]:
