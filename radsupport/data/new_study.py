@@ -117,7 +117,7 @@ def new_study(name: str, like: str, manifest: Path, clinical: Path, subject: str
         *_head(name, manifest),
         *([f"  clinical: {where}"] if where else []),
         *_feature_data(tables, patterns),
-        f"  subject: {_quoted(key)}",
+        f"  subject: {_quoted(key)}{_without_row(rows, sheet.table[key])}",
         f"  missing_values: [{', '.join(_quoted(one) for one in _missing(table, kinds))}]   # {_DECIDE}all codes",
         "",
         *_endpoint(kinds, label, time, event, dates),
@@ -176,6 +176,14 @@ def _of_tables(tables: pd.DataFrame, folder: Path, sheet: Sheet, asked: str) -> 
         features = [str(name) for name in part.table if re.search(_FEATURES, str(name))]
     pattern = _FEATURES if features else f"^(?!{re.escape(names[0])}$)"
     return pd.DataFrame(rows), names[0], [pattern]
+
+
+def _without_row(rows: pd.DataFrame, known: pd.Series) -> str:
+    """Return a comment on subjects of the manifest whom the clinical table does not have; it names nobody."""
+    everybody = set(rows["subject"])
+    lost = len(everybody - set(known))
+    words = f"{lost} of {len(everybody)} subjects have no row in the clinical table (`radsupport check` names them)"
+    return f"   # {_DECIDE}{words}" if lost else ""
 
 
 def _feature_data(tables: pd.DataFrame, patterns: Sequence[str]) -> Iterator[str]:

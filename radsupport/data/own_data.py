@@ -320,7 +320,7 @@ def _study_problems(table: pd.DataFrame, study: Study, path: Path, root: Path) -
                 what = f"{counted(len(rows), 'row')} of a phase that the study does not use"
                 yield Problem(what, "", "add it to `phases` where it is to be used", file, "", column, str(value), True)
                 continue
-            at, remedy = ", ".join(map(str, rows["row"])), "correct it, or add it to the study file"
+            at, remedy = ", ".join(map(str, rows["row"])), "correct it, add it to the study file, or exclude them"
             yield Problem(f"unknown {column}", f"one of {', '.join(known)}", remedy, file, at, column, str(value))
     images = cases[cases["role"] == "image"]
     labelled = images[~images["center"].isin(_unlabelled(study))]

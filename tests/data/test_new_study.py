@@ -202,6 +202,18 @@ def test_two_dates_are_proposed_where_no_column_is_a_time(project: Path, form: s
     np.testing.assert_allclose(typed["time"], (np.arange(40) * 30 + 5) / 30.4375)
 
 
+def test_subjects_without_a_row_in_the_clinical_table_are_counted_and_not_named(project: Path) -> None:
+    own = project / "own" / "mine"
+    lines = (own / "clinical.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (own / "clinical.csv").write_text("".join(lines[:-2]), encoding="utf-8")
+    call = ["--root", str(project), "new", "mine", "--manifest", str(own / "manifest.csv")]
+    assert main([*call, "--clinical", str(own / "clinical.csv")]) == 0
+    text = (project / "studies" / "mine.yaml").read_text(encoding="utf-8")
+    assert "2 of 40 subjects have no row in the clinical table" in text
+    assert "P039" not in text
+    assert load_study("mine", folder=project / "studies").data.subject == "ID"
+
+
 def test_what_is_not_given_is_asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = project / "own" / "mine"
     answers = iter([str(own / "manifest.csv"), str(own / "clinical.csv")])
