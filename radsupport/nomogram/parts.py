@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from radsupport.checks import FloatArray, cohorts_in_order
 from radsupport.errors import InputError, NotEstimableError
@@ -345,9 +346,14 @@ def _of_outcome(rows: pd.DataFrame, outcome: Sequence[str]) -> dict[str, FloatAr
 
 
 def _per_sd(rows: pd.DataFrame, sd: Mapping[str, float] | None) -> pd.DataFrame:
+    """Return ratios per standard deviation, from the coefficients: that of a whole unit may be beyond any number."""
     power = rows["term"].map({} if sd is None else dict(sd)).fillna(1.0)
-    ratios = [c for c in ("hr", "odds_ratio", "ci_low", "ci_high") if c in rows]
-    return rows.assign(**{c: rows[c].pow(power) for c in ratios})
+    if sd is None or rows.empty:
+        return rows
+    width, coef = norm.ppf(0.975) * rows["se"], rows["coef"]
+    logs = {"hr": coef, "odds_ratio": coef, "ci_low": coef - width, "ci_high": coef + width}
+    with np.errstate(over="ignore"):
+        return rows.assign(**{c: rows[c].where(power == 1, np.exp(power * logs[c])) for c in logs if c in rows})
 
 
 def references(rows: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:

@@ -273,3 +273,16 @@ def test_what_fills_gaps_knows_the_cumulative_hazard() -> None:
     found = _of_outcome(rows, SURVIVAL)
     assert found["hazard"].tolist() == pytest.approx([1 / 4, 1 / 4 + 1 / 3, 1 / 4 + 1 / 3, 1 / 4 + 1 / 3 + 1])
     assert found["outcome"].tolist() == [1, 1, 0, 1]
+
+
+@pytest.mark.parametrize("outcome", [("label",), ("time", "event")])
+def test_a_ratio_per_sd_is_that_of_a_scaled_column_however_small_its_unit(outcome: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"subject": [str(i) for i in range(80)], "cohort": "train", "x": rng.normal(size=80)})
+    frame["time"], frame["event"] = rng.exponential(np.exp(-frame["x"])), 1
+    frame["label"] = (rng.random(80) < 1 / (1 + np.exp(-frame["x"]))).astype(int)
+    sd, ratio = float(frame["x"].std()), "hr" if len(outcome) == 2 else "odds_ratio"
+    scaled = alone(frame.assign(x=frame["x"] / sd), ["x"], outcome)
+    tiny = alone(frame.assign(x=frame["x"] * 1e-5), ["x"], outcome, sd={"x": sd * 1e-5})
+    for column in (ratio, "ci_low", "ci_high"):
+        assert tiny[column].iloc[0] == pytest.approx(scaled[column].iloc[0], rel=1e-6)
