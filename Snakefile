@@ -20,7 +20,8 @@ if BUILDS:
 STUDIES, LEFT_OUT = build.choose_studies(config.get("study", "all"))
 NOTEBOOKS = [f"results/{s}/notebooks/{c}.ipynb" for s in STUDIES for c in build.chapters_of(s)]
 PROFILE = config.get("profile", "demo")
-CORES = workflow.cores
+# of a job: a cluster does not say how many it has (--config cores=16)
+CORES = int(config["cores"]) if "cores" in config else workflow.cores
 SITE = "book/_build/html/index.html"
 RUN = f"python -I {shlex.quote(str(Path(warm.__file__)))}".replace("{", "{{").replace("}", "}}")
 

@@ -115,7 +115,7 @@ def main() -> int:
     """Measure every size in a process of its own and print a row per step and size."""
     parser = argparse.ArgumentParser(description="Memory and cost per case from few patients to many.")
     parser.add_argument("--patients", default="10,200,2000", help="sizes with small volumes")
-    parser.add_argument("--full", default="6,12", help="sizes with full volumes")
+    parser.add_argument("--full", default="10,20", help="sizes with full volumes")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--one", nargs=2, metavar=("KIND", "PATIENTS"), help="measure one size and print JSON")
     parser.add_argument("--quick", action="store_true", help="ten and forty small patients only")

@@ -17,7 +17,7 @@ from typing import Any
 
 from radsupport.claims.claims import check_claims, problems_of
 from radsupport.claims.verdicts import VERDICTS
-from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, serious
+from radsupport.errors import InputError, ManifestError, Problem, RadsupportError, StorageError, serious
 from radsupport.files import file_stem, hold_alone, plain_name
 from radsupport.settings.study import Study
 from radsupport.study import STUDIES, StudyPaths, load_study, study_ids
@@ -402,7 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = build_parser().parse_args(arguments)
     try:
         return int(given.run(given) or 0)
-    except RadsupportError as error:
+    except (RadsupportError, StorageError) as error:
         print(error, file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output, such as `head`, had enough

@@ -137,5 +137,19 @@ class BusyError(RadsupportError):
     """Another process builds the book in the same folder."""
 
 
+class StorageError(OSError):
+    """A file could not be written: no space, a folder that may only be read, a quota.
+
+    Not a `RadsupportError`: those of a case become its reason in the tables, and a full disk is no property of a case.
+    It stops the run; what was finished before stays.
+    """
+
+    def __init__(self, number: int, words: str) -> None:
+        super().__init__(number, words)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 class FetchError(RadsupportError):
     """A public data set could not be downloaded or its checksum does not match."""

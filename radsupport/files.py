@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import time
@@ -15,13 +16,13 @@ import unicodedata
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 from filelock import AcquireReturnProxy, FileLock, SoftFileLock, Timeout
 
-from radsupport.errors import BusyError, FetchError, InputError, Problem
+from radsupport.errors import BusyError, FetchError, InputError, Problem, StorageError
 
 MIRROR = "RADSUPPORT_DATA"
 #: Names that Windows keeps for devices, whatever follows the first dot.
@@ -31,6 +32,17 @@ _MARKED = re.compile(r"-[0-9a-f]{16}$")
 _LONGEST_STEM = 120
 #: What systems say where a folder can not be locked.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_KEPT = "what was finished is kept, and the same command goes on from there."
+#: Why a file can not be written whatever is in it, and what to do.
+_UNWRITABLE = {
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), f"Make room: {_KEPT}"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), f"Give the right to write there: {_KEPT}"),
+    **dict.fromkeys(
+        (getattr(errno, "ESTALE", errno.EIO), errno.EIO), f"The disk or network folder does not answer: {_KEPT}"
+    ),
+}
+#: With less free space than this a library's failure to write is taken for a full disk.
+_FULL_BYTES = 2**18
 _PARTIAL = re.compile(r"\.partial_(?P<pid>\d+)_(?P<host>[0-9a-f]{4})[0-9a-f]{8}_")
 
 
@@ -68,17 +80,45 @@ def written_whole(path: Path) -> Iterator[Path]:
     ------
     Path
         What to write to. It ends as `path` does, for libraries that tell a format by its name.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or a quota is used up, or the folder can not be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial_{os.getpid()}_{_host()}{uuid.uuid4().hex[:8]}_{path.name}")
     try:
-        yield partial
-        with partial.open("rb+") as stream:  # Windows flushes only what may be written
+        with _told(path):
+            yield partial
+        with _told(path), partial.open("rb+") as stream:  # Windows flushes only what may be written
             os.fsync(stream.fileno())
         _rename(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # gone by its new name, or on a disk that may only be read
+            partial.unlink()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say of a file that can not be written why, and what to do about it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # ITK raises the latter, whatever the system said
+        number = error.errno if isinstance(error, OSError) and error.errno else 0
+        if isinstance(error, RuntimeError) and shutil.disk_usage(_nearest(path)).free < _FULL_BYTES:
+            number = errno.ENOSPC
+        if number not in _UNWRITABLE or isinstance(error, StorageError):
+            raise
+        raise StorageError(
+            number, f"{path} can not be written: {os.strerror(number)}. {_UNWRITABLE[number]}"
+        ) from error
+
+
+def _nearest(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
 
 
 def _rename(partial: Path, path: Path, patience_s: float = 5.0) -> None:

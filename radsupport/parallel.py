@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,10 +21,13 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
-from radsupport.errors import InputError, RadsupportError, one_line
+from radsupport.errors import InputError, RadsupportError, StorageError, one_line
 
 #: Variable of the environment with the path of a file that is told how many cases are done.
 PROGRESS = "RADSUPPORT_PROGRESS"
+#: Variable of the environment with the address of a Dask scheduler, where the work per case is to be done.
+SCHEDULER = "RADSUPPORT_SCHEDULER"
+_PATIENCE_S = 300.0
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -60,8 +64,10 @@ def map_cases(
     n_jobs : int
         Processes on this machine; 1 works in this process, -1 takes every core. A process holds one case.
     scheduler : str, optional
-        Address of a Dask scheduler (``tcp://host:8786``): the items run there, `n_jobs` is ignored. The workers
-        have to see the same files and the same package.
+        Address of a Dask scheduler (``tcp://host:8786``), by default that of the variable ``RADSUPPORT_SCHEDULER``:
+        the items run there, `n_jobs` is ignored. The workers have to see the same folder and the same package, and have
+        one thread each (``dask worker --nthreads 1``). A scheduler that is gone is waited for, five minutes after the
+        last result at most; only what is unfinished is run again.
     progress : bool
         Show a progress bar.
     description : str
@@ -81,7 +87,9 @@ def map_cases(
     InputError
         `n_jobs` is 0, or the scheduler does not answer.
     LostWorkerError
-        A process died and no `on_failure` was given.
+        A process died and no `on_failure` was given, or the scheduler did not come back.
+    StorageError
+        A worker could not write (a full disk): this stops the run also with `on_failure`.
 
     Notes
     -----
@@ -90,7 +98,7 @@ def map_cases(
     """
     if n_jobs == 0:
         raise InputError("`n_jobs` is 0; give a number of processes, or -1 for every core.")
-    items = list(items)
+    items, scheduler = list(items), scheduler or os.environ.get(SCHEDULER) or None
     work: Any = function if on_failure is None else partial(_guarded, function)
     with _Counter(len(items), description, progress) as bar:
         if scheduler is not None:
@@ -122,6 +130,12 @@ class _Counter:
         """Count one more case."""
         self.bar.update()
         self.told["done"] += 1
+        self.told.pop("note", None)
+        self._tell()
+
+    def note(self, words: str) -> None:
+        """Say what the work waits for, until the next case is done."""
+        self.told["note"], self.next = words, 0.0
         self._tell()
 
     def _tell(self) -> None:
@@ -142,6 +156,8 @@ def _guarded(function: Callable[[Item], Result], item: Item) -> Result | _Failed
     """Run one item; whatever it raises becomes its reason."""
     try:
         return function(item)
+    except StorageError:  # a full disk is no property of a case: it stops the run
+        raise
     except Exception as error:  # noqa: BLE001 - ITK, pyradiomics, numpy and memory fail in any way; a case is a row
         return _Failed(one_line(error))
 
@@ -206,32 +222,101 @@ def _alone(function: Callable[[Item], Result], index: int, item: Item, on_failur
         return _Failed(reason)
 
 
+def spread(function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], n_jobs: int = 1) -> list[Result]:
+    """Call a function with each tuple of arguments, in processes or where ``RADSUPPORT_SCHEDULER`` says.
+
+    Returns
+    -------
+    list
+        One result per tuple, in their order.
+    """
+    if os.environ.get(SCHEDULER):
+        return map_cases(partial(_starred, function), list(calls), progress=False, description="fits")
+    return list(Parallel(n_jobs=n_jobs)(delayed(function)(*arguments) for arguments in calls))
+
+
+def _starred(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+    return function(*arguments)
+
+
+def _call_there(folder: str, function: Callable[[Item], Result], index: int, item: Item) -> tuple[int, Result]:
+    """Run one item in a Dask worker, in the folder that relative paths are meant from."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        words = f"The Dask worker on {socket.gethostname()} does not see {folder}: start it where this folder is."
+        raise InputError(words) from error
+    return _call(function, index, item)
+
+
+class _GoneError(Exception):
+    """The connection to the scheduler was lost."""
+
+
+class _UnreachedError(Exception):
+    """There is no scheduler at the address."""
+
+
 def _on_dask(
-    function: Callable[[Item], Result], items: list[Item], scheduler: str, bar: Any, on_failure: Any
+    function: Callable[[Item], Result], items: list[Item], scheduler: str, bar: _Counter, on_failure: Any
 ) -> list[Result]:
-    """Run on a Dask cluster; results come back as they finish."""
-    from distributed import Client, as_completed
+    """Run on a Dask cluster; results come back as they finish, and outlive the scheduler."""
+    results: dict[int, Any] = {}
+    last, known = time.monotonic(), False
+    while len(results) < len(items):
+        before = len(results)
+        try:
+            _gather(function, items, scheduler, results, bar, on_failure)
+        except _UnreachedError as error:
+            if not known:
+                raise InputError(f"The Dask scheduler {scheduler!r} does not answer: {error}") from error
+        except _GoneError:
+            known = True
+        if len(results) < len(items):
+            last = time.monotonic() if len(results) > before else last
+            if time.monotonic() - last > _PATIENCE_S:
+                done = f"{len(results)} of {len(items)} cases were finished"
+                raise LostWorkerError(f"The Dask scheduler {scheduler!r} is gone; {done}. Start it again.")
+            bar.note(f"the Dask scheduler {scheduler} is gone, waited for")
+            time.sleep(1)
+    return [results[index] for index in range(len(items))]
+
+
+def _gather(
+    function: Callable[[Item], Result], items: list[Item], scheduler: str, results: dict[int, Any], bar: _Counter,
+    on_failure: Any,
+) -> None:  # fmt: skip
+    """Put what is unfinished to a scheduler and keep what comes back."""
+    from distributed import CancelledError, Client, as_completed
+    from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 
-    results: dict[int, Any] = {}
     try:
         client = Client(scheduler, timeout="20s", set_as_default=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"The Dask scheduler {scheduler!r} does not answer: {error}") from error
-    with client:
-        futures = [client.submit(_call, function, i, item, pure=False) for i, item in enumerate(items)]
-        numbers = {future.key: i for i, future in enumerate(futures)}
+        raise _UnreachedError(str(error)) from error
+    try:
+        left = [index for index in range(len(items)) if index not in results]
+        folder = str(Path.cwd())
+        futures = [client.submit(_call_there, folder, function, i, items[i], pure=False) for i in left]
+        numbers = {future.key: i for i, future in zip(left, futures, strict=True)}
         for future in as_completed(futures, loop=client.loop):
             index = numbers[future.key]
+            if future.status in ("cancelled", "lost"):
+                raise _GoneError
             try:
                 results[index] = future.result()[1]
+            except (CancelledError, CommClosedError) as error:  # lost just now
+                raise _GoneError from error
             except KilledWorker as error:
                 reason = "the Dask workers that worked on this case died (killed or out of memory)"
                 if on_failure is None:
                     raise LostWorkerError(f"Item {index}: {reason}.") from error
                 results[index] = _Failed(reason)
             bar.update()
-    return [results[index] for index in range(len(items))]
+    finally:
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            client.close()
 
 
 _STATUS = Path("/proc/self/status")

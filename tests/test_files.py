@@ -8,17 +8,21 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 import filelock
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 
 from radsupport import files
-from radsupport.errors import BusyError
+from radsupport.errors import BusyError, StorageError
 from radsupport.files import (
     file_stem,
     file_stems,
@@ -30,6 +34,7 @@ from radsupport.files import (
     write_csv,
     written_whole,
 )
+from radsupport.imaging.reading import write_image
 
 
 def test_the_file_appears_with_its_folder_when_the_block_ends(tmp_path: Path) -> None:
@@ -189,6 +194,39 @@ def test_a_lock_that_can_not_be_taken_for_another_reason_is_an_error(
     monkeypatch.setattr(filelock.FileLock, "_acquire", full)
     with pytest.raises(OSError, match="No space left"):
         hold_alone(tmp_path / "book.lock")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB, where this user may mount one."""
+    disk = tmp_path / "kleine Platte"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_and_a_read_only_disk_say_so_and_keep_what_is_there(small_disk: Path) -> None:
+    path = small_disk / "t.csv"
+    path.write_text("old")
+    says = r"t\.csv can not be written: No space left on device\. Make room"
+    with pytest.raises(StorageError, match=says) as full, written_whole(path) as partial:
+        partial.write_bytes(b"x" * 100_000)
+    assert full.value.errno == errno.ENOSPC
+    assert [one.name for one in small_disk.iterdir()] == ["t.csv"]
+    (small_disk / "filler").write_bytes(b"x" * 50_000)
+    image = sitk.Image(60, 60, 30, sitk.sitkInt16)
+    with pytest.raises(StorageError, match="No space left"):
+        write_image(sitk.AdditiveGaussianNoise(image, 100.0), small_disk / "scan.nii.gz")
+    assert path.read_text() == "old"
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(StorageError, match=r"Read-only file system\. Give the right to write there"):
+        write_csv(pd.DataFrame({"a": [1]}), path)
+    with pytest.raises(StorageError, match="Read-only"):
+        write_csv(pd.DataFrame({"a": [1]}), small_disk / "cache" / "t.csv")
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
 
 
 _NAME = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30) | st.text(

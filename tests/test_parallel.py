@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Thread, Timer
 
 import pytest
 import SimpleITK as sitk
@@ -17,8 +21,8 @@ from cloudpickle import register_pickle_by_value
 from distributed import LocalCluster
 from threadpoolctl import ThreadpoolController
 
-from radsupport.errors import GeometryError, InputError, Problem
-from radsupport.parallel import PROGRESS, LostWorkerError, map_cases, one_thread
+from radsupport.errors import GeometryError, InputError, Problem, StorageError
+from radsupport.parallel import PROGRESS, SCHEDULER, LostWorkerError, map_cases, one_thread, spread
 
 register_pickle_by_value(sys.modules[__name__])  # workers can not import a test module
 
@@ -160,3 +164,112 @@ def test_a_file_is_told_how_many_cases_are_done(tmp_path: Path, monkeypatch: pyt
     told = [json.loads(text) for _, text in found]
     assert [(one["what"], one["done"], one["total"]) for one in told] == [("radiomics", i, 3) for i in range(3)]
     assert not path.exists()
+
+
+def slow_square(item: int) -> int:
+    time.sleep(0.3)
+    return item * item
+
+
+def slow_and_noted(done: Path, item: int) -> int:
+    time.sleep(0.2)
+    with done.open("a") as stream:
+        stream.write(f"{item}\n")
+    return item
+
+
+def wait_for(done: Path, items: int) -> None:
+    while not done.is_file() or len(done.read_text().splitlines()) < items:
+        time.sleep(0.1)
+
+
+class Cluster:
+    """A scheduler and workers, each a process of its own, as they run on the machines of a hospital."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        self.folder, self.running = folder, []  # type: ignore[var-annotated]
+
+    def start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *options, "--no-dashboard"]
+        with (self.folder / f"{what}.log").open("ab") as log:
+            self.running.append(subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log))
+        return self.running[-1]
+
+    def scheduler(self) -> subprocess.Popen[bytes]:
+        return self.start("scheduler", "--host", self.address)
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        options = ["--nthreads", "1", "--no-nanny", "--local-directory", str(self.folder), "--death-timeout", "60"]
+        return self.start("worker", self.address, *options)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    monkeypatch.setenv(SCHEDULER, made.address)
+    yield made
+    for process in made.running:
+        process.kill()
+        process.wait()
+
+
+def test_the_environment_names_a_scheduler_whose_workers_may_die(cluster: Cluster) -> None:
+    cluster.scheduler()
+    workers = [cluster.worker(), cluster.worker()]
+    Timer(8.0, workers[0].kill).start()
+    items = list(range(40))
+    assert map_cases(slow_square, items, progress=False) == [i * i for i in items]
+    assert spread(pow, [(2, 3), (3, 2)]) == [8, 9]
+    here = map_cases(lambda _: str(Path.cwd()), [1], progress=False)
+    assert here == [str(Path.cwd())]
+
+
+def test_a_scheduler_that_is_started_again_gets_what_is_unfinished(cluster: Cluster, tmp_path: Path) -> None:
+    scheduler = cluster.scheduler()
+    cluster.worker()
+    done, kept = tmp_path / "done", partial(slow_and_noted, tmp_path / "done")
+
+    def restart() -> None:
+        wait_for(done, 5)
+        scheduler.kill()
+        scheduler.wait()
+        cluster.scheduler()
+        cluster.worker()
+
+    thread = Thread(target=restart)
+    thread.start()
+    assert map_cases(kept, list(range(30)), progress=False) == list(range(30))
+    thread.join()
+    ran = done.read_text().split()
+    assert set(ran) == {str(i) for i in range(30)}
+    assert len(ran) <= 33  # what was finished is not run again; what was on its way may be
+
+
+def test_a_scheduler_that_does_not_come_back_is_an_error_that_says_how_far_it_was(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radsupport.parallel._PATIENCE_S", 1.0)
+    scheduler = cluster.scheduler()
+    cluster.worker()
+
+    def stop() -> None:
+        wait_for(tmp_path / "done", 3)
+        scheduler.kill()
+
+    thread = Thread(target=stop)
+    thread.start()
+    with pytest.raises(LostWorkerError, match=r"is gone; \d+ of 400 cases were finished"):
+        map_cases(partial(slow_and_noted, tmp_path / "done"), list(range(400)), progress=False)
+    thread.join()
+
+
+def test_a_full_disk_stops_the_run_and_is_no_reason_of_a_case() -> None:
+    def full(item: int) -> int:
+        raise StorageError(28, f"images/{item}.nii.gz can not be written: No space left on device.")
+
+    for n_jobs in (1, 2):
+        with pytest.raises(StorageError, match=r"can not be written: No space left"):
+            map_cases(full, [1, 2], n_jobs, progress=False, on_failure=reason_of)

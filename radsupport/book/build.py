@@ -23,7 +23,7 @@ from radsupport.book.staging import read_source
 from radsupport.data import datasets
 from radsupport.data.clinical import clinical_path
 from radsupport.data.manifest import CASE_ROLES, SUBJECT_ROLES, TABLE_ROLES, manifest_path, study_files
-from radsupport.errors import Problem, RadsupportError, StudyError
+from radsupport.errors import Problem, RadsupportError, StorageError, StudyError
 from radsupport.files import mirror_folder, sha256, write_changed, written_whole
 from radsupport.settings.features import PRETRAINED, Resnet
 from radsupport.settings.study import Study
@@ -567,7 +567,7 @@ def main() -> int:
                 build_site(*choose_studies(given.study), log="results/logs/book.log")
         else:
             return run_chapter(given.chapter, given.study, given.profile, given.jobs)
-    except RadsupportError as error:
+    except (RadsupportError, StorageError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

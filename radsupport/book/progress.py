@@ -206,7 +206,9 @@ def _how_far(told: dict[str, Any], study: str, name: str, *, left: bool = True) 
     if cases.get("total"):
         done, total = int(cases["done"]), int(cases["total"])
         parts.append(f"{cases['what']}: case {done:,} of {total:,}".replace(",", " "))
-        if left and done:
+        if "note" in cases:
+            parts.append(str(cases["note"]))
+        elif left and done:
             parts.append(f"{_minutes((total - done) * (now - cases['begun']) / done)} left")
         return ", ".join(parts)
     with contextlib.suppress(OSError, ValueError):

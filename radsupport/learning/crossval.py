@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from radsupport.checks import FloatArray, IntArray
 from radsupport.errors import InputError, NotEstimableError, Problem
 from radsupport.learning.tuning import pooled_score
-from radsupport.parallel import one_thread
+from radsupport.parallel import one_thread, spread
 from radsupport.stats.outcome import Target, as_target, discrimination, fold_numbers, is_survival, risk_of, strata
 
 PipelineFactory = Callable[[int, int], Any]
@@ -155,10 +154,8 @@ def cross_validate(
     for number in numbers:
         _check_training_parts(target, number, inner_folds)
     jobs = [(r, k) for r, number in enumerate(numbers) for k in np.unique(number)]
-    fitted = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_fold)(tables.fold(k), target, numbers[r] == k, pipeline_factory(inner_folds, seed + r))
-        for r, k in jobs
-    )
+    calls = ((tables.fold(k), target, numbers[r] == k, pipeline_factory(inner_folds, seed + r)) for r, k in jobs)
+    fitted = spread(_fit_fold, calls, n_jobs)
     with one_thread():
         whole = pipeline_factory(inner_folds, seed).fit(tables.refit, target) if refit else None
     return _collect(tables, target, jobs, numbers, fitted, whole, "risk" if pooling == "raw" else "score")
