@@ -203,7 +203,7 @@ def _binary(seed: int, full: bool) -> dict[str, Learner]:
         "LASSO": Learner(PenalisedLogistic(mixing=1.0), [{"strength": strengths}]),
         "Logistic": Learner(PenalisedLogistic(strength=1e-8, mixing=0.0), []),
         "Boost": Learner(boost, []),
-        "Forest": Learner(ExtraTreesClassifier(n_estimators=200, n_jobs=1, **untuned), []),
+        "Forest": Learner(ExtraTreesClassifier(n_estimators=100, n_jobs=1, **untuned), []),
         MEAN: Learner(MeanLogOdds(), []),
     }  # fmt: skip
 

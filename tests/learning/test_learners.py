@@ -91,7 +91,7 @@ def test_survival_learners_find_a_planted_signal(name):
 def test_untuned_trees_are_scikit_learns_with_the_settings_of_their_docs(name, kind):
     X, y = _data()
     given = {"Boost": {"n_estimators": 100, "max_depth": 2, "learning_rate": 0.05, "subsample": 0.5},
-             "Forest": {"n_estimators": 200}}[name]  # fmt: skip
+             "Forest": {"n_estimators": 100}}[name]  # fmt: skip
     expected = kind(**given, max_features="sqrt", min_samples_leaf=5, random_state=3).fit(X, y)
     chosen = learner(name, seed=3)
     assert not chosen.grid

@@ -1,0 +1,226 @@
+"""How strong is the protocol for feature tables, and what is a search worth that is not nested? On three open tables.
+
+    python benchmarks/strength.py --data FOLDER            # FOLDER/radmlbench/*.csv.gz; about a quarter of an hour
+    python benchmarks/strength.py --data FOLDER --only Zhang2024B --divisions 2
+
+Protocols stand side by side, everything learnt inside the folds, over several divisions of the same patients. Each is
+pooled raw and with the fold models on one scale. Beside them stands a search as the table's authors published one
+(every combination of a selection, a number of features and a learner is cross-validated and the best value taken),
+here and on outcomes that were shuffled among the patients: what it finds where there is nothing.
+
+Written are `benchmarks/strength.csv` (a row per table, protocol and division) and `benchmarks/strength.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_selection import f_classif
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks")]
+
+from radsupport.learning.assembly import Assembly  # noqa: E402 - this folder must not be searched before
+from radsupport.learning.signatures import run_signatures  # noqa: E402
+from radsupport.settings.learning import Signature  # noqa: E402
+from radsupport.stats.concordance import concordance  # noqa: E402
+from radsupport.stats.logistic import fit_logistic  # noqa: E402
+from radsupport.stats.outcome import log_odds  # noqa: E402
+
+TABLES = ("WORC-Melanoma", "Zhang2024B", "WORC-GIST")
+FILTERED = {"test": "mann_whitney", "max_correlation": 0.9}
+_SOURCE: dict[str, Any] = {"sources": ["radiomics"]}
+PROTOCOLS = (
+    Signature(name="Ridge, filtered", selection=FILTERED, learner="Ridge", **_SOURCE),
+    Signature(name="Ridge", learner="Ridge", **_SOURCE),
+    Signature(name="Boost", learner="Boost", **_SOURCE),
+    Signature(name="Forest", learner="Forest", **_SOURCE),
+    Signature(name="Average", combines=["Ridge", "Boost"], learner="Mean"),
+)
+SEARCH, SHUFFLED = "Best of a search", "Best of a search, shuffled outcomes"
+SIZES = [2**k for k in range(7)]
+COSTS = [2.0**k for k in range(-7, 7, 2)]
+FILES = (ROOT / "benchmarks" / "strength.csv", ROOT / "benchmarks" / "strength.md")
+
+
+def nested(features: pd.DataFrame, label: pd.Series, divisions: int, folds: int = 10) -> Iterator[dict[str, Any]]:
+    """Yield a row per protocol and division: the AUC, raw, on one scale and within folds; calibration before, after."""
+    cohort = pd.DataFrame({"subject": label.index, "label": label.to_numpy(), "cohort": "train", "center": "one"})
+    assembly = Assembly(PROTOCOLS, {"radiomics": features}, cohort)
+    for number in range(divisions):
+        for one in PROTOCOLS:
+            start = time.process_time()
+            run = run_signatures(assembly, [one.name], folds=folds, inner_folds=5, seed=number, refit=False)
+            risks = run.results[one.name].risks
+            yield (
+                {"protocol": one.name, "division": number}
+                | judged(risks, label)
+                | {"seconds": time.process_time() - start}
+            )
+
+
+def judged(risks: pd.DataFrame, label: pd.Series) -> dict[str, float]:
+    """Return the AUCs of pooled risks and scores, of pairs within folds, and slope and intercept of both."""
+    y = label.loc[risks["subject"]].to_numpy()
+    row = {"raw": roc_auc_score(y, risks["risk"]), "scaled": roc_auc_score(y, risks["score"])}
+    row["within"] = concordance(2 - y, y, risks["risk"], strata=risks["fold"]).concordance
+    own = log_odds(risks["risk"])
+    rescaled = log_odds(expit(own.mean() + own.std() * risks["score"]))  # the score as a probability, for comparison
+    for when, values in (("before", own), ("after", rescaled)):
+        fit = fit_logistic(pd.DataFrame({"y": y, "x": values}), "y", ["x"]).table.set_index("covariate")["coef"]
+        row |= {f"slope_{when}": float(fit["x"])}
+        row |= {f"intercept_{when}": intercept(y, values)}
+    return row
+
+
+def intercept(y: Any, offset: Any) -> float:
+    """Return the intercept of a logistic regression with these log-odds as offset (calibration in the large)."""
+    low, high = -10.0, 10.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if expit(offset + middle).mean() < y.mean() else (low, middle)
+    return (low + high) / 2
+
+
+def searched(X: np.ndarray, y: np.ndarray, seed: int, folds: int = 10) -> pd.Series:
+    """Return the pooled AUC of every configuration of a search: selection, number of features, learner."""
+    pooled: dict[str, np.ndarray] = {}
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(X, y):
+        scale = StandardScaler().fit(X[train])
+        inside, outside = scale.transform(X[train]), scale.transform(X[test])
+        lasso = LogisticRegression(solver="liblinear", l1_ratio=1.0, random_state=seed).fit(inside, y[train])
+        trees = ExtraTreesClassifier(random_state=seed).fit(inside, y[train])
+        ranks = {
+            "ANOVA": np.nan_to_num(f_classif(inside, y[train])[0]),
+            "LASSO": np.abs(lasso.coef_[0]),
+            "trees": trees.feature_importances_,
+        }
+        for name, rank in ranks.items():
+            order = np.argsort(-rank, kind="stable")
+            for size in SIZES:
+                a, b = inside[:, order[:size]], outside[:, order[:size]]
+                for key, model in learners(seed):
+                    model.fit(a, y[train])
+                    value = (
+                        model.decision_function(b)
+                        if hasattr(model, "decision_function")
+                        else model.predict_proba(b)[:, 1]
+                    )
+                    pooled.setdefault(f"{name} {size} {key}", np.empty(len(y)))[test] = value
+    return pd.Series({name: roc_auc_score(y, value) for name, value in pooled.items()})
+
+
+def learners(seed: int) -> Iterator[tuple[str, Any]]:
+    """Yield naive Bayes, logistic regressions and support vector machines."""
+    yield "naive Bayes", GaussianNB()
+    for cost in COSTS:
+        yield f"logistic {cost}", LogisticRegression(C=cost, solver="liblinear", random_state=seed)
+        yield f"SVM {cost}", SVC(C=cost, gamma="auto")
+
+
+def search_rows(features: pd.DataFrame, label: pd.Series, shuffles: int) -> Iterator[dict[str, Any]]:
+    """Yield the best of the search with the true outcomes, and with shuffled ones."""
+    X, y = features.to_numpy(float), label.to_numpy()
+    for number in range(shuffles + 1):
+        start = time.process_time()
+        own = y if number == 0 else np.random.default_rng(number).permutation(y)
+        found = searched(X, own, 0)
+        yield {
+            "protocol": SHUFFLED if number else SEARCH, "division": max(number - 1, 0), "raw": found.max(),
+            "typical": found.median(), "configurations": len(found), "seconds": time.process_time() - start,
+        }  # fmt: skip
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and SD over divisions, a row per table and protocol."""
+    columns = [
+        "raw",
+        "scaled",
+        "within",
+        "slope_before",
+        "slope_after",
+        "intercept_before",
+        "intercept_after",
+        "seconds",
+    ]
+    by = rows.groupby(["table", "n", "events", "protocol"], sort=False)
+    table = by[columns].mean().join(by[["raw", "scaled"]].std().add_suffix("_sd")).join(by.size().rename("divisions"))
+    return table.reset_index()
+
+
+def page(rows: pd.DataFrame, command: str) -> str:
+    """Return the Markdown page of the results."""
+    lines = [
+        "# How strong is the protocol?", "", f"Written by `{command}`.", "",
+        "AUC, mean ± SD over divisions of the same patients into ten folds; everything is learnt inside the folds. On",
+        "one scale: each fold model's log-odds standardised by its own inner out-of-fold mean and SD before pooling.",
+        "Within folds: pairs of one fold. Slope and intercept of calibration (ideal: 1 and 0) of the probabilities as",
+        "they are → of the standardised log-odds with mean and SD of all. A search is the best of all its configurations;",
+        "its value is not nested, and what it finds in shuffled outcomes is what its search alone is worth.", "",
+        "| table | protocol | divisions | pooled raw | on one scale | within folds | slope | intercept | CPU s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+
+    def cell(mean: float, sd: float = float("nan")) -> str:
+        return "" if np.isnan(mean) else f"{mean:.3f}" + ("" if np.isnan(sd) else f" ± {sd:.3f}")
+
+    for row in summary(rows).to_dict("records"):
+        both = [
+            "" if np.isnan(row[f"{key}_before"]) else f"{row[f'{key}_before']:.2f} → {row[f'{key}_after']:.2f}"
+            for key in ("slope", "intercept")
+        ]
+        cells = [f"{row['table']} ({row['events']} of {row['n']})", row["protocol"], str(row["divisions"])]
+        cells += [cell(row["raw"], row["raw_sd"]), cell(row["scaled"], row["scaled_sd"]), cell(row["within"]), *both]
+        lines.append("| " + " | ".join([*cells, f"{row['seconds']:.0f}"]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run the benchmark; tables that are not here are named and left out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("RADSUPPORT_DATA", "data")))
+    parser.add_argument("--only", nargs="*", default=list(TABLES), choices=TABLES)
+    parser.add_argument("--divisions", type=int, default=5)
+    parser.add_argument("--shuffles", type=int, default=5)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)  # of the search: its authors let their learners stop early, too
+    rows: list[dict[str, Any]] = []
+    for name in given.only:
+        path = given.data / "radmlbench" / f"{name}.csv.gz"
+        if not path.is_file():
+            print(f"{name}: no {path}; left out")
+            continue
+        table = pd.read_csv(path, dtype={"ID": str}).set_index("ID")
+        label, features = table.pop("Target"), table.add_prefix("ct__")
+        size = {"table": name, "n": len(label), "events": int(label.sum())}
+        for row in (*nested(features, label, given.divisions), *search_rows(features, label, given.shuffles)):
+            rows.append(size | row)
+        found = pd.DataFrame(rows).reindex(columns=[*size, "protocol", "division", "raw", "scaled", "within",
+            "slope_before", "slope_after", "intercept_before", "intercept_after", "typical", "configurations",
+            "seconds"])  # fmt: skip
+        found.round(5).to_csv(FILES[0], index=False)  # after each table: a run that stops early keeps what it has
+        FILES[1].write_text(page(found, "python benchmarks/strength.py"), encoding="utf-8")
+    print(FILES[1].read_text(encoding="utf-8") if rows else "No table is here.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
