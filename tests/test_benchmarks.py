@@ -6,8 +6,16 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from helpers.scripts import load_script
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from radsupport.book.conclusions import published
+from radsupport.stats.outcome import log_odds
 
 
 def test_every_benchmark_is_run_and_a_failed_one_named(
@@ -30,6 +38,51 @@ def test_every_benchmark_is_run_and_a_failed_one_named(
     monkeypatch.setattr(sys, "argv", ["run.py", "radiomics"])
     assert run.main() == 0
     assert "slow" not in (tmp_path / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_benchmark_of_protocols_judges_by_the_book_and_its_search_finds_something_in_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strength = load_script(root / "benchmarks" / "strength.py")
+    monkeypatch.setattr(strength, "SIZES", [1, 4])
+    monkeypatch.setattr(strength, "COSTS", [0.5, 2.0])
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(60, 40)), np.repeat([0, 1], 30)
+    found = strength.searched(X, y, 0, folds=3)
+    assert len(found) == found.index.nunique() == 3 * 2 * 5
+    assert found.max() > 0.6 > found.median()
+    label = pd.Series(y, index=[f"p{i}" for i in range(60)])
+    offset = np.repeat([-2.0, 2.0, 0.0], 20)  # fold models with offsets of their own
+    score = rng.normal(size=60) + label
+    risks = pd.DataFrame({"subject": label.index, "fold": np.arange(60) % 3, "score": score})
+    risks["risk"] = expit(score + offset[np.argsort(np.argsort(risks["fold"], kind="stable"), kind="stable")])
+    row = strength.judged(risks, label)
+    assert row["scaled"] == pytest.approx(roc_auc_score(y, score))
+    assert row["raw"] == pytest.approx(roc_auc_score(y, risks["risk"]))
+    for when in ("before", "after"):
+        own = log_odds(risks["risk"])
+        values = own if when == "before" else own.mean() + own.std() * score
+        fit = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(np.c_[values], y)
+        assert row[f"slope_{when}"] == pytest.approx(fit.coef_[0, 0], rel=1e-4)
+        assert expit(values + row[f"intercept_{when}"]).mean() == pytest.approx(0.5)
+    (tmp_path / "radmlbench").mkdir()
+    table = pd.DataFrame(X, columns=[f"f{i}" for i in range(40)]).assign(ID=list(label.index), Target=y)
+    table.to_csv(tmp_path / "radmlbench" / "Zhang2024B.csv.gz", index=False)
+    monkeypatch.setattr(strength, "FILES", (tmp_path / "s.csv", tmp_path / "s.md"))
+    monkeypatch.setattr(strength, "PROTOCOLS", strength.PROTOCOLS[1:2])
+    monkeypatch.setattr(sys, "argv", ["strength.py", "--data", str(tmp_path), "--divisions", "2", "--shuffles", "1"])
+    assert strength.main() == 0
+    rows = pd.read_csv(tmp_path / "s.csv")
+    assert rows["protocol"].tolist() == ["Ridge", "Ridge", strength.SEARCH, strength.SHUFFLED]
+    assert rows.loc[0, "scaled"] != rows.loc[1, "scaled"]
+    told = capsys.readouterr().out
+    assert "WORC-GIST: no " in told
+    assert "| Zhang2024B (30 of 60) | Ridge | 2 |" in told
+    words = published.strength(rows.assign(protocol=rows["protocol"].replace("Ridge", "Average")), "Average",
+                               strength.SEARCH, strength.SHUFFLED)  # fmt: skip
+    assert f"{rows['scaled'].mean():.3f} inside the folds (Average, mean of 2 divisions)" in words
+    assert f"{rows['raw'][2]:.3f} as the best of 30 configurations" in words
+    assert published.strength(rows.head(2), "Ridge", strength.SEARCH, strength.SHUFFLED) == ""
 
 
 def test_the_readme_quotes_the_last_run_of_the_benchmarks(root: Path) -> None:

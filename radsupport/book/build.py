@@ -35,6 +35,11 @@ CHAPTERS = (
     "01_cohort", *IMAGE_CHAPTERS, "05_modelling", "06_validation", "07_survival", "08_nomogram", "09_robustness",
 )  # fmt: skip
 PUBLISHED = "published"
+#: The pages that belong to no study, and the files that each reads.
+_READ_BY = {
+    "10_published": "radsupport/claims/data/*", "12_ibsi": "radsupport/radiomics/data/ibsi/*",
+    "13_strength": "benchmarks/strength.csv",
+}  # fmt: skip
 #: The page that changes an analysis, and the study on whose results it is shown.
 CHANGE, CHANGED_STUDY = "11_change", "song2021"
 #: Pages of the book that staging writes.
@@ -95,7 +100,7 @@ def choose_studies(wanted: str, root: Path = Path()) -> tuple[list[str], dict[st
 def chapters_of(study: str) -> Sequence[str]:
     """Return the chapters of a study; the pages that belong to no study are those of `PUBLISHED`."""
     if study == PUBLISHED:
-        return ("10_published", "12_ibsi")
+        return tuple(_READ_BY)
     return (*CHAPTERS, CHANGE) if study == CHANGED_STUDY else CHAPTERS
 
 
@@ -167,8 +172,8 @@ def own_inputs(study: str, chapter: str, profile: str = "demo") -> list[str]:
     notebook = str(notebook_of(chapter, None if study == PUBLISHED else _loaded(study)))
     code = [path for path in code_of(Path(notebook)) if path not in OF_THE_SITE]
     if study == PUBLISHED:
-        read = "radsupport/claims/data" if chapter == "10_published" else "radsupport/radiomics/data/ibsi"
-        return [notebook, *code, *(str(p) for p in sorted(Path(read).glob("*")))]
+        folder, _, pattern = _READ_BY[chapter].rpartition("/")
+        return [notebook, *code, *(str(path) for path in sorted(Path(folder).glob(pattern)))]
     loaded, named = _loaded(study, profile), {}
     if chapter == "03_radiomics" and loaded.radiomics is not None and not loaded.model:
         sections = [loaded.radiomics, *(loaded.radiomics.chosen(one) for one in loaded.radiomics.compare)]
@@ -354,7 +359,7 @@ _CHECKSUMS = _Checksums(Path("results/.checksums.json"))
 SECONDS = {
     "data": 5, "01_cohort": 5, "02_preprocessing": 50, "03_radiomics": 100, "04_deep_features": 100,
     "05_modelling": 80, "06_validation": 20, "07_survival": 25, "08_nomogram": 8, "09_robustness": 8, "10_published": 8,
-    "11_change": 10, "12_ibsi": 20,
+    "11_change": 10, "12_ibsi": 20, "13_strength": 5,
 }  # fmt: skip
 
 

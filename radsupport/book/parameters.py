@@ -41,6 +41,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "10_published": {"study": "", "verdicts_shown": ""},
     "11_change": {"study": "", "profile": ""},
     "12_ibsi": {"study": ""},
+    "13_strength": {"study": ""},
 }  # fmt: skip
 #: Parameters that only say how much of the results is shown, and their value in the notebook.
 SHOWN_ONLY = {"cases_shown": 12, "verdicts_shown": "all"}

@@ -42,6 +42,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "10_published": (),
     "11_change": ("05_modelling",),
     "12_ibsi": (),
+    "13_strength": (),
 }
 
 

@@ -322,8 +322,8 @@ def _chapters(study: Study, numbers: Mapping[str, Any]) -> list[str]:
 
 
 PUBLISHED = "published"
-#: The page that compares features with their standard.
-STANDARD = "12_ibsi"
+#: The pages that compare features with their standard, and the protocol with others.
+COMMON = ("12_ibsi", "13_strength")
 PAGES = (
     "methods", "scans_and_outlines", "bring_your_own", "how_it_is_made", "where_does_it_go", "published_claims_format",
     "glossary", "bibliography",
@@ -428,11 +428,11 @@ def _contents(book: Path, studies: Sequence[str], chapters: Mapping[str, Iterabl
         first = {"file": f"studies/{study}/index", "sections": pages}
         parts.append({"caption": f"{study} ({kind})", "chapters": [first]})
     if PUBLISHED in chapters:
-        pages = [{"file": f"studies/{PUBLISHED}/{name}"} for name in chapters[PUBLISHED] if name != STANDARD]
+        pages = [{"file": f"studies/{PUBLISHED}/{name}"} for name in chapters[PUBLISHED] if name not in COMMON]
         parts.append({"caption": "The four papers", "chapters": pages})
     common = [{"file": page} for page in PAGES if (book / f"{page}.md").is_file()]
     common += [{"file": f"studies/{study}/{CHANGE}"} for study in studies if CHANGE in chapters[study]]
-    common += [{"file": f"studies/{PUBLISHED}/{STANDARD}"}] if STANDARD in chapters.get(PUBLISHED, ()) else []
+    common += [{"file": f"studies/{PUBLISHED}/{page}"} for page in COMMON if page in chapters.get(PUBLISHED, ())]
     parts.append({"caption": "For every study", "chapters": common})
     return {"format": "jb-book", "root": "index", "parts": parts}
 

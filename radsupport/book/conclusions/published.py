@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from radsupport.wording import counted, listed, share, two_digits
+from radsupport.wording import counted, fixed, listed, share, two_digits
 
 
 def headline(numbers: Mapping[str, tuple[int, int | None]]) -> str:
@@ -22,6 +22,31 @@ def headline(numbers: Mapping[str, tuple[int, int | None]]) -> str:
         f"Of **{value['n_claims']}** printed values, **{value['holds']}** hold, **{value['does_not_hold']}** do not, "
         f"and **{value['cannot_be_decided']}** can not be decided from what is printed."
     )
+
+
+def strength(rows: pd.DataFrame, ours: str, search: str, shuffled: str) -> str:
+    """Say for each open table what is found inside the folds, what a search that is not nested claims, and of nothing.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        benchmarks/strength.csv: table, protocol, raw, scaled, configurations.
+    ours, search, shuffled : str
+        Names of the shipped protocol, of the search, and of the search on shuffled outcomes.
+    """
+    lines = []
+    for name, part in rows.groupby("table", sort=False):
+        own, found, null = (part[part["protocol"] == one] for one in (ours, search, shuffled))
+        if own.empty or found.empty or null.empty:
+            continue
+        nested, best, empty = own["scaled"].mean(), float(found["raw"].max()), null["raw"]
+        beaten = f"{int((empty >= nested).sum())} of {counted(len(empty), 'shuffled run')} reached the nested value"
+        lines.append(
+            f"- **{name}**: AUC {fixed(nested, 3)} inside the folds ({ours}, mean of {counted(len(own), 'division')}); "
+            f"{fixed(best, 3)} as the best of {int(found['configurations'].max())} configurations, of which the same "
+            f"search finds {fixed(empty.min(), 3)} to {fixed(empty.max(), 3)} in outcomes that mean nothing ({beaten})."
+        )
+    return "\n".join(lines)
 
 
 def not_counted(rows: int, claims: int) -> str:
