@@ -11,7 +11,7 @@ import pandas as pd
 
 from radsupport.errors import NotEstimableError
 from radsupport.files import write_csv
-from radsupport.settings.learning import MEAN, PUBLISHED, Signature
+from radsupport.settings.learning import BEST, MEAN, PUBLISHED, Signature
 from radsupport.settings.study import Study
 from radsupport.stats.imputation import missing_patterns
 from radsupport.stats.sample_size import for_patients
@@ -24,7 +24,7 @@ LEARNT_BY_NETWORK = "the network learns its features from these events; candidat
 RISK_ALONE = "needed: for the overall risk alone"
 NO_FEATURE = "the published table holds no feature of this subject"
 NOTHING_FITTED = "none: a published output is taken as it is"
-NO_WEIGHT = "none: all parts weigh alike; they were learnt from the same events"
+NO_WEIGHT = "none in this step: no weight is fitted; the parts were learnt from the same events"
 INVENTED = "(how many: invented)"
 ENOUGH_EVENTS = 10.0
 MOST_REASONS = 12
@@ -219,7 +219,7 @@ class CohortTables:
         rows: list[tuple[object, ...]] = []
         for signature in self.study.signatures if not self.study.model else ():
             parameters, words = _candidates(signature, self.study, self.features)
-            if signature.learner in (PUBLISHED, MEAN):
+            if signature.learner in (PUBLISHED, MEAN, BEST):
                 why = NOTHING_FITTED if signature.learner == PUBLISHED else NO_WEIGHT
                 rows.append((signature.name, words, *[float("nan")] * 5, why))
                 continue

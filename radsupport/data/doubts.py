@@ -17,7 +17,7 @@ import pandas as pd
 
 from radsupport.errors import Problem
 from radsupport.learning.learners import BINARY, GIVEN, SURVIVAL
-from radsupport.settings.learning import MEAN
+from radsupport.settings.learning import BEST, MEAN
 from radsupport.settings.study import Study
 from radsupport.study import trained_centers
 from radsupport.wording import counted, did_you_mean, listed
@@ -38,10 +38,10 @@ def settings_problems(study: Study, root: Path = Path()) -> Iterator[Problem]:
     named = [(f"signatures.{one.name}", one.learner) for one in study.signatures]
     named += [("modelling.compare_learners", name) for name in study.modelling.compare_learners]
     for where, name in named:
-        if name == MEAN and not where.startswith("signatures"):
-            yield Problem("averages signatures", "a learner", "name it in a signature that `combines:`", file,
-                          column=where, value=name)  # fmt: skip
-        if name in (*fitting, *GIVEN):
+        if name in (MEAN, BEST) and not where.startswith("signatures"):
+            yield Problem("takes signatures, and no features", "a learner", "name it in a signature that `combines:`",
+                          file, column=where, value=name)  # fmt: skip
+        if name in (*fitting, *GIVEN, BEST):
             continue
         kind = "a time to event" if label else "a yes/no outcome"
         what = f"a learner of {kind}" if name in other else "unknown learner"

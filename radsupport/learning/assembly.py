@@ -24,8 +24,8 @@ from radsupport.learning import selection
 from radsupport.learning.crossval import FoldTables, Pooling, Table
 from radsupport.learning.learners import GIVEN, GridSize, Learner, learner, own_learners
 from radsupport.learning.preparation import ComBat, Imputer, OneHot, z_score
-from radsupport.learning.tuning import Combination, TunedPipeline
-from radsupport.settings.learning import Signature
+from radsupport.learning.tuning import Choice, Combination, TunedPipeline
+from radsupport.settings.learning import BEST, Signature
 from radsupport.settings.parts import Column
 from radsupport.tables import read_table
 from radsupport.wording import counted, source_words
@@ -200,6 +200,11 @@ class Assembly:
 
     def _whole(self, name: str, inner_folds: int, seed: int) -> Any:
         signature = self._signature(name)
+        if signature.learner == BEST:
+            parts = [
+                (part, self.part_columns(part), self._whole(part, inner_folds, seed)) for part in signature.combines
+            ]
+            return Choice(parts, inner_folds, seed)
         survival = tuple(self.outcome) == SURVIVAL
         chosen: Learner = learner(signature.learner, seed, self.grid, self._own_learners, survival)
         if not signature.combines:

@@ -49,7 +49,7 @@ def chosen_by(model: Any) -> pd.Series:
 
     Features that reach an L1-penalised or boosted learner and get a coefficient of 0 are not among them.
     """
-    pipeline = model.meta_ if isinstance(model, Combination) else model  # of a combination, that of its own columns
+    pipeline = getattr(model, "meta_", model)  # of a combination, that of its own columns
     coefs = linear_coefficients(pipeline.pipeline_.steps[-1][1])
     if coefs is None:
         return pd.Series(np.nan, index=list(model.features_), dtype=float)

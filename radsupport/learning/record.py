@@ -11,6 +11,7 @@ import pandas as pd
 
 from radsupport.learning.assembly import Assembly
 from radsupport.learning.crossval import CrossValidation, _aligned, _fit_fold, _fold_numbers
+from radsupport.learning.tuning import Choice
 
 #: Columns of `fold_record`.
 RECORD = [
@@ -63,6 +64,7 @@ def fold_record(result: CrossValidation) -> pd.DataFrame:
 
 def _objects(model: Any, name: str = "model") -> Iterator[tuple[str, Any]]:
     """Yield the pipelines that a fitted model is made of; others keep no record."""
+    model = model.model_ if isinstance(model, Choice) else model
     for part, _, fitted in getattr(model, "parts_", ()):
         yield from _objects(fitted, part)
     last = getattr(model, "meta_", model)

@@ -269,6 +269,7 @@ def _tuning_table(points: list[dict[str, Any]], scores: FloatArray, losses: Floa
 
 def _gives_probability(model: Any) -> bool:
     """Whether the risk of a fitted model of a label is a probability, and not a decision value."""
+    model = getattr(model, "model_", model)
     pipeline = getattr(model, "meta_", model)
     learner = pipeline.pipeline_.steps[-1][1] if hasattr(pipeline, "pipeline_") else pipeline
     return hasattr(learner, "predict_proba") or not hasattr(learner, "decision_function")
@@ -307,6 +308,8 @@ def pooled_score(model: Any, risk: FloatArray, *, survival: bool) -> FloatArray:
 
 def used_columns(model: Any) -> set[str]:
     """Return the columns of a patient that a fitted model looks at: those with a weight, where its learner has some."""
+    if isinstance(model, Choice):
+        return used_columns(model.model_)
     if isinstance(model, Combination):
         own = used_columns(model.meta_) - {name for name, _, _ in model.parts_}
         return own.union(*(used_columns(part) for _, _, part in model.parts_))
@@ -417,3 +420,77 @@ class Combination(BaseEstimator):
     def _entered(self, X: pd.DataFrame) -> pd.DataFrame:
         risks = {str(name): column.to_numpy(float) for name, column in self.part_risks(as_table(X)).items()}
         return self._meta_table(risks, X)
+
+
+@dataclass(eq=False, repr=False)
+class Choice(BaseEstimator):
+    """One of several signatures, chosen by inner folds that no grid inflates; the choice belongs to the fit.
+
+    Every candidate is fitted, tuning and all, in the training parts of inner folds that are drawn several times, and
+    scored on those left out: a candidate with many settings is not the better for having had more draws, as it would be
+    by its own best inner score. Taken is the first candidate, in the order given, whose mean score is within one
+    standard error of the best: the plainest belongs first. An outer cross-validation repeats the choice in every fold.
+
+    Parameters
+    ----------
+    parts : sequence of (name, columns, model)
+        Candidates, each with the columns it is given.
+    inner_folds, seed : int
+    repeats : int
+        How often the inner folds are drawn. The standard error is that of one drawing: more of them share patients, and
+        do not make the score that much surer.
+
+    Attributes
+    ----------
+    chosen_ : str
+    model_ : the chosen candidate, fitted on everything; what it learnt stands here, too (``features_`` and so on).
+    tuning_ : DataFrame
+        settings (name of the candidate), inner_score, inner_sd (over folds), chosen.
+    """
+
+    parts: Sequence[Part]
+    inner_folds: int = 5
+    seed: int = 0
+    repeats: int = 2
+
+    def fit(self, X: pd.DataFrame, y: Any) -> Choice:
+        """Score the candidates in repeated inner folds, then fit the chosen one on everything.
+
+        Raises
+        ------
+        NotEstimableError, InputError
+        """
+        table, target = as_table(X), as_target(y)
+        scores = np.array([self._scores(columns, model, table, target) for _, columns, model in self.parts])
+        mean, sd = scores.mean(axis=1), scores.std(axis=1, ddof=1)
+        best = int(mean.argmax())
+        taken = int((mean >= mean[best] - sd[best] / np.sqrt(self.inner_folds)).argmax())
+        self.chosen_, self.columns_, model = self.parts[taken]
+        self.model_ = clone(model).fit(table[self.columns_], target)
+        self.__dict__.update({name: one for name, one in vars(self.model_).items() if name.endswith("_")})
+        self.tuning_ = pd.DataFrame({"settings": [name for name, _, _ in self.parts], "inner_score": mean})
+        self.tuning_ = self.tuning_.assign(inner_sd=sd, inner_loss=np.nan, chosen=np.arange(len(mean)) == taken)
+        self.inner_score_ = float(mean[taken])
+        return self
+
+    def _scores(self, columns: list[str], model: Any, X: pd.DataFrame, target: Target) -> list[float]:
+        """Return the candidate's score in each inner fold of every drawing."""
+        found = []
+        for repeat in range(self.repeats):
+            for train, test in stratified_folds(
+                target, self.inner_folds, self.seed + repeat, "inner folds", X.index
+            ):  # fmt: skip
+                fitted = clone(model).fit(X[columns].iloc[train], target[train])
+                found.append(discrimination(target[test], risk_of(fitted, X[columns].iloc[test])))
+        return found
+
+    def risk(self, X: pd.DataFrame) -> FloatArray:
+        """Return the risk by the chosen candidate, shape (n_subjects,)."""
+        check_is_fitted(self)
+        return risk_of(self.model_, X[self.columns_])
+
+    def features(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that reach the learner of the chosen candidate, for these subjects."""
+        check_is_fitted(self)
+        found: pd.DataFrame = self.model_.features(X[self.columns_])
+        return found

@@ -12,6 +12,7 @@ from radsupport.settings.parts import Folds, Part, Share, SourceName
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 PUBLISHED = "published"  # the learner that takes an output of others as it is
 MEAN = "Mean"  # the learner of a combination that weighs all its parts alike
+BEST = "Best"  # the learner of a combination that takes one of its parts, chosen in every outer fold anew
 
 
 class Selection(Part):
@@ -49,7 +50,8 @@ class Signature(Part):
 
     `sources` are feature tables, `phases` those of their columns that enter, `features` a regular expression found in
     the names of such columns (all without it), `columns` single clinical variables or CT findings, `combines` other
-    signatures whose out-of-fold risks enter (`learner: Mean` weighs them alike). `seen` are the centers that a
+    signatures whose out-of-fold risks enter (`learner: Mean` weighs them alike, `learner: Best` takes the
+    first within one standard error of the best in repeated inner folds). `seen` are the centers that a
     published output was trained or tuned on, as far as its authors say. `harmonise` takes out differences between the
     training centers (ComBat) in each fold. `description` is shown beside the name.
     """
@@ -76,8 +78,9 @@ class Signature(Part):
         """Require something to learn from."""
         if not (self.sources or self.columns or self.combines):
             raise ValueError("a signature needs `sources:`, `columns:` or `combines:`")
-        if self.learner == MEAN and (len(self.combines) < 2 or self.sources or self.columns):
-            raise ValueError(f"`learner: {MEAN}` averages two or more signatures: `combines:` names them, and no more")
+        if self.learner in (MEAN, BEST) and (len(self.combines) < 2 or self.sources or self.columns):
+            does = {MEAN: "averages", BEST: "chooses among"}[self.learner]
+            raise ValueError(f"`learner: {self.learner}` {does} two or more signatures: `combines:` names them, alone")
         return self
 
 

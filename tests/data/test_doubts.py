@@ -126,7 +126,7 @@ def test_learners_and_settings_files_are_known_before_computing(tmp_path: Path) 
     problems = [*settings_problems(mine, tmp_path), *settings_problems(other, tmp_path)]
     assert [(one.what, one.value, one.remedy) for one in problems] == [
         ("unknown learner", "SMV", "did you mean `SVM`?"),
-        ("averages signatures", "Mean", "name it in a signature that `combines:`"),
+        ("takes signatures, and no features", "Mean", "name it in a signature that `combines:`"),
         ("there is no such settings file", "defualt.yaml", "did you mean `default.yaml`?"),
         ("a learner of a time to event", "CoxLasso", "did you mean `LASSO`?"),
     ]

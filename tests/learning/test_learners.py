@@ -114,6 +114,8 @@ def test_the_mean_weighs_all_parts_alike_and_keeps_their_order():
     for given in ({"combines": ["a"]}, {"combines": ["a", "b"], "columns": ["age"]}, {"sources": ["radiomics"]}):
         with pytest.raises(ValidationError, match="averages two or more signatures"):
             Signature(name="x", learner="Mean", **given)
+        with pytest.raises(ValidationError, match="chooses among two or more signatures"):
+            Signature(name="x", learner="Best", **given)
 
 
 def test_unknown_learner_lists_the_known():

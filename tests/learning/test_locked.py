@@ -79,6 +79,7 @@ def test_every_learner_comes_back_from_its_file_with_the_same_risks(small: Any, 
     }[primary]
     signatures = [{"name": name, "sources": ["radiomics"], "features": "__f[0-2]$", "learner": name} for name in names]
     signatures.append({"name": "Mean", "combines": list(names[:2]), "learner": "Mean"})
+    signatures.append({"name": "Best", "combines": [names[0], "Mean"], "learner": "Best"})
     study = small.study(
         [*signatures, HARMONISED] if primary == "label" else signatures, primary, modelling={"folds": 2}
     )

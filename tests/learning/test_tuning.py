@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.pipelines import N, factory_of, steps_of, table_of
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
@@ -17,7 +17,7 @@ from radsupport.learning.estimators import GivenRisk
 from radsupport.learning.learners import learner
 from radsupport.learning.linear import PenalisedCox, PenalisedLogistic
 from radsupport.learning.preparation import Imputer, OneHot, z_score
-from radsupport.learning.tuning import Combination, TunedPipeline, pooled_score
+from radsupport.learning.tuning import Choice, Combination, TunedPipeline, pooled_score
 from radsupport.stats.outcome import as_target
 
 
@@ -206,3 +206,44 @@ def test_combination_with_clinical_columns_and_its_noise_control():
     assert abs(alone.by_repeat["score"].item() - 0.5) < 0.25
     with pytest.raises(InputError, match="different names"):
         Combination([("age", ["f0"], Memoriser())], ["age"], _meta(3, 0)).fit(table, y)
+
+
+def _part(name, columns, grid=()):
+    steps = [("imputation", Imputer()), ("one_hot", OneHot()), ("z_score", z_score())]
+    return name, columns, TunedPipeline(steps, PenalisedLogistic(0.05), list(grid), 3, 0)
+
+
+def test_a_choice_takes_the_first_candidate_within_one_standard_error_of_the_best():
+    X, y = table_of(p=8, effect=1.2)
+    signal, more = _part("signal", ["f0"]), _part("signal and noise", list(X.columns))
+    noise = _part("noise", ["f5", "f6"])
+    model = Choice([noise, signal, more], 4, 1, repeats=3).fit(X, y)
+    assert model.tuning_["chosen"].sum() == 1
+    table = model.tuning_.set_index("settings")
+    best = table["inner_score"].idxmax()
+    limit = table.loc[best, "inner_score"] - table.loc[best, "inner_sd"] / np.sqrt(4)
+    assert model.chosen_ == table.index[table["inner_score"] >= limit][0] != "noise"
+    by_hand = []
+    for repeat in range(3):
+        for train, test in StratifiedKFold(4, shuffle=True, random_state=1 + repeat).split(X, y):
+            one = clone(noise[2]).fit(X[noise[1]].iloc[train], y.iloc[train])
+            by_hand.append(roc_auc_score(y.iloc[test], one.risk(X[noise[1]].iloc[test])))
+    assert table.loc["noise", ["inner_score", "inner_sd"]].tolist() == pytest.approx(
+        [np.mean(by_hand), np.std(by_hand, ddof=1)]
+    )
+    alone = clone({name: one for name, _, one in model.parts}[model.chosen_]).fit(X[model.columns_], y)
+    assert model.risk(X).tolist() == alone.risk(X[model.columns_]).tolist()
+    assert pooled_score(model, model.risk(X), survival=False) == pytest.approx(
+        pooled_score(alone, alone.risk(X[model.columns_]), survival=False)
+    )
+    assert Choice([signal, _part("again", ["f0"])], 3, 0).fit(X, y).chosen_ == "signal", "the plainest belongs first"
+
+
+def test_a_choice_among_noise_finds_nothing_and_is_made_in_every_fold_anew():
+    X, y = table_of(p=12, effect=0)
+    X = X.assign(**{f"f{i}": np.random.default_rng(i).normal(size=len(X)) for i in range(12)})
+    parts = [_part(f"n{i}", [f"f{i}", f"f{i + 1}"]) for i in range(0, 12, 2)]
+    result = cross_validate(X, y, lambda inner, seed: Choice(parts, inner, seed), folds=5, inner_folds=3, refit=False)
+    assert len({model.chosen_ for model in result.models[0].values()}) > 1
+    assert abs(result.by_repeat["score"].item() - 0.5) < 0.2
+    assert result.inner_score() == pytest.approx(np.mean([m.inner_score_ for m in result.models[0].values()]))
