@@ -107,6 +107,7 @@ def test_the_shipped_manifest_names_every_public_file(root: Path) -> None:
         "lung1": 1,
         "worc_gist": 1,
         "worc_melanoma": 1,
+        "zhang2024": 1,
     }
     assert table["sha256"].str.len().eq(64).all()
     assert table["licence"].ne("").all()
