@@ -29,7 +29,7 @@ from radsupport.learning.crossval import FoldTables
 from radsupport.learning.estimators import GivenRisk, GradientBoosting, NaiveBayes, PlattSVC, ScaledSVC
 from radsupport.learning.linear import LinearRisk, LogOdds
 from radsupport.learning.signatures import SignatureRun
-from radsupport.learning.tuning import Choice, Combination, _gives_probability
+from radsupport.learning.tuning import Combination, _gives_probability
 from radsupport.settings.parts import Column, Part
 from radsupport.stats.cox import FURTHEST
 from radsupport.stats.outcome import log_odds, risk_of
@@ -537,10 +537,9 @@ def _formula(
         needed = dict.fromkeys(term.column for term in members[-1].given())
         ranges |= {key: _range(own[back.get(key, key)]) for key in needed}
     row = run.summary.set_index("signature").loc[name]
-    described = next(one.description for one in run.signatures if one.name == name)
     return Formula(
         members=members, n=int(row["n"]), events=int(row["events"]), ranges=ranges, sources=sorted(sources),
-        description=described,
+        description=next(one.description for one in run.signatures if one.name == name),
     )  # fmt: skip
 
 
@@ -561,8 +560,7 @@ def _range(column: pd.Series) -> Range:
 
 def _member(model: Any, name: str, keys: Mapping[str, str], learners: dict[str, Any]) -> Member:
     """Return a fitted estimator as plain values; a learner that is no weighted sum is put among the learners."""
-    if isinstance(model, Choice):
-        return _member(model.model_, name, keys, learners)
+    model = getattr(model, "model_", model)  # of a choice, the chosen one
     if isinstance(model, Combination):
         parts = {part: _member(one, f"{name}/{part}", keys, learners) for part, _, one in model.parts_}
         told = [] if model._survival else [part for part, _, one in model.parts_ if _gives_probability(one)]
