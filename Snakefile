@@ -6,7 +6,9 @@ from pathlib import Path
 from radsupport import files
 from radsupport.book import build, kernel, progress, warm
 
-BUILDS = workflow.is_main_process and not workflow.dryrun
+# the workflow does not know yet that it is only planned (-n); its log does
+PLANS = any(getattr(one, "dryrun", False) for handler in logger.handlers for one in handler.filters)
+BUILDS = workflow.is_main_process and not PLANS
 # Snakemake's own lock outlives a build that was killed; this one does not. A build ends with the `make` that began it;
 # another may be just ending. What a killed one left half-written is removed.
 if BUILDS:
