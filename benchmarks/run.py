@@ -3,6 +3,7 @@
     python benchmarks/run.py                     # all; about a quarter of an hour on two free cores
     python benchmarks/run.py radiomics           # some, by the name of their file
     python benchmarks/run.py radiomics -- --quick --only tools
+    python benchmarks/run.py scale               # by its name alone, as `strength`: each takes as long as all others
 
 What stands behind `--` is handed to each of them. Every ratio is measured within one run on one machine.
 """
@@ -19,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+ALONE = ("run", "scale", "strength")
 LIBRARIES = ("pyradiomics", "SimpleITK", "numpy", "scipy", "scikit-learn", "scikit-survival", "lifelines", "torch")
 
 
@@ -42,7 +44,7 @@ def main() -> int:
     at = arguments.index("--") if "--" in arguments else len(arguments)
     # the folder holds a file that is called like pyradiomics' package
     environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": str(FOLDER.parent), "OMP_NUM_THREADS": "1"}
-    names = arguments[:at] or sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "run")
+    names = arguments[:at] or sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in ALONE)
     parts, failed = ["# Benchmarks", "", "Written by `make bench`.", "", machine()], []
     for name in names:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How strong is the protocol for feature tables, and what is a search worth that is not nested? On three open tables.
+"""How strong is the protocol for feature tables, and what is a search worth that is not nested? On open tables.
 
     python benchmarks/strength.py --data FOLDER            # FOLDER/radmlbench/*.csv.gz; about a quarter of an hour
     python benchmarks/strength.py --data FOLDER --only Zhang2024B --divisions 2
@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,19 @@ from sklearn.svm import SVC
 ROOT = Path(__file__).resolve().parents[1]
 sys.path = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "benchmarks")]
 
-from radsupport.learning.assembly import Assembly  # noqa: E402 - this folder must not be searched before
+from radsupport.data.open import open_cohort  # noqa: E402 - this folder must not be searched before
+from radsupport.learning.assembly import Assembly  # noqa: E402
 from radsupport.learning.signatures import run_signatures  # noqa: E402
 from radsupport.settings.learning import Signature  # noqa: E402
 from radsupport.stats.concordance import concordance  # noqa: E402
 from radsupport.stats.logistic import fit_logistic  # noqa: E402
 from radsupport.stats.outcome import log_odds, ranking  # noqa: E402
+from radsupport.study import load_study  # noqa: E402
 
-TABLES = ("WORC-Melanoma", "Zhang2024B", "WORC-GIST")
+LUNG1 = "Lung1, survival (C-index)"
+#: Where each table lies in the folder of open data.
+TABLES = {name: f"radmlbench/{name}.csv.gz" for name in ("WORC-Melanoma", "Zhang2024B", "WORC-GIST")}
+TABLES |= {LUNG1: "lung1_survival_table/lung1_421_pyradiomics_clinical_survival.csv.gz"}
 FILTERED = {"test": "mann_whitney", "max_correlation": 0.9}
 _SOURCE: dict[str, Any] = {"sources": ["radiomics"]}
 PROTOCOLS = (
@@ -53,6 +59,12 @@ PROTOCOLS = (
     Signature(name="Ridge", learner="Ridge", **_SOURCE),
     Signature(name="Boost", learner="Boost", **_SOURCE),
     Signature(name="Forest", learner="Forest", **_SOURCE),
+    Signature(name="Average", combines=["Ridge", "Boost"], learner="Mean"),
+)
+SURVIVAL_PROTOCOLS = (
+    Signature(name="LASSO, filtered", selection={"max_correlation": 0.9}, learner="CoxLasso", **_SOURCE),
+    Signature(name="Ridge", learner="CoxRidge", **_SOURCE),
+    Signature(name="Boost", learner="BoostCox", **_SOURCE),
     Signature(name="Average", combines=["Ridge", "Boost"], learner="Mean"),
 )
 SEARCH, SHUFFLED = "Best of a search", "Best of a search, shuffled outcomes"
@@ -81,6 +93,35 @@ def nested(
                 run = run_signatures(assembly, [name], folds=folds, inner_folds=5, seed=number, refit=False)
                 row = {"protocol": name, "division": number} | judged(run.results[name].risks, label)
                 yield row | {"seconds": time.process_time() - start}
+
+
+def followed(data: Path, divisions: int) -> Iterator[dict[str, Any]]:
+    """Yield a row per protocol and division of the training patients of study lung1: the C-index, as in `nested`."""
+    study = load_study("lung1", folder=ROOT / "studies")
+    with TemporaryDirectory() as place:
+        (Path(place) / "data").mkdir()
+        (Path(place) / "data" / "lung1").symlink_to(data.resolve())
+        (Path(place) / "data_manifest.csv").symlink_to(ROOT / "data_manifest.csv")
+        opened = open_cohort(study, Path(place))
+    cohort = opened.cohort[opened.cohort["cohort"] == "train"]
+    features = opened.features["radiomics"].set_index("subject").loc[cohort["subject"]]
+    assembly = Assembly(SURVIVAL_PROTOCOLS, {"radiomics": features}, cohort, outcome=("time", "event"))
+    size = {"table": LUNG1, "n": len(cohort), "events": int(cohort["event"].sum())}
+    known = cohort.set_index("subject")
+    for number in range(divisions):
+        for protocol in SURVIVAL_PROTOCOLS:
+            start = time.process_time()
+            run = run_signatures(assembly, [protocol.name], folds=10, inner_folds=5, seed=number, refit=False)
+            risks = run.results[protocol.name].risks
+            own = known.loc[risks["subject"]]
+            found = {
+                key: concordance(own["time"], own["event"], risks[column], strata=strata).concordance
+                for key, column, strata in (
+                    ("raw", "risk", None), ("scaled", "score", None), ("within", "risk", risks["fold"]),
+                )
+            }  # fmt: skip
+            seconds = time.process_time() - start
+            yield size | {"protocol": protocol.name, "division": number, "seconds": seconds} | found
 
 
 def judged(risks: pd.DataFrame, label: pd.Series) -> dict[str, float]:
@@ -172,10 +213,11 @@ def page(rows: pd.DataFrame, command: str) -> str:
     """Return the Markdown page of the results."""
     lines = [
         "# How strong is the protocol?", "", f"Written by `{command}`.", "",
-        "AUC, mean ± SD over divisions of the same patients into ten folds; everything is learnt inside the folds. On",
-        "one scale: each fold model's log-odds standardised by its own inner out-of-fold mean and SD before pooling.",
-        "Within folds: pairs of one fold. Slope and intercept of calibration (ideal: 1 and 0) of the probabilities as",
-        "they are → of the standardised log-odds with mean and SD of all. A search is the best of its configurations;",
+        "AUC (C-index where the table says so), mean ± SD over divisions of the same patients into ten folds;",
+        "everything is learnt inside the folds. On one scale: each fold model's log-odds standardised by its own inner",
+        "out-of-fold mean and SD before pooling. Within folds: pairs of one fold. Slope and intercept of calibration",
+        "(ideal: 1 and 0) of the probabilities as they are → of the standardised log-odds with mean and SD of all. A search",
+        "is the best of its configurations;",
         "its value is not nested, and what it finds in shuffled outcomes is what its search alone is worth.", "",
         "| table | protocol | divisions | pooled raw | on one scale | within folds | slope | intercept | CPU s |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -204,27 +246,36 @@ def main() -> int:
     parser.add_argument("--shuffles", type=int, default=5)
     given = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # of the search: its authors let their learners stop early, too
+    before = pd.read_csv(FILES[0]) if FILES[0].is_file() else pd.DataFrame(columns=["table"])
     rows: list[dict[str, Any]] = []
-    for name in given.only:
-        path = given.data / "radmlbench" / f"{name}.csv.gz"
-        if not path.is_file():
-            print(f"{name}: no {path}; left out")
-            continue
-        table = pd.read_csv(path, dtype={"ID": str}).set_index("ID")
-        label, features = table.pop("Target"), table.add_prefix("ct__")
-        size = {"table": name, "n": len(label), "events": int(label.sum())}
-        quick, slow = ([one.name for one in PROTOCOLS if (one.learner == "Forest") == late] for late in (False, True))
-        for block in (
-            nested(features, label, quick, given.divisions),
-            search_rows(features, label, given.shuffles),
-            nested(features, label, slow, given.divisions),
-        ):
-            rows += [size | row for row in block]
-            found = pd.DataFrame(rows).reindex(columns=[*size, *COLUMNS])
-            found.round(5).to_csv(FILES[0], index=False)  # after each: a run that stops early keeps what it has
-            FILES[1].write_text(page(found, "python benchmarks/strength.py"), encoding="utf-8")
+    for block in blocks(given):
+        rows += block
+        found = pd.DataFrame(rows).reindex(columns=["table", "n", "events", *COLUMNS])
+        others = before[~before["table"].isin(found["table"])]  # what this run does not do again stays
+        found = pd.concat([others, found], ignore_index=True) if len(others) else found
+        found.round(5).to_csv(FILES[0], index=False)  # after each: a run that stops early keeps what it has
+        FILES[1].write_text(page(found, "python benchmarks/strength.py --data FOLDER"), encoding="utf-8")
     print(FILES[1].read_text(encoding="utf-8") if rows else "No table is here.")
     return 0
+
+
+def blocks(given: argparse.Namespace) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield the rows of each table by parts; a table that is not here is named and left out."""
+    for name in given.only:
+        path = given.data / TABLES[name]
+        if not path.is_file():
+            print(f"{name}: no {path}; left out")
+        elif name == LUNG1:
+            yield followed(given.data, given.divisions)
+        else:
+            table = pd.read_csv(path, dtype={"ID": str}).set_index("ID")
+            label, features = table.pop("Target"), table.add_prefix("ct__")
+            size = {"table": name, "n": len(label), "events": int(label.sum())}
+            late = [one.name for one in PROTOCOLS if one.learner == "Forest"]
+            early = [one.name for one in PROTOCOLS if one.name not in late]
+            yield (size | row for row in nested(features, label, early, given.divisions))
+            yield (size | row for row in search_rows(features, label, given.shuffles))
+            yield (size | row for row in nested(features, label, late, given.divisions))
 
 
 if __name__ == "__main__":

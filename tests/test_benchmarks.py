@@ -82,7 +82,23 @@ def test_the_benchmark_of_protocols_judges_by_the_book_and_its_search_finds_some
                                strength.SEARCH, strength.SHUFFLED)  # fmt: skip
     assert f"{rows['scaled'].mean():.3f} inside the folds (Average, mean of 2 divisions)" in words
     assert f"{rows['raw'][2]:.3f} as the best of 30 configurations" in words
-    assert published.strength(rows.head(2), "Ridge", strength.SEARCH, strength.SHUFFLED) == ""
+    alone = published.strength(rows.head(2), "Ridge", strength.SEARCH, strength.SHUFFLED)
+    assert alone == f"- **Zhang2024B**: {rows['scaled'].mean():.3f} inside the folds (Ridge, mean of 2 divisions)."
+    assert published.strength(rows.tail(2), "Ridge", strength.SEARCH, strength.SHUFFLED) == ""
+    monkeypatch.setattr(sys, "argv", ["strength.py", "--data", str(tmp_path), "--only", "WORC-GIST"])
+    assert strength.main() == 0
+    assert len(pd.read_csv(tmp_path / "s.csv")) == 4  # what is not done again stays
+
+
+def test_protocols_for_follow_up_are_judged_on_the_training_patients_of_lung1(
+    root: Path, monkeypatch: pytest.MonkeyPatch, shared: Path
+) -> None:
+    strength = load_script(root / "benchmarks" / "strength.py")
+    monkeypatch.setattr(strength, "SURVIVAL_PROTOCOLS", strength.SURVIVAL_PROTOCOLS[1:2])
+    [row] = strength.followed(shared / "real", 1)
+    assert (row["protocol"], row["division"]) == ("Ridge", 0)
+    assert 250 < row["n"] < 330
+    assert all(0.5 < row[key] < 0.7 for key in ("raw", "scaled", "within"))
 
 
 def test_the_readme_quotes_the_last_run_of_the_benchmarks(root: Path) -> None:

@@ -200,7 +200,7 @@ def _lives(told: dict[str, Any], path: Path) -> tuple[bool, str]:
 
 def _how_far(told: dict[str, Any], study: str, name: str, *, left: bool = True) -> str:
     """Return the cell and the case that a step is at, and the minutes that are left of its work per case."""
-    parts = [f"cell {told['cell']} of {told['cells']}"] if "cell" in told else ["its begin"]
+    parts = [f"cell {told['cell']} of {told['cells']}"] if "cell" in told else ["just begun"]
     now = time.time()
     cases = _read(logs_of(study) / f"{name}.cases.json")
     if cases.get("total"):

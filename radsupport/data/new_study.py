@@ -386,9 +386,9 @@ def _models(used: Sequence[str], kinds: Mapping[str, Any], rows: pd.DataFrame, s
     """Yield the signatures, what is shown of them, and the nomogram."""
     keys = [_key(one) for one in used if kinds[one][0]][:3]
     phase = rows.loc[rows["role"] == "image", "phase"].value_counts(sort=False).idxmax()
-    image, plain = ("CoxLasso", "Cox") if survival else ("Ridge", "Ridge")
+    image, plain = ("CoxRidge", "Cox") if survival else ("Ridge", "Ridge")
     yield "signatures:   # each learns from all features: a filter of related ones costs a ridge more than it saves"
-    for title, learner in {"Radiomics": image, "Boosted": "GBCox" if survival else "Boost"}.items():
+    for title, learner in {"Radiomics": image, "Boosted": "BoostCox" if survival else "Boost"}.items():
         yield f"  - {{name: {title}, sources: [radiomics], phases: [{phase}], learner: {learner}}}"
     yield "  - {name: Average, combines: [Radiomics, Boosted], learner: Mean}   # both in equal parts"
     if keys:

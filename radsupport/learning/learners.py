@@ -57,8 +57,9 @@ def learner(
     name : str
         Binary endpoint (`BINARY`): the ten of Gu 2023 - glmBoost, GBM, Enet, SVM, plsRglm, XGBoost, LDA,
         Ridge, NaiveBayes, LASSO - with Boost and Forest, which nothing is tuned of, and ``Logistic`` for combinations.
-        Survival (`SURVIVAL`): Cox, CoxLasso, RSF, GBCox. ``Mean`` averages a combination's parts, of either
-        outcome. All expect z-scored columns. ``published`` and ``Network`` fit nothing: their one column is the risk.
+        Survival (`SURVIVAL`): Cox, CoxRidge, CoxLasso, RSF, GBCox, and BoostCox, untuned. ``Mean`` averages a
+        combination's parts, of either outcome. All expect z-scored columns. ``published`` and ``Network`` fit nothing:
+        their one column is the risk.
     seed : int
         Of what is random in the learner.
     grid : {"full", "coarse"}
@@ -227,8 +228,15 @@ def _survival(seed: int, full: bool) -> dict[str, Learner]:
         low_memory=True,  # the same risks; survival curves, which nobody asks for, are not kept
     )  # fmt: skip
     boosted = GradientBoostingSurvivalAnalysis(learning_rate=0.1, subsample=0.5, random_state=seed, n_estimators=50)
+    untuned = GradientBoostingSurvivalAnalysis(
+        n_estimators=100, max_depth=2, learning_rate=0.05, subsample=0.5, min_samples_leaf=5, max_features="sqrt",
+        random_state=seed,
+    )  # fmt: skip
+    penalties = [10.0 ** (k / 2) for k in (range(8, -1, -1) if full else (6, 4, 2))]
     return {
         "Cox": Learner(CoxRisk(), []),
+        "CoxRidge": Learner(CoxRisk(), [{"alpha": penalties}]),
+        "BoostCox": Learner(untuned, []),
         "CoxLasso": Learner(PenalisedCox(), [{"strength": _strengths(full)}]),
         "RSF": Learner(forest, [{"max_depth": [3, None]}] if full else []),
         "GBCox": Learner(boosted, [{"max_depth": [1, 2, 3], "n_estimators": [50, 100]} if full

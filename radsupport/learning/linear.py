@@ -419,7 +419,7 @@ class MeanHazard(LinearRisk):
 
 
 class CoxRisk(LinearRisk):
-    """Cox regression with Efron's ties and a ridge penalty so weak that it only ends separation.
+    """Cox regression with Efron's ties and a ridge penalty, by default so weak that it only ends separation.
 
     Newton's steps are halved until the likelihood rises: on a small resample a whole step can overshoot.
 
@@ -428,6 +428,9 @@ class CoxRisk(LinearRisk):
     alpha : float
         Ridge penalty, against the log-likelihood summed over events; columns z-scored.
     """
+
+    #: As of `PenalisedCox`.
+    strongest_first = True
 
     def __init__(self, alpha: float = 1e-3) -> None:
         self.alpha = alpha

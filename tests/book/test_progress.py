@@ -68,7 +68,7 @@ def at_third(item: int) -> list[str]:
 
 def test_a_running_step_names_its_cell_its_case_and_the_minutes_left() -> None:
     with progress.Step("mine", "02_preprocessing") as step:
-        assert states()[1][1:] == ("running", "its begin")
+        assert states()[1][1:] == ("running", "just begun")
         step.tell(cell=3, cells=35)
         assert states()[1][2] == "cell 3 of 35"
         found = map_cases(at_third, range(4), progress=False, description="preprocessing")
@@ -118,7 +118,7 @@ def test_after_a_crash_it_says_where_the_build_was(root: Path) -> None:
     assert "3 steps: 1 done, 1 waiting, 1 stopped." in words
     assert re.search(r"stopped  process \d+ is gone; it was at cell 5 of 28, radiomics: case 312 of 2 000$", words)
     with progress.Step("mine", "03_radiomics"):  # nothing holds it
-        assert states()[2][1:] == ("running", "its begin")
+        assert states()[2][1:] == ("running", "just begun")
 
 
 def test_a_step_of_another_machine_is_there_while_it_gives_signs() -> None:
@@ -168,7 +168,7 @@ def test_a_terminal_has_one_line_for_each_running_step(monkeypatch: pytest.Monke
     progress.end(well=True)
     shown = terminal.getvalue()
     first = "mine           02_preprocessing   running  cell 3 of 35"
-    assert shown.startswith(f"\r\033[J{first}\nmine           03_radiomics       running  its begin\r\033[1A")
+    assert shown.startswith(f"\r\033[J{first}\nmine           03_radiomics       running  just begun\r\033[1A")
     progress.said("mine 02_preprocessing: 4 s", terminal)
     assert terminal.getvalue().endswith("\r\033[Jmine 02_preprocessing: 4 s\n")
     plain = io.StringIO()

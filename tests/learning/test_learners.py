@@ -324,6 +324,29 @@ def test_cox_equals_scikit_survivals_and_reaches_its_maximum_where_a_step_oversh
     assert slope < -3
 
 
+@pytest.mark.parametrize("alpha", [1.0, 100.0])
+def test_ridge_cox_equals_scikit_survivals_with_more_columns_than_events(alpha):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(50, 30))
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = Surv.from_arrays(rng.random(50) < 0.4, np.round(rng.exponential(np.exp(-X[:, 0])) * 10) + 1)
+    theirs = CoxPHSurvivalAnalysis(alpha=alpha, ties="efron", n_iter=200, tol=1e-12).fit(X, y).coef_
+    np.testing.assert_allclose(CoxRisk(alpha=alpha).fit(X, y).coef_, theirs, rtol=1e-6, atol=1e-8)
+
+
+def test_the_ridge_of_cox_is_tuned_from_the_strongest_penalty_and_boosting_not_at_all():
+    ridge = learner("CoxRidge", 0)
+    [points] = ridge.grid
+    assert points["alpha"] == sorted(points["alpha"], reverse=True)
+    assert ridge.estimator.strongest_first
+    boost = learner("BoostCox", 5)
+    assert boost.grid == []
+    wanted = {"n_estimators": 100, "max_depth": 2, "learning_rate": 0.05, "subsample": 0.5, "min_samples_leaf": 5}
+    asked = boost.estimator.get_params()
+    assert {key: asked[key] for key in wanted} == wanted
+    assert (asked["max_features"], asked["random_state"]) == ("sqrt", 5)
+
+
 def test_the_exact_elastic_net_meets_the_optimality_conditions_and_coxnets_strict_solution():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 10))

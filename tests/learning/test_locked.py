@@ -75,7 +75,7 @@ def test_a_locked_model_predicts_what_the_run_predicted(
 def test_every_learner_comes_back_from_its_file_with_the_same_risks(small: Any, folder: Any, primary: str) -> None:
     names = {
         "label": ("GBM", "SVM", "XGBoost", "NaiveBayes", "glmBoost", "LDA", "Boost", "Forest"),
-        "survival": ("Cox", "RSF", "GBCox"),
+        "survival": ("Cox", "CoxRidge", "RSF", "GBCox", "BoostCox"),
     }[primary]
     signatures = [{"name": name, "sources": ["radiomics"], "features": "__f[0-2]$", "learner": name} for name in names]
     signatures.append({"name": "Mean", "combines": list(names[:2]), "learner": "Mean"})

@@ -37,7 +37,13 @@ def strength(rows: pd.DataFrame, ours: str, search: str, shuffled: str) -> str:
     lines = []
     for name, part in rows.groupby("table", sort=False):
         own, found, null = (part[part["protocol"] == one] for one in (ours, search, shuffled))
-        if own.empty or found.empty or null.empty:
+        if own.empty:
+            continue
+        if found.empty or null.empty:
+            means = part.groupby("protocol", sort=False)["scaled"].mean()
+            others = "".join(f"; {one} {fixed(value, 3)}" for one, value in means.drop(ours).items())
+            words = f"{ours}, mean of {counted(len(own), 'division')}{others}"
+            lines.append(f"- **{name}**: {fixed(means[ours], 3)} inside the folds ({words}).")
             continue
         nested, best, empty = own["scaled"].mean(), float(found["raw"].max()), null["raw"]
         beaten = f"{int((empty >= nested).sum())} of {counted(len(empty), 'shuffled run')} reached the nested value"
