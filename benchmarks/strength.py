@@ -217,7 +217,8 @@ def page(rows: pd.DataFrame, command: str) -> str:
         "everything is learnt inside the folds. On one scale: each fold model's log-odds standardised by its own inner",
         "out-of-fold mean and SD before pooling. Within folds: pairs of one fold. Slope and intercept of calibration",
         "(ideal: 1 and 0) of the probabilities as they are → of the standardised log-odds with mean and SD of all. A",
-        "search is the best of its configurations; its value is not nested, and what it finds in shuffled outcomes is what its search alone is worth.", "",
+        "search is the best of its configurations; its value is not nested, and what it finds in",
+        "shuffled outcomes is what its search alone is worth.", "",
         "| table | protocol | divisions | pooled raw | on one scale | within folds | slope | intercept | CPU s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
