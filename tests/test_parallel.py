@@ -25,6 +25,7 @@ from radsupport.errors import GeometryError, InputError, Problem, StorageError
 from radsupport.parallel import PROGRESS, SCHEDULER, LostWorkerError, map_cases, one_thread, spread
 
 register_pickle_by_value(sys.modules[__name__])  # workers can not import a test module
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def square_slowly(item: int) -> int:
@@ -195,7 +196,9 @@ class Cluster:
     def start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *options, "--no-dashboard"]
         with (self.folder / f"{what}.log").open("ab") as log:
-            self.running.append(subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log))
+            # what is sent to a worker names this file as pytest does, from the root of the project
+            near = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+            self.running.append(subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=near))
         return self.running[-1]
 
     def scheduler(self) -> subprocess.Popen[bytes]:
