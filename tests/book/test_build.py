@@ -143,11 +143,12 @@ def test_a_chapter_is_out_of_date_when_what_draws_its_page_changes(root: Path, m
 
 
 def test_missing_weights_stop_a_study_before_its_first_chapter(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "studies").symlink_to(root / "studies")
     monkeypatch.setattr(pipeline.datasets, "prepare", lambda *a, **k: pytest.fail("patients were made"))
     monkeypatch.setattr("radsupport.networks.resnet.imagenet_file", lambda *a, **k: None)
-    monkeypatch.chdir(root)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["build", "data", "yang2023", "--profile", "paper"])
     assert pipeline.main() == 1
     assert "radsupport fetch weights" in capsys.readouterr().err
