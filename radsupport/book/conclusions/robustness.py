@@ -185,12 +185,11 @@ def in_parts(table: pd.DataFrame, best: str, labels: Mapping[str, str], names: M
 
 
 def in_short(table: pd.DataFrame, best: str, names: Mapping[str, str], lacking: Sequence[str]) -> tuple[str, str]:
-    """Return the short answer and all that was found about size and the clinic."""
+    """Return the short answer and all that was found about size and the clinic, of which tests are counted last."""
     lines = beside(table, best, names)
     missing = [f"**Not compared**: {'; '.join(lacking)}."] if lacking else []
     lines = lines or ["Nothing of this study could be set beside size or the clinic."]
-    short, full = ([*own, *missing, tests(table)] for own in (lines[:2], lines))
-    return "\n".join(filter(None, short)), "\n".join(filter(None, full))
+    return "\n".join([*lines[:2], *missing]), "\n".join(filter(None, [*lines, *missing, tests(table)]))
 
 
 #: Repeats that are usual for instability (Riley & Collins 2023), and the share of repeats that moves a patient.
